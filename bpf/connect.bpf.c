@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// Where the sandbox connects. cgroup sock_addr hooks: they run on the kernel's copy of the address and before NAT, for every way in
+// (connect, sendto, sendmsg, sendmmsg, 32-bit calls, io_uring), and for the cgroup of the socket, not of whoever runs.
+#include "bpf/kernel.bpf.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/process.bpf.h"
+#include "bpf/socket.bpf.h"
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct endpoint *peer)
+{
+	struct socket_state *state;
+
+	if (!ctx->sk)
+		return NULL;
+	state = bpf_sk_storage_get(&socket_states, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!state) {
+		add(&ref->counters->storage_failed, 1);
+		return NULL;
+	}
+	fill_process(&state->process, (struct task_struct *)bpf_get_current_task());
+	bpf_get_current_comm(state->comm, COMM_BYTES);
+	state->peer = *peer;
+	state->cgroup_id = ref->cgroup_id;
+	state->transport = ctx->protocol == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP;
+	state->dns = is_dns_port(peer->port);
+	state->ever_dns |= state->dns;
+	return state;
+}
+
+static __always_inline void track_call(__u64 cookie, const struct endpoint *peer, __u32 transport)
+{
+	struct pending_call call = { .cookie = cookie, .peer = *peer, .transport = transport };
+	__u64 thread = bpf_get_current_pid_tgid();
+
+	if (cfg_track_calls)
+		bpf_map_update_elem(&pending_calls, &thread, &call, BPF_ANY);
+}
+
+/*
+ * sock_addr programs have no helper for the cgroup of the socket, and the verifier allows no arithmetic on ctx->sk. Read back from the
+ * stack by a helper, the pointer is a plain number that CO-RE reads can start from.
+ */
+static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
+{
+	struct bpf_sock *typed = ctx->sk;
+	struct sock *sk = NULL;
+
+	if (!typed || bpf_probe_read_kernel(&sk, sizeof(sk), &typed))
+		return false;
+	return find_sandbox(socket_cgroup_id(sk), ref);
+}
+
+/* TCP is attempted here. A UDP connect sends nothing and may never (getaddrinfo sorts addresses by it): its first packet is the attempt. */
+static __always_inline int connecting(struct bpf_sock_addr *ctx, const struct endpoint *peer)
+{
+	struct socket_state *state;
+	struct sandbox_ref ref;
+	__u64 cookie;
+
+	if ((ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP) || !find_sandbox_of(ctx, &ref))
+		return 1;
+	state = note_socket(ctx, &ref, peer);
+	if (!state || state->transport != TRANSPORT_TCP)
+		return 1;
+	cookie = bpf_get_socket_cookie(ctx);
+	emit_connect(&ref, cookie, state, peer);
+	track_call(cookie, peer, TRANSPORT_TCP);
+	return 1;
+}
+
+static __always_inline int sending(struct bpf_sock_addr *ctx, const struct endpoint *peer)
+{
+	struct socket_state *state;
+	struct sandbox_ref ref;
+	bool created;
+	__u64 cookie;
+
+	if (ctx->protocol != IPPROTO_UDP || !find_sandbox_of(ctx, &ref))
+		return 1;
+	state = note_socket(ctx, &ref, peer);
+	if (!state || state->dns)
+		return 1;
+	cookie = bpf_get_socket_cookie(ctx);
+	open_udp_flow(&ref, cookie, state, peer, &created);
+	if (created)
+		track_call(cookie, peer, TRANSPORT_UDP);
+	return 1;
+}
+
+static __always_inline struct endpoint asked_ipv4(struct bpf_sock_addr *ctx)
+{
+	struct endpoint peer;
+
+	set_ipv4(&peer, ctx->user_ip4, bpf_ntohs(ctx->user_port));
+	return peer;
+}
+
+static __always_inline struct endpoint asked_ipv6(struct bpf_sock_addr *ctx)
+{
+	struct endpoint peer = { .port = bpf_ntohs(ctx->user_port) };
+	__u32 *words = (__u32 *)peer.address;
+
+	words[0] = ctx->user_ip6[0];
+	words[1] = ctx->user_ip6[1];
+	words[2] = ctx->user_ip6[2];
+	words[3] = ctx->user_ip6[3];
+	return peer;
+}
+
+SEC("cgroup/connect4")
+int handle_connect4(struct bpf_sock_addr *ctx)
+{
+	struct endpoint peer = asked_ipv4(ctx);
+
+	return connecting(ctx, &peer);
+}
+
+SEC("cgroup/connect6")
+int handle_connect6(struct bpf_sock_addr *ctx)
+{
+	struct endpoint peer = asked_ipv6(ctx);
+
+	return connecting(ctx, &peer);
+}
+
+SEC("cgroup/sendmsg4")
+int handle_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	struct endpoint peer = asked_ipv4(ctx);
+
+	return sending(ctx, &peer);
+}
+
+SEC("cgroup/sendmsg6")
+int handle_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	struct endpoint peer = asked_ipv6(ctx);
+
+	return sending(ctx, &peer);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The contract between the kernel side and user space: ring records, map keys and map values. Included by clang for BPF and by C++.
+ * Both sides ship in one binary, so there is no compatibility to keep; kinds are still only appended, because captures are replayed.
+ *
+ * Times are CLOCK_BOOTTIME nanoseconds. Ports are in host order. Addresses are IPv6, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that
+ * a v4-mapped socket and a plain IPv4 one give the same key. Strings are not NUL-terminated where a length is given.
+ */
+#ifndef SANDPIPER_EVENTS_H
+#define SANDPIPER_EVENTS_H
+
+#include <linux/types.h>
+
+#ifdef __cplusplus
+#define SP_ASSERT_SIZE(type, size) static_assert(sizeof(struct type) == (size), #type)
+extern "C" {
+#else
+#define SP_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
+#endif
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
+enum event_kind {
+	EVENT_NONE = 0,
+	EVENT_EXEC = 1,
+	EVENT_EXIT = 2,
+	EVENT_FORK = 3,
+	EVENT_ENTER = 4, /* a living process was moved into the sandbox */
+	EVENT_CONNECT = 5,
+	EVENT_CONNECT_RESULT = 6,
+	EVENT_CLOSE = 7,
+	EVENT_DNS_QUERY = 8,
+	EVENT_DNS_ANSWER = 9,
+	EVENT_KIND_COUNT = 10,
+};
+
+enum {
+	EVENT_KIND_SLOTS = 16, /* room in the counters for kinds to come */
+	TRANSPORT_TCP = 0,
+	TRANSPORT_UDP = 1,
+	TRANSPORT_COUNT = 2,
+	NETWORK_IPV4 = 0,
+	NETWORK_IPV6 = 1,
+	NETWORK_COUNT = 2,
+	DIRECTION_SENT = 0,
+	DIRECTION_RECEIVED = 1,
+	DIRECTION_COUNT = 2,
+	/*
+	 * One 4 KiB read of the argument area covers what a report needs (issue: argv to 4 KiB); records are reserved at the smaller size
+	 * when the arguments fit, since a ring reservation must have a constant size.
+	 */
+	ARGS_SMALL = 512,
+	ARGS_MAX = 4096,
+	/* Path components deepest first, each followed by NUL: the last one may start at 511 and be of NAME_MAX bytes. */
+	PATH_COMPONENT = 256,
+	PATH_STARTS = 512,
+	PATH_BYTES = PATH_STARTS + PATH_COMPONENT,
+	SCRIPT_BYTES = 256,
+	COMM_BYTES = 16,
+	/* DNS payload classes: RFC 1035 UDP limit, one Ethernet frame, and the EDNS size that servers commonly allow (RFC 6891 6.2.5). */
+	DNS_SMALL = 512,
+	DNS_FRAME = 1536,
+	DNS_CHUNK = 4096,
+	/* A skb holds at most 64 KiB of payload: 16 chunks. */
+	DNS_CHUNKS_MAX = 16,
+};
+
+struct event_header {
+	__u16 kind;  /* enum event_kind */
+	__u16 flags; /* per kind, below */
+	__u32 size;  /* of the whole record */
+	__u64 time_ns;
+	__u64 sandbox; /* serial number given by user space in watched_cgroups */
+	__u64 cgroup_id;
+};
+SP_ASSERT_SIZE(event_header, 32);
+
+/* A process is (tgid, start time): pids are reused. */
+struct process_key {
+	__u32 tgid;
+	__u32 tid;
+	__u64 start_ns; /* task_struct.start_boottime of the thread group leader */
+};
+SP_ASSERT_SIZE(process_key, 16);
+
+struct endpoint {
+	__u8 address[16];
+	__u16 port;
+	__u16 pad0;
+	__u32 pad1;
+};
+SP_ASSERT_SIZE(endpoint, 24);
+
+enum exec_flags {
+	EXEC_ARGS_TRUNCATED = 1 << 0,
+	EXEC_ARGS_UNREADABLE = 1 << 1,
+	EXEC_SCRIPT = 1 << 2, /* `script` names the file behind the interpreter that runs */
+	EXEC_PATH_TRUNCATED = 1 << 3,
+	EXEC_CWD_TRUNCATED = 1 << 4,
+};
+
+struct exec_event {
+	struct event_header header;
+	struct process_key process;
+	struct process_key parent;
+	__u32 args_bytes;
+	__u16 path_bytes;
+	__u16 cwd_bytes;
+	__u16 script_bytes; /* without the NUL */
+	__u16 pad0;
+	__u32 pad1;
+	char comm[COMM_BYTES];
+	char path[PATH_BYTES];
+	char cwd[PATH_BYTES];
+	char script[SCRIPT_BYTES];
+#ifndef __cplusplus
+	char args[]; /* NUL-separated, as in /proc/PID/cmdline */
+#endif
+};
+SP_ASSERT_SIZE(exec_event, 1888);
+
+struct exit_event {
+	struct event_header header;
+	struct process_key process;
+	__u32 status; /* as wait(2) gives it */
+	__u32 pad0;
+};
+SP_ASSERT_SIZE(exit_event, 56);
+
+struct fork_event {
+	struct event_header header;
+	struct process_key process; /* the child */
+	struct process_key parent;
+	char comm[COMM_BYTES];
+};
+SP_ASSERT_SIZE(fork_event, 80);
+
+/* EVENT_ENTER carries the same facts as a fork. */
+
+struct connect_event {
+	struct event_header header;
+	__u64 cookie; /* socket cookie, unique for the life of the host */
+	struct process_key process;
+	struct endpoint peer; /* as the program asked for it, before NAT */
+	char comm[COMM_BYTES];
+	__u32 transport;
+	__u32 pad0;
+};
+SP_ASSERT_SIZE(connect_event, 104);
+
+enum connect_result_flags {
+	/* The error was returned to the caller of connect or send; without the flag it comes from the state of the socket. */
+	RESULT_RETURNED = 1 << 0,
+};
+
+struct connect_result_event {
+	struct event_header header;
+	__u64 cookie;
+	struct endpoint peer; /* UDP only: one socket may have many */
+	__u32 transport;
+	__u32 error; /* errno; 0: established (TCP), answered (UDP), or, where TCP ends in CLOSE, given up by the caller */
+	__u32 established;
+	__u32 pad0;
+};
+SP_ASSERT_SIZE(connect_result_event, 80);
+
+struct close_event {
+	struct event_header header;
+	__u64 cookie;
+	__u64 bytes[DIRECTION_COUNT]; /* TCP payload; UDP: see udp_flows */
+	__u32 transport;
+	__u32 error; /* pending socket error, as ECONNRESET */
+};
+SP_ASSERT_SIZE(close_event, 64);
+
+enum dns_flags {
+	DNS_REDIRECTED = 1 << 0, /* the packet leaves to another destination than the program asked for (NAT) */
+};
+
+struct dns_event {
+	struct event_header header;
+	__u64 cookie;
+	struct process_key process; /* who last used the socket to ask */
+	struct endpoint server;	    /* query: where the program sent it, before NAT; answer: source as the socket sees it */
+	__u32 transport;
+	__u32 payload_bytes; /* of the datagram or of this part of the stream, which may exceed data_bytes for datagrams only */
+	__u32 data_bytes;
+	__u32 tcp_seq; /* of the first byte in data */
+	__u32 tcp_ack;
+	__u32 pad0;
+#ifndef __cplusplus
+	__u8 data[];
+#endif
+};
+SP_ASSERT_SIZE(dns_event, 104);
+
+/* Values of `sandboxes`, a per-CPU map: only ever added to in the kernel, never reset, so that a reader may differ them. */
+struct sandbox_counters {
+	__u64 produced[EVENT_KIND_SLOTS];
+	__u64 dropped[EVENT_KIND_SLOTS]; /* no room in the ring */
+	__u64 attempts[TRANSPORT_COUNT][NETWORK_COUNT];
+	__u64 attempts_dropped[TRANSPORT_COUNT][NETWORK_COUNT]; /* those of them whose event found no room */
+	__u64 network_io[DIRECTION_COUNT];			/* bytes of IP packets, loopback left out */
+	__u64 storage_failed;					/* a socket or a flow that the kernel had no memory to remember */
+};
+SP_ASSERT_SIZE(sandbox_counters, 344);
+
+struct udp_flow_key {
+	__u64 cookie;
+	struct endpoint peer;
+};
+SP_ASSERT_SIZE(udp_flow_key, 32);
+
+struct udp_flow {
+	__u64 bytes[DIRECTION_COUNT]; /* payload */
+};
+SP_ASSERT_SIZE(udp_flow, 16);
+
+/* One record a living TCP connection, read from the iterator over socket storage. */
+struct tcp_bytes {
+	__u64 cookie;
+	__u64 bytes[DIRECTION_COUNT];
+};
+SP_ASSERT_SIZE(tcp_bytes, 24);
+
+#pragma GCC diagnostic pop
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Every map, once. __weak: the linker keeps one of them for all objects. User space sets the sizes marked "set at load". */
+#ifndef SANDPIPER_MAPS_BPF_H
+#define SANDPIPER_MAPS_BPF_H
+
+#include "bpf/kernel.bpf.h"
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/events.h"
+
+/* What a socket of a sandbox is about. Filled in the context of the program that uses it, read where no program is running. */
+struct socket_state {
+	struct process_key process;
+	struct endpoint peer; /* last destination asked for, before NAT */
+	__u64 cgroup_id;      /* of the socket */
+	char comm[COMM_BYTES];
+	__u8 transport;
+	__u8 dns;      /* the last destination is a DNS server */
+	__u8 ever_dns; /* a DNS server was among the destinations */
+	__u8 pad0[5];
+};
+
+/* A call that may still return an error; only for the mechanism that reads results from syscall tracepoints. */
+struct pending_call {
+	__u64 cookie;
+	struct endpoint peer;
+	__u32 transport;
+	__u32 pad0;
+};
+
+/* cgroup id -> sandbox serial. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u64);
+} watched_cgroups SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct sandbox_counters);
+} sandboxes SEC(".maps") __weak;
+
+/* Rare and precious: exec, exit, fork, moves. Set at load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 * 1024 * 1024);
+} critical_ring SEC(".maps") __weak;
+
+/* What a program can flood: DNS and connections. Set at load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 * 1024 * 1024);
+} bulk_ring SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_state);
+} socket_states SEC(".maps") __weak;
+
+/* LRU: a socket that talks to more peers than fit is seen as new attempts, never as an error for the others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct udp_flow_key);
+	__type(value, struct udp_flow);
+} udp_flows SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64); /* pid_tgid */
+	__type(value, struct pending_call);
+} pending_calls SEC(".maps") __weak;
+
+/* Threads of one process that end at the same moment: the first one here reports the exit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct process_key);
+	__type(value, __u8);
+} reported_exits SEC(".maps") __weak;
+
+/* The syscall tracepoints are in use: fill pending_calls. */
+const volatile __u8 cfg_track_calls __weak = 0;
+
+#endif

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// What became of an attempt: established, failed and why, closed and with how many bytes. From the state of the socket where the kernel
+// decides, and from what a call returned where no packet ever left.
+#include "bpf/kernel.bpf.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/socket.bpf.h"
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+#define ERROR_INTERRUPTED 4
+#define ERROR_ALREADY_CONNECTED 106
+#define ERROR_ALREADY 114
+#define ERROR_IN_PROGRESS 115
+#define ERROR_RESTART_SYS 512
+
+static __always_inline void emit_close(struct sandbox_ref *ref, __u64 cookie, __u32 transport, __u64 sent, __u64 received, __u32 error)
+{
+	struct close_event *event = reserve_event(&bulk_ring, ref, EVENT_CLOSE, sizeof(*event));
+
+	if (!event)
+		return;
+	event->cookie = cookie;
+	event->bytes[DIRECTION_SENT] = sent;
+	event->bytes[DIRECTION_RECEIVED] = received;
+	event->transport = transport;
+	event->error = error;
+	submit_event(event);
+}
+
+/*
+ * The fate of a TCP attempt, where the kernel decides it: also for non-blocking calls, and when the program is gone. A socket without a
+ * cookie was never seen by connect.bpf.c. A close in SYN_SENT with no error is the caller giving up.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	struct sandbox_ref ref;
+	__u64 received;
+
+	if (!cookie || (to != TCP_ESTABLISHED && to != TCP_CLOSE) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
+	    !find_sandbox(socket_cgroup_id(sk), &ref))
+		return 0;
+	if (to == TCP_ESTABLISHED) {
+		if (from == TCP_SYN_SENT || from == TCP_SYN_RECV)
+			emit_result(&ref, cookie, NULL, TRANSPORT_TCP, 0, 1, 0);
+		return 0;
+	}
+	if (from == TCP_SYN_SENT) {
+		emit_result(&ref, cookie, NULL, TRANSPORT_TCP, BPF_CORE_READ(sk, sk_err), 0, 0);
+		return 0;
+	}
+	received = BPF_CORE_READ(tcp, bytes_received);
+	/* rcv_nxt counts the peer's FIN as a byte, tcp_rcv_nxt_update() adds it. */
+	if (received && BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_FLAG_DONE)
+		received--;
+	emit_close(&ref, cookie, TRANSPORT_TCP, BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans), received,
+		   BPF_CORE_READ(sk, sk_err));
+	return 0;
+}
+
+/* An ICMP error for a connected UDP socket; from 5.14 on. */
+SEC("tp_btf/inet_sk_error_report")
+int BPF_PROG(handle_udp_error, struct sock *sk)
+{
+	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	struct sandbox_ref ref;
+
+	if (!cookie || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP || !find_sandbox(socket_cgroup_id(sk), &ref))
+		return 0;
+	emit_result(&ref, cookie, NULL, TRANSPORT_UDP, BPF_CORE_READ(sk, sk_err), 0, 0);
+	return 0;
+}
+
+/* UDP ends here; TCP only where it never left CLOSE, as after an error that no other hook saw. */
+SEC("cgroup/sock_release")
+int handle_sock_release(struct bpf_sock *ctx)
+{
+	struct socket_state *state = bpf_sk_storage_get(&socket_states, ctx, 0, 0);
+	struct sandbox_ref ref;
+
+	if (!state || (state->transport == TRANSPORT_TCP && ctx->state != TCP_CLOSE) || !find_sandbox(state->cgroup_id, &ref))
+		return 1;
+	emit_close(&ref, bpf_get_socket_cookie(ctx), state->transport, 0, 0, 0);
+	return 1;
+}
+
+static __always_inline bool is_final_error(long result)
+{
+	return result < 0 && result != -ERROR_IN_PROGRESS && result != -ERROR_ALREADY && result != -ERROR_INTERRUPTED &&
+	       result != -ERROR_RESTART_SYS && result != -ERROR_ALREADY_CONNECTED;
+}
+
+/* Errors that come back before any packet leaves. Best mechanism: the protocol's own function, for every way in. */
+static __always_inline int returned(struct sock *sk, __u32 transport, const struct endpoint *peer, long result)
+{
+	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	struct sandbox_ref ref;
+
+	if (!cookie || !is_final_error(result) || !find_sandbox(socket_cgroup_id(sk), &ref))
+		return 0;
+	emit_result(&ref, cookie, peer, transport, -result, 0, RESULT_RETURNED);
+	return 0;
+}
+
+SEC("fexit/inet_stream_connect")
+int BPF_PROG(handle_stream_connect, struct socket *socket, void *address, int length, int flags, int result)
+{
+	return returned(BPF_CORE_READ(socket, sk), TRANSPORT_TCP, NULL, result);
+}
+
+/* No peer: user space knows which attempt of this socket is the newest. */
+SEC("fexit/udp_sendmsg")
+int BPF_PROG(handle_udp_sendmsg, struct sock *sk, void *message, unsigned long length, int result)
+{
+	return returned(sk, TRANSPORT_UDP, NULL, result);
+}
+
+SEC("fexit/udpv6_sendmsg")
+int BPF_PROG(handle_udpv6_sendmsg, struct sock *sk, void *message, unsigned long length, int result)
+{
+	return returned(sk, TRANSPORT_UDP, NULL, result);
+}
+
+/* Next best, where fexit is not allowed: the exit of the call that passed the hooks of connect.bpf.c in the same thread. */
+static __always_inline int call_exits(long result)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct pending_call *call = bpf_map_lookup_elem(&pending_calls, &thread);
+	struct sandbox_ref ref;
+
+	if (!call)
+		return 0;
+	if (is_final_error(result) && find_sandbox(bpf_get_current_cgroup_id(), &ref))
+		emit_result(&ref, call->cookie, &call->peer, call->transport, -result, 0, RESULT_RETURNED);
+	bpf_map_delete_elem(&pending_calls, &thread);
+	return 0;
+}
+
+/* Layout of every syscalls/sys_exit_* event: 8 bytes common, the number, the result. */
+struct sys_exit_context {
+	__u64 common;
+	long number;
+	long result;
+};
+
+SEC("tp/syscalls/sys_exit_connect")
+int handle_exit_connect(struct sys_exit_context *ctx)
+{
+	return call_exits(ctx->result);
+}
+
+SEC("tp/syscalls/sys_exit_sendto")
+int handle_exit_sendto(struct sys_exit_context *ctx)
+{
+	return call_exits(ctx->result);
+}
+
+SEC("tp/syscalls/sys_exit_sendmsg")
+int handle_exit_sendmsg(struct sys_exit_context *ctx)
+{
+	return call_exits(ctx->result);
+}
+
+SEC("tp/syscalls/sys_exit_sendmmsg")
+int handle_exit_sendmmsg(struct sys_exit_context *ctx)
+{
+	return call_exits(ctx->result);
+}
+
+/* Its result is not that of the request: only forget the call, so that a later one of the thread is not mistaken for it. */
+SEC("tp/syscalls/sys_exit_io_uring_enter")
+int handle_exit_io_uring(struct sys_exit_context *ctx)
+{
+	return call_exits(0);
+}
+
+/* Bytes of living connections, read by user space at each window. The socket is locked and referenced while this runs. */
+SEC("iter/bpf_sk_storage_map")
+int handle_tcp_bytes(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct tcp_bytes out = {};
+	struct sock *sk = ctx->sk;
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	out.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	out.bytes[DIRECTION_SENT] = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+	out.bytes[DIRECTION_RECEIVED] = BPF_CORE_READ(tcp, bytes_received);
+	if (out.bytes[DIRECTION_RECEIVED] && BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_FLAG_DONE)
+		out.bytes[DIRECTION_RECEIVED]--;
+	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	return 0;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Identity of tasks, and paths out of dentries: what a program says of itself can be rewritten, these cannot. */
+#ifndef SANDPIPER_PROCESS_BPF_H
+#define SANDPIPER_PROCESS_BPF_H
+
+#include "bpf/kernel.bpf.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/events.h"
+
+/* Components and crossings of mounts: deeper paths are rare, and each step costs the verifier. */
+#define PATH_STEPS 24
+
+static __always_inline void fill_process(struct process_key *key, struct task_struct *task)
+{
+	key->tgid = BPF_CORE_READ(task, tgid);
+	key->tid = BPF_CORE_READ(task, pid);
+	key->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+static __always_inline __u64 task_cgroup_id(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+}
+
+/*
+ * Writes the components of `path`, deepest first, each with its NUL, up to the root of the process: what the process itself would see,
+ * and not d_path, which is allowed in few kinds of programs only. Returns the bytes written; *truncated where there was more.
+ */
+static __always_inline __u32 read_path(char *out, struct path *path, struct path *root, bool *truncated)
+{
+	struct dentry *dentry = BPF_CORE_READ(path, dentry), *root_dentry = BPF_CORE_READ(root, dentry);
+	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt), *root_mount = BPF_CORE_READ(root, mnt);
+	__u64 used = 0, at;
+
+	*truncated = true;
+	for (int i = 0; i < PATH_STEPS; i++) {
+		struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		const unsigned char *name;
+		long n;
+
+		if (dentry == root_dentry && vfsmount == root_mount) {
+			*truncated = false;
+			break;
+		}
+		if (dentry == BPF_CORE_READ(vfsmount, mnt_root) || dentry == parent) {
+			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
+
+			if (up == mount || dentry != BPF_CORE_READ(vfsmount, mnt_root)) {
+				/* The top: outside of the root, or an unmounted thing as memfd, whose name is all there is. */
+				if (!used) {
+					n = bpf_probe_read_kernel_str(out, PATH_COMPONENT, BPF_CORE_READ(dentry, d_name.name));
+					used = n > 0 ? n : 0;
+				}
+				*truncated = false;
+				break;
+			}
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			vfsmount = (void *)up + bpf_core_field_offset(struct mount, mnt);
+			continue;
+		}
+		name = BPF_CORE_READ(dentry, d_name.name);
+		if (used >= PATH_STARTS)
+			break;
+		/* Changes nothing, but older verifiers forget a bound when the number was away on the stack, and never a mask. */
+		at = used;
+		asm volatile("%0 &= %1" : "+r"(at) : "i"(PATH_STARTS - 1));
+		n = bpf_probe_read_kernel_str(out + at, PATH_COMPONENT, name);
+		if (n < 0)
+			break;
+		used += n;
+		dentry = parent;
+	}
+	return used;
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* What the programs about sockets share: endpoints, the sandbox of a socket, and the events of an attempt. */
+#ifndef SANDPIPER_SOCKET_BPF_H
+#define SANDPIPER_SOCKET_BPF_H
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+#include "bpf/emit.bpf.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+
+/* Ports whose sockets carry DNS; the proxy behind a redirect may listen on any other. Unused slots are 0. */
+const volatile __u16 cfg_dns_ports[4] __weak = { 53 };
+
+static __always_inline bool is_dns_port(__u16 port)
+{
+	return port && (port == cfg_dns_ports[0] || port == cfg_dns_ports[1] || port == cfg_dns_ports[2] || port == cfg_dns_ports[3]);
+}
+
+static __always_inline void set_ipv4(struct endpoint *e, __u32 address_be, __u16 port)
+{
+	__builtin_memset(e, 0, sizeof(*e));
+	e->address[10] = 0xff;
+	e->address[11] = 0xff;
+	__builtin_memcpy(e->address + 12, &address_be, 4);
+	e->port = port;
+}
+
+static __always_inline bool is_ipv4(const struct endpoint *e)
+{
+	const __u32 *words = (const __u32 *)e->address;
+
+	return words[0] == 0 && words[1] == 0 && words[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+	const __u64 *x = (const __u64 *)a->address, *y = (const __u64 *)b->address;
+
+	return x[0] == y[0] && x[1] == y[1] && a->port == b->port;
+}
+
+/* The sandbox of the socket. Where no helper tells it, the socket's own data does. */
+static __always_inline __u64 socket_cgroup_id(struct sock *sk)
+{
+	struct cgroup *cgroup;
+
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup)) {
+		cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	} else {
+		struct sock_cgroup_data___v510 *data = (void *)__builtin_preserve_access_index(&sk->sk_cgrp_data);
+		__u64 tagged = BPF_CORE_READ(data, val);
+
+		if (tagged & 1) /* holds v1 class ids instead of a pointer */
+			return 0;
+		cgroup = (void *)(tagged & ~3ULL);
+	}
+	return BPF_CORE_READ(cgroup, kn, id);
+}
+
+/* One attempt: counted exactly, and told. */
+static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
+					 const struct endpoint *peer)
+{
+	__u32 transport = state->transport & 1, network = is_ipv4(peer) ? NETWORK_IPV4 : NETWORK_IPV6;
+	struct connect_event *event;
+
+	add(&ref->counters->attempts[transport][network], 1);
+	event = reserve_event(&bulk_ring, ref, EVENT_CONNECT, sizeof(*event));
+	if (!event) {
+		add(&ref->counters->attempts_dropped[transport][network], 1);
+		return;
+	}
+	event->cookie = cookie;
+	event->process = state->process;
+	event->peer = *peer;
+	__builtin_memcpy(event->comm, state->comm, COMM_BYTES);
+	event->transport = transport;
+	event->pad0 = 0;
+	submit_event(event);
+}
+
+/* `peer` may be left out where the socket alone says which attempt this is about. */
+static __always_inline void emit_result(struct sandbox_ref *ref, __u64 cookie, const struct endpoint *peer, __u32 transport, __u32 error,
+					__u32 established, __u16 flags)
+{
+	struct connect_result_event *event = reserve_event(&bulk_ring, ref, EVENT_CONNECT_RESULT, sizeof(*event));
+
+	if (!event)
+		return;
+	event->header.flags = flags;
+	event->cookie = cookie;
+	if (peer)
+		event->peer = *peer;
+	else
+		__builtin_memset(&event->peer, 0, sizeof(event->peer));
+	event->transport = transport;
+	event->error = error;
+	event->established = established;
+	event->pad0 = 0;
+	submit_event(event);
+}
+
+/* The first packet to a peer makes the flow, and is the attempt. NULL when there is no memory for it, which is counted. */
+static __always_inline struct udp_flow *open_udp_flow(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
+						      const struct endpoint *peer, bool *created)
+{
+	struct udp_flow_key key = { .cookie = cookie, .peer = *peer };
+	struct udp_flow *flow = bpf_map_lookup_elem(&udp_flows, &key), zero = {};
+
+	*created = false;
+	if (flow)
+		return flow;
+	/* Two threads may open the same flow: one of them counts it. */
+	*created = !bpf_map_update_elem(&udp_flows, &key, &zero, BPF_NOEXIST);
+	flow = bpf_map_lookup_elem(&udp_flows, &key);
+	if (!flow)
+		add(&ref->counters->storage_failed, 1);
+	if (*created || !flow)
+		emit_connect(ref, cookie, state, peer);
+	return flow;
+}
+
+#endif

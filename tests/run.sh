@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# tests/run.sh [unit|kernel|vm|all] [PATTERN]: builds, then runs the tests of that tier; all by default. Ends with
+# "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it.
+#   unit    pure functions and classes, no privileges
+#   kernel  scenarios with ground truth on this machine's kernel; root
+#   vm      the same scenarios on a stock Debian kernel in QEMU, software emulation; root only to read what the guest shares
+set -uo pipefail
+cd "$(dirname "$0")/.."
+tier=${1:-all} pattern=${2:-}
+cache=${SANDPIPER_CACHE:-/var/cache/sandpiper}
+passed=0 failed=0 skipped=0
+
+count() { # LINE: adds "N passed, N failed, N skipped"
+  [[ $1 =~ ([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped ]] || return 1
+  passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
+}
+
+fail() { echo "FAIL $*"; failed=$((failed + 1)); }
+skip() { echo "skip $*"; skipped=$((skipped + 1)); }
+
+run_unit() {
+  local log
+  log=$(mktemp)
+  if ! bazel test --keep_going --noshow_progress //tests/unit:all 2>&1 | tee "$log" | grep -E '^//|^FAIL|error:|Failure|^ERROR'; then :; fi
+  # One count a test case, from what the runner wrote; a target that did not build or crashed has none, and is one failure.
+  local xml tests failures
+  while read -r xml; do
+    tests=$(sed -n 's/^<testsuites tests="\([0-9]*\)".*/\1/p' "$xml") failures=$(sed -n 's/^<testsuites tests="[0-9]*" failures="\([0-9]*\)".*/\1/p' "$xml")
+    passed=$((passed + ${tests:-0} - ${failures:-0})) failed=$((failed + ${failures:-0}))
+  done < <(find -L bazel-testlogs/tests/unit -name test.xml)
+  local broken
+  broken=$(grep -cE '^//tests/unit:.*(FAILED TO BUILD|NO STATUS|FAILED in|TIMEOUT)' "$log")
+  failed=$((failed + broken))
+  grep -q '^//tests/unit:' "$log" || fail "unit: no test ran"
+  rm -f "$log"
+}
+
+scenarios() { # where they run: prints the command
+  echo "python3 tests/scenarios/run.py bazel-bin/userspace/sandpiper bazel-bin/tests/triggers/triggers bazel-bin/tests/e2e/otlp_sink $pattern"
+}
+
+run_kernel() {
+  if [ "$(id -u)" != 0 ]; then
+    skip "kernel: needs root"
+    return
+  elif [ ! -r /sys/kernel/btf/vmlinux ]; then
+    skip "kernel: this kernel has no BTF; the vm tier carries the proof"
+    return
+  fi
+  local log
+  log=$(mktemp)
+  PATH=/usr/sbin:/usr/bin:/sbin:/bin bash -c "exec $(scenarios)" 2>&1 | tee "$log"
+  count "$(tail -1 "$log")" || fail "kernel: the scenarios did not end"
+  rm -f "$log"
+}
+
+run_vm() { # SUITE PACKAGE NAME
+  local kernel=$cache/$3 log
+  log=$(mktemp)
+  echo "== $1 $2"
+  if ! tests/vm/kernel.sh "$1" "$2" "$kernel" || ! tests/vm/initrd.sh "$cache/$3.initrd" "$kernel"; then
+    fail "vm: no kernel of $2 in $1"
+    return
+  fi
+  local command="cd $PWD && SCENARIOS_SLOW=1 $(scenarios)"
+  # QEMU's emulation loses a guest at boot now and then: one that never came up is started once more.
+  for try in 1 2; do
+    tests/vm/boot.sh "$kernel" "$cache/$3.initrd" "${command// /+}" 2>&1 | sed -u 's/\r//' | tee "$log"
+    ! grep -q '^.*guest: linux' "$log" && [ $try = 1 ] && echo "== the guest did not come up, again" || break
+  done
+  count "$(grep -E '^[0-9]+ passed, ' "$log" | tail -1)" || fail "vm: the guest did not end its scenarios"
+  rm -f "$log"
+}
+
+case $tier in unit | kernel | vm | all) ;; *) echo "usage: tests/run.sh [unit|kernel|vm|all] [PATTERN]" >&2; exit 2 ;; esac
+if ! bazel build --noshow_progress //userspace:sandpiper //tests/triggers //tests/e2e:otlp_sink; then
+  echo "0 passed, 1 failed, 0 skipped"
+  exit 1
+fi
+if [ "$tier" = unit ] || [ "$tier" = all ]; then run_unit; fi
+if [ "$tier" = kernel ] || [ "$tier" = all ]; then run_kernel; fi
+if [ "$tier" = vm ] || [ "$tier" = all ]; then run_vm bookworm linux-image-amd64 linux-6.1; fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,259 @@
+"""What programs in a sandbox do, and the truth about it: each function acts, sees for itself what came of it, and notes that down.
+
+done() prints the truth as one line of JSON. Nothing here knows sandpiper.
+"""
+
+import errno
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import dnswire as d
+
+TRUTH = {"pid": os.getpid(), "lookups": [], "flows": [], "execs": [], "ignored_answers": 0, "malformed": 0}
+_idents = iter(range(1000, 65000))
+_lock = threading.Lock()
+
+OUTCOMES = {
+    errno.ECONNREFUSED: "refused", errno.ENETUNREACH: "unreachable", errno.EHOSTUNREACH: "unreachable", errno.ETIMEDOUT: "timeout",
+    errno.EADDRNOTAVAIL: "other", errno.EPERM: "denied", errno.EACCES: "denied",
+}
+
+
+def done():
+    print(json.dumps({"truth": TRUTH}))
+
+
+def note(kind, **fact):
+    with _lock:
+        TRUTH[kind].append(fact)
+
+
+def family(host):
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def note_lookup(name, qtype, outcome, ips=(), transport="udp", error=False):
+    note("lookups", name=name.lower().rstrip(".") or ".", type=qtype, outcome=outcome, ips=sorted(ips), transport=transport)
+
+
+def lookup(name, qtype="A", server="10.77.0.1", mode="connected", edns=0, timeout=3.0, ident=None, sock=None, port=53, mapped=False,
+           record=True):
+    """One lookup over UDP as a resolver does it: bad answers are thrown away until a good one comes or time is up. `mode` is the system
+    call: connected (connect + send), sendto, sendmsg, write."""
+    ident = next(_idents) if ident is None else ident
+    q = d.query(name, qtype, ident, edns)
+    target = ("::ffff:" + server) if mapped else server
+    s = sock or socket.socket(family(target), socket.SOCK_DGRAM)
+    if mode in ("connected", "write") and sock is None:
+        s.connect((target, port))
+    if mode == "connected":
+        s.send(q)
+    elif mode == "write":
+        os.write(s.fileno(), q)
+    elif mode == "sendto":
+        s.sendto(q, (target, port))
+    elif mode == "sendmsg":
+        s.sendmsg([q], [], 0, (target, port))
+    outcome, ips, saw_malformed = None, (), False
+    end = time.monotonic() + timeout
+    while outcome is None:
+        left = end - time.monotonic()
+        if left <= 0:
+            outcome = "malformed" if saw_malformed else "timeout"
+            break
+        s.settimeout(left)
+        try:
+            m, peer = s.recvfrom(65535)
+        except socket.timeout:
+            continue
+        if mode in ("sendto", "sendmsg") and peer[0] != target:
+            TRUTH["ignored_answers"] += 1
+            continue
+        try:
+            got_id, truncated, rcode, qname, got_type, ips = d.parse(checked(m))
+        except (ValueError, IndexError, struct.error):
+            TRUTH["malformed"] += 1
+            saw_malformed = True
+            continue
+        if got_id != ident or (qname.lower() or ".") != name.lower() or got_type != d.TYPES.get(qtype, qtype):
+            TRUTH["ignored_answers"] += 1
+            continue
+        if truncated:
+            if sock is None:
+                s.close()
+            return lookup_tcp([(name, qtype)], server, ident=ident)
+        outcome = d.RCODES.get(rcode, "other")
+    if sock is None:
+        s.close()
+    if record:
+        note_lookup(name, qtype, outcome, ips)
+    return outcome, list(ips)
+
+
+def checked(m):
+    """Refuses what a careful parser must refuse, so that the truth is about well-formed messages only."""
+    if len(m) < 12:
+        raise ValueError("short")
+    qd, an = struct.unpack("!2H", m[4:8])
+    at = check_name(m, 12) + 4
+    for _ in range(an):
+        at = check_name(m, at)
+        n = struct.unpack("!H", m[at + 8:at + 10])[0]
+        at += 10 + n
+        if at > len(m):
+            raise ValueError("beyond the end")
+    return m
+
+
+def check_name(m, at):
+    while True:
+        n = m[at]
+        if n & 0xC0 == 0xC0:
+            if struct.unpack("!H", m[at:at + 2])[0] & 0x3FFF >= at:
+                raise ValueError("pointer not backwards")
+            return at + 2
+        if n > 63:
+            raise ValueError("label over 63")
+        at += n + 1
+        if n == 0:
+            return at
+
+
+def lookup_tcp(questions, server="10.77.0.1", packed=False, trickle=False, ident=None, host=None, record_flow=True):
+    """Lookups over one TCP connection; `packed`: all queries in one segment, `trickle`: a byte a segment."""
+    s = socket.socket(family(server), socket.SOCK_STREAM)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    s.connect((server, 53))
+    wire, expected = b"", {}
+    for name, qtype in questions:
+        i = next(_idents) if ident is None else ident
+        q = d.query(name, qtype, i)
+        wire += struct.pack("!H", len(q)) + q
+        expected[i] = (name, qtype)
+    if trickle:
+        for i in range(len(wire)):
+            s.send(wire[i:i + 1])
+            time.sleep(0.002)
+    else:
+        s.sendall(wire)
+    received, out = 0, []
+    for _ in questions:
+        n = struct.unpack("!H", exactly(s, 2))[0]
+        m = exactly(s, n)
+        received += n + 2
+        got_id, _, rcode, _, _, ips = d.parse(m)
+        name, qtype = expected.pop(got_id)
+        outcome = d.RCODES.get(rcode, "other")
+        note_lookup(name, qtype, outcome, ips, transport="tcp")
+        out = [outcome, ips]
+    s.close()
+    if record_flow:
+        flow(server, 53, "tcp", "established", len(wire), received, dns=True)
+    return out
+
+
+def exactly(s, n):
+    data = b""
+    while len(data) < n:
+        part = s.recv(n - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
+
+
+def flow(peer, port, transport, outcome, sent=0, received=0, host=None, dns=False, reset=False):
+    note("flows", peer=peer.replace("::ffff:", "") if "." in peer else peer, port=port, transport=transport, outcome=outcome, sent=sent,
+         received=received, host=host, dns=dns, reset=reset)
+
+
+def tcp(host_or_ip, port=8080, send=b"ping", name=None, blocking=True, mapped=False, keep=False):
+    """Connects, sends, reads the echo to the end. `name`: what a lookup before gave the address for."""
+    target = ("::ffff:" + host_or_ip) if mapped else host_or_ip
+    s = socket.socket(family(target), socket.SOCK_STREAM)
+    outcome, received = "established", 0
+    try:
+        if blocking:
+            s.connect((target, port))
+        else:
+            connect_nonblocking(s, (target, port))
+        s.sendall(send)
+        if send:
+            s.shutdown(socket.SHUT_WR)
+            while part := s.recv(65536):
+                received += len(part)
+    except OSError as e:
+        outcome = OUTCOMES.get(e.errno, "other")
+    flow(host_or_ip, port, "tcp", outcome, len(send) if outcome == "established" else 0, received, name)
+    if keep:
+        return s
+    s.close()
+    return outcome
+
+
+def connect_nonblocking(s, address):
+    import select
+    s.setblocking(False)
+    code = s.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        p = select.poll()
+        p.register(s, select.POLLOUT)
+        p.poll(20000)
+        code = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    s.setblocking(True)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def udp(ip, port=9000, payloads=(b"ping",), connected=True, answered=True, name=None, mapped=False, sock=None, first=True):
+    """Sends datagrams and reads an echo for each, if there is one to expect."""
+    target = ("::ffff:" + ip) if mapped else ip
+    s = sock or socket.socket(family(target), socket.SOCK_DGRAM)
+    s.settimeout(3)
+    sent = received = 0
+    outcome = "other"
+    try:
+        if connected:
+            s.connect((target, port))
+        for p in payloads:
+            sent += s.send(p) if connected else s.sendto(p, (target, port))
+            if answered:
+                received += len(s.recv(65535))
+                outcome = "established"
+    except OSError as e:
+        outcome = OUTCOMES.get(e.errno, "other") if received == 0 else outcome
+    if sock is None:
+        s.close()
+    flow(ip, port, "udp", outcome, sent, received, name)
+
+
+def run(argv, expect=None, **popen):
+    """Runs a program and notes how it ended. argv may be bytes."""
+    p = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **popen)
+    code = p.wait()
+    note("execs", argv=[os.fsdecode(a) for a in argv], pid=p.pid, **({"signal": -code} if code < 0 else {"code": code}))
+    return code
+
+
+def forked(work):
+    """Forks without exec; the child ends with what work() returns."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(work() or 0)
+    _, status = os.waitpid(pid, 0)
+    return pid, status
+
+
+def threads(works):
+    ts = [threading.Thread(target=w) for w in works]
+    for t in ts:
+        t.start()
+    for t in ts:
+        t.join()

@@ -1,0 +1,214 @@
+"""Whose event it is: by the socket and the cgroup, never by who runs."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+from checks import args_of, same
+from registry import scenario
+from world import HERE, PYTHON, parse_events
+
+
+class Collector:
+    """sandpiper run over cgroups of the world, in the host's own network namespace."""
+
+    def __init__(self, w, cgroups, options=(), env=None, cwd=None):
+        self.w, self.path = w, os.path.join(w.dir, "run-events-%d" % time.monotonic_ns())
+        argv = [w.sandpiper, "run", *options]
+        for c in cgroups:
+            argv += ["--cgroup", c]
+        with open(self.path, "wb") as out:
+            self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **(env or {})})
+        w.children.append(self.process)
+        self.first = self.process.stderr.readline().decode()
+        assert "ready" in self.first, self.first + self.process.stderr.read().decode()
+
+    def stop(self, sig=signal.SIGTERM):
+        time.sleep(0.3)
+        self.process.send_signal(sig)
+        self.stderr = self.process.communicate(timeout=60)[1].decode()
+        self.w.children.remove(self.process)
+        if sig == signal.SIGKILL:
+            return None
+        events = parse_events(self.path)
+        for e in events:
+            if e["opensandbox.event"] == "sandbox.stopped":
+                assert e["sandpiper.produced"] == e["sandpiper.delivered"] + e["sandpiper.dropped"], e
+        return events
+
+
+def act(w, cgroup, code, wait=True):
+    """Runs Python with `actor` in a cgroup and in the sandbox's network; returns the truth."""
+    script = "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()" % (HERE, code)
+
+    def enter():
+        if cgroup:
+            with open(os.path.join(cgroup, "cgroup.procs"), "w") as f:
+                f.write(str(os.getpid()))
+    p = subprocess.Popen(w.in_sandbox_net([PYTHON, "-c", script]), stdout=subprocess.PIPE, stdin=subprocess.PIPE, preexec_fn=enter,
+                         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    if not wait:
+        return p
+    out = p.communicate(timeout=120)[0]
+    assert p.returncode == 0
+    return json.loads(out.decode().splitlines()[-1])["truth"]
+
+
+def told(events, sandbox):
+    mine = [e for e in events if e["sandbox_id"] == sandbox]
+    hosts = [e["target.host"] for e in mine if e["opensandbox.event"] == "egress.outbound" and "target.host" in e]
+    peers = [e["peer"] for e in mine if e["opensandbox.event"] == "egress.outbound" and "peer" in e]
+    ledger = [(e.get("target.host") or e["peer"], e["network.peer.port"]) for e in mine if e["opensandbox.event"] == "egress.destination"]
+    return hosts, peers, ledger
+
+
+@scenario
+def outside_of_the_sandbox_nothing_is_told(w):
+    inside, outside = w.new_cgroup("in"), w.new_cgroup("out")
+    c = Collector(w, [inside])
+    act(w, outside, "actor.lookup('o.test', 'A'); actor.tcp('10.77.0.4'); actor.run(['true'])")
+    events = c.stop()
+    assert [e["opensandbox.event"] for e in events] == ["sandbox.started", "sandbox.stopped"], events
+    assert events[-1]["sandbox.process.execs"] == 0 and events[-1]["sandbox.connect.attempts"] == 0
+
+
+@scenario
+def two_sandboxes_two_names_one_address(w):
+    a, b = w.new_cgroup("a"), w.new_cgroup("b")
+    c = Collector(w, [a + "=alpha", b + "=beta"])
+    code = """
+for i in range(30):
+    _, ips = actor.lookup("%s.test", "A")
+    actor.tcp(ips[0], name="%s.test", send=b"x" * %d)
+    actor.run(["true", "%s"])
+"""
+    running = [act(w, cg, code % (name, name, n, name), wait=False) for cg, name, n in ((a, "alpha", 10), (b, "beta", 20))]
+    for p in running:
+        p.communicate(timeout=120)
+        assert p.returncode == 0
+    events = c.stop()
+    for name, n in (("alpha", 10), ("beta", 20)):
+        hosts, peers, ledger = told(events, name)
+        assert hosts == [name + ".test"] * 30 and not peers, (hosts, peers)
+        assert ledger == [(name + ".test", 8080)], ledger
+        d = [e for e in events if e["opensandbox.event"] == "egress.destination" and e["sandbox_id"] == name][0]
+        assert (d["egress.attempts"], d["network.io.sent"], d["network.io.received"]) == (30, 30 * n, 30 * n), d
+        runs = [args_of(e) for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == name]
+        assert runs.count(("true", name)) == 30 and not any(r == ("true", {"alpha": "beta", "beta": "alpha"}[name]) for r in runs)
+
+
+@scenario
+def sub_cgroups_belong_to_their_ancestor(w):
+    top = w.new_cgroup("top")
+    before = w.new_cgroup("top/before")
+    c = Collector(w, [top])
+    after = w.new_cgroup("top/after/deeper")
+    act(w, before, "actor.lookup('before.test', 'A')")
+    act(w, after, "actor.lookup('after.test', 'A')")
+    act(w, top, "actor.lookup('top.test', 'A')")
+    os.rmdir(after)
+    again = w.new_cgroup("top/after/again")
+    act(w, again, "actor.lookup('again.test', 'A')")
+    events = c.stop()
+    assert {e["sandbox_id"] for e in events} == {"top"}
+    same("lookups", told(events, "top")[0], ["before.test", "after.test", "top.test", "again.test"])
+
+
+@scenario
+def a_selected_cgroup_below_another_is_its_own_sandbox(w):
+    outer, inner = w.new_cgroup("outer"), w.new_cgroup("outer/inner")
+    c = Collector(w, [outer, inner + "=own"])
+    act(w, outer, "actor.lookup('outer.test', 'A')")
+    act(w, inner, "actor.lookup('inner.test', 'A')")
+    events = c.stop()
+    assert told(events, "outer")[0] == ["outer.test"] and told(events, "own")[0] == ["inner.test"]
+
+
+@scenario
+def globs_and_relative_paths(w):
+    for n in ("g1", "g2", "other"):
+        w.new_cgroup("globs/" + n)
+    c = Collector(w, [w.tag + "/globs/g*"])
+    assert "2 sandboxes" in c.first, c.first
+    for n in ("g1", "g2", "other"):
+        act(w, os.path.join(w.cgroups, "globs", n), "actor.lookup('%s.test', 'A')" % n)
+    events = c.stop()
+    assert {e["sandbox_id"] for e in events} == {"g1", "g2"}
+    assert told(events, "g1")[0] == ["g1.test"] and told(events, "g2")[0] == ["g2.test"]
+
+
+@scenario
+def a_process_that_was_there_before(w):
+    cg = w.new_cgroup("early")
+    p = act(w, cg, "print('up', flush=True); sys.stdin.readline(); actor.lookup('late.test', 'A'); actor.tcp('10.77.0.3')", wait=False)
+    p.stdout.readline()
+    c = Collector(w, [cg])
+    p.communicate(b"\n", timeout=60)
+    events = c.stop()
+    lookup, connect = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
+    for e in (lookup, connect):
+        assert e["process.executable.path"] == os.path.realpath(PYTHON) and e["process.pid"] == p.pid, e
+    ends = [e for e in events if e["opensandbox.event"] == "process.exit"]
+    assert len(ends) == 1 and ends[0]["process.exit.code"] == 0, ends
+
+
+@scenario
+def a_process_moves_in_and_out(w):
+    a, b, away = w.new_cgroup("m1"), w.new_cgroup("m2"), w.new_cgroup("away")
+    c = Collector(w, [a, b])
+    code = """
+import os
+def go(cg):
+    open(cg + "/cgroup.procs", "w").write(str(os.getpid()))
+for n, cg in enumerate((%r, %r, %r, %r)):
+    go(cg)
+    actor.lookup("move%%d.test" %% n, "A")
+    actor.tcp("10.77.0.3", send=b"m" * (n + 1))
+    actor.run(["true", str(n)])
+""" % (a, away, b, a)
+    act(w, away, code)
+    events = c.stop()
+    same("m1", told(events, "m1")[0], ["move0.test", "move3.test"])
+    same("m2", told(events, "m2")[0], ["move2.test"])
+    runs = {s: [args_of(e)[-1] for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == s] for s in ("m1", "m2")}
+    assert runs == {"m1": ["0", "3"], "m2": ["2"]}, runs
+
+
+@scenario
+def identity_is_that_of_the_socket(w):
+    """A socket made in one sandbox and used in another, or outside, stays with the sandbox where it was made."""
+    a, b = w.new_cgroup("owner"), w.new_cgroup("user")
+    c = Collector(w, [a, b])
+    code = """
+import os, socket, dnswire as d
+def go(cg):
+    open(cg + "/cgroup.procs", "w").write(str(os.getpid()))
+go(%r)
+tcp, udp = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+go(%r)
+actor.lookup("socket.test", "A", mode="sendto", sock=udp)
+tcp.connect(("10.77.0.3", 8080))
+tcp.send(b"abc"); actor.exactly(tcp, 3)
+go(%r)
+tcp.send(b"defg"); actor.exactly(tcp, 4)
+tcp.close()
+"""
+    act(w, None, code % (a, b, w.new_cgroup("nowhere")))
+    events = c.stop()
+    assert told(events, "user") == ([], [], []), told(events, "user")
+    hosts, peers, ledger = told(events, "owner")
+    assert hosts == ["socket.test"] and peers == ["10.77.0.3"] and ledger == [("10.77.0.3", 8080)]
+    d = [e for e in events if e["opensandbox.event"] == "egress.destination"][0]
+    assert (d["network.io.sent"], d["network.io.received"]) == (7, 7), d
+
+
+@scenario
+def configured_identity_is_on_every_record(w):
+    cg = w.new_cgroup("ident")
+    c = Collector(w, [cg], env={"OPENSANDBOX_EGRESS_SANDBOX_ID": "sb-42", "OPENSANDBOX_EGRESS_METRICS_EXTRA_ATTRS": "team=red,bad,=x,tier=a=b"})
+    act(w, cg, "actor.lookup('i.test', 'A')")
+    events = c.stop()
+    assert len(events) >= 4
+    assert all(e["sandbox_id"] == "sb-42" and e["team"] == "red" and e["tier"] == "a=b" for e in events), events

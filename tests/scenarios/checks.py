@@ -1,0 +1,163 @@
+"""Compares what sandpiper told with what the actors know: nothing missing, nothing extra."""
+
+import os
+from collections import Counter
+
+FAILED = ("refused", "timeout", "unreachable", "reset", "cancelled")
+ERROR_TYPE = {"other": "_OTHER"}
+
+
+def unescape(text):
+    """The bytes behind an escaped string: \\\\ and \\xHH."""
+    out, i, raw = b"", 0, text.encode()
+    while i < len(raw):
+        if raw[i:i + 2] == b"\\x":
+            out += bytes.fromhex(raw[i + 2:i + 4].decode())
+            i += 4
+        elif raw[i:i + 1] == b"\\":
+            out += raw[i + 1:i + 2]
+            i += 2
+        else:
+            out += raw[i:i + 1]
+            i += 1
+    return out
+
+
+def args_of(event):
+    return tuple(os.fsdecode(unescape(a)) for a in event["process.command_args"])
+
+
+def same(what, told, truth):
+    told, truth = Counter(told), Counter(truth)
+    if told != truth:
+        missing, extra = list((truth - told).elements()), list((told - truth).elements())
+        raise AssertionError("%s: missing %r, extra %r" % (what, missing[:8], extra[:8]))
+
+
+def is_loopback(address):
+    return address.startswith("127.") or address == "::1"
+
+
+def network(address):
+    return "ipv6" if ":" in address else "ipv4"
+
+
+def invariant(r):
+    """produced = delivered + dropped, by kind, in the report and in the metrics."""
+    for kind, n in r.report["events"].items():
+        assert n["produced"] == n["delivered"] + n["dropped"], (kind, n)
+    produced = r.metric("sandpiper.events.produced", "kind")
+    delivered = r.metric("sandpiper.events.delivered", "kind")
+    dropped = Counter()
+    for (kind, *_), n in r.metric("sandpiper.events.dropped", "kind", "stage", "reason").items():
+        dropped[(kind,)] += n
+    for kind, n in produced.items():
+        assert n == delivered.get(kind, 0) + dropped[kind], (kind, n, delivered, dropped)
+
+
+def complete(r):
+    invariant(r)
+    assert r.report["complete"], r.report["gaps"]
+    assert not r.of("sandpiper.loss")
+
+
+def identity(r):
+    for e in r.events:
+        assert e["sandbox_id"] == r.report["sandbox_id"], e
+        assert all(v not in ("", None, []) or k == "process.command_args" for k, v in e.items()), e
+    assert len(r.of("sandbox.started")) == 1 and len(r.of("sandbox.stopped")) == 1
+    times = [e["ts"] for e in r.events]
+    assert all(t.endswith("Z") and len(t) == 30 for t in times), times[:3]
+
+
+def lookups(r, truth):
+    records = [e for e in r.of("egress.outbound") if "target.host" in e]
+    same("lookups", [(e["target.host"], e["dns.question.type"], e["egress.outcome"], tuple(sorted(e.get("target.ips", []))), e["network.transport"])
+                     for e in records],
+         [(x["name"], x["type"], x["outcome"], tuple(sorted(x["ips"])), x["transport"]) for x in truth["lookups"]])
+    for e in records:
+        good = e["egress.outcome"] in ("ok", "nxdomain")
+        assert ("error" in e) != good, e
+        assert ("dns.response_code" in e) == (e["egress.outcome"] not in ("timeout", "malformed")), e
+        assert e["dns.duration_ms"] >= 0
+    same("sandbox.dns.queries", list(r.metric("sandbox.dns.queries", "outcome", "network.transport").items()),
+         list(Counter((x["outcome"], x["transport"]) for x in truth["lookups"]).items()))
+    assert r.report["totals"]["dns_answers_ignored"] == truth["ignored_answers"], r.report["totals"]
+
+
+def flows(r, truth):
+    facts = truth["flows"]
+    outside = [f for f in facts if not is_loopback(f["peer"])]
+    same("attempts without a name", [(e["peer"], e["network.peer.port"], e["network.transport"]) for e in r.of("egress.outbound") if "peer" in e],
+         [(f["peer"], f["port"], f["transport"]) for f in outside if not f["host"] and not f["dns"]])
+
+    def failure(f):
+        return "reset" if f["reset"] else ERROR_TYPE.get(f["outcome"], f["outcome"])
+    same("egress.failed", [(e.get("peer") or e["target.host"], e["network.peer.port"], e["error.type"]) for e in r.of("egress.failed")],
+         [(f["host"] or f["peer"], f["port"], failure(f)) for f in outside
+          if f["reset"] or f["outcome"] in FAILED or (f["outcome"] == "other" and f["transport"] == "tcp")])
+    same("sandbox.connect.attempts",
+         list(r.metric("sandbox.connect.attempts", "outcome", "network.transport", "network.type").items()),
+         list(Counter((f["outcome"], f["transport"], network(f["peer"])) for f in facts).items()))
+
+    def key(f):
+        return f["host"] or f["peer"], f["port"], f["transport"]
+    want = {}
+    for f in facts:
+        w = want.setdefault(key(f), {"attempts": 0, "outcomes": Counter(), "sent": 0, "received": 0, "addresses": set()})
+        w["attempts"] += 1
+        w["outcomes"][f["outcome"]] += 1
+        w["sent"] += f["sent"]
+        w["received"] += f["received"]
+        w["addresses"].add(f["peer"])
+    told = {}
+    for d in r.report["destinations"]:
+        told[(d.get("host") or d["addresses"][0], d["port"], d["transport"])] = d
+    assert set(told) == set(want), (sorted(told), sorted(want))
+    for k, w in want.items():
+        d = told[k]
+        assert d["attempts"] == w["attempts"] and d["outcomes"] == w["outcomes"], (k, d, w)
+        assert (d["sent"], d["received"]) == (w["sent"], w["received"]), (k, d, w)
+        assert set(d["addresses"]) == w["addresses"], (k, d, w)
+    ledger = {}
+    for e in r.of("egress.destination"):
+        k = (e.get("target.host") or e["peer"], e["network.peer.port"], e["network.transport"])
+        sums = ledger.setdefault(k, Counter())
+        sums.update(attempts=e["egress.attempts"], sent=e["network.io.sent"], received=e["network.io.received"])
+    same("egress.destination", [(k, s["attempts"], s["sent"], s["received"]) for k, s in ledger.items()],
+         [(k, w["attempts"], w["sent"], w["received"]) for k, w in want.items() if not is_loopback(next(iter(w["addresses"])))])
+    assert r.report["totals"]["attempts"] == len(facts)
+
+
+def ended(e):
+    return ("signal", e["process.exit.signal"]) if "process.exit.signal" in e else ("code", e["process.exit.code"])
+
+
+def processes(r, truth, forks=()):
+    """Execs and exits: the actor's own, those it told of, and `forks`: ends of processes that never executed anything."""
+    execs = [(tuple(r.argv), None)] + [(tuple(x["argv"]), x.get("pid")) for x in truth["execs"]]
+    same("process.exec", [args_of(e) for e in r.of("process.exec")], [a for a, _ in execs])
+    by_pid = {e["process.pid"]: args_of(e) for e in r.of("process.exec")}
+    for argv, pid in execs:
+        assert pid is None or by_pid.get(pid) == argv, (argv, pid, by_pid)
+    ends = [("code", r.status) if r.status < 128 else ("signal", r.status - 128)]
+    ends += [("signal", x["signal"]) if "signal" in x else ("code", x["code"]) for x in truth["execs"]]
+    same("process.exit", [ended(e) for e in r.of("process.exit")], ends + list(forks))
+    for e in r.of("process.exec") + r.of("process.exit"):
+        assert e["process.pid"] > 0 and e["process.executable.path"].startswith(("/", "memfd:")), e
+    assert r.metric("sandbox.process.execs") == {(): len(execs)}, r.metrics
+    assert sum(r.metric("sandbox.process.exits", "outcome").values()) == len(ends) + len(forks)
+
+
+def everything(r, status=0, forks=()):
+    truth = r.truth
+    assert r.status == status, (r.status, r.stderr)
+    complete(r)
+    identity(r)
+    lookups(r, truth)
+    flows(r, truth)
+    processes(r, truth, forks)
+
+
+def resolved(path):
+    return os.path.realpath(path)

@@ -1,0 +1,214 @@
+"""OTLP out: what a receiver gets equals what went to the NDJSON file and the metrics file, over both transports."""
+
+import http.server
+import json
+import os
+import subprocess
+import threading
+
+from checks import complete, same
+from registry import scenario
+
+ACT = """
+    _, ips = actor.lookup("a.test", "A")
+    actor.lookup("a.test", "AAAA")
+    actor.tcp(ips[0], name="a.test")
+    actor.tcp("10.77.0.3", port=1)
+    actor.run(["printf", "\\xff\\n"])
+"""
+
+
+def value(v):
+    if "arrayValue" in v:
+        return [value(x) for x in v["arrayValue"].get("values", [])]
+    (kind, x), = v.items()
+    return int(x) if kind == "intValue" else x
+
+
+def attributes(message):
+    pairs = [(a["key"], value(a["value"])) for a in message.get("attributes", [])]
+    assert len(dict(pairs)) == len(pairs), "a key comes twice"
+    return dict(pairs)
+
+
+def records(logs):
+    out = []
+    for request in logs:
+        for resource in request["resourceLogs"]:
+            out += [(r, attributes(resource["resource"])) for scope in resource["scopeLogs"] for r in scope["logRecords"]]
+    return out
+
+
+def check_logs(r, logs):
+    """Every record of the NDJSON file, once, with the same attributes."""
+    told = records(logs)
+    assert len(told) == len(r.events), (len(told), len(r.events))
+    for (record, resource), event in zip(told, r.events):
+        event = dict(event)
+        event.pop("ts")
+        assert record["severityText"] == event.pop("level").upper()
+        assert record["body"]["stringValue"] == event.pop("msg")
+        assert record["eventName"] == event["opensandbox.event"]
+        assert int(record["timeUnixNano"]) > 0 and int(record["observedTimeUnixNano"]) > 0
+        assert attributes(record) == event, (attributes(record), event)
+        assert resource["service.name"] == "probe" and resource["team"] == "red" and resource["service.version"], resource
+        assert "sandbox_id" not in resource
+
+
+def check_metrics(r, metrics):
+    """The last snapshot equals the metrics file; every series starts once and never goes down."""
+    series = {}
+    for request in metrics:
+        for resource in request["resourceMetrics"]:
+            for scope in resource["scopeMetrics"]:
+                for m in scope["metrics"]:
+                    data = m.get("sum") or m.get("gauge") or m["histogram"]
+                    if "gauge" not in m:
+                        assert data["aggregationTemporality"] == 2, m
+                    for p in data["dataPoints"]:
+                        key = (m["name"], tuple(sorted(attributes(p).items())))
+                        n = float(p.get("asInt", p.get("asDouble", p.get("count", 0))))
+                        if key in series and (m.get("sum") or {}).get("isMonotonic"):
+                            assert n >= series[key][0] and p["startTimeUnixNano"] == series[key][1], key
+                        series[key] = (n, p["startTimeUnixNano"])
+    host = ("egress.system.cpu.utilization", "egress.system.memory.usage_bytes")
+    want = {(name, tuple(sorted(p["attributes"].items()))): float(p.get("value", p.get("count"))) for name, ps in r.metrics.items()
+            if name not in host for p in ps}
+    same("series", [(k, v[0]) for k, v in series.items() if k[0] not in host], list(want.items()))
+    assert set(h for h in host) <= {k[0] for k in series}
+
+
+def common_env(**more):
+    return {"OTEL_SERVICE_NAME": "probe", "OTEL_RESOURCE_ATTRIBUTES": "team=red", "OTEL_METRIC_EXPORT_INTERVAL": "200",
+            "OTEL_BLRP_SCHEDULE_DELAY": "100", "SANDPIPER_FLUSH_TIMEOUT_MS": "60000", **more}
+
+
+class HttpSink:
+    """Keeps what is posted; answers the first `failures` requests with 503."""
+
+    def __init__(self, failures=0, status=200):
+        sink = self
+        self.posts, self.failures = [], failures
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if sink.failures > 0:
+                    sink.failures -= 1
+                    self.send_response(503)
+                else:
+                    sink.posts.append((self.path, dict(self.headers), body))
+                    self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+
+
+def decode(w, what, body):
+    return json.loads(subprocess.run([w.sink, what], input=body, capture_output=True, check=True).stdout)
+
+
+def host_net(w, code, env, options=()):
+    """In the host's network, where the sink is; the sandbox enters its own."""
+    import textwrap
+    from world import HERE, PYTHON
+    enter = ("import ctypes, os\nfd = os.open('/run/netns/%s', os.O_RDONLY)\nassert ctypes.CDLL(None, use_errno=True).setns(fd, 0) == 0\n" % w.client)
+    argv = [PYTHON, "-c", enter + "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()" % (HERE, textwrap.dedent(code))]
+    w_in = w.in_sandbox_net
+    w.in_sandbox_net = lambda a: a
+    try:
+        return w.exec(argv, options, env)
+    finally:
+        w.in_sandbox_net = w_in
+
+
+@scenario
+def http_protobuf(w):
+    sink = HttpSink()
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url + "/base", OTEL_EXPORTER_OTLP_HEADERS="x-tenant=t%201"))
+    complete(r)
+    assert {p for p, _, _ in sink.posts} == {"/base/v1/logs", "/base/v1/metrics"}
+    for _, headers, _ in sink.posts:
+        assert headers["Content-Type"] == "application/x-protobuf" and headers["x-tenant"] == "t 1" and "sandpiper/" in headers["User-Agent"], headers
+    check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
+    check_metrics(r, [decode(w, "metrics", b) for p, _, b in sink.posts if p.endswith("metrics")])
+
+
+@scenario
+def per_signal_endpoints(w):
+    logs, metrics = HttpSink(status=204), HttpSink()
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=logs.url + "/otlp/v1/logs", OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=metrics.url + "/api/v1/otlp/v1/metrics"))
+    assert {p for p, _, _ in logs.posts} == {"/otlp/v1/logs"} and {p for p, _, _ in metrics.posts} == {"/api/v1/otlp/v1/metrics"}
+    check_logs(r, [decode(w, "logs", b) for _, _, b in logs.posts])
+    check_metrics(r, [decode(w, "metrics", b) for _, _, b in metrics.posts])
+    assert not r.stderr, r.stderr
+
+
+def grpc_sink(w, failures=0):
+    import socket
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    return w.start([w.sink, "grpc", str(port), str(failures)], ready="ready"), "http://127.0.0.1:%d" % port
+
+
+@scenario
+def grpc(w):
+    sink, url = grpc_sink(w)
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_HEADERS="X-Tenant=t%201"))
+    got = [json.loads(l) for l in w.stop(sink).splitlines()]
+    complete(r)
+    assert all(g["metadata"]["x-tenant"] == "t 1" and "sandpiper/" in g["metadata"]["user-agent"] for g in got), got[0]["metadata"]
+    check_logs(r, [g["logs"] for g in got if "logs" in g])
+    check_metrics(r, [g["metrics"] for g in got if "metrics" in g])
+
+
+@scenario
+def an_endpoint_that_is_busy_at_first(w):
+    sink = HttpSink(failures=2)
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
+    check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
+    sink, url = grpc_sink(w, failures=2)
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
+    check_logs(r, [g["logs"] for g in map(json.loads, w.stop(sink).splitlines()) if "logs" in g])
+
+
+@scenario
+def an_endpoint_that_is_not_there(w):
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_EXPORTER_OTLP_TIMEOUT="500", SANDPIPER_FLUSH_TIMEOUT_MS="1000"))
+    assert r.status == 0
+    complete(r)
+    assert "%d log records were not exported" % len(r.events) in r.stderr, r.stderr
+
+
+@scenario
+def an_endpoint_that_refuses(w):
+    sink = HttpSink(status=400)
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
+    complete(r)
+    posts = [b for p, _, b in sink.posts if p.endswith("logs")]
+    assert len(posts) == len(set(posts)), "a refused batch was sent again"
+    assert "%d refused" % len(r.events) in r.stderr and "HTTP status 400" in r.stderr, r.stderr
+
+
+@scenario
+def bad_values_are_warnings(w):
+    r = host_net(w, "pass", {"OTEL_SDK_DISABLED": "maybe", "OTEL_LOGS_EXPORTER": "smoke-signals"})
+    assert r.status == 0 and r.stderr.count("warning: OTEL_") == 2, r.stderr
+
+
+@scenario
+def no_attribute_of_a_metric_names_a_destination(w):
+    r = w.actor(ACT)
+    allowed = {"sandbox_id", "outcome", "network.transport", "network.type", "leg", "layer", "direction", "kind", "stage", "reason", "probe",
+               "mechanism", "state", "runtime"}
+    for name, points in r.metrics.items():
+        for p in points:
+            assert set(p["attributes"]) <= allowed, (name, p)
+            assert not any("a.test" in v or "10.77" in v for v in p["attributes"].values()), (name, p)

@@ -1,0 +1,218 @@
+"""What ran: exec in every form, exits, arguments, ancestry."""
+
+import os
+
+from checks import args_of, complete, ended, everything, identity, processes, resolved, unescape
+from registry import scenario
+from world import PYTHON
+
+
+@scenario
+def children_and_their_ends(w):
+    everything(w.actor("""
+        for code in (0, 1, 42, 255):
+            actor.run(["sh", "-c", "exit %d" % code])
+        actor.run(["sh", "-c", "kill -9 $$"])
+        actor.run(["sh", "-c", "kill -TERM $$"])
+        actor.run(["true"])
+    """))
+
+
+@scenario
+def status_is_passed_through(w):
+    for command, status in ((["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -KILL $$"], 137), (["true"], 0)):
+        r = w.exec(command)
+        assert r.status == status, (command, r.status)
+        complete(r)
+        processes(r, {"execs": []})
+
+
+@scenario
+def arguments_of_every_length(w):
+    r = w.actor("""
+        for n in (1, 480, 490, 500, 511, 512, 513, 4000, 4070, 4085):
+            actor.run(["true", "x" * n])
+    """)
+    everything(r)
+    assert not any(e.get("process.args_truncated") for e in r.of("process.exec"))
+
+
+@scenario
+def arguments_past_the_limit_are_marked(w):
+    r = w.actor("""
+        actor.run(["true", "y" * 5000])
+        actor.run(["true"] + ["z"] * 5000)
+    """)
+    complete(r)
+    long = [e for e in r.of("process.exec") if e["process.pid"] != r.truth["pid"]]
+    assert len(long) == 2 and all(e["process.args_truncated"] for e in long), long
+    for e in long:
+        assert sum(len(a) + 1 for a in e["process.command_args"]) in (4096, 4097), e
+
+
+@scenario
+def arguments_with_any_bytes(w):
+    r = w.actor(r"""
+        actor.run(["printf", "line\nfeed", "tab\tbell\a", "esc\x1b[31m", "del\x7f", "back\\slash", "quote\"'", "umlaut äöü", "snow ☃", "rocket 🚀"])
+        actor.run([b"printf", b"\xff\xfe\xfd", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"ok"])
+        actor.run(["printf", "", "", "after empty ones"])
+        actor.run(["printf", "c1 \u0085 ls \u2028 ps \u2029"])
+    """)
+    everything(r)
+    # The actor's own code, and the ten texts above that no line can hold as they are.
+    assert r.report["totals"]["escaped_texts"] == 1 + 5 + 4 + 1, r.report["totals"]
+    for e in r.of("process.exec"):
+        for a in e["process.command_args"]:
+            assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029" for c in a), a
+
+
+@scenario
+def paths_parents_and_directories(w):
+    r = w.actor("""
+        import os
+        os.makedirs("/tmp/sp-dir with blank/deep", exist_ok=True)
+        actor.run(["sh", "-c", "true; env true; exit 0"], cwd="/tmp/sp-dir with blank/deep")
+        os.rmdir("/tmp/sp-dir with blank/deep")
+        os.rmdir("/tmp/sp-dir with blank")
+        actor.note("execs", argv=["true"], code=0)
+    """)
+    complete(r)
+    identity(r)
+    by_args = {args_of(e)[0]: e for e in r.of("process.exec")}
+    me, sh, true = by_args[PYTHON], by_args["sh"], by_args["true"]
+    assert me["process.executable.path"] == resolved(PYTHON), me
+    assert sh["process.executable.path"] == resolved("/usr/bin/sh") and sh["process.parent_pid"] == r.truth["pid"], sh
+    assert sh["process.working_directory"] == "/tmp/sp-dir with blank/deep", sh
+    assert true["process.parent_pid"] == sh["process.pid"] and true["process.executable.path"] == resolved("/usr/bin/true"), true
+    assert true["process.ancestors"] == [resolved("/usr/bin/sh"), resolved(PYTHON)], true
+    assert sh["process.pid"] == r.truth["execs"][0]["pid"]
+
+
+@scenario
+def script_behind_its_interpreter(w):
+    script = os.path.join(w.dir, "a script.sh")
+    with open(script, "w") as f:
+        f.write("#!/bin/sh\nexit 9\n")
+    os.chmod(script, 0o755)
+    r = w.exec([script])
+    assert r.status == 9
+    complete(r)
+    e = r.of("process.exec")[0]
+    assert e["process.interpreted_script"] == script and e["process.executable.path"] == resolved("/bin/sh"), e
+    assert args_of(e) == ("/bin/sh", script), e
+
+
+@scenario
+def path_deeper_than_the_bound_is_marked(w):
+    r = w.actor("""
+        import os, shutil
+        deep = "/tmp/sp-deep/" + "/".join("directory-with-a-long-name-%02d" % i for i in range(30))
+        os.makedirs(deep)
+        shutil.copy("/usr/bin/true", deep + "/program")
+        actor.run([deep + "/program"])
+        shutil.rmtree("/tmp/sp-deep")
+    """)
+    complete(r)
+    path = [e for e in r.of("process.exec") if args_of(e)[0].endswith("/program")][0]["process.executable.path"]
+    assert path.startswith(".../") and path.endswith("directory-with-a-long-name-29/program"), path
+
+
+@scenario
+def vfork_clone3_and_double_fork(w):
+    everything(w.exec([w.triggers, "exec-vfork"]))
+    everything(w.exec([w.triggers, "exec-clone3"]))
+    # The child in the middle only forks; sandpiper waits for the orphan too.
+    everything(w.exec([w.triggers, "exec-double-fork"]), forks=[("code", 0)])
+
+
+@scenario
+def a_thread_calls_exec(w):
+    everything(w.exec([w.triggers, "exec-thread"]))
+
+
+@scenario
+def memfd_and_execveat(w):
+    r = w.exec([w.triggers, "exec-memfd"])
+    everything(r)
+    hidden = [e for e in r.of("process.exec") if args_of(e)[0] == "by-memfd"][0]
+    assert hidden["process.executable.path"] == "memfd:hidden", hidden
+
+
+@scenario
+def forks_without_exec(w):
+    everything(w.actor("""
+        for _ in range(5):
+            actor.forked(lambda: 3)
+    """), forks=[("code", 3)] * 5)
+
+
+@scenario
+def many_threads_end_together(w):
+    r = w.actor("""
+        import threading, time
+        def child():
+            for _ in range(32):
+                threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+            return 4
+        for _ in range(10):
+            actor.forked(child)
+    """)
+    everything(r, forks=[("code", 4)] * 10)
+
+
+@scenario
+def failed_exec_is_no_exec(w):
+    r = w.actor("""
+        import os
+        def child():
+            try:
+                os.execv("/nonexistent", ["x"])
+            except OSError:
+                return 17
+        actor.forked(child)
+    """)
+    everything(r, forks=[("code", 17)])
+
+
+@scenario
+def background_process_outlives_the_command(w):
+    r = w.exec(["sh", "-c", "(sleep 1; exec true) & exit 5"])
+    assert r.status == 5
+    complete(r)
+    assert sorted(args_of(e)[0] for e in r.of("process.exec")) == ["sh", "sleep", "true"], r.events
+    assert sorted(ended(e) for e in r.of("process.exit")) == [("code", 0), ("code", 0), ("code", 5)]
+    assert r.report["duration_ms"] > 900
+
+
+@scenario
+def durations_are_those_of_the_process(w):
+    r = w.actor("""
+        actor.run(["sleep", "0.5"])
+    """)
+    everything(r)
+    sleeper = [e for e in r.of("process.exit") if e["process.executable.name"] == "sleep"][0]
+    assert sleeper["process.duration_ms"] >= 500, sleeper
+
+
+@scenario
+def a_thousand_short_processes(w):
+    n = 100 if w.slow else 1000
+    r = w.exec(["sh", "-c", "i=0; while [ $i -lt %d ]; do /bin/true $i; i=$((i+1)); done" % n])
+    complete(r)
+    assert r.status == 0
+    numbers = sorted(int(args_of(e)[1]) for e in r.of("process.exec") if args_of(e)[0] == "/bin/true")
+    assert numbers == list(range(n))
+    assert len(r.of("process.exit")) == n + 1
+
+
+@scenario
+def names_that_try_to_break_the_line(w):
+    name = 'evil"},{"x\n\x1b[2J\\'
+    path = os.path.join(w.dir, name)
+    import shutil
+    shutil.copy("/usr/bin/true", path)
+    r = w.exec([path, "\r\n{}"])
+    complete(r)
+    e = r.of("process.exec")[0]
+    assert unescape(e["process.executable.path"]).decode() == path, e
+    assert args_of(e) == (path, "\r\n{}"), e

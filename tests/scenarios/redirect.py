@@ -1,0 +1,72 @@
+"""DNS behind a redirect: port 53 goes to a proxy on 127.0.0.1:15353, as OpenSandbox does it."""
+
+import subprocess
+
+from checks import everything
+from registry import scenario
+from world import HERE, PYTHON
+
+PROXY = """
+import socket, sys
+sys.path.insert(0, %r)
+listen = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+listen.bind(("127.0.0.1", 15353))
+print("ready", flush=True)
+for _ in range(%d):
+    q, peer = listen.recvfrom(4096)
+    up = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if %r:  # the mark that the redirect leaves alone
+        up.setsockopt(socket.SOL_SOCKET, 36, 1)
+    up.connect(("10.77.0.1", 53))
+    up.send(q)
+    listen.sendto(up.recv(4096), peer)
+    up.close()
+"""
+
+REDIRECT = """nft -f - <<'X'
+table ip dnsproxy { chain out { type nat hook output priority -100; meta mark 1 return; udp dport 53 redirect to :15353; }; }
+X"""
+
+
+def redirected(w, body):
+    subprocess.run(["nsenter", "--net=/run/netns/" + w.client, "sh", "-c", REDIRECT], check=True)
+    try:
+        return body()
+    finally:
+        subprocess.run(["nsenter", "--net=/run/netns/" + w.client, "nft", "delete", "table", "ip", "dnsproxy"], check=True)
+
+
+@scenario
+def redirected_to_a_proxy_outside_the_sandbox(w):
+    def body():
+        proxy = w.start([PYTHON, "-c", PROXY % (HERE, 3, True)], ns=w.client, ready="ready")
+        r = w.actor("""
+            actor.lookup("a.test", "A")
+            actor.lookup("b.test", "AAAA")
+            actor.lookup("nx.test", "A")
+        """)
+        w.stop(proxy)
+        return r
+    r = redirected(w, body)
+    everything(r)
+    assert all(l["server"] == "10.77.0.1:53" for l in r.report["lookups"]), r.report["lookups"]
+
+
+@scenario
+def redirected_to_a_proxy_inside_the_sandbox(w):
+    proxy = PROXY % (HERE, 2, True)
+
+    def body():
+        return w.actor("""
+            import subprocess, sys
+            argv = [sys.executable, "-c", %r]
+            p = subprocess.Popen(argv, stdout=subprocess.PIPE)
+            p.stdout.readline()
+            actor.lookup("a.test", "A")
+            actor.lookup("b.test", "AAAA")
+            p.wait()
+            actor.note("execs", argv=argv, pid=p.pid, code=p.returncode)
+        """ % proxy)
+    r = redirected(w, body)
+    everything(r)  # the proxy's own queries are no lookups, and its answers to the application no attempts
+    assert r.metric("sandbox.dns.duration", "leg") == {("client",): 2, ("upstream",): 2}, r.metrics

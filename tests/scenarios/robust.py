@@ -1,0 +1,266 @@
+"""Bad input, bad hosts, floods and sudden deaths."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from attribution import Collector, act, told
+from checks import complete, everything, invariant
+from registry import scenario
+from world import PYTHON
+
+
+def fails(w, argv, status, *words, wrap=(), env=None):
+    done = subprocess.run([*wrap, w.sandpiper, *argv], capture_output=True, timeout=60, env={**os.environ, **(env or {})})
+    text = done.stderr.decode()
+    assert done.returncode == status, (argv, done.returncode, text)
+    lines = [l for l in text.splitlines() if l]
+    assert len(lines) == 1 and lines[0].startswith("sandpiper: "), text
+    for word in words:
+        assert word in text, (word, text)
+    assert not done.stdout, done.stdout
+
+
+@scenario
+def bad_flags_are_one_clear_sentence(w):
+    fails(w, [], 2, "subcommand")
+    fails(w, ["run", "--no-such-flag"], 2, "--no-such-flag")
+    fails(w, ["run"], 1, "--cgroup")
+    fails(w, ["exec"], 125, "command")
+    fails(w, ["exec", "--format", "xml", "--", "true"], 125, "xml")
+    fails(w, ["exec", "--ring-bytes", "5000", "--", "true"], 125, "5000", "power of two")
+    fails(w, ["exec", "--dns-timeout-ms", "-3", "--", "true"], 125, "--dns-timeout-ms")
+    fails(w, ["exec", "--dns-port", "99999", "--", "true"], 125, "--dns-port")
+    fails(w, ["exec", "--events", "/nonexistent/x", "--", "true"], 125, "/nonexistent/x")
+
+
+@scenario
+def bad_cgroups_are_one_clear_sentence(w):
+    one = w.new_cgroup("dup/x")
+    w.new_cgroup("dup2/x")
+    fails(w, ["run", "--cgroup", "/no/such/cgroup"], 1, "/no/such/cgroup", "no such cgroup")
+    fails(w, ["run", "--cgroup", w.cgroups + "/nothing-*"], 1, "nothing-*")
+    fails(w, ["run", "--cgroup", one + "="], 1, "PATH=ID")
+    fails(w, ["run", "--cgroup", w.cgroups + "/dup*=one"], 1, "one id for 2 cgroups")
+    fails(w, ["run", "--cgroup", one, "--cgroup", w.cgroups + "/dup2/x"], 1, "two cgroups")
+    fails(w, ["run", "--cgroup", w.cgroups + "/dup*"], 1, "OPENSANDBOX_EGRESS_SANDBOX_ID", env={"OPENSANDBOX_EGRESS_SANDBOX_ID": "x"})
+
+
+@scenario
+def hosts_that_cannot_do_it(w):
+    cg = w.new_cgroup("host")
+    # Readable by everyone, as the build folder of root need not be.
+    copy = "/tmp/sp-copy-%d" % os.getpid()
+    subprocess.run(["cp", w.sandpiper, copy], check=True)
+    try:
+        done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", copy, "run", "--cgroup", cg], capture_output=True, timeout=60)
+        assert done.returncode == 1 and b"run as root" in done.stderr and done.stderr.count(b"\n") == 1, done.stderr
+    finally:
+        os.unlink(copy)
+    hide = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"']
+    fails(w, ["run", "--cgroup", cg], 1, "BTF", wrap=[*hide, "/sys/kernel/btf"])
+    fails(w, ["exec", "--", "true"], 125, "BTF", wrap=[*hide, "/sys/kernel/btf"])
+    gone = ["unshare", "-m", "sh", "-c", 'for m in $(sed -n "s/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - cgroup2 .*/\\1/p" /proc/self/mountinfo); do umount -l $m; done; exec "$@"', "sh"]
+    fails(w, ["exec", "--", "true"], 125, "cgroup v2 is not mounted", wrap=gone)
+    fails(w, ["run", "--cgroup", "x"], 1, "cgroup v2 is not mounted", wrap=gone)
+
+
+@scenario
+def commands_that_do_not_run(w):
+    plain = os.path.join(w.dir, "plain")
+    open(plain, "w").close()
+    for argv, status, word in ((["/no/such/program"], 127, "No such file"), ([plain], 126, "Permission denied")):
+        done = subprocess.run([w.sandpiper, "exec", "--", *argv], capture_output=True, timeout=60)
+        assert done.returncode == status and word in done.stderr.decode(), (done.returncode, done.stderr)
+        assert not done.stdout
+
+
+@scenario
+def nothing_is_left_behind(w):
+    before = programs()
+    w.exec(["sh", "-c", "mkdir %s/sandpiper-exec-$PPID/sub && true" % w.mount])
+    assert not left_cgroups(w), left_cgroups(w)
+    settle(before)
+
+
+def left_cgroups(w):
+    return [n for n in os.listdir(w.mount) if n.startswith("sandpiper-exec-")]
+
+
+def programs():
+    out = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout
+    return sum(p.get("name", "").startswith("handle_") for p in json.loads(out))
+
+
+def settle(count):
+    """Programs are freed a moment after their last user is gone."""
+    for _ in range(100):
+        if programs() <= count:
+            return
+        time.sleep(0.1)
+    raise AssertionError("%d programs are still loaded, %d before" % (programs(), count))
+
+
+STREAM = """
+import select, socket, time
+s = socket.create_connection(("10.77.0.4", 8080))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.connect(("10.77.0.4", 9000)); u.settimeout(5)
+print("up", flush=True)
+end = time.monotonic() + 100
+n = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    assert time.monotonic() < end
+    data = (b"%d " % n) * 50
+    s.sendall(data)
+    assert actor.exactly(s, len(data)) == data
+    u.send(data); assert u.recv(2000) == data
+    if n % 20 == 0:
+        c = socket.create_connection(("10.77.0.4", 80)); c.close()
+        assert actor.lookup("a.test", "A")[0] == "ok"
+        actor.run(["true"])
+    n += 1
+"""
+
+
+@scenario
+def traffic_is_untouched_by_loading_unloading_and_kill(w):
+    """The sandbox talks all the time, checks every byte, and would end with an error on the first that is wrong."""
+    cg, before = w.new_cgroup("steady"), programs()
+    p = act(w, cg, STREAM, wait=False)
+    p.stdout.readline()
+    for sig in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+        c = Collector(w, [cg])
+        assert programs() > before
+        time.sleep(0.5)
+        c.stop(sig)
+        settle(before)
+    out = p.communicate(b"\n", timeout=60)[0]
+    assert p.returncode == 0 and b'"truth"' in out
+
+
+@scenario
+def loss_is_admitted_and_counts_stay_exact(w):
+    n = 20000
+    r = w.exec([w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "4096"])
+    assert r.status == 0 and int(r.stdout) == n
+    invariant(r)
+    events = r.report["events"]
+    assert events["connect"]["produced"] == n and events["connect"]["dropped"] > 0, events
+    assert not r.report["complete"] and any("connect events were dropped" in g for g in r.report["gaps"]), r.report["gaps"]
+    losses = r.of("sandpiper.loss")
+    assert sum(e.get("sandpiper.dropped.ring_full.connect", 0) for e in losses) == events["connect"]["dropped"], losses
+    assert r.report["totals"]["attempts"] == n
+    attempts = r.metric("sandbox.connect.attempts", "outcome")
+    assert sum(attempts.values()) == n and attempts[("unknown",)] >= events["connect"]["dropped"], attempts
+    # What is rare has a ring of its own.
+    assert events["exec"]["dropped"] == events["exit"]["dropped"] == 0
+
+
+@scenario
+def a_flood_with_room_loses_nothing(w):
+    n = 20000
+    r = w.exec([w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "64M"])
+    complete(r)
+    assert r.report["totals"]["attempts"] == n
+    assert sum(r.metric("sandbox.connect.attempts", "outcome").values()) == n
+
+
+@scenario
+def a_stopped_reader_loses_nothing_it_does_not_admit(w):
+    cg = w.new_cgroup("stopped")
+    c = Collector(w, [cg], options=["--ring-bytes", "64K"])
+    c.process.send_signal(signal.SIGSTOP)
+    truth = act(w, cg, "for i in range(2000): actor.lookup('s%d.test' % i, 'A')")
+    c.process.send_signal(signal.SIGCONT)
+    events = c.stop()
+    assert len(truth["lookups"]) == 2000
+    stopped = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"][0]
+    lost = stopped.get("sandpiper.dropped.ring_full.dns_query", 0)
+    assert lost > 0 and len(told(events, "stopped")[0]) == 2000 - lost, (lost, len(told(events, "stopped")[0]))
+
+
+@scenario
+def no_endpoint_no_network(w):
+    cg = w.new_cgroup("quiet")
+    c = Collector(w, [cg], env={"OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"})
+    links = [os.readlink("/proc/%d/fd/%s" % (c.process.pid, fd)) for fd in os.listdir("/proc/%d/fd" % c.process.pid)]
+    assert not any(l.startswith("socket:") for l in links), links
+    events = c.stop()
+    assert c.process.returncode == 0 and len(events) == 2
+
+
+@scenario
+def ready_is_told_to_the_service_manager(w):
+    cg, path = w.new_cgroup("notify"), os.path.join(w.dir, "notify.sock")
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.bind(path)
+    s.settimeout(20)
+    c = Collector(w, [cg], env={"NOTIFY_SOCKET": path})
+    assert s.recv(100) == b"READY=1"
+    c.stop()
+
+
+@scenario
+def signals_end_the_command_and_the_report_comes(w):
+    for sig, times in ((signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGINT, 2)):
+        report = os.path.join(w.dir, "signal-report")
+        ignore = "trap '' TERM INT; " if times == 2 else ""
+        p = subprocess.Popen([w.sandpiper, "exec", "--format", "json", "-o", report, "--", "sh", "-c", ignore + "echo up; while :; do sleep 0.1; done"],
+                             stdout=subprocess.PIPE, start_new_session=True)
+        assert p.stdout.readline() == b"up\n"
+        p.send_signal(sig)
+        for _ in range(100):
+            try:
+                p.wait(timeout=0.3)
+                break
+            except subprocess.TimeoutExpired:
+                if times == 2:  # again and again: two that come together are one
+                    p.send_signal(sig)
+        p.communicate(timeout=60)
+        assert p.returncode == (137 if times == 2 else 143), p.returncode
+        assert json.load(open(report))["complete"]
+    assert not left_cgroups(w)
+
+
+@scenario
+def version_and_help(w):
+    assert subprocess.run([w.sandpiper, "version"], capture_output=True).stdout.startswith(b"sandpiper ")
+    for argv in (["--help"], ["exec", "--help"], ["run", "--help"]):
+        done = subprocess.run([w.sandpiper, *argv], capture_output=True)
+        assert done.returncode == 0 and b"--" in done.stdout, done
+
+
+@scenario
+def the_table_tells_the_main_things(w):
+    done = subprocess.run(w.in_sandbox_net([w.sandpiper, "exec", "--", "curl", "-s", "http://web.test/"]), capture_output=True, timeout=60)
+    text = done.stdout.decode()
+    assert done.returncode == 0 and text.startswith("hello")
+    for word in ("Destinations", "web.test", "10.77.0.4", "80/tcp", "established", "Lookups", "AAAA", "Processes", "curl -s http://web.test/",
+                 "exit 0", "Nothing was missed"):
+        assert word in text, (word, text)
+
+
+@scenario
+def two_collectors_side_by_side(w):
+    """Another one beside us, attached before and after, changes nothing for either."""
+    cg = w.new_cgroup("both")
+    first = Collector(w, [cg])
+    second = Collector(w, [cg + "=again"])
+    act(w, cg, "actor.lookup('x.test', 'A'); actor.tcp('10.77.0.3')")
+    one = first.stop()
+    act(w, cg, "actor.lookup('y.test', 'A')")
+    two = second.stop()
+    assert told(one, "both")[:2] == (["x.test"], ["10.77.0.3"]), told(one, "both")
+    assert told(two, "again")[:2] == (["x.test", "y.test"], ["10.77.0.3"]), told(two, "again")
+
+
+@scenario
+def other_dns_ports_on_request(w):
+    r = w.actor("""
+        actor.lookup("a.test", "A")
+        actor.udp("10.77.0.4", port=9000, payloads=[b"not dns"], name="a.test")
+    """, options=["--dns-port", "53,5353"])
+    everything(r)

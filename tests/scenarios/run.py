@@ -1,0 +1,42 @@
+"""run.py SANDPIPER TRIGGERS SINK [PATTERN]: runs the scenarios whose name holds PATTERN and ends with 'N passed, N failed, N skipped'."""
+
+import os
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import registry  # noqa: E402
+import world  # noqa: E402
+
+for module in ("dns", "redirect", "connect", "process", "attribution", "robust", "otlp"):
+    __import__(module)
+
+
+def main():
+    programs = map(os.path.abspath, sys.argv[1:4])
+    pattern = sys.argv[4] if len(sys.argv) > 4 else ""
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    with world.World(*programs) as w:
+        for name, function in registry.SCENARIOS:
+            if pattern not in name:
+                continue
+            began = time.monotonic()
+            try:
+                function(w)
+                verdict, word = "passed", "ok"
+            except registry.Skip as e:
+                verdict, word = "skipped", "skip"
+                print("     because %s" % e)
+            except Exception:
+                verdict, word = "failed", "FAIL"
+                print(traceback.format_exc())
+            counts[verdict] += 1
+            print("%-4s %s (%.1f s)" % (word, name, time.monotonic() - began), flush=True)
+    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
+    return 1 if counts["failed"] or not counts["passed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""The servers of the world: DNS with every kind of behaviour, chosen by the name that is asked for, and plain TCP and UDP ones."""
+
+import socket
+import socketserver
+import struct
+import sys
+import threading
+import time
+
+import dnswire as d
+
+PTR = b"\xc0\x0c"  # the question's name
+A, A2, AAAA = "10.77.0.4", "10.77.0.3", "fd77::4"  # what names resolve to; where the plain servers are
+DNS, DNS2, DNS6 = "10.77.0.1", "10.77.0.3", "fd77::1"
+
+
+def padded(q, total):
+    """A TXT answer of exactly `total` bytes."""
+    room = total - len(d.answer(q))
+    data, records = b"", []
+    room -= 12  # the record's own header behind the pointer
+    while room > 0:
+        n = min(255, room - 1)
+        data += bytes([n]) + b"x" * n
+        room -= n + 1
+        if room == 1:  # a lone length byte
+            data, room = data + b"\0", 0
+    message = d.answer(q, [d.record(PTR, "TXT", data)])
+    assert len(message) == total, (len(message), total)
+    return message
+
+
+def malformed(kind, q):
+    head = q[:2] + struct.pack("!5H", 0x8180, 1, 1, 0, 0)
+    question = q[12:d.read_name(q, 12)[1] + 4]
+    end = 12 + len(question)
+    if kind == "loop":  # points at itself
+        return head + question + struct.pack("!H", 0xC000 | end) + b"\0\1\0\1\0\0\0\1\0\4\1\2\3\4"
+    if kind == "forward":
+        return head + question + struct.pack("!H", 0xC000 | (end + 10)) + b"\0\1\0\1\0\0\0\1\0\4\1\2\3\4"
+    if kind == "label":  # 64 is a reserved kind of label
+        return head + question + b"\x40" + b"a" * 64 + b"\0\0\1\0\1\0\0\0\1\0\4\1\2\3\4"
+    if kind == "counts":
+        return q[:2] + struct.pack("!5H", 0x8180, 1, 65535, 0, 0) + question
+    if kind == "rdlength":
+        return head + question + PTR + b"\0\1\0\1\0\0\0\1\xff\xff\1\2\3\4"
+    if kind == "empty":
+        return b""
+    raise ValueError(kind)
+
+
+def respond(q, tcp, client, udp_socket=None):
+    """Messages to send back, in order; numbers among them are seconds to wait."""
+    qname, _ = d.read_name(q, 12)
+    host = qname.lower()
+    first = host.split(".")[0]
+    qtype = struct.unpack("!H", q[d.read_name(q, 12)[1]:][:2])[0]
+    both = {1: [d.record(PTR, "A", d.address(A))], 28: [d.record(PTR, "AAAA", d.address(AAAA))]}.get(qtype, [])
+    if first == "nx" or host.endswith(".search.test") or first.startswith("nx-"):
+        return [d.answer(q, rcode=3)]
+    if first in ("servfail", "refused"):
+        return [d.answer(q, rcode={"servfail": 2, "refused": 5}[first])]
+    if first == "notimp":
+        return [d.answer(q, rcode=4)]
+    if first == "silent":
+        return []
+    if first == "once":  # the first server never answers
+        return [d.answer(q, both)] if client == "second" else []
+    if first == "tc" and not tcp:
+        return [d.answer(q, flags=0x200)]
+    if first == "cname":
+        c1, c2 = d.name("c1.test"), d.name("c2.test")
+        return [d.answer(q, [d.record(PTR, "CNAME", c1), d.record(c1, "CNAME", c2), d.record(c2, "A", d.address(A))])]
+    if first.startswith("many"):
+        return [d.answer(q, [d.record(PTR, "A", d.address("10.77.1.%d" % i)) for i in range(1, int(first[4:] or 20) + 1)])]
+    if first.startswith("size"):
+        return [padded(q, int(first[4:]))]
+    if first == "slow":
+        return [0.3, d.answer(q, both)]
+    if first == "wrongq":  # another question first
+        return [d.answer(d.query("other.test", qtype, struct.unpack("!H", q[:2])[0]), both), 0.1, d.answer(q, both)]
+    if first == "wrongid":
+        return [bytes([q[0] ^ 0xFF, q[1]]) + d.answer(q, both)[2:], 0.1, d.answer(q, both)]
+    if first.startswith("mal-"):
+        return [malformed(first[4:], q)]
+    if first.startswith("malok-"):
+        return [malformed(first[6:], q), 0.1, d.answer(q, both)]
+    if first == "other":  # the same address by another name
+        return [d.answer(q, both)]
+    return [d.answer(q, both)]
+
+
+def serve_udp(address, which):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.bind((address, 53))
+    other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    other.bind((DNS2 if address == DNS else DNS, 0 if which == "second" else 5353))
+
+    def reply(q, peer):
+        try:
+            if d.read_name(q, 12)[0].startswith("wrongaddr"):
+                other.sendto(d.answer(q, [d.record(PTR, "A", d.address("10.77.9.9"))]), peer)
+                time.sleep(0.1)
+            for part in respond(q, False, which):
+                if isinstance(part, float):
+                    time.sleep(part)
+                else:
+                    s.sendto(part, peer)
+        except (ValueError, IndexError, struct.error):
+            pass  # a malformed query gets no answer
+
+    while True:
+        q, peer = s.recvfrom(65535)
+        threading.Thread(target=reply, args=(q, peer), daemon=True).start()
+
+
+def serve_tcp_dns(address, which):
+    class Handler(socketserver.BaseRequestHandler):
+        def exactly(self, n):
+            data = b""
+            while len(data) < n:
+                part = self.request.recv(n - len(data))
+                if not part:
+                    raise EOFError
+                data += part
+            return data
+
+        def handle(self):
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                while True:
+                    q = self.exactly(struct.unpack("!H", self.exactly(2))[0])
+                    split = d.read_name(q, 12)[0].startswith("split")
+                    for part in respond(q, True, which):
+                        if isinstance(part, float):
+                            time.sleep(part)
+                            continue
+                        message = struct.pack("!H", len(part)) + part
+                        if not split:
+                            self.request.sendall(message)
+                            continue
+                        for i in range(len(message)):  # a segment a byte
+                            self.request.sendall(message[i:i + 1])
+                            time.sleep(0.002)
+            except (EOFError, OSError, IndexError, struct.error):
+                pass
+
+    tcp_server((address, 53), Handler)
+
+
+def tcp_server(address, handler):
+    class Server(socketserver.ThreadingTCPServer):
+        address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        allow_reuse_address, daemon_threads, request_queue_size = True, True, 512
+
+    server = Server(address, handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+class Echo(socketserver.BaseRequestHandler):
+    """Sends back what comes, until the client has shut down."""
+
+    def handle(self):
+        try:
+            while data := self.request.recv(65536):
+                self.request.sendall(data)
+        except OSError:
+            pass
+
+
+class Http(socketserver.StreamRequestHandler):
+    def handle(self):
+        while (line := self.rfile.readline()) not in (b"\r\n", b""):
+            pass
+        self.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+
+class Reset(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.recv(1)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.request.close()
+
+
+def udp_echo(address, port):
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((address, port))
+    while True:
+        data, peer = s.recvfrom(65535)
+        s.sendto(data, peer)
+
+
+def udp_sink(address, port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((address, port))
+    while True:
+        s.recvfrom(65535)
+
+
+def main():
+    for address, which in ((DNS, "first"), (DNS2, "second"), (DNS6, "first")):
+        threading.Thread(target=serve_udp, args=(address, which), daemon=True).start()
+        serve_tcp_dns(address, which)
+    for address in (A, A2, AAAA):
+        tcp_server((address, 8080), Echo)
+        tcp_server((address, 80), Http)
+        tcp_server((address, 8081), Reset)
+        threading.Thread(target=udp_echo, args=(address, 9000), daemon=True).start()
+    threading.Thread(target=udp_sink, args=(A, 9001), daemon=True).start()
+    time.sleep(0.3)
+    print("ready", flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""The network that scenarios run in, and the way they run sandpiper in it.
+
+Two network namespaces of our own, joined by a veth pair: one that sandboxes live in, one with the servers. Nothing leaves them.
+"""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import checks
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PYTHON = "/usr/bin/python3"
+SERVER4, SECOND4, DEAD4 = "10.77.0.1", "10.77.0.3", "10.77.0.9"
+SERVER6 = "fd77::1"
+SERVICE4, SERVICE6 = "10.77.0.4", "fd77::4"
+SANDBOX4 = "10.77.0.2"
+
+
+def sh(command):
+    subprocess.run(command, shell=True, check=True)
+
+
+def cgroup_mount():
+    for line in open("/proc/self/mountinfo"):
+        left, _, right = line.partition(" - ")
+        if right.startswith("cgroup2 ") and left.split()[3] == "/":
+            return left.split()[4]
+    raise SystemExit("scenarios: cgroup v2 is not mounted")
+
+
+class World:
+    def __init__(self, sandpiper, triggers, sink):
+        self.sandpiper, self.triggers, self.sink = sandpiper, triggers, sink
+        # A guest under software emulation: the same scenarios, fewer rounds.
+        self.slow = bool(os.environ.get("SCENARIOS_SLOW"))
+        self.tag = "sp%d" % os.getpid()
+        self.client, self.server = self.tag + "c", self.tag + "s"
+        self.dir = tempfile.mkdtemp(prefix="sandpiper-scenarios-")
+        self.children = []
+        self.mount = cgroup_mount()
+        self.cgroups = os.path.join(self.mount, self.tag)
+
+    def __enter__(self):
+        try:
+            self._build()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _build(self):
+        c, s = self.client, self.server
+        sh(f"ip netns add {c} && ip netns add {s}")
+        sh(f"ip link add {c}0 netns {c} type veth peer name {s}0 netns {s}")
+        for ns, addresses in ((c, [SANDBOX4 + "/24", "fd77::2/64"]), (s, [SERVER4 + "/24", SECOND4 + "/24", SERVICE4 + "/24", SERVER6 + "/64", SERVICE6 + "/64"])):
+            sh(f"ip -n {ns} link set lo up")
+            # No duplicate address detection: addresses are usable at once.
+            sh(f"ip netns exec {ns} sysctl -q -w net.ipv6.conf.{ns}0.accept_dad=0 net.ipv4.tcp_syn_retries=1")
+            for a in addresses:
+                sh(f"ip -n {ns} addr add {a} dev {ns}0" + (" nodad" if ":" in a else ""))
+            sh(f"ip -n {ns} link set {ns}0 up")
+        # A port that swallows packets, on the server's side: for the sandbox a dead peer, and no policy of its own.
+        sh(f"nsenter --net=/run/netns/{s} nft -f - <<'X'\ntable inet dead {{ chain in {{ type filter hook input priority 0; tcp dport 9 drop; udp dport 9 drop; }}; }}\nX")
+        self.start([PYTHON, os.path.join(HERE, "servers.py")], ns=s, ready="ready")
+        self.resolv = os.path.join(self.dir, "resolv.conf")
+        self.write_resolv("nameserver %s\noptions timeout:1 attempts:2\n" % SERVER4)
+        os.makedirs(self.cgroups)
+
+    def write_resolv(self, text):
+        with open(self.resolv, "w") as f:
+            f.write(text)
+
+    def start(self, argv, ns=None, ready=None, cgroup=None, **popen):
+        """Starts a helper that ends with the world; waits for the word `ready` on its stdout."""
+        def enter():
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+            if cgroup:
+                with open(os.path.join(cgroup, "cgroup.procs"), "w") as f:
+                    f.write(str(os.getpid()))
+        if ns:
+            argv = ["nsenter", "--net=/run/netns/" + ns] + argv
+        child = subprocess.Popen(argv, stdout=subprocess.PIPE, preexec_fn=enter, **popen)
+        self.children.append(child)
+        if ready:
+            line = child.stdout.readline().decode()
+            if ready not in line:
+                raise RuntimeError("%s did not start: %r" % (argv, line))
+        # Read all the time: a full pipe would hold the helper up.
+        child.told = b""
+
+        def read():
+            child.told = child.stdout.read()
+        child.reader = threading.Thread(target=read, daemon=True)
+        child.reader.start()
+        return child
+
+    def stop(self, child):
+        """Ends a helper that start() started; returns what it told after it was ready."""
+        child.terminate()
+        child.wait(timeout=60)
+        child.reader.join(timeout=60)
+        self.children.remove(child)
+        return child.told
+
+    def __exit__(self, *_):
+        for child in self.children:
+            child.kill()
+            child.wait()
+        for ns in (self.client, self.server):
+            subprocess.run(["ip", "netns", "del", ns], stderr=subprocess.DEVNULL)
+        for path, _, _ in os.walk(self.cgroups, topdown=False):
+            for _ in range(50):
+                try:
+                    os.rmdir(path)
+                    break
+                except OSError:
+                    time.sleep(0.1)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def in_sandbox_net(self, argv):
+        """Within the sandbox's network namespace, with a resolv.conf of the world."""
+        script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+        return ["nsenter", "--net=/run/netns/" + self.client, "unshare", "-m", "sh", "-c", script, self.resolv] + argv
+
+    def exec(self, argv, options=(), env=None, stdin=None):
+        """sandpiper exec of argv in the sandbox's network."""
+        files = {k: os.path.join(self.dir, k) for k in ("report", "events", "metrics")}
+        for f in files.values():
+            if os.path.exists(f):
+                os.unlink(f)
+        command = [self.sandpiper, "exec", "--format", "json", "-o", files["report"], "--events", files["events"],
+                   "--metrics", files["metrics"], *options, "--", *argv]
+        done = subprocess.run(self.in_sandbox_net(command), capture_output=True, stdin=stdin or subprocess.DEVNULL,
+                              env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}, timeout=300)
+        result = Result(argv, done, files)
+        checks.invariant(result)
+        return result
+
+    def actor(self, code, options=(), env=None):
+        """Runs Python code in a sandbox with `actor` imported; what it did comes back as the truth."""
+        import textwrap
+        argv = [PYTHON, "-c", "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()" % (HERE, textwrap.dedent(code))]
+        return self.exec(argv, options, env)
+
+    def new_cgroup(self, name):
+        path = os.path.join(self.cgroups, name)
+        os.makedirs(path)
+        return path
+
+
+def parse_events(path):
+    """Every line must be one JSON object in valid UTF-8."""
+    events = []
+    with open(path, "rb") as f:
+        data = f.read()
+    assert data == b"" or data.endswith(b"\n"), "the last record is cut"
+    for line in data.split(b"\n")[:-1]:
+        events.append(json.loads(line.decode("utf-8")))
+    return events
+
+
+def parse_metrics(path):
+    with open(path) as f:
+        return {m["name"]: m["points"] for m in map(json.loads, f)}
+
+
+class Result:
+    def __init__(self, argv, done, files):
+        self.argv, self.status = argv, done.returncode
+        self.stdout, self.stderr = done.stdout, done.stderr.decode(errors="replace")
+        if not os.path.exists(files["report"]):
+            raise AssertionError("no report, status %d: %s" % (self.status, self.stderr))
+        self.report = json.load(open(files["report"]))
+        self.events = parse_events(files["events"])
+        self.metrics = parse_metrics(files["metrics"])
+
+    @property
+    def truth(self):
+        lines = [l for l in self.stdout.decode().splitlines() if l.startswith('{"truth"')]
+        assert lines, "the actor told no truth: status %d, %s" % (self.status, self.stderr)
+        return json.loads(lines[-1])["truth"]
+
+    def of(self, event):
+        return [e for e in self.events if e["opensandbox.event"] == event]
+
+    def metric(self, name, *keys):
+        """{values of these attributes: sum over the others} of one metric."""
+        sums = {}
+        for p in self.metrics.get(name, []):
+            key = tuple(p["attributes"].get(k) for k in keys)
+            sums[key] = sums.get(key, 0) + p.get("value", p.get("count"))
+        return sums

@@ -1,0 +1,125 @@
+#include "tests/triggers/triggers.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void print_lookups(const char *const *names, int count)
+{
+	printf("{\"truth\": {\"lookups\": [");
+	for (int i = 0; i < count; i++)
+		printf("%s{\"name\": \"%s.test\", \"type\": \"A\", \"outcome\": \"ok\", \"ips\": [\"10.77.0.4\"], \"transport\": \"udp\"}",
+		       i ? ", " : "", names[i]);
+	printf("], \"flows\": [], \"execs\": [], \"ignored_answers\": 0, \"malformed\": 0}}\n");
+}
+
+static void expect_answers(int fd, int count)
+{
+	char answer[512];
+
+	for (int i = 0; i < count; i++)
+		if (recv(fd, answer, sizeof(answer), 0) < 12)
+			die("answer");
+}
+
+int dns_sendmmsg(char **args)
+{
+	static const char *const names[] = { "m0", "m1", "m2", "m3" };
+	struct sockaddr_in server = ipv4(args[0], 53);
+	unsigned char queries[4][64];
+	struct mmsghdr messages[4] = { 0 };
+	struct iovec parts[4];
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	for (int i = 0; i < 4; i++) {
+		parts[i] = (struct iovec){ queries[i], dns_query(queries[i], 100 + i, names[i]) };
+		messages[i].msg_hdr =
+			(struct msghdr){ .msg_name = &server, .msg_namelen = sizeof(server), .msg_iov = &parts[i], .msg_iovlen = 1 };
+	}
+	if (sendmmsg(fd, messages, 4, 0) != 4)
+		die("sendmmsg");
+	expect_answers(fd, 4);
+	print_lookups(names, 4);
+	return 0;
+}
+
+int dns_uring(char **args)
+{
+	static const char *const names[] = { "u0", "u1" };
+	struct sockaddr_in server = ipv4(args[0], 53);
+	unsigned char query[64];
+	int connected = socket(AF_INET, SOCK_DGRAM, 0), loose = socket(AF_INET, SOCK_DGRAM, 0);
+
+	if (uring_open())
+		die("io_uring");
+	if (uring_sendmsg(loose, query, dns_query(query, 1, names[0]), &server) < 0)
+		die("sendmsg");
+	expect_answers(loose, 1);
+	if (uring_connect(connected, &server) || uring_sendmsg(connected, query, dns_query(query, 2, names[1]), NULL) < 0)
+		die("connect");
+	expect_answers(connected, 1);
+	print_lookups(names, 2);
+	return 0;
+}
+
+static void print_flow(const char *address, int port, const char *outcome, size_t sent, size_t received)
+{
+	printf("{\"truth\": {\"lookups\": [], \"flows\": [{\"peer\": \"%s\", \"port\": %d, \"transport\": \"tcp\", \"outcome\": \"%s\", "
+	       "\"sent\": %zu, \"received\": %zu, \"host\": null, \"dns\": false, \"reset\": false}], \"execs\": [], "
+	       "\"ignored_answers\": 0, \"malformed\": 0}}\n",
+	       address, port, outcome, sent, received);
+}
+
+int connect_uring(char **args)
+{
+	struct sockaddr_in server = ipv4(args[0], atoi(args[1]));
+	int fd = socket(AF_INET, SOCK_STREAM, 0), result;
+	char echo[8];
+
+	if (uring_open())
+		die("io_uring");
+	result = uring_connect(fd, &server);
+	if (result) {
+		print_flow(args[0], atoi(args[1]), result == -ECONNREFUSED ? "refused" : "other", 0, 0);
+		return 0;
+	}
+	if (send(fd, "12345678", 8, 0) != 8 || recv(fd, echo, 8, MSG_WAITALL) != 8)
+		die("echo");
+	print_flow(args[0], atoi(args[1]), "established", 8, 8);
+	return 0;
+}
+
+/* The error is known to io_uring only; args[1]: what a host where no hook tells of it can say. */
+int connect_unreachable_uring(char **args)
+{
+	struct sockaddr_in server = ipv4(args[0], 80);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (uring_open())
+		die("io_uring");
+	if (uring_connect(fd, &server) != -ENETUNREACH)
+		die("expected ENETUNREACH");
+	print_flow(args[0], 80, args[1], 0, 0);
+	return 0;
+}
+
+/* flood-connect ADDRESS PORT COUNT: non-blocking connects, as fast as one thread can. Prints how many it made. */
+int flood_connect(char **args)
+{
+	struct sockaddr_in server = ipv4(args[0], atoi(args[1]));
+	long count = atol(args[2]), made = 0;
+
+	for (; made < count; made++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+		if (fd < 0)
+			break;
+		connect(fd, (struct sockaddr *)&server, sizeof(server));
+		close(fd);
+	}
+	printf("%ld\n", made);
+	return 0;
+}

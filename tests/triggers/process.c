@@ -1,0 +1,143 @@
+#include "tests/triggers/triggers.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static char *self(void)
+{
+	static char path[4096];
+
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) <= 0)
+		die("readlink");
+	return path;
+}
+
+static void print_exec(const char *name, pid_t pid, int status)
+{
+	printf("{\"truth\": {\"lookups\": [], \"flows\": [], \"execs\": [{\"argv\": [\"%s\", \"exit\", \"%d\"], \"pid\": %d, \"code\": "
+	       "%d}], "
+	       "\"ignored_answers\": 0, \"malformed\": 0}}\n",
+	       name, WEXITSTATUS(status), pid, WEXITSTATUS(status));
+}
+
+int exec_vfork(char **args)
+{
+	char *argv[] = { "by-vfork", "exit", "3", NULL };
+	int status;
+	pid_t pid = vfork();
+
+	(void)args;
+	if (pid == 0) {
+		execv(self(), argv);
+		_exit(99);
+	}
+	waitpid(pid, &status, 0);
+	print_exec(argv[0], pid, status);
+	return 0;
+}
+
+int exec_clone3(char **args)
+{
+	struct clone_args clone = { .exit_signal = SIGCHLD };
+	char *argv[] = { "by-clone3", "exit", "4", NULL };
+	int status;
+	pid_t pid = syscall(SYS_clone3, &clone, sizeof(clone));
+
+	(void)args;
+	if (pid == 0) {
+		execv(self(), argv);
+		_exit(99);
+	}
+	waitpid(pid, &status, 0);
+	print_exec(argv[0], pid, status);
+	return 0;
+}
+
+int exec_memfd(char **args)
+{
+	char *argv[] = { "by-memfd", "exit", "5", NULL };
+	int from = open(self(), O_RDONLY), to = memfd_create("hidden", MFD_CLOEXEC), status;
+	struct stat st;
+	pid_t pid;
+
+	(void)args;
+	fstat(from, &st);
+	for (off_t at = 0; at < st.st_size;)
+		if (sendfile(to, from, &at, st.st_size - at) <= 0)
+			die("sendfile");
+	pid = fork();
+	if (pid == 0) {
+		syscall(SYS_execveat, to, "", argv, environ, AT_EMPTY_PATH);
+		_exit(99);
+	}
+	waitpid(pid, &status, 0);
+	print_exec(argv[0], pid, status);
+	return 0;
+}
+
+static void *exec_from_thread(void *unused)
+{
+	char *argv[] = { "by-thread", "exit", "6", NULL };
+
+	(void)unused;
+	execv(self(), argv);
+	_exit(99);
+}
+
+/* A thread that is not the leader calls exec: the process keeps its pid, the other threads end. */
+int exec_thread(char **args)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)args;
+	if (pid == 0) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, exec_from_thread, NULL);
+		pause();
+	}
+	waitpid(pid, &status, 0);
+	print_exec("by-thread", pid, status);
+	return 0;
+}
+
+/* The grandchild outlives its parent and this process's wait; its pid comes back through a pipe. */
+int exec_double_fork(char **args)
+{
+	char *argv[] = { "by-double-fork", "exit", "7", NULL };
+	int ends[2];
+	pid_t pid, child;
+
+	(void)args;
+	if (pipe2(ends, O_CLOEXEC))
+		die("pipe2");
+	child = fork();
+	if (child == 0) {
+		pid = fork();
+		if (pid == 0) {
+			usleep(50000);
+			execv(self(), argv);
+			_exit(99);
+		}
+		if (write(ends[1], &pid, sizeof(pid)) != sizeof(pid))
+			_exit(98);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	if (read(ends[0], &pid, sizeof(pid)) != sizeof(pid))
+		die("read");
+	print_exec(argv[0], pid, 7 << 8);
+	return 0;
+}

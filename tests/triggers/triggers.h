@@ -1,0 +1,29 @@
+/* What the triggers share. Each acts and prints what it saw as one line {"truth": …}, in the form of tests/scenarios/actor.py. */
+#ifndef SANDPIPER_TESTS_TRIGGERS_H
+#define SANDPIPER_TESTS_TRIGGERS_H
+
+#include <netinet/in.h>
+#include <stddef.h>
+
+int dns_sendmmsg(char **args);
+int dns_uring(char **args);
+int connect_uring(char **args);
+int connect_unreachable_uring(char **args);
+int exec_vfork(char **args);
+int exec_clone3(char **args);
+int exec_memfd(char **args);
+int exec_thread(char **args);
+int exec_double_fork(char **args);
+int flood_connect(char **args);
+
+struct sockaddr_in ipv4(const char *address, int port);
+/* A query of type A for "NAME.test"; returns its length. */
+size_t dns_query(unsigned char *out, int id, const char *name);
+void die(const char *what);
+
+/* io_uring with one request at a time. */
+int uring_open(void);
+int uring_connect(int fd, const struct sockaddr_in *address);
+int uring_sendmsg(int fd, const void *data, size_t size, const struct sockaddr_in *address);
+
+#endif

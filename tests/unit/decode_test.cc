@@ -1,0 +1,135 @@
+#include "userspace/event/decode.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "bpf/events.h"
+
+namespace sandpiper {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+// A record as the kernel side would write it: the fixed part, then `tail`.
+template <typename T>
+Bytes Forge(T fixed, const std::string& tail = "") {
+  fixed.header.size = sizeof(T) + tail.size();
+  Bytes out(sizeof(T) + tail.size());
+  std::memcpy(out.data(), &fixed, sizeof(T));
+  std::memcpy(out.data() + sizeof(T), tail.data(), tail.size());
+  return out;
+}
+
+exec_event ExecRecord(const std::string& components, const std::string& args) {
+  exec_event e = {};
+  e.header.kind = EVENT_EXEC;
+  e.header.sandbox = 5;
+  e.header.time_ns = 77;
+  e.process.tgid = 42;
+  e.process.start_ns = 9;
+  std::memcpy(e.path, components.data(), components.size());
+  e.path_bytes = static_cast<__u16>(components.size());
+  e.args_bytes = static_cast<__u32>(args.size());
+  std::strcpy(e.comm, "comm");
+  return e;
+}
+
+TEST(Decode, Exec) {
+  const std::string args("sh\0-c\0\0x", 8);
+  const auto event = Decode(Forge(ExecRecord(std::string("dash\0bin\0usr\0", 13), args), args));
+  ASSERT_TRUE(event.ok()) << event.status();
+  EXPECT_EQ(event->sandbox, 5u);
+  EXPECT_EQ(event->time_ns, 77u);
+  const Exec& exec = std::get<Exec>(event->what);
+  EXPECT_EQ(exec.path, "/usr/bin/dash");
+  EXPECT_EQ(exec.args, (std::vector<std::string>{"sh", "-c", "", "x"}));
+  EXPECT_EQ(exec.process.pid, 42u);
+  EXPECT_EQ(exec.comm, "comm");
+}
+
+TEST(Decode, PathsThatAreNoFiles) {
+  const auto path = [](const std::string& components, uint16_t flags = 0) {
+    exec_event e = ExecRecord(components, "");
+    e.header.flags = flags;
+    return std::get<Exec>(Decode(Forge(e))->what).path;
+  };
+  EXPECT_EQ(path(""), "/");
+  EXPECT_EQ(path(std::string("memfd:hidden\0", 13)), "memfd:hidden");
+  EXPECT_EQ(path(std::string("c\0b\0", 4), EXEC_PATH_TRUNCATED), ".../b/c");
+}
+
+// The five that every decoder needs: short, exact, longer, unknown, lying.
+TEST(Decode, ShortExactLongerUnknownLying) {
+  exit_event e = {};
+  e.header.kind = EVENT_EXIT;
+  e.status = 256;
+  Bytes exact = Forge(e);
+  EXPECT_TRUE(Decode(exact).ok());
+  for (size_t n = 0; n < exact.size(); ++n)
+    EXPECT_FALSE(Decode(std::span(exact).first(n)).ok()) << n;
+  Bytes longer = Forge(e, "a newer tail");
+  EXPECT_EQ(std::get<Exit>(Decode(longer)->what).status, 256u);
+  e.header.kind = 999;
+  EXPECT_FALSE(Decode(Forge(e)).ok());
+  exec_event lying = ExecRecord("", "");
+  lying.args_bytes = 1000;
+  EXPECT_FALSE(Decode(Forge(lying)).ok());
+  lying.args_bytes = 0;
+  lying.path_bytes = 60000;
+  EXPECT_FALSE(Decode(Forge(lying)).ok());
+  dns_event dns = {};
+  dns.header.kind = EVENT_DNS_QUERY;
+  dns.data_bytes = 1;
+  EXPECT_FALSE(Decode(Forge(dns)).ok());
+}
+
+TEST(Decode, OwnerOfWhatCannotBeDecoded) {
+  exec_event lying = ExecRecord("", "");
+  lying.args_bytes = 1000;
+  const Bytes record = Forge(lying);
+  EXPECT_EQ(OwnerOf(record)->sandbox, 5u);
+  EXPECT_EQ(OwnerOf(record)->kind, EVENT_EXEC);
+  EXPECT_FALSE(OwnerOf(std::span(record).first(8)).has_value());
+}
+
+TEST(Decode, DnsCutDatagram) {
+  dns_event e = {};
+  e.header.kind = EVENT_DNS_ANSWER;
+  e.transport = TRANSPORT_UDP;
+  e.payload_bytes = 5000;
+  e.data_bytes = 4;
+  e.server.port = 53;
+  const auto event = Decode(Forge(e, "data and unused room of its class"));
+  const DnsPayload& dns = std::get<DnsPayload>(event->what);
+  EXPECT_EQ(dns.data, "data");
+  EXPECT_TRUE(dns.cut);
+  EXPECT_FALSE(dns.is_query);
+  EXPECT_EQ(dns.server.port, 53);
+}
+
+TEST(Decode, RandomBytesAreSurvived) {
+  std::mt19937 random(4);
+  for (int i = 0; i < 200000; ++i) {
+    Bytes record(random() % 400);
+    for (std::byte& b : record)
+      b = static_cast<std::byte>(random());
+    if (record.size() >= 8) {
+      record[0] = static_cast<std::byte>(random() % (EVENT_KIND_COUNT + 2));
+      record[1] = std::byte{0};
+      const uint32_t size = random() % 500;
+      std::memcpy(record.data() + 4, &size, 4);
+    }
+    (void)Decode(record);
+  }
+}
+
+TEST(KindName, EveryKindHasOne) {
+  for (uint16_t kind = 1; kind < EVENT_KIND_COUNT; ++kind)
+    EXPECT_STRNE(KindName(kind), "unknown") << kind;
+}
+
+}  // namespace
+}  // namespace sandpiper

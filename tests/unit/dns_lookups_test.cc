@@ -1,0 +1,186 @@
+#include "userspace/correlate/dns_lookups.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/dns_wire.h"
+#include "userspace/base/clock.h"
+
+namespace sandpiper {
+namespace {
+
+using testing::Answer;
+using testing::ARecord;
+using testing::Query;
+
+constexpr uint64_t kStart = 1000 * kSecond;
+
+Endpoint Server(uint8_t last) {
+  const uint8_t octets[4] = {192, 0, 2, last};
+  return {Address::FromIpv4(octets), 53};
+}
+
+class DnsLookupsTest : public ::testing::Test {
+ protected:
+  void Send(uint64_t cookie, const std::string& wire, uint64_t at_ms, uint32_t thread = 1, bool redirected = false, uint32_t pid = 10) {
+    lookups_.OnPayload({.cookie = cookie,
+                        .is_query = true,
+                        .process = {pid, 1},
+                        .thread = thread,
+                        .server = server_,
+                        .redirected = redirected,
+                        .data = wire},
+                       kStart + at_ms * kMillisecond, &changes_);
+  }
+  void Receive(uint64_t cookie, const std::string& wire, uint64_t at_ms) {
+    lookups_.OnPayload({.cookie = cookie, .is_query = false, .server = server_, .data = wire}, kStart + at_ms * kMillisecond, &changes_);
+  }
+  void Expire(uint64_t at_ms, bool all = false) { lookups_.Expire(kStart + at_ms * kMillisecond, all, &changes_); }
+  const std::vector<Lookup>& done() const { return changes_.done; }
+
+  Endpoint server_ = Server(1);
+  DnsLookups lookups_{{.timeout_ns = 5 * kSecond, .outstanding_max = 100}};
+  DnsChanges changes_;
+};
+
+TEST_F(DnsLookupsTest, QuestionAndAnswer) {
+  Send(1, Query(7, "a.test"), 0);
+  EXPECT_TRUE(done().empty());
+  Receive(1, Answer(7, "a.test", {ARecord(9)}), 12);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
+  EXPECT_EQ(done()[0].ended_ns - done()[0].asked_ns, 12 * kMillisecond);
+  EXPECT_EQ(done()[0].addresses[0].address.ToString(), "192.0.2.9");
+  ASSERT_EQ(changes_.learned.size(), 1u);
+  EXPECT_EQ(changes_.learned[0].first, "a.test");
+}
+
+TEST_F(DnsLookupsTest, TimeoutHasNoRcodeAndComesAfterAGrace) {
+  Send(1, Query(7, "a.test"), 0);
+  Expire(5499);
+  EXPECT_TRUE(done().empty());
+  EXPECT_EQ(lookups_.NextDeadline(), kStart + 5500 * kMillisecond);
+  Expire(5500);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kTimeout);
+  EXPECT_FALSE(done()[0].rcode.has_value());
+}
+
+TEST_F(DnsLookupsTest, RetryAtTheMomentOfTheTimeoutIsTheSameLookup) {
+  Send(1, Query(7, "a.test"), 0);
+  Expire(5001);
+  server_ = Server(2);
+  Send(2, Query(7, "a.test"), 5002);
+  Receive(2, Answer(7, "a.test", {ARecord(9)}), 5010);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].queries, 2);
+  EXPECT_EQ(done()[0].server, Server(2));
+}
+
+TEST_F(DnsLookupsTest, RetryWithANewIdFromTheSameThread) {
+  Send(1, Query(7, "a.test"), 0);
+  Send(2, Query(8, "a.test"), 1000);
+  Receive(2, Answer(8, "a.test", {}), 1010);
+  EXPECT_EQ(done().size(), 1u);
+}
+
+TEST_F(DnsLookupsTest, OtherThreadOtherProcessOtherTypeAreOtherLookups) {
+  Send(1, Query(7, "a.test"), 0, 1);
+  Send(2, Query(8, "a.test"), 0, 2);
+  Send(3, Query(9, "a.test", 28), 0, 1);
+  Send(4, Query(7, "a.test"), 0, 1, false, 11);
+  Expire(0, true);
+  EXPECT_EQ(done().size(), 4u);
+}
+
+TEST_F(DnsLookupsTest, ServfailWaitsForTheNextServer) {
+  Send(1, Query(7, "a.test"), 0);
+  Receive(1, Answer(7, "a.test", {}, 2), 10);
+  EXPECT_TRUE(done().empty());
+  server_ = Server(2);
+  Send(2, Query(7, "a.test"), 11);
+  Receive(2, Answer(7, "a.test", {ARecord(1)}), 20);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
+}
+
+TEST_F(DnsLookupsTest, ServfailWithoutMoreIsServfailOfItsOwnTime) {
+  Send(1, Query(7, "a.test"), 0);
+  Receive(1, Answer(7, "a.test", {}, 2), 10);
+  Expire(600);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kServFail);
+  EXPECT_EQ(done()[0].ended_ns, kStart + 10 * kMillisecond);
+}
+
+TEST_F(DnsLookupsTest, OutcomesOfRcodes) {
+  const std::pair<unsigned, DnsOutcome> cases[] = {
+      {0, DnsOutcome::kOk}, {1, DnsOutcome::kOther}, {2, DnsOutcome::kServFail}, {3, DnsOutcome::kNxDomain}, {5, DnsOutcome::kRefused}};
+  for (const auto& [rcode, outcome] : cases) {
+    changes_ = {};
+    Send(1, Query(7, "a.test"), 0);
+    Receive(1, Answer(7, "a.test", {}, rcode), 1);
+    Expire(0, true);
+    ASSERT_EQ(done().size(), 1u);
+    EXPECT_EQ(done()[0].outcome, outcome) << rcode;
+    EXPECT_EQ(done()[0].rcode, rcode);
+  }
+}
+
+TEST_F(DnsLookupsTest, WrongServerQuestionIdAndSocketAreIgnored) {
+  Send(1, Query(7, "a.test"), 0);
+  server_ = Server(66);
+  Receive(1, Answer(7, "a.test", {ARecord(66)}), 1);
+  server_ = Server(1);
+  Receive(1, Answer(7, "b.test", {ARecord(66)}), 1);
+  Receive(1, Answer(8, "a.test", {ARecord(66)}), 1);
+  Receive(2, Answer(7, "a.test", {ARecord(66)}), 1);
+  EXPECT_TRUE(done().empty());
+  EXPECT_TRUE(changes_.learned.empty());
+  EXPECT_EQ(lookups_.ignored_answers(), 4u);
+  Receive(1, Answer(7, "a.test", {ARecord(1)}), 2);
+  EXPECT_EQ(done().size(), 1u);
+}
+
+TEST_F(DnsLookupsTest, MalformedAnswerCountsOnlyWhenNothingBetterComes) {
+  Send(1, Query(7, "a.test"), 0);
+  Receive(1, testing::U16(7) + "garbage", 1);
+  Expire(10000);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kMalformed);
+  Send(1, Query(9, "b.test"), 0);
+  Receive(1, testing::U16(9) + "garbage", 1);
+  Receive(1, Answer(9, "b.test", {}), 2);
+  EXPECT_EQ(done()[1].outcome, DnsOutcome::kOk);
+  EXPECT_EQ(lookups_.malformed_messages(), 2u);
+}
+
+TEST_F(DnsLookupsTest, TheProxysOwnQueryIsALegOfTheRedirectedLookup) {
+  Send(1, Query(7, "a.test"), 0, 1, true);
+  Send(2, Query(99, "a.test"), 2, 50, false, 20);
+  Receive(2, Answer(99, "a.test", {ARecord(1)}), 9);
+  EXPECT_TRUE(done().empty());
+  EXPECT_TRUE(changes_.learned.empty());
+  Receive(1, Answer(7, "a.test", {ARecord(1)}), 10);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].upstream_ns, 7 * kMillisecond);
+  EXPECT_TRUE(done()[0].redirected);
+}
+
+TEST_F(DnsLookupsTest, WithoutARedirectTwoProcessesAreTwoLookups) {
+  Send(1, Query(7, "a.test"), 0, 1, false);
+  Send(2, Query(99, "a.test"), 2, 50, false, 20);
+  Expire(0, true);
+  EXPECT_EQ(done().size(), 2u);
+}
+
+TEST_F(DnsLookupsTest, TooManyOpenLookupsEndTheOldest) {
+  for (unsigned i = 0; i < 150; ++i)
+    Send(i, Query(i, "n" + std::to_string(i) + ".test"), i, i + 1);
+  EXPECT_EQ(done().size(), 50u);
+  EXPECT_EQ(lookups_.evicted(), 50u);
+  EXPECT_EQ(done()[0].name, "n0.test");
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kOther);
+}
+
+}  // namespace
+}  // namespace sandpiper

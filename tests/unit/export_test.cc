@@ -1,0 +1,102 @@
+// What leaves: NDJSON lines and OTLP requests.
+#include <gtest/gtest.h>
+#include <rapidjson/document.h>
+
+#include "userspace/base/clock.h"
+#include "userspace/export/ndjson.h"
+#include "userspace/export/otlp.h"
+
+namespace sandpiper {
+namespace {
+
+LogRecord Sample() {
+  return {.time_unix_ns = 1767323045000000006,
+          .observed_unix_ns = 1767323046000000000,
+          .severity = Severity::kWarn,
+          .event = "egress.denied",
+          .body = "egress denied a.test",
+          .attributes = {{"opensandbox.event", std::string("egress.denied")},
+                         {"target.ips", std::vector<std::string>{"192.0.2.1", "2001:db8::1"}},
+                         {"count", int64_t{-3}},
+                         {"dns.duration_ms", 1.5},
+                         {"egress.first_contact", true}}};
+}
+
+TEST(Ndjson, OneObjectALine) {
+  const std::string line = ToJson(Sample());
+  EXPECT_EQ(line.find('\n'), std::string::npos);
+  rapidjson::Document json;
+  ASSERT_FALSE(json.Parse(line.c_str()).HasParseError()) << line;
+  EXPECT_STREQ(json["ts"].GetString(), "2026-01-02T03:04:05.000000006Z");
+  EXPECT_STREQ(json["level"].GetString(), "warn");
+  EXPECT_STREQ(json["msg"].GetString(), "egress denied a.test");
+  EXPECT_STREQ(json["target.ips"][1].GetString(), "2001:db8::1");
+  EXPECT_EQ(json["count"].GetInt64(), -3);
+  EXPECT_EQ(json["dns.duration_ms"].GetDouble(), 1.5);
+  EXPECT_TRUE(json["egress.first_contact"].GetBool());
+}
+
+TEST(Otlp, LogRecord) {
+  const LogRecord record = Sample();
+  const OtlpLogs request = ToOtlp(std::span(&record, 1), {{"service.name", std::string("sandpiper")}});
+  const auto& resource = request.resource_logs(0);
+  EXPECT_EQ(resource.resource().attributes(0).value().string_value(), "sandpiper");
+  EXPECT_EQ(resource.scope_logs(0).scope().name(), "sandpiper");
+  const auto& out = resource.scope_logs(0).log_records(0);
+  EXPECT_EQ(out.time_unix_nano(), 1767323045000000006u);
+  EXPECT_EQ(out.observed_time_unix_nano(), 1767323046000000000u);
+  EXPECT_EQ(out.severity_number(), 13);
+  EXPECT_EQ(out.severity_text(), "WARN");
+  EXPECT_EQ(out.event_name(), "egress.denied");
+  EXPECT_EQ(out.body().string_value(), "egress denied a.test");
+  EXPECT_EQ(out.attributes(1).value().array_value().values(1).string_value(), "2001:db8::1");
+  EXPECT_EQ(out.attributes(2).value().int_value(), -3);
+}
+
+TEST(Otlp, MetricsOfEveryKind) {
+  Histogram histogram(DurationBounds());
+  for (const double seconds : {0.001, 0.005, 0.3, 100.0})
+    histogram.Record(seconds);
+  MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
+  snapshot.Add(metric::kDnsQueries, {{{"sandbox_id", std::string("s")}}, int64_t{5}, 1000});
+  snapshot.Add(metric::kDnsQueries, {{{"sandbox_id", std::string("t")}}, int64_t{6}, 1000});
+  snapshot.Add(metric::kConnectActive, {{}, int64_t{-1}, 1000});
+  snapshot.Add(metric::kSystemCpu, {{}, 0.25, 1000});
+  snapshot.Add(metric::kDnsQueryDuration, {{}, histogram, 1000});
+  const OtlpMetrics request = ToOtlp(snapshot, {});
+  std::map<std::string, const opentelemetry::proto::metrics::v1::Metric*> by_name;
+  std::map<std::string, std::string> scope;
+  for (const auto& one : request.resource_metrics(0).scope_metrics()) {
+    for (const auto& metric : one.metrics()) {
+      by_name[metric.name()] = &metric;
+      scope[metric.name()] = one.scope().name();
+    }
+  }
+  EXPECT_EQ(scope["egress.dns.query.duration"], "opensandbox/egress");
+  EXPECT_EQ(scope["sandbox.dns.queries"], "sandpiper");
+  const auto& sum = by_name["sandbox.dns.queries"]->sum();
+  EXPECT_TRUE(sum.is_monotonic());
+  EXPECT_EQ(sum.aggregation_temporality(), opentelemetry::proto::metrics::v1::AGGREGATION_TEMPORALITY_CUMULATIVE);
+  EXPECT_EQ(sum.data_points_size(), 2);
+  EXPECT_EQ(sum.data_points(1).as_int(), 6);
+  EXPECT_EQ(sum.data_points(0).start_time_unix_nano(), 1000u);
+  EXPECT_EQ(sum.data_points(0).time_unix_nano(), 2000u);
+  EXPECT_FALSE(by_name["sandbox.connect.active"]->sum().is_monotonic());
+  EXPECT_EQ(by_name["egress.system.cpu.utilization"]->gauge().data_points(0).as_double(), 0.25);
+  const auto& point = by_name["egress.dns.query.duration"]->histogram().data_points(0);
+  EXPECT_EQ(point.bucket_counts_size(), point.explicit_bounds_size() + 1);
+  EXPECT_EQ(point.count(), 4u);
+  EXPECT_EQ(point.bucket_counts(0), 2u);  // 0.005 belongs to the bucket it bounds
+  EXPECT_EQ(point.bucket_counts(point.bucket_counts_size() - 1), 1u);
+}
+
+TEST(Catalog, NamesAreUniqueAndDescribed) {
+  std::map<std::string, int> names;
+  for (const MetricRow* row : MetricCatalog()) {
+    EXPECT_EQ(names[row->name]++, 0) << row->name;
+    EXPECT_NE(row->meaning[0], '\0');
+  }
+}
+
+}  // namespace
+}  // namespace sandpiper

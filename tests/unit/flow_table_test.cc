@@ -1,0 +1,207 @@
+#include "userspace/correlate/flow_table.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <map>
+#include <random>
+
+#include "userspace/base/clock.h"
+
+namespace sandpiper {
+namespace {
+
+Endpoint Peer(uint8_t last, uint16_t port = 443) {
+  const uint8_t octets[4] = {198, 51, 100, last};
+  return {Address::FromIpv4(octets), port};
+}
+
+class FlowTableTest : public ::testing::Test {
+ protected:
+  bool Connect(uint64_t cookie, uint8_t peer, uint64_t at, Transport transport = Transport::kTcp) {
+    return table_.OnConnect({.cookie = cookie, .transport = transport, .process = {1, 1}, .comm = "c", .peer = Peer(peer)}, "", at,
+                            &changes_);
+  }
+  void Result(uint64_t cookie, bool established, int error, uint64_t at, Transport transport = Transport::kTcp, Endpoint peer = {},
+              bool returned = false) {
+    table_.OnResult(
+        {.cookie = cookie, .transport = transport, .peer = peer, .established = established, .returned = returned, .error = error}, at,
+        &changes_);
+  }
+  void Close(uint64_t cookie, uint64_t at, Transport transport = Transport::kTcp, uint64_t sent = 0, uint64_t received = 0, int error = 0) {
+    table_.OnClose({.cookie = cookie, .transport = transport, .sent = sent, .received = received, .error = error}, at, &changes_);
+  }
+  // The only change since the last call.
+  FlowChange One() {
+    EXPECT_EQ(changes_.size(), 1u);
+    const FlowChange change = changes_.empty() ? FlowChange{} : changes_[0];
+    changes_.clear();
+    return change;
+  }
+
+  std::map<Endpoint, std::pair<uint64_t, uint64_t>> udp_bytes_;
+  FlowTable table_{1000, [this](const Flow& flow) { return udp_bytes_[flow.peer]; }};
+  std::vector<FlowChange> changes_;
+};
+
+TEST_F(FlowTableTest, EstablishedThenClosed) {
+  Connect(1, 1, 100);
+  Result(1, true, 0, 150);
+  FlowChange change = One();
+  EXPECT_TRUE(change.decided && !change.ended);
+  EXPECT_EQ(change.flow.outcome, ConnectOutcome::kEstablished);
+  EXPECT_EQ(change.flow.decided_ns - change.flow.started_ns, 50u);
+  Close(1, 200, Transport::kTcp, 10, 20);
+  change = One();
+  EXPECT_TRUE(!change.decided && change.ended);
+  EXPECT_EQ(change.flow.sent, 10u);
+  EXPECT_EQ(change.flow.received, 20u);
+  EXPECT_FALSE(change.flow.reset);
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(FlowTableTest, ResetAfterItWasEstablished) {
+  Connect(1, 1, 0);
+  Result(1, true, 0, 1);
+  One();
+  Close(1, 2, Transport::kTcp, 1, 0, ECONNRESET);
+  EXPECT_TRUE(One().flow.reset);
+}
+
+TEST_F(FlowTableTest, EveryErrnoHasItsVerdict) {
+  const std::pair<int, ConnectOutcome> cases[] = {{ECONNREFUSED, ConnectOutcome::kRefused},    {ETIMEDOUT, ConnectOutcome::kTimeout},
+                                                  {ENETUNREACH, ConnectOutcome::kUnreachable}, {EHOSTUNREACH, ConnectOutcome::kUnreachable},
+                                                  {ECONNRESET, ConnectOutcome::kReset},        {EPERM, ConnectOutcome::kDenied},
+                                                  {EACCES, ConnectOutcome::kDenied},           {EADDRNOTAVAIL, ConnectOutcome::kOther}};
+  for (const auto& [error, outcome] : cases) {
+    Connect(1, 1, 0);
+    Result(1, false, error, 1);
+    const FlowChange change = One();
+    EXPECT_TRUE(change.decided && change.ended);
+    EXPECT_EQ(change.flow.outcome, outcome) << error;
+    EXPECT_EQ(change.flow.error, error);
+  }
+}
+
+TEST_F(FlowTableTest, GivenUpByTheCallerIsCancelledAfterAMoment) {
+  Connect(1, 1, 0);
+  Result(1, false, 0, 10);
+  Close(1, 11);
+  EXPECT_TRUE(changes_.empty());
+  EXPECT_EQ(table_.NextDeadline(), 10 + 50 * kMillisecond);
+  table_.Tick(10 + 50 * kMillisecond, false, &changes_);
+  EXPECT_EQ(One().flow.outcome, ConnectOutcome::kCancelled);
+}
+
+TEST_F(FlowTableTest, TheErrorOfTheCallBeatsAGuessOfCancelled) {
+  Connect(1, 1, 0);
+  Result(1, false, 0, 10);
+  Result(1, false, EADDRNOTAVAIL, 11, Transport::kTcp, {}, true);
+  EXPECT_EQ(One().flow.outcome, ConnectOutcome::kOther);
+  table_.Tick(kSecond, false, &changes_);
+  EXPECT_TRUE(changes_.empty());
+}
+
+TEST_F(FlowTableTest, AnAttemptThatNoHookDecidedEndsWithItsSocket) {
+  Connect(1, 1, 0);
+  Close(1, 5);
+  EXPECT_EQ(One().flow.outcome, ConnectOutcome::kOther);
+}
+
+TEST_F(FlowTableTest, ASocketThatTriesAgainEndsTheAttemptBefore) {
+  Connect(1, 1, 0);
+  Connect(1, 2, 5);
+  EXPECT_EQ(One().flow.peer, Peer(1));
+  Result(1, true, 0, 6);
+  EXPECT_EQ(One().flow.peer, Peer(2));
+}
+
+TEST_F(FlowTableTest, ALateErrorDoesNotUndoAVerdict) {
+  Connect(1, 1, 0);
+  Result(1, true, 0, 1);
+  One();
+  Result(1, false, ECONNREFUSED, 2);
+  EXPECT_TRUE(changes_.empty());
+}
+
+TEST_F(FlowTableTest, UdpPeersOfOneSocketAreFlowsOfTheirOwn) {
+  Connect(1, 1, 0, Transport::kUdp);
+  Connect(1, 2, 1, Transport::kUdp);
+  Connect(1, 3, 2, Transport::kUdp);
+  Result(1, true, 0, 3, Transport::kUdp, Peer(2));
+  EXPECT_EQ(One().flow.peer, Peer(2));
+  Result(1, false, ENETUNREACH, 4, Transport::kUdp);  // no peer: the newest
+  EXPECT_EQ(One().flow.peer, Peer(3));
+  udp_bytes_[Peer(1)] = {7, 0};
+  udp_bytes_[Peer(2)] = {8, 9};
+  Close(1, 5, Transport::kUdp);
+  ASSERT_EQ(changes_.size(), 2u);
+  EXPECT_EQ(changes_[0].flow.outcome, ConnectOutcome::kOther);
+  EXPECT_EQ(changes_[0].flow.sent, 7u);
+  EXPECT_EQ(changes_[1].flow.outcome, ConnectOutcome::kEstablished);
+  EXPECT_EQ(changes_[1].flow.received, 9u);
+}
+
+// A full buffer or a datagram that is too large says nothing of the peer: the flow goes on, and keeps its bytes.
+TEST_F(FlowTableTest, AnErrorOfOneDatagramDoesNotEndItsFlow) {
+  for (const int error : {EAGAIN, ENOBUFS, EMSGSIZE}) {
+    Connect(1, 1, 0, Transport::kUdp);
+    Result(1, false, error, 1, Transport::kUdp, Peer(1), true);
+    EXPECT_TRUE(changes_.empty()) << error;
+    udp_bytes_[Peer(1)] = {8, 9};
+    Close(1, 2, Transport::kUdp);
+    const FlowChange change = One();
+    EXPECT_EQ(change.flow.outcome, ConnectOutcome::kEstablished);
+    EXPECT_EQ(change.flow.sent, 8u);
+  }
+}
+
+TEST_F(FlowTableTest, FullTableRefusesTheNewOne) {
+  for (uint64_t cookie = 0; cookie < 1000; ++cookie)
+    EXPECT_TRUE(Connect(cookie, 1, cookie));
+  EXPECT_FALSE(Connect(1000, 1, 1000));
+  EXPECT_EQ(table_.size(), 1000u);
+}
+
+// Whatever the order of events: each attempt that is kept is decided at most once and ends exactly once.
+TEST_F(FlowTableTest, AnyInterleavingDecidesAndEndsOnce) {
+  std::mt19937 random(5);
+  uint64_t kept = 0, decided = 0, ended = 0;
+  for (uint64_t now = 1; now < 100000; ++now) {
+    const uint64_t cookie = 1 + random() % 40;
+    const Transport transport = cookie % 2 ? Transport::kTcp : Transport::kUdp;
+    switch (random() % 6) {
+      case 0:
+        kept += Connect(cookie, static_cast<uint8_t>(random() % 3), now, transport);
+        break;
+      case 1:
+        Result(cookie, true, 0, now, transport);
+        break;
+      case 2:
+        Result(cookie, false, random() % 2 ? ECONNREFUSED : 0, now, transport);
+        break;
+      case 3:
+        Close(cookie, now, transport, random() % 100, random() % 100);
+        break;
+      default:
+        table_.Tick(now * kMillisecond, false, &changes_);
+    }
+    for (const FlowChange& change : changes_) {
+      decided += change.decided;
+      ended += change.ended;
+    }
+    changes_.clear();
+    ASSERT_EQ(kept - ended, table_.size());
+  }
+  table_.Tick(0, true, &changes_);
+  for (const FlowChange& change : changes_) {
+    decided += change.decided;
+    ended += change.ended;
+  }
+  EXPECT_EQ(ended, kept);
+  EXPECT_EQ(decided, kept);
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+}  // namespace
+}  // namespace sandpiper

@@ -1,0 +1,79 @@
+#include "userspace/aggregate/ledger.h"
+
+#include <gtest/gtest.h>
+
+namespace sandpiper {
+namespace {
+
+Flow MakeFlow(uint64_t cookie, uint8_t last, const std::string& name = "") {
+  const uint8_t octets[4] = {198, 51, 100, last};
+  return {.cookie = cookie, .peer = {Address::FromIpv4(octets), 443}, .name = name, .started_ns = 1};
+}
+
+TEST(Ledger, BytesCountOnceHoweverOftenTheyAreTold) {
+  Ledger ledger(10);
+  Flow flow = MakeFlow(1, 1);
+  ledger.OnAttempt(flow);
+  for (const uint64_t bytes : {10u, 10u, 25u}) {
+    flow.sent = bytes;
+    flow.received = 2 * bytes;
+    ledger.OnBytes(flow);
+  }
+  flow.sent = 30;
+  ledger.OnEnded(flow);
+  const DestinationStats total = ledger.destinations().begin()->second.total;
+  EXPECT_EQ(total.sent, 30u);
+  EXPECT_EQ(total.received, 50u);
+}
+
+TEST(Ledger, WindowsAddUpToTheTotal) {
+  Ledger ledger(10);
+  DestinationStats sum;
+  for (uint64_t window = 0; window < 5; ++window) {
+    Flow flow = MakeFlow(window, 1, "a.test");
+    ledger.OnAttempt(flow);
+    flow.outcome = window % 2 ? ConnectOutcome::kEstablished : ConnectOutcome::kRefused;
+    flow.decided_ns = 5;
+    ledger.OnDecided(flow);
+    const auto entries = ledger.CloseWindow();
+    ASSERT_EQ(entries.size(), 1u);
+    EXPECT_EQ(entries[0].first_contact, window == 0);
+    sum.attempts += entries[0].stats.attempts;
+    sum.failed += entries[0].stats.failed;
+    sum.established += entries[0].stats.established;
+  }
+  EXPECT_EQ(sum.attempts, 5u);
+  EXPECT_EQ(sum.failed, 3u);
+  EXPECT_EQ(sum.established, 2u);
+  EXPECT_TRUE(ledger.CloseWindow().empty());
+}
+
+TEST(Ledger, AddressesOfOneNameAreOneDestination) {
+  Ledger ledger(10);
+  for (uint8_t last = 1; last <= 40; ++last)
+    ledger.OnAttempt(MakeFlow(last, last, "cdn.test"));
+  ASSERT_EQ(ledger.destinations().size(), 1u);
+  EXPECT_EQ(ledger.destinations().begin()->second.addresses.size(), Ledger::kAddressesMax);
+  ledger.OnAttempt(MakeFlow(99, 99));
+  EXPECT_EQ(ledger.distinct(), 2u);
+}
+
+TEST(Ledger, LoopbackIsKeptButNotTold) {
+  Ledger ledger(10);
+  const uint8_t octets[4] = {127, 0, 0, 1};
+  ledger.OnAttempt({.cookie = 1, .peer = {Address::FromIpv4(octets), 1}});
+  EXPECT_EQ(ledger.destinations().size(), 1u);
+  EXPECT_EQ(ledger.distinct(), 0u);
+  EXPECT_TRUE(ledger.CloseWindow().empty());
+}
+
+TEST(Ledger, PastItsCapacityItSaysSo) {
+  Ledger ledger(3);
+  for (uint8_t last = 1; last <= 10; ++last)
+    ledger.OnAttempt(MakeFlow(last, last));
+  EXPECT_EQ(ledger.destinations().size(), 3u);
+  EXPECT_EQ(ledger.overflowed(), 7u);
+}
+
+}  // namespace
+}  // namespace sandpiper

@@ -1,0 +1,162 @@
+#include "userspace/export/otel_config.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "userspace/config.h"
+
+namespace sandpiper {
+namespace {
+
+using Env = std::map<std::string, std::string>;
+
+struct Read {
+  OtelConfig config;
+  std::vector<std::string> warnings;
+};
+
+Read Parse(const Env& env) {
+  Read out;
+  out.config = ReadOtelConfig(
+      [&](const char* name) {
+        const auto it = env.find(name);
+        return it == env.end() ? "" : it->second;
+      },
+      &out.warnings);
+  return out;
+}
+
+TEST(OtelConfig, NothingSetSendsNothing) {
+  const Read r = Parse({});
+  EXPECT_FALSE(r.config.logs.otlp.has_value());
+  EXPECT_FALSE(r.config.metrics.otlp.has_value());
+  EXPECT_TRUE(r.warnings.empty());
+  EXPECT_EQ(std::get<std::string>(r.config.resource[0].value), "sandpiper");
+}
+
+TEST(OtelConfig, EmptyIsUnset) {
+  const Read r = Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", ""}, {"OTEL_EXPORTER_OTLP_TIMEOUT", " "}});
+  EXPECT_FALSE(r.config.logs.otlp.has_value());
+  EXPECT_TRUE(r.warnings.empty());
+}
+
+TEST(OtelConfig, BaseUrlGetsThePathOfTheSignal) {
+  for (const auto& [base, logs] : std::map<std::string, std::string>{{"http://c:4318", "http://c:4318/v1/logs"},
+                                                                     {"http://c:4318/", "http://c:4318/v1/logs"},
+                                                                     {"https://c/my/collector", "https://c/my/collector/v1/logs"},
+                                                                     {"http://c:4318/my/", "http://c:4318/my/v1/logs"}})
+    EXPECT_EQ(Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", base}}).config.logs.otlp->target, logs);
+}
+
+TEST(OtelConfig, UrlOfOneSignalIsUsedAsItIs) {
+  Read r = Parse({{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://loki:3100/otlp/v1/logs"}});
+  EXPECT_EQ(r.config.logs.otlp->target, "http://loki:3100/otlp/v1/logs");
+  EXPECT_FALSE(r.config.metrics.otlp.has_value());
+  EXPECT_TRUE(r.warnings.empty());
+  r = Parse({{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://c:4318"}});
+  EXPECT_EQ(r.config.logs.otlp->target, "http://c:4318/");
+  EXPECT_EQ(r.warnings.size(), 1u);
+}
+
+TEST(OtelConfig, GrpcTargets) {
+  const auto grpc = [](const std::string& endpoint, const std::string& insecure = "") {
+    return *Parse({{"OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC"},
+                   {"OTEL_EXPORTER_OTLP_ENDPOINT", endpoint},
+                   {"OTEL_EXPORTER_OTLP_INSECURE", insecure}})
+                .config.metrics.otlp;
+  };
+  EXPECT_EQ(grpc("http://c:4317/ignored").target, "c:4317");
+  EXPECT_FALSE(grpc("http://c:4317").tls);
+  EXPECT_TRUE(grpc("https://c:4317").tls);
+  EXPECT_FALSE(grpc("http://c:4317", "false").tls);
+  EXPECT_EQ(grpc("http://c").target, "c:4317");
+  EXPECT_EQ(grpc("http://[::1]").target, "[::1]:4317");
+  EXPECT_EQ(grpc("http://[::1]:5").target, "[::1]:5");
+  EXPECT_EQ(grpc("unix:///run/c.sock").target, "unix:///run/c.sock");
+  EXPECT_TRUE(grpc("c:4317").tls);
+  EXPECT_FALSE(grpc("c:4317", "TRUE").tls);
+}
+
+TEST(OtelConfig, TheSignalsOwnVariablesWin) {
+  const Read r = Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"},
+                        {"OTEL_EXPORTER_OTLP_TIMEOUT", "1000"},
+                        {"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "2000"},
+                        {"OTEL_EXPORTER_OTLP_HEADERS", "a=1"},
+                        {"OTEL_EXPORTER_OTLP_LOGS_HEADERS", "X-Scope-OrgID=tenant%201, b = 2 "},
+                        {"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"}});
+  EXPECT_EQ(r.config.logs.otlp->timeout.count(), 2000);
+  EXPECT_EQ(r.config.metrics.otlp->timeout.count(), 1000);
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(r.config.logs.otlp->headers, (Headers{{"x-scope-orgid", "tenant 1"}, {"b", "2"}}));
+  EXPECT_EQ(r.config.metrics.otlp->headers, (Headers{{"a", "1"}}));
+  EXPECT_EQ(r.config.metrics.otlp->protocol, OtlpProtocol::kGrpc);
+  EXPECT_TRUE(r.warnings.empty());
+}
+
+TEST(OtelConfig, WhatIsNotUnderstoodIsAWarningAndTheDefault) {
+  const Env cases[] = {{{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"}},
+                       {{"OTEL_EXPORTER_OTLP_TIMEOUT", "soon"}},
+                       {{"OTEL_EXPORTER_OTLP_TIMEOUT", "-1"}},
+                       {{"OTEL_EXPORTER_OTLP_HEADERS", "no-equals"}},
+                       {{"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"}},
+                       {{"OTEL_RESOURCE_ATTRIBUTES", "a=%zz"}},
+                       {{"OTEL_METRIC_EXPORT_INTERVAL", "1s"}},
+                       {{"OTEL_SDK_DISABLED", "yes"}},
+                       {{"OTEL_LOGS_EXPORTER", "logging"}}};
+  for (Env env : cases) {
+    env["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://c:4318";
+    const Read r = Parse(env);
+    EXPECT_FALSE(r.warnings.empty()) << env.begin()->first;
+    EXPECT_NE(r.warnings[0].find(env.size() > 1 ? "=" : ""), std::string::npos);
+    ASSERT_TRUE(r.config.logs.otlp.has_value());
+    EXPECT_EQ(r.config.logs.otlp->timeout.count(), 10000);
+    EXPECT_EQ(r.config.metric_interval.count(), 60000);
+  }
+  const Read r = Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", "c:4318"}});
+  EXPECT_FALSE(r.config.logs.otlp.has_value());
+  EXPECT_EQ(r.warnings.size(), 2u);
+}
+
+TEST(OtelConfig, ExportersAndTheSwitch) {
+  const Env base = {{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"}};
+  Env none = base, console = base, off = base;
+  none["OTEL_LOGS_EXPORTER"] = "none";
+  console["OTEL_LOGS_EXPORTER"] = "console,otlp";
+  off["OTEL_SDK_DISABLED"] = "True";
+  EXPECT_FALSE(Parse(none).config.logs.otlp.has_value());
+  EXPECT_TRUE(Parse(none).config.metrics.otlp.has_value());
+  EXPECT_TRUE(Parse(console).warnings.empty());
+  EXPECT_TRUE(Parse(console).config.logs.otlp.has_value());
+  EXPECT_FALSE(Parse(off).config.metrics.otlp.has_value());
+}
+
+TEST(OtelConfig, ResourceAndServiceName) {
+  const Read r = Parse({{"OTEL_RESOURCE_ATTRIBUTES", "service.name=from-list,team=a%2Cb"}, {"OTEL_SERVICE_NAME", "chosen"}});
+  EXPECT_EQ(std::get<std::string>(r.config.resource[0].value), "chosen");
+  ASSERT_EQ(r.config.resource.size(), 2u);
+  EXPECT_EQ(std::get<std::string>(r.config.resource[1].value), "a,b");
+}
+
+TEST(Config, SandboxIdStandsOnTheResourceOfASingleSandbox) {
+  const Config config =
+      ReadEnvironment([](const char* name) -> std::string { return std::string(name) == "OPENSANDBOX_EGRESS_SANDBOX_ID" ? "sb-1" : ""; });
+  std::map<std::string, std::string> resource;
+  for (const Attribute& attribute : config.otel.resource)
+    resource[attribute.key] = std::get<std::string>(attribute.value);
+  EXPECT_EQ(resource["sandbox_id"], "sb-1");
+  EXPECT_EQ(resource["service.name"], "sandpiper");
+  EXPECT_FALSE(resource["service.version"].empty());
+  EXPECT_FALSE(resource["service.instance.id"].empty());
+}
+
+TEST(ExtraAttributes, FirstEqualsSplitsAndBrokenSegmentsAreSkipped) {
+  const std::vector<Attribute> out = ParseExtraAttributes("a=b=c, x = y ,broken,=v,k=,,z=1");
+  ASSERT_EQ(out.size(), 3u);
+  EXPECT_EQ(std::get<std::string>(out[0].value), "b=c");
+  EXPECT_EQ(out[1].key, "x");
+  EXPECT_EQ(out[2].key, "z");
+}
+
+}  // namespace
+}  // namespace sandpiper

@@ -1,0 +1,68 @@
+#include "userspace/correlate/process_table.h"
+
+#include <gtest/gtest.h>
+
+#include "userspace/base/clock.h"
+
+namespace sandpiper {
+namespace {
+
+TEST(ProcessTable, AChildRunsWhatItsParentRuns) {
+  ProcessTable table(10);
+  table.OnExec({.process = {10, 100}, .parent = {1, 1}, .comm = "sh", .path = "/bin/sh"}, 100);
+  table.OnFork({.process = {11, 200}, .parent = {10, 100}, .comm = "sh"}, 200);
+  EXPECT_EQ(table.Find({11, 200})->path, "/bin/sh");
+  EXPECT_EQ(table.Find({11, 200})->exec_ns, 0u);
+  table.OnExec({.process = {11, 200}, .parent = {10, 100}, .comm = "ls", .path = "/bin/ls"}, 300);
+  EXPECT_EQ(table.Ancestors(*table.Find({11, 200})), std::vector<std::string>{"/bin/sh"});
+}
+
+TEST(ProcessTable, AReusedPidIsAnotherProcess) {
+  ProcessTable table(10);
+  table.OnExec({.process = {10, 100}, .parent = {}, .path = "/old"}, 100);
+  EXPECT_EQ(table.Find({10, 101 * kSecond}), nullptr);
+  table.OnExec({.process = {10, 101 * kSecond}, .parent = {}, .path = "/new"}, 200);
+  EXPECT_EQ(table.Find({10, 100})->path, "/old");
+}
+
+TEST(ProcessTable, OneThatWasReadFromProcIsFoundByItsExactStart) {
+  ProcessTable table(10);
+  table.OnExec({.process = {10, 120 * kMillisecond}, .parent = {}, .path = "/bin/x"}, 0, true);
+  const ProcessKey exact = {10, 127 * kMillisecond};
+  EXPECT_EQ(table.Find(exact)->path, "/bin/x");
+  EXPECT_EQ(table.Find({10, 131 * kMillisecond}), nullptr);
+  const Process& ended = table.OnExit({.process = exact, .status = 0}, kSecond);
+  EXPECT_EQ(ended.path, "/bin/x");
+  EXPECT_EQ(ended.key, exact);
+  EXPECT_EQ(table.All().size(), 1u);
+}
+
+TEST(ProcessTable, DurationIsThatInTheSandbox) {
+  ProcessTable table(10);
+  table.OnFork({.process = {10, 100}, .parent = {}, .comm = "in", .entered = true}, 500);
+  EXPECT_EQ(table.OnExit({.process = {10, 100}, .status = 0}, 800).duration_ns(), 300u);
+  table.OnFork({.process = {11, 600}, .parent = {}, .comm = "born"}, 600);
+  table.OnFork({.process = {11, 600}, .parent = {}, .comm = "moved within", .entered = true}, 700);
+  EXPECT_EQ(table.OnExit({.process = {11, 600}, .status = 0}, 800).duration_ns(), 200u);
+}
+
+TEST(ProcessTable, TheOldestThatEndedAreForgotten) {
+  ProcessTable table(3);
+  for (uint32_t pid = 1; pid <= 5; ++pid)
+    table.OnExit({.process = {pid, pid}, .status = 0}, pid);
+  EXPECT_EQ(table.All().size(), 3u);
+  EXPECT_EQ(table.forgotten(), 2u);
+  EXPECT_EQ(table.Find({1, 1}), nullptr);
+}
+
+TEST(ProcessTable, AncestorsAreBoundedAndSurviveALoop) {
+  ProcessTable table(10);
+  for (uint32_t pid = 1; pid < 40; ++pid)
+    table.OnExec({.process = {pid, pid}, .parent = {pid - 1, pid - 1}, .path = "/p"}, pid);
+  EXPECT_EQ(table.Ancestors(*table.Find({39, 39})).size(), 8u);
+  table.OnExec({.process = {50, 50}, .parent = {50, 50}, .path = "/self"}, 50);
+  EXPECT_EQ(table.Ancestors(*table.Find({50, 50})).size(), 1u);
+}
+
+}  // namespace
+}  // namespace sandpiper

@@ -1,0 +1,59 @@
+#include "userspace/base/text.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace sandpiper {
+namespace {
+
+bool IsValidUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = Utf8SequenceLength(text);
+    if (length == 0)
+      return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+TEST(Escape, LeavesPrintableTextAlone) {
+  for (const char* text : {"", "plain", "with blank", "ümlaut", "雪", "🚀", "quote\"'"})
+    EXPECT_EQ(Escape(text), text);
+}
+
+TEST(Escape, MakesControlsVisible) {
+  EXPECT_EQ(Escape("a\nb\t\x1b[31m\x7f"), "a\\x0ab\\x09\\x1b[31m\\x7f");
+  EXPECT_EQ(Escape(std::string("\0", 1)), "\\x00");
+  EXPECT_EQ(Escape("\xc2\x85"), "\\xc2\\x85");           // NEL, a C1 control
+  EXPECT_EQ(Escape("\xe2\x80\xa8"), "\\xe2\\x80\\xa8");  // line separator
+}
+
+TEST(Escape, BackslashIsItsOwnEscape) {
+  EXPECT_EQ(Escape("\\x0a"), "\\\\x0a");
+  EXPECT_NE(Escape("\\x0a"), Escape("\n"));
+}
+
+TEST(Escape, RejectsEveryKindOfInvalidUtf8) {
+  EXPECT_EQ(Escape("\xff"), "\\xff");
+  EXPECT_EQ(Escape("\xc0\xaf"), "\\xc0\\xaf");                    // overlong
+  EXPECT_EQ(Escape("\xed\xa0\x80"), "\\xed\\xa0\\x80");           // surrogate
+  EXPECT_EQ(Escape("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // beyond U+10FFFF
+  EXPECT_EQ(Escape("\xe2\x82"), "\\xe2\\x82");                    // cut
+}
+
+TEST(Escape, AnyBytesGiveValidTextAndComeBack) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 20000; ++i) {
+    std::string raw(random() % 24, '\0');
+    for (char& c : raw)
+      c = static_cast<char>(i % 2 ? random() : "\\x0\xc3\xa9\xe2"[random() % 7]);
+    const std::string escaped = Escape(raw);
+    ASSERT_TRUE(IsValidUtf8(escaped)) << escaped;
+    ASSERT_EQ(Unescape(escaped), raw) << escaped;
+    ASSERT_EQ(escaped.find('\n'), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace sandpiper

@@ -1,0 +1,33 @@
+#!/bin/sh
+# PID 1 of a guest: the host's file system, read-only, under an overlay in memory; cgroup v2 alone; then the command that stands behind
+# GUEST_COMMAND in the kernel's arguments, and power off.
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+for m in $(cat /modules/order); do
+  insmod "/modules/$m.ko" || echo "guest: module $m does not load"
+done
+mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose host /host || echo "guest: no host file system"
+mount -t tmpfs tmpfs /upper
+mkdir -p /upper/data /upper/work
+mount -t overlay -o lowerdir=/host,upperdir=/upper/data,workdir=/upper/work overlay /root
+for d in proc sys dev tmp run; do mkdir -p "/root/$d"; done
+umount /proc /sys /dev 2>/dev/null
+mount -t proc proc /root/proc
+mount -t sysfs sysfs /root/sys
+mount -t devtmpfs dev /root/dev
+mount -t tmpfs tmpfs /root/tmp
+mount -t tmpfs tmpfs /root/run
+mount -t cgroup2 cgroup2 /root/sys/fs/cgroup
+mount -t securityfs securityfs /root/sys/kernel/security
+mkdir -p /root/dev/pts /root/dev/shm
+mount -t devpts devpts /root/dev/pts
+mount -t tmpfs tmpfs /root/dev/shm
+ip link set lo up
+echo "guest: linux $(cat /root/proc/sys/kernel/osrelease) lsm $(cat /root/sys/kernel/security/lsm)"
+command=$(cat /root/proc/cmdline)
+command=$(echo "${command#*GUEST_COMMAND=}" | sed 's/+/ /g')
+# A root of its own, not a chroot: paths of processes in other mount namespaces are then those of an ordinary host.
+exec switch_root /root /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+  /bin/sh -c "($command); echo guest: status \$?; echo o > /proc/sysrq-trigger; sleep 60"

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# initrd.sh OUT KERNEL_DIR: an initramfs of busybox, guest-init.sh and the modules that it needs to get at the host's file system.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+out=$(realpath -m "$1") kernel=$2
+modules="crc32c_generic virtio_pci 9pnet_virtio 9p overlay veth nf_tables nft_chain_nat nft_redir nft_ct nft_reject_inet"
+t=$(mktemp -d)
+trap 'rm -rf "$t"' EXIT
+mkdir -p "$t"/{bin,modules,proc,sys,dev,host,upper,root}
+cp /bin/busybox "$t/bin/"
+for applet in sh sed mount umount mkdir insmod cat echo switch_root ip; do ln -s busybox "$t/bin/$applet"; done
+cp "$here/guest-init.sh" "$t/init"
+: > "$t/modules/order"
+# Packages are unpacked without modules.dep: each module says itself what it depends on. One that is built in has no file.
+add() {
+  local name=$1 file d
+  [ ! -e "$t/modules/$name.ko" ] || return 0
+  file=$(find -L "$kernel" \( -name "$name.ko*" -o -name "${name//_/-}.ko*" \) | head -1)
+  [ -n "$file" ] || return 0
+  case $file in
+    *.xz) xz -dc "$file" ;;
+    *.zst) zstd -dcq "$file" ;;
+    *) cat "$file" ;;
+  esac > "$t/modules/$name.ko"
+  for d in $(objcopy -O binary --only-section=.modinfo "$t/modules/$name.ko" /dev/stdout | tr '\0' '\n' | sed -n 's/^depends=//p' | tr ',' ' '); do
+    add "$d"
+  done
+  echo "$name" >> "$t/modules/order"
+}
+for m in $modules; do add "$m"; done
+(cd "$t" && find . | cpio -o -H newc --quiet | gzip -1) > "$out"

@@ -1,0 +1,45 @@
+#include "userspace/aggregate/host_metrics.h"
+
+#include <array>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+namespace sandpiper {
+
+void HostMetrics::Append(uint64_t start_unix_ns, MetricSnapshot* out) {
+  std::ifstream memory(proc_ + "/meminfo");
+  int64_t total_kib = 0, available_kib = 0;
+  for (std::string line; std::getline(memory, line);) {
+    std::istringstream fields(line);
+    std::string key;
+    int64_t kib = 0;
+    fields >> key >> kib;
+    if (key == "MemTotal:")
+      total_kib = kib;
+    else if (key == "MemAvailable:")
+      available_kib = kib;
+  }
+  if (total_kib > 0)
+    out->Add(metric::kSystemMemory, {{}, (total_kib - available_kib) * 1024, start_unix_ns});
+
+  // cpu user nice system idle iowait irq softirq steal …; guest time is in user already.
+  std::ifstream stat(proc_ + "/stat");
+  std::string label;
+  std::array<uint64_t, 8> ticks{};
+  if (!(stat >> label) || label != "cpu")
+    return;
+  uint64_t total = 0;
+  for (uint64_t& t : ticks) {
+    stat >> t;
+    total += t;
+  }
+  const uint64_t busy = total - ticks[3] - ticks[4];
+  const bool first = total_ == 0 || total <= total_;
+  const double ratio = first ? 0.0 : static_cast<double>(busy - busy_) / static_cast<double>(total - total_);
+  busy_ = busy;
+  total_ = total;
+  out->Add(metric::kSystemCpu, {{}, ratio, start_unix_ns});
+}
+
+}  // namespace sandpiper

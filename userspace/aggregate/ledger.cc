@@ -1,0 +1,129 @@
+#include "userspace/aggregate/ledger.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace sandpiper {
+namespace {
+
+DestinationKey KeyOf(const Flow& flow) {
+  DestinationKey key = {.host = flow.name, .address = {}, .port = flow.peer.port, .transport = flow.transport};
+  if (key.host.empty())
+    key.address = flow.peer.address;
+  return key;
+}
+
+}  // namespace
+
+std::string DestinationKey::ToString() const {
+  const std::string where = host.empty() ? Endpoint{address, port}.ToString() : absl::StrCat(host, ":", port);
+  return absl::StrCat(where, "/", sandpiper::Name(transport));
+}
+
+DestinationStats DestinationStats::Since(const DestinationStats& earlier) const {
+  return {.attempts = attempts - earlier.attempts,
+          .established = established - earlier.established,
+          .denied = denied - earlier.denied,
+          .failed = failed - earlier.failed,
+          .sent = sent - earlier.sent,
+          .received = received - earlier.received};
+}
+
+Destination* Ledger::Find(const Flow& flow) {
+  const DestinationKey key = KeyOf(flow);
+  auto it = destinations_.find(key);
+  if (it == destinations_.end()) {
+    if (destinations_.size() >= capacity_)
+      return nullptr;
+    it = destinations_.emplace(key, Destination{}).first;
+    it->second.first_ns = flow.started_ns;
+    it->second.loopback = flow.peer.address.is_loopback();
+  }
+  if (it->second.addresses.size() < kAddressesMax)
+    it->second.addresses.insert(flow.peer.address);
+  return &it->second;
+}
+
+void Ledger::OnAttempt(const Flow& flow) {
+  Destination* destination = Find(flow);
+  if (!destination) {
+    ++overflowed_;
+    return;
+  }
+  ++destination->total.attempts;
+}
+
+void Ledger::OnDecided(const Flow& flow) {
+  Destination* destination = Find(flow);
+  if (!destination)
+    return;
+  ++destination->outcomes[flow.outcome];
+  if (flow.outcome == ConnectOutcome::kEstablished) {
+    ++destination->total.established;
+    const uint64_t latency = flow.decided_ns - flow.started_ns;
+    destination->latency_sum_ns += latency;
+    destination->latency_max_ns = std::max(destination->latency_max_ns, latency);
+  } else if (flow.outcome == ConnectOutcome::kDenied) {
+    ++destination->total.denied;
+  } else if (flow.outcome != ConnectOutcome::kUnknown && (flow.transport == Transport::kTcp || flow.outcome != ConnectOutcome::kOther)) {
+    ++destination->total.failed;  // a datagram that nobody answered is no failure
+  }
+}
+
+void Ledger::OnBytes(const Flow& flow) {
+  Destination* destination = Find(flow);
+  if (!destination)
+    return;
+  auto& [sent, received] = counted_[{flow.cookie, flow.peer}];
+  destination->total.sent += std::max(flow.sent, sent) - sent;
+  destination->total.received += std::max(flow.received, received) - received;
+  sent = std::max(flow.sent, sent);
+  received = std::max(flow.received, received);
+}
+
+void Ledger::OnEnded(const Flow& flow) {
+  OnBytes(flow);
+  counted_.erase({flow.cookie, flow.peer});
+}
+
+void Ledger::OnLookup(const Lookup& lookup) {
+  const std::pair<std::string, uint16_t> question = {lookup.name, lookup.type};
+  auto it = questions_.find(question);
+  if (it == questions_.end()) {
+    if (questions_.size() >= capacity_) {
+      ++overflowed_;
+      return;
+    }
+    it = questions_.emplace(question, QuestionStats{}).first;
+  }
+  QuestionStats& stats = it->second;
+  ++stats.lookups;
+  ++stats.outcomes[lookup.outcome];
+  stats.server = lookup.server;
+  stats.latency_max_ns = std::max(stats.latency_max_ns, lookup.ended_ns - lookup.asked_ns);
+  for (const DnsAddress& answer : lookup.addresses) {
+    if (stats.addresses.size() < kAddressesMax)
+      stats.addresses.insert(answer.address);
+  }
+}
+
+size_t Ledger::distinct() const {
+  return static_cast<size_t>(
+      std::count_if(destinations_.begin(), destinations_.end(), [](const auto& entry) { return !entry.second.loopback; }));
+}
+
+std::vector<Ledger::WindowEntry> Ledger::CloseWindow() {
+  std::vector<WindowEntry> out;
+  for (auto& [key, destination] : destinations_) {
+    const DestinationStats news = destination.total.Since(destination.reported);
+    if (destination.loopback || news.empty())
+      continue;
+    out.push_back({.key = key, .stats = news, .first_contact = !destination.told});
+    destination.reported = destination.total;
+    destination.told = true;
+  }
+  return out;
+}
+
+}  // namespace sandpiper

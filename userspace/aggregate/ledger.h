@@ -1,0 +1,101 @@
+// Where one sandbox went: attempts, outcomes and bytes for each destination, over its life and over the current window.
+#ifndef SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_
+#define SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "userspace/correlate/dns_lookups.h"
+#include "userspace/correlate/flow_table.h"
+
+namespace sandpiper {
+
+struct DestinationKey {
+  std::string host;  // empty where no lookup explains the address
+  Address address;   // all zero where there is a host: its addresses are one destination
+  uint16_t port = 0;
+  Transport transport = Transport::kTcp;
+
+  auto operator<=>(const DestinationKey&) const = default;
+  // "pypi.org:443/tcp", "198.51.100.7:443/tcp".
+  std::string ToString() const;
+};
+
+struct DestinationStats {
+  uint64_t attempts = 0, established = 0, denied = 0, failed = 0;
+  uint64_t sent = 0, received = 0;  // payload bytes
+
+  DestinationStats Since(const DestinationStats& earlier) const;
+  bool empty() const { return (attempts | established | denied | failed | sent | received) == 0; }
+};
+
+struct Destination {
+  DestinationStats total;
+  std::map<ConnectOutcome, uint64_t> outcomes;
+  std::set<Address> addresses;  // at most kAddressesMax
+  uint64_t latency_sum_ns = 0;  // of established TCP connects, answered UDP
+  uint64_t latency_max_ns = 0;
+  uint64_t first_ns = 0;
+  bool loopback = false;
+
+  DestinationStats reported;  // what earlier windows have told
+  bool told = false;          // a window has told of it
+};
+
+// What became of one question over the sandbox's life.
+struct QuestionStats {
+  uint64_t lookups = 0;
+  std::map<DnsOutcome, uint64_t> outcomes;
+  std::set<Address> addresses;  // at most Ledger::kAddressesMax
+  uint64_t latency_max_ns = 0;
+  Endpoint server;  // last asked
+};
+
+class Ledger {
+ public:
+  static constexpr size_t kAddressesMax = 32;
+
+  // Past `capacity` destinations, or questions, new ones are not kept apart; overflowed() then says how many attempts and lookups that
+  // concerns.
+  explicit Ledger(size_t capacity) : capacity_(capacity) {}
+
+  void OnAttempt(const Flow& flow);
+  void OnDecided(const Flow& flow);
+  // Bytes beyond those of earlier calls for the same flow.
+  void OnBytes(const Flow& flow);
+  void OnLookup(const Lookup& lookup);
+  // No more of this flow will come.
+  void OnEnded(const Flow& flow);
+
+  const std::map<DestinationKey, Destination>& destinations() const { return destinations_; }
+  // By name and type.
+  const std::map<std::pair<std::string, uint16_t>, QuestionStats>& questions() const { return questions_; }
+  uint64_t overflowed() const { return overflowed_; }
+  // Without loopback.
+  size_t distinct() const;
+
+  struct WindowEntry {
+    DestinationKey key;
+    DestinationStats stats;
+    bool first_contact;
+  };
+  // What happened since the last call, by destination, loopback left out.
+  std::vector<WindowEntry> CloseWindow();
+
+ private:
+  Destination* Find(const Flow& flow);
+
+  size_t capacity_;
+  uint64_t overflowed_ = 0;
+  std::map<DestinationKey, Destination> destinations_;
+  std::map<std::pair<std::string, uint16_t>, QuestionStats> questions_;
+  std::map<std::pair<uint64_t, Endpoint>, std::pair<uint64_t, uint64_t>> counted_;  // bytes of living flows that are in already
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_

@@ -1,0 +1,237 @@
+#include "userspace/aggregate/records.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "userspace/base/clock.h"
+#include "userspace/base/text.h"
+
+namespace sandpiper {
+namespace {
+
+std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+double Milliseconds(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
+
+int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
+
+void Add(LogRecord* record, std::string key, AttributeValue value) { record->attributes.push_back({std::move(key), std::move(value)}); }
+
+void AddPeer(LogRecord* record, const Flow& flow) {
+  if (!flow.name.empty())
+    Add(record, "target.host", flow.name);
+  else
+    Add(record, "peer", flow.peer.address.ToString());
+  Add(record, "network.peer.port", int64_t{flow.peer.port});
+  Add(record, "network.transport", std::string(Name(flow.transport)));
+  Add(record, "network.type", std::string(NetworkType(flow.peer.address)));
+}
+
+std::string Target(const Flow& flow) { return DestinationKey{flow.name, flow.peer.address, flow.peer.port, flow.transport}.ToString(); }
+
+const char* ErrorText(DnsOutcome outcome) {
+  switch (outcome) {
+    case DnsOutcome::kTimeout:
+      return "timeout";
+    case DnsOutcome::kMalformed:
+      return "malformed message";
+    case DnsOutcome::kServFail:
+      return "server failure";
+    case DnsOutcome::kRefused:
+      return "refused";
+    case DnsOutcome::kOther:
+      return "server error";
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace
+
+std::string RecordMaker::Clean(const std::string& raw) {
+  std::string escaped = Escape(raw);
+  escaped_texts_ += escaped != raw;
+  return escaped;
+}
+
+void RecordMaker::AddText(LogRecord* record, const char* key, const std::string& raw) {
+  if (!raw.empty())
+    Add(record, key, Clean(raw));
+}
+
+// What is known of the process behind an event: identity from the kernel, names from its exec.
+void RecordMaker::AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm, const Process* process) {
+  if (key.pid != 0)
+    Add(record, "process.pid", int64_t{key.pid});
+  if (process && process->parent.pid != 0)
+    Add(record, "process.parent_pid", int64_t{process->parent.pid});
+  if (process)
+    AddText(record, "process.executable.path", process->path);
+  AddText(record, "process.executable.name", process && !process->path.empty() ? BaseName(process->path) : comm);
+}
+
+LogRecord RecordMaker::Begin(const char* event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset) {
+  LogRecord record = {.time_unix_ns = time_ns + static_cast<uint64_t>(unix_offset),
+                      .observed_unix_ns = BootNow() + static_cast<uint64_t>(unix_offset),
+                      .severity = severity,
+                      .event = event,
+                      .body = std::move(body),
+                      .attributes = {{"opensandbox.event", std::string(event)}}};
+  record.attributes.insert(record.attributes.end(), identity_.begin(), identity_.end());
+  return record;
+}
+
+LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* process, int64_t unix_offset) {
+  const std::string type = DnsTypeName(lookup.type);
+  const bool readable = !lookup.name.empty();
+  const std::string what = readable ? absl::StrCat(lookup.name, " ", type) : absl::StrCat("malformed query to ", lookup.server.ToString());
+  LogRecord record = Begin("egress.outbound", Severity::kInfo, absl::StrCat("egress outbound ", what), lookup.asked_ns, unix_offset);
+  if (readable) {
+    Add(&record, "target.host", lookup.name);
+    Add(&record, "dns.question.type", type);
+  } else {
+    Add(&record, "peer", lookup.server.address.ToString());
+    Add(&record, "network.peer.port", int64_t{lookup.server.port});
+  }
+  std::vector<std::string> addresses;
+  for (const DnsAddress& answer : lookup.addresses)
+    addresses.push_back(answer.address.ToString());
+  if (!addresses.empty())
+    Add(&record, "target.ips", std::move(addresses));
+  Add(&record, "egress.outcome", std::string(Name(lookup.outcome)));
+  if (const char* error = ErrorText(lookup.outcome))
+    Add(&record, "error", std::string(error));
+  if (lookup.rcode)
+    Add(&record, "dns.response_code", DnsRcodeName(*lookup.rcode));
+  Add(&record, "dns.duration_ms", Milliseconds(lookup.ended_ns - lookup.asked_ns));
+  Add(&record, "network.transport", std::string(Name(lookup.transport)));
+  Add(&record, "network.type", std::string(NetworkType(lookup.server.address)));
+  AddProcess(&record, lookup.process, "", process);
+  return record;
+}
+
+LogRecord RecordMaker::Outbound(const Flow& flow, const Process* process, int64_t unix_offset) {
+  LogRecord record =
+      Begin("egress.outbound", Severity::kInfo, absl::StrCat("egress outbound ", Target(flow)), flow.started_ns, unix_offset);
+  AddPeer(&record, flow);
+  AddProcess(&record, flow.process, flow.comm, process);
+  return record;
+}
+
+LogRecord RecordMaker::Failed(const Flow& flow, const Process* process, int64_t unix_offset) {
+  const std::string type = flow.reset ? "reset" : flow.outcome == ConnectOutcome::kOther ? "_OTHER" : Name(flow.outcome);
+  LogRecord record =
+      Begin("egress.failed", Severity::kInfo, absl::StrCat("egress failed ", Target(flow), ": ", type), flow.started_ns, unix_offset);
+  AddPeer(&record, flow);
+  Add(&record, "error.type", type);
+  if (flow.error != 0)
+    Add(&record, "error", std::string(strerror(flow.error)));
+  AddProcess(&record, flow.process, flow.comm, process);
+  return record;
+}
+
+LogRecord RecordMaker::Denied(const Flow& flow, const Process* process, int64_t unix_offset) {
+  LogRecord record = Begin("egress.denied", Severity::kWarn, absl::StrCat("egress denied ", Target(flow)), flow.started_ns, unix_offset);
+  AddPeer(&record, flow);
+  // The error alone tells: connect(2) gets EPERM from a cgroup program, send(2) of a datagram from netfilter.
+  Add(&record, "egress.layer", std::string(flow.transport == Transport::kTcp ? "cgroup" : "netfilter"));
+  Add(&record, "count", int64_t{1});
+  AddProcess(&record, flow.process, flow.comm, process);
+  return record;
+}
+
+LogRecord RecordMaker::Destination(const DestinationKey& key, const DestinationStats& window, bool first_contact, uint64_t time_ns,
+                                   int64_t unix_offset) {
+  LogRecord record =
+      Begin("egress.destination", Severity::kInfo, absl::StrCat("egress destination ", key.ToString()), time_ns, unix_offset);
+  if (!key.host.empty())
+    Add(&record, "target.host", key.host);
+  else
+    Add(&record, "peer", key.address.ToString());
+  Add(&record, "network.peer.port", int64_t{key.port});
+  Add(&record, "network.transport", std::string(Name(key.transport)));
+  Add(&record, "egress.attempts", Int(window.attempts));
+  Add(&record, "egress.established", Int(window.established));
+  Add(&record, "egress.denied", Int(window.denied));
+  Add(&record, "egress.failed", Int(window.failed));
+  Add(&record, "network.io.sent", Int(window.sent));
+  Add(&record, "network.io.received", Int(window.received));
+  Add(&record, "egress.first_contact", first_contact);
+  return record;
+}
+
+LogRecord RecordMaker::Exec(const Process& process, const std::vector<std::string>& ancestors, int64_t unix_offset) {
+  LogRecord record = Begin("process.exec", Severity::kInfo, absl::StrCat("process exec ", Escape(process.path), " pid ", process.key.pid),
+                           process.exec_ns, unix_offset);
+  AddProcess(&record, process.key, process.comm, &process);
+  std::vector<std::string> args;
+  for (const std::string& arg : process.args)
+    args.push_back(Clean(arg));
+  Add(&record, "process.command_args", std::move(args));
+  if (process.args_truncated)
+    Add(&record, "process.args_truncated", true);
+  AddText(&record, "process.working_directory", process.working_directory);
+  std::vector<std::string> escaped;
+  for (const std::string& path : ancestors)
+    escaped.push_back(Escape(path));
+  if (!escaped.empty())
+    Add(&record, "process.ancestors", std::move(escaped));
+  AddText(&record, "process.interpreted_script", process.script);
+  return record;
+}
+
+LogRecord RecordMaker::Exit(const Process& process, int64_t unix_offset) {
+  const int status = static_cast<int>(process.status);
+  const bool signaled = WIFSIGNALED(status);
+  const int code = signaled ? WTERMSIG(status) : WEXITSTATUS(status);
+  LogRecord record =
+      Begin("process.exit", Severity::kInfo, absl::StrCat("process exit pid ", process.key.pid, signaled ? " signal " : " code ", code),
+            process.exited_ns, unix_offset);
+  AddProcess(&record, process.key, process.comm, &process);
+  Add(&record, signaled ? "process.exit.signal" : "process.exit.code", int64_t{code});
+  Add(&record, "process.duration_ms", Milliseconds(process.duration_ns()));
+  return record;
+}
+
+LogRecord RecordMaker::Started(uint64_t time_ns, int64_t unix_offset) {
+  return Begin("sandbox.started", Severity::kInfo, "sandbox started", time_ns, unix_offset);
+}
+
+LogRecord RecordMaker::Stopped(const SandboxTotals& totals, uint64_t time_ns, int64_t unix_offset) {
+  LogRecord record = Begin("sandbox.stopped", Severity::kInfo, "sandbox stopped", time_ns, unix_offset);
+  Add(&record, "sandbox.dns.lookups", Int(totals.lookups));
+  Add(&record, "sandbox.connect.attempts", Int(totals.attempts));
+  Add(&record, "sandbox.process.execs", Int(totals.execs));
+  Add(&record, "sandbox.process.exits", Int(totals.exits));
+  Add(&record, "sandbox.egress.destinations", Int(totals.destinations));
+  Add(&record, "sandbox.egress.denied", Int(totals.denied));
+  Add(&record, "sandbox.dns.answers_ignored", Int(totals.ignored_answers));
+  Add(&record, "sandbox.dns.messages_malformed", Int(totals.malformed_messages));
+  Add(&record, "sandpiper.escaped_texts", Int(totals.escaped_texts));
+  Add(&record, "sandpiper.produced", Int(totals.produced));
+  Add(&record, "sandpiper.delivered", Int(totals.delivered));
+  uint64_t dropped = 0;
+  for (const auto& [kind, count] : totals.dropped) {
+    dropped += count;
+    Add(&record, absl::StrCat("sandpiper.dropped.", kind), Int(count));
+  }
+  Add(&record, "sandpiper.dropped", Int(dropped));
+  return record;
+}
+
+LogRecord RecordMaker::Loss(const std::vector<std::pair<std::string, uint64_t>>& dropped, uint64_t time_ns, int64_t unix_offset) {
+  uint64_t sum = 0;
+  for (const auto& [what, count] : dropped)
+    sum += count;
+  LogRecord record = Begin("sandpiper.loss", Severity::kWarn, absl::StrCat(sum, " events were not delivered"), time_ns, unix_offset);
+  for (const auto& [what, count] : dropped)
+    Add(&record, absl::StrCat("sandpiper.dropped.", what), Int(count));
+  Add(&record, "sandpiper.dropped", Int(sum));
+  return record;
+}
+
+}  // namespace sandpiper

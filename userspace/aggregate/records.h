@@ -1,0 +1,60 @@
+// Facts -> log records, one function an event. Text that a sandbox chose is escaped here and nowhere later.
+#ifndef SANDPIPER_USERSPACE_AGGREGATE_RECORDS_H_
+#define SANDPIPER_USERSPACE_AGGREGATE_RECORDS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "userspace/aggregate/ledger.h"
+#include "userspace/aggregate/log_record.h"
+#include "userspace/correlate/dns_lookups.h"
+#include "userspace/correlate/flow_table.h"
+#include "userspace/correlate/process_table.h"
+
+namespace sandpiper {
+
+struct SandboxTotals {
+  uint64_t lookups = 0, attempts = 0, execs = 0, exits = 0, denied = 0, destinations = 0;
+  uint64_t ignored_answers = 0, malformed_messages = 0, escaped_texts = 0;
+  uint64_t produced = 0, delivered = 0;                   // events of all kinds
+  std::vector<std::pair<std::string, uint64_t>> dropped;  // by reason and kind, as "ring_full.exec"
+};
+
+class RecordMaker {
+ public:
+  // `identity`: sandbox_id and the configured extra attributes; they stand on every record.
+  explicit RecordMaker(std::vector<Attribute> identity) : identity_(std::move(identity)) {}
+
+  // The pointers to processes may be null: a program that was never seen to start.
+  LogRecord Lookup(const sandpiper::Lookup& lookup, const Process* process, int64_t unix_offset);
+  // An attempt to an address that no lookup explains.
+  LogRecord Outbound(const Flow& flow, const Process* process, int64_t unix_offset);
+  LogRecord Failed(const Flow& flow, const Process* process, int64_t unix_offset);
+  LogRecord Denied(const Flow& flow, const Process* process, int64_t unix_offset);
+  LogRecord Destination(const DestinationKey& key, const DestinationStats& window, bool first_contact, uint64_t time_ns,
+                        int64_t unix_offset);
+  LogRecord Exec(const Process& process, const std::vector<std::string>& ancestors, int64_t unix_offset);
+  LogRecord Exit(const Process& process, int64_t unix_offset);
+  LogRecord Started(uint64_t time_ns, int64_t unix_offset);
+  LogRecord Stopped(const SandboxTotals& totals, uint64_t time_ns, int64_t unix_offset);
+  // `dropped`: reason and kind, as "ring_full.exec".
+  LogRecord Loss(const std::vector<std::pair<std::string, uint64_t>>& dropped, uint64_t time_ns, int64_t unix_offset);
+
+  // Texts that had to be escaped so far.
+  uint64_t escaped_texts() const { return escaped_texts_; }
+
+ private:
+  LogRecord Begin(const char* event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset);
+
+  std::string Clean(const std::string& raw);
+  void AddText(LogRecord* record, const char* key, const std::string& raw);
+  void AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm, const Process* process);
+
+  std::vector<Attribute> identity_;
+  uint64_t escaped_texts_ = 0;
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_AGGREGATE_RECORDS_H_

@@ -1,0 +1,159 @@
+#include "userspace/aggregate/sandbox_metrics.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "bpf/events.h"
+#include "userspace/base/clock.h"
+#include "userspace/event/decode.h"
+
+namespace sandpiper {
+namespace {
+
+constexpr Transport kTransports[] = {Transport::kTcp, Transport::kUdp};
+constexpr const char* kNetworks[] = {"ipv4", "ipv6"};
+
+size_t Index(Transport transport) { return static_cast<size_t>(transport); }
+size_t NetworkIndex(const Address& address) { return address.is_ipv4() ? 0 : 1; }
+double Seconds(uint64_t from_ns, uint64_t to_ns) { return static_cast<double>(to_ns - std::min(from_ns, to_ns)) / 1e9; }
+
+// Points of one sandbox: identity first, then what tells them apart.
+class PointWriter {
+ public:
+  PointWriter(const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out)
+      : identity_(identity), start_(start_unix_ns), out_(out) {}
+
+  void Add(const MetricRow& row, std::vector<Attribute> attributes, std::variant<int64_t, double, Histogram> value) const {
+    attributes.insert(attributes.begin(), identity_.begin(), identity_.end());
+    out_->Add(row, {.attributes = std::move(attributes), .value = std::move(value), .start_unix_ns = start_});
+  }
+  // A counter that never counted has no series yet.
+  void Count(const MetricRow& row, std::vector<Attribute> attributes, uint64_t value) const {
+    if (value > 0)
+      Add(row, std::move(attributes), static_cast<int64_t>(value));
+  }
+  void Record(const MetricRow& row, std::vector<Attribute> attributes, const Histogram& histogram) const {
+    if (histogram.count() > 0)
+      Add(row, std::move(attributes), histogram);
+  }
+
+ private:
+  const std::vector<Attribute>& identity_;
+  uint64_t start_;
+  MetricSnapshot* out_;
+};
+
+}  // namespace
+
+SandboxMetrics::SandboxMetrics()
+    : dns_client_(DurationBounds()),
+      dns_upstream_(DurationBounds()),
+      osep_dns_(DurationBounds()),
+      process_duration_(DurationBounds()),
+      connect_duration_{Histogram(ConnectBounds()), Histogram(ConnectBounds())} {}
+
+void SandboxMetrics::OnLookup(const Lookup& lookup) {
+  ++lookups_[static_cast<size_t>(lookup.outcome)][Index(lookup.transport)];
+  if (lookup.outcome == DnsOutcome::kMalformed || lookup.outcome == DnsOutcome::kDenied)
+    return;
+  const double client = Seconds(lookup.asked_ns, lookup.ended_ns);
+  dns_client_.Record(client);
+  if (lookup.upstream_ns)
+    dns_upstream_.Record(Seconds(0, *lookup.upstream_ns));
+  osep_dns_.Record(lookup.upstream_ns ? Seconds(0, *lookup.upstream_ns) : client);
+}
+
+void SandboxMetrics::OnDecided(const Flow& flow) {
+  const size_t network = NetworkIndex(flow.peer.address);
+  ++attempts_[static_cast<size_t>(flow.outcome)][Index(flow.transport)][network];
+  if (flow.outcome != ConnectOutcome::kEstablished || flow.transport != Transport::kTcp)
+    return;
+  connect_duration_[network].Record(Seconds(flow.started_ns, flow.decided_ns));
+  ++active_[Index(flow.transport)];
+}
+
+void SandboxMetrics::OnEnded(const Flow& flow) {
+  if (flow.outcome == ConnectOutcome::kEstablished && flow.transport == Transport::kTcp)
+    --active_[Index(flow.transport)];
+}
+
+void SandboxMetrics::OnExit(const Process& process) {
+  const int status = static_cast<int>(process.status);
+  ++exits_[WIFSIGNALED(status) ? kSignal : WEXITSTATUS(status) ? kFailure : kSuccess];
+  process_duration_.Record(Seconds(0, process.duration_ns()));
+}
+
+void SandboxMetrics::OnDenied(const char* layer, Transport transport) { ++denied_[{layer, transport}]; }
+
+uint64_t SandboxMetrics::lookups() const {
+  uint64_t sum = 0;
+  for (const auto& by_transport : lookups_)
+    sum += by_transport[0] + by_transport[1];
+  return sum;
+}
+
+uint64_t SandboxMetrics::denied() const {
+  uint64_t sum = 0;
+  for (const auto& [key, count] : denied_)
+    sum += count;
+  return sum;
+}
+
+void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& delivery, size_t destinations,
+                            const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out) const {
+  const PointWriter points(identity, start_unix_ns, out);
+  for (int outcome = 0; outcome < kDnsOutcomeCount; ++outcome) {
+    for (const Transport transport : kTransports) {
+      points.Count(metric::kDnsQueries, {{"outcome", Name(static_cast<DnsOutcome>(outcome))}, {"network.transport", Name(transport)}},
+                   lookups_[static_cast<size_t>(outcome)][Index(transport)]);
+    }
+  }
+  points.Count(metric::kDnsQueries, {{"outcome", Name(DnsOutcome::kUnknown)}}, kernel.dropped[EVENT_DNS_QUERY]);
+  points.Record(metric::kDnsDuration, {{"leg", "client"}}, dns_client_);
+  points.Record(metric::kDnsDuration, {{"leg", "upstream"}}, dns_upstream_);
+  points.Record(metric::kDnsQueryDuration, {}, osep_dns_);
+
+  for (const Transport transport : kTransports) {
+    for (size_t network = 0; network < 2; ++network) {
+      const std::vector<Attribute> kind = {{"network.transport", Name(transport)}, {"network.type", kNetworks[network]}};
+      for (int outcome = 1; outcome < kConnectOutcomeCount; ++outcome) {
+        std::vector<Attribute> attributes = kind;
+        attributes.push_back({"outcome", Name(static_cast<ConnectOutcome>(outcome))});
+        uint64_t count = attempts_[static_cast<size_t>(outcome)][Index(transport)][network];
+        if (outcome == static_cast<int>(ConnectOutcome::kUnknown))
+          count += kernel.attempts_dropped[Index(transport)][network];
+        points.Count(metric::kConnectAttempts, std::move(attributes), count);
+      }
+    }
+    if (transport == Transport::kTcp)
+      points.Add(metric::kConnectActive, {{"network.transport", Name(transport)}}, active_[Index(transport)]);
+  }
+  for (size_t network = 0; network < 2; ++network)
+    points.Record(metric::kConnectDuration, {{"network.type", kNetworks[network]}}, connect_duration_[network]);
+  for (const auto& [key, count] : denied_)
+    points.Count(metric::kEgressDenied, {{"layer", key.first}, {"network.transport", Name(key.second)}}, count);
+  points.Add(metric::kDestinations, {}, static_cast<int64_t>(destinations));
+  points.Add(metric::kNetworkIo, {{"direction", "sent"}}, static_cast<int64_t>(kernel.sent));
+  points.Add(metric::kNetworkIo, {{"direction", "received"}}, static_cast<int64_t>(kernel.received));
+
+  points.Count(metric::kProcessExecs, {}, kernel.produced[EVENT_EXEC]);
+  constexpr const char* kExitNames[kExitOutcomes] = {"success", "failure", "signal"};
+  for (size_t outcome = 0; outcome < kExitOutcomes; ++outcome)
+    points.Count(metric::kProcessExits, {{"outcome", kExitNames[outcome]}}, exits_[outcome]);
+  points.Count(metric::kProcessExits, {{"outcome", "unknown"}}, kernel.dropped[EVENT_EXIT]);
+  points.Record(metric::kProcessDuration, {}, process_duration_);
+
+  for (uint16_t kind = 1; kind < EVENT_KIND_COUNT; ++kind) {
+    points.Count(metric::kEventsProduced, {{"kind", KindName(kind)}}, kernel.produced[kind]);
+    points.Count(metric::kEventsDelivered, {{"kind", KindName(kind)}}, delivery.delivered[kind]);
+    points.Count(metric::kEventsDropped, {{"kind", KindName(kind)}, {"stage", "probe"}, {"reason", "ring_full"}}, kernel.dropped[kind]);
+  }
+  for (const auto& [key, count] : delivery.lost) {
+    const auto& [stage, reason, kind] = key;
+    points.Count(metric::kEventsDropped, {{"kind", KindName(kind)}, {"stage", stage}, {"reason", reason}}, count);
+  }
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,70 @@
+// What is counted for one sandbox, and how it becomes data points.
+#ifndef SANDPIPER_USERSPACE_AGGREGATE_SANDBOX_METRICS_H_
+#define SANDPIPER_USERSPACE_AGGREGATE_SANDBOX_METRICS_H_
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "userspace/aggregate/metrics.h"
+#include "userspace/correlate/dns_lookups.h"
+#include "userspace/correlate/flow_table.h"
+#include "userspace/correlate/process_table.h"
+
+namespace sandpiper {
+
+// Counters of the kernel side for one sandbox, by kind of event where it says so. Exact under any load.
+struct KernelCounts {
+  static constexpr size_t kKinds = 16;
+  std::array<uint64_t, kKinds> produced{}, dropped{};
+  using ByTransportAndNetwork = std::array<std::array<uint64_t, 2>, 2>;  // [transport][0: IPv4, 1: IPv6]
+  ByTransportAndNetwork attempts{}, attempts_dropped{};
+  uint64_t sent = 0, received = 0;
+  uint64_t storage_failed = 0;
+};
+
+// Events that user space took out of the ring for the sandbox. produced = delivered + dropped in the kernel + lost here + still in the
+// ring.
+struct DeliveryCounts {
+  std::array<uint64_t, KernelCounts::kKinds> delivered{};
+  // {stage, reason, kind} of those that were read and could not be used.
+  std::map<std::tuple<std::string, std::string, uint16_t>, uint64_t> lost;
+};
+
+class SandboxMetrics {
+ public:
+  SandboxMetrics();
+
+  void OnLookup(const Lookup& lookup);
+  void OnDecided(const Flow& flow);
+  void OnEnded(const Flow& flow);
+  void OnExit(const Process& process);
+  void OnDenied(const char* layer, Transport transport);
+
+  // Appends all points of the sandbox. Cumulative since `start_unix_ns`.
+  void Append(const KernelCounts& kernel, const DeliveryCounts& delivery, size_t destinations, const std::vector<Attribute>& identity,
+              uint64_t start_unix_ns, MetricSnapshot* out) const;
+
+  uint64_t lookups() const;
+  uint64_t denied() const;
+
+ private:
+  enum ExitOutcome { kSuccess, kFailure, kSignal, kExitOutcomes };
+  template <typename T>
+  using ByTransport = std::array<T, 2>;
+
+  std::array<ByTransport<uint64_t>, kDnsOutcomeCount> lookups_{};
+  std::array<ByTransport<std::array<uint64_t, 2>>, kConnectOutcomeCount> attempts_{};
+  ByTransport<int64_t> active_{};
+  std::array<uint64_t, kExitOutcomes> exits_{};
+  std::map<std::pair<std::string, Transport>, uint64_t> denied_;
+  Histogram dns_client_, dns_upstream_, osep_dns_, process_duration_;
+  std::array<Histogram, 2> connect_duration_;  // IPv4, IPv6
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_AGGREGATE_SANDBOX_METRICS_H_

@@ -1,0 +1,30 @@
+// Kernel events carry CLOCK_BOOTTIME, records carry Unix time; both in nanoseconds.
+#ifndef SANDPIPER_USERSPACE_BASE_CLOCK_H_
+#define SANDPIPER_USERSPACE_BASE_CLOCK_H_
+
+#include <cstdint>
+#include <ctime>
+#include <string>
+
+namespace sandpiper {
+
+constexpr uint64_t kSecond = 1'000'000'000;
+constexpr uint64_t kMillisecond = 1'000'000;
+
+inline uint64_t ReadClock(clockid_t clock) {
+  timespec t;
+  clock_gettime(clock, &t);
+  return static_cast<uint64_t>(t.tv_sec) * kSecond + static_cast<uint64_t>(t.tv_nsec);
+}
+
+inline uint64_t BootNow() { return ReadClock(CLOCK_BOOTTIME); }
+
+// What to add to boot time to get Unix time. Sampled again at each use that matters: the wall clock may step.
+inline int64_t UnixOffset() { return static_cast<int64_t>(ReadClock(CLOCK_REALTIME)) - static_cast<int64_t>(BootNow()); }
+
+// RFC 3339 in UTC with nanoseconds, as 2026-01-02T03:04:05.000000006Z.
+std::string FormatTime(uint64_t unix_ns);
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_BASE_CLOCK_H_

@@ -1,0 +1,80 @@
+#include "userspace/base/text.h"
+
+#include <cstdint>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_format.h"
+
+namespace sandpiper {
+namespace {
+
+// Also the C1 range and U+2028/2029, which terminals and line-based tools treat as controls.
+bool IsControl(std::string_view sequence) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(sequence[i]); };
+  if (sequence.size() == 1)
+    return byte(0) < 0x20 || byte(0) == 0x7f;
+  if (sequence.size() == 2)
+    return byte(0) == 0xc2 && byte(1) < 0xa0;
+  return sequence.size() == 3 && byte(0) == 0xe2 && byte(1) == 0x80 && (byte(2) == 0xa8 || byte(2) == 0xa9);
+}
+
+}  // namespace
+
+size_t Utf8SequenceLength(std::string_view text) {
+  if (text.empty())
+    return 0;
+  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<uint8_t>(text[i]) : 0; };
+  const auto tail = [&](size_t i) { return (byte(i) & 0xc0) == 0x80; };
+  const uint8_t first = byte(0);
+  if (first < 0x80)
+    return 1;
+  if (first >= 0xc2 && first <= 0xdf)
+    return tail(1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    const bool overlong = first == 0xe0 && byte(1) < 0xa0, surrogate = first == 0xed && byte(1) >= 0xa0;
+    return tail(1) && tail(2) && !overlong && !surrogate ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    const bool overlong = first == 0xf0 && byte(1) < 0x90, beyond = first == 0xf4 && byte(1) >= 0x90;
+    return tail(1) && tail(2) && tail(3) && !overlong && !beyond ? 4 : 0;
+  }
+  return 0;
+}
+
+std::string Escape(std::string_view raw) {
+  std::string out;
+  out.reserve(raw.size());
+  while (!raw.empty()) {
+    size_t length = Utf8SequenceLength(raw);
+    const bool keep = length > 0 && !IsControl(raw.substr(0, length)) && raw[0] != '\\';
+    if (length == 0)
+      length = 1;
+    if (keep) {
+      out.append(raw.substr(0, length));
+    } else if (raw[0] == '\\') {
+      out.append("\\\\");
+    } else {
+      for (size_t i = 0; i < length; ++i)
+        absl::StrAppendFormat(&out, "\\x%02x", static_cast<uint8_t>(raw[i]));
+    }
+    raw.remove_prefix(length);
+  }
+  return out;
+}
+
+std::string Unescape(std::string_view escaped) {
+  std::string out;
+  for (size_t i = 0; i < escaped.size(); ++i) {
+    if (escaped[i] != '\\' || i + 1 >= escaped.size()) {
+      out.push_back(escaped[i]);
+    } else if (escaped[i + 1] == 'x' && i + 3 < escaped.size()) {
+      out.append(absl::HexStringToBytes(absl::string_view(escaped.data() + i + 2, 2)));
+      i += 3;
+    } else {
+      out.push_back(escaped[++i]);
+    }
+  }
+  return out;
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,11 @@
+#ifndef SANDPIPER_USERSPACE_BASE_VERSION_H_
+#define SANDPIPER_USERSPACE_BASE_VERSION_H_
+
+namespace sandpiper {
+
+// Semantic version; also service.version of the resource.
+inline constexpr char kVersion[] = "0.1.0";
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_BASE_VERSION_H_

@@ -1,0 +1,192 @@
+#include "userspace/collector.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "userspace/base/clock.h"
+#include "userspace/base/fd.h"
+#include "userspace/base/status.h"
+#include "userspace/export/ndjson.h"
+#include "userspace/sandbox/cgroup_fs.h"
+
+namespace sandpiper {
+namespace {
+
+// After a wake-up, wait so long for more to come: a burst costs one wake-up.
+constexpr uint64_t kCoalesce = 20 * kMillisecond;
+// A record that is stamped may be submitted on another CPU a little later: leave out what is younger when the others are brought in order.
+constexpr uint64_t kOrderSlack = 5 * kMillisecond;
+// Records taken from a ring before timers get their turn.
+constexpr size_t kDrainBudget = 65'536;
+
+uint64_t Nanoseconds(std::chrono::milliseconds ms) { return static_cast<uint64_t>(ms.count()) * kMillisecond; }
+
+void SleepUntil(uint64_t boot_ns) {
+  const timespec t = {.tv_sec = static_cast<time_t>(boot_ns / kSecond), .tv_nsec = static_cast<long>(boot_ns % kSecond)};
+  clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &t, nullptr);
+}
+
+}  // namespace
+
+Collector::Collector(const Config& config, FILE* ndjson) : config_(config), ndjson_(ndjson) {}
+
+absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config, FILE* ndjson) {
+  std::unique_ptr<Collector> collector(new Collector(config, ndjson));
+  ASSIGN_OR_RETURN(collector->probes_, Probes::Load(config.probes));
+  const PipelineOptions options = {
+      .dns_timeout_ns = Nanoseconds(config.dns_timeout), .dns_ports = config.probes.dns_ports, .extra_attributes = config.extra_attributes};
+  Collector* self = collector.get();
+  collector->pipeline_ =
+      std::make_unique<Pipeline>(collector->probes_.get(), options, [self](LogRecord record) { self->OnRecord(std::move(record)); });
+  const auto handler = [self](uint64_t* last_ns) {
+    return [self, last_ns](std::span<const std::byte> record) { *last_ns = std::max(*last_ns, self->pipeline_->OnRecord(record)); };
+  };
+  ASSIGN_OR_RETURN(collector->critical_, Ring::Open(collector->probes_->critical_ring_fd(), handler(&self->critical_last_ns_)));
+  ASSIGN_OR_RETURN(collector->bulk_, Ring::Open(collector->probes_->bulk_ring_fd(), handler(&self->bulk_last_ns_)));
+  const OtelConfig& otel = config.otel;
+  if (otel.logs.otlp) {
+    collector->log_exporter_ = std::make_unique<OtlpExporter<LogRecord>>(
+        *otel.logs.otlp, otel.resource,
+        OtlpExporter<LogRecord>::Options{.queue_max = otel.log_queue_max, .batch_max = otel.log_batch_max, .delay = otel.log_delay});
+  }
+  if (otel.metrics.otlp) {
+    collector->metric_exporter_ = std::make_unique<OtlpExporter<MetricSnapshot>>(
+        *otel.metrics.otlp, otel.resource, OtlpExporter<MetricSnapshot>::Options{.queue_max = 1, .batch_max = 1});
+  }
+  return collector;
+}
+
+absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes) {
+  std::vector<std::string> paths;
+  for (const Sandbox& sandbox : sandboxes)
+    paths.push_back(sandbox.cgroup);
+  const std::string top = CommonAncestor(paths);
+  const UniqueFd cgroup(open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!cgroup.ok())
+    return ErrnoStatus(errno, absl::StrCat("opening the cgroup ", top));
+  RETURN_IF_ERROR(probes_->Attach(cgroup.get()));
+  for (const Sandbox& sandbox : sandboxes)
+    RETURN_IF_ERROR(pipeline_->AddSandbox(sandbox));
+  const uint64_t now = BootNow();
+  next_window_ns_ = now + Nanoseconds(config_.window);
+  next_metrics_ns_ = now + Nanoseconds(config_.otel.metric_interval);
+  return absl::OkStatus();
+}
+
+void Collector::OnRecord(LogRecord record) {
+  if (ndjson_)
+    fprintf(ndjson_, "%s\n", ToJson(record).c_str());
+  if (log_exporter_)
+    log_exporter_->Push(std::move(record));
+}
+
+// Bulk first: whatever a connection's process did before it is then in the critical ring, which is drained after.
+bool Collector::Drain() {
+  const bool bulk_empty = bulk_->Drain(kDrainBudget), critical_empty = critical_->Drain(kDrainBudget);
+  uint64_t horizon = BootNow() - kOrderSlack;
+  if (!bulk_empty)
+    horizon = std::min(horizon, bulk_last_ns_);
+  if (!critical_empty)
+    horizon = std::min(horizon, critical_last_ns_);
+  pipeline_->Process(horizon);
+  return bulk_empty && critical_empty;
+}
+
+void Collector::OnTimers(uint64_t now_ns) {
+  pipeline_->OnTick(now_ns);
+  if (now_ns >= next_window_ns_) {
+    pipeline_->CloseWindow(now_ns);
+    next_window_ns_ = now_ns + Nanoseconds(config_.window);
+  }
+  if (now_ns >= next_metrics_ns_) {
+    if (metric_exporter_)
+      metric_exporter_->Push(pipeline_->Metrics(now_ns));
+    next_metrics_ns_ = now_ns + Nanoseconds(config_.otel.metric_interval);
+  }
+}
+
+uint64_t Collector::NextDeadline() const {
+  const uint64_t metrics = metric_exporter_ ? next_metrics_ns_ : next_window_ns_;
+  return std::min({pipeline_->NextDeadline(), next_window_ns_, metrics});
+}
+
+size_t Collector::RunUntil(std::span<const pollfd> waited) {
+  std::vector<pollfd> polled = {{.fd = critical_->epoll_fd(), .events = POLLIN, .revents = 0},
+                                {.fd = bulk_->epoll_fd(), .events = POLLIN, .revents = 0}};
+  const size_t rings = polled.size();
+  polled.insert(polled.end(), waited.begin(), waited.end());
+  bool all_taken = true;
+  for (;;) {
+    const uint64_t now = BootNow(), deadline = NextDeadline();
+    uint64_t wait_ms = deadline <= now ? 0 : (deadline - now + kMillisecond - 1) / kMillisecond;
+    // What was too young to be brought in order last time is old enough after the slack.
+    wait_ms = std::clamp<uint64_t>(wait_ms, all_taken ? kOrderSlack / kMillisecond : 0, 60'000);
+    poll(polled.data(), polled.size(), static_cast<int>(all_taken ? wait_ms : 0));
+    for (size_t i = rings; i < polled.size(); ++i) {
+      if (polled[i].revents != 0)
+        return i - rings;
+    }
+    const bool woken = polled[0].revents != 0 || polled[1].revents != 0;
+    if (woken && all_taken)
+      SleepUntil(BootNow() + kCoalesce);
+    all_taken = Drain();
+    if (ndjson_ && all_taken)
+      fflush(ndjson_);
+    OnTimers(BootNow());
+  }
+}
+
+void Collector::Settle(std::chrono::milliseconds limit) {
+  const uint64_t end = BootNow() + Nanoseconds(limit);
+  do {
+    SleepUntil(BootNow() + kOrderSlack);
+    Drain();
+    pipeline_->OnTick(BootNow());
+  } while (pipeline_->open_connections() > 0 && BootNow() < end);
+}
+
+void Collector::Finish() {
+  probes_->Detach();
+  // Twice empty with the slack between: nothing that was stamped before the call is under way any more.
+  for (int empty = 0; empty < 2;) {
+    empty = Drain() ? empty + 1 : 0;
+    SleepUntil(BootNow() + kOrderSlack);
+  }
+  const uint64_t now = BootNow();
+  pipeline_->Process(now);
+  pipeline_->OnTick(now);
+  pipeline_->Stop(now);
+  if (ndjson_)
+    fflush(ndjson_);
+  const auto deadline = std::chrono::steady_clock::now() + config_.flush_timeout;
+  if (log_exporter_)
+    log_exporter_->BeginFlush();
+  if (metric_exporter_) {
+    metric_exporter_->Push(pipeline_->Metrics(now));
+    metric_exporter_->BeginFlush();
+    metric_exporter_->FinishFlush(deadline);
+  }
+  if (log_exporter_)
+    log_exporter_->FinishFlush(deadline);
+}
+
+std::vector<std::string> Collector::ExportProblems() const {
+  std::vector<std::string> out;
+  const auto tell = [&](const char* signal, const ExportCounts& counts) {
+    if (counts.dropped() > 0)
+      out.push_back(absl::StrCat(counts.dropped(), " ", signal, " were not exported (", counts.dropped_queue_full, " queue full, ",
+                                 counts.dropped_refused, " refused, ", counts.dropped_rejected, " rejected, ", counts.dropped_at_exit,
+                                 " not sent in time): ", counts.last_error));
+  };
+  if (log_exporter_)
+    tell("log records", log_exporter_->counts());
+  if (metric_exporter_)
+    tell("metric snapshots", metric_exporter_->counts());
+  return out;
+}
+
+}  // namespace sandpiper

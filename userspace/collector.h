@@ -1,0 +1,67 @@
+// The running program: probes, rings, pipeline and exporters around one event loop.
+#ifndef SANDPIPER_USERSPACE_COLLECTOR_H_
+#define SANDPIPER_USERSPACE_COLLECTOR_H_
+
+#include <poll.h>
+
+#include <cstdio>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "userspace/config.h"
+#include "userspace/export/otlp_exporter.h"
+#include "userspace/pipeline.h"
+#include "userspace/probe/ring.h"
+
+namespace sandpiper {
+
+class Collector {
+ public:
+  // `ndjson`: where records go as lines, or null; stays the caller's.
+  static absl::StatusOr<std::unique_ptr<Collector>> Start(const Config& config, FILE* ndjson);
+  Collector(const Collector&) = delete;
+  Collector& operator=(const Collector&) = delete;
+
+  // Watches the sandboxes; the probes are attached at the lowest cgroup that holds them all. Once.
+  absl::Status Watch(const std::vector<Sandbox>& sandboxes);
+
+  // Works until one of `waited` has one of the events asked for (poll(2)). Returns its index.
+  size_t RunUntil(std::span<const pollfd> waited);
+
+  // Works on for at most `limit` while connections are open: their sockets may end a moment after the last process, as io_uring's do.
+  void Settle(std::chrono::milliseconds limit);
+  // Detaches the probes, takes everything that they have told, ends all sandboxes, and flushes the exporters.
+  void Finish();
+
+  Pipeline& pipeline() { return *pipeline_; }
+  const Probes& probes() const { return *probes_; }
+  // Endpoints that records or points did not reach, one line each, for people.
+  std::vector<std::string> ExportProblems() const;
+
+ private:
+  Collector(const Config& config, FILE* ndjson);
+
+  void OnRecord(LogRecord record);
+  // Takes records and works off those that no older one can follow. True if the rings were empty at the end.
+  bool Drain();
+  void OnTimers(uint64_t now_ns);
+  uint64_t NextDeadline() const;
+
+  Config config_;
+  FILE* ndjson_;
+  std::unique_ptr<Probes> probes_;
+  std::unique_ptr<Pipeline> pipeline_;
+  std::unique_ptr<Ring> critical_, bulk_;
+  uint64_t critical_last_ns_ = 0, bulk_last_ns_ = 0;  // time of the last record taken
+  std::unique_ptr<OtlpExporter<LogRecord>> log_exporter_;
+  std::unique_ptr<OtlpExporter<MetricSnapshot>> metric_exporter_;
+  uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_COLLECTOR_H_

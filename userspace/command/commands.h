@@ -1,0 +1,34 @@
+// The subcommands. Each returns the exit status of the process; errors are told on stderr, one sentence.
+#ifndef SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_
+#define SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_
+
+#include <string>
+#include <vector>
+
+#include "userspace/config.h"
+
+namespace sandpiper {
+
+// Exit statuses of our own; CMD's own status is passed through by exec, and 125 follows env(1) for a failure before CMD ran.
+inline constexpr int kExitFailure = 1, kExitExecFailure = 125;
+
+enum class ReportFormat { kTable, kJson };
+
+struct ExecOptions {
+  std::string id;  // default: the name of CMD
+  ReportFormat format = ReportFormat::kTable;
+  std::string report_file;   // empty: stdout
+  std::string events_file;   // NDJSON of every record; empty: none
+  std::string metrics_file;  // the final metrics as JSON; empty: none
+  std::vector<std::string> command;
+};
+int RunExec(const Config& config, const ExecOptions& options);
+
+struct RunOptions {
+  std::vector<std::string> cgroups;  // PATH[=ID]
+};
+int RunCollector(const Config& config, const RunOptions& options);
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_

@@ -1,0 +1,32 @@
+// What a sandbox did, for people (table) and for programs (JSON).
+#ifndef SANDPIPER_USERSPACE_COMMAND_REPORT_H_
+#define SANDPIPER_USERSPACE_COMMAND_REPORT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "userspace/aggregate/metrics.h"
+#include "userspace/probe/probes.h"
+#include "userspace/sandbox_pipeline.h"
+
+namespace sandpiper {
+
+struct ReportInput {
+  const SandboxPipeline& sandbox;
+  const std::vector<ProbeState>& probes;
+  std::vector<std::string> command;
+  int wait_status = 0;  // of CMD, as wait(2) gives it
+  uint64_t ended_ns = 0;
+  uint64_t unattributed = 0;  // records that belong to nobody
+};
+
+std::string TableReport(const ReportInput& input);
+std::string JsonReport(const ReportInput& input);
+
+// All points, for tests and tools: {"name":…,"unit":…,"points":[{"attributes":{…},"value":…}]}, one metric a line.
+std::string JsonMetrics(const MetricSnapshot& snapshot);
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_COMMAND_REPORT_H_

@@ -1,0 +1,259 @@
+#include <rapidjson/prettywriter.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+
+#include "userspace/base/clock.h"
+#include "userspace/base/text.h"
+#include "userspace/command/report_data.h"
+
+namespace sandpiper {
+namespace {
+
+using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
+
+// Objects with few words: json.Key("a"), json.Value(1).
+class Json {
+ public:
+  explicit Json(Writer* writer) : writer_(writer) {}
+
+  void Field(const char* key, const std::string& text) {
+    writer_->Key(key);
+    Text(text);
+  }
+  void Field(const char* key, uint64_t number) {
+    writer_->Key(key);
+    writer_->Uint64(number);
+  }
+  void Field(const char* key, double number) {
+    writer_->Key(key);
+    writer_->Double(number);
+  }
+  void Field(const char* key, bool value) {
+    writer_->Key(key);
+    writer_->Bool(value);
+  }
+  void Field(const char* key, const std::vector<std::string>& list) {
+    writer_->Key(key);
+    writer_->StartArray();
+    for (const std::string& item : list)
+      Text(item);
+    writer_->EndArray();
+  }
+  template <typename Map>
+  void Counts(const char* key, const Map& map) {
+    writer_->Key(key);
+    writer_->StartObject();
+    for (const auto& [outcome, count] : map)
+      Field(Name(outcome), count);
+    writer_->EndObject();
+  }
+  template <typename Body>
+  void Object(const char* key, Body body) {
+    if (key)
+      writer_->Key(key);
+    writer_->StartObject();
+    body();
+    writer_->EndObject();
+  }
+  template <typename Body>
+  void Array(const char* key, Body body) {
+    writer_->Key(key);
+    writer_->StartArray();
+    body();
+    writer_->EndArray();
+  }
+
+ private:
+  void Text(const std::string& text) { writer_->String(text.data(), static_cast<rapidjson::SizeType>(text.size())); }
+
+  Writer* writer_;
+};
+
+double Milliseconds(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
+
+std::vector<std::string> Texts(const std::set<Address>& addresses) {
+  std::vector<std::string> out;
+  for (const Address& address : addresses)
+    out.push_back(address.ToString());
+  return out;
+}
+
+std::vector<std::string> Escaped(const std::vector<std::string>& raw) {
+  std::vector<std::string> out;
+  for (const std::string& text : raw)
+    out.push_back(Escape(text));
+  return out;
+}
+
+void WriteStatus(Json* json, uint32_t wait_status) {
+  const int status = static_cast<int>(wait_status);
+  if (WIFSIGNALED(status))
+    json->Field("signal", static_cast<uint64_t>(WTERMSIG(status)));
+  else
+    json->Field("exit_code", static_cast<uint64_t>(WEXITSTATUS(status)));
+}
+
+void WriteDestinations(Json* json, const Ledger& ledger) {
+  json->Array("destinations", [&] {
+    for (const auto& [key, d] : ledger.destinations()) {
+      json->Object(nullptr, [&, &key = key, &d = d] {
+        if (!key.host.empty())
+          json->Field("host", key.host);
+        json->Field("addresses", Texts(d.addresses));
+        json->Field("port", uint64_t{key.port});
+        json->Field("transport", std::string(Name(key.transport)));
+        json->Field("loopback", d.loopback);
+        json->Field("attempts", d.total.attempts);
+        json->Counts("outcomes", d.outcomes);
+        json->Field("sent", d.total.sent);
+        json->Field("received", d.total.received);
+        if (d.total.established > 0) {
+          json->Field("latency_mean_ms", Milliseconds(d.latency_sum_ns) / static_cast<double>(d.total.established));
+          json->Field("latency_max_ms", Milliseconds(d.latency_max_ns));
+        }
+      });
+    }
+  });
+}
+
+void WriteLookups(Json* json, const Ledger& ledger) {
+  json->Array("lookups", [&] {
+    for (const auto& [question, stats] : ledger.questions()) {
+      json->Object(nullptr, [&, &question = question, &stats = stats] {
+        json->Field("name", question.first);
+        json->Field("type", question.first.empty() ? "" : DnsTypeName(question.second));
+        json->Field("lookups", stats.lookups);
+        json->Counts("outcomes", stats.outcomes);
+        json->Field("addresses", Texts(stats.addresses));
+        json->Field("server", stats.server.ToString());
+        json->Field("duration_max_ms", Milliseconds(stats.latency_max_ns));
+      });
+    }
+  });
+}
+
+void WriteProcesses(Json* json, const ProcessTable& processes) {
+  json->Array("processes", [&] {
+    for (const Process* p : processes.All()) {
+      json->Object(nullptr, [&] {
+        json->Field("pid", uint64_t{p->key.pid});
+        json->Field("parent_pid", uint64_t{p->parent.pid});
+        json->Field("path", Escape(p->path));
+        json->Field("args", Escaped(p->args));
+        if (p->args_truncated)
+          json->Field("args_truncated", true);
+        if (!p->script.empty())
+          json->Field("script", Escape(p->script));
+        json->Field("executed", p->exec_ns > 0);
+        if (p->exited_ns > 0) {
+          WriteStatus(json, p->status);
+          json->Field("duration_ms", Milliseconds(p->duration_ns()));
+        }
+      });
+    }
+  });
+}
+
+}  // namespace
+
+std::string JsonReport(const ReportInput& input) {
+  rapidjson::StringBuffer buffer;
+  Writer writer(buffer);
+  Json json(&writer);
+  const SandboxPipeline& sandbox = input.sandbox;
+  const SandboxTotals totals = sandbox.Totals();
+  const std::vector<std::string> gaps = Gaps(input);
+  json.Object(nullptr, [&] {
+    json.Field("sandbox_id", sandbox.sandbox().id);
+    json.Field("command", Escaped(input.command));
+    WriteStatus(&json, static_cast<uint32_t>(input.wait_status));
+    json.Field("started", FormatTime(sandbox.started_ns() + static_cast<uint64_t>(UnixOffset())));
+    json.Field("duration_ms", Milliseconds(input.ended_ns - sandbox.started_ns()));
+    json.Field("complete", gaps.empty());
+    json.Field("gaps", gaps);
+    WriteDestinations(&json, sandbox.ledger());
+    WriteLookups(&json, sandbox.ledger());
+    WriteProcesses(&json, sandbox.processes());
+    json.Object("totals", [&] {
+      json.Field("lookups", totals.lookups);
+      json.Field("attempts", totals.attempts);
+      json.Field("execs", totals.execs);
+      json.Field("exits", totals.exits);
+      json.Field("denied", totals.denied);
+      json.Field("destinations", totals.destinations);
+      json.Field("network_sent", sandbox.counters().sent);
+      json.Field("network_received", sandbox.counters().received);
+      json.Field("dns_answers_ignored", totals.ignored_answers);
+      json.Field("dns_messages_malformed", totals.malformed_messages);
+      json.Field("escaped_texts", totals.escaped_texts);
+    });
+    json.Object("events", [&] {
+      for (const EventAccount& account : Account(sandbox)) {
+        json.Object(account.kind.c_str(), [&] {
+          json.Field("produced", account.produced);
+          json.Field("delivered", account.delivered);
+          json.Field("dropped", account.dropped);
+        });
+      }
+    });
+    json.Array("probes", [&] {
+      for (const ProbeState& probe : input.probes) {
+        json.Object(nullptr, [&] {
+          json.Field("probe", probe.probe);
+          json.Field("mechanism", probe.mechanism);
+          if (!probe.reason.empty())
+            json.Field("reason", probe.reason);
+        });
+      }
+    });
+  });
+  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+}
+
+std::string JsonMetrics(const MetricSnapshot& snapshot) {
+  std::string out;
+  for (const MetricFamily& family : snapshot.families) {
+    rapidjson::StringBuffer buffer;
+    rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
+    json.StartObject();
+    json.Key("name");
+    json.String(family.row->name);
+    json.Key("unit");
+    json.String(family.row->unit);
+    json.Key("points");
+    json.StartArray();
+    for (const MetricPoint& point : family.points) {
+      json.StartObject();
+      json.Key("attributes");
+      json.StartObject();
+      for (const Attribute& attribute : point.attributes) {
+        json.Key(attribute.key.c_str());
+        json.String(std::get<std::string>(attribute.value).c_str());
+      }
+      json.EndObject();
+      if (const auto* histogram = std::get_if<Histogram>(&point.value)) {
+        json.Key("count");
+        json.Uint64(histogram->count());
+        json.Key("sum");
+        json.Double(histogram->sum());
+      } else {
+        json.Key("value");
+        if (const auto* integer = std::get_if<int64_t>(&point.value))
+          json.Int64(*integer);
+        else
+          json.Double(std::get<double>(point.value));
+      }
+      json.EndObject();
+    }
+    json.EndArray();
+    json.EndObject();
+    out.append(buffer.GetString(), buffer.GetSize());
+    out.push_back('\n');
+  }
+  return out;
+}
+
+}  // namespace sandpiper

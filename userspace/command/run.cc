@@ -1,0 +1,76 @@
+// sandpiper run: the collector, until SIGTERM or SIGINT.
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "userspace/base/fd.h"
+#include "userspace/collector.h"
+#include "userspace/command/commands.h"
+#include "userspace/command/errors.h"
+#include "userspace/command/signals.h"
+#include "userspace/sandbox/cgroup_fs.h"
+
+namespace sandpiper {
+namespace {
+
+// sd_notify(3): one datagram to the socket that the service manager names.
+void NotifyReady() {
+  const std::string path = GetProcessEnv("NOTIFY_SOCKET");
+  sockaddr_un address = {};
+  if (path.empty() || path.size() >= sizeof(address.sun_path))
+    return;
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  if (address.sun_path[0] == '@')
+    address.sun_path[0] = '\0';
+  const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  constexpr char kReady[] = "READY=1";
+  sendto(fd.get(), kReady, sizeof(kReady) - 1, MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+         static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size()));
+}
+
+absl::StatusOr<std::vector<Sandbox>> Select(const Config& config, const RunOptions& options) {
+  if (options.cgroups.empty())
+    return absl::InvalidArgumentError("nothing to watch: give at least one --cgroup PATH[=ID]");
+  ASSIGN_OR_RETURN(const std::string mount, FindCgroupMount());
+  ASSIGN_OR_RETURN(std::vector<Sandbox> sandboxes, SelectCgroups(options.cgroups, mount));
+  if (!config.sandbox_id.empty()) {
+    if (sandboxes.size() > 1)
+      return absl::InvalidArgumentError(absl::StrCat("OPENSANDBOX_EGRESS_SANDBOX_ID=", config.sandbox_id, " names one sandbox, but ",
+                                                     sandboxes.size(), " cgroups are watched"));
+    sandboxes[0].id = config.sandbox_id;
+  }
+  return sandboxes;
+}
+
+}  // namespace
+
+int RunCollector(const Config& config, const RunOptions& options) {
+  WarnAll(config);
+  const auto sandboxes = Select(config, options);
+  if (!sandboxes.ok())
+    return Fail(sandboxes.status(), kExitFailure);
+  const UniqueFd signal_fd = TakeSignals();
+  auto collector = Collector::Start(config, stdout);
+  if (!collector.ok())
+    return Fail(collector.status(), kExitFailure);
+  if (const absl::Status status = (*collector)->Watch(*sandboxes); !status.ok())
+    return Fail(status, kExitFailure);
+  fprintf(stderr, "sandpiper: ready, watching %zu sandbox%s\n", sandboxes->size(), sandboxes->size() == 1 ? "" : "es");
+  for (const ProbeState& state : (*collector)->probes().states()) {
+    if (!state.reason.empty())
+      fprintf(stderr, "sandpiper: probe %s uses %s (%s)\n", state.probe.c_str(),
+              state.mechanism.empty() ? "nothing" : state.mechanism.c_str(), state.reason.c_str());
+  }
+  NotifyReady();
+  const pollfd stop[] = {{.fd = signal_fd.get(), .events = POLLIN, .revents = 0}};
+  (*collector)->RunUntil(stop);
+  (*collector)->Finish();
+  for (const std::string& problem : (*collector)->ExportProblems())
+    fprintf(stderr, "sandpiper: %s\n", problem.c_str());
+  return 0;
+}
+
+}  // namespace sandpiper

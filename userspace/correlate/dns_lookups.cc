@@ -1,0 +1,238 @@
+#include "userspace/correlate/dns_lookups.h"
+
+#include <algorithm>
+
+#include "userspace/base/clock.h"
+
+namespace sandpiper {
+namespace {
+
+// After an answer that makes resolvers go on (truncated: by TCP; an error: at the next server) they do so at once.
+constexpr uint64_t kContinuation = 500 * kMillisecond;
+// A resolver that waits as long as we do sends its retry at the moment we give up: wait a tenth more.
+constexpr uint64_t kRetryGraceDivisor = 10;
+
+DnsOutcome OutcomeOf(uint8_t rcode) {
+  switch (rcode) {
+    case kDnsNoError:
+      return DnsOutcome::kOk;
+    case kDnsNxDomain:
+      return DnsOutcome::kNxDomain;
+    case kDnsServFail:
+      return DnsOutcome::kServFail;
+    case kDnsRefused:
+      return DnsOutcome::kRefused;
+    default:
+      return DnsOutcome::kOther;
+  }
+}
+
+bool Contains(const std::vector<uint16_t>& ids, uint16_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
+
+}  // namespace
+
+const char* Name(DnsOutcome outcome) {
+  static constexpr const char* kNames[kDnsOutcomeCount] = {"ok",      "nxdomain",  "denied", "servfail", "refused",
+                                                           "timeout", "malformed", "other",  "unknown"};
+  return kNames[static_cast<int>(outcome)];
+}
+
+void DnsLookups::OnPayload(const DnsPayload& payload, uint64_t time_ns, DnsChanges* changes) {
+  if (payload.transport == Transport::kUdp) {
+    OnMessage(payload, payload.data, time_ns, changes);
+    return;
+  }
+  // The client speaks first, and its first piece says where both directions start.
+  auto found = streams_.find(payload.cookie);
+  if (found == streams_.end()) {
+    if (streams_.size() >= limits_.streams_max) {
+      ++evicted_;
+      return;
+    }
+    const uint32_t mine = payload.tcp_seq, theirs = payload.tcp_ack;
+    found =
+        streams_.emplace(payload.cookie, Streams{DnsStream(payload.is_query ? mine : theirs), DnsStream(payload.is_query ? theirs : mine)})
+            .first;
+  }
+  DnsStream& stream = payload.is_query ? found->second.queries : found->second.answers;
+  const std::vector<std::string> messages = stream.Add(payload.tcp_seq, payload.data);
+  for (const std::string& message : messages)
+    OnMessage(payload, message, time_ns, changes);
+}
+
+void DnsLookups::OnClose(uint64_t cookie) { streams_.erase(cookie); }
+
+void DnsLookups::OnMessage(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes) {
+  const absl::StatusOr<DnsMessage> message = ParseDns(wire, payload.cut);
+  if (!message.ok() || message->is_response == payload.is_query)
+    OnMalformed(payload, wire, time_ns, changes);
+  else if (payload.is_query)
+    OnQuery(payload, *message, time_ns, changes);
+  else
+    OnAnswer(payload, *message, time_ns, changes);
+}
+
+void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes) {
+  ++malformed_messages_;
+  if (payload.is_query) {
+    changes->done.push_back({.name = "",
+                             .type = 0,
+                             .process = payload.process,
+                             .server = payload.server,
+                             .transport = payload.transport,
+                             .asked_ns = time_ns,
+                             .ended_ns = time_ns,
+                             .queries = 1,
+                             .outcome = DnsOutcome::kMalformed,
+                             .rcode = std::nullopt,
+                             .addresses = {},
+                             .redirected = payload.redirected,
+                             .upstream_ns = std::nullopt});
+    return;
+  }
+  if (wire.size() < 2)
+    return;
+  const uint16_t id = static_cast<uint16_t>(static_cast<uint8_t>(wire[0]) << 8 | static_cast<uint8_t>(wire[1]));
+  // A resolver throws it away and waits on; if nothing better comes, this is what went wrong.
+  for (auto it = exchanges_.lower_bound({payload.cookie, id, "", 0});
+       it != exchanges_.end() && std::get<0>(it->first) == payload.cookie && std::get<1>(it->first) == id; ++it) {
+    if (it->second.server == payload.server)
+      it->second.open->malformed_answer = true;
+  }
+}
+
+// The same program asking again: on the same socket, with the same id, or, where a resolver picks a new id, from the same thread.
+DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload, const DnsMessage& message) {
+  const auto [first, last] = by_question_.equal_range({message.name, message.type});
+  for (auto it = first; it != last; ++it) {
+    const Open& open = *it->second;
+    if (open.lookup.process == payload.process && (Contains(open.ids, message.id) || (open.thread != 0 && open.thread == payload.thread)))
+      return it->second;
+  }
+  return open_.end();
+}
+
+// The proxy behind a redirect asks the question of the program on its behalf. It may keep the id or choose its own.
+DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payload, const DnsMessage& message) {
+  if (payload.redirected)
+    return open_.end();
+  const auto [first, last] = by_question_.equal_range({message.name, message.type});
+  for (auto it = first; it != last; ++it) {
+    const Open& open = *it->second;
+    if (open.lookup.redirected && !open.tentative && open.lookup.process != payload.process)
+      return it->second;
+  }
+  return open_.end();
+}
+
+void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes) {
+  const ExchangeKey key = {payload.cookie, message.id, message.name, message.type};
+  Exchange exchange = {.open = open_.end(), .server = payload.server, .sent_ns = time_ns, .upstream = false};
+  if (const auto known = exchanges_.find(key); known != exchanges_.end()) {
+    exchange.open = known->second.open;
+    exchange.upstream = known->second.upstream;
+  } else if (exchange.open = FindSame(payload, message); exchange.open != open_.end()) {
+    exchange.upstream = false;
+  } else if (exchange.open = FindRedirected(payload, message); exchange.open != open_.end()) {
+    exchange.upstream = true;
+  }
+  if (exchange.open == open_.end()) {
+    if (open_.size() >= limits_.outstanding_max) {
+      ++evicted_;
+      open_.front().lookup.outcome = DnsOutcome::kOther;
+      open_.front().tentative = true;
+      Finish(open_.begin(), changes);
+    }
+    exchange.open = open_.insert(open_.end(), Open{});
+    Lookup& lookup = exchange.open->lookup;
+    lookup.name = message.name;
+    lookup.type = message.type;
+    lookup.process = payload.process;
+    lookup.asked_ns = time_ns;
+    exchange.open->thread = payload.thread;
+    by_question_.emplace(std::make_pair(message.name, message.type), exchange.open);
+  }
+  Open& open = *exchange.open;
+  if (!exchange.upstream) {
+    open.lookup.server = payload.server;
+    open.lookup.transport = payload.transport;
+    open.lookup.redirected |= payload.redirected;
+    open.lookup.queries++;
+    open.tentative = false;
+    SetDeadline(&open, time_ns + limits_.timeout_ns + limits_.timeout_ns / kRetryGraceDivisor);
+    if (!Contains(open.ids, message.id))
+      open.ids.push_back(message.id);
+  }
+  if (exchanges_.insert_or_assign(key, exchange).second)
+    open.exchanges.push_back(key);
+}
+
+void DnsLookups::OnAnswer(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes) {
+  const auto found = exchanges_.find({payload.cookie, message.id, message.name, message.type});
+  if (found == exchanges_.end() || found->second.server != payload.server) {
+    ++ignored_answers_;
+    return;
+  }
+  const Exchange& exchange = found->second;
+  Open& open = *exchange.open;
+  if (exchange.upstream) {
+    open.lookup.upstream_ns = time_ns - exchange.sent_ns;
+    return;
+  }
+  open.lookup.ended_ns = time_ns;
+  open.lookup.rcode = message.rcode;
+  open.lookup.outcome = OutcomeOf(message.rcode);
+  open.lookup.addresses = message.addresses;
+  for (const DnsAddress& address : message.addresses)
+    changes->learned.emplace_back(open.lookup.name, address);
+  const bool goes_on =
+      (message.truncated && payload.transport == Transport::kUdp) || (message.rcode != kDnsNoError && message.rcode != kDnsNxDomain);
+  if (!goes_on) {
+    Finish(exchange.open, changes);
+    return;
+  }
+  open.tentative = true;
+  SetDeadline(&open, time_ns + kContinuation);
+}
+
+void DnsLookups::Finish(OpenList::iterator open, DnsChanges* changes) {
+  const std::pair<std::string, uint16_t> question = {open->lookup.name, open->lookup.type};
+  const auto [first, last] = by_question_.equal_range(question);
+  for (auto it = first; it != last; ++it) {
+    if (it->second == open) {
+      by_question_.erase(it);
+      break;
+    }
+  }
+  for (const ExchangeKey& key : open->exchanges)
+    exchanges_.erase(key);
+  changes->done.push_back(std::move(open->lookup));
+  open_.erase(open);
+}
+
+void DnsLookups::SetDeadline(Open* open, uint64_t deadline_ns) {
+  open->deadline_ns = deadline_ns;
+  earliest_ns_ = std::min(earliest_ns_, deadline_ns);
+}
+
+void DnsLookups::Expire(uint64_t now_ns, bool all, DnsChanges* changes) {
+  if (!all && now_ns < earliest_ns_)
+    return;
+  earliest_ns_ = std::numeric_limits<uint64_t>::max();
+  for (auto it = open_.begin(); it != open_.end();) {
+    const auto open = it++;
+    if (!all && open->deadline_ns > now_ns) {
+      earliest_ns_ = std::min(earliest_ns_, open->deadline_ns);
+      continue;
+    }
+    // Tentative ones had their answer.
+    if (!open->tentative) {
+      open->lookup.outcome = open->malformed_answer ? DnsOutcome::kMalformed : DnsOutcome::kTimeout;
+      open->lookup.rcode.reset();
+      open->lookup.ended_ns = now_ns;
+    }
+    Finish(open, changes);
+  }
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,117 @@
+// From DNS packets to lookups: one for each question (name and type) that a program asks, however many packets, retries and servers, a
+// fallback to TCP, or the upstream leg of a redirecting proxy it takes.
+#ifndef SANDPIPER_USERSPACE_CORRELATE_DNS_LOOKUPS_H_
+#define SANDPIPER_USERSPACE_CORRELATE_DNS_LOOKUPS_H_
+
+#include <cstdint>
+#include <limits>
+#include <list>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "userspace/event/dns_message.h"
+#include "userspace/event/dns_stream.h"
+#include "userspace/event/event.h"
+
+namespace sandpiper {
+
+// The `outcome` attribute of sandbox.dns.queries.
+enum class DnsOutcome { kOk, kNxDomain, kDenied, kServFail, kRefused, kTimeout, kMalformed, kOther, kUnknown };
+inline constexpr int kDnsOutcomeCount = 9;
+const char* Name(DnsOutcome outcome);
+
+struct Lookup {
+  std::string name;  // presentation form, see DnsMessage; empty for a question that cannot be read
+  uint16_t type = 0;
+  ProcessKey process;
+  Endpoint server;  // the last one asked, before NAT
+  Transport transport = Transport::kUdp;
+  uint64_t asked_ns = 0;  // CLOCK_BOOTTIME of the first query
+  uint64_t ended_ns = 0;  // of the answer; of giving up for timeouts
+  int queries = 0;
+  DnsOutcome outcome = DnsOutcome::kTimeout;
+  std::optional<uint8_t> rcode;  // of the answer that counted
+  std::vector<DnsAddress> addresses;
+  bool redirected = false;
+  std::optional<uint64_t> upstream_ns;  // the proxy's own query, where it is seen
+};
+
+// What one step brought: lookups that are over, and addresses that the sandbox now knows by name, which may come earlier.
+struct DnsChanges {
+  std::vector<Lookup> done;
+  std::vector<std::pair<std::string, DnsAddress>> learned;
+};
+
+class DnsLookups {
+ public:
+  struct Limits {
+    uint64_t timeout_ns;
+    size_t outstanding_max = 8192;
+    size_t streams_max = 1024;
+  };
+
+  explicit DnsLookups(const Limits& limits) : limits_(limits) {}
+
+  void OnPayload(const DnsPayload& payload, uint64_t time_ns, DnsChanges* changes);
+  void OnClose(uint64_t cookie);
+  // Ends lookups whose time is up at `now_ns`; cheap while none is. With `all`, every one: those that nobody answered yet are timeouts of
+  // what was waited.
+  void Expire(uint64_t now_ns, bool all, DnsChanges* changes);
+
+  // When Expire has something to do next; the far future if nothing is open.
+  uint64_t NextDeadline() const { return earliest_ns_; }
+
+  // Answers that came from another address than was asked, to another question, or to none: a resolver ignores them too.
+  uint64_t ignored_answers() const { return ignored_answers_; }
+  uint64_t malformed_messages() const { return malformed_messages_; }
+  // Lookups ended early because too many were open.
+  uint64_t evicted() const { return evicted_; }
+
+ private:
+  using ExchangeKey = std::tuple<uint64_t, uint16_t, std::string, uint16_t>;  // cookie, id, name, type
+  struct Open {
+    Lookup lookup;
+    uint32_t thread = 0;
+    std::vector<uint16_t> ids;
+    std::vector<ExchangeKey> exchanges;
+    uint64_t deadline_ns = 0;
+    bool tentative = false;  // an answer came, but the program may still go on: TC, or an error that makes resolvers try elsewhere
+    bool malformed_answer = false;
+  };
+  using OpenList = std::list<Open>;
+  // One question on one socket.
+  struct Exchange {
+    OpenList::iterator open;
+    Endpoint server;
+    uint64_t sent_ns = 0;
+    bool upstream = false;
+  };
+  struct Streams {
+    DnsStream queries, answers;
+  };
+
+  void OnMessage(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes);
+  void OnQuery(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes);
+  void OnAnswer(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes);
+  void OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes);
+  void SetDeadline(Open* open, uint64_t deadline_ns);
+  OpenList::iterator FindSame(const DnsPayload& payload, const DnsMessage& message);
+  OpenList::iterator FindRedirected(const DnsPayload& payload, const DnsMessage& message);
+  void Finish(OpenList::iterator open, DnsChanges* changes);
+
+  Limits limits_;
+  OpenList open_;                                                // oldest first
+  uint64_t earliest_ns_ = std::numeric_limits<uint64_t>::max();  // no deadline is before it
+  std::multimap<std::pair<std::string, uint16_t>, OpenList::iterator> by_question_;
+  std::map<ExchangeKey, Exchange> exchanges_;
+  absl::flat_hash_map<uint64_t, Streams> streams_;
+  uint64_t ignored_answers_ = 0, malformed_messages_ = 0, evicted_ = 0;
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_CORRELATE_DNS_LOOKUPS_H_

@@ -1,0 +1,192 @@
+#include "userspace/correlate/flow_table.h"
+
+#include <cerrno>
+#include <limits>
+
+#include "userspace/base/clock.h"
+
+namespace sandpiper {
+namespace {
+
+// The error of a call is told within microseconds of the change of state; the rest is slack for a loaded host.
+constexpr uint64_t kSettle = 50 * kMillisecond;
+
+}  // namespace
+
+const char* Name(ConnectOutcome outcome) {
+  static constexpr const char* kNames[kConnectOutcomeCount] = {"pending",     "established", "denied",    "refused", "timeout",
+                                                               "unreachable", "reset",       "cancelled", "other",   "unknown"};
+  return kNames[static_cast<int>(outcome)];
+}
+
+ConnectOutcome OutcomeOfErrno(int error) {
+  switch (error) {
+    case EPERM:
+    case EACCES:
+      return ConnectOutcome::kDenied;
+    case ECONNREFUSED:
+      return ConnectOutcome::kRefused;
+    case ETIMEDOUT:
+      return ConnectOutcome::kTimeout;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+      return ConnectOutcome::kUnreachable;
+    case ECONNRESET:
+    case EPIPE:
+      return ConnectOutcome::kReset;
+    default:
+      return ConnectOutcome::kOther;
+  }
+}
+
+FlowTable::Key FlowTable::KeyOf(const Flow& flow) { return {flow.cookie, flow.transport == Transport::kTcp ? Endpoint{} : flow.peer}; }
+
+void FlowTable::Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns) {
+  entry->flow.outcome = outcome;
+  entry->flow.error = error;
+  entry->flow.decided_ns = time_ns;
+}
+
+FlowTable::Table::iterator FlowTable::End(Table::iterator it, bool decided_now, std::vector<FlowChange>* changes) {
+  changes->push_back({.flow = std::move(it->second.flow), .decided = decided_now, .ended = true});
+  return flows_.erase(it);
+}
+
+bool FlowTable::OnConnect(const Connect& connect, std::string name, uint64_t time_ns, std::vector<FlowChange>* changes) {
+  Flow flow = {.cookie = connect.cookie,
+               .transport = connect.transport,
+               .process = connect.process,
+               .comm = connect.comm,
+               .peer = connect.peer,
+               .name = std::move(name),
+               .started_ns = time_ns};
+  // A socket that tries again: what became of the attempt before is as known as it will ever be.
+  if (const auto before = flows_.find(KeyOf(flow)); before != flows_.end()) {
+    const bool open = before->second.flow.outcome == ConnectOutcome::kPending;
+    if (open)
+      Decide(&before->second, before->second.abandoned ? ConnectOutcome::kCancelled : ConnectOutcome::kOther, 0, time_ns);
+    End(before, open, changes);
+  }
+  if (flows_.size() >= capacity_)
+    return false;
+  const Key key = KeyOf(flow);
+  flows_.emplace(key, Entry{.flow = std::move(flow)});
+  return true;
+}
+
+FlowTable::Table::iterator FlowTable::Find(uint64_t cookie, Transport transport, const Endpoint& peer) {
+  if (transport == Transport::kTcp)
+    return flows_.find({cookie, Endpoint{}});
+  if (const auto exact = flows_.find({cookie, peer}); exact != flows_.end())
+    return exact;
+  auto newest = flows_.end();
+  if (peer != Endpoint{})
+    return newest;
+  for (auto it = flows_.lower_bound({cookie, Endpoint{}}); it != flows_.end() && it->first.first == cookie; ++it) {
+    if (newest == flows_.end() || it->second.flow.started_ns > newest->second.flow.started_ns)
+      newest = it;
+  }
+  return newest;
+}
+
+void FlowTable::OnResult(const ConnectResult& result, uint64_t time_ns, std::vector<FlowChange>* changes) {
+  const auto it = Find(result.cookie, result.transport, result.peer);
+  if (it == flows_.end() || it->second.flow.outcome != ConnectOutcome::kPending)
+    return;
+  Entry& entry = it->second;
+  if (result.established) {
+    Decide(&entry, ConnectOutcome::kEstablished, 0, time_ns);
+    changes->push_back({.flow = entry.flow, .decided = true, .ended = false});
+    return;
+  }
+  if (result.error == 0) {
+    entry.abandoned = true;
+    abandoned_.emplace(time_ns, it->first);
+    return;
+  }
+  const ConnectOutcome outcome = OutcomeOfErrno(result.error);
+  // Of one datagram, as EAGAIN or EMSGSIZE: it says nothing of the peer, and the next one may get through.
+  if (result.transport == Transport::kUdp && outcome == ConnectOutcome::kOther)
+    return;
+  Decide(&entry, outcome, result.error, time_ns);
+  if (entry.flow.transport == Transport::kUdp)
+    std::tie(entry.flow.sent, entry.flow.received) = udp_bytes_(entry.flow);
+  End(it, true, changes);
+}
+
+void FlowTable::OnClose(const Close& close, uint64_t time_ns, std::vector<FlowChange>* changes) {
+  for (auto it = flows_.lower_bound({close.cookie, Endpoint{}}); it != flows_.end() && it->first.first == close.cookie;) {
+    Entry& entry = it->second;
+    Flow& flow = entry.flow;
+    if (flow.transport == Transport::kUdp) {
+      std::tie(flow.sent, flow.received) = udp_bytes_(flow);
+    } else if (close.sent | close.received) {
+      flow.sent = close.sent;
+      flow.received = close.received;
+    }
+    if (entry.abandoned) {
+      ++it;  // Tick decides and ends it
+      continue;
+    }
+    const bool decided_now = flow.outcome == ConnectOutcome::kPending;
+    if (decided_now) {
+      const bool answered = flow.transport == Transport::kUdp && flow.received > 0;
+      Decide(&entry, answered ? ConnectOutcome::kEstablished : ConnectOutcome::kOther, 0, time_ns);
+    }
+    flow.reset = flow.outcome == ConnectOutcome::kEstablished && close.error == ECONNRESET;
+    it = End(it, decided_now, changes);
+  }
+}
+
+void FlowTable::Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes) {
+  while (!abandoned_.empty() && (all || abandoned_.begin()->first + kSettle <= now_ns)) {
+    const auto [time_ns, key] = *abandoned_.begin();
+    abandoned_.erase(abandoned_.begin());
+    const auto it = flows_.find(key);
+    if (it == flows_.end() || !it->second.abandoned || it->second.flow.outcome != ConnectOutcome::kPending)
+      continue;
+    Decide(&it->second, ConnectOutcome::kCancelled, 0, time_ns);
+    End(it, true, changes);
+  }
+  if (!all)
+    return;
+  RefreshUdpBytes();
+  for (auto it = flows_.begin(); it != flows_.end();) {
+    const Flow& flow = it->second.flow;
+    const bool decided_now = flow.outcome == ConnectOutcome::kPending;
+    if (decided_now) {
+      const ConnectOutcome outcome = flow.transport == Transport::kTcp ? ConnectOutcome::kUnknown
+                                     : flow.received > 0               ? ConnectOutcome::kEstablished
+                                                                       : ConnectOutcome::kOther;
+      Decide(&it->second, outcome, 0, now_ns);
+    }
+    it = End(it, decided_now, changes);
+  }
+}
+
+void FlowTable::SetTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received) {
+  if (const auto it = flows_.find({cookie, Endpoint{}}); it != flows_.end()) {
+    it->second.flow.sent = sent;
+    it->second.flow.received = received;
+  }
+}
+
+void FlowTable::RefreshUdpBytes() {
+  for (auto& [key, entry] : flows_) {
+    if (entry.flow.transport == Transport::kUdp)
+      std::tie(entry.flow.sent, entry.flow.received) = udp_bytes_(entry.flow);
+  }
+}
+
+uint64_t FlowTable::NextDeadline() const {
+  return abandoned_.empty() ? std::numeric_limits<uint64_t>::max() : abandoned_.begin()->first + kSettle;
+}
+
+void FlowTable::ForEach(const std::function<void(const Flow&)>& visit) const {
+  for (const auto& [key, entry] : flows_)
+    visit(entry.flow);
+}
+
+}  // namespace sandpiper

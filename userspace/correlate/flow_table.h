@@ -1,0 +1,92 @@
+// From connect, result and close events to attempts with a verdict, and connections with their bytes.
+#ifndef SANDPIPER_USERSPACE_CORRELATE_FLOW_TABLE_H_
+#define SANDPIPER_USERSPACE_CORRELATE_FLOW_TABLE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "userspace/event/event.h"
+
+namespace sandpiper {
+
+// The `outcome` attribute of sandbox.connect.attempts; the middle ones are also error.type of egress.failed.
+enum class ConnectOutcome { kPending, kEstablished, kDenied, kRefused, kTimeout, kUnreachable, kReset, kCancelled, kOther, kUnknown };
+inline constexpr int kConnectOutcomeCount = 10;
+const char* Name(ConnectOutcome outcome);
+
+// The verdict that an errno of connect(2) or send(2), or of the socket, stands for.
+ConnectOutcome OutcomeOfErrno(int error);
+
+struct Flow {
+  uint64_t cookie = 0;
+  Transport transport = Transport::kTcp;
+  ProcessKey process;
+  std::string comm;
+  Endpoint peer;
+  std::string name;  // under which the sandbox knew the address when it connected; empty if none
+  uint64_t started_ns = 0;
+  uint64_t decided_ns = 0;  // when the outcome was known
+  ConnectOutcome outcome = ConnectOutcome::kPending;
+  int error = 0;                    // errno behind the outcome
+  bool reset = false;               // ended by a RST after it was established
+  uint64_t sent = 0, received = 0;  // payload bytes so far
+};
+
+// What happened to a flow in one step; a flow that failed is decided and ended at once.
+struct FlowChange {
+  Flow flow;
+  bool decided = false;
+  bool ended = false;
+};
+
+class FlowTable {
+ public:
+  // `udp_bytes` gives {sent, received} of one UDP flow, which the kernel side counts.
+  using UdpBytes = std::function<std::pair<uint64_t, uint64_t>(const Flow&)>;
+
+  FlowTable(size_t capacity, UdpBytes udp_bytes) : capacity_(capacity), udp_bytes_(std::move(udp_bytes)) {}
+
+  // Each appends what changed. Connect: false if the table is full and the attempt cannot be followed.
+  bool OnConnect(const Connect& connect, std::string name, uint64_t time_ns, std::vector<FlowChange>* changes);
+  void OnResult(const ConnectResult& result, uint64_t time_ns, std::vector<FlowChange>* changes);
+  void OnClose(const Close& close, uint64_t time_ns, std::vector<FlowChange>* changes);
+  // Settles what waited for a second word; with `all`, also what is still open: a TCP attempt whose end was not seen is kUnknown then.
+  void Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes);
+
+  void SetTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received);
+  void RefreshUdpBytes();
+
+  // When Tick has something to do; the far future if never.
+  uint64_t NextDeadline() const;
+  size_t size() const { return flows_.size(); }
+  void ForEach(const std::function<void(const Flow&)>& visit) const;
+
+ private:
+  struct Entry {
+    Flow flow;
+    // TCP left SYN_SENT without an error: the caller gave up, unless the call itself returns an error in a moment.
+    bool abandoned = false;
+  };
+  // UDP: one socket, many peers. TCP: the peer is left out.
+  using Key = std::pair<uint64_t, Endpoint>;
+  using Table = std::map<Key, Entry>;
+
+  static Key KeyOf(const Flow& flow);
+  // The flow that an event speaks of: by its peer, else the newest of the socket.
+  Table::iterator Find(uint64_t cookie, Transport transport, const Endpoint& peer);
+  void Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns);
+  Table::iterator End(Table::iterator it, bool decided_now, std::vector<FlowChange>* changes);
+
+  size_t capacity_;
+  UdpBytes udp_bytes_;
+  Table flows_;
+  std::multimap<uint64_t, Key> abandoned_;  // by time, in order to settle them
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_CORRELATE_FLOW_TABLE_H_

@@ -1,0 +1,31 @@
+#include "userspace/correlate/name_cache.h"
+
+#include <algorithm>
+
+#include "userspace/base/clock.h"
+
+namespace sandpiper {
+namespace {
+
+constexpr uint64_t kLeastLife = 300 * kSecond;
+
+}  // namespace
+
+void NameCache::Learn(const Address& address, const std::string& name, uint32_t ttl_seconds, uint64_t now_ns) {
+  const uint64_t expires = now_ns + std::max(kLeastLife, ttl_seconds * kSecond);
+  const auto [entry, added] = entries_.insert_or_assign(address, Entry{name, expires});
+  if (!added)
+    return;
+  order_.push_back(address);
+  if (order_.size() > capacity_) {
+    entries_.erase(order_.front());
+    order_.pop_front();
+  }
+}
+
+std::string NameCache::Find(const Address& address, uint64_t now_ns) const {
+  const auto found = entries_.find(address);
+  return found != entries_.end() && now_ns < found->second.expires_ns ? found->second.name : "";
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,38 @@
+// Address -> the name under which one sandbox looked it up. Never shared: two sandboxes may know one address by two names.
+#ifndef SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_
+#define SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_
+
+#include <cstdint>
+#include <deque>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "userspace/event/address.h"
+
+namespace sandpiper {
+
+class NameCache {
+ public:
+  explicit NameCache(size_t capacity) : capacity_(capacity) {}
+
+  // The latest name wins. It explains connections for its TTL, and for five minutes at least: programs keep addresses longer than DNS lets
+  // them.
+  void Learn(const Address& address, const std::string& name, uint32_t ttl_seconds, uint64_t now_ns);
+
+  // Empty where no lookup explains the address.
+  std::string Find(const Address& address, uint64_t now_ns) const;
+
+ private:
+  struct Entry {
+    std::string name;
+    uint64_t expires_ns;
+  };
+
+  size_t capacity_;
+  absl::flat_hash_map<Address, Entry> entries_;
+  std::deque<Address> order_;  // of first learning, to drop the oldest
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_

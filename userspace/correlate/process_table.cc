@@ -1,0 +1,117 @@
+#include "userspace/correlate/process_table.h"
+
+#include <algorithm>
+
+#include "userspace/base/clock.h"
+
+namespace sandpiper {
+namespace {
+
+// Deep enough for a shell in a tool in an agent in a supervisor, short enough for a log line.
+constexpr size_t kAncestorsMax = 8;
+// The clock tick of /proc/PID/stat, USER_HZ = 100 on every architecture that matters.
+constexpr uint64_t kTick = 10 * kMillisecond;
+
+}  // namespace
+
+uint64_t Process::duration_ns() const {
+  const uint64_t began = std::max(key.start_ns, entered_ns);
+  return exited_ns - std::min(exited_ns, began);
+}
+
+Process& ProcessTable::Get(const ProcessKey& key) {
+  if (const auto rounded = rounded_.find(key.pid); rounded != rounded_.end() && rounded->second != key) {
+    const ProcessKey old = rounded->second;
+    rounded_.erase(rounded);
+    if (key.start_ns - old.start_ns < kTick) {
+      auto known = processes_.extract(old);
+      known.mapped().key = key;
+      processes_.emplace(key, std::move(known.mapped()));
+    }
+  }
+  Process& process = processes_[key];
+  process.key = key;
+  return process;
+}
+
+const Process& ProcessTable::OnExec(const Exec& exec, uint64_t time_ns, bool from_proc) {
+  Process& process = Get(exec.process);
+  if (from_proc) {
+    rounded_[exec.process.pid] = exec.process;
+    time_ns = 0;
+  }
+  process.parent = exec.parent;
+  process.comm = exec.comm;
+  process.path = exec.path;
+  process.working_directory = exec.working_directory;
+  process.script = exec.script;
+  process.args = exec.args;
+  process.args_truncated = exec.args_truncated;
+  process.exec_ns = time_ns;
+  return process;
+}
+
+// A child runs what its parent runs, until it says otherwise.
+void ProcessTable::OnFork(const Fork& fork, uint64_t time_ns) {
+  const Process* parent = Find(fork.parent);
+  const Process inherited = parent ? *parent : Process{};
+  const bool known = Find(fork.process) != nullptr;
+  Process& child = Get(fork.process);
+  child.parent = fork.parent;
+  child.comm = fork.comm;
+  if (fork.entered && !known)
+    child.entered_ns = time_ns;
+  if (child.path.empty()) {
+    child.path = inherited.path;
+    child.working_directory = inherited.working_directory;
+    child.script = inherited.script;
+  }
+}
+
+const Process& ProcessTable::OnExit(const Exit& exit, uint64_t time_ns) {
+  exited_.push_back(exit.process);
+  Forget();
+  Process& process = Get(exit.process);
+  process.exited_ns = time_ns;
+  process.status = exit.status;
+  return process;
+}
+
+void ProcessTable::Forget() {
+  while (exited_.size() > exited_max_) {
+    processes_.erase(exited_.front());
+    exited_.pop_front();
+    ++forgotten_;
+  }
+}
+
+const Process* ProcessTable::Find(const ProcessKey& key) const {
+  if (const auto found = processes_.find(key); found != processes_.end())
+    return &found->second;
+  if (const auto rounded = rounded_.find(key.pid); rounded != rounded_.end() && key.start_ns - rounded->second.start_ns < kTick)
+    return &processes_.at(rounded->second);
+  return nullptr;
+}
+
+std::vector<std::string> ProcessTable::Ancestors(const Process& process) const {
+  std::vector<std::string> out;
+  for (const Process* p = Find(process.parent); p && out.size() < kAncestorsMax; p = Find(p->parent)) {
+    if (!p->path.empty())
+      out.push_back(p->path);
+    if (p->parent == p->key)
+      break;
+  }
+  return out;
+}
+
+std::vector<const Process*> ProcessTable::All() const {
+  std::vector<const Process*> out;
+  for (const auto& [key, process] : processes_)
+    out.push_back(&process);
+  std::sort(out.begin(), out.end(), [](const Process* a, const Process* b) {
+    return std::tie(a->key.start_ns, a->key.pid) < std::tie(b->key.start_ns, b->key.pid);
+  });
+  return out;
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,206 @@
+#include "userspace/event/decode.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "bpf/events.h"
+#include "userspace/base/status.h"
+
+namespace sandpiper {
+namespace {
+
+using Bytes = std::span<const std::byte>;
+
+// The fixed part of a record, and the bytes behind it.
+template <typename T>
+struct Record {
+  T fixed;
+  std::string_view tail;
+};
+
+template <typename T>
+absl::StatusOr<Record<T>> Read(Bytes record) {
+  if (record.size() < sizeof(T))
+    return absl::InvalidArgumentError(absl::StrCat("record of ", record.size(), " bytes where the kind needs ", sizeof(T)));
+  Record<T> out;
+  std::memcpy(&out.fixed, record.data(), sizeof(T));
+  out.tail = {reinterpret_cast<const char*>(record.data()) + sizeof(T), record.size() - sizeof(T)};
+  return out;
+}
+
+ProcessKey ToProcess(const process_key& p) { return {.pid = p.tgid, .start_ns = p.start_ns}; }
+
+Endpoint ToEndpoint(const endpoint& e) {
+  Endpoint out;
+  std::copy(std::begin(e.address), std::end(e.address), out.address.bytes.begin());
+  out.port = e.port;
+  return out;
+}
+
+std::string ToComm(const char (&comm)[COMM_BYTES]) { return std::string(comm, strnlen(comm, COMM_BYTES)); }
+
+// Components deepest first, each with its NUL -> "/a/b/c". A memfd has no slash to stand under.
+std::string JoinPath(std::string_view components, bool truncated) {
+  std::vector<std::string_view> parts;
+  while (!components.empty()) {
+    const size_t end = std::min(components.find('\0'), components.size());
+    parts.push_back(components.substr(0, end));
+    components.remove_prefix(std::min(end + 1, components.size()));
+  }
+  if (parts.size() == 1 && parts[0].starts_with("memfd:"))
+    return std::string(parts[0]);
+  std::string path = truncated ? "..." : "";
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part)
+    absl::StrAppend(&path, "/", std::string(*part));
+  return path.empty() ? "/" : path;
+}
+
+std::vector<std::string> SplitArgs(std::string_view area) {
+  std::vector<std::string> args;
+  while (!area.empty()) {
+    const size_t end = std::min(area.find('\0'), area.size());
+    args.emplace_back(area.substr(0, end));
+    area.remove_prefix(std::min(end + 1, area.size()));
+  }
+  return args;
+}
+
+absl::StatusOr<decltype(Event::what)> DecodeExec(Bytes record) {
+  ASSIGN_OR_RETURN(const auto r, Read<exec_event>(record));
+  const exec_event& e = r.fixed;
+  if (e.path_bytes > PATH_BYTES || e.cwd_bytes > PATH_BYTES || e.script_bytes > SCRIPT_BYTES || e.args_bytes > r.tail.size())
+    return absl::InvalidArgumentError("exec record with a length beyond its own size");
+  const uint16_t flags = e.header.flags;
+  Exec exec = {
+      .process = ToProcess(e.process),
+      .parent = ToProcess(e.parent),
+      .comm = ToComm(e.comm),
+      .path = JoinPath({e.path, e.path_bytes}, flags & EXEC_PATH_TRUNCATED),
+      .working_directory = JoinPath({e.cwd, e.cwd_bytes}, flags & EXEC_CWD_TRUNCATED),
+      .script = {e.script, e.script_bytes},
+      .args = {},
+      .args_truncated = (flags & EXEC_ARGS_TRUNCATED) != 0,
+      .args_unreadable = (flags & EXEC_ARGS_UNREADABLE) != 0,
+  };
+  if (!exec.args_unreadable)
+    exec.args = SplitArgs(r.tail.substr(0, e.args_bytes));
+  return exec;
+}
+
+absl::StatusOr<decltype(Event::what)> DecodeFork(Bytes record, bool entered) {
+  ASSIGN_OR_RETURN(const auto r, Read<fork_event>(record));
+  return Fork{.process = ToProcess(r.fixed.process), .parent = ToProcess(r.fixed.parent), .comm = ToComm(r.fixed.comm), .entered = entered};
+}
+
+absl::StatusOr<decltype(Event::what)> DecodeDns(Bytes record, bool is_query) {
+  ASSIGN_OR_RETURN(const auto r, Read<dns_event>(record));
+  const dns_event& e = r.fixed;
+  if (e.data_bytes > r.tail.size() || e.transport >= TRANSPORT_COUNT)
+    return absl::InvalidArgumentError("dns record with a length beyond its own size");
+  const Transport transport = static_cast<Transport>(e.transport);
+  return DnsPayload{
+      .cookie = e.cookie,
+      .is_query = is_query,
+      .transport = transport,
+      .process = ToProcess(e.process),
+      .thread = e.process.tid,
+      .server = ToEndpoint(e.server),
+      .redirected = (e.header.flags & DNS_REDIRECTED) != 0,
+      .cut = transport == Transport::kUdp && e.payload_bytes > e.data_bytes,
+      .tcp_seq = e.tcp_seq,
+      .tcp_ack = e.tcp_ack,
+      .data = std::string(r.tail.substr(0, e.data_bytes)),
+  };
+}
+
+absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
+  switch (kind) {
+    case EVENT_EXEC:
+      return DecodeExec(record);
+    case EVENT_EXIT: {
+      ASSIGN_OR_RETURN(const auto r, Read<exit_event>(record));
+      return Exit{.process = ToProcess(r.fixed.process), .status = r.fixed.status};
+    }
+    case EVENT_FORK:
+    case EVENT_ENTER:
+      return DecodeFork(record, kind == EVENT_ENTER);
+    case EVENT_CONNECT: {
+      ASSIGN_OR_RETURN(const auto r, Read<connect_event>(record));
+      return Connect{.cookie = r.fixed.cookie,
+                     .transport = static_cast<Transport>(r.fixed.transport & 1),
+                     .process = ToProcess(r.fixed.process),
+                     .comm = ToComm(r.fixed.comm),
+                     .peer = ToEndpoint(r.fixed.peer)};
+    }
+    case EVENT_CONNECT_RESULT: {
+      ASSIGN_OR_RETURN(const auto r, Read<connect_result_event>(record));
+      return ConnectResult{.cookie = r.fixed.cookie,
+                           .transport = static_cast<Transport>(r.fixed.transport & 1),
+                           .peer = ToEndpoint(r.fixed.peer),
+                           .established = r.fixed.established != 0,
+                           .returned = (r.fixed.header.flags & RESULT_RETURNED) != 0,
+                           .error = static_cast<int>(r.fixed.error)};
+    }
+    case EVENT_CLOSE: {
+      ASSIGN_OR_RETURN(const auto r, Read<close_event>(record));
+      return Close{.cookie = r.fixed.cookie,
+                   .transport = static_cast<Transport>(r.fixed.transport & 1),
+                   .sent = r.fixed.bytes[DIRECTION_SENT],
+                   .received = r.fixed.bytes[DIRECTION_RECEIVED],
+                   .error = static_cast<int>(r.fixed.error)};
+    }
+    case EVENT_DNS_QUERY:
+    case EVENT_DNS_ANSWER:
+      return DecodeDns(record, kind == EVENT_DNS_QUERY);
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("record of unknown kind ", kind));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Event> Decode(Bytes record) {
+  ASSIGN_OR_RETURN(const auto r, Read<event_header>(record));
+  const event_header& header = r.fixed;
+  if (header.size > record.size())
+    return absl::InvalidArgumentError(absl::StrCat("record says ", header.size, " bytes, has ", record.size()));
+  ASSIGN_OR_RETURN(auto what, DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header)))));
+  return Event{
+      .time_ns = header.time_ns, .sandbox = header.sandbox, .cgroup_id = header.cgroup_id, .kind = header.kind, .what = std::move(what)};
+}
+
+std::optional<RecordOwner> OwnerOf(Bytes record) {
+  const auto r = Read<event_header>(record);
+  if (!r.ok())
+    return std::nullopt;
+  return RecordOwner{.sandbox = r->fixed.sandbox, .kind = r->fixed.kind};
+}
+
+const char* KindName(uint16_t kind) {
+  switch (kind) {
+    case EVENT_EXEC:
+      return "exec";
+    case EVENT_EXIT:
+      return "exit";
+    case EVENT_FORK:
+      return "fork";
+    case EVENT_ENTER:
+      return "enter";
+    case EVENT_CONNECT:
+      return "connect";
+    case EVENT_CONNECT_RESULT:
+      return "connect_result";
+    case EVENT_CLOSE:
+      return "close";
+    case EVENT_DNS_QUERY:
+      return "dns_query";
+    case EVENT_DNS_ANSWER:
+      return "dns_answer";
+    default:
+      return "unknown";
+  }
+}
+
+}  // namespace sandpiper

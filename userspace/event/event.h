@@ -1,0 +1,100 @@
+// What the kernel side told, decoded and owned. Text is raw here, as the sandbox chose it: it is escaped where it enters a record.
+#ifndef SANDPIPER_USERSPACE_EVENT_EVENT_H_
+#define SANDPIPER_USERSPACE_EVENT_EVENT_H_
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "userspace/event/address.h"
+
+namespace sandpiper {
+
+// (tgid, start time): pids are reused.
+struct ProcessKey {
+  uint32_t pid = 0;
+  uint64_t start_ns = 0;  // CLOCK_BOOTTIME
+
+  auto operator<=>(const ProcessKey&) const = default;
+
+  template <typename H>
+  friend H AbslHashValue(H state, const ProcessKey& p) {
+    return H::combine(std::move(state), p.pid, p.start_ns);
+  }
+};
+
+struct Exec {
+  ProcessKey process, parent;
+  std::string comm;
+  std::string path;               // of the file that runs, as the process sees it
+  std::string working_directory;  // likewise
+  std::string script;             // file behind the interpreter, as it was named in the call; empty if none
+  std::vector<std::string> args;
+  bool args_truncated = false;
+  bool args_unreadable = false;
+};
+
+struct Exit {
+  ProcessKey process;
+  uint32_t status = 0;  // as wait(2) gives it
+};
+
+// A process appears: forked in the sandbox, or (entered) moved into it while alive.
+struct Fork {
+  ProcessKey process, parent;
+  std::string comm;
+  bool entered = false;
+};
+
+struct Connect {
+  uint64_t cookie = 0;
+  Transport transport = Transport::kTcp;
+  ProcessKey process;
+  std::string comm;
+  Endpoint peer;
+};
+
+struct ConnectResult {
+  uint64_t cookie = 0;
+  Transport transport = Transport::kTcp;
+  Endpoint peer;  // port and address 0 where the socket alone identifies the attempt
+  bool established = false;
+  bool returned = false;  // `error` is what the call returned
+  int error = 0;          // errno; 0 without `established`: the caller gave up
+};
+
+struct Close {
+  uint64_t cookie = 0;
+  Transport transport = Transport::kTcp;
+  uint64_t sent = 0, received = 0;  // TCP only
+  int error = 0;
+};
+
+// One datagram, or one piece of a TCP stream, to or from a DNS server.
+struct DnsPayload {
+  uint64_t cookie = 0;
+  bool is_query = false;  // sent by the sandbox
+  Transport transport = Transport::kUdp;
+  ProcessKey process;
+  uint32_t thread = 0;
+  Endpoint server;
+  bool redirected = false;
+  bool cut = false;  // a datagram longer than what was captured
+  uint32_t tcp_seq = 0, tcp_ack = 0;
+  std::string data;
+};
+
+struct Event {
+  uint64_t time_ns = 0;  // CLOCK_BOOTTIME
+  uint64_t sandbox = 0;  // serial
+  uint64_t cgroup_id = 0;
+  uint16_t kind = 0;  // enum event_kind, for accounting
+  std::variant<Exec, Exit, Fork, Connect, ConnectResult, Close, DnsPayload> what;
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_EVENT_EVENT_H_

@@ -1,0 +1,56 @@
+#include "userspace/export/ndjson.h"
+
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include "userspace/base/clock.h"
+
+namespace sandpiper {
+namespace {
+
+using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+
+void Write(Writer* json, const std::string& text) { json->String(text.data(), static_cast<rapidjson::SizeType>(text.size())); }
+void Write(Writer* json, int64_t number) { json->Int64(number); }
+void Write(Writer* json, double number) { json->Double(number); }
+void Write(Writer* json, bool value) { json->Bool(value); }
+void Write(Writer* json, const std::vector<std::string>& list) {
+  json->StartArray();
+  for (const std::string& item : list)
+    Write(json, item);
+  json->EndArray();
+}
+
+}  // namespace
+
+const char* LevelName(Severity severity) {
+  switch (severity) {
+    case Severity::kInfo:
+      return "info";
+    case Severity::kWarn:
+      return "warn";
+    case Severity::kError:
+      return "error";
+  }
+  return "info";
+}
+
+std::string ToJson(const LogRecord& record) {
+  rapidjson::StringBuffer buffer;
+  Writer json(buffer);
+  json.StartObject();
+  json.Key("ts");
+  Write(&json, FormatTime(record.time_unix_ns));
+  json.Key("level");
+  json.String(LevelName(record.severity));
+  json.Key("msg");
+  Write(&json, record.body);
+  for (const Attribute& attribute : record.attributes) {
+    json.Key(attribute.key.c_str());
+    std::visit([&](const auto& value) { Write(&json, value); }, attribute.value);
+  }
+  json.EndObject();
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,232 @@
+#include "userspace/export/otel_config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "userspace/base/text.h"
+
+namespace sandpiper {
+namespace {
+
+// Percent-decoding of W3C Baggage values; nothing for a broken escape.
+std::optional<std::string> PercentDecode(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out.push_back(text[i]);
+      continue;
+    }
+    if (i + 2 >= text.size() || !absl::ascii_isxdigit(static_cast<unsigned char>(text[i + 1])) ||
+        !absl::ascii_isxdigit(static_cast<unsigned char>(text[i + 2])))
+      return std::nullopt;
+    out.append(absl::HexStringToBytes(absl::string_view(text.data() + i + 1, 2)));
+    i += 2;
+  }
+  return out;
+}
+
+class Reader {
+ public:
+  Reader(const GetEnv& get_env, std::vector<std::string>* warnings) : get_env_(get_env), warnings_(warnings) {}
+
+  std::string Get(const std::string& name) const { return std::string(absl::StripAsciiWhitespace(get_env_(name.c_str()))); }
+
+  // OTEL_EXPORTER_OTLP_<SIGNAL>_<WHAT>, else OTEL_EXPORTER_OTLP_<WHAT>; *name says which it was.
+  std::string GetOtlp(const char* signal, const char* what, std::string* name) const {
+    *name = absl::StrCat("OTEL_EXPORTER_OTLP_", signal, "_", what);
+    std::string value = Get(*name);
+    if (value.empty()) {
+      *name = absl::StrCat("OTEL_EXPORTER_OTLP_", what);
+      value = Get(*name);
+    }
+    return value;
+  }
+
+  void Warn(const std::string& name, const std::string& value, const std::string& why) const {
+    warnings_->push_back(absl::StrCat(name, "=", Escape(value), ": ", why));
+  }
+
+  template <typename T>
+  void Number(const std::string& name, const std::string& value, T* out) const {
+    if (value.empty())
+      return;
+    int64_t number = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc() || end != value.data() + value.size() || number < 0)
+      Warn(name, value, "not a whole number of at least 0, the default is used");
+    else
+      *out = T(number);
+  }
+
+ private:
+  const GetEnv& get_env_;
+  std::vector<std::string>* warnings_;
+};
+
+// "k=v,k=v", percent-encoded. Any error discards the whole variable (resource/sdk.md).
+std::vector<std::pair<std::string, std::string>> ReadPairs(const Reader& env, const std::string& name, const std::string& value) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const absl::string_view segment : absl::StrSplit(value, ',', absl::SkipWhitespace())) {
+    const std::vector<std::string> halves = absl::StrSplit(segment, absl::MaxSplits('=', 1));
+    const std::string key(absl::StripAsciiWhitespace(halves[0]));
+    const auto text = halves.size() == 2 ? PercentDecode(std::string(absl::StripAsciiWhitespace(halves[1]))) : std::nullopt;
+    if (key.empty() || !text) {
+      env.Warn(name, value, absl::StrCat("not a list of key=value at \"", Escape(std::string(segment)), "\", it is ignored"));
+      return {};
+    }
+    out.emplace_back(key, *text);
+  }
+  return out;
+}
+
+struct Url {
+  std::string scheme, rest;  // "http", "host:4318/path"
+};
+
+Url SplitUrl(const std::string& text) {
+  const size_t end = text.find("://");
+  if (end == std::string::npos)
+    return {"", text};
+  return {absl::AsciiStrToLower(text.substr(0, end)), text.substr(end + 3)};
+}
+
+std::optional<std::string> HttpTarget(const Reader& env, const std::string& name, const std::string& value, const char* path,
+                                      bool per_signal) {
+  const Url url = SplitUrl(value);
+  if ((url.scheme != "http" && url.scheme != "https") || url.rest.empty()) {
+    env.Warn(name, value, "not an http:// or https:// URL, nothing is sent");
+    return std::nullopt;
+  }
+  if (per_signal) {
+    if (url.rest.find('/') != std::string::npos)
+      return value;
+    env.Warn(name, value, absl::StrCat("the URL of one signal is used as it is, so this posts to /; /", path, " may be meant"));
+    return value + "/";
+  }
+  return absl::StrCat(value, absl::EndsWith(value, "/") ? "" : "/", path);
+}
+
+void GrpcTarget(const Reader& env, const char* signal, const std::string& name, const std::string& value, OtlpEndpoint* endpoint) {
+  const Url url = SplitUrl(value);
+  if (url.scheme != "http" && url.scheme != "https") {
+    // A target in gRPC's own words: dns:///…, unix:///…, host:port.
+    std::string insecure_name;
+    endpoint->target = value;
+    endpoint->tls = !absl::EqualsIgnoreCase(env.GetOtlp(signal, "INSECURE", &insecure_name), "true");
+    return;
+  }
+  endpoint->tls = url.scheme == "https";
+  endpoint->target = url.rest.substr(0, url.rest.find('/'));
+  const size_t bracket = endpoint->target.rfind(']');
+  if (endpoint->target.find(':', bracket == std::string::npos ? 0 : bracket) == std::string::npos) {
+    endpoint->target += ":4317";
+    env.Warn(name, value, "no port, 4317 is used");
+  }
+}
+
+std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, const char* path) {
+  OtlpEndpoint endpoint;
+  std::string name;
+  const std::string protocol = env.GetOtlp(signal, "PROTOCOL", &name);
+  if (absl::EqualsIgnoreCase(protocol, "grpc"))
+    endpoint.protocol = OtlpProtocol::kGrpc;
+  else if (!protocol.empty() && !absl::EqualsIgnoreCase(protocol, "http/protobuf"))
+    env.Warn(name, protocol, "neither grpc nor http/protobuf, http/protobuf is used");
+
+  const std::string value = env.GetOtlp(signal, "ENDPOINT", &name);
+  if (value.empty())
+    return std::nullopt;
+  if (endpoint.protocol == OtlpProtocol::kGrpc) {
+    GrpcTarget(env, signal, name, value, &endpoint);
+  } else {
+    const bool per_signal = name != "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const auto target = HttpTarget(env, name, value, path, per_signal);
+    if (!target)
+      return std::nullopt;
+    endpoint.target = *target;
+  }
+  const std::string headers = env.GetOtlp(signal, "HEADERS", &name);
+  for (auto& [key, text] : ReadPairs(env, name, headers))
+    endpoint.headers.emplace_back(absl::AsciiStrToLower(key), std::move(text));
+  const std::string timeout = env.GetOtlp(signal, "TIMEOUT", &name);
+  env.Number(name, timeout, &endpoint.timeout);
+  endpoint.ca_file = env.GetOtlp(signal, "CERTIFICATE", &name);
+  const std::string compression = env.GetOtlp(signal, "COMPRESSION", &name);
+  if (!compression.empty() && !absl::EqualsIgnoreCase(compression, "none"))
+    env.Warn(name, compression, "not supported, batches are sent without compression");
+  return endpoint;
+}
+
+SignalConfig ReadSignal(const Reader& env, const char* signal, const char* path) {
+  SignalConfig config;
+  const std::string name = absl::StrCat("OTEL_", signal, "_EXPORTER");
+  const std::string value = env.Get(name);
+  bool otlp = value.empty();
+  for (const absl::string_view exporter : absl::StrSplit(value, ',', absl::SkipWhitespace())) {
+    const std::string choice = absl::AsciiStrToLower(absl::StripAsciiWhitespace(exporter));
+    if (choice == "otlp") {
+      otlp = true;
+    } else if (choice == "console" && std::string_view(signal) == "LOGS") {
+      // `run` writes records to stdout in any case.
+    } else if (choice != "none") {
+      env.Warn(name, value, absl::StrCat(choice, " is no exporter of this signal, otlp is used"));
+      otlp = true;
+    }
+  }
+  if (otlp)
+    config.otlp = ReadEndpoint(env, signal, path);
+  return config;
+}
+
+}  // namespace
+
+OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warnings) {
+  const Reader env(get_env, warnings);
+  OtelConfig config;
+  const std::string disabled = env.Get("OTEL_SDK_DISABLED");
+  if (!disabled.empty() && !absl::EqualsIgnoreCase(disabled, "true") && !absl::EqualsIgnoreCase(disabled, "false"))
+    env.Warn("OTEL_SDK_DISABLED", disabled, "neither true nor false, false is used");
+  if (!absl::EqualsIgnoreCase(disabled, "true")) {
+    config.logs = ReadSignal(env, "LOGS", "v1/logs");
+    config.metrics = ReadSignal(env, "METRICS", "v1/metrics");
+  }
+  std::string service = "sandpiper";
+  for (auto& [key, value] : ReadPairs(env, "OTEL_RESOURCE_ATTRIBUTES", env.Get("OTEL_RESOURCE_ATTRIBUTES"))) {
+    if (key == "service.name")
+      service = value;
+    else
+      config.resource.push_back({key, Escape(value)});
+  }
+  if (const std::string name = env.Get("OTEL_SERVICE_NAME"); !name.empty())
+    service = name;
+  config.resource.insert(config.resource.begin(), {"service.name", Escape(service)});
+  env.Number("OTEL_METRIC_EXPORT_INTERVAL", env.Get("OTEL_METRIC_EXPORT_INTERVAL"), &config.metric_interval);
+  env.Number("OTEL_BLRP_SCHEDULE_DELAY", env.Get("OTEL_BLRP_SCHEDULE_DELAY"), &config.log_delay);
+  env.Number("OTEL_BLRP_MAX_QUEUE_SIZE", env.Get("OTEL_BLRP_MAX_QUEUE_SIZE"), &config.log_queue_max);
+  env.Number("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", env.Get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"), &config.log_batch_max);
+  config.metric_interval = std::max(config.metric_interval, std::chrono::milliseconds(1));
+  config.log_queue_max = std::max<size_t>(config.log_queue_max, 1);
+  config.log_batch_max = std::clamp<size_t>(config.log_batch_max, 1, config.log_queue_max);
+  return config;
+}
+
+std::vector<Attribute> ParseExtraAttributes(const std::string& text) {
+  std::vector<Attribute> out;
+  for (const absl::string_view segment : absl::StrSplit(text, ',')) {
+    const std::vector<std::string> halves = absl::StrSplit(segment, absl::MaxSplits('=', 1));
+    if (halves.size() < 2)
+      continue;
+    const std::string key(absl::StripAsciiWhitespace(halves[0])), value(absl::StripAsciiWhitespace(halves[1]));
+    if (!key.empty() && !value.empty())
+      out.push_back({Escape(key), Escape(value)});
+  }
+  return out;
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,55 @@
+// The OTEL_* environment variables (OpenTelemetry specification, configuration/sdk-environment-variables.md and protocol/exporter.md).
+#ifndef SANDPIPER_USERSPACE_EXPORT_OTEL_CONFIG_H_
+#define SANDPIPER_USERSPACE_EXPORT_OTEL_CONFIG_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "userspace/aggregate/log_record.h"
+
+namespace sandpiper {
+
+enum class OtlpProtocol { kGrpc, kHttpProtobuf };
+
+// Where one signal goes.
+struct OtlpEndpoint {
+  OtlpProtocol protocol = OtlpProtocol::kHttpProtobuf;
+  // http/protobuf: the whole URL to post to. grpc: a gRPC target, without the http:// or https:// that stood before it.
+  std::string target;
+  bool tls = false;
+  std::vector<std::pair<std::string, std::string>> headers;  // keys in lower case
+  std::chrono::milliseconds timeout{10'000};                 // of one attempt; 0: none
+  std::string ca_file;                                       // empty: the system's
+};
+
+struct SignalConfig {
+  // Absent: nothing is sent and no connection made.
+  std::optional<OtlpEndpoint> otlp;
+};
+
+struct OtelConfig {
+  SignalConfig logs, metrics;
+  std::vector<Attribute> resource;  // service.name and what OTEL_RESOURCE_ATTRIBUTES adds
+  std::chrono::milliseconds metric_interval{60'000};
+  std::chrono::milliseconds log_delay{1'000};
+  size_t log_queue_max = 2048;  // records
+  size_t log_batch_max = 512;   // records
+};
+
+// Reads a variable; empty counts as unset. The process's own environment in production.
+using GetEnv = std::function<std::string(const char* name)>;
+
+// A value that is not understood is a line in `warnings` and its default, as OpenTelemetry asks.
+OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warnings);
+
+// "k=v,k=v": the first '=' of a segment splits; segments without a key or value are skipped (OpenSandbox's *_EXTRA_ATTRS).
+std::vector<Attribute> ParseExtraAttributes(const std::string& text);
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_EXPORT_OTEL_CONFIG_H_

@@ -1,0 +1,126 @@
+#include "userspace/export/otlp.h"
+
+#include <map>
+#include <string_view>
+
+#include "absl/strings/ascii.h"
+#include "userspace/base/version.h"
+#include "userspace/export/ndjson.h"
+
+namespace sandpiper {
+namespace {
+
+namespace otlp = opentelemetry::proto;
+
+constexpr char kScope[] = "sandpiper";
+
+void Set(otlp::common::v1::AnyValue* out, const std::string& text) { out->set_string_value(text); }
+void Set(otlp::common::v1::AnyValue* out, int64_t number) { out->set_int_value(number); }
+void Set(otlp::common::v1::AnyValue* out, double number) { out->set_double_value(number); }
+void Set(otlp::common::v1::AnyValue* out, bool value) { out->set_bool_value(value); }
+void Set(otlp::common::v1::AnyValue* out, const std::vector<std::string>& list) {
+  auto* array = out->mutable_array_value();
+  for (const std::string& item : list)
+    array->add_values()->set_string_value(item);
+}
+
+template <typename Message>
+void AddAttributes(const std::vector<Attribute>& attributes, Message* out) {
+  for (const Attribute& attribute : attributes) {
+    auto* pair = out->add_attributes();
+    pair->set_key(attribute.key);
+    std::visit([&](const auto& value) { Set(pair->mutable_value(), value); }, attribute.value);
+  }
+}
+
+void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::NumberDataPoint* out) {
+  AddAttributes(point.attributes, out);
+  out->set_start_time_unix_nano(point.start_unix_ns);
+  out->set_time_unix_nano(time);
+  if (const auto* integer = std::get_if<int64_t>(&point.value))
+    out->set_as_int(*integer);
+  else
+    out->set_as_double(std::get<double>(point.value));
+}
+
+void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::HistogramDataPoint* out) {
+  const Histogram& histogram = std::get<Histogram>(point.value);
+  AddAttributes(point.attributes, out);
+  out->set_start_time_unix_nano(point.start_unix_ns);
+  out->set_time_unix_nano(time);
+  out->set_count(histogram.count());
+  out->set_sum(histogram.sum());
+  for (const uint64_t bucket : histogram.buckets())
+    out->add_bucket_counts(bucket);
+  for (const double bound : histogram.bounds())
+    out->add_explicit_bounds(bound);
+}
+
+template <typename Data>
+void SetPoints(const MetricFamily& family, uint64_t time, Data* data) {
+  for (const MetricPoint& point : family.points)
+    SetPoint(point, time, data->add_data_points());
+}
+
+void SetMetric(const MetricFamily& family, uint64_t time, otlp::metrics::v1::Metric* out) {
+  constexpr auto kCumulative = otlp::metrics::v1::AGGREGATION_TEMPORALITY_CUMULATIVE;
+  out->set_name(family.row->name);
+  out->set_unit(family.row->unit);
+  out->set_description(family.row->meaning);
+  switch (family.row->kind) {
+    case MetricKind::kCounter:
+    case MetricKind::kUpDownCounter:
+      out->mutable_sum()->set_is_monotonic(family.row->kind == MetricKind::kCounter);
+      out->mutable_sum()->set_aggregation_temporality(kCumulative);
+      SetPoints(family, time, out->mutable_sum());
+      break;
+    case MetricKind::kGauge:
+      SetPoints(family, time, out->mutable_gauge());
+      break;
+    case MetricKind::kHistogram:
+      out->mutable_histogram()->set_aggregation_temporality(kCumulative);
+      SetPoints(family, time, out->mutable_histogram());
+      break;
+  }
+}
+
+}  // namespace
+
+OtlpLogs ToOtlp(std::span<const LogRecord> records, const std::vector<Attribute>& resource) {
+  OtlpLogs request;
+  auto* resource_logs = request.add_resource_logs();
+  AddAttributes(resource, resource_logs->mutable_resource());
+  auto* scope_logs = resource_logs->add_scope_logs();
+  scope_logs->mutable_scope()->set_name(kScope);
+  scope_logs->mutable_scope()->set_version(kVersion);
+  for (const LogRecord& record : records) {
+    auto* out = scope_logs->add_log_records();
+    out->set_time_unix_nano(record.time_unix_ns);
+    out->set_observed_time_unix_nano(record.observed_unix_ns);
+    out->set_severity_number(static_cast<otlp::logs::v1::SeverityNumber>(record.severity));
+    out->set_severity_text(absl::AsciiStrToUpper(LevelName(record.severity)));
+    out->set_event_name(record.event);
+    out->mutable_body()->set_string_value(record.body);
+    AddAttributes(record.attributes, out);
+  }
+  return request;
+}
+
+OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource) {
+  OtlpMetrics request;
+  auto* resource_metrics = request.add_resource_metrics();
+  AddAttributes(resource, resource_metrics->mutable_resource());
+  std::map<std::string_view, otlp::metrics::v1::ScopeMetrics*> scopes;
+  for (const MetricFamily& family : snapshot.families) {
+    auto*& scope = scopes[family.row->scope];
+    if (!scope) {
+      scope = resource_metrics->add_scope_metrics();
+      scope->mutable_scope()->set_name(family.row->scope);
+      scope->mutable_scope()->set_version(kVersion);
+    }
+    SetMetric(family, snapshot.time_unix_ns, scope->add_metrics());
+  }
+  return request;
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,27 @@
+// Log records and metric snapshots -> OTLP requests (opentelemetry/proto, collector services v1).
+#ifndef SANDPIPER_USERSPACE_EXPORT_OTLP_H_
+#define SANDPIPER_USERSPACE_EXPORT_OTLP_H_
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "opentelemetry/proto/collector/logs/v1/logs_service.pb.h"
+#include "opentelemetry/proto/collector/metrics/v1/metrics_service.pb.h"
+#include "userspace/aggregate/log_record.h"
+#include "userspace/aggregate/metrics.h"
+
+namespace sandpiper {
+
+using OtlpLogs = opentelemetry::proto::collector::logs::v1::ExportLogsServiceRequest;
+using OtlpLogsResponse = opentelemetry::proto::collector::logs::v1::ExportLogsServiceResponse;
+using OtlpMetrics = opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceRequest;
+using OtlpMetricsResponse = opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceResponse;
+
+OtlpLogs ToOtlp(std::span<const LogRecord> records, const std::vector<Attribute>& resource);
+// All series are cumulative.
+OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource);
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_EXPORT_OTLP_H_

@@ -1,0 +1,80 @@
+// Hands batches of one signal to a thread of their own that sends them, so that no endpoint, however slow, holds up the capture.
+#ifndef SANDPIPER_USERSPACE_EXPORT_OTLP_EXPORTER_H_
+#define SANDPIPER_USERSPACE_EXPORT_OTLP_EXPORTER_H_
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "userspace/export/otel_config.h"
+#include "userspace/export/transport.h"
+
+namespace sandpiper {
+
+struct ExportCounts {
+  uint64_t sent = 0;
+  uint64_t dropped_queue_full = 0;
+  uint64_t dropped_refused = 0;   // the endpoint said no for good
+  uint64_t dropped_rejected = 0;  // a partial success
+  uint64_t dropped_at_exit = 0;   // not sent when the time to flush was over
+  std::string last_error;
+
+  uint64_t dropped() const { return dropped_queue_full + dropped_refused + dropped_rejected + dropped_at_exit; }
+};
+
+// `Item` is a LogRecord, or a MetricSnapshot: of those only the newest is kept, since a cumulative value replaces the one before.
+template <typename Item>
+class OtlpExporter {
+ public:
+  struct Options {
+    size_t queue_max;
+    size_t batch_max;
+    std::chrono::milliseconds delay{0};  // how long a batch may wait to fill
+  };
+
+  OtlpExporter(const OtlpEndpoint& endpoint, std::vector<Attribute> resource, const Options& options);
+  // Stops without waiting for what is queued; see BeginFlush.
+  ~OtlpExporter();
+  OtlpExporter(const OtlpExporter&) = delete;
+  OtlpExporter& operator=(const OtlpExporter&) = delete;
+
+  // Never blocks. A full queue counts the item as dropped; of snapshots the oldest makes room.
+  void Push(Item item);
+  // Sends what is queued without waiting for batches to fill. Returns at once.
+  void BeginFlush();
+  // Waits for it until `deadline`; what is left then is counted as dropped. Nothing is sent afterwards.
+  void FinishFlush(std::chrono::steady_clock::time_point deadline);
+
+  ExportCounts counts() const;
+
+ private:
+  void Run();
+  SendResult SendBatch(const std::vector<Item>& batch);
+
+  const std::vector<Attribute> resource_;
+  const Options options_;
+  std::unique_ptr<OtlpTransport> transport_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_, idle_;
+  std::deque<Item> queue_;
+  size_t in_flight_ = 0;
+  bool flushing_ = false, stopping_ = false;
+  ExportCounts counts_;
+  std::thread thread_;  // last: it uses all the others
+};
+
+extern template class OtlpExporter<LogRecord>;
+extern template class OtlpExporter<MetricSnapshot>;
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_EXPORT_OTLP_EXPORTER_H_

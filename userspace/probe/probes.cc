@@ -1,0 +1,231 @@
+#include "userspace/probe/probes.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+
+#include "bpf/sandpiper_bpf.skel.h"
+#include "userspace/base/fd.h"
+#include "userspace/base/status.h"
+#include "userspace/probe/mechanism.h"
+
+namespace sandpiper {
+namespace {
+
+constexpr char kKernelBtf[] = "/sys/kernel/btf/vmlinux";
+
+// libbpf tells its reasons by printing only: the last lines end up in the error of the call that failed.
+thread_local std::string libbpf_says;
+
+int KeepLibbpfMessage(libbpf_print_level level, const char* format, va_list arguments) {
+  if (level != LIBBPF_WARN)
+    return 0;
+  std::array<char, 1024> line;
+  vsnprintf(line.data(), line.size(), format, arguments);
+  if (libbpf_says.size() < 4096)
+    libbpf_says.append(line.data());
+  return 0;
+}
+
+endpoint ToKernel(const Endpoint& e) {
+  endpoint out = {};
+  std::copy(e.address.bytes.begin(), e.address.bytes.end(), out.address);
+  out.port = e.port;
+  return out;
+}
+
+absl::Status LoadError(int error) {
+  const std::string details = libbpf_says.substr(0, libbpf_says.find('\n'));
+  if (error == EPERM || error == EACCES)
+    return absl::PermissionDeniedError(absl::StrCat("the kernel refused to load the probes (", strerror(error),
+                                                    "): run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. ", details));
+  return ErrnoStatus(error, absl::StrCat("loading the probes: ", details));
+}
+
+}  // namespace
+
+// The mechanisms of a probe, best first. Without a required probe there is no main job to do.
+struct Probes::Ladder {
+  struct Rung {
+    Hook hook;
+    std::vector<bpf_program*> programs;
+  };
+  const char* probe;
+  bool required;
+  std::vector<Rung> rungs;
+};
+
+void Probes::SkeletonDeleter::operator()(sandpiper_bpf* skeleton) const { sandpiper_bpf::destroy(skeleton); }
+void Probes::LinkDeleter::operator()(bpf_link* link) const { bpf_link__destroy(link); }
+
+Probes::Probes() = default;
+Probes::~Probes() = default;
+
+std::vector<Probes::Ladder> Probes::Ladders() const {
+  const auto& p = skeleton_->progs;
+  return {
+      {"cgroup", true, {{Hook::kTracepoint, {p.handle_cgroup_mkdir, p.handle_cgroup_release}}}},
+      {"process", true, {{Hook::kTracepoint, {p.handle_exec, p.handle_exit, p.handle_fork, p.handle_attach_task}}}},
+      {"connect",
+       true,
+       {{Hook::kCgroup, {p.handle_connect4, p.handle_connect6, p.handle_sendmsg4, p.handle_sendmsg6, p.handle_sock_release}}}},
+      {"packet", true, {{Hook::kCgroup, {p.handle_egress, p.handle_ingress}}}},
+      {"connect.outcome", true, {{Hook::kTracepoint, {p.handle_tcp_state}}}},
+      {"connect.error",
+       false,
+       {{Hook::kFunctionExit, {p.handle_stream_connect, p.handle_udp_sendmsg, p.handle_udpv6_sendmsg}},
+        {Hook::kSyscallTracepoint,
+         {p.handle_exit_connect, p.handle_exit_sendto, p.handle_exit_sendmsg, p.handle_exit_sendmmsg, p.handle_exit_io_uring}}}},
+      {"udp.error", false, {{Hook::kTracepoint, {p.handle_udp_error}}}},
+      {"tcp.bytes", false, {{Hook::kStorageIterator, {p.handle_tcp_bytes}}}},
+  };
+}
+
+absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options) {
+  if (access(kKernelBtf, R_OK))
+    return absl::FailedPreconditionError(
+        absl::StrCat(kKernelBtf, " cannot be read: sandpiper needs a kernel built with BTF (CONFIG_DEBUG_INFO_BTF)"));
+  libbpf_says.clear();
+  libbpf_set_print(KeepLibbpfMessage);
+  std::unique_ptr<Probes> probes(new Probes());
+  probes->cpus_ = libbpf_num_possible_cpus();
+  if (probes->cpus_ <= 0)
+    return ErrnoStatus(-probes->cpus_, "counting the CPUs");
+  probes->skeleton_.reset(sandpiper_bpf::open());
+  if (!probes->skeleton_)
+    return LoadError(errno);
+  sandpiper_bpf* skeleton = probes->skeleton_.get();
+  const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
+  if (!kernel)
+    return ErrnoStatus(errno, absl::StrCat("reading ", kKernelBtf));
+
+  for (const Ladder& ladder : probes->Ladders()) {
+    ProbeState state = {.probe = ladder.probe, .mechanism = "", .reason = ""};
+    for (const Ladder::Rung& rung : ladder.rungs) {
+      absl::Status available;
+      if (state.mechanism.empty()) {
+        for (const bpf_program* program : rung.programs)
+          available.Update(CheckAvailable(rung.hook, program, kernel.get()));
+      }
+      const bool use = state.mechanism.empty() && available.ok();
+      for (bpf_program* program : rung.programs)
+        bpf_program__set_autoload(program, use);
+      if (use)
+        state.mechanism = Name(rung.hook);
+      else if (!available.ok())
+        absl::StrAppend(&state.reason, state.reason.empty() ? "" : "; ", Name(rung.hook), ": ", std::string(available.message()));
+    }
+    if (state.mechanism.empty() && ladder.required)
+      return absl::FailedPreconditionError(absl::StrCat("the probe ", state.probe, " cannot work on this kernel: ", state.reason));
+    if (state.probe == "connect.error")
+      skeleton->rodata->cfg_track_calls = state.mechanism == Name(Hook::kSyscallTracepoint);
+    probes->states_.push_back(std::move(state));
+  }
+
+  if (options.dns_ports.empty() || options.dns_ports.size() > std::size(skeleton->rodata->cfg_dns_ports))
+    return absl::InvalidArgumentError("between one and four DNS ports can be given");
+  std::fill(std::begin(skeleton->rodata->cfg_dns_ports), std::end(skeleton->rodata->cfg_dns_ports), 0);
+  std::copy(options.dns_ports.begin(), options.dns_ports.end(), skeleton->rodata->cfg_dns_ports);
+  bpf_map__set_max_entries(skeleton->maps.critical_ring, options.critical_ring_bytes);
+  bpf_map__set_max_entries(skeleton->maps.bulk_ring, options.bulk_ring_bytes);
+  libbpf_says.clear();
+  if (const int error = sandpiper_bpf::load(skeleton); error)
+    return LoadError(-error);
+  return probes;
+}
+
+absl::Status Probes::Attach(int cgroup_fd) {
+  const AttachTarget target = {.cgroup_fd = cgroup_fd, .storage = skeleton_->maps.socket_states};
+  std::vector<Ladder> ladders = Ladders();
+  for (size_t i = 0; i < ladders.size(); ++i) {
+    for (const Ladder::Rung& rung : ladders[i].rungs) {
+      if (states_[i].mechanism != Name(rung.hook))
+        continue;
+      for (const bpf_program* program : rung.programs) {
+        absl::StatusOr<bpf_link*> link = AttachProgram(rung.hook, program, target);
+        if (link.ok()) {
+          if (rung.hook == Hook::kStorageIterator)
+            tcp_bytes_.reset(*link);
+          else
+            links_.emplace_back(*link);
+          continue;
+        }
+        if (ladders[i].required)
+          return link.status();
+        absl::StrAppend(&states_[i].reason, states_[i].reason.empty() ? "" : "; ", std::string(link.status().message()));
+        states_[i].mechanism.clear();
+        break;
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Probes::Detach() { links_.clear(); }
+
+absl::Status Probes::AddSandbox(uint64_t serial) {
+  const std::vector<sandbox_counters> zero(static_cast<size_t>(cpus_));
+  if (bpf_map__update_elem(skeleton_->maps.sandboxes, &serial, sizeof(serial), zero.data(), zero.size() * sizeof(sandbox_counters),
+                           BPF_NOEXIST))
+    return ErrnoStatus(errno, "adding a sandbox to the kernel's table");
+  return absl::OkStatus();
+}
+
+absl::Status Probes::WatchCgroup(uint64_t cgroup_id, uint64_t serial) {
+  if (bpf_map__update_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &serial, sizeof(serial), BPF_ANY))
+    return ErrnoStatus(errno, "adding a cgroup to the kernel's table");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<sandbox_counters> Probes::ReadCounters(uint64_t serial) const {
+  std::vector<sandbox_counters> per_cpu(static_cast<size_t>(cpus_));
+  if (bpf_map__lookup_elem(skeleton_->maps.sandboxes, &serial, sizeof(serial), per_cpu.data(), per_cpu.size() * sizeof(sandbox_counters),
+                           0))
+    return ErrnoStatus(errno, "reading the counters of a sandbox");
+  sandbox_counters sum = {};
+  // The struct is nothing but 64-bit counters.
+  auto* out = reinterpret_cast<uint64_t*>(&sum);
+  for (const sandbox_counters& one : per_cpu) {
+    const auto* in = reinterpret_cast<const uint64_t*>(&one);
+    for (size_t i = 0; i < sizeof(sum) / sizeof(*out); ++i)
+      out[i] += in[i];
+  }
+  return sum;
+}
+
+TransferredBytes Probes::ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const {
+  const udp_flow_key key = {.cookie = cookie, .peer = ToKernel(peer)};
+  udp_flow flow = {};
+  if (bpf_map__lookup_elem(skeleton_->maps.udp_flows, &key, sizeof(key), &flow, sizeof(flow), 0))
+    return {};
+  return {.sent = flow.bytes[DIRECTION_SENT], .received = flow.bytes[DIRECTION_RECEIVED]};
+}
+
+std::vector<TcpBytes> Probes::ReadTcpBytes() const {
+  std::vector<TcpBytes> out;
+  if (!tcp_bytes_)
+    return out;
+  const UniqueFd iterator(bpf_iter_create(bpf_link__fd(tcp_bytes_.get())));
+  if (!iterator.ok())
+    return out;
+  std::array<tcp_bytes, 128> buffer;
+  for (;;) {
+    const ssize_t n = read(iterator.get(), buffer.data(), sizeof(buffer));
+    if (n <= 0)
+      return out;
+    for (size_t i = 0; i < static_cast<size_t>(n) / sizeof(tcp_bytes); ++i)
+      out.push_back({buffer[i].cookie, {buffer[i].bytes[DIRECTION_SENT], buffer[i].bytes[DIRECTION_RECEIVED]}});
+  }
+}
+
+int Probes::critical_ring_fd() const { return bpf_map__fd(skeleton_->maps.critical_ring); }
+int Probes::bulk_ring_fd() const { return bpf_map__fd(skeleton_->maps.bulk_ring); }
+
+}  // namespace sandpiper

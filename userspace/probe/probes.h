@@ -1,0 +1,95 @@
+// Loads the kernel side, chooses a mechanism for each probe, attaches, and reads what it counts. The only user of libbpf.
+#ifndef SANDPIPER_USERSPACE_PROBE_PROBES_H_
+#define SANDPIPER_USERSPACE_PROBE_PROBES_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "bpf/events.h"
+#include "userspace/event/event.h"
+
+struct bpf_link;
+struct sandpiper_bpf;
+
+namespace sandpiper {
+
+struct ProbeOptions {
+  // Powers of two, at least a page.
+  uint32_t critical_ring_bytes = 4 << 20;
+  uint32_t bulk_ring_bytes = 8 << 20;
+  // At most four.
+  std::vector<uint16_t> dns_ports = {53};
+};
+
+// What became of one probe: the mechanism in use, and why the better ones are not.
+struct ProbeState {
+  std::string probe;
+  std::string mechanism;  // empty: none
+  std::string reason;     // of each refused mechanism, "fexit: Operation not permitted"; empty if the best is in use
+};
+
+struct TransferredBytes {
+  uint64_t sent = 0, received = 0;
+};
+
+struct TcpBytes {
+  uint64_t cookie = 0;
+  TransferredBytes bytes;
+};
+
+class Probes {
+ public:
+  // FailedPrecondition where the kernel lacks BTF, PermissionDenied without the capabilities; the message says what to do.
+  static absl::StatusOr<std::unique_ptr<Probes>> Load(const ProbeOptions& options);
+  ~Probes();
+  Probes(const Probes&) = delete;
+  Probes& operator=(const Probes&) = delete;
+
+  // Attaches all probes; those on cgroups at `cgroup_fd` and thereby below it. Programs detach when this object or the process goes.
+  absl::Status Attach(int cgroup_fd);
+
+  // Nothing is produced any more; what can be read stays readable.
+  void Detach();
+
+  // A sandbox exists from here on; its counters start at 0. `serial` must be new.
+  absl::Status AddSandbox(uint64_t serial);
+  // Events of this cgroup, and of those made below it from now on, belong to the sandbox.
+  absl::Status WatchCgroup(uint64_t cgroup_id, uint64_t serial);
+
+  // Sums over all CPUs; every value only ever grows.
+  absl::StatusOr<sandbox_counters> ReadCounters(uint64_t serial) const;
+
+  TransferredBytes ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const;
+  // Of every living connection that a watched sandbox opened. Empty where the kernel has no iterator over socket storage.
+  std::vector<TcpBytes> ReadTcpBytes() const;
+
+  const std::vector<ProbeState>& states() const { return states_; }
+  int critical_ring_fd() const;
+  int bulk_ring_fd() const;
+
+ private:
+  struct Ladder;
+  struct SkeletonDeleter {
+    void operator()(sandpiper_bpf* skeleton) const;
+  };
+  struct LinkDeleter {
+    void operator()(bpf_link* link) const;
+  };
+
+  Probes();
+  std::vector<Ladder> Ladders() const;
+
+  std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;
+  std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
+  std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;  // produces nothing by itself
+  std::vector<ProbeState> states_;
+  int cpus_ = 0;
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_PROBE_PROBES_H_

@@ -1,0 +1,67 @@
+#include "userspace/sandbox/selector.h"
+
+#include <glob.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "userspace/base/status.h"
+#include "userspace/base/text.h"
+
+namespace sandpiper {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> Expand(const std::string& pattern) {
+  glob_t found = {};
+  std::vector<std::string> out;
+  if (glob(pattern.c_str(), GLOB_ONLYDIR, nullptr, &found) == 0) {
+    for (size_t i = 0; i < found.gl_pathc; ++i) {
+      // GLOB_ONLYDIR is a hint only: a cgroup is a directory.
+      if (fs::is_directory(found.gl_pathv[i]))
+        out.push_back(fs::path(found.gl_pathv[i]).lexically_normal().string());
+    }
+  }
+  globfree(&found);
+  for (std::string& path : out) {
+    while (path.size() > 1 && path.back() == '/')
+      path.pop_back();
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments, const std::string& mount) {
+  std::map<std::string, std::string> id_by_path;
+  for (const std::string& argument : arguments) {
+    const size_t equals = argument.rfind('=');
+    const std::string path = argument.substr(0, equals), id = equals == std::string::npos ? "" : argument.substr(equals + 1);
+    if (path.empty() || (equals != std::string::npos && id.empty()))
+      return absl::InvalidArgumentError(absl::StrCat("--cgroup ", argument, ": expected PATH or PATH=ID"));
+    const bool below_mount = path == mount || path.rfind(mount + "/", 0) == 0;
+    const std::vector<std::string> matches = Expand(below_mount ? path : absl::StrCat(mount, "/", path));
+    if (matches.empty())
+      return absl::NotFoundError(absl::StrCat("--cgroup ", argument, ": no such cgroup under ", mount));
+    if (matches.size() > 1 && !id.empty())
+      return absl::InvalidArgumentError(absl::StrCat("--cgroup ", argument, ": one id for ", matches.size(), " cgroups; leave out =", id));
+    for (const std::string& match : matches)
+      id_by_path[match] = id.empty() ? Escape(fs::path(match).filename().string()) : Escape(id);
+  }
+  std::vector<Sandbox> out;
+  std::map<std::string, std::string> path_by_id;
+  for (const auto& [path, id] : id_by_path) {
+    const auto [other, added] = path_by_id.emplace(id, path);
+    if (!added)
+      return absl::InvalidArgumentError(absl::StrCat("the id ", id, " would stand for two cgroups, ", other->second, " and ", path,
+                                                     ": give one of them another, PATH=ID"));
+    out.push_back({.serial = out.size() + 1, .id = id, .cgroup = path});
+  }
+  return out;
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,242 @@
+#include "userspace/sandbox_pipeline.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "bpf/events.h"
+#include "userspace/base/clock.h"
+#include "userspace/event/decode.h"
+
+namespace sandpiper {
+namespace {
+
+std::vector<Attribute> Identity(const Sandbox& sandbox, const std::vector<Attribute>& extra) {
+  std::vector<Attribute> identity = {{"sandbox_id", sandbox.id}};
+  identity.insert(identity.end(), extra.begin(), extra.end());
+  return identity;
+}
+
+uint64_t Sum(const std::array<uint64_t, KernelCounts::kKinds>& by_kind) {
+  return std::accumulate(by_kind.begin(), by_kind.end(), uint64_t{0});
+}
+
+// Everything that was produced and will never be delivered, by reason and kind.
+std::map<std::string, uint64_t> Losses(const KernelCounts& counters, const DeliveryCounts& delivery) {
+  std::map<std::string, uint64_t> out;
+  for (uint16_t kind = 1; kind < EVENT_KIND_COUNT; ++kind) {
+    if (counters.dropped[kind] > 0)
+      out[absl::StrCat("ring_full.", KindName(kind))] = counters.dropped[kind];
+  }
+  for (const auto& [key, count] : delivery.lost)
+    out[absl::StrCat(std::get<1>(key), ".", KindName(std::get<2>(key)))] += count;
+  if (counters.storage_failed > 0)
+    out["no_memory.socket"] = counters.storage_failed;
+  return out;
+}
+
+}  // namespace
+
+SandboxPipeline::SandboxPipeline(Sandbox sandbox, const PipelineOptions& options, FlowTable::UdpBytes udp_bytes, RecordSink sink,
+                                 uint64_t now_ns)
+    : sandbox_(std::move(sandbox)),
+      identity_(Identity(sandbox_, options.extra_attributes)),
+      dns_ports_(options.dns_ports),
+      sink_(std::move(sink)),
+      started_ns_(now_ns),
+      unix_offset_(UnixOffset()),
+      start_unix_ns_(now_ns + static_cast<uint64_t>(unix_offset_)),
+      processes_(options.exited_max),
+      lookups_({.timeout_ns = options.dns_timeout_ns}),
+      names_(options.names_max),
+      flows_(options.flows_max, std::move(udp_bytes)),
+      ledger_(options.destinations_max),
+      records_(identity_) {
+  Emit(records_.Started(started_ns_, unix_offset_));
+}
+
+void SandboxPipeline::OnEvent(const Event& event) {
+  ++delivery_.delivered[event.kind];
+  std::visit([&](const auto& what) { On(what, event.time_ns); }, event.what);
+}
+
+void SandboxPipeline::OnExisting(const Exec& process) { processes_.OnExec(process, 0, /*from_proc=*/true); }
+
+void SandboxPipeline::On(const Exec& exec, uint64_t time_ns) {
+  const Process& process = processes_.OnExec(exec, time_ns);
+  Emit(records_.Exec(process, processes_.Ancestors(process), unix_offset_));
+}
+
+void SandboxPipeline::On(const Exit& exit, uint64_t time_ns) {
+  const Process& process = processes_.OnExit(exit, time_ns);
+  metrics_.OnExit(process);
+  Emit(records_.Exit(process, unix_offset_));
+}
+
+void SandboxPipeline::On(const Fork& fork, uint64_t time_ns) { processes_.OnFork(fork, time_ns); }
+
+void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
+  std::vector<FlowChange> changes;
+  const bool local = connect.peer.address.is_loopback();
+  const std::string name = local ? "" : names_.Find(connect.peer.address, time_ns);
+  const bool kept = flows_.OnConnect(connect, name, time_ns, &changes);
+  Apply(changes);
+  const Flow flow = {.cookie = connect.cookie,
+                     .transport = connect.transport,
+                     .process = connect.process,
+                     .comm = connect.comm,
+                     .peer = connect.peer,
+                     .name = name,
+                     .started_ns = time_ns};
+  ledger_.OnAttempt(flow);
+  if (!IsDnsStream(flow))
+    Outbound(flow);
+  if (!kept) {
+    Flow lost = flow;
+    lost.outcome = ConnectOutcome::kUnknown;
+    lost.decided_ns = time_ns;
+    metrics_.OnDecided(lost);
+  }
+}
+
+void SandboxPipeline::On(const ConnectResult& result, uint64_t time_ns) {
+  std::vector<FlowChange> changes;
+  flows_.OnResult(result, time_ns, &changes);
+  Apply(changes);
+}
+
+void SandboxPipeline::On(const Close& close, uint64_t time_ns) {
+  std::vector<FlowChange> changes;
+  flows_.OnClose(close, time_ns, &changes);
+  Apply(changes);
+  lookups_.OnClose(close.cookie);
+  dns_streams_.erase(close.cookie);
+}
+
+void SandboxPipeline::On(const DnsPayload& payload, uint64_t time_ns) {
+  if (payload.transport == Transport::kTcp)
+    dns_streams_.insert(payload.cookie);
+  DnsChanges changes;
+  // By the time of the event, not of its reading: a late answer is late however busy we were.
+  lookups_.Expire(time_ns, /*all=*/false, &changes);
+  lookups_.OnPayload(payload, time_ns, &changes);
+  Apply(changes, time_ns);
+}
+
+void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
+  for (const auto& [name, address] : changes.learned)
+    names_.Learn(address.address, name, address.ttl_seconds, time_ns);
+  for (const Lookup& lookup : changes.done) {
+    metrics_.OnLookup(lookup);
+    ledger_.OnLookup(lookup);
+    Emit(records_.Lookup(lookup, processes_.Find(lookup.process), unix_offset_));
+  }
+}
+
+void SandboxPipeline::Apply(const std::vector<FlowChange>& changes) {
+  for (const FlowChange& change : changes) {
+    if (change.decided)
+      Decided(change.flow);
+    if (change.ended)
+      Ended(change.flow);
+  }
+}
+
+// A connection to the DNS port is a lookup if it speaks DNS, and is known to be none only when it ends.
+bool SandboxPipeline::IsDnsStream(const Flow& flow) const {
+  return flow.transport == Transport::kTcp && std::find(dns_ports_.begin(), dns_ports_.end(), flow.peer.port) != dns_ports_.end();
+}
+
+void SandboxPipeline::Outbound(const Flow& flow) {
+  if (flow.name.empty() && !flow.peer.address.is_loopback())
+    Emit(records_.Outbound(flow, processes_.Find(flow.process), unix_offset_));
+}
+
+void SandboxPipeline::Decided(const Flow& flow) {
+  metrics_.OnDecided(flow);
+  ledger_.OnDecided(flow);
+  if (flow.outcome == ConnectOutcome::kEstablished || flow.outcome == ConnectOutcome::kUnknown || flow.peer.address.is_loopback())
+    return;
+  if (flow.outcome == ConnectOutcome::kDenied) {
+    metrics_.OnDenied(flow.transport == Transport::kTcp ? "cgroup" : "netfilter", flow.transport);
+    Emit(records_.Denied(flow, processes_.Find(flow.process), unix_offset_));
+  } else if (flow.transport == Transport::kTcp || flow.outcome != ConnectOutcome::kOther) {
+    Emit(records_.Failed(flow, processes_.Find(flow.process), unix_offset_));
+  }
+}
+
+void SandboxPipeline::Ended(const Flow& flow) {
+  metrics_.OnEnded(flow);
+  ledger_.OnEnded(flow);
+  if (IsDnsStream(flow) && !dns_streams_.contains(flow.cookie))
+    Outbound(flow);
+  if (flow.reset && !flow.peer.address.is_loopback())
+    Emit(records_.Failed(flow, processes_.Find(flow.process), unix_offset_));
+}
+
+void SandboxPipeline::OnTick(uint64_t now_ns) {
+  DnsChanges dns;
+  lookups_.Expire(now_ns, /*all=*/false, &dns);
+  Apply(dns, now_ns);
+  std::vector<FlowChange> flows;
+  flows_.Tick(now_ns, /*all=*/false, &flows);
+  Apply(flows);
+}
+
+uint64_t SandboxPipeline::NextDeadline() const { return std::min(lookups_.NextDeadline(), flows_.NextDeadline()); }
+
+void SandboxPipeline::CloseWindow(uint64_t now_ns) {
+  unix_offset_ = UnixOffset();  // follow steps of the wall clock
+  flows_.RefreshUdpBytes();
+  flows_.ForEach([&](const Flow& flow) { ledger_.OnBytes(flow); });
+  for (const Ledger::WindowEntry& entry : ledger_.CloseWindow())
+    Emit(records_.Destination(entry.key, entry.stats, entry.first_contact, now_ns, unix_offset_));
+
+  std::map<std::string, uint64_t> losses = Losses(counters_, delivery_);
+  const std::vector<std::pair<std::string, uint64_t>> now_lost(losses.begin(), losses.end());
+  for (const auto& [what, told] : loss_told_)
+    losses[what] -= told;
+  std::erase_if(losses, [](const auto& entry) { return entry.second == 0; });
+  if (!losses.empty())
+    Emit(records_.Loss({losses.begin(), losses.end()}, now_ns, unix_offset_));
+  loss_told_ = now_lost;
+}
+
+void SandboxPipeline::Stop(uint64_t now_ns) {
+  DnsChanges dns;
+  lookups_.Expire(now_ns, /*all=*/true, &dns);
+  Apply(dns, now_ns);
+  std::vector<FlowChange> flows;
+  flows_.Tick(now_ns, /*all=*/true, &flows);
+  Apply(flows);
+  CloseWindow(now_ns);
+  Emit(records_.Stopped(Totals(), now_ns, unix_offset_));
+}
+
+SandboxTotals SandboxPipeline::Totals() const {
+  SandboxTotals totals = {.lookups = metrics_.lookups(),
+                          .attempts = 0,
+                          .execs = counters_.produced[EVENT_EXEC],
+                          .exits = counters_.produced[EVENT_EXIT],
+                          .denied = metrics_.denied(),
+                          .destinations = ledger_.distinct(),
+                          .ignored_answers = lookups_.ignored_answers(),
+                          .malformed_messages = lookups_.malformed_messages(),
+                          .escaped_texts = records_.escaped_texts(),
+                          .produced = Sum(counters_.produced),
+                          .delivered = Sum(delivery_.delivered),
+                          .dropped = {}};
+  for (const auto& by_network : counters_.attempts)
+    totals.attempts += by_network[0] + by_network[1];
+  const std::map<std::string, uint64_t> losses = Losses(counters_, delivery_);
+  totals.dropped.assign(losses.begin(), losses.end());
+  return totals;
+}
+
+void SandboxPipeline::AppendMetrics(MetricSnapshot* out) const {
+  metrics_.Append(counters_, delivery_, ledger_.distinct(), identity_, start_unix_ns_, out);
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,109 @@
+// All stages behind attribution for one sandbox, so that no sandbox can use up what another needs.
+#ifndef SANDPIPER_USERSPACE_SANDBOX_PIPELINE_H_
+#define SANDPIPER_USERSPACE_SANDBOX_PIPELINE_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "userspace/aggregate/ledger.h"
+#include "userspace/aggregate/log_record.h"
+#include "userspace/aggregate/records.h"
+#include "userspace/aggregate/sandbox_metrics.h"
+#include "userspace/correlate/dns_lookups.h"
+#include "userspace/correlate/flow_table.h"
+#include "userspace/correlate/name_cache.h"
+#include "userspace/correlate/process_table.h"
+#include "userspace/event/event.h"
+#include "userspace/sandbox/selector.h"
+
+namespace sandpiper {
+
+using RecordSink = std::function<void(LogRecord)>;
+
+struct PipelineOptions {
+  uint64_t dns_timeout_ns = 0;
+  std::vector<uint16_t> dns_ports;
+  std::vector<Attribute> extra_attributes;
+  // Bounds for each sandbox.
+  size_t destinations_max = 10'000;
+  size_t flows_max = 65'536;
+  size_t names_max = 16'384;
+  size_t exited_max = 8'192;
+};
+
+class SandboxPipeline {
+ public:
+  SandboxPipeline(Sandbox sandbox, const PipelineOptions& options, FlowTable::UdpBytes udp_bytes, RecordSink sink, uint64_t now_ns);
+
+  void OnEvent(const Event& event);
+  // A process that was there before we looked.
+  void OnExisting(const Exec& process);
+  void OnLost(const char* stage, const char* reason, uint16_t kind) { ++delivery_.lost[{stage, reason, kind}]; }
+  // Kernel counters as read just now; what they add to the last ones is told in the next window.
+  void OnCounters(const KernelCounts& counters) { counters_ = counters; }
+
+  // Does what is due at `now_ns`.
+  void OnTick(uint64_t now_ns);
+  uint64_t NextDeadline() const;
+  // Bytes must be fresh: see flows().
+  void CloseWindow(uint64_t now_ns);
+  // Settles everything that is open, closes the window and tells of the end.
+  void Stop(uint64_t now_ns);
+
+  void AppendMetrics(MetricSnapshot* out) const;
+
+  const Sandbox& sandbox() const { return sandbox_; }
+  const ProcessTable& processes() const { return processes_; }
+  const DnsLookups& lookups() const { return lookups_; }
+  const Ledger& ledger() const { return ledger_; }
+  FlowTable& flows() { return flows_; }
+  const KernelCounts& counters() const { return counters_; }
+  const DeliveryCounts& delivery() const { return delivery_; }
+  uint64_t started_ns() const { return started_ns_; }
+  SandboxTotals Totals() const;
+
+ private:
+  void On(const Exec& exec, uint64_t time_ns);
+  void On(const Exit& exit, uint64_t time_ns);
+  void On(const Fork& fork, uint64_t time_ns);
+  void On(const Connect& connect, uint64_t time_ns);
+  void On(const ConnectResult& result, uint64_t time_ns);
+  void On(const Close& close, uint64_t time_ns);
+  void On(const DnsPayload& payload, uint64_t time_ns);
+
+  void Apply(const DnsChanges& changes, uint64_t time_ns);
+  void Apply(const std::vector<FlowChange>& changes);
+  void Decided(const Flow& flow);
+  void Ended(const Flow& flow);
+  void Outbound(const Flow& flow);
+  bool IsDnsStream(const Flow& flow) const;
+  void Emit(LogRecord record) { sink_(std::move(record)); }
+
+  Sandbox sandbox_;
+  std::vector<Attribute> identity_;
+  std::vector<uint16_t> dns_ports_;
+  RecordSink sink_;
+  uint64_t started_ns_;
+  int64_t unix_offset_;
+  uint64_t start_unix_ns_;  // of every series: fixed, also when the wall clock steps
+
+  ProcessTable processes_;
+  DnsLookups lookups_;
+  NameCache names_;
+  FlowTable flows_;
+  absl::flat_hash_set<uint64_t> dns_streams_;  // TCP sockets that did speak DNS
+
+  Ledger ledger_;
+  SandboxMetrics metrics_;
+  RecordMaker records_;
+  KernelCounts counters_;
+  DeliveryCounts delivery_;
+  std::vector<std::pair<std::string, uint64_t>> loss_told_;
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_SANDBOX_PIPELINE_H_
