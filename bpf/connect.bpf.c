@@ -30,6 +30,7 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 	state->transport = ctx->protocol == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP;
 	state->dns = is_dns_port(peer->port);
 	state->ever_dns |= state->dns;
+	state->denied = 0;
 	return state;
 }
 

@@ -32,7 +32,8 @@ enum event_kind {
 	EVENT_CLOSE = 7,
 	EVENT_DNS_QUERY = 8,
 	EVENT_DNS_ANSWER = 9,
-	EVENT_KIND_COUNT = 10,
+	EVENT_DENIED = 10,
+	EVENT_KIND_COUNT = 11,
 };
 
 enum {
@@ -47,7 +48,7 @@ enum {
 	DIRECTION_RECEIVED = 1,
 	DIRECTION_COUNT = 2,
 	/*
-	 * One 4 KiB read of the argument area covers what a report needs (issue: argv to 4 KiB); records are reserved at the smaller size
+	 * One 4 KiB read of the argument area covers what a report needs; records are reserved at the smaller size
 	 * when the arguments fit, since a ring reservation must have a constant size.
 	 */
 	ARGS_SMALL = 512,
@@ -174,8 +175,22 @@ struct close_event {
 };
 SP_ASSERT_SIZE(close_event, 64);
 
+/* Netfilter threw a packet of the sandbox away: the first one of a TCP attempt, the first one of a UDP flow. */
+struct denied_event {
+	struct event_header header;
+	__u64 cookie;
+	struct process_key process;
+	struct endpoint peer; /* as the program asked for it, before NAT */
+	char comm[COMM_BYTES];
+	__u32 transport;
+	__u32 pad0;
+};
+SP_ASSERT_SIZE(denied_event, 104);
+
 enum dns_flags {
 	DNS_REDIRECTED = 1 << 0, /* the packet leaves to another destination than the program asked for (NAT) */
+	DNS_DENIED = 1 << 1,	 /* it did not leave: netfilter threw it away */
+	DNS_LOCAL = 1 << 2,	 /* an answer of a server that is itself part of the sandbox */
 };
 
 struct dns_event {
@@ -203,8 +218,9 @@ struct sandbox_counters {
 	__u64 attempts_dropped[TRANSPORT_COUNT][NETWORK_COUNT]; /* those of them whose event found no room */
 	__u64 network_io[DIRECTION_COUNT];			/* bytes of IP packets, loopback left out */
 	__u64 storage_failed;					/* a socket or a flow that the kernel had no memory to remember */
+	__u64 denied[TRANSPORT_COUNT];				/* by netfilter: TCP attempts, UDP datagrams; loopback left out */
 };
-SP_ASSERT_SIZE(sandbox_counters, 344);
+SP_ASSERT_SIZE(sandbox_counters, 360);
 
 struct udp_flow_key {
 	__u64 cookie;
@@ -214,8 +230,9 @@ SP_ASSERT_SIZE(udp_flow_key, 32);
 
 struct udp_flow {
 	__u64 bytes[DIRECTION_COUNT]; /* payload */
+	__u64 denied;		      /* datagrams that netfilter threw away */
 };
-SP_ASSERT_SIZE(udp_flow, 16);
+SP_ASSERT_SIZE(udp_flow, 24);
 
 /* One record a living TCP connection, read from the iterator over socket storage. */
 struct tcp_bytes {

@@ -121,6 +121,7 @@ struct sock_common {
 	atomic64_t skc_cookie;
 	unsigned long skc_flags;
 	unsigned short skc_family;
+	unsigned char skc_state;
 };
 
 struct sock {
@@ -132,11 +133,24 @@ struct sock {
 
 struct tcp_sock {
 	__u64 bytes_received;
-	__u64 bytes_sent;
-	__u64 bytes_retrans;
+	__u64 bytes_acked;
+	__u32 snd_una, snd_nxt, write_seq;
 };
 
 struct socket {
+	struct sock *sk;
+};
+
+struct sk_buff {
+	struct sock *sk;
+	int skb_iif;
+	unsigned int len, data_len;
+	__u16 network_header;
+	unsigned char *head, *data;
+};
+
+struct nf_hook_state {
+	__u8 hook;
 	struct sock *sk;
 };
 
@@ -155,6 +169,11 @@ struct bpf_iter__bpf_sk_storage_map {
 
 #pragma clang attribute pop
 
+/* The value differs between kernels: taken by its name. */
+enum skb_drop_reason {
+	SKB_DROP_REASON_NETFILTER_DROP = 8,
+};
+
 /* include/net/sock.h: SOCK_DONE, set when the peer's FIN was processed. */
 #define SOCK_FLAG_DONE (1UL << 1)
 /* include/linux/sched/signal.h */
@@ -163,7 +182,14 @@ struct bpf_iter__bpf_sk_storage_map {
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
+#define TCP_FIN_WAIT2 5
 #define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
+#define TCP_CLOSING 11
 #define LOOPBACK_IFINDEX 1
+/* include/uapi/linux/netfilter.h */
+#define NF_INET_LOCAL_OUT 3
+#define NF_INET_POST_ROUTING 4
 
 #endif

@@ -12,12 +12,19 @@
 struct socket_state {
 	struct process_key process;
 	struct endpoint peer; /* last destination asked for, before NAT */
+	struct endpoint via;  /* DNS: where the last query went, after NAT */
 	__u64 cgroup_id;      /* of the socket */
 	char comm[COMM_BYTES];
 	__u8 transport;
 	__u8 dns;      /* the last destination is a DNS server */
 	__u8 ever_dns; /* a DNS server was among the destinations */
-	__u8 pad0[5];
+	__u8 denied;   /* TCP: a packet of this attempt was denied, and told */
+	__u8 pad0[4];
+};
+
+struct local_server {
+	__u64 sandbox;
+	struct endpoint address;
 };
 
 /* A call that may still return an error; only for the mechanism that reads results from syscall tracepoints. */
@@ -71,6 +78,14 @@ struct {
 	__type(key, struct udp_flow_key);
 	__type(value, struct udp_flow);
 } udp_flows SEC(".maps") __weak;
+
+/* Where sockets of a sandbox serve datagrams from within its own network namespace, as a DNS proxy does. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct local_server);
+	__type(value, __u8);
+} local_servers SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -31,6 +31,28 @@ static __always_inline void emit_close(struct sandbox_ref *ref, __u64 cookie, __
 }
 
 /*
+ * Payload of a connection that the sandbox opened. bytes_sent counts a segment again that netfilter threw away before it was on its way,
+ * so: what was acknowledged and what is in flight, less our SYN and, once it is sent, our FIN, which take a sequence number each.
+ */
+static __always_inline __u64 payload_sent(struct tcp_sock *tcp, int state)
+{
+	__u32 next = BPF_CORE_READ(tcp, snd_nxt);
+	__u64 sent = BPF_CORE_READ(tcp, bytes_acked) + (__u32)(next - BPF_CORE_READ(tcp, snd_una));
+	bool fin = state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK || state == TCP_CLOSING;
+	__u32 controls = 1 + (fin && next == BPF_CORE_READ(tcp, write_seq));
+
+	return sent > controls ? sent - controls : 0;
+}
+
+/* rcv_nxt counts the peer's FIN as a byte, tcp_rcv_nxt_update() adds it. */
+static __always_inline __u64 payload_received(struct tcp_sock *tcp, struct sock *sk)
+{
+	__u64 received = BPF_CORE_READ(tcp, bytes_received);
+
+	return received && BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_FLAG_DONE ? received - 1 : received;
+}
+
+/*
  * The fate of a TCP attempt, where the kernel decides it: also for non-blocking calls, and when the program is gone. A socket without a
  * cookie was never seen by connect.bpf.c. A close in SYN_SENT with no error is the caller giving up.
  */
@@ -40,7 +62,6 @@ int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	struct sandbox_ref ref;
-	__u64 received;
 
 	if (!cookie || (to != TCP_ESTABLISHED && to != TCP_CLOSE) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
 	    !find_sandbox(socket_cgroup_id(sk), &ref))
@@ -54,12 +75,7 @@ int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 		emit_result(&ref, cookie, NULL, TRANSPORT_TCP, BPF_CORE_READ(sk, sk_err), 0, 0);
 		return 0;
 	}
-	received = BPF_CORE_READ(tcp, bytes_received);
-	/* rcv_nxt counts the peer's FIN as a byte, tcp_rcv_nxt_update() adds it. */
-	if (received && BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_FLAG_DONE)
-		received--;
-	emit_close(&ref, cookie, TRANSPORT_TCP, BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans), received,
-		   BPF_CORE_READ(sk, sk_err));
+	emit_close(&ref, cookie, TRANSPORT_TCP, payload_sent(tcp, from), payload_received(tcp, sk), BPF_CORE_READ(sk, sk_err));
 	return 0;
 }
 
@@ -190,10 +206,8 @@ int handle_tcp_bytes(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	out.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	out.bytes[DIRECTION_SENT] = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
-	out.bytes[DIRECTION_RECEIVED] = BPF_CORE_READ(tcp, bytes_received);
-	if (out.bytes[DIRECTION_RECEIVED] && BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_FLAG_DONE)
-		out.bytes[DIRECTION_RECEIVED]--;
+	out.bytes[DIRECTION_SENT] = payload_sent(tcp, BPF_CORE_READ(sk, __sk_common.skc_state));
+	out.bytes[DIRECTION_RECEIVED] = payload_received(tcp, sk);
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
 }

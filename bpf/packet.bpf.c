@@ -9,10 +9,6 @@
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
-#define IPV6_HEADER 40
-#define IPV6_EXTENSIONS_MAX 4 /* more than any stack sends */
-#define UDP_HEADER 8
-
 struct packet {
 	struct endpoint source, destination;
 	__u32 payload; /* offset */
@@ -80,7 +76,7 @@ static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p
 	__builtin_memcpy(p->destination.address, header + 24, 16);
 	protocol = header[6];
 	for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
-		if (protocol != 0 && protocol != 43 && protocol != 60) /* hop-by-hop, routing, destination options: RFC 8200 4 */
+		if (!is_ipv6_extension(protocol))
 			break;
 		if (bpf_skb_load_bytes(skb, offset, extension, 2))
 			return false;
@@ -181,12 +177,25 @@ static __always_inline bool account_udp_received(struct sandbox_ref *ref, __u64 
 }
 
 /* A peer that speaks first has a flow too, which user space never hears of: to answer it is no attempt of the sandbox. */
-static __always_inline void note_inbound(__u64 cookie, const struct packet *p)
+static __always_inline void note_inbound(struct __sk_buff *skb, struct sandbox_ref *ref, __u64 cookie, const struct packet *p)
 {
 	struct udp_flow_key key = { .cookie = cookie, .peer = p->source };
 	struct udp_flow flow = { .bytes = { [DIRECTION_RECEIVED] = p->payload_bytes } };
+	struct local_server server = { .sandbox = ref->serial, .address = p->destination };
+	__u8 yes = 1;
 
-	bpf_map_update_elem(&udp_flows, &key, &flow, BPF_NOEXIST);
+	if (!bpf_map_update_elem(&udp_flows, &key, &flow, BPF_NOEXIST) && skb->ifindex == LOOPBACK_IFINDEX)
+		bpf_map_update_elem(&local_servers, &server, &yes, BPF_ANY);
+}
+
+static __always_inline __u16 dns_flags(struct sandbox_ref *ref, struct socket_state *state, const struct packet *p, int direction)
+{
+	struct local_server server = { .sandbox = ref->serial, .address = state->via };
+
+	if (direction == DIRECTION_RECEIVED)
+		return bpf_map_lookup_elem(&local_servers, &server) ? DNS_LOCAL : 0;
+	state->via = p->destination;
+	return same_endpoint(&p->destination, &state->peer) ? 0 : DNS_REDIRECTED;
 }
 
 /* A socket that asked before it was watched, or that no hook saw: the port in the packet still says DNS. */
@@ -234,7 +243,7 @@ static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 		state = adopt_dns_socket(sk, ref.cgroup_id, &p);
 	if (!state) {
 		if (direction == DIRECTION_RECEIVED)
-			note_inbound(cookie, &p);
+			note_inbound(skb, &ref, cookie, &p);
 		return 1;
 	}
 	if (p.transport == TRANSPORT_UDP && direction == DIRECTION_SENT && !state->dns) {
@@ -246,7 +255,7 @@ static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 			return 1;
 		/* What comes to a DNS socket is DNS, also from where nothing was asked: user space tells that from an answer. */
 		if (!state->ever_dns) {
-			note_inbound(cookie, &p);
+			note_inbound(skb, &ref, cookie, &p);
 			return 1;
 		}
 	}
@@ -258,7 +267,7 @@ static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 			.server = direction == DIRECTION_SENT ? state->peer : p.source,
 			.cookie = cookie,
 			.kind = direction == DIRECTION_SENT ? EVENT_DNS_QUERY : EVENT_DNS_ANSWER,
-			.flags = direction == DIRECTION_SENT && !same_endpoint(&p.destination, &state->peer) ? DNS_REDIRECTED : 0,
+			.flags = dns_flags(&ref, state, &p, direction),
 		};
 
 		emit_dns(skb, &m);

@@ -12,6 +12,9 @@
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPV6_HEADER 40
+#define IPV6_EXTENSIONS_MAX 4 /* more than any stack sends */
+#define UDP_HEADER 8
 
 /* Ports whose sockets carry DNS; the proxy behind a redirect may listen on any other. Unused slots are 0. */
 const volatile __u16 cfg_dns_ports[4] __weak = { 53 };
@@ -35,6 +38,19 @@ static __always_inline bool is_ipv4(const struct endpoint *e)
 	const __u32 *words = (const __u32 *)e->address;
 
 	return words[0] == 0 && words[1] == 0 && words[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool is_loopback(const struct endpoint *e)
+{
+	const __u64 *halves = (const __u64 *)e->address;
+
+	return is_ipv4(e) ? e->address[12] == 127 : halves[0] == 0 && halves[1] == bpf_cpu_to_be64(1);
+}
+
+/* Hop-by-hop, routing, destination options: RFC 8200 4. */
+static __always_inline bool is_ipv6_extension(__u8 protocol)
+{
+	return protocol == 0 || protocol == 43 || protocol == 60;
 }
 
 static __always_inline bool same_endpoint(const struct endpoint *a, const struct endpoint *b)

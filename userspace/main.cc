@@ -27,6 +27,22 @@ std::string CheckRingSize(const std::string& text) {
   return "";
 }
 
+void AddAvoidOption(CLI::App* app, Config* config) {
+  app->add_option_function<std::vector<std::string>>(
+         "--avoid",
+         [config](const std::vector<std::string>& all) {
+           for (const std::string& one : all) {
+             const size_t colon = one.find(':');
+             config->probes.avoid.emplace_back(one.substr(0, colon), one.substr(colon + 1));
+           }
+         },
+         "PROBE:MECHANISM to leave out, as egress.denied:tp_btf; repeatable; the probe takes its next one")
+      ->envname("SANDPIPER_AVOID")
+      ->delimiter(',')
+      ->check([](const std::string& text) { return text.find(':') == std::string::npos ? text + " is not PROBE:MECHANISM" : ""; })
+      ->allow_extra_args(false);
+}
+
 void AddCommonOptions(CLI::App* app, Config* config) {
   app->add_option_function<int>(
          "--dns-timeout-ms", [config](int ms) { config->dns_timeout = std::chrono::milliseconds(ms); },
@@ -55,6 +71,7 @@ void AddCommonOptions(CLI::App* app, Config* config) {
       ->envname("SANDPIPER_CRITICAL_RING_BYTES")
       ->check(CheckRingSize)
       ->transform(CLI::AsSizeValue(false));
+  AddAvoidOption(app, config);
 }
 
 }  // namespace

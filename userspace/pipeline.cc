@@ -27,6 +27,7 @@ KernelCounts ToCounts(const sandbox_counters& in) {
   out.sent = in.network_io[DIRECTION_SENT];
   out.received = in.network_io[DIRECTION_RECEIVED];
   out.storage_failed = in.storage_failed;
+  std::copy(std::begin(in.denied), std::end(in.denied), out.denied.begin());
   return out;
 }
 
@@ -38,12 +39,12 @@ Pipeline::Pipeline(Probes* probes, const PipelineOptions& options, RecordSink si
 absl::Status Pipeline::AddSandbox(const Sandbox& sandbox) {
   ASSIGN_OR_RETURN(const uint64_t id, CgroupId(sandbox.cgroup));
   RETURN_IF_ERROR(probes_->AddSandbox(sandbox.serial));
-  const FlowTable::UdpBytes udp_bytes = [probes = probes_](const Flow& flow) {
-    const TransferredBytes bytes = probes->ReadUdpFlow(flow.cookie, flow.peer);
-    return std::make_pair(bytes.sent, bytes.received);
+  const FlowTable::ReadUdp read_udp = [probes = probes_](const Flow& flow) {
+    const UdpFlowCounts counts = probes->ReadUdpFlow(flow.cookie, flow.peer);
+    return FlowTable::UdpCounts{.sent = counts.bytes.sent, .received = counts.bytes.received, .denied = counts.denied};
   };
   const auto [entry, added] =
-      sandboxes_.emplace(sandbox.serial, std::make_unique<SandboxPipeline>(sandbox, options_, udp_bytes, sink_, BootNow()));
+      sandboxes_.emplace(sandbox.serial, std::make_unique<SandboxPipeline>(sandbox, options_, read_udp, sink_, BootNow()));
   // The topmost first: what is made below it from here on, the kernel side adds by itself.
   RETURN_IF_ERROR(probes_->WatchCgroup(id, sandbox.serial));
   for (const std::string& below : CgroupsBelow(sandbox.cgroup)) {

@@ -39,7 +39,7 @@ std::map<std::string, uint64_t> Losses(const KernelCounts& counters, const Deliv
 
 }  // namespace
 
-SandboxPipeline::SandboxPipeline(Sandbox sandbox, const PipelineOptions& options, FlowTable::UdpBytes udp_bytes, RecordSink sink,
+SandboxPipeline::SandboxPipeline(Sandbox sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink,
                                  uint64_t now_ns)
     : sandbox_(std::move(sandbox)),
       identity_(Identity(sandbox_, options.extra_attributes)),
@@ -51,8 +51,9 @@ SandboxPipeline::SandboxPipeline(Sandbox sandbox, const PipelineOptions& options
       processes_(options.exited_max),
       lookups_({.timeout_ns = options.dns_timeout_ns}),
       names_(options.names_max),
-      flows_(options.flows_max, std::move(udp_bytes)),
+      flows_(options.flows_max, std::move(read_udp)),
       ledger_(options.destinations_max),
+      denials_(options.destinations_max),
       records_(identity_) {
   Emit(records_.Started(started_ns_, unix_offset_));
 }
@@ -107,6 +108,23 @@ void SandboxPipeline::On(const ConnectResult& result, uint64_t time_ns) {
   Apply(changes);
 }
 
+void SandboxPipeline::On(const Denied& denied, uint64_t time_ns) {
+  if (const Flow* flow = flows_.OnDenied(denied)) {
+    Deny(DenialOf(*flow, time_ns), 1);
+    return;
+  }
+  // A connection from before the sandbox was watched, or one too many to follow.
+  Deny(DenialOf({.cookie = denied.cookie,
+                 .transport = denied.transport,
+                 .process = denied.process,
+                 .comm = denied.comm,
+                 .peer = denied.peer,
+                 .name = names_.Find(denied.peer.address, time_ns),
+                 .denied_by = DenialLayer::kNetfilter},
+                time_ns),
+       1);
+}
+
 void SandboxPipeline::On(const Close& close, uint64_t time_ns) {
   std::vector<FlowChange> changes;
   flows_.OnClose(close, time_ns, &changes);
@@ -131,7 +149,14 @@ void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
   for (const Lookup& lookup : changes.done) {
     metrics_.OnLookup(lookup);
     ledger_.OnLookup(lookup);
-    Emit(records_.Lookup(lookup, processes_.Find(lookup.process), unix_offset_));
+    if (lookup.refused_sends > 0)
+      Deny(DenialOf(lookup, DenialLayer::kNetfilter), lookup.refused_sends);
+    if (lookup.outcome != DnsOutcome::kDenied) {
+      Emit(records_.Lookup(lookup, processes_.Find(lookup.process), unix_offset_));
+    } else if (lookup.denied_by == DenialLayer::kDns) {
+      metrics_.OnDenied(DenialLayer::kDns, lookup.transport);
+      Deny(DenialOf(lookup, DenialLayer::kDns), 1);
+    }
   }
 }
 
@@ -160,14 +185,24 @@ void SandboxPipeline::Decided(const Flow& flow) {
   if (flow.outcome == ConnectOutcome::kEstablished || flow.outcome == ConnectOutcome::kUnknown || flow.peer.address.is_loopback())
     return;
   if (flow.outcome == ConnectOutcome::kDenied) {
-    metrics_.OnDenied(flow.transport == Transport::kTcp ? "cgroup" : "netfilter", flow.transport);
-    Emit(records_.Denied(flow, processes_.Find(flow.process), unix_offset_));
+    // Netfilter's are told, and counted by the kernel side, when they happen.
+    if (flow.denied_by == DenialLayer::kCgroup) {
+      metrics_.OnDenied(DenialLayer::kCgroup, flow.transport);
+      Deny(DenialOf(flow, flow.decided_ns), 1);
+    }
   } else if (flow.transport == Transport::kTcp || flow.outcome != ConnectOutcome::kOther) {
     Emit(records_.Failed(flow, processes_.Find(flow.process), unix_offset_));
   }
 }
 
+void SandboxPipeline::Deny(const Denial& denial, uint64_t count) {
+  if (denials_.Add(denial, count))
+    Emit(records_.Denied(denial, processes_.Find(denial.process), unix_offset_));
+}
+
 void SandboxPipeline::Ended(const Flow& flow) {
+  if (flow.denied_by == DenialLayer::kNetfilter && flow.denials > flow.denials_told)
+    Deny(DenialOf(flow, flow.decided_ns), flow.denials - flow.denials_told);
   metrics_.OnEnded(flow);
   ledger_.OnEnded(flow);
   if (IsDnsStream(flow) && !dns_streams_.contains(flow.cookie))
@@ -189,7 +224,10 @@ uint64_t SandboxPipeline::NextDeadline() const { return std::min(lookups_.NextDe
 
 void SandboxPipeline::CloseWindow(uint64_t now_ns) {
   unix_offset_ = UnixOffset();  // follow steps of the wall clock
-  flows_.RefreshUdpBytes();
+  flows_.RefreshUdp();
+  flows_.TakeDenials([&](const Flow& flow, uint64_t count) { Deny(DenialOf(flow, now_ns), count); });
+  for (const Denials::WindowEntry& entry : denials_.CloseWindow())
+    Emit(records_.Denied(entry, now_ns, unix_offset_));
   flows_.ForEach([&](const Flow& flow) { ledger_.OnBytes(flow); });
   for (const Ledger::WindowEntry& entry : ledger_.CloseWindow())
     Emit(records_.Destination(entry.key, entry.stats, entry.first_contact, now_ns, unix_offset_));
@@ -220,7 +258,7 @@ SandboxTotals SandboxPipeline::Totals() const {
                           .attempts = 0,
                           .execs = counters_.produced[EVENT_EXEC],
                           .exits = counters_.produced[EVENT_EXIT],
-                          .denied = metrics_.denied(),
+                          .denied = metrics_.denied() + counters_.denied[0] + counters_.denied[1],
                           .destinations = ledger_.distinct(),
                           .ignored_answers = lookups_.ignored_answers(),
                           .malformed_messages = lookups_.malformed_messages(),

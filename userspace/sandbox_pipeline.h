@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "userspace/aggregate/denials.h"
 #include "userspace/aggregate/ledger.h"
 #include "userspace/aggregate/log_record.h"
 #include "userspace/aggregate/records.h"
@@ -36,7 +37,7 @@ struct PipelineOptions {
 
 class SandboxPipeline {
  public:
-  SandboxPipeline(Sandbox sandbox, const PipelineOptions& options, FlowTable::UdpBytes udp_bytes, RecordSink sink, uint64_t now_ns);
+  SandboxPipeline(Sandbox sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
 
   void OnEvent(const Event& event);
   // A process that was there before we looked.
@@ -71,6 +72,7 @@ class SandboxPipeline {
   void On(const Fork& fork, uint64_t time_ns);
   void On(const Connect& connect, uint64_t time_ns);
   void On(const ConnectResult& result, uint64_t time_ns);
+  void On(const Denied& denied, uint64_t time_ns);
   void On(const Close& close, uint64_t time_ns);
   void On(const DnsPayload& payload, uint64_t time_ns);
 
@@ -79,6 +81,7 @@ class SandboxPipeline {
   void Decided(const Flow& flow);
   void Ended(const Flow& flow);
   void Outbound(const Flow& flow);
+  void Deny(const Denial& denial, uint64_t count);
   bool IsDnsStream(const Flow& flow) const;
   void Emit(LogRecord record) { sink_(std::move(record)); }
 
@@ -97,6 +100,7 @@ class SandboxPipeline {
   absl::flat_hash_set<uint64_t> dns_streams_;  // TCP sockets that did speak DNS
 
   Ledger ledger_;
+  Denials denials_;
   SandboxMetrics metrics_;
   RecordMaker records_;
   KernelCounts counters_;

@@ -16,7 +16,7 @@ import time
 
 import dnswire as d
 
-TRUTH = {"pid": os.getpid(), "lookups": [], "flows": [], "execs": [], "ignored_answers": 0, "malformed": 0}
+TRUTH = {"pid": os.getpid(), "lookups": [], "flows": [], "execs": [], "denials": [], "ignored_answers": 0, "malformed": 0}
 _idents = iter(range(1000, 65000))
 _lock = threading.Lock()
 
@@ -172,6 +172,11 @@ def exactly(s, n):
 def flow(peer, port, transport, outcome, sent=0, received=0, host=None, dns=False, reset=False):
     note("flows", peer=peer.replace("::ffff:", "") if "." in peer else peer, port=port, transport=transport, outcome=outcome, sent=sent,
          received=received, host=host, dns=dns, reset=reset)
+
+
+def denied(where, port, transport, layer="netfilter", count=1):
+    """What a rule refused, as the caller of this function knows it. `where`: the name, else the address."""
+    note("denials", where=where, port=port, transport=transport, layer=layer, count=count)
 
 
 def tcp(host_or_ip, port=8080, send=b"ping", name=None, blocking=True, mapped=False, keep=False):

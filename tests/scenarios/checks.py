@@ -74,7 +74,7 @@ def lookups(r, truth):
     records = [e for e in r.of("egress.outbound") if "target.host" in e]
     same("lookups", [(e["target.host"], e["dns.question.type"], e["egress.outcome"], tuple(sorted(e.get("target.ips", []))), e["network.transport"])
                      for e in records],
-         [(x["name"], x["type"], x["outcome"], tuple(sorted(x["ips"])), x["transport"]) for x in truth["lookups"]])
+         [(x["name"], x["type"], x["outcome"], tuple(sorted(x["ips"])), x["transport"]) for x in truth["lookups"] if x["outcome"] != "denied"])
     for e in records:
         good = e["egress.outcome"] in ("ok", "nxdomain")
         assert ("error" in e) != good, e
@@ -129,6 +129,24 @@ def flows(r, truth):
     assert r.report["totals"]["attempts"] == len(facts)
 
 
+def denials(r, truth):
+    told = Counter()
+    for e in r.of("egress.denied"):
+        assert e["level"] == "warn" and e["count"] > 0, e
+        told[(e.get("target.host") or e["peer"], e["network.peer.port"], e["network.transport"], e["egress.layer"])] += e["count"]
+    want = Counter()
+    for x in truth.get("denials", []):
+        want[(x["where"], x["port"], x["transport"], x["layer"])] += x["count"]
+    same("egress.denied", list(told.items()), list(want.items()))
+    by_layer = Counter()
+    for (_, _, transport, layer), n in want.items():
+        by_layer[(layer, transport)] += n
+    same("sandbox.egress.denied", list(r.metric("sandbox.egress.denied", "layer", "network.transport").items()), list(by_layer.items()))
+    assert r.report["totals"]["denied"] == sum(want.values()), r.report["totals"]
+    lookups_denied = sum(x["outcome"] == "denied" for x in truth["lookups"])
+    assert sum(r.metric("egress.policy.denied_total").values()) == lookups_denied
+
+
 def ended(e):
     return ("signal", e["process.exit.signal"]) if "process.exit.signal" in e else ("code", e["process.exit.code"])
 
@@ -156,6 +174,7 @@ def everything(r, status=0, forks=()):
     identity(r)
     lookups(r, truth)
     flows(r, truth)
+    denials(r, truth)
     processes(r, truth, forks)
 
 

@@ -256,24 +256,6 @@ def udp_refused(w):
 
 
 @scenario
-def udp_denied_by_netfilter(w):
-    nft = ["nsenter", "--net=/run/netns/" + w.client, "nft"]
-    subprocess.run(nft + ["-f", "-"], input=b"table inet deny { chain out { type filter hook output priority 0; udp dport 7777 drop; }; }\n", check=True)
-    try:
-        r = w.actor("""
-            actor.udp("10.77.0.4", port=7777, connected=False)
-            actor.udp("fd77::4", port=7777, connected=False)
-        """)
-    finally:
-        subprocess.run(nft + ["delete", "table", "inet", "deny"], check=True)
-    everything(r)
-    denied = r.of("egress.denied")
-    assert sorted(e["peer"] for e in denied) == ["10.77.0.4", "fd77::4"], denied
-    assert all(e["egress.layer"] == "netfilter" and e["level"] == "warn" and e["network.peer.port"] == 7777 for e in denied), denied
-    assert r.metric("sandbox.egress.denied", "layer") == {("netfilter",): 2}
-
-
-@scenario
 def udp_one_socket_many_peers(w):
     everything(w.actor("""
         import socket

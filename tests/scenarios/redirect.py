@@ -1,8 +1,10 @@
 """DNS behind a redirect: port 53 goes to a proxy on 127.0.0.1:15353, as OpenSandbox does it."""
 
+import os
 import subprocess
+import textwrap
 
-from checks import everything
+from checks import complete, denials, everything, lookups
 from registry import scenario
 from world import HERE, PYTHON
 
@@ -70,3 +72,38 @@ def redirected_to_a_proxy_inside_the_sandbox(w):
     r = redirected(w, body)
     everything(r)  # the proxy's own queries are no lookups, and its answers to the application no attempts
     assert r.metric("sandbox.dns.duration", "leg") == {("client",): 2, ("upstream",): 2}, r.metrics
+
+
+def with_sidecar(w, lookups, rules, code):
+    """`code` in a sandbox that a sidecar of OpenSandbox belongs to: what the actor and the sidecar say comes back."""
+    argv = [PYTHON, os.path.join(HERE, "opensandbox.py"), str(lookups), str(rules)]
+    with w.nft(""):
+        return w.actor("""
+            import json, subprocess
+            argv = %r
+            p = subprocess.Popen(argv, stdout=subprocess.PIPE)
+            p.stdout.readline()
+        """ % argv + textwrap.indent(textwrap.dedent(code), " " * 12) + """
+            sidecar = json.loads(p.stdout.readline())
+            p.wait()
+            actor.TRUTH["sidecar"] = sidecar
+        """)
+
+
+@scenario
+def names_that_the_proxy_denies(w):
+    """NXDOMAIN without a question to anybody: policy. NXDOMAIN from the server that was asked: none, also when it is said again."""
+    r = with_sidecar(w, 5, 0, """
+        for name in ("a.test", "nx.test", "evil.test", "nx.test", "evil.test"):
+            outcome, ips = actor.lookup(name, "A", record=False)
+            if name == "evil.test":
+                actor.note_lookup(name, "A", "denied")
+                actor.denied(name, 53, "udp", layer="dns")
+            else:
+                actor.note_lookup(name, "A", outcome, ips)
+    """)
+    complete(r)
+    lookups(r, r.truth)
+    denials(r, r.truth)
+    assert r.truth["sidecar"]["denied"] == ["evil.test"] * 2
+    assert sum(r.metric("egress.dns.query.duration").values()) == 3, r.metrics  # a denied query records nothing

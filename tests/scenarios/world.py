@@ -3,6 +3,7 @@
 Two network namespaces of our own, joined by a veth pair: one that sandboxes live in, one with the servers. Nothing leaves them.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -129,6 +130,16 @@ class World:
         """Within the sandbox's network namespace, with a resolv.conf of the world."""
         script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
         return ["nsenter", "--net=/run/netns/" + self.client, "unshare", "-m", "sh", "-c", script, self.resolv] + argv
+
+    @contextlib.contextmanager
+    def nft(self, script, ns=None):
+        """Rules in the sandbox's network namespace, or another, for the length of a with block."""
+        nft = ["nsenter", "--net=/run/netns/" + (ns or self.client), "nft"]
+        subprocess.run(nft + ["-f", "-"], input=script.encode(), check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(nft + ["flush", "ruleset"], check=True)
 
     def exec(self, argv, options=(), env=None, stdin=None):
         """sandpiper exec of argv in the sandbox's network."""

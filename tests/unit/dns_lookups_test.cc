@@ -31,8 +31,14 @@ class DnsLookupsTest : public ::testing::Test {
                         .data = wire},
                        kStart + at_ms * kMillisecond, &changes_);
   }
-  void Receive(uint64_t cookie, const std::string& wire, uint64_t at_ms) {
-    lookups_.OnPayload({.cookie = cookie, .is_query = false, .server = server_, .data = wire}, kStart + at_ms * kMillisecond, &changes_);
+  void SendDenied(uint64_t cookie, const std::string& wire, uint64_t at_ms) {
+    lookups_.OnPayload(
+        {.cookie = cookie, .is_query = true, .process = {10, 1}, .thread = 1, .server = server_, .denied = true, .data = wire},
+        kStart + at_ms * kMillisecond, &changes_);
+  }
+  void Receive(uint64_t cookie, const std::string& wire, uint64_t at_ms, bool local = false) {
+    lookups_.OnPayload({.cookie = cookie, .is_query = false, .server = server_, .local_server = local, .data = wire},
+                       kStart + at_ms * kMillisecond, &changes_);
   }
   void Expire(uint64_t at_ms, bool all = false) { lookups_.Expire(kStart + at_ms * kMillisecond, all, &changes_); }
   const std::vector<Lookup>& done() const { return changes_.done; }
@@ -171,6 +177,59 @@ TEST_F(DnsLookupsTest, WithoutARedirectTwoProcessesAreTwoLookups) {
   Send(2, Query(99, "a.test"), 2, 50, false, 20);
   Expire(0, true);
   EXPECT_EQ(done().size(), 2u);
+}
+
+TEST_F(DnsLookupsTest, ANoOfTheSandboxesOwnServerThatAskedNobodyIsPolicy) {
+  for (const int rcode : {kDnsNxDomain, kDnsRefused}) {
+    Send(1, Query(7, "evil.test"), 0, 1, true);
+    Receive(1, Answer(7, "evil.test", {}, rcode), 1, true);
+    Expire(10'000);
+  }
+  ASSERT_EQ(done().size(), 2u);
+  for (const Lookup& lookup : done()) {
+    EXPECT_EQ(lookup.outcome, DnsOutcome::kDenied);
+    EXPECT_EQ(lookup.denied_by, DenialLayer::kDns);
+  }
+}
+
+TEST_F(DnsLookupsTest, ANoThatTheServerWasToldItselfIsNone) {
+  Send(1, Query(7, "nx.test"), 0, 1, true);
+  Send(2, Query(99, "nx.test"), 2, 50, false, 20);
+  Receive(2, Answer(99, "nx.test", {}, kDnsNxDomain), 9);
+  Receive(1, Answer(7, "nx.test", {}, kDnsNxDomain), 10, true);
+  // Said again from memory.
+  Send(1, Query(8, "nx.test"), 20, 1, true);
+  Receive(1, Answer(8, "nx.test", {}, kDnsNxDomain), 21, true);
+  ASSERT_EQ(done().size(), 2u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kNxDomain);
+  EXPECT_EQ(done()[1].outcome, DnsOutcome::kNxDomain);
+}
+
+TEST_F(DnsLookupsTest, ANoFromOutsideIsNone) {
+  Send(1, Query(7, "evil.test"), 0, 1, true);
+  Receive(1, Answer(7, "evil.test", {}, kDnsNxDomain), 1, false);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kNxDomain);
+}
+
+TEST_F(DnsLookupsTest, AQueryThatNetfilterThrewAway) {
+  SendDenied(1, Query(7, "a.test"), 0);
+  SendDenied(1, Query(7, "a.test"), 5);
+  Expire(1000);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kDenied);
+  EXPECT_EQ(done()[0].denied_by, DenialLayer::kNetfilter);
+  EXPECT_EQ(done()[0].refused_sends, 2u);
+}
+
+TEST_F(DnsLookupsTest, DeniedAtOneServerAnsweredByTheNext) {
+  SendDenied(1, Query(7, "a.test"), 0);
+  server_ = Server(2);
+  Send(2, Query(7, "a.test"), 1);
+  Receive(2, Answer(7, "a.test", {ARecord(1)}), 2);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
+  EXPECT_EQ(done()[0].refused_sends, 1u);
 }
 
 TEST_F(DnsLookupsTest, TooManyOpenLookupsEndTheOldest) {

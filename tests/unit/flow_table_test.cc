@@ -39,7 +39,7 @@ class FlowTableTest : public ::testing::Test {
     return change;
   }
 
-  std::map<Endpoint, std::pair<uint64_t, uint64_t>> udp_bytes_;
+  std::map<Endpoint, FlowTable::UdpCounts> udp_bytes_;
   FlowTable table_{1000, [this](const Flow& flow) { return udp_bytes_[flow.peer]; }};
   std::vector<FlowChange> changes_;
 };
@@ -58,6 +58,53 @@ TEST_F(FlowTableTest, EstablishedThenClosed) {
   EXPECT_EQ(change.flow.received, 20u);
   EXPECT_FALSE(change.flow.reset);
   EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(FlowTableTest, ADeniedAttemptIsDeniedHoweverItEnds) {
+  for (const int error : {ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH, 0}) {
+    Connect(1, 1, 0);
+    const Flow* denied = table_.OnDenied({.cookie = 1, .transport = Transport::kTcp, .peer = Peer(1)});
+    ASSERT_NE(denied, nullptr);
+    EXPECT_EQ(denied->outcome, ConnectOutcome::kPending);
+    Result(1, false, error, 10);
+    table_.Tick(kSecond, false, &changes_);
+    const FlowChange change = One();
+    EXPECT_EQ(change.flow.outcome, ConnectOutcome::kDenied) << error;
+    EXPECT_EQ(change.flow.denied_by, DenialLayer::kNetfilter);
+  }
+}
+
+TEST_F(FlowTableTest, ADeniedAttemptThatGetsThroughIsEstablished) {
+  Connect(1, 1, 0);
+  table_.OnDenied({.cookie = 1, .transport = Transport::kTcp, .peer = Peer(1)});
+  Result(1, true, 0, 10);
+  EXPECT_EQ(One().flow.outcome, ConnectOutcome::kEstablished);
+  EXPECT_EQ(table_.OnDenied({.cookie = 2, .transport = Transport::kTcp, .peer = Peer(1)}), nullptr);
+}
+
+TEST_F(FlowTableTest, ErrorsOfADeniedUdpFlowDoNotEndIt) {
+  Connect(1, 1, 0, Transport::kUdp);
+  table_.OnDenied({.cookie = 1, .transport = Transport::kUdp, .peer = Peer(1)});
+  udp_bytes_[Peer(1)] = {.sent = 0, .received = 0, .denied = 3};
+  Result(1, false, EPERM, 10, Transport::kUdp, Peer(1), true);
+  EXPECT_TRUE(changes_.empty());
+  uint64_t more = 0;
+  table_.RefreshUdp();
+  table_.TakeDenials([&](const Flow&, uint64_t count) { more += count; });
+  EXPECT_EQ(more, 2u);  // the first one was told when it happened
+  udp_bytes_[Peer(1)].denied = 7;
+  Close(1, 20, Transport::kUdp);
+  const FlowChange change = One();
+  EXPECT_EQ(change.flow.outcome, ConnectOutcome::kDenied);
+  EXPECT_EQ(change.flow.denials - change.flow.denials_told, 4u);
+}
+
+TEST_F(FlowTableTest, ARefusalWithoutNetfilterIsTheCgroups) {
+  Connect(1, 1, 0);
+  Result(1, false, EPERM, 1, Transport::kTcp, {}, true);
+  const FlowChange change = One();
+  EXPECT_EQ(change.flow.outcome, ConnectOutcome::kDenied);
+  EXPECT_EQ(change.flow.denied_by, DenialLayer::kCgroup);
 }
 
 TEST_F(FlowTableTest, ResetAfterItWasEstablished) {

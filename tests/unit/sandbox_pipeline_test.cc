@@ -72,7 +72,7 @@ class SandboxPipelineTest : public ::testing::Test {
   SandboxPipeline pipeline_{
       {.serial = 1, .id = "sb", .cgroup = "/c"},
       {.dns_timeout_ns = 5 * kSecond, .dns_ports = {53}, .extra_attributes = {{"team", std::string("red")}}, .flows_max = 100},
-      [](const Flow&) { return std::make_pair(uint64_t{0}, uint64_t{0}); },
+      [](const Flow&) { return FlowTable::UdpCounts{}; },
       [this](LogRecord record) { records_.push_back(std::move(record)); },
       now_};
 };

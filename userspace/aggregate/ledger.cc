@@ -5,16 +5,12 @@
 #include "absl/strings/str_cat.h"
 
 namespace sandpiper {
-namespace {
-
 DestinationKey KeyOf(const Flow& flow) {
   DestinationKey key = {.host = flow.name, .address = {}, .port = flow.peer.port, .transport = flow.transport};
   if (key.host.empty())
     key.address = flow.peer.address;
   return key;
 }
-
-}  // namespace
 
 std::string DestinationKey::ToString() const {
   const std::string where = host.empty() ? Endpoint{address, port}.ToString() : absl::StrCat(host, ":", port);

@@ -25,6 +25,8 @@ struct DestinationKey {
   std::string ToString() const;
 };
 
+DestinationKey KeyOf(const Flow& flow);
+
 struct DestinationStats {
   uint64_t attempts = 0, established = 0, denied = 0, failed = 0;
   uint64_t sent = 0, received = 0;  // payload bytes

@@ -18,6 +18,7 @@ using enum MetricKind;
 const MetricRow
     kDnsQueryDuration = {"egress.dns.query.duration", kHistogram, "s", kOsep, {},
                          "DNS forward latency: the upstream leg where a redirecting proxy is seen, else the application's"},
+    kPolicyDenied = {"egress.policy.denied_total", kCounter, "", kOsep, {}, "DNS queries denied by policy"},
     kSystemMemory = {"egress.system.memory.usage_bytes", kGauge, "By", kOsep, {}, "host RAM in use"},
     kSystemCpu = {"egress.system.cpu.utilization", kGauge, "1", kOsep, {}, "host CPU busy ratio since the last export"},
     kDnsQueries = {"sandbox.dns.queries", kCounter, "{query}", kOwn, {"outcome", "network.transport"},
@@ -27,7 +28,7 @@ const MetricRow
                         "TCP connects, and first datagrams to a peer, DNS over UDP left out; counted when decided"},
     kConnectDuration = {"sandbox.connect.duration", kHistogram, "s", kOwn, {"network.type"}, "TCP handshake"},
     kConnectActive = {"sandbox.connect.active", kUpDownCounter, "{connection}", kOwn, {"network.transport"}, "established and not closed"},
-    kEgressDenied = {"sandbox.egress.denied", kCounter, "{attempt}", kOwn, {"layer", "network.transport"}, "attempts refused by policy"},
+    kEgressDenied = {"sandbox.egress.denied", kCounter, "{attempt}", kOwn, {"layer", "network.transport"}, "refused by policy: TCP attempts, UDP datagrams, lookups"},
     kDestinations = {"sandbox.egress.destinations", kGauge, "{destination}", kOwn, {}, "distinct destinations so far"},
     kNetworkIo = {"sandbox.network.io", kCounter, "By", kOwn, {"direction"}, "bytes of IP packets, loopback left out"},
     kProcessExecs = {"sandbox.process.execs", kCounter, "{process}", kOwn, {}, "programs started"},
@@ -44,10 +45,10 @@ const MetricRow
 
 std::span<const MetricRow* const> MetricCatalog() {
   using namespace metric;
-  static constexpr const MetricRow* kAll[] = {&kDnsQueryDuration, &kSystemMemory,    &kSystemCpu,     &kDnsQueries,      &kDnsDuration,
-                                              &kConnectAttempts,  &kConnectDuration, &kConnectActive, &kEgressDenied,    &kDestinations,
-                                              &kNetworkIo,        &kProcessExecs,    &kProcessExits,  &kProcessDuration, &kSandboxCount,
-                                              &kEventsProduced,   &kEventsDelivered, &kEventsDropped, &kProbeState};
+  static constexpr const MetricRow* kAll[] = {&kDnsQueryDuration, &kPolicyDenied,    &kSystemMemory,    &kSystemCpu,     &kDnsQueries,
+                                              &kDnsDuration,      &kConnectAttempts, &kConnectDuration, &kConnectActive, &kEgressDenied,
+                                              &kDestinations,     &kNetworkIo,       &kProcessExecs,    &kProcessExits,  &kProcessDuration,
+                                              &kSandboxCount,     &kEventsProduced,  &kEventsDelivered, &kEventsDropped, &kProbeState};
   return kAll;
 }
 

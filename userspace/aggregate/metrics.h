@@ -26,7 +26,7 @@ struct MetricRow {
 };
 
 namespace metric {
-extern const MetricRow kDnsQueryDuration, kSystemMemory, kSystemCpu;
+extern const MetricRow kDnsQueryDuration, kPolicyDenied, kSystemMemory, kSystemCpu;
 extern const MetricRow kDnsQueries, kDnsDuration, kConnectAttempts, kConnectDuration, kConnectActive, kEgressDenied, kDestinations,
     kNetworkIo, kProcessExecs, kProcessExits, kProcessDuration, kSandboxCount;
 extern const MetricRow kEventsProduced, kEventsDelivered, kEventsDropped, kProbeState;

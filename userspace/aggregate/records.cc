@@ -134,13 +134,39 @@ LogRecord RecordMaker::Failed(const Flow& flow, const Process* process, int64_t 
   return record;
 }
 
-LogRecord RecordMaker::Denied(const Flow& flow, const Process* process, int64_t unix_offset) {
-  LogRecord record = Begin("egress.denied", Severity::kWarn, absl::StrCat("egress denied ", Target(flow)), flow.started_ns, unix_offset);
-  AddPeer(&record, flow);
-  // The error alone tells: connect(2) gets EPERM from a cgroup program, send(2) of a datagram from netfilter.
-  Add(&record, "egress.layer", std::string(flow.transport == Transport::kTcp ? "cgroup" : "netfilter"));
+LogRecord RecordMaker::Denied(const Denial& denial, const Process* process, int64_t unix_offset) {
+  LogRecord record =
+      Begin("egress.denied", Severity::kWarn, absl::StrCat("egress denied ", denial.destination.ToString()), denial.time_ns, unix_offset);
+  if (!denial.destination.host.empty())
+    Add(&record, "target.host", denial.destination.host);
+  if (denial.peer)
+    Add(&record, "peer", denial.peer->ToString());
+  Add(&record, "network.peer.port", int64_t{denial.destination.port});
+  Add(&record, "network.transport", std::string(Name(denial.destination.transport)));
+  if (denial.peer)
+    Add(&record, "network.type", std::string(NetworkType(*denial.peer)));
+  if (denial.question_type)
+    Add(&record, "dns.question.type", DnsTypeName(*denial.question_type));
+  Add(&record, "egress.layer", std::string(Name(denial.layer)));
   Add(&record, "count", int64_t{1});
-  AddProcess(&record, flow.process, flow.comm, process);
+  AddProcess(&record, denial.process, denial.comm, process);
+  return record;
+}
+
+LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset) {
+  const std::string where = entry.destination ? entry.destination->ToString() : "further destinations";
+  LogRecord record =
+      Begin("egress.denied", Severity::kWarn, absl::StrCat("egress denied ", where, ": ", entry.count, " more"), time_ns, unix_offset);
+  if (entry.destination) {
+    if (!entry.destination->host.empty())
+      Add(&record, "target.host", entry.destination->host);
+    else
+      Add(&record, "peer", entry.destination->address.ToString());
+    Add(&record, "network.peer.port", int64_t{entry.destination->port});
+  }
+  Add(&record, "network.transport", std::string(Name(entry.transport)));
+  Add(&record, "egress.layer", std::string(Name(entry.layer)));
+  Add(&record, "count", Int(entry.count));
   return record;
 }
 

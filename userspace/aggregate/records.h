@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "userspace/aggregate/denials.h"
 #include "userspace/aggregate/ledger.h"
 #include "userspace/aggregate/log_record.h"
 #include "userspace/correlate/dns_lookups.h"
@@ -31,7 +32,10 @@ class RecordMaker {
   // An attempt to an address that no lookup explains.
   LogRecord Outbound(const Flow& flow, const Process* process, int64_t unix_offset);
   LogRecord Failed(const Flow& flow, const Process* process, int64_t unix_offset);
-  LogRecord Denied(const Flow& flow, const Process* process, int64_t unix_offset);
+  // The first of its kind in a window.
+  LogRecord Denied(const Denial& denial, const Process* process, int64_t unix_offset);
+  // The others.
+  LogRecord Denied(const Denials::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset);
   LogRecord Destination(const DestinationKey& key, const DestinationStats& window, bool first_contact, uint64_t time_ns,
                         int64_t unix_offset);
   LogRecord Exec(const Process& process, const std::vector<std::string>& ancestors, int64_t unix_offset);

@@ -85,7 +85,7 @@ void SandboxMetrics::OnExit(const Process& process) {
   process_duration_.Record(Seconds(0, process.duration_ns()));
 }
 
-void SandboxMetrics::OnDenied(const char* layer, Transport transport) { ++denied_[{layer, transport}]; }
+void SandboxMetrics::OnDenied(DenialLayer layer, Transport transport) { ++denied_[{layer, transport}]; }
 
 uint64_t SandboxMetrics::lookups() const {
   uint64_t sum = 0;
@@ -133,7 +133,13 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
   for (size_t network = 0; network < 2; ++network)
     points.Record(metric::kConnectDuration, {{"network.type", kNetworks[network]}}, connect_duration_[network]);
   for (const auto& [key, count] : denied_)
-    points.Count(metric::kEgressDenied, {{"layer", key.first}, {"network.transport", Name(key.second)}}, count);
+    points.Count(metric::kEgressDenied, {{"layer", Name(key.first)}, {"network.transport", Name(key.second)}}, count);
+  for (const Transport transport : kTransports) {
+    points.Count(metric::kEgressDenied, {{"layer", Name(DenialLayer::kNetfilter)}, {"network.transport", Name(transport)}},
+                 kernel.denied[Index(transport)]);
+  }
+  points.Count(metric::kPolicyDenied, {},
+               lookups_[static_cast<size_t>(DnsOutcome::kDenied)][0] + lookups_[static_cast<size_t>(DnsOutcome::kDenied)][1]);
   points.Add(metric::kDestinations, {}, static_cast<int64_t>(destinations));
   points.Add(metric::kNetworkIo, {{"direction", "sent"}}, static_cast<int64_t>(kernel.sent));
   points.Add(metric::kNetworkIo, {{"direction", "received"}}, static_cast<int64_t>(kernel.received));

@@ -24,6 +24,7 @@ struct KernelCounts {
   ByTransportAndNetwork attempts{}, attempts_dropped{};
   uint64_t sent = 0, received = 0;
   uint64_t storage_failed = 0;
+  std::array<uint64_t, 2> denied{};  // by netfilter, [transport]
 };
 
 // Events that user space took out of the ring for the sandbox. produced = delivered + dropped in the kernel + lost here + still in the
@@ -42,14 +43,15 @@ class SandboxMetrics {
   void OnDecided(const Flow& flow);
   void OnEnded(const Flow& flow);
   void OnExit(const Process& process);
-  void OnDenied(const char* layer, Transport transport);
+  // By another layer than netfilter, whose denials the kernel side counts.
+  void OnDenied(DenialLayer layer, Transport transport);
 
   // Appends all points of the sandbox. Cumulative since `start_unix_ns`.
   void Append(const KernelCounts& kernel, const DeliveryCounts& delivery, size_t destinations, const std::vector<Attribute>& identity,
               uint64_t start_unix_ns, MetricSnapshot* out) const;
 
   uint64_t lookups() const;
-  uint64_t denied() const;
+  uint64_t denied() const;  // without netfilter's
 
  private:
   enum ExitOutcome { kSuccess, kFailure, kSignal, kExitOutcomes };
@@ -60,7 +62,7 @@ class SandboxMetrics {
   std::array<ByTransport<std::array<uint64_t, 2>>, kConnectOutcomeCount> attempts_{};
   ByTransport<int64_t> active_{};
   std::array<uint64_t, kExitOutcomes> exits_{};
-  std::map<std::pair<std::string, Transport>, uint64_t> denied_;
+  std::map<std::pair<DenialLayer, Transport>, uint64_t> denied_;
   Histogram dns_client_, dns_upstream_, osep_dns_, process_duration_;
   std::array<Histogram, 2> connect_duration_;  // IPv4, IPv6
 };

@@ -12,6 +12,9 @@ constexpr uint64_t kContinuation = 500 * kMillisecond;
 // A resolver that waits as long as we do sends its retry at the moment we give up: wait a tenth more.
 constexpr uint64_t kRetryGraceDivisor = 10;
 
+// How long resolvers keep a negative answer at most (RFC 2308 5).
+constexpr uint64_t kNegativeTtl = 3 * 3600 * kSecond;
+
 DnsOutcome OutcomeOf(uint8_t rcode) {
   switch (rcode) {
     case kDnsNoError:
@@ -83,11 +86,13 @@ void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, u
                              .asked_ns = time_ns,
                              .ended_ns = time_ns,
                              .queries = 1,
-                             .outcome = DnsOutcome::kMalformed,
+                             .outcome = payload.denied ? DnsOutcome::kDenied : DnsOutcome::kMalformed,
                              .rcode = std::nullopt,
                              .addresses = {},
                              .redirected = payload.redirected,
-                             .upstream_ns = std::nullopt});
+                             .upstream_ns = std::nullopt,
+                             .denied_by = payload.denied ? DenialLayer::kNetfilter : DenialLayer::kNone,
+                             .refused_sends = payload.denied});
     return;
   }
   if (wire.size() < 2)
@@ -112,14 +117,16 @@ DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload, c
   return open_.end();
 }
 
-// The proxy behind a redirect asks the question of the program on its behalf. It may keep the id or choose its own.
+// The server within the sandbox, behind a redirect or on a loopback address, asks the question of the program on its behalf. It may keep
+// the id or choose its own.
 DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payload, const DnsMessage& message) {
   if (payload.redirected)
     return open_.end();
   const auto [first, last] = by_question_.equal_range({message.name, message.type});
   for (auto it = first; it != last; ++it) {
     const Open& open = *it->second;
-    if (open.lookup.redirected && !open.tentative && open.lookup.process != payload.process)
+    const bool within = open.lookup.redirected || open.lookup.server.address.is_loopback();
+    if (within && !open.tentative && open.lookup.process != payload.process)
       return it->second;
   }
   return open_.end();
@@ -162,6 +169,16 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, u
     SetDeadline(&open, time_ns + limits_.timeout_ns + limits_.timeout_ns / kRetryGraceDivisor);
     if (!Contains(open.ids, message.id))
       open.ids.push_back(message.id);
+    if (payload.denied) {
+      ++open.lookup.refused_sends;
+      open.lookup.denied_by = DenialLayer::kNetfilter;
+      open.lookup.outcome = DnsOutcome::kDenied;
+      open.lookup.ended_ns = time_ns;
+      open.tentative = true;
+      SetDeadline(&open, time_ns + kContinuation);
+    }
+  } else {
+    open.forwarded = true;
   }
   if (exchanges_.insert_or_assign(key, exchange).second)
     open.exchanges.push_back(key);
@@ -175,6 +192,12 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, const DnsMessage& message, 
   }
   const Exchange& exchange = found->second;
   Open& open = *exchange.open;
+  const bool said_no = message.rcode == kDnsNxDomain || message.rcode == kDnsRefused;
+  if (said_no && !payload.local_server) {
+    if (nothing_.size() >= limits_.nothing_max)
+      nothing_.clear();
+    nothing_[message.name] = time_ns;
+  }
   if (exchange.upstream) {
     open.lookup.upstream_ns = time_ns - exchange.sent_ns;
     return;
@@ -182,6 +205,10 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, const DnsMessage& message, 
   open.lookup.ended_ns = time_ns;
   open.lookup.rcode = message.rcode;
   open.lookup.outcome = OutcomeOf(message.rcode);
+  if (said_no && payload.local_server && !open.forwarded && !KnownToBeNothing(message.name, time_ns)) {
+    open.lookup.outcome = DnsOutcome::kDenied;
+    open.lookup.denied_by = DenialLayer::kDns;
+  }
   open.lookup.addresses = message.addresses;
   for (const DnsAddress& address : message.addresses)
     changes->learned.emplace_back(open.lookup.name, address);
@@ -193,6 +220,11 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, const DnsMessage& message, 
   }
   open.tentative = true;
   SetDeadline(&open, time_ns + kContinuation);
+}
+
+bool DnsLookups::KnownToBeNothing(const std::string& name, uint64_t time_ns) const {
+  const auto it = nothing_.find(name);
+  return it != nothing_.end() && time_ns - it->second < kNegativeTtl;
 }
 
 void DnsLookups::Finish(OpenList::iterator open, DnsChanges* changes) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "userspace/correlate/denial.h"
 #include "userspace/event/dns_message.h"
 #include "userspace/event/dns_stream.h"
 #include "userspace/event/event.h"
@@ -37,7 +38,9 @@ struct Lookup {
   std::optional<uint8_t> rcode;  // of the answer that counted
   std::vector<DnsAddress> addresses;
   bool redirected = false;
-  std::optional<uint64_t> upstream_ns;  // the proxy's own query, where it is seen
+  std::optional<uint64_t> upstream_ns;         // the proxy's own query, where it is seen
+  DenialLayer denied_by = DenialLayer::kNone;  // the last no; another server may have answered all the same
+  uint64_t refused_sends = 0;                  // queries of UDP that netfilter threw away
 };
 
 // What one step brought: lookups that are over, and addresses that the sandbox now knows by name, which may come earlier.
@@ -52,6 +55,7 @@ class DnsLookups {
     uint64_t timeout_ns;
     size_t outstanding_max = 8192;
     size_t streams_max = 1024;
+    size_t nothing_max = 4096;
   };
 
   explicit DnsLookups(const Limits& limits) : limits_(limits) {}
@@ -81,6 +85,7 @@ class DnsLookups {
     uint64_t deadline_ns = 0;
     bool tentative = false;  // an answer came, but the program may still go on: TC, or an error that makes resolvers try elsewhere
     bool malformed_answer = false;
+    bool forwarded = false;  // a server in the sandbox asked on
   };
   using OpenList = std::list<Open>;
   // One question on one socket.
@@ -98,6 +103,8 @@ class DnsLookups {
   void OnQuery(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes);
   void OnAnswer(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes);
   void OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes);
+  // True if it is known from an earlier answer that the name does not exist: a server may say so again without asking.
+  bool KnownToBeNothing(const std::string& name, uint64_t time_ns) const;
   void SetDeadline(Open* open, uint64_t deadline_ns);
   OpenList::iterator FindSame(const DnsPayload& payload, const DnsMessage& message);
   OpenList::iterator FindRedirected(const DnsPayload& payload, const DnsMessage& message);
@@ -109,6 +116,7 @@ class DnsLookups {
   std::multimap<std::pair<std::string, uint16_t>, OpenList::iterator> by_question_;
   std::map<ExchangeKey, Exchange> exchanges_;
   absl::flat_hash_map<uint64_t, Streams> streams_;
+  absl::flat_hash_map<std::string, uint64_t> nothing_;  // names that a server outside said no to, and when
   uint64_t ignored_answers_ = 0, malformed_messages_ = 0, evicted_ = 0;
 };
 

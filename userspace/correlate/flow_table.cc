@@ -1,5 +1,6 @@
 #include "userspace/correlate/flow_table.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 
@@ -44,7 +45,13 @@ ConnectOutcome OutcomeOfErrno(int error) {
 FlowTable::Key FlowTable::KeyOf(const Flow& flow) { return {flow.cookie, flow.transport == Transport::kTcp ? Endpoint{} : flow.peer}; }
 
 void FlowTable::Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns) {
-  entry->flow.outcome = outcome;
+  const bool failed = outcome != ConnectOutcome::kEstablished;
+  if (outcome == ConnectOutcome::kDenied && entry->flow.denied_by == DenialLayer::kNone) {
+    // Netfilter tells of its own denials, and before the call returns.
+    entry->flow.denied_by = DenialLayer::kCgroup;
+    entry->flow.denials = 1;  // told by who decides
+  }
+  entry->flow.outcome = failed && entry->flow.denied_by != DenialLayer::kNone ? ConnectOutcome::kDenied : outcome;
   entry->flow.error = error;
   entry->flow.decided_ns = time_ns;
 }
@@ -106,14 +113,44 @@ void FlowTable::OnResult(const ConnectResult& result, uint64_t time_ns, std::vec
     abandoned_.emplace(time_ns, it->first);
     return;
   }
+  // Each send of a denied flow fails; the flow goes on, and a later one may get through.
+  if (result.transport == Transport::kUdp && entry.flow.denied_by != DenialLayer::kNone)
+    return;
   const ConnectOutcome outcome = OutcomeOfErrno(result.error);
   // Of one datagram, as EAGAIN or EMSGSIZE: it says nothing of the peer, and the next one may get through.
   if (result.transport == Transport::kUdp && outcome == ConnectOutcome::kOther)
     return;
   Decide(&entry, outcome, result.error, time_ns);
   if (entry.flow.transport == Transport::kUdp)
-    std::tie(entry.flow.sent, entry.flow.received) = udp_bytes_(entry.flow);
+    RefreshUdp(&entry.flow);
   End(it, true, changes);
+}
+
+const Flow* FlowTable::OnDenied(const Denied& denied) {
+  const auto it = Find(denied.cookie, denied.transport, denied.peer);
+  if (it == flows_.end())
+    return nullptr;
+  Flow& flow = it->second.flow;
+  flow.denied_by = DenialLayer::kNetfilter;
+  flow.denials = std::max<uint64_t>(flow.denials, 1);
+  flow.denials_told = std::max<uint64_t>(flow.denials_told, 1);
+  return &flow;
+}
+
+void FlowTable::TakeDenials(const std::function<void(const Flow&, uint64_t)>& take) {
+  for (auto& [key, entry] : flows_) {
+    Flow& flow = entry.flow;
+    if (flow.denials > flow.denials_told)
+      take(flow, flow.denials - flow.denials_told);
+    flow.denials_told = flow.denials;
+  }
+}
+
+void FlowTable::RefreshUdp(Flow* flow) {
+  const UdpCounts counts = read_udp_(*flow);
+  flow->sent = counts.sent;
+  flow->received = counts.received;
+  flow->denials = std::max(flow->denials, counts.denied);
 }
 
 void FlowTable::OnClose(const Close& close, uint64_t time_ns, std::vector<FlowChange>* changes) {
@@ -121,7 +158,7 @@ void FlowTable::OnClose(const Close& close, uint64_t time_ns, std::vector<FlowCh
     Entry& entry = it->second;
     Flow& flow = entry.flow;
     if (flow.transport == Transport::kUdp) {
-      std::tie(flow.sent, flow.received) = udp_bytes_(flow);
+      RefreshUdp(&flow);
     } else if (close.sent | close.received) {
       flow.sent = close.sent;
       flow.received = close.received;
@@ -152,7 +189,7 @@ void FlowTable::Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes
   }
   if (!all)
     return;
-  RefreshUdpBytes();
+  RefreshUdp();
   for (auto it = flows_.begin(); it != flows_.end();) {
     const Flow& flow = it->second.flow;
     const bool decided_now = flow.outcome == ConnectOutcome::kPending;
@@ -173,10 +210,10 @@ void FlowTable::SetTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received) {
   }
 }
 
-void FlowTable::RefreshUdpBytes() {
+void FlowTable::RefreshUdp() {
   for (auto& [key, entry] : flows_) {
     if (entry.flow.transport == Transport::kUdp)
-      std::tie(entry.flow.sent, entry.flow.received) = udp_bytes_(entry.flow);
+      RefreshUdp(&entry.flow);
   }
 }
 

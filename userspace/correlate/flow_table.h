@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "userspace/correlate/denial.h"
 #include "userspace/event/event.h"
 
 namespace sandpiper {
@@ -31,7 +32,11 @@ struct Flow {
   uint64_t started_ns = 0;
   uint64_t decided_ns = 0;  // when the outcome was known
   ConnectOutcome outcome = ConnectOutcome::kPending;
-  int error = 0;                    // errno behind the outcome
+  int error = 0;  // errno behind the outcome
+  // A denial does not end an attempt: the program tries on, and gets through where the rules change in time.
+  DenialLayer denied_by = DenialLayer::kNone;
+  uint64_t denials = 0;             // so far: datagrams of UDP; TCP has one
+  uint64_t denials_told = 0;        // of them, those that TakeDenials or OnDenied gave away
   bool reset = false;               // ended by a RST after it was established
   uint64_t sent = 0, received = 0;  // payload bytes so far
 };
@@ -45,20 +50,27 @@ struct FlowChange {
 
 class FlowTable {
  public:
-  // `udp_bytes` gives {sent, received} of one UDP flow, which the kernel side counts.
-  using UdpBytes = std::function<std::pair<uint64_t, uint64_t>(const Flow&)>;
+  // What the kernel side counted of one UDP flow.
+  struct UdpCounts {
+    uint64_t sent = 0, received = 0, denied = 0;
+  };
+  using ReadUdp = std::function<UdpCounts(const Flow&)>;
 
-  FlowTable(size_t capacity, UdpBytes udp_bytes) : capacity_(capacity), udp_bytes_(std::move(udp_bytes)) {}
+  FlowTable(size_t capacity, ReadUdp read_udp) : capacity_(capacity), read_udp_(std::move(read_udp)) {}
 
   // Each appends what changed. Connect: false if the table is full and the attempt cannot be followed.
   bool OnConnect(const Connect& connect, std::string name, uint64_t time_ns, std::vector<FlowChange>* changes);
   void OnResult(const ConnectResult& result, uint64_t time_ns, std::vector<FlowChange>* changes);
+  // The flow that was denied, null if it is not known. Valid until the next call.
+  const Flow* OnDenied(const Denied& denied);
+  // Each flow that was denied more often than was told before, with how often.
+  void TakeDenials(const std::function<void(const Flow&, uint64_t)>& take);
   void OnClose(const Close& close, uint64_t time_ns, std::vector<FlowChange>* changes);
   // Settles what waited for a second word; with `all`, also what is still open: a TCP attempt whose end was not seen is kUnknown then.
   void Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes);
 
   void SetTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received);
-  void RefreshUdpBytes();
+  void RefreshUdp();
 
   // When Tick has something to do; the far future if never.
   uint64_t NextDeadline() const;
@@ -78,11 +90,12 @@ class FlowTable {
   static Key KeyOf(const Flow& flow);
   // The flow that an event speaks of: by its peer, else the newest of the socket.
   Table::iterator Find(uint64_t cookie, Transport transport, const Endpoint& peer);
+  void RefreshUdp(Flow* flow);
   void Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns);
   Table::iterator End(Table::iterator it, bool decided_now, std::vector<FlowChange>* changes);
 
   size_t capacity_;
-  UdpBytes udp_bytes_;
+  ReadUdp read_udp_;
   Table flows_;
   std::multimap<uint64_t, Key> abandoned_;  // by time, in order to settle them
 };

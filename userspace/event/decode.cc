@@ -108,6 +108,8 @@ absl::StatusOr<decltype(Event::what)> DecodeDns(Bytes record, bool is_query) {
       .thread = e.process.tid,
       .server = ToEndpoint(e.server),
       .redirected = (e.header.flags & DNS_REDIRECTED) != 0,
+      .denied = (e.header.flags & DNS_DENIED) != 0,
+      .local_server = (e.header.flags & DNS_LOCAL) != 0,
       .cut = transport == Transport::kUdp && e.payload_bytes > e.data_bytes,
       .tcp_seq = e.tcp_seq,
       .tcp_ack = e.tcp_ack,
@@ -142,6 +144,14 @@ absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
                            .established = r.fixed.established != 0,
                            .returned = (r.fixed.header.flags & RESULT_RETURNED) != 0,
                            .error = static_cast<int>(r.fixed.error)};
+    }
+    case EVENT_DENIED: {
+      ASSIGN_OR_RETURN(const auto r, Read<denied_event>(record));
+      return Denied{.cookie = r.fixed.cookie,
+                    .transport = static_cast<Transport>(r.fixed.transport & 1),
+                    .process = ToProcess(r.fixed.process),
+                    .comm = ToComm(r.fixed.comm),
+                    .peer = ToEndpoint(r.fixed.peer)};
     }
     case EVENT_CLOSE: {
       ASSIGN_OR_RETURN(const auto r, Read<close_event>(record));
@@ -192,6 +202,8 @@ const char* KindName(uint16_t kind) {
       return "connect";
     case EVENT_CONNECT_RESULT:
       return "connect_result";
+    case EVENT_DENIED:
+      return "denied";
     case EVENT_CLOSE:
       return "close";
     case EVENT_DNS_QUERY:

@@ -66,6 +66,15 @@ struct ConnectResult {
   int error = 0;          // errno; 0 without `established`: the caller gave up
 };
 
+// Netfilter threw away the first packet of a TCP attempt or of a UDP flow.
+struct Denied {
+  uint64_t cookie = 0;
+  Transport transport = Transport::kTcp;
+  ProcessKey process;
+  std::string comm;
+  Endpoint peer;
+};
+
 struct Close {
   uint64_t cookie = 0;
   Transport transport = Transport::kTcp;
@@ -82,7 +91,9 @@ struct DnsPayload {
   uint32_t thread = 0;
   Endpoint server;
   bool redirected = false;
-  bool cut = false;  // a datagram longer than what was captured
+  bool denied = false;        // netfilter threw it away
+  bool local_server = false;  // answered from within the sandbox
+  bool cut = false;           // a datagram longer than what was captured
   uint32_t tcp_seq = 0, tcp_ack = 0;
   std::string data;
 };
@@ -92,7 +103,7 @@ struct Event {
   uint64_t sandbox = 0;  // serial
   uint64_t cgroup_id = 0;
   uint16_t kind = 0;  // enum event_kind, for accounting
-  std::variant<Exec, Exit, Fork, Connect, ConnectResult, Close, DnsPayload> what;
+  std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload> what;
 };
 
 }  // namespace sandpiper

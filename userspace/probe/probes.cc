@@ -56,6 +56,7 @@ struct Probes::Ladder {
   struct Rung {
     Hook hook;
     std::vector<bpf_program*> programs;
+    const char* needs_enum = nullptr;  // a type without which the programs have nothing to go by
   };
   const char* probe;
   bool required;
@@ -83,6 +84,9 @@ std::vector<Probes::Ladder> Probes::Ladders() const {
        {{Hook::kFunctionExit, {p.handle_stream_connect, p.handle_udp_sendmsg, p.handle_udpv6_sendmsg}},
         {Hook::kSyscallTracepoint,
          {p.handle_exit_connect, p.handle_exit_sendto, p.handle_exit_sendmsg, p.handle_exit_sendmmsg, p.handle_exit_io_uring}}}},
+      {"egress.denied",
+       false,
+       {{Hook::kTracepoint, {p.handle_dropped_packet}, "skb_drop_reason"}, {Hook::kFunctionExit, {p.handle_hook_verdict}}}},
       {"udp.error", false, {{Hook::kTracepoint, {p.handle_udp_error}}}},
       {"tcp.bytes", false, {{Hook::kStorageIterator, {p.handle_tcp_bytes}}}},
   };
@@ -111,6 +115,11 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     for (const Ladder::Rung& rung : ladder.rungs) {
       absl::Status available;
       if (state.mechanism.empty()) {
+        if (std::find(options.avoid.begin(), options.avoid.end(), std::make_pair(state.probe, std::string(Name(rung.hook)))) !=
+            options.avoid.end())
+          available = absl::CancelledError("left out by --avoid");
+        if (rung.needs_enum && btf__find_by_name_kind(kernel.get(), rung.needs_enum, BTF_KIND_ENUM) <= 0)
+          available = absl::NotFoundError(absl::StrCat("this kernel has no ", rung.needs_enum));
         for (const bpf_program* program : rung.programs)
           available.Update(CheckAvailable(rung.hook, program, kernel.get()));
       }
@@ -200,12 +209,12 @@ absl::StatusOr<sandbox_counters> Probes::ReadCounters(uint64_t serial) const {
   return sum;
 }
 
-TransferredBytes Probes::ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const {
+UdpFlowCounts Probes::ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const {
   const udp_flow_key key = {.cookie = cookie, .peer = ToKernel(peer)};
   udp_flow flow = {};
   if (bpf_map__lookup_elem(skeleton_->maps.udp_flows, &key, sizeof(key), &flow, sizeof(flow), 0))
     return {};
-  return {.sent = flow.bytes[DIRECTION_SENT], .received = flow.bytes[DIRECTION_RECEIVED]};
+  return {.bytes = {.sent = flow.bytes[DIRECTION_SENT], .received = flow.bytes[DIRECTION_RECEIVED]}, .denied = flow.denied};
 }
 
 std::vector<TcpBytes> Probes::ReadTcpBytes() const {

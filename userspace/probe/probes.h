@@ -23,6 +23,8 @@ struct ProbeOptions {
   uint32_t bulk_ring_bytes = 8 << 20;
   // At most four.
   std::vector<uint16_t> dns_ports = {53};
+  // {probe, mechanism}: left out although the kernel may have it.
+  std::vector<std::pair<std::string, std::string>> avoid;
 };
 
 // What became of one probe: the mechanism in use, and why the better ones are not.
@@ -34,6 +36,11 @@ struct ProbeState {
 
 struct TransferredBytes {
   uint64_t sent = 0, received = 0;
+};
+
+struct UdpFlowCounts {
+  TransferredBytes bytes;
+  uint64_t denied = 0;  // datagrams
 };
 
 struct TcpBytes {
@@ -63,7 +70,7 @@ class Probes {
   // Sums over all CPUs; every value only ever grows.
   absl::StatusOr<sandbox_counters> ReadCounters(uint64_t serial) const;
 
-  TransferredBytes ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const;
+  UdpFlowCounts ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const;
   // Of every living connection that a watched sandbox opened. Empty where the kernel has no iterator over socket storage.
   std::vector<TcpBytes> ReadTcpBytes() const;
 

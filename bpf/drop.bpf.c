@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// Denied, and not merely broken: packets of the sandbox that netfilter threw away. A dropped SYN looks to the program like a dead peer; the
+// kernel says why it dropped it, and whose it was. Runs in softirq too: whose is told by the packet's socket, never by "current".
+#include "bpf/kernel.bpf.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/skb.bpf.h"
+#include "bpf/socket.bpf.h"
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
+					const struct endpoint *peer, __u32 transport)
+{
+	struct denied_event *event = reserve_event(&bulk_ring, ref, EVENT_DENIED, sizeof(*event));
+
+	if (!event)
+		return;
+	event->cookie = cookie;
+	event->process = state->process;
+	event->peer = *peer;
+	__builtin_memcpy(event->comm, state->comm, COMM_BYTES);
+	event->transport = transport;
+	event->pad0 = 0;
+	submit_event(event);
+}
+
+/* A query that netfilter threw away is still a question: user space hears it as one, denied. */
+static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
+					      const struct skb_packet *p)
+{
+	struct dns_event *event = reserve_event(&bulk_ring, ref, EVENT_DNS_QUERY, sizeof(*event) + DNS_SMALL);
+	__u32 bytes = p->payload_bytes;
+
+	if (!event)
+		return;
+	event->header.flags = DNS_DENIED;
+	event->cookie = cookie;
+	event->process = state->process;
+	event->server = state->peer;
+	event->transport = TRANSPORT_UDP;
+	event->payload_bytes = p->payload_bytes;
+	event->tcp_seq = 0;
+	event->tcp_ack = 0;
+	event->pad0 = 0;
+	asm volatile("" : "+r"(bytes));
+	if (bytes > DNS_SMALL)
+		bytes = DNS_SMALL;
+	event->data_bytes = bpf_probe_read_kernel(event->data, bytes, p->payload) ? 0 : bytes;
+	submit_event(event);
+}
+
+/* TCP: the SYN of one attempt is sent again and again, and denied once. */
+static __always_inline void deny_tcp(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state)
+{
+	if (state->denied)
+		return;
+	state->denied = 1;
+	add(&ref->counters->denied[TRANSPORT_TCP], 1);
+	emit_denied(ref, cookie, state, &state->peer, TRANSPORT_TCP);
+}
+
+/* UDP: each datagram is a send of its own and counts; the first one of a flow is told, the rest is in the flow. */
+static __always_inline void deny_udp(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state, const struct endpoint *destination)
+{
+	struct udp_flow_key key = { .cookie = cookie, .peer = *destination };
+	struct udp_flow *flow = bpf_map_lookup_elem(&udp_flows, &key);
+	bool created;
+
+	add(&ref->counters->denied[TRANSPORT_UDP], 1);
+	if (!flow) {
+		/* NAT changed the destination before the drop, or this is the first datagram of a connected socket. */
+		key.peer = state->peer;
+		flow = open_udp_flow(ref, cookie, state, &key.peer, &created);
+	}
+	if (!flow || !flow->denied)
+		emit_denied(ref, cookie, state, &key.peer, TRANSPORT_UDP);
+	if (flow)
+		add(&flow->denied, 1);
+}
+
+static __always_inline struct socket_state *state_of(struct sock *sk, struct sandbox_ref *ref, const struct skb_packet *p)
+{
+	struct socket_state *state = bpf_sk_storage_get(&socket_states, sk, 0, 0);
+
+	if (state)
+		return state;
+	/* A socket from before the sandbox was watched: the packet tells where it goes. */
+	state = bpf_sk_storage_get(&socket_states, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!state) {
+		add(&ref->counters->storage_failed, 1);
+		return NULL;
+	}
+	state->peer = p->destination;
+	state->cgroup_id = ref->cgroup_id;
+	state->transport = p->transport;
+	state->dns = is_dns_port(p->destination.port);
+	state->ever_dns = state->dns;
+	return state;
+}
+
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigned int reason)
+{
+	struct socket_state *state;
+	struct skb_packet p;
+	struct sandbox_ref ref;
+	struct sock *sk;
+	__u64 cookie;
+
+	if (reason != bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NETFILTER_DROP))
+		return 0;
+	sk = skb->sk;
+	/* A packet that came in by a device is one to the socket. */
+	if (!sk || skb->skb_iif || !find_sandbox(socket_cgroup_id(sk), &ref) || !read_skb(skb, &p))
+		return 0;
+	state = state_of(sk, &ref, &p);
+	if (!state || is_loopback(&state->peer))
+		return 0;
+	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	if (p.transport == TRANSPORT_TCP) {
+		deny_tcp(&ref, cookie, state);
+	} else if (state->dns) {
+		add(&ref.counters->denied[TRANSPORT_UDP], 1);
+		emit_denied_query(&ref, cookie, state, &p);
+	} else {
+		deny_udp(&ref, cookie, state, &p.destination);
+	}
+	return 0;
+}
+
+/* Next best, where drops carry no reason: the verdict of the hooks. The packet is gone by then, so all is taken from the socket. */
+SEC("fexit/nf_hook_slow")
+int BPF_PROG(handle_hook_verdict, struct sk_buff *skb, struct nf_hook_state *hook, const void *entries, unsigned int index, int verdict)
+{
+	struct socket_state *state;
+	struct sandbox_ref ref;
+	struct sock *sk = hook->sk;
+	__u64 cookie;
+
+	if (verdict >= 0 || !sk || (hook->hook != NF_INET_LOCAL_OUT && hook->hook != NF_INET_POST_ROUTING) ||
+	    !find_sandbox(socket_cgroup_id(sk), &ref))
+		return 0;
+	state = bpf_sk_storage_get(&socket_states, sk, 0, 0);
+	if (!state || is_loopback(&state->peer))
+		return 0;
+	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	if (state->transport == TRANSPORT_TCP)
+		deny_tcp(&ref, cookie, state);
+	else
+		deny_udp(&ref, cookie, state, &state->peer);
+	return 0;
+}

@@ -1,0 +1,315 @@
+"""Denied is not broken: what netfilter refuses, and what only looks like it."""
+
+import datetime
+import subprocess
+
+from checks import complete, denials, everything, flows
+from registry import scenario
+
+DROP = """table inet fence {
+  chain out {
+    type filter hook output priority 0; policy accept;
+    ct state established,related accept
+    tcp dport { 80, 81 } drop
+    udp dport 9001 drop
+    tcp dport 82 reject with tcp reset
+    tcp dport 83 reject
+    udp dport 9003 reject
+    ip daddr 10.77.0.4 tcp dport 84 counter drop
+  }
+}"""
+
+
+def seconds(ts):
+    return datetime.datetime.fromisoformat(ts[:26]).timestamp()
+
+
+@scenario
+def tcp_output_drop(w):
+    with w.nft(DROP):
+        r = w.actor("""
+            import socket
+            for ip in ("10.77.0.4", "fd77::4"):
+                s = socket.socket(actor.family(ip))
+                s.settimeout(1.5)  # long enough for a second SYN, which is no second denial
+                try:
+                    s.connect((ip, 80))
+                except socket.timeout:
+                    actor.flow(ip, 80, "tcp", "denied")
+                    actor.denied(ip, 80, "tcp")
+                s.close()
+            actor.tcp("10.77.0.4", 8080)
+        """)
+    everything(r)
+
+
+@scenario
+def denied_at_once_and_not_at_the_timeout(w):
+    """The program learns of it after three seconds, as a timeout; the record tells of the first SYN."""
+    with w.nft(DROP):
+        r = w.actor("""
+            outcome = actor.tcp("10.77.0.4", 81)
+            assert outcome == "timeout", outcome
+            actor.TRUTH["flows"][-1]["outcome"] = "denied"
+            actor.denied("10.77.0.4", 81, "tcp")
+        """)
+    everything(r)
+    denied, asked = r.of("egress.denied")[0], r.of("egress.outbound")[0]
+    assert seconds(denied["ts"]) - seconds(asked["ts"]) < 1, (denied, asked)
+    assert denied["process.pid"] == r.truth["pid"]
+
+
+@scenario
+def reject_is_a_denial_too(w):
+    with w.nft(DROP):
+        everything(w.actor("""
+            import socket
+            for ip in ("10.77.0.4", "fd77::4"):
+                for port in (82, 83):
+                    outcome = actor.tcp(ip, port)
+                    assert outcome in ("refused", "unreachable", "other"), outcome
+                    actor.TRUTH["flows"][-1]["outcome"] = "denied"
+                    actor.denied(ip, port, "tcp")
+                actor.udp(ip, 9003)
+                actor.TRUTH["flows"][-1].update(outcome="denied", sent=0)
+                actor.denied(ip, 9003, "udp")
+        """))
+
+
+@scenario
+def udp_send_is_refused(w):
+    with w.nft(DROP):
+        everything(w.actor("""
+            for ip in ("10.77.0.4", "fd77::4"):
+                for connected in (True, False):
+                    actor.udp(ip, 9001, connected=connected)
+                    actor.denied(ip, 9001, "udp")
+                    actor.udp(ip, 9000, connected=connected)
+            actor.udp("10.77.0.4", 9001, connected=False, mapped=True)
+            actor.denied("10.77.0.4", 9001, "udp")
+        """))
+
+
+@scenario
+def a_denied_destination_has_its_name(w):
+    with w.nft(DROP):
+        everything(w.actor("""
+            import socket
+            _, ips = actor.lookup("files.test", "A")
+            for _ in range(3):
+                s = socket.socket()
+                s.settimeout(0.2)
+                try:
+                    s.connect((ips[0], 84))
+                except socket.timeout:
+                    actor.flow(ips[0], 84, "tcp", "denied", host="files.test")
+                    actor.denied("files.test", 84, "tcp")
+                s.close()
+        """))
+
+
+@scenario
+def a_flood_is_one_record_and_the_count(w):
+    n = 5000
+    with w.nft(DROP):
+        r = w.actor("""
+            import socket
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            refused = 0
+            for i in range(%d):
+                try:
+                    s.sendto(b"x", ("10.77.0.4", 9001))
+                except PermissionError:
+                    refused += 1
+            s.close()
+            actor.flow("10.77.0.4", 9001, "udp", "denied")
+            actor.denied("10.77.0.4", 9001, "udp", count=refused)
+        """ % n)
+    everything(r)
+    assert sorted(e["count"] for e in r.of("egress.denied")) == [1, n - 1], r.of("egress.denied")
+
+
+@scenario
+def windows_of_a_denied_flow_add_up(w):
+    with w.nft(DROP):
+        r = w.actor("""
+            import socket, time
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            for i in range(30):
+                try:
+                    s.sendto(b"x", ("10.77.0.4", 9001))
+                except PermissionError:
+                    actor.denied("10.77.0.4", 9001, "udp")
+                time.sleep(0.1)
+            s.close()
+            actor.flow("10.77.0.4", 9001, "udp", "denied")
+        """, options=["--window-s", "1"])
+    everything(r)
+    assert len(r.of("egress.denied")) >= 4, r.of("egress.denied")
+
+
+@scenario
+def allowed_while_it_tries(w):
+    """The rule goes before the second SYN: denied first, established in the end, and told as both."""
+    with w.nft("table inet fence { chain out { type filter hook output priority 0; tcp dport 8080 drop; }; }"):
+        r = w.actor("""
+            import socket, subprocess, threading
+            s = socket.socket()
+            t = threading.Thread(target=s.connect, args=(("10.77.0.4", 8080),))
+            t.start()
+            while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\\x02":
+                pass
+            actor.run(["nft", "delete", "table", "inet", "fence"])
+            t.join()
+            s.close()
+            actor.flow("10.77.0.4", 8080, "tcp", "established")
+            actor.denied("10.77.0.4", 8080, "tcp")
+        """)
+    everything(r)
+
+
+@scenario
+def a_living_connection_is_cut_off(w):
+    with w.nft("table inet fence { chain out { type filter hook output priority 0; }; }"):
+        r = w.actor("""
+            import socket
+            s = socket.create_connection(("10.77.0.4", 8080))
+            s.sendall(b"before"); actor.exactly(s, 6)
+            actor.run(["nft", "add", "rule", "inet", "fence", "out", "tcp", "dport", "8080", "drop"])
+            s.send(b"after")
+            actor.denied("10.77.0.4", 8080, "tcp")
+            actor.run(["nft", "flush", "ruleset"])
+            actor.exactly(s, 5)
+            s.close()
+            actor.flow("10.77.0.4", 8080, "tcp", "established", 11, 11)
+        """)
+    everything(r)
+
+
+@scenario
+def dropped_on_the_way_in_is_no_denial(w):
+    """A rule that throws the answers away refuses nothing that the sandbox sends."""
+    with w.nft("table inet fence { chain in { type filter hook input priority 0; tcp sport 8080 drop; udp sport 9000 drop; }; }"):
+        everything(w.actor("""
+            import socket
+            s = socket.socket()
+            s.settimeout(0.5)
+            try:
+                s.connect(("10.77.0.4", 8080))
+            except socket.timeout:
+                actor.flow("10.77.0.4", 8080, "tcp", "cancelled")
+            s.close()
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            s.connect(("10.77.0.4", 9000))
+            s.send(b"x")
+            s.close()
+            actor.flow("10.77.0.4", 9000, "udp", "other", 1, 0)
+        """))
+
+
+@scenario
+def refused_and_silent_peers_are_not_denied(w):
+    with w.nft(DROP):
+        r = w.actor("""
+            actor.tcp("10.77.0.4", 1)
+            actor.tcp("10.77.0.4", 9)
+            actor.udp("10.77.0.4", 9, answered=False)
+        """)
+    everything(r)
+    assert not r.of("egress.denied")
+
+
+@scenario
+def a_blocked_dns_server(w):
+    with w.nft("table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"):
+        r = w.actor("""
+            import socket, dnswire as d
+            for mode in ("connect", "sendto"):
+                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                q = d.query("blocked-%s.test" % mode, "A", 77)
+                try:
+                    if mode == "connect":
+                        s.connect(("10.77.0.3", 53)); s.send(q)
+                    else:
+                        s.sendto(q, ("10.77.0.3", 53))
+                except PermissionError:
+                    actor.note_lookup("blocked-%s.test" % mode, "A", "denied")
+                    actor.denied("blocked-%s.test" % mode, 53, "udp")
+                s.close()
+        """)
+    everything(r)
+    for e in r.of("egress.denied"):
+        assert e["peer"] == "10.77.0.3" and e["dns.question.type"] == "A", e
+
+
+@scenario
+def a_blocked_server_and_another_that_answers(w):
+    with w.nft("table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"):
+        w.write_resolv("nameserver 10.77.0.3\nnameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
+        try:
+            r = w.actor("""
+                import socket
+                got = socket.getaddrinfo("a.test", 8080, socket.AF_INET, socket.SOCK_STREAM)
+                actor.note_lookup("a.test", "A", "ok", [g[4][0] for g in got])
+                actor.denied("a.test", 53, "udp")
+            """)
+        finally:
+            w.write_resolv("nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
+    everything(r)
+
+
+@scenario
+def a_flood_of_denied_attempts_stays_exact(w):
+    """Far more than the ring holds: records are lost and admitted, the counter is not."""
+    n = 2000 if w.slow else 20000
+    with w.nft("table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.8.0/24 udp dport 9001 drop; }; }"):
+        w.exec(["ip", "route", "replace", "10.77.8.0/24", "via", "10.77.0.1"])
+        r = w.actor("""
+            import socket
+            refused = 0
+            for i in range(%d):
+                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                try:
+                    s.sendto(b"x", ("10.77.8.%%d" %% (i %% 250), 9001))
+                except PermissionError:
+                    refused += 1
+                s.close()
+            print(refused)
+        """ % n, options=["--ring-bytes", "4096"])
+    refused = int(r.stdout.split()[0])
+    assert refused == n
+    assert r.metric("sandbox.egress.denied", "layer", "network.transport") == {("netfilter", "udp"): n}, r.metrics
+    assert r.report["totals"]["denied"] == n
+
+
+@scenario
+def the_table_tells_of_denials(w):
+    with w.nft(DROP):
+        done = subprocess.run(w.in_sandbox_net([w.sandpiper, "exec", "--", "curl", "-s", "--max-time", "1", "http://10.77.0.4/"]), capture_output=True, timeout=60)
+    text = done.stdout.decode()
+    assert "denied" in text and "1 denied" in text, text
+
+
+@scenario
+def every_rung_tells_the_same(w):
+    """The mechanism for kernels whose drops carry no reason, where it is allowed."""
+    with w.nft(DROP):
+        r = w.actor("""
+            import socket
+            s = socket.socket()
+            s.settimeout(0.3)
+            try:
+                s.connect(("10.77.0.4", 80))
+            except socket.timeout:
+                actor.flow("10.77.0.4", 80, "tcp", "denied")
+                actor.denied("10.77.0.4", 80, "tcp")
+            s.close()
+            for connected in (True, False):
+                actor.udp("10.77.0.4", 9001, connected=connected)
+                actor.denied("10.77.0.4", 9001, "udp")
+        """, options=["--avoid", "egress.denied:tp_btf"])
+    probe = [p for p in r.report["probes"] if p["probe"] == "egress.denied"][0]
+    if probe.get("mechanism") == "fexit":
+        everything(r)
+    else:  # told as a gap, not as silence
+        assert any("egress.denied" in g for g in r.report["gaps"]) or not r.report["complete"], r.report

@@ -1,0 +1,55 @@
+#include "userspace/aggregate/denials.h"
+
+namespace sandpiper {
+
+Denial DenialOf(const Flow& flow, uint64_t time_ns) {
+  return {.destination = KeyOf(flow),
+          .layer = flow.denied_by,
+          .peer = flow.peer.address,
+          .question_type = std::nullopt,
+          .process = flow.process,
+          .comm = flow.comm,
+          .time_ns = time_ns};
+}
+
+Denial DenialOf(const Lookup& lookup, DenialLayer layer) {
+  DestinationKey key = {.host = lookup.name, .address = {}, .port = lookup.server.port, .transport = lookup.transport};
+  if (lookup.name.empty())
+    key.address = lookup.server.address;
+  return {.destination = std::move(key),
+          .layer = layer,
+          .peer = lookup.server.address,
+          .question_type = lookup.name.empty() ? std::nullopt : std::optional(lookup.type),
+          .process = lookup.process,
+          .comm = "",
+          .time_ns = lookup.ended_ns};
+}
+
+bool Denials::Add(const Denial& denial, uint64_t count) {
+  const std::pair<DestinationKey, DenialLayer> key = {denial.destination, denial.layer};
+  if (const auto known = untold_.find(key); known != untold_.end()) {
+    known->second += count;
+    return false;
+  }
+  if (untold_.size() >= capacity_) {
+    beyond_[{denial.destination.transport, denial.layer}] += count;
+    return false;
+  }
+  untold_.emplace(key, count - 1);
+  return true;
+}
+
+std::vector<Denials::WindowEntry> Denials::CloseWindow() {
+  std::vector<WindowEntry> out;
+  for (const auto& [key, count] : untold_) {
+    if (count > 0)
+      out.push_back({.destination = key.first, .layer = key.second, .transport = key.first.transport, .count = count});
+  }
+  for (const auto& [key, count] : beyond_)
+    out.push_back({.destination = std::nullopt, .layer = key.second, .transport = key.first, .count = count});
+  untold_.clear();
+  beyond_.clear();
+  return out;
+}
+
+}  // namespace sandpiper
