@@ -14,18 +14,20 @@ SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(handle_cgroup_mkdir, struct cgroup *cgroup)
 {
 	struct cgroup *parent = (struct cgroup *)BPF_CORE_READ(cgroup, self.parent);
-	__u64 parent_id, id, *serial;
+	__u64 parent_id, id, *tag, serial;
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0)
 		return 0;
 	parent_id = BPF_CORE_READ(parent, kn, id);
-	serial = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
-	if (!serial)
+	tag = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
+	if (!tag)
 		return 0;
 	id = BPF_CORE_READ(cgroup, kn, id);
-	if (bpf_map_update_elem(&watched_cgroups, &id, serial, BPF_NOEXIST)) {
-		struct sandbox_counters *counters = bpf_map_lookup_elem(&sandboxes, serial);
+	if (bpf_map_update_elem(&watched_cgroups, &id, tag, BPF_NOEXIST)) {
+		struct sandbox_counters *counters;
 
+		serial = serial_of(*tag);
+		counters = bpf_map_lookup_elem(&sandboxes, &serial);
 		if (counters)
 			__sync_fetch_and_add(&counters->storage_failed, 1);
 	}

@@ -25,6 +25,8 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 	}
 	fill_process(&state->process, (struct task_struct *)bpf_get_current_task());
 	bpf_get_current_comm(state->comm, COMM_BYTES);
+	state->netns = task_netns((struct task_struct *)bpf_get_current_task());
+	enter_netns(state->netns, ref->tag);
 	state->peer = *peer;
 	state->cgroup_id = ref->cgroup_id;
 	state->transport = ctx->protocol == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP;

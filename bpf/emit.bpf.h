@@ -6,22 +6,27 @@
 #include "bpf/maps.bpf.h"
 
 struct sandbox_ref {
+	__u64 tag;
 	__u64 serial;
 	__u64 cgroup_id;
 	struct sandbox_counters *counters;
 };
 
+static __always_inline bool find_tagged(__u64 tag, __u64 cgroup_id, struct sandbox_ref *ref)
+{
+	ref->tag = tag;
+	ref->serial = serial_of(tag);
+	ref->cgroup_id = cgroup_id;
+	ref->counters = bpf_map_lookup_elem(&sandboxes, &ref->serial);
+	return ref->counters != NULL;
+}
+
 /* False for a cgroup that nobody watches: one failed look-up is all it costs. */
 static __always_inline bool find_sandbox(__u64 cgroup_id, struct sandbox_ref *ref)
 {
-	__u64 *serial = bpf_map_lookup_elem(&watched_cgroups, &cgroup_id);
+	__u64 *tag = bpf_map_lookup_elem(&watched_cgroups, &cgroup_id);
 
-	if (!serial)
-		return false;
-	ref->serial = *serial;
-	ref->cgroup_id = cgroup_id;
-	ref->counters = bpf_map_lookup_elem(&sandboxes, serial);
-	return ref->counters != NULL;
+	return tag && find_tagged(*tag, cgroup_id, ref);
 }
 
 /* Per-CPU values still need the atomic: a softirq may interrupt the same counter. */
@@ -36,8 +41,15 @@ static __always_inline void stamp(struct event_header *h, const struct sandbox_r
 	h->flags = 0;
 	h->size = size;
 	h->time_ns = bpf_ktime_get_boot_ns();
-	h->sandbox = ref->serial;
+	h->sandbox = ref->tag;
 	h->cgroup_id = ref->cgroup_id;
+}
+
+/* The sandbox lives in this network namespace, unless another one did before. */
+static __always_inline void enter_netns(__u32 netns, __u64 tag)
+{
+	if (netns && !bpf_map_lookup_elem(&watched_netns, &netns))
+		bpf_map_update_elem(&watched_netns, &netns, &tag, BPF_NOEXIST);
 }
 
 /* A macro, since a reservation needs a size that is constant at the call. NULL after counting the loss. */

@@ -33,7 +33,9 @@ enum event_kind {
 	EVENT_DNS_QUERY = 8,
 	EVENT_DNS_ANSWER = 9,
 	EVENT_DENIED = 10,
-	EVENT_KIND_COUNT = 11,
+	EVENT_NFT = 11,
+	EVENT_NFT_LOADED = 12, /* nf_tables was loaded: the header alone, of no sandbox */
+	EVENT_KIND_COUNT = 13,
 };
 
 enum {
@@ -67,12 +69,17 @@ enum {
 	DNS_CHUNKS_MAX = 16,
 };
 
+/* What user space writes beside a watched cgroup: the serial number of the sandbox, and what the cgroup is to it. */
+enum {
+	TAG_SIDECAR_BIT = 63,
+};
+
 struct event_header {
 	__u16 kind;  /* enum event_kind */
 	__u16 flags; /* per kind, below */
 	__u32 size;  /* of the whole record */
 	__u64 time_ns;
-	__u64 sandbox; /* serial number given by user space in watched_cgroups */
+	__u64 sandbox; /* as user space tagged the cgroup in watched_cgroups */
 	__u64 cgroup_id;
 };
 SP_ASSERT_SIZE(event_header, 32);
@@ -110,7 +117,7 @@ struct exec_event {
 	__u16 cwd_bytes;
 	__u16 script_bytes; /* without the NUL */
 	__u16 pad0;
-	__u32 pad1;
+	__u32 netns; /* inode number of the network namespace */
 	char comm[COMM_BYTES];
 	char path[PATH_BYTES];
 	char cwd[PATH_BYTES];
@@ -134,8 +141,10 @@ struct fork_event {
 	struct process_key process; /* the child */
 	struct process_key parent;
 	char comm[COMM_BYTES];
+	__u32 netns;
+	__u32 pad0;
 };
-SP_ASSERT_SIZE(fork_event, 80);
+SP_ASSERT_SIZE(fork_event, 88);
 
 /* EVENT_ENTER carries the same facts as a fork. */
 
@@ -146,7 +155,7 @@ struct connect_event {
 	struct endpoint peer; /* as the program asked for it, before NAT */
 	char comm[COMM_BYTES];
 	__u32 transport;
-	__u32 pad0;
+	__u32 netns; /* of the process */
 };
 SP_ASSERT_SIZE(connect_event, 104);
 
@@ -186,6 +195,26 @@ struct denied_event {
 	__u32 pad0;
 };
 SP_ASSERT_SIZE(denied_event, 104);
+
+enum nft_result {
+	NFT_COMMITTED = 0,
+	NFT_ABORTED = 1, /* why, NFT_REFUSED of the same thread says */
+	NFT_REFUSED = 2, /* a message was answered with an error: one of a batch that is aborted, or one that never was tried */
+	NFT_SENT = 3,	 /* something was sent to nfnetlink: refused if there is an error, else committed or only a question */
+};
+
+/* A change of nftables rules, or what may be one. */
+struct nft_event {
+	struct event_header header; /* the sandbox that lives in the network namespace */
+	struct process_key process; /* who made it */
+	__u64 actor;		    /* tagged serial of the sandbox that the process is in, 0 if none */
+	__u32 netns;		    /* inode number */
+	__s32 error;		    /* -errno, 0 where it is not known */
+	__u32 result;		    /* enum nft_result */
+	__u32 pad0;
+	char comm[COMM_BYTES];
+};
+SP_ASSERT_SIZE(nft_event, 88);
 
 enum dns_flags {
 	DNS_REDIRECTED = 1 << 0, /* the packet leaves to another destination than the program asked for (NAT) */

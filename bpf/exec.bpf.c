@@ -11,7 +11,8 @@
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
-static __always_inline void fill_exec(struct exec_event *event, struct task_struct *task, struct linux_binprm *binprm, __u32 args_bytes)
+static __always_inline void fill_exec(struct exec_event *event, struct task_struct *task, struct linux_binprm *binprm, __u32 args_bytes,
+				      __u64 tag)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
@@ -25,7 +26,8 @@ static __always_inline void fill_exec(struct exec_event *event, struct task_stru
 	fill_process(&event->parent, BPF_CORE_READ(task, real_parent));
 	BPF_CORE_READ_INTO(&event->comm, task, comm);
 	event->pad0 = 0;
-	event->pad1 = 0;
+	event->netns = task_netns(task);
+	enter_netns(event->netns, tag);
 	event->args_bytes = args_bytes;
 	event->path_bytes = read_path(event->path, __builtin_preserve_access_index(&exe->f_path), root, &truncated);
 	if (truncated)
@@ -66,7 +68,7 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 		event = reserve_event(&critical_ring, &ref, EVENT_EXEC, sizeof(*event) + ARGS_SMALL);
 		if (!event)
 			return 0;
-		fill_exec(event, task, binprm, bytes);
+		fill_exec(event, task, binprm, bytes, ref.tag);
 		read_args(event, start, bytes, ARGS_SMALL);
 		submit_event(event);
 		return 0;
@@ -74,7 +76,7 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 	event = reserve_event(&critical_ring, &ref, EVENT_EXEC, sizeof(*event) + ARGS_MAX);
 	if (!event)
 		return 0;
-	fill_exec(event, task, binprm, bytes > ARGS_MAX ? ARGS_MAX : bytes);
+	fill_exec(event, task, binprm, bytes > ARGS_MAX ? ARGS_MAX : bytes, ref.tag);
 	if (bytes > ARGS_MAX) {
 		event->header.flags |= EXEC_ARGS_TRUNCATED;
 		bytes = ARGS_MAX;
@@ -128,6 +130,9 @@ static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind, str
 	fill_process(&event->process, task);
 	fill_process(&event->parent, BPF_CORE_READ(task, real_parent));
 	BPF_CORE_READ_INTO(&event->comm, task, comm);
+	event->netns = task_netns(task);
+	event->pad0 = 0;
+	enter_netns(event->netns, ref->tag);
 	submit_event(event);
 	return 0;
 }

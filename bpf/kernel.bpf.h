@@ -99,6 +99,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
 	int exit_code;
 	char comm[16];
 };
@@ -117,15 +118,41 @@ struct sock_cgroup_data___v510 {
 	__u64 val;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
+struct module {
+	char name[56];
+};
+
 struct sock_common {
+	possible_net_t skc_net;
 	atomic64_t skc_cookie;
 	unsigned long skc_flags;
 	unsigned short skc_family;
 	unsigned char skc_state;
 };
 
+struct sk_buff_head {
+	struct sk_buff *next;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
 	struct sock_cgroup_data sk_cgrp_data;
 	__u16 sk_protocol;
 	int sk_err;
@@ -142,6 +169,7 @@ struct socket {
 };
 
 struct sk_buff {
+	struct sk_buff *next;
 	struct sock *sk;
 	int skb_iif;
 	unsigned int len, data_len;
@@ -152,6 +180,14 @@ struct sk_buff {
 struct nf_hook_state {
 	__u8 hook;
 	struct sock *sk;
+};
+
+struct nlmsghdr {
+	__u32 nlmsg_len;
+	__u16 nlmsg_type;
+	__u16 nlmsg_flags;
+	__u32 nlmsg_seq;
+	__u32 nlmsg_pid;
 };
 
 struct seq_file;

@@ -15,11 +15,11 @@ struct socket_state {
 	struct endpoint via;  /* DNS: where the last query went, after NAT */
 	__u64 cgroup_id;      /* of the socket */
 	char comm[COMM_BYTES];
+	__u32 netns; /* of the process */
 	__u8 transport;
 	__u8 dns;      /* the last destination is a DNS server */
 	__u8 ever_dns; /* a DNS server was among the destinations */
 	__u8 denied;   /* TCP: a packet of this attempt was denied, and told */
-	__u8 pad0[4];
 };
 
 struct local_server {
@@ -35,7 +35,12 @@ struct pending_call {
 	__u32 pad0;
 };
 
-/* cgroup id -> sandbox serial. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in them. */
+static __always_inline __u64 serial_of(__u64 tag)
+{
+	return tag & ~(1ULL << TAG_SIDECAR_BIT);
+}
+
+/* cgroup id -> tag of the sandbox. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -43,6 +48,14 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } watched_cgroups SEC(".maps") __weak;
+
+/* Inode number of a network namespace -> tag of the first sandbox that lived in it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u64);
+} watched_netns SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);

@@ -24,6 +24,12 @@ static __always_inline __u64 task_cgroup_id(struct task_struct *task)
 	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 }
 
+/* The inode number of its network namespace, 0 when it is on its way out. */
+static __always_inline __u32 task_netns(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+}
+
 /*
  * Writes the components of `path`, deepest first, each with its NUL, up to the root of the process: what the process itself would see,
  * and not d_path, which is allowed in few kinds of programs only. Returns the bytes written; *truncated where there was more.

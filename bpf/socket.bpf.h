@@ -96,7 +96,7 @@ static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie, 
 	event->peer = *peer;
 	__builtin_memcpy(event->comm, state->comm, COMM_BYTES);
 	event->transport = transport;
-	event->pad0 = 0;
+	event->netns = state->netns;
 	submit_event(event);
 }
 

@@ -22,6 +22,8 @@ constexpr uint64_t kCoalesce = 20 * kMillisecond;
 constexpr uint64_t kOrderSlack = 5 * kMillisecond;
 // Records taken from a ring before timers get their turn.
 constexpr size_t kDrainBudget = 65'536;
+// How long a start and an end wait for rules to be read.
+constexpr std::chrono::milliseconds kRulesLimit{5'000};
 
 uint64_t Nanoseconds(std::chrono::milliseconds ms) { return static_cast<uint64_t>(ms.count()) * kMillisecond; }
 
@@ -60,18 +62,25 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
   return collector;
 }
 
-absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes) {
+absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, bool here) {
   std::vector<std::string> paths;
-  for (const Sandbox& sandbox : sandboxes)
+  for (const Sandbox& sandbox : sandboxes) {
     paths.push_back(sandbox.cgroup);
+    paths.insert(paths.end(), sandbox.sidecars.begin(), sandbox.sidecars.end());
+  }
   const std::string top = CommonAncestor(paths);
   const UniqueFd cgroup(open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.ok())
     return ErrnoStatus(errno, absl::StrCat("opening the cgroup ", top));
   RETURN_IF_ERROR(probes_->Attach(cgroup.get()));
-  for (const Sandbox& sandbox : sandboxes)
+  for (const Sandbox& sandbox : sandboxes) {
     RETURN_IF_ERROR(pipeline_->AddSandbox(sandbox));
+    if (here)
+      pipeline_->EnterOwnNamespace(sandbox.serial);
+  }
+  pipeline_->SyncRules(kRulesLimit);
   const uint64_t now = BootNow();
+  pipeline_->OnTick(now);
   next_window_ns_ = now + Nanoseconds(config_.window);
   next_metrics_ns_ = now + Nanoseconds(config_.otel.metric_interval);
   return absl::OkStatus();
@@ -116,7 +125,8 @@ uint64_t Collector::NextDeadline() const {
 
 size_t Collector::RunUntil(std::span<const pollfd> waited) {
   std::vector<pollfd> polled = {{.fd = critical_->epoll_fd(), .events = POLLIN, .revents = 0},
-                                {.fd = bulk_->epoll_fd(), .events = POLLIN, .revents = 0}};
+                                {.fd = bulk_->epoll_fd(), .events = POLLIN, .revents = 0},
+                                {.fd = pipeline_->rules_fd(), .events = POLLIN, .revents = 0}};
   const size_t rings = polled.size();
   polled.insert(polled.end(), waited.begin(), waited.end());
   bool all_taken = true;
@@ -156,6 +166,7 @@ void Collector::Finish() {
     empty = Drain() ? empty + 1 : 0;
     SleepUntil(BootNow() + kOrderSlack);
   }
+  pipeline_->SyncRules(kRulesLimit);
   const uint64_t now = BootNow();
   pipeline_->Process(now);
   pipeline_->OnTick(now);

@@ -27,7 +27,8 @@ class Collector {
   Collector& operator=(const Collector&) = delete;
 
   // Watches the sandboxes; the probes are attached at the lowest cgroup that holds them all. Once.
-  absl::Status Watch(const std::vector<Sandbox>& sandboxes);
+  // `here`: they will run in our own network namespace; otherwise their processes tell where.
+  absl::Status Watch(const std::vector<Sandbox>& sandboxes, bool here);
 
   // Works until one of `waited` has one of the events asked for (poll(2)). Returns its index.
   size_t RunUntil(std::span<const pollfd> waited);

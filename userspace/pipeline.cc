@@ -1,5 +1,7 @@
 #include "userspace/pipeline.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -7,6 +9,7 @@
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
 #include "userspace/event/decode.h"
+#include "userspace/probe/nft_probe.h"
 #include "userspace/sandbox/cgroup_fs.h"
 #include "userspace/sandbox/proc.h"
 
@@ -31,13 +34,39 @@ KernelCounts ToCounts(const sandbox_counters& in) {
   return out;
 }
 
+std::vector<pid_t> ProcessesOf(const Sandbox& sandbox) {
+  std::vector<pid_t> pids = ProcessesIn(sandbox.cgroup);
+  for (const std::string& sidecar : sandbox.sidecars) {
+    const std::vector<pid_t> more = ProcessesIn(sidecar);
+    pids.insert(pids.end(), more.begin(), more.end());
+  }
+  return pids;
+}
+
 }  // namespace
 
 Pipeline::Pipeline(Probes* probes, const PipelineOptions& options, RecordSink sink)
-    : probes_(probes), options_(options), sink_(std::move(sink)), start_unix_ns_(ReadClock(CLOCK_REALTIME)) {}
+    : probes_(probes),
+      options_(options),
+      sink_(std::move(sink)),
+      namespaces_(
+          [this](uint64_t serial) {
+            std::vector<pid_t> pids;
+            if (const auto sandbox = sandboxes_.find(serial); sandbox != sandboxes_.end())
+              pids = ProcessesOf(sandbox->second->sandbox());
+            pids.push_back(getpid());  // for a sandbox that lives where we do
+            return pids;
+          },
+          [this](uint64_t serial, const RulesetOutcome& outcome, const Ruleset* current) {
+            if (const auto sandbox = sandboxes_.find(serial); sandbox != sandboxes_.end())
+              sandbox->second->OnRules(outcome, current);
+          }),
+      start_unix_ns_(ReadClock(CLOCK_REALTIME)) {
+  if (NfTablesIsThere())
+    namespaces_.Begin(/*fresh=*/false);
+}
 
 absl::Status Pipeline::AddSandbox(const Sandbox& sandbox) {
-  ASSIGN_OR_RETURN(const uint64_t id, CgroupId(sandbox.cgroup));
   RETURN_IF_ERROR(probes_->AddSandbox(sandbox.serial));
   const FlowTable::ReadUdp read_udp = [probes = probes_](const Flow& flow) {
     const UdpFlowCounts counts = probes->ReadUdpFlow(flow.cookie, flow.peer);
@@ -45,17 +74,48 @@ absl::Status Pipeline::AddSandbox(const Sandbox& sandbox) {
   };
   const auto [entry, added] =
       sandboxes_.emplace(sandbox.serial, std::make_unique<SandboxPipeline>(sandbox, options_, read_udp, sink_, BootNow()));
-  // The topmost first: what is made below it from here on, the kernel side adds by itself.
-  RETURN_IF_ERROR(probes_->WatchCgroup(id, sandbox.serial));
-  for (const std::string& below : CgroupsBelow(sandbox.cgroup)) {
-    if (const auto below_id = CgroupId(below); below_id.ok())
-      RETURN_IF_ERROR(probes_->WatchCgroup(*below_id, sandbox.serial));
-  }
-  for (const pid_t pid : ProcessesIn(sandbox.cgroup)) {
-    if (const auto process = ReadProcess(pid))
+  RETURN_IF_ERROR(WatchCgroups(sandbox.cgroup, sandbox.serial, /*sidecar=*/false));
+  for (const std::string& sidecar : sandbox.sidecars)
+    RETURN_IF_ERROR(WatchCgroups(sidecar, sandbox.serial, /*sidecar=*/true));
+  for (const pid_t pid : ProcessesOf(sandbox)) {
+    if (const auto process = ReadProcess(pid)) {
       entry->second->OnExisting(*process);
+      Enter(sandbox.serial, process->netns, process->process.pid);
+    }
   }
   return absl::OkStatus();
+}
+
+// The topmost first: what is made below it from here on, the kernel side adds by itself.
+absl::Status Pipeline::WatchCgroups(const std::string& path, uint64_t serial, bool sidecar) {
+  ASSIGN_OR_RETURN(const uint64_t id, CgroupId(path));
+  RETURN_IF_ERROR(probes_->WatchCgroup(id, serial, sidecar));
+  for (const std::string& below : CgroupsBelow(path)) {
+    if (const auto below_id = CgroupId(below); below_id.ok())
+      RETURN_IF_ERROR(probes_->WatchCgroup(*below_id, serial, sidecar));
+  }
+  return absl::OkStatus();
+}
+
+void Pipeline::Enter(uint64_t serial, uint32_t netns, uint32_t pid) {
+  probes_->WatchNamespace(netns, serial);
+  namespaces_.Enter(serial, netns, static_cast<pid_t>(pid));
+}
+
+void Pipeline::EnterOwnNamespace(uint64_t serial) { Enter(serial, OwnNetworkNamespace(), static_cast<uint32_t>(getpid())); }
+
+// Programs tell which namespace they are in when they start, are moved in, and connect.
+void Pipeline::NoteNamespaces(const Event& event) {
+  if (const auto* exec = std::get_if<Exec>(&event.what))
+    namespaces_.Enter(event.sandbox, exec->netns, static_cast<pid_t>(exec->process.pid));
+  else if (const auto* fork = std::get_if<Fork>(&event.what))
+    namespaces_.Enter(event.sandbox, fork->netns, static_cast<pid_t>(fork->process.pid));
+  else if (const auto* connect = std::get_if<Connect>(&event.what))
+    namespaces_.Enter(event.sandbox, connect->netns, static_cast<pid_t>(connect->process.pid));
+  else if (const auto* change = std::get_if<NftChange>(&event.what))
+    namespaces_.OnChange(*change, event.sandbox, event.time_ns);
+  else if (std::holds_alternative<Exit>(event.what))
+    namespaces_.OnExit(event.sandbox);
 }
 
 uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
@@ -78,22 +138,31 @@ void Pipeline::Process(uint64_t until_ns) {
   size_t done = 0;
   for (; done < pending_.size() && pending_[done].time_ns <= until_ns; ++done) {
     const Event& event = pending_[done];
-    if (const auto sandbox = sandboxes_.find(event.sandbox); sandbox != sandboxes_.end())
-      sandbox->second->OnEvent(event);
-    else
+    if (std::holds_alternative<NftLoaded>(event.what)) {
+      probes_->OnNftLoaded();
+      namespaces_.Begin(/*fresh=*/true);
+      continue;
+    }
+    const auto sandbox = sandboxes_.find(event.sandbox);
+    if (sandbox == sandboxes_.end()) {
       ++unattributed_;
+      continue;
+    }
+    sandbox->second->OnEvent(event);
+    NoteNamespaces(event);
   }
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(done));
 }
 
 void Pipeline::OnTick(uint64_t now_ns) {
+  namespaces_.Work(now_ns, /*all=*/false);
   for (const auto& [serial, sandbox] : sandboxes_)
     sandbox->OnTick(now_ns);
 }
 
 uint64_t Pipeline::NextDeadline() const {
   // Records that are younger than the last Process wait for the next.
-  uint64_t next = pending_.empty() ? std::numeric_limits<uint64_t>::max() : pending_.back().time_ns;
+  uint64_t next = std::min(namespaces_.NextDeadline(), pending_.empty() ? std::numeric_limits<uint64_t>::max() : pending_.back().time_ns);
   for (const auto& [serial, sandbox] : sandboxes_)
     next = std::min(next, sandbox->NextDeadline());
   return next;
@@ -128,6 +197,7 @@ void Pipeline::CloseWindow(uint64_t now_ns) {
 }
 
 void Pipeline::Stop(uint64_t now_ns) {
+  namespaces_.Work(now_ns, /*all=*/true);
   ReadCounters();
   ReadBytes();
   for (const auto& [serial, sandbox] : sandboxes_)

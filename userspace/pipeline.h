@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "userspace/aggregate/host_metrics.h"
 #include "userspace/aggregate/metrics.h"
+#include "userspace/network_namespaces.h"
 #include "userspace/probe/probes.h"
 #include "userspace/sandbox/selector.h"
 #include "userspace/sandbox_pipeline.h"
@@ -32,6 +33,13 @@ class Pipeline {
   // Attributes and works off, in the order of their time, all records up to `until_ns`.
   void Process(uint64_t until_ns);
 
+  // The sandbox lives in our own network namespace, although no process of it has told so yet.
+  void EnterOwnNamespace(uint64_t serial);
+  // Readable when there is news of the rules in a network namespace; OnTick takes it.
+  int rules_fd() const { return namespaces_.event_fd(); }
+  // Waits until the rules in all namespaces have been read, but no longer than `limit`. OnTick takes what there is.
+  bool SyncRules(std::chrono::milliseconds limit) { return namespaces_.Sync(limit); }
+
   void OnTick(uint64_t now_ns);
   uint64_t NextDeadline() const;
   // Tells of the destinations of the time since the last window, with fresh bytes and counters.
@@ -48,13 +56,17 @@ class Pipeline {
   uint64_t unattributed() const { return unattributed_; }
 
  private:
+  absl::Status WatchCgroups(const std::string& path, uint64_t serial, bool sidecar);
   void ReadCounters();
   void ReadBytes();
+  void Enter(uint64_t serial, uint32_t netns, uint32_t pid);
+  void NoteNamespaces(const Event& event);
 
   Probes* probes_;
   PipelineOptions options_;
   RecordSink sink_;
   std::map<uint64_t, std::unique_ptr<SandboxPipeline>> sandboxes_;  // by serial
+  NetworkNamespaces namespaces_;
   std::vector<Event> pending_;
   HostMetrics host_;
   uint64_t unattributed_ = 0;

@@ -211,6 +211,29 @@ void SandboxPipeline::Ended(const Flow& flow) {
     Emit(records_.Failed(flow, processes_.Find(flow.process), unix_offset_));
 }
 
+ActorRole SandboxPipeline::RoleOf(const std::optional<RulesetActor>& actor) const {
+  if (!actor || !actor->seen)
+    return ActorRole::kUnknown;
+  if (actor->sandbox != sandbox_.serial)
+    return ActorRole::kHost;
+  return actor->sidecar ? ActorRole::kSidecar : ActorRole::kApp;
+}
+
+const Process* SandboxPipeline::ProcessOf(const std::optional<RulesetActor>& actor) const {
+  return actor ? processes_.Find(actor->process) : nullptr;
+}
+
+void SandboxPipeline::OnRules(const RulesetOutcome& outcome, const Ruleset* current) {
+  for (const RulesetTransaction& transaction : outcome.transactions) {
+    metrics_.OnTransaction(transaction);
+    if (!transaction.committed && !transaction.is_retry)
+      Emit(records_.RulesRefused(transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor), unix_offset_));
+  }
+  for (const RulesetTurn& turn : outcome.turns)
+    Emit(records_.RulesTurned(turn, RoleOf(turn.actor), ProcessOf(turn.actor), unix_offset_));
+  metrics_.SetStaticRules(current ? std::optional(current->static_count) : std::nullopt);
+}
+
 void SandboxPipeline::OnTick(uint64_t now_ns) {
   DnsChanges dns;
   lookups_.Expire(now_ns, /*all=*/false, &dns);

@@ -17,6 +17,7 @@
 #include "userspace/correlate/flow_table.h"
 #include "userspace/correlate/name_cache.h"
 #include "userspace/correlate/process_table.h"
+#include "userspace/correlate/ruleset_history.h"
 #include "userspace/event/event.h"
 #include "userspace/sandbox/selector.h"
 
@@ -45,6 +46,9 @@ class SandboxPipeline {
   void OnLost(const char* stage, const char* reason, uint16_t kind) { ++delivery_.lost[{stage, reason, kind}]; }
   // Kernel counters as read just now; what they add to the last ones is told in the next window.
   void OnCounters(const KernelCounts& counters) { counters_ = counters; }
+
+  // What became known of the rules that the sandbox lives under. `current`: those in force, null if that is not known.
+  void OnRules(const RulesetOutcome& outcome, const Ruleset* current);
 
   // Does what is due at `now_ns`.
   void OnTick(uint64_t now_ns);
@@ -75,11 +79,16 @@ class SandboxPipeline {
   void On(const Denied& denied, uint64_t time_ns);
   void On(const Close& close, uint64_t time_ns);
   void On(const DnsPayload& payload, uint64_t time_ns);
+  // Of a namespace, and of nobody: the pipeline sees to them.
+  void On(const NftChange&, uint64_t) {}
+  void On(const NftLoaded&, uint64_t) {}
 
   void Apply(const DnsChanges& changes, uint64_t time_ns);
   void Apply(const std::vector<FlowChange>& changes);
   void Decided(const Flow& flow);
   void Ended(const Flow& flow);
+  ActorRole RoleOf(const std::optional<RulesetActor>& actor) const;
+  const Process* ProcessOf(const std::optional<RulesetActor>& actor) const;
   void Outbound(const Flow& flow);
   void Deny(const Denial& denial, uint64_t count);
   bool IsDnsStream(const Flow& flow) const;

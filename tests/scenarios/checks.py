@@ -64,7 +64,7 @@ def complete(r):
 def identity(r):
     for e in r.events:
         assert e["sandbox_id"] == r.report["sandbox_id"], e
-        assert all(v not in ("", None, []) or k == "process.command_args" for k, v in e.items()), e
+        assert all(v not in ("", None, []) or k in ("process.command_args", "rules") for k, v in e.items()), e
     assert len(r.of("sandbox.started")) == 1 and len(r.of("sandbox.stopped")) == 1
     times = [e["ts"] for e in r.events]
     assert all(t.endswith("Z") and len(t) == 30 for t in times), times[:3]

@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import dnswire as d  # noqa: E402
 
-ALLOWED = ("a.test", "b.test", "files.test", "nx.test")
+ALLOWED = ("a.test", "b.test", "files.test", "many3.test", "nx.test")
 MARK = 1
 
 REDIRECT = """table ip opensandbox_dns_redirect { chain output { type nat hook output priority -100; meta mark 0x1 return; udp dport 53 redirect to :15353; }; }

@@ -7,9 +7,11 @@
 #include <variant>
 #include <vector>
 
+#include "userspace/ruleset/ruleset.h"
+
 namespace sandpiper {
 
-using AttributeValue = std::variant<std::string, int64_t, double, bool, std::vector<std::string>>;
+using AttributeValue = std::variant<std::string, int64_t, double, bool, std::vector<std::string>, std::vector<Rule>>;
 
 struct Attribute {
   std::string key;

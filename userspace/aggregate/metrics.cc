@@ -19,6 +19,9 @@ const MetricRow
     kDnsQueryDuration = {"egress.dns.query.duration", kHistogram, "s", kOsep, {},
                          "DNS forward latency: the upstream leg where a redirecting proxy is seen, else the application's"},
     kPolicyDenied = {"egress.policy.denied_total", kCounter, "", kOsep, {}, "DNS queries denied by policy"},
+    kNftRules = {"egress.nftables.rules.count", kGauge, "{element}", kOsep, {},
+                 "static rules plus static set elements in force in the sandbox's network namespace"},
+    kNftUpdates = {"egress.nftables.updates.count", kCounter, "", kOsep, {}, "committed transactions that changed its rules or sets"},
     kSystemMemory = {"egress.system.memory.usage_bytes", kGauge, "By", kOsep, {}, "host RAM in use"},
     kSystemCpu = {"egress.system.cpu.utilization", kGauge, "1", kOsep, {}, "host CPU busy ratio since the last export"},
     kDnsQueries = {"sandbox.dns.queries", kCounter, "{query}", kOwn, {"outcome", "network.transport"},
@@ -29,6 +32,8 @@ const MetricRow
     kConnectDuration = {"sandbox.connect.duration", kHistogram, "s", kOwn, {"network.type"}, "TCP handshake"},
     kConnectActive = {"sandbox.connect.active", kUpDownCounter, "{connection}", kOwn, {"network.transport"}, "established and not closed"},
     kEgressDenied = {"sandbox.egress.denied", kCounter, "{attempt}", kOwn, {"layer", "network.transport"}, "refused by policy: TCP attempts, UDP datagrams, lookups"},
+    kNftTransactions = {"sandbox.nftables.transactions", kCounter, "{transaction}", kOwn, {"operation", "outcome"},
+                        "nftables batches in the sandbox's network namespace"},
     kDestinations = {"sandbox.egress.destinations", kGauge, "{destination}", kOwn, {}, "distinct destinations so far"},
     kNetworkIo = {"sandbox.network.io", kCounter, "By", kOwn, {"direction"}, "bytes of IP packets, loopback left out"},
     kProcessExecs = {"sandbox.process.execs", kCounter, "{process}", kOwn, {}, "programs started"},
@@ -45,10 +50,11 @@ const MetricRow
 
 std::span<const MetricRow* const> MetricCatalog() {
   using namespace metric;
-  static constexpr const MetricRow* kAll[] = {&kDnsQueryDuration, &kPolicyDenied,    &kSystemMemory,    &kSystemCpu,     &kDnsQueries,
-                                              &kDnsDuration,      &kConnectAttempts, &kConnectDuration, &kConnectActive, &kEgressDenied,
-                                              &kDestinations,     &kNetworkIo,       &kProcessExecs,    &kProcessExits,  &kProcessDuration,
-                                              &kSandboxCount,     &kEventsProduced,  &kEventsDelivered, &kEventsDropped, &kProbeState};
+  static constexpr const MetricRow* kAll[] = {&kDnsQueryDuration, &kPolicyDenied,  &kNftRules,        &kNftUpdates,   &kNftTransactions,
+                                              &kSystemMemory,     &kSystemCpu,     &kDnsQueries,      &kDnsDuration,  &kConnectAttempts,
+                                              &kConnectDuration,  &kConnectActive, &kEgressDenied,    &kDestinations, &kNetworkIo,
+                                              &kProcessExecs,     &kProcessExits,  &kProcessDuration, &kSandboxCount, &kEventsProduced,
+                                              &kEventsDelivered,  &kEventsDropped, &kProbeState};
   return kAll;
 }
 

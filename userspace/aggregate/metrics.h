@@ -26,9 +26,9 @@ struct MetricRow {
 };
 
 namespace metric {
-extern const MetricRow kDnsQueryDuration, kPolicyDenied, kSystemMemory, kSystemCpu;
+extern const MetricRow kDnsQueryDuration, kPolicyDenied, kNftRules, kNftUpdates, kSystemMemory, kSystemCpu;
 extern const MetricRow kDnsQueries, kDnsDuration, kConnectAttempts, kConnectDuration, kConnectActive, kEgressDenied, kDestinations,
-    kNetworkIo, kProcessExecs, kProcessExits, kProcessDuration, kSandboxCount;
+    kNftTransactions, kNetworkIo, kProcessExecs, kProcessExits, kProcessDuration, kSandboxCount;
 extern const MetricRow kEventsProduced, kEventsDelivered, kEventsDropped, kProbeState;
 }  // namespace metric
 

@@ -12,6 +12,7 @@
 #include "userspace/correlate/dns_lookups.h"
 #include "userspace/correlate/flow_table.h"
 #include "userspace/correlate/process_table.h"
+#include "userspace/correlate/ruleset_history.h"
 
 namespace sandpiper {
 
@@ -21,6 +22,9 @@ struct SandboxTotals {
   uint64_t produced = 0, delivered = 0;                   // events of all kinds
   std::vector<std::pair<std::string, uint64_t>> dropped;  // by reason and kind, as "ring_full.exec"
 };
+
+// What the process that changed the rules is to the sandbox.
+enum class ActorRole { kUnknown, kApp, kSidecar, kHost };
 
 class RecordMaker {
  public:
@@ -40,6 +44,10 @@ class RecordMaker {
                         int64_t unix_offset);
   LogRecord Exec(const Process& process, const std::vector<std::string>& ancestors, int64_t unix_offset);
   LogRecord Exit(const Process& process, int64_t unix_offset);
+  // egress.loaded, egress.updated.
+  LogRecord RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process, int64_t unix_offset);
+  // egress.update_failed.
+  LogRecord RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process, int64_t unix_offset);
   LogRecord Started(uint64_t time_ns, int64_t unix_offset);
   LogRecord Stopped(const SandboxTotals& totals, uint64_t time_ns, int64_t unix_offset);
   // `dropped`: reason and kind, as "ring_full.exec".
@@ -53,6 +61,9 @@ class RecordMaker {
 
   std::string Clean(const std::string& raw);
   void AddText(LogRecord* record, const char* key, const std::string& raw);
+  // `beyond`: rules that are left out of `rules`.
+  void AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules, uint64_t beyond);
+  void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process);
   void AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm, const Process* process);
 
   std::vector<Attribute> identity_;

@@ -85,6 +85,10 @@ void SandboxMetrics::OnExit(const Process& process) {
   process_duration_.Record(Seconds(0, process.duration_ns()));
 }
 
+void SandboxMetrics::OnTransaction(const RulesetTransaction& transaction) {
+  transactions_[{transaction.operation, transaction.committed}] += transaction.count;
+}
+
 void SandboxMetrics::OnDenied(DenialLayer layer, Transport transport) { ++denied_[{layer, transport}]; }
 
 uint64_t SandboxMetrics::lookups() const {
@@ -138,6 +142,16 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
     points.Count(metric::kEgressDenied, {{"layer", Name(DenialLayer::kNetfilter)}, {"network.transport", Name(transport)}},
                  kernel.denied[Index(transport)]);
   }
+  uint64_t updates = 0;
+  for (const auto& [key, count] : transactions_) {
+    const auto& [operation, committed] = key;
+    points.Count(metric::kNftTransactions, {{"operation", Name(operation)}, {"outcome", committed ? "committed" : "aborted"}}, count);
+    if (committed && operation != NftOperation::kOther)
+      updates += count;
+  }
+  points.Count(metric::kNftUpdates, {}, updates);
+  if (static_rules_)
+    points.Add(metric::kNftRules, {}, static_cast<int64_t>(*static_rules_));
   points.Count(metric::kPolicyDenied, {},
                lookups_[static_cast<size_t>(DnsOutcome::kDenied)][0] + lookups_[static_cast<size_t>(DnsOutcome::kDenied)][1]);
   points.Add(metric::kDestinations, {}, static_cast<int64_t>(destinations));

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "userspace/correlate/dns_lookups.h"
 #include "userspace/correlate/flow_table.h"
 #include "userspace/correlate/process_table.h"
+#include "userspace/correlate/ruleset_history.h"
 
 namespace sandpiper {
 
@@ -43,6 +45,9 @@ class SandboxMetrics {
   void OnDecided(const Flow& flow);
   void OnEnded(const Flow& flow);
   void OnExit(const Process& process);
+  void OnTransaction(const RulesetTransaction& transaction);
+  // What is in force; nothing while it is not known.
+  void SetStaticRules(std::optional<uint64_t> count) { static_rules_ = count; }
   // By another layer than netfilter, whose denials the kernel side counts.
   void OnDenied(DenialLayer layer, Transport transport);
 
@@ -62,6 +67,8 @@ class SandboxMetrics {
   std::array<ByTransport<std::array<uint64_t, 2>>, kConnectOutcomeCount> attempts_{};
   ByTransport<int64_t> active_{};
   std::array<uint64_t, kExitOutcomes> exits_{};
+  std::map<std::pair<NftOperation, bool>, uint64_t> transactions_;  // {operation, committed}
+  std::optional<uint64_t> static_rules_;
   std::map<std::pair<DenialLayer, Transport>, uint64_t> denied_;
   Histogram dns_client_, dns_upstream_, osep_dns_, process_duration_;
   std::array<Histogram, 2> connect_duration_;  // IPv4, IPv6

@@ -56,7 +56,7 @@ int RunCollector(const Config& config, const RunOptions& options) {
   auto collector = Collector::Start(config, stdout);
   if (!collector.ok())
     return Fail(collector.status(), kExitFailure);
-  if (const absl::Status status = (*collector)->Watch(*sandboxes); !status.ok())
+  if (const absl::Status status = (*collector)->Watch(*sandboxes, /*here=*/false); !status.ok())
     return Fail(status, kExitFailure);
   fprintf(stderr, "sandpiper: ready, watching %zu sandbox%s\n", sandboxes->size(), sandboxes->size() == 1 ? "" : "es");
   for (const ProbeState& state : (*collector)->probes().states()) {

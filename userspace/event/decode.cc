@@ -83,6 +83,7 @@ absl::StatusOr<decltype(Event::what)> DecodeExec(Bytes record) {
       .args = {},
       .args_truncated = (flags & EXEC_ARGS_TRUNCATED) != 0,
       .args_unreadable = (flags & EXEC_ARGS_UNREADABLE) != 0,
+      .netns = e.netns,
   };
   if (!exec.args_unreadable)
     exec.args = SplitArgs(r.tail.substr(0, e.args_bytes));
@@ -91,7 +92,11 @@ absl::StatusOr<decltype(Event::what)> DecodeExec(Bytes record) {
 
 absl::StatusOr<decltype(Event::what)> DecodeFork(Bytes record, bool entered) {
   ASSIGN_OR_RETURN(const auto r, Read<fork_event>(record));
-  return Fork{.process = ToProcess(r.fixed.process), .parent = ToProcess(r.fixed.parent), .comm = ToComm(r.fixed.comm), .entered = entered};
+  return Fork{.process = ToProcess(r.fixed.process),
+              .parent = ToProcess(r.fixed.parent),
+              .comm = ToComm(r.fixed.comm),
+              .entered = entered,
+              .netns = r.fixed.netns};
 }
 
 absl::StatusOr<decltype(Event::what)> DecodeDns(Bytes record, bool is_query) {
@@ -117,6 +122,23 @@ absl::StatusOr<decltype(Event::what)> DecodeDns(Bytes record, bool is_query) {
   };
 }
 
+uint64_t SerialOf(uint64_t tag) { return tag & ~(uint64_t{1} << TAG_SIDECAR_BIT); }
+bool IsSidecar(uint64_t tag) { return (tag >> TAG_SIDECAR_BIT) != 0; }
+
+absl::StatusOr<decltype(Event::what)> DecodeNft(Bytes record) {
+  ASSIGN_OR_RETURN(const auto r, Read<nft_event>(record));
+  if (r.fixed.result > NFT_SENT)
+    return absl::InvalidArgumentError("nft record with an unknown result");
+  return NftChange{.result = static_cast<NftChange::Result>(r.fixed.result),
+                   .error = -r.fixed.error,
+                   .netns = r.fixed.netns,
+                   .process = ToProcess(r.fixed.process),
+                   .thread = r.fixed.process.tid,
+                   .comm = ToComm(r.fixed.comm),
+                   .actor = SerialOf(r.fixed.actor),
+                   .sidecar = IsSidecar(r.fixed.actor)};
+}
+
 absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
   switch (kind) {
     case EVENT_EXEC:
@@ -134,7 +156,8 @@ absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
                      .transport = static_cast<Transport>(r.fixed.transport & 1),
                      .process = ToProcess(r.fixed.process),
                      .comm = ToComm(r.fixed.comm),
-                     .peer = ToEndpoint(r.fixed.peer)};
+                     .peer = ToEndpoint(r.fixed.peer),
+                     .netns = r.fixed.netns};
     }
     case EVENT_CONNECT_RESULT: {
       ASSIGN_OR_RETURN(const auto r, Read<connect_result_event>(record));
@@ -164,6 +187,10 @@ absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
     case EVENT_DNS_QUERY:
     case EVENT_DNS_ANSWER:
       return DecodeDns(record, kind == EVENT_DNS_QUERY);
+    case EVENT_NFT:
+      return DecodeNft(record);
+    case EVENT_NFT_LOADED:
+      return NftLoaded{};
     default:
       return absl::InvalidArgumentError(absl::StrCat("record of unknown kind ", kind));
   }
@@ -177,15 +204,19 @@ absl::StatusOr<Event> Decode(Bytes record) {
   if (header.size > record.size())
     return absl::InvalidArgumentError(absl::StrCat("record says ", header.size, " bytes, has ", record.size()));
   ASSIGN_OR_RETURN(auto what, DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header)))));
-  return Event{
-      .time_ns = header.time_ns, .sandbox = header.sandbox, .cgroup_id = header.cgroup_id, .kind = header.kind, .what = std::move(what)};
+  return Event{.time_ns = header.time_ns,
+               .sandbox = SerialOf(header.sandbox),
+               .sidecar = IsSidecar(header.sandbox),
+               .cgroup_id = header.cgroup_id,
+               .kind = header.kind,
+               .what = std::move(what)};
 }
 
 std::optional<RecordOwner> OwnerOf(Bytes record) {
   const auto r = Read<event_header>(record);
   if (!r.ok())
     return std::nullopt;
-  return RecordOwner{.sandbox = r->fixed.sandbox, .kind = r->fixed.kind};
+  return RecordOwner{.sandbox = SerialOf(r->fixed.sandbox), .kind = r->fixed.kind};
 }
 
 const char* KindName(uint16_t kind) {
@@ -204,6 +235,10 @@ const char* KindName(uint16_t kind) {
       return "connect_result";
     case EVENT_DENIED:
       return "denied";
+    case EVENT_NFT:
+      return "nftables";
+    case EVENT_NFT_LOADED:
+      return "nftables_loaded";
     case EVENT_CLOSE:
       return "close";
     case EVENT_DNS_QUERY:

@@ -35,6 +35,7 @@ struct Exec {
   std::vector<std::string> args;
   bool args_truncated = false;
   bool args_unreadable = false;
+  uint32_t netns = 0;  // inode number of its network namespace
 };
 
 struct Exit {
@@ -47,6 +48,7 @@ struct Fork {
   ProcessKey process, parent;
   std::string comm;
   bool entered = false;
+  uint32_t netns = 0;
 };
 
 struct Connect {
@@ -55,6 +57,7 @@ struct Connect {
   ProcessKey process;
   std::string comm;
   Endpoint peer;
+  uint32_t netns = 0;  // of the process
 };
 
 struct ConnectResult {
@@ -98,12 +101,30 @@ struct DnsPayload {
   std::string data;
 };
 
+// A change of nftables rules, or what may be one. The event's sandbox is the one that lives in the namespace.
+struct NftChange {
+  enum class Result { kCommitted, kAborted, kRefused, kSent };
+
+  Result result = Result::kCommitted;
+  int error = 0;  // errno; 0 where it is not known. kSent: 0 also where all went well
+  uint32_t netns = 0;
+  ProcessKey process;
+  uint32_t thread = 0;
+  std::string comm;
+  uint64_t actor = 0;    // serial of the sandbox that the process is in, 0 if none
+  bool sidecar = false;  // in one of its sidecar cgroups
+};
+
+// nf_tables has been loaded.
+struct NftLoaded {};
+
 struct Event {
   uint64_t time_ns = 0;  // CLOCK_BOOTTIME
-  uint64_t sandbox = 0;  // serial
+  uint64_t sandbox = 0;  // serial; 0: of none
+  bool sidecar = false;  // of a sidecar cgroup of it
   uint64_t cgroup_id = 0;
   uint16_t kind = 0;  // enum event_kind, for accounting
-  std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload> what;
+  std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload, NftChange, NftLoaded> what;
 };
 
 }  // namespace sandpiper

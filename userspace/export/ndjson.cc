@@ -21,6 +21,19 @@ void Write(Writer* json, const std::vector<std::string>& list) {
   json->EndArray();
 }
 
+void Write(Writer* json, const std::vector<Rule>& rules) {
+  json->StartArray();
+  for (const Rule& rule : rules) {
+    json->StartObject();
+    json->Key("action");
+    Write(json, rule.action);
+    json->Key("target");
+    Write(json, rule.target);
+    json->EndObject();
+  }
+  json->EndArray();
+}
+
 }  // namespace
 
 const char* LevelName(Severity severity) {

@@ -24,6 +24,21 @@ void Set(otlp::common::v1::AnyValue* out, const std::vector<std::string>& list) 
     array->add_values()->set_string_value(item);
 }
 
+// Each one a map, as attributes of logs may nest (OTLP common.proto, AnyValue).
+void Set(otlp::common::v1::AnyValue* out, const std::vector<Rule>& rules) {
+  auto* array = out->mutable_array_value();
+  for (const Rule& rule : rules) {
+    auto* map = array->add_values()->mutable_kvlist_value();
+    const auto add = [map](const char* key, const std::string& value) {
+      auto* pair = map->add_values();
+      pair->set_key(key);
+      pair->mutable_value()->set_string_value(value);
+    };
+    add("action", rule.action);
+    add("target", rule.target);
+  }
+}
+
 template <typename Message>
 void AddAttributes(const std::vector<Attribute>& attributes, Message* out) {
   for (const Attribute& attribute : attributes) {

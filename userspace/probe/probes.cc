@@ -138,6 +138,12 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     probes->states_.push_back(std::move(state));
   }
 
+  const bool has_modules = btf__find_by_name_kind(kernel.get(), "btf_trace_module_load", BTF_KIND_TYPEDEF) > 0;
+  bpf_program__set_autoload(skeleton->progs.handle_module_load, has_modules);
+  for (const auto& [probe, mechanism] : options.avoid) {
+    if (probe == "nftables")
+      probes->nft_avoid_.push_back(mechanism);
+  }
   if (options.dns_ports.empty() || options.dns_ports.size() > std::size(skeleton->rodata->cfg_dns_ports))
     return absl::InvalidArgumentError("between one and four DNS ports can be given");
   std::fill(std::begin(skeleton->rodata->cfg_dns_ports), std::end(skeleton->rodata->cfg_dns_ports), 0);
@@ -152,6 +158,10 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
 
 absl::Status Probes::Attach(int cgroup_fd) {
   const AttachTarget target = {.cgroup_fd = cgroup_fd, .storage = skeleton_->maps.socket_states};
+  if (bpf_program__autoload(skeleton_->progs.handle_module_load)) {
+    if (bpf_link* link = bpf_program__attach(skeleton_->progs.handle_module_load))
+      links_.emplace_back(link);
+  }
   std::vector<Ladder> ladders = Ladders();
   for (size_t i = 0; i < ladders.size(); ++i) {
     for (const Ladder::Rung& rung : ladders[i].rungs) {
@@ -174,10 +184,17 @@ absl::Status Probes::Attach(int cgroup_fd) {
       }
     }
   }
+  nft_ = std::make_unique<NftProbe>(skeleton_->obj, nft_avoid_);
+  states_.push_back({});
+  AttachNft();
   return absl::OkStatus();
 }
 
-void Probes::Detach() { links_.clear(); }
+void Probes::Detach() {
+  links_.clear();
+  if (nft_)
+    nft_->Detach();
+}
 
 absl::Status Probes::AddSandbox(uint64_t serial) {
   const std::vector<sandbox_counters> zero(static_cast<size_t>(cpus_));
@@ -187,11 +204,26 @@ absl::Status Probes::AddSandbox(uint64_t serial) {
   return absl::OkStatus();
 }
 
-absl::Status Probes::WatchCgroup(uint64_t cgroup_id, uint64_t serial) {
-  if (bpf_map__update_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &serial, sizeof(serial), BPF_ANY))
+absl::Status Probes::WatchCgroup(uint64_t cgroup_id, uint64_t serial, bool sidecar) {
+  const uint64_t tag = serial | (sidecar ? uint64_t{1} << TAG_SIDECAR_BIT : 0);
+  if (bpf_map__update_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &tag, sizeof(tag), BPF_ANY))
     return ErrnoStatus(errno, "adding a cgroup to the kernel's table");
   return absl::OkStatus();
 }
+
+void Probes::WatchNamespace(uint32_t netns, uint64_t serial) {
+  if (netns != 0)
+    bpf_map__update_elem(skeleton_->maps.watched_netns, &netns, sizeof(netns), &serial, sizeof(serial), BPF_NOEXIST);
+}
+
+void Probes::AttachNft() {
+  nft_->Attach();
+  states_.back() = {.probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};
+  if (nft_->mechanism().empty())
+    states_.back().mechanism = "netlink";  // its notifications name the process, but not whose it is
+}
+
+void Probes::OnNftLoaded() { AttachNft(); }
 
 absl::StatusOr<sandbox_counters> Probes::ReadCounters(uint64_t serial) const {
   std::vector<sandbox_counters> per_cpu(static_cast<size_t>(cpus_));

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "bpf/events.h"
 #include "userspace/event/event.h"
+#include "userspace/probe/nft_probe.h"
 
 struct bpf_link;
 struct sandpiper_bpf;
@@ -65,7 +66,11 @@ class Probes {
   // A sandbox exists from here on; its counters start at 0. `serial` must be new.
   absl::Status AddSandbox(uint64_t serial);
   // Events of this cgroup, and of those made below it from now on, belong to the sandbox.
-  absl::Status WatchCgroup(uint64_t cgroup_id, uint64_t serial);
+  absl::Status WatchCgroup(uint64_t cgroup_id, uint64_t serial, bool sidecar);
+  // Changes of rules there, whoever makes them, belong to the sandbox, unless they belong to another one already.
+  void WatchNamespace(uint32_t netns, uint64_t serial);
+  // nf_tables was loaded: the probe on it may do better now.
+  void OnNftLoaded();
 
   // Sums over all CPUs; every value only ever grows.
   absl::StatusOr<sandbox_counters> ReadCounters(uint64_t serial) const;
@@ -89,11 +94,14 @@ class Probes {
 
   Probes();
   std::vector<Ladder> Ladders() const;
+  void AttachNft();
 
   std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;
   std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
   std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;  // produces nothing by itself
-  std::vector<ProbeState> states_;
+  std::unique_ptr<NftProbe> nft_;
+  std::vector<std::string> nft_avoid_;
+  std::vector<ProbeState> states_;  // nftables last
   int cpus_ = 0;
 };
 

@@ -39,6 +39,9 @@ std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc) {
   std::error_code error;
   out.path = std::filesystem::read_symlink(base + "/exe", error).string();
   out.working_directory = std::filesystem::read_symlink(base + "/cwd", error).string();
+  // "net:[4026531840]"
+  const std::string netns = std::filesystem::read_symlink(base + "/ns/net", error).string();
+  out.netns = static_cast<uint32_t>(strtoul(netns.substr(netns.find('[') + 1).c_str(), nullptr, 10));
   std::string line = ReadAll(base + "/cmdline");
   if (!line.empty() && line.back() == '\0')
     line.pop_back();

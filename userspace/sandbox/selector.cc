@@ -3,6 +3,7 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -37,18 +38,28 @@ std::vector<std::string> Expand(const std::string& pattern) {
 }  // namespace
 
 absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments, const std::string& mount) {
+  constexpr char kSidecar[] = ":sidecar";
   std::map<std::string, std::string> id_by_path;
+  std::vector<std::pair<std::string, std::string>> sidecars;  // path, id
   for (const std::string& argument : arguments) {
     const size_t equals = argument.rfind('=');
-    const std::string path = argument.substr(0, equals), id = equals == std::string::npos ? "" : argument.substr(equals + 1);
+    const std::string path = argument.substr(0, equals);
+    std::string id = equals == std::string::npos ? "" : argument.substr(equals + 1);
+    const bool sidecar = id.ends_with(kSidecar);
+    if (sidecar)
+      id.resize(id.size() - strlen(kSidecar));
     if (path.empty() || (equals != std::string::npos && id.empty()))
-      return absl::InvalidArgumentError(absl::StrCat("--cgroup ", argument, ": expected PATH or PATH=ID"));
+      return absl::InvalidArgumentError(absl::StrCat("--cgroup ", argument, ": expected PATH, PATH=ID or PATH=ID:sidecar"));
     const bool below_mount = path == mount || path.rfind(mount + "/", 0) == 0;
     const std::vector<std::string> matches = Expand(below_mount ? path : absl::StrCat(mount, "/", path));
     if (matches.empty())
       return absl::NotFoundError(absl::StrCat("--cgroup ", argument, ": no such cgroup under ", mount));
     if (matches.size() > 1 && !id.empty())
       return absl::InvalidArgumentError(absl::StrCat("--cgroup ", argument, ": one id for ", matches.size(), " cgroups; leave out =", id));
+    if (sidecar) {
+      sidecars.emplace_back(matches[0], Escape(id));
+      continue;
+    }
     for (const std::string& match : matches)
       id_by_path[match] = id.empty() ? Escape(fs::path(match).filename().string()) : Escape(id);
   }
@@ -59,7 +70,13 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
     if (!added)
       return absl::InvalidArgumentError(absl::StrCat("the id ", id, " would stand for two cgroups, ", other->second, " and ", path,
                                                      ": give one of them another, PATH=ID"));
-    out.push_back({.serial = out.size() + 1, .id = id, .cgroup = path});
+    out.push_back({.serial = out.size() + 1, .id = id, .cgroup = path, .sidecars = {}});
+  }
+  for (const auto& [path, id] : sidecars) {
+    const auto sandbox = std::find_if(out.begin(), out.end(), [&id = id](const Sandbox& s) { return s.id == id; });
+    if (sandbox == out.end())
+      return absl::InvalidArgumentError(absl::StrCat("--cgroup ", path, "=", id, ":sidecar: no other --cgroup is called ", id));
+    sandbox->sidecars.push_back(path);
   }
   return out;
 }

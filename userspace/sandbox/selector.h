@@ -1,4 +1,4 @@
-// --cgroup PATH[=ID]: from what the user writes to the cgroups that exist.
+// --cgroup PATH[=ID[:sidecar]]: from what the user writes to the cgroups that exist.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_SELECTOR_H_
 #define SANDPIPER_USERSPACE_SANDBOX_SELECTOR_H_
 
@@ -11,13 +11,15 @@
 namespace sandpiper {
 
 struct Sandbox {
-  uint64_t serial = 0;  // never reused while we run; what the kernel side stamps on events
-  std::string id;       // the attribute sandbox_id, escaped
-  std::string cgroup;   // absolute path of its topmost cgroup
+  uint64_t serial = 0;                // never reused while we run; what the kernel side stamps on events
+  std::string id;                     // the attribute sandbox_id, escaped
+  std::string cgroup;                 // absolute path of its topmost cgroup
+  std::vector<std::string> sidecars;  // cgroups that belong to it and are not its application
 };
 
 // PATH is absolute, below the cgroup mount or relative to it, and may hold glob(7) patterns; ID defaults to the last component. Errors name
 // the argument: nothing matches (NotFound), one id for several cgroups or the same id twice (InvalidArgument).
+// With :sidecar the cgroup is one more of the sandbox that another argument gives this ID: who enforces its policy, as a rule.
 // Where one selected cgroup lies below another it is a sandbox of its own. Sorted by path, so that ancestors come first.
 absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments, const std::string& mount);
 

@@ -1,0 +1,99 @@
+// Records about nftables rules; see RecordMaker.
+#include <openssl/evp.h>
+
+#include <cstring>
+#include <memory>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "userspace/aggregate/records.h"
+
+namespace sandpiper {
+namespace {
+
+// Past it a rule set is told as a digest: backends cut or refuse attributes that are longer.
+constexpr size_t kRulesBytesMax = 16 * 1024;
+
+size_t Bytes(const std::vector<Rule>& rules) {
+  size_t bytes = 0;
+  for (const Rule& rule : rules)
+    bytes += rule.action.size() + rule.target.size();
+  return bytes;
+}
+
+// Of "ACTION TARGET\n" for each rule in its order, so that sha256sum(1) can check it.
+std::string Digest(const std::vector<Rule>& rules) {
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
+  for (const Rule& rule : rules) {
+    const std::string line = absl::StrCat(rule.action, " ", rule.target, "\n");
+    EVP_DigestUpdate(context.get(), line.data(), line.size());
+  }
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int bytes = 0;
+  EVP_DigestFinal_ex(context.get(), digest, &bytes);
+  return absl::BytesToHexString({reinterpret_cast<const char*>(digest), bytes});
+}
+
+}  // namespace
+
+void RecordMaker::AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules, uint64_t beyond) {
+  std::vector<Rule> clean;
+  for (const Rule& rule : rules)
+    clean.push_back({rule.action, Clean(rule.target)});
+  if (Bytes(clean) <= kRulesBytesMax && beyond == 0) {
+    record->attributes.push_back({key, std::move(clean)});
+    return;
+  }
+  record->attributes.push_back({key + ".sha256", Digest(clean)});
+  record->attributes.push_back({key + ".count", static_cast<int64_t>(clean.size() + beyond)});
+}
+
+void RecordMaker::AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process) {
+  AddProcess(record, actor.process, actor.comm, process);
+  if (role == ActorRole::kApp || role == ActorRole::kSidecar)
+    record->attributes.push_back({"sandbox.role", std::string(role == ActorRole::kApp ? "app" : "sidecar")});
+  else if (role == ActorRole::kHost)
+    record->attributes.push_back({"actor", std::string("host")});
+}
+
+LogRecord RecordMaker::RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process, int64_t unix_offset) {
+  const char* event = turn.first ? "egress.loaded" : "egress.updated";
+  const bool known = turn.rules.ok();
+  // The application has no business with the rules that it is under.
+  const Severity severity = !known || role == ActorRole::kApp ? Severity::kWarn : Severity::kInfo;
+  std::string body = turn.first ? "egress rules loaded" : "egress rules updated";
+  if (!known)
+    body = "egress rules unknown";
+  else
+    absl::StrAppend(&body, ": generation ", turn.rules->generation, ", ", turn.change.added.size(), " added, ", turn.change.removed.size(),
+                    " removed");
+  LogRecord record = Begin(event, severity, std::move(body), turn.time_ns, unix_offset);
+  record.attributes.push_back({"rules.source", std::string("nftables")});
+  if (known) {
+    record.attributes.push_back({"egress.default", std::string(turn.rules->default_deny ? "deny" : "allow")});
+    AddRules(&record, "rules", turn.change.added, turn.rules->rules_beyond);
+    if (!turn.change.removed.empty())
+      AddRules(&record, "rules.removed", turn.change.removed, 0);
+    record.attributes.push_back({"nftables.generation", int64_t{turn.rules->generation}});
+  } else {
+    record.attributes.push_back({"error", absl::StrCat("the rules in force are unknown: ", std::string(turn.rules.status().message()))});
+  }
+  if (turn.transactions > 1)
+    record.attributes.push_back({"nftables.transactions", static_cast<int64_t>(turn.transactions)});
+  if (turn.actor)
+    AddActor(&record, *turn.actor, role, process);
+  return record;
+}
+
+LogRecord RecordMaker::RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process, int64_t unix_offset) {
+  const std::string error = refused.error != 0 ? strerrorname_np(refused.error) : "aborted";
+  LogRecord record =
+      Begin("egress.update_failed", Severity::kWarn, absl::StrCat("egress rules not updated: ", error), refused.time_ns, unix_offset);
+  record.attributes.push_back({"error", error});
+  if (refused.actor)
+    AddActor(&record, *refused.actor, role, process);
+  return record;
+}
+
+}  // namespace sandpiper

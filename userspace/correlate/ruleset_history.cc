@@ -1,0 +1,184 @@
+#include "userspace/correlate/ruleset_history.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <utility>
+
+#include "userspace/base/clock.h"
+
+namespace sandpiper {
+namespace {
+
+// The kernel side tells of a commit within milliseconds of netlink; the rest is slack for a loaded host.
+constexpr uint64_t kJoin = 300 * kMillisecond;
+// All messages of a refused batch are answered in one go.
+constexpr uint64_t kOneBatch = 100 * kMillisecond;
+// A program that found its table missing sends the batch again without the deletion.
+constexpr uint64_t kRetry = 2 * kSecond;
+// What one program sent may explain its next commits, not those of another that gets its pid later.
+constexpr uint64_t kSeenMax = 10 * kSecond;
+constexpr size_t kSeenCount = 4096;
+
+}  // namespace
+
+RulesetActor RulesetHistory::ActorOf(const Seen& seen) {
+  return {
+      .process = seen.change.process, .comm = seen.change.comm, .seen = true, .sandbox = seen.change.actor, .sidecar = seen.change.sidecar};
+}
+
+void RulesetHistory::OnKernel(const NftChange& change, uint64_t sandbox, uint64_t time_ns) {
+  using Result = NftChange::Result;
+  while (!seen_.empty() && (seen_.size() >= kSeenCount || seen_.front().time_ns + kSeenMax < time_ns))
+    seen_.pop_front();
+  const bool refused = change.result == Result::kAborted || change.result == Result::kRefused || change.error != 0;
+  if (!refused) {
+    seen_.push_back({.time_ns = time_ns, .change = change, .sandbox = sandbox});
+    return;
+  }
+  if (change.result == Result::kRefused) {
+    for (Refusal& refusal : refusals_) {
+      if (refusal.thread != change.thread || time_ns > refusal.transaction.time_ns + kOneBatch)
+        continue;
+      if (refusal.transaction.error == 0)
+        refusal.transaction.error = change.error;
+      return;
+    }
+  }
+  const Seen seen = {.time_ns = time_ns, .change = change, .sandbox = sandbox};
+  refusals_.push_back({.transaction = {.time_ns = time_ns, .committed = false, .actor = ActorOf(seen), .error = change.error, .timed = {}},
+                       .thread = change.thread,
+                       .settle_ns = time_ns + kOneBatch});
+}
+
+void RulesetHistory::OnNews(RulesetNews news) {
+  for (NftTransaction& transaction : news.transactions) {
+    const uint64_t give_up = transaction.seen_ns + kJoin;
+    told_.push_back({.transaction = std::move(transaction), .give_up_ns = give_up});
+  }
+  if (news.reading)
+    readings_.emplace_back(news.complete_ns, *std::move(news.reading));
+}
+
+RulesetHistory::Seen* RulesetHistory::FindCommit(const NftTransaction& transaction) {
+  for (Seen& seen : seen_) {
+    if (!seen.used && seen.change.thread == transaction.thread)
+      return &seen;
+  }
+  return nullptr;
+}
+
+void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_to, RulesetOutcome* out) {
+  while (!told_.empty() && told_.front().transaction.generation <= up_to) {
+    NftTransaction& told = told_.front().transaction;
+    Seen* seen = FindCommit(told);
+    if (!seen && !all && now_ns < told_.front().give_up_ns)
+      return;
+    if (last_generation_ != 0 && told.generation > last_generation_ + 1)
+      out->transactions.push_back({.time_ns = told.seen_ns, .count = told.generation - last_generation_ - 1, .timed = {}});
+    last_generation_ = told.generation;
+    RulesetTransaction transaction = {.time_ns = told.seen_ns, .operation = told.operation, .timed = std::move(told.timed)};
+    if (seen) {
+      seen->used = true;
+      transaction.actor = ActorOf(*seen);
+      // Of a send only its end is known, and a program may have sent something else before.
+      if (seen->change.result == NftChange::Result::kCommitted)
+        transaction.time_ns = seen->time_ns;
+    } else {
+      transaction.actor = RulesetActor{.process = {.pid = told.thread}, .comm = told.comm};
+    }
+    for (Refusal& refusal : refusals_) {
+      const RulesetTransaction& refused = refusal.transaction;
+      refusal.transaction.is_retry |= refused.error == ENOENT && transaction.operation == NftOperation::kStatic &&
+                                      refused.actor->comm == transaction.actor->comm && refused.time_ns <= transaction.time_ns &&
+                                      transaction.time_ns - refused.time_ns < kRetry;
+    }
+    if (transaction.operation != NftOperation::kDynamic) {
+      ++since_turn_;
+      last_actor_ = transaction.actor;
+      last_commit_ns_ = transaction.time_ns;
+    }
+    out->transactions.push_back(std::move(transaction));
+    told_.pop_front();
+  }
+}
+
+void RulesetHistory::SettleRefusals(uint64_t now_ns, bool all, RulesetOutcome* out) {
+  std::erase_if(refusals_, [&](Refusal& refusal) {
+    const RulesetTransaction& refused = refusal.transaction;
+    const bool may_be_retried = refused.error == ENOENT && !refused.is_retry;
+    const uint64_t settle = may_be_retried ? refused.time_ns + kRetry : refusal.settle_ns;
+    refusal.settle_ns = settle;
+    if (!all && now_ns < settle)
+      return false;
+    out->transactions.push_back(refused);
+    return true;
+  });
+}
+
+bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* out) {
+  if (readings_.empty())
+    return false;
+  auto& [read_ns, rules] = readings_.front();
+  // What led to it may not be known yet: the kernel shows a new generation a moment before it tells of it.
+  const bool told = last_generation_ == 0 || !rules.ok() || rules->generation <= last_generation_;
+  if (!all && !told && now_ns < read_ns + kJoin)
+    return false;
+  RulesetTurn turn = {.time_ns = since_turn_ > 0 ? last_commit_ns_ : read_ns,
+                      .first = !last_told_,
+                      .rules = rules,
+                      .change = {},
+                      .transactions = since_turn_,
+                      .actor = last_actor_};
+  bool tell = false;
+  if (rules.ok()) {
+    if (last_generation_ == 0) {
+      // Commits that the kernel side saw before netlink was listened to.
+      for (Seen& seen : seen_) {
+        if (!seen.used && seen.change.result == NftChange::Result::kCommitted && seen.time_ns < read_ns) {
+          seen.used = true;
+          out->transactions.push_back({.time_ns = seen.time_ns, .actor = ActorOf(seen), .timed = {}});
+          turn.actor = ActorOf(seen);
+        }
+      }
+    } else if (rules->generation > last_generation_) {
+      out->transactions.push_back({.time_ns = read_ns, .count = rules->generation - last_generation_, .timed = {}});
+    }
+    last_generation_ = std::max(last_generation_, rules->generation);
+    turn.change = Compare(last_told_.value_or(Ruleset{}), *rules);
+    tell = turn.first ? rules->present : !turn.change.empty();
+    current_ = *rules;
+    if (tell)
+      last_told_ = *rules;
+    unknown_told_ = false;
+  } else {
+    tell = !std::exchange(unknown_told_, true);
+    current_.reset();
+  }
+  since_turn_ = 0;
+  last_actor_.reset();
+  readings_.pop_front();
+  if (tell)
+    out->turns.push_back(std::move(turn));
+  return true;
+}
+
+void RulesetHistory::Settle(uint64_t now_ns, bool all, RulesetOutcome* out) {
+  // In the order of generations: a reading closes what led to it.
+  do {
+    const bool reading = !readings_.empty() && readings_.front().second.ok();
+    SettleTransactions(now_ns, all, reading ? readings_.front().second->generation : std::numeric_limits<uint32_t>::max(), out);
+  } while (SettleReading(now_ns, all, out));
+  SettleRefusals(now_ns, all, out);
+}
+
+uint64_t RulesetHistory::NextDeadline() const {
+  uint64_t next = told_.empty() ? std::numeric_limits<uint64_t>::max() : told_.front().give_up_ns;
+  if (!readings_.empty())
+    next = std::min(next, readings_.front().first + kJoin);
+  for (const Refusal& refusal : refusals_)
+    next = std::min(next, refusal.settle_ns);
+  return next;
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,100 @@
+#include "userspace/probe/nft_probe.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "bpf/nft_bpf.skel.h"
+
+namespace sandpiper {
+
+struct NftProbe::Rung {
+  const char* mechanism;
+  bool needs_nf_tables;
+  std::vector<bpf_program* decltype(nft_bpf::progs)::*> programs;
+};
+
+bool NfTablesIsThere() {
+  if (access("/sys/module/nf_tables", F_OK) == 0)
+    return true;
+  const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
+  return kernel && btf__find_by_name_kind(kernel.get(), "nf_tables_commit", BTF_KIND_FUNC) > 0;
+}
+
+void NftProbe::SkeletonDeleter::operator()(nft_bpf* skeleton) const { nft_bpf::destroy(skeleton); }
+void NftProbe::LinkDeleter::operator()(bpf_link* link) const { bpf_link__destroy(link); }
+
+NftProbe::~NftProbe() = default;
+
+std::string NftProbe::Try(const Rung& rung) {
+  const auto error = [](const char* what) { return absl::StrCat(what, ": ", strerror(errno)); };
+  Skeleton skeleton(nft_bpf::open());
+  if (!skeleton)
+    return error("open");
+  bpf_program* program;
+  bpf_object__for_each_program(program, skeleton->obj) bpf_program__set_autoload(program, false);
+  for (const auto member : rung.programs)
+    bpf_program__set_autoload(skeleton->progs.*member, true);
+  skeleton->rodata->cfg_own_tgid = static_cast<__u32>(getpid());
+  bpf_map* map;
+  bpf_object__for_each_map(map, skeleton->obj) {
+    const bpf_map* shared = bpf_object__find_map_by_name(object_, bpf_map__name(map));
+    if (shared && !bpf_map__is_internal(map) && bpf_map__reuse_fd(map, bpf_map__fd(shared)))
+      return error("map");
+  }
+  if (const int failed = nft_bpf::load(skeleton.get()); failed) {
+    errno = -failed;
+    return error("load");
+  }
+  Links links;
+  for (const auto member : rung.programs) {
+    bpf_link* link = bpf_program__attach(skeleton->progs.*member);
+    if (!link)
+      return error("attach");
+    links.emplace_back(link);
+  }
+  links_ = std::move(links);
+  skeleton_ = std::move(skeleton);
+  return "";
+}
+
+void NftProbe::Attach() {
+  using P = decltype(nft_bpf::progs);
+  const Rung ladder[] = {
+      {"fexit", true, {&P::handle_nft_commit, &P::handle_nft_abort, &P::handle_netlink_ack}},
+      {"kprobe",
+       true,
+       {&P::handle_nft_commit_entry, &P::handle_nft_commit_return, &P::handle_nft_abort_entry, &P::handle_netlink_ack_entry}},
+      {"fexit of netlink_sendmsg", false, {&P::handle_netlink_sendmsg}},
+      {"tp_btf", false, {&P::handle_socket_send}},
+  };
+  const bool there = NfTablesIsThere();
+  std::string reasons;
+  for (const Rung& rung : ladder) {
+    if (mechanism_ == rung.mechanism)
+      break;
+    std::string reason;
+    if (std::find(avoid_.begin(), avoid_.end(), rung.mechanism) != avoid_.end())
+      reason = "left out by --avoid";
+    else if (rung.needs_nf_tables && !there)
+      reason = "nf_tables is not loaded yet";
+    else
+      reason = Try(rung);
+    if (reason.empty()) {
+      mechanism_ = rung.mechanism;
+      break;
+    }
+    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", rung.mechanism, ": ", reason);
+  }
+  reason_ = std::move(reasons);
+}
+
+void NftProbe::Detach() { links_.clear(); }
+
+}  // namespace sandpiper

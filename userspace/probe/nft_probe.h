@@ -1,0 +1,59 @@
+// The probe on nftables, apart from the others: what it attaches to may be a module that is loaded while we run.
+#ifndef SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_
+#define SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+struct bpf_link;
+struct bpf_object;
+struct nft_bpf;
+
+namespace sandpiper {
+
+// nf_tables is loaded, or part of the kernel. Asking does not load it.
+bool NfTablesIsThere();
+
+class NftProbe {
+ public:
+  // Shares the maps of `object`, which stays the caller's and must outlive it. `avoid`: mechanisms to leave out.
+  NftProbe(bpf_object* object, std::vector<std::string> avoid) : object_(object), avoid_(std::move(avoid)) {}
+  ~NftProbe();
+  NftProbe(const NftProbe&) = delete;
+  NftProbe& operator=(const NftProbe&) = delete;
+
+  // Takes the best mechanism that the kernel has by now; what was in use stays until the better one is.
+  void Attach();
+  void Detach();
+
+  // Empty: none, and then only user space's own notifications tell of changes.
+  const std::string& mechanism() const { return mechanism_; }
+  // Why the better ones are not in use.
+  const std::string& reason() const { return reason_; }
+
+ private:
+  struct Rung;
+  struct SkeletonDeleter {
+    void operator()(nft_bpf* skeleton) const;
+  };
+  struct LinkDeleter {
+    void operator()(bpf_link* link) const;
+  };
+  using Skeleton = std::unique_ptr<nft_bpf, SkeletonDeleter>;
+  using Links = std::vector<std::unique_ptr<bpf_link, LinkDeleter>>;
+
+  // Empty, or why not.
+  std::string Try(const Rung& rung);
+
+  bpf_object* object_;
+  std::vector<std::string> avoid_;
+  Skeleton skeleton_;
+  Links links_;
+  std::string mechanism_, reason_;
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_

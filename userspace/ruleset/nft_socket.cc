@@ -1,0 +1,269 @@
+#include "userspace/ruleset/nft_socket.h"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/common.h>
+#include <libnftnl/set.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "userspace/base/clock.h"
+#include "userspace/base/status.h"
+#include "userspace/ruleset/nft_dump.h"
+
+namespace sandpiper {
+namespace {
+
+// A dump comes in pieces of at most 32 KiB (NLMSG_GOODSIZE and netlink_dump's own growth).
+constexpr size_t kBufferBytes = 64 * 1024;
+// Room for the notifications of a transaction of some ten thousand elements; past it the kernel says ENOBUFS and all is read anew.
+constexpr int kMonitorBytes = 8 << 20;
+constexpr int kReadTries = 5;
+constexpr useconds_t kReadPauseUs = 2'000;  // doubled with each try
+
+uint16_t MessageType(const nlmsghdr* message) { return NFNL_MSG_TYPE(message->nlmsg_type); }
+
+absl::Status SetReceiveBuffer(int fd, int bytes) {
+  // FORCE passes net.core.rmem_max; where it is not allowed, as much as is.
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)))
+    return ErrnoStatus(errno, "setting the receive buffer of a netlink socket");
+  return absl::OkStatus();
+}
+
+std::optional<Address> ToAddress(std::string_view key) {
+  Address address;
+  if (key.size() == 4) {
+    uint8_t octets[4];
+    std::copy(key.begin(), key.end(), octets);
+    return Address::FromIpv4(octets);
+  }
+  if (key.size() != 16)
+    return std::nullopt;
+  std::copy(key.begin(), key.end(), address.bytes.begin());
+  return address;
+}
+
+// The elements that a message is about; false if one of them is there to stay.
+bool ReadTimed(const nlmsghdr* message, bool added, std::vector<TimedElement>* out) {
+  const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> set(nftnl_set_alloc(), nftnl_set_free);
+  if (nftnl_set_elems_nlmsg_parse(message, set.get()) < 0)
+    return false;
+  struct Context {
+    std::vector<TimedElement>* out;
+    const char *table, *name;
+    bool added, all_timed = true;
+  } context = {out, nftnl_set_get_str(set.get(), NFTNL_SET_TABLE), nftnl_set_get_str(set.get(), NFTNL_SET_NAME), added};
+  const auto visit = [](nftnl_set_elem* e, void* data) {
+    auto* c = static_cast<Context*>(data);
+    if (!nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION) && !nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_TIMEOUT)) {
+      c->all_timed = false;
+      return 0;
+    }
+    uint32_t length = 0;
+    const auto* key = static_cast<const char*>(nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &length));
+    const auto address = key ? ToAddress({key, length}) : std::nullopt;
+    if (address) {
+      const uint16_t attribute = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_TIMEOUT) ? NFTNL_SET_ELEM_TIMEOUT : NFTNL_SET_ELEM_EXPIRATION;
+      c->out->push_back({.table = c->table ? c->table : "",
+                         .set = c->name ? c->name : "",
+                         .address = *address,
+                         .timeout_ms = nftnl_set_elem_get_u64(e, attribute),
+                         .added = c->added});
+    }
+    return 0;
+  };
+  nftnl_set_elem_foreach(set.get(), visit, &context);
+  return context.all_timed;
+}
+
+// NFT_MSG_NEWGEN: which generation, and who made it.
+NftTransaction ReadGenerationMessage(const nlmsghdr* message) {
+  NftTransaction out;
+  const auto on_attribute = [](const nlattr* attribute, void* data) {
+    auto* transaction = static_cast<NftTransaction*>(data);
+    const size_t bytes = mnl_attr_get_payload_len(attribute);
+    if (mnl_attr_get_type(attribute) == NFTA_GEN_ID && bytes >= 4)
+      transaction->generation = ntohl(mnl_attr_get_u32(attribute));
+    else if (mnl_attr_get_type(attribute) == NFTA_GEN_PROC_PID && bytes >= 4)
+      transaction->thread = ntohl(mnl_attr_get_u32(attribute));
+    else if (mnl_attr_get_type(attribute) == NFTA_GEN_PROC_NAME)
+      transaction->comm = {mnl_attr_get_str(attribute), strnlen(mnl_attr_get_str(attribute), bytes)};
+    return MNL_CB_OK;
+  };
+  mnl_attr_parse(message, sizeof(nfgenmsg), on_attribute, &out);
+  return out;
+}
+
+}  // namespace
+
+const char* Name(NftOperation operation) {
+  static constexpr const char* kNames[] = {"static", "dynamic", "flush", "other"};
+  return kNames[static_cast<int>(operation)];
+}
+
+void NftSocket::SocketCloser::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+
+absl::StatusOr<NftSocket> NftSocket::Open() {
+  Socket query(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC)),
+      monitor(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!query || !monitor)
+    return ErrnoStatus(errno, "opening a netlink socket");
+  RETURN_IF_ERROR(SetReceiveBuffer(mnl_socket_get_fd(monitor.get()), kMonitorBytes));
+  int group = NFNLGRP_NFTABLES;
+  if (mnl_socket_bind(query.get(), 0, MNL_SOCKET_AUTOPID) || mnl_socket_bind(monitor.get(), 0, MNL_SOCKET_AUTOPID) ||
+      mnl_socket_setsockopt(monitor.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)))
+    return ErrnoStatus(errno, "binding a netlink socket to nftables");
+  const timeval patience = {.tv_sec = 5, .tv_usec = 0};
+  setsockopt(mnl_socket_get_fd(query.get()), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  return NftSocket(std::move(query), std::move(monitor));
+}
+
+int NftSocket::monitor_fd() const { return mnl_socket_get_fd(monitor_.get()); }
+
+template <typename Handle>
+absl::Status NftSocket::Dump(uint16_t type, const std::string& table, const std::string& set, uint32_t family, Handle handle) {
+  std::vector<char> buffer(kBufferBytes);
+  const bool dump = type != NFT_MSG_GETGEN;
+  const uint32_t sequence = ++sequence_;
+  nlmsghdr* request = nftnl_nlmsg_build_hdr(buffer.data(), type, static_cast<uint16_t>(family), dump ? NLM_F_DUMP : 0, sequence);
+  if (!table.empty())
+    mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
+  if (!set.empty())
+    mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set.c_str());
+  if (mnl_socket_sendto(query_.get(), request, request->nlmsg_len) < 0)
+    return ErrnoStatus(errno, "asking for rules");
+  struct Context {
+    Handle* handle;
+    absl::Status status;
+  } context = {&handle, absl::OkStatus()};
+  const auto on_message = [](const nlmsghdr* message, void* data) {
+    auto* c = static_cast<Context*>(data);
+    if (message->nlmsg_flags & NLM_F_DUMP_INTR)
+      c->status.Update(absl::AbortedError("the rules changed while they were read"));
+    c->status.Update((*c->handle)(message));
+    return MNL_CB_OK;
+  };
+  for (int more = MNL_CB_OK; more > MNL_CB_STOP;) {
+    const ssize_t n = mnl_socket_recvfrom(query_.get(), buffer.data(), buffer.size());
+    if (n < 0)
+      return ErrnoStatus(errno, "reading rules");
+    more = mnl_cb_run(buffer.data(), static_cast<size_t>(n), sequence, mnl_socket_get_portid(query_.get()), on_message, &context);
+    if (more < 0 && errno == EINTR)
+      return absl::AbortedError("the rules changed while they were read");
+    if (more < 0)
+      return ErrnoStatus(errno, "reading rules");
+    if (!dump)
+      break;
+  }
+  return context.status;
+}
+
+absl::StatusOr<uint32_t> NftSocket::ReadGeneration() {
+  uint32_t generation = 0;
+  RETURN_IF_ERROR(Dump(NFT_MSG_GETGEN, "", "", AF_UNSPEC, [&](const nlmsghdr* message) {
+    generation = ReadGenerationMessage(message).generation;
+    return absl::OkStatus();
+  }));
+  return generation;
+}
+
+absl::StatusOr<Ruleset> NftSocket::Read() {
+  absl::Status status = absl::OkStatus();
+  for (int i = 0; i < kReadTries; ++i) {
+    ASSIGN_OR_RETURN(const uint32_t before, ReadGeneration());
+    NftDump dump;
+    status = Dump(NFT_MSG_GETCHAIN, "", "", AF_UNSPEC, [&](const nlmsghdr* m) { return dump.AddChain(m); });
+    if (status.ok())
+      status = Dump(NFT_MSG_GETSET, "", "", AF_UNSPEC, [&](const nlmsghdr* m) { return dump.AddSet(m); });
+    if (status.ok())
+      status = Dump(NFT_MSG_GETRULE, "", "", AF_UNSPEC, [&](const nlmsghdr* m) { return dump.AddRule(m); });
+    const NftSets& sets = dump.sets();
+    for (auto set = sets.begin(); status.ok() && set != sets.end(); ++set) {
+      const auto& [family, table, name] = set->first;
+      status = Dump(NFT_MSG_GETSETELEM, table, name, family, [&](const nlmsghdr* m) { return dump.AddElements(m); });
+    }
+    if (status.ok())
+      status = dump.CheckElements();
+    ASSIGN_OR_RETURN(const uint32_t after, ReadGeneration());
+    if (status.ok() && before == after)
+      return dump.Flatten(after);
+    // What was read belongs to two generations: messages may even refer to what is gone.
+    if (before == after && !absl::IsAborted(status))
+      return status;
+    usleep(kReadPauseUs << i);
+  }
+  return status.ok() ? absl::AbortedError("the rules kept changing while they were read") : status;
+}
+
+void NftSocket::OnNotification(const nlmsghdr* message, std::vector<NftTransaction>* out) {
+  switch (MessageType(message)) {
+    case NFT_MSG_NEWGEN: {
+      NftTransaction transaction = ReadGenerationMessage(message);
+      transaction.timed = std::move(open_.timed);
+      transaction.seen_ns = BootNow();
+      if (open_.adds)
+        transaction.operation = NftOperation::kStatic;
+      else if (open_.removes)
+        transaction.operation = NftOperation::kFlush;
+      else if (!transaction.timed.empty())
+        transaction.operation = NftOperation::kDynamic;
+      out->push_back(std::move(transaction));
+      open_ = {};
+      return;
+    }
+    case NFT_MSG_NEWTABLE:
+    case NFT_MSG_NEWCHAIN:
+    case NFT_MSG_NEWRULE:
+    case NFT_MSG_NEWSET:
+      open_.adds = true;
+      return;
+    case NFT_MSG_DELTABLE:
+    case NFT_MSG_DELCHAIN:
+    case NFT_MSG_DELRULE:
+    case NFT_MSG_DELSET:
+      open_.removes = true;
+      return;
+    case NFT_MSG_NEWSETELEM:
+      open_.adds |= !ReadTimed(message, true, &open_.timed);
+      return;
+    case NFT_MSG_DELSETELEM:
+      open_.removes |= !ReadTimed(message, false, &open_.timed);
+      return;
+    default:
+      return;
+  }
+}
+
+absl::Status NftSocket::TakeTransactions(std::vector<NftTransaction>* out) {
+  std::vector<char> buffer(kBufferBytes);
+  absl::Status status = absl::OkStatus();
+  for (;;) {
+    const ssize_t n = recv(monitor_fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (n < 0 && errno == ENOBUFS) {
+      open_ = {};
+      status = absl::DataLossError("notifications of changed rules were lost");
+      continue;
+    }
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      return n < 0 && errno != EAGAIN && errno != EWOULDBLOCK ? ErrnoStatus(errno, "reading notifications of changed rules") : status;
+    int left = static_cast<int>(n);
+    for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(message, left);
+         message = mnl_nlmsg_next(message, &left)) {
+      if (NFNL_SUBSYS_ID(message->nlmsg_type) == NFNL_SUBSYS_NFTABLES)
+        OnNotification(message, out);
+    }
+  }
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,31 @@
+#include "userspace/ruleset/ruleset.h"
+
+#include <map>
+
+namespace sandpiper {
+namespace {
+
+// What is in `all` and, copy for copy, not in `other`.
+std::vector<Rule> Without(const std::vector<Rule>& all, const std::vector<Rule>& other) {
+  std::map<Rule, size_t> left;
+  for (const Rule& rule : other)
+    ++left[rule];
+  std::vector<Rule> out;
+  for (const Rule& rule : all) {
+    if (const auto it = left.find(rule); it != left.end() && it->second > 0)
+      --it->second;
+    else
+      out.push_back(rule);
+  }
+  return out;
+}
+
+}  // namespace
+
+RulesetChange Compare(const Ruleset& before, const Ruleset& after) {
+  return {.added = Without(after.rules, before.rules),
+          .removed = Without(before.rules, after.rules),
+          .default_changed = before.default_deny != after.default_deny};
+}
+
+}  // namespace sandpiper
