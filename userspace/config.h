@@ -16,7 +16,7 @@ namespace sandpiper {
 struct Config {
   ProbeOptions probes;
   std::chrono::milliseconds dns_timeout{5'000};
-  std::chrono::milliseconds window{60'000};  // of the destination ledger
+  std::chrono::milliseconds window{60'000};        // of the destination ledger
   std::chrono::milliseconds flush_timeout{5'000};  // at the end, for what exporters still hold
   OtelConfig otel;
   std::vector<Attribute> extra_attributes;

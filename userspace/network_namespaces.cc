@@ -40,51 +40,73 @@ void NetworkNamespaces::Begin(bool fresh) {
   reader_.Begin();
 }
 
-void NetworkNamespaces::Watch(uint32_t netns, Space* space, uint64_t sandbox, pid_t pid) {
+// The process that was named may be gone; any other that is in there does as well.
+UniqueFd NetworkNamespaces::FindNamespace(uint32_t netns, uint64_t sandbox, pid_t pid) const {
   UniqueFd fd = OpenNamespace(pid, netns);
-  // The one that was named may be gone; any other does as well.
-  if (!fd.ok()) {
-    for (const pid_t other : processes_(sandbox)) {
-      fd = OpenNamespace(other, netns);
-      if (fd.ok())
-        break;
-    }
+  if (fd.ok())
+    return fd;
+  for (const pid_t other : processes_(sandbox)) {
+    fd = OpenNamespace(other, netns);
+    if (fd.ok())
+      break;
   }
-  // Nobody is in it any more: there is nothing that these rules apply to.
-  if (!fd.ok())
-    return;
-  space->watched = true;
-  reader_.Watch(netns, std::move(fd));
+  return fd;
 }
 
 void NetworkNamespaces::Enter(uint64_t sandbox, uint32_t netns, pid_t pid) {
   if (netns == 0)
     return;
-  Space& space = spaces_.try_emplace(netns, Space{.history = RulesetHistory(fresh_), .sandboxes = {}}).first->second;
-  space.sandboxes.insert(sandbox);
-  if (!space.watched)
-    Watch(netns, &space, sandbox, pid);
+  if (const auto known = spaces_.find(netns); known != spaces_.end()) {
+    known->second.sandboxes.insert(sandbox);
+    return;
+  }
+  UniqueFd fd = FindNamespace(netns, sandbox, pid);
+  if (!fd.ok()) {
+    // Nobody is in it any more: there is nothing that its rules apply to.
+    gone_(netns);
+    return;
+  }
+  spaces_.emplace(netns, Space{.history = RulesetHistory(fresh_), .sandboxes = {sandbox}});
+  reader_.Watch(netns, std::move(fd));
 }
 
 void NetworkNamespaces::OnChange(const NftChange& change, uint64_t sandbox, uint64_t time_ns) {
-  Enter(sandbox, change.netns, static_cast<pid_t>(change.process.pid));
-  spaces_.at(change.netns).history.OnKernel(change, sandbox, time_ns);
+  // A known one has its sandboxes, and the kernel side's may be an older namespace of the same number.
+  if (!spaces_.contains(change.netns))
+    Enter(sandbox, change.netns, static_cast<pid_t>(change.process.pid));
+  if (const auto space = spaces_.find(change.netns); space != spaces_.end()) {
+    space->second.history.OnKernel(change, sandbox, time_ns);
+    return;
+  }
+  RulesetHistory brief(/*fresh=*/false);
+  brief.OnKernel(change, sandbox, time_ns);
+  RulesetOutcome outcome;
+  brief.Settle(time_ns, /*all=*/true, &outcome);
+  sink_(sandbox, outcome);
 }
 
-void NetworkNamespaces::LetGo() {
-  for (auto& [netns, space] : spaces_) {
+void NetworkNamespaces::Tell(const Space& space, const RulesetOutcome& outcome) {
+  for (const uint64_t sandbox : space.sandboxes)
+    sink_(sandbox, outcome);
+}
+
+void NetworkNamespaces::LetGo(uint64_t now_ns) {
+  for (auto it = spaces_.begin(); it != spaces_.end();) {
+    auto& [netns, space] = *it;
     const auto left_one = [this](uint64_t sandbox) { return to_check_.contains(sandbox); };
-    if (!space.watched || std::none_of(space.sandboxes.begin(), space.sandboxes.end(), left_one))
+    const auto lives_on = [this, netns = netns](uint64_t sandbox) { return FindNamespace(netns, sandbox, 0).ok(); };
+    if (std::none_of(space.sandboxes.begin(), space.sandboxes.end(), left_one) ||
+        std::any_of(space.sandboxes.begin(), space.sandboxes.end(), lives_on)) {
+      ++it;
       continue;
-    bool somebody = false;
-    for (const uint64_t sandbox : space.sandboxes) {
-      for (const pid_t pid : processes_(sandbox))
-        somebody = somebody || OpenNamespace(pid, netns).ok();
     }
-    if (!somebody) {
-      space.watched = false;
-      reader_.Forget(netns);
-    }
+    RulesetOutcome outcome;
+    space.history.Settle(now_ns, /*all=*/true, &outcome);
+    Tell(space, outcome);
+    // In this order: the number is free for another namespace only when we have left this one.
+    gone_(netns);
+    reader_.Forget(netns);
+    it = spaces_.erase(it);
   }
   to_check_.clear();
 }
@@ -97,13 +119,24 @@ void NetworkNamespaces::Work(uint64_t now_ns, bool all) {
   for (auto& [netns, space] : spaces_) {
     RulesetOutcome outcome;
     space.history.Settle(now_ns, all, &outcome);
-    for (const uint64_t sandbox : space.sandboxes)
-      sink_(sandbox, outcome, space.history.current());
+    Tell(space, outcome);
   }
   if (!to_check_.empty() && now_ns >= next_check_ns_) {
-    LetGo();
+    LetGo(now_ns);
     next_check_ns_ = now_ns + kCheckInterval;
   }
+}
+
+std::optional<uint64_t> NetworkNamespaces::StaticRules(uint64_t sandbox) const {
+  std::optional<uint64_t> sum;
+  for (const auto& [netns, space] : spaces_) {
+    if (!space.sandboxes.contains(sandbox))
+      continue;
+    if (!space.history.current())
+      return std::nullopt;
+    sum = sum.value_or(0) + space.history.current()->static_count;
+  }
+  return sum;
 }
 
 uint64_t NetworkNamespaces::NextDeadline() const {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -21,10 +22,13 @@ class NetworkNamespaces {
  public:
   // The processes that may be in a namespace of a sandbox, the likeliest first.
   using Processes = std::function<std::vector<pid_t>(uint64_t sandbox)>;
-  // What became known of the rules that a sandbox lives under, and how many of them are in force, if that is known.
-  using Sink = std::function<void(uint64_t sandbox, const RulesetOutcome& outcome, const Ruleset* current)>;
+  // What became known of the rules that a sandbox lives under.
+  using Sink = std::function<void(uint64_t sandbox, const RulesetOutcome& outcome)>;
+  // Nobody is left in it; the kernel may give its number to a new one.
+  using Gone = std::function<void(uint32_t netns)>;
 
-  NetworkNamespaces(Processes processes, Sink sink) : processes_(std::move(processes)), sink_(std::move(sink)) {}
+  NetworkNamespaces(Processes processes, Sink sink, Gone gone)
+      : processes_(std::move(processes)), sink_(std::move(sink)), gone_(std::move(gone)) {}
 
   // nf_tables is there: `fresh` if that has come about while we were watching.
   void Begin(bool fresh);
@@ -40,6 +44,9 @@ class NetworkNamespaces {
   // Waits until the rules of all namespaces have been read as they are now, but no longer than `limit`.
   bool Sync(std::chrono::milliseconds limit) { return reader_.Sync(limit); }
 
+  // Static rules and elements in force in all namespaces of the sandbox; nothing if those of one are unknown, or none is known.
+  std::optional<uint64_t> StaticRules(uint64_t sandbox) const;
+
   int event_fd() const { return reader_.event_fd(); }
   uint64_t NextDeadline() const;
 
@@ -47,18 +54,19 @@ class NetworkNamespaces {
   struct Space {
     RulesetHistory history;
     std::set<uint64_t> sandboxes;
-    bool watched = false;
   };
 
   // An open namespace, if the process is in just that one.
   static UniqueFd OpenNamespace(pid_t pid, uint32_t netns);
-  void Watch(uint32_t netns, Space* space, uint64_t sandbox, pid_t pid);
-  void LetGo();
+  UniqueFd FindNamespace(uint32_t netns, uint64_t sandbox, pid_t pid) const;
+  void LetGo(uint64_t now_ns);
+  void Tell(const Space& space, const RulesetOutcome& outcome);
 
   Processes processes_;
   Sink sink_;
+  Gone gone_;
   RulesetReader reader_;
-  std::map<uint32_t, Space> spaces_;  // by inode number
+  std::map<uint32_t, Space> spaces_;  // by inode number; all of them are watched
   std::set<uint64_t> to_check_;
   uint64_t next_check_ns_ = 0;
   bool fresh_ = false;

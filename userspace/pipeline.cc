@@ -57,10 +57,11 @@ Pipeline::Pipeline(Probes* probes, const PipelineOptions& options, RecordSink si
             pids.push_back(getpid());  // for a sandbox that lives where we do
             return pids;
           },
-          [this](uint64_t serial, const RulesetOutcome& outcome, const Ruleset* current) {
+          [this](uint64_t serial, const RulesetOutcome& outcome) {
             if (const auto sandbox = sandboxes_.find(serial); sandbox != sandboxes_.end())
-              sandbox->second->OnRules(outcome, current);
-          }),
+              sandbox->second->OnRules(outcome);
+          },
+          [this](uint32_t netns) { probes_->ForgetNamespace(netns); }),
       start_unix_ns_(ReadClock(CLOCK_REALTIME)) {
   if (NfTablesIsThere())
     namespaces_.Begin(/*fresh=*/false);
@@ -208,7 +209,7 @@ MetricSnapshot Pipeline::Metrics(uint64_t now_ns) {
   ReadCounters();
   MetricSnapshot snapshot = {.time_unix_ns = now_ns + static_cast<uint64_t>(UnixOffset()), .families = {}};
   for (const auto& [serial, sandbox] : sandboxes_)
-    sandbox->AppendMetrics(&snapshot);
+    sandbox->AppendMetrics(namespaces_.StaticRules(serial), &snapshot);
   host_.Append(start_unix_ns_, &snapshot);
   snapshot.Add(metric::kSandboxCount, {{{"runtime", "cgroup"}}, static_cast<int64_t>(sandboxes_.size()), start_unix_ns_});
   for (const ProbeState& state : probes_->states()) {

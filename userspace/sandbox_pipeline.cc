@@ -223,15 +223,26 @@ const Process* SandboxPipeline::ProcessOf(const std::optional<RulesetActor>& act
   return actor ? processes_.Find(actor->process) : nullptr;
 }
 
-void SandboxPipeline::OnRules(const RulesetOutcome& outcome, const Ruleset* current) {
+void SandboxPipeline::OnRules(const RulesetOutcome& outcome) {
   for (const RulesetTransaction& transaction : outcome.transactions) {
     metrics_.OnTransaction(transaction);
-    if (!transaction.committed && !transaction.is_retry)
-      Emit(records_.RulesRefused(transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor), unix_offset_));
+    if (transaction.committed || transaction.is_retry)
+      continue;
+    ++rules_.refused;
+    Emit(records_.RulesRefused(transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor), unix_offset_));
   }
-  for (const RulesetTurn& turn : outcome.turns)
-    Emit(records_.RulesTurned(turn, RoleOf(turn.actor), ProcessOf(turn.actor), unix_offset_));
-  metrics_.SetStaticRules(current ? std::optional(current->static_count) : std::nullopt);
+  for (const RulesetTurn& turn : outcome.turns) {
+    const ActorRole role = RoleOf(turn.actor);
+    Emit(records_.RulesTurned(turn, role, ProcessOf(turn.actor), unix_offset_));
+    rules_.state = turn.rules.ok() ? RulesSummary::State::kKnown : RulesSummary::State::kUnknown;
+    if (!turn.rules.ok())
+      continue;
+    rules_.default_deny = turn.rules->default_deny;
+    rules_.rules = turn.rules->rules.size() + turn.rules->rules_beyond;
+    rules_.generation = turn.rules->generation;
+    rules_.changes += !turn.first;
+    rules_.changes_by_app += role == ActorRole::kApp;
+  }
 }
 
 void SandboxPipeline::OnTick(uint64_t now_ns) {
@@ -296,8 +307,8 @@ SandboxTotals SandboxPipeline::Totals() const {
   return totals;
 }
 
-void SandboxPipeline::AppendMetrics(MetricSnapshot* out) const {
-  metrics_.Append(counters_, delivery_, ledger_.distinct(), identity_, start_unix_ns_, out);
+void SandboxPipeline::AppendMetrics(std::optional<uint64_t> static_rules, MetricSnapshot* out) const {
+  metrics_.Append(counters_, delivery_, ledger_.distinct(), static_rules, identity_, start_unix_ns_, out);
 }
 
 }  // namespace sandpiper

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,19 @@ struct PipelineOptions {
   size_t exited_max = 8'192;
 };
 
+// The rules that a sandbox was under, for the report.
+struct RulesSummary {
+  enum class State { kNone, kKnown, kUnknown };
+
+  State state = State::kNone;  // as last told
+  bool default_deny = false;
+  uint64_t rules = 0;
+  uint32_t generation = 0;
+  uint64_t changes = 0;         // told of, after the first rule set
+  uint64_t changes_by_app = 0;  // among them and the first
+  uint64_t refused = 0;
+};
+
 class SandboxPipeline {
  public:
   SandboxPipeline(Sandbox sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
@@ -47,8 +61,8 @@ class SandboxPipeline {
   // Kernel counters as read just now; what they add to the last ones is told in the next window.
   void OnCounters(const KernelCounts& counters) { counters_ = counters; }
 
-  // What became known of the rules that the sandbox lives under. `current`: those in force, null if that is not known.
-  void OnRules(const RulesetOutcome& outcome, const Ruleset* current);
+  // What became known of the rules that the sandbox lives under.
+  void OnRules(const RulesetOutcome& outcome);
 
   // Does what is due at `now_ns`.
   void OnTick(uint64_t now_ns);
@@ -58,7 +72,8 @@ class SandboxPipeline {
   // Settles everything that is open, closes the window and tells of the end.
   void Stop(uint64_t now_ns);
 
-  void AppendMetrics(MetricSnapshot* out) const;
+  // `static_rules`: in force now, if that is known.
+  void AppendMetrics(std::optional<uint64_t> static_rules, MetricSnapshot* out) const;
 
   const Sandbox& sandbox() const { return sandbox_; }
   const ProcessTable& processes() const { return processes_; }
@@ -67,6 +82,7 @@ class SandboxPipeline {
   FlowTable& flows() { return flows_; }
   const KernelCounts& counters() const { return counters_; }
   const DeliveryCounts& delivery() const { return delivery_; }
+  const RulesSummary& rules() const { return rules_; }
   uint64_t started_ns() const { return started_ns_; }
   SandboxTotals Totals() const;
 
@@ -114,6 +130,7 @@ class SandboxPipeline {
   RecordMaker records_;
   KernelCounts counters_;
   DeliveryCounts delivery_;
+  RulesSummary rules_;
   std::vector<std::pair<std::string, uint64_t>> loss_told_;
 };
 

@@ -6,10 +6,11 @@ import os
 import subprocess
 import time
 
+import modules
 from attribution import Collector, act
 from checks import complete, denials, everything, lookups, same
 from redirect import with_sidecar
-from registry import scenario
+from registry import Skip, scenario
 from world import HERE, PYTHON
 
 OUT = "table inet fence { chain out { type filter hook output priority 0; policy %s; %s }; }"
@@ -79,7 +80,7 @@ def sets_are_told_by_their_elements(w):
 def no_rules_are_no_rule_set(w):
     r = w.exec(["true"])
     complete(r)
-    assert not r.of("egress.loaded") and not r.of("egress.updated")
+    assert not r.of("egress.loaded") and not r.of("egress.updated") and r.report["rules"]["state"] == "none"
 
 
 @scenario
@@ -116,6 +117,8 @@ def flushed_by_an_intruder(w):
     assert updated["egress.default"] == "allow" and rules_of(updated) == [] and rules_of(updated, "rules.removed") == [("allow", "10.77.0.4")], updated
     assert updated["level"] == "warn" and updated["sandbox.role"] == "app"
     assert transactions(r) == {("flush", "committed"): 1}
+    assert r.report["rules"] == {"state": "known", "default": "allow", "count": 0, "generation": updated["nftables.generation"], "changes": 1,
+                                 "changes_by_application": 1, "refused": 0}, r.report["rules"]
     assert r.metric("egress.nftables.rules.count") == {(): 0}
 
 
@@ -352,7 +355,9 @@ def names_and_comments_that_are_hostile(w):
         commands.append({"add": {"rule": {"family": "inet", "table": "fence", "chain": "out", "comment": name, "expr": [
             {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "@" + name}}, {"accept": None}]}}})
     with w.nft(""):
-        done = subprocess.run(["nsenter", "--net=/run/netns/" + w.client, "nft", "-j", "-f", "-"], input=json.dumps({"nftables": commands}).encode())
+        with open(w.dir + "/nasty.json", "w") as f:
+            json.dump({"nftables": commands}, f)
+        done = subprocess.run(["nsenter", "--net=/run/netns/" + w.client, "nft", "-j", "-f", w.dir + "/nasty.json"])
         assert done.returncode == 0
         r = w.exec(["true"])
     (loaded,) = r.of("egress.loaded")
@@ -386,3 +391,36 @@ def every_mechanism_tells_the_same(w):
         assert transactions(r)[("other", "aborted")] == 1, (mechanism, transactions(r))
         avoided.append(mechanism)
     print("     mechanisms: " + ", ".join(used))
+
+
+@scenario
+def nf_tables_loaded_late(w):
+    """By the sandbox itself, here: sandpiper loads nothing, and attaches when it is there."""
+    if "nf_tables" not in modules.loaded():
+        raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
+    w.without_rules()
+    gone = modules.unload("nf_tables")
+    try:
+        for pause in (0, 2):
+            if "nf_tables" in modules.loaded():
+                modules.unload("nf_tables")
+            r = w.actor("""
+                import modules, subprocess, time
+                assert "nf_tables" not in modules.loaded()
+                modules.load("nf_tables")
+                time.sleep(%d)
+                for n in (1, 2):
+                    subprocess.run(["nft", "-f", "-"], input=b"table ip t { chain c { type filter hook output priority 5; ip daddr 10.0.0.%%d accept; }; }" %% n, check=True)
+                    time.sleep(1)
+                subprocess.run(["nft", "flush", "ruleset"], check=True)
+            """ % pause)
+            complete(r)
+            assert transactions(r) == {("static", "committed"): 2, ("flush", "committed"): 1}, (pause, transactions(r))
+            (loaded,) = r.of("egress.loaded")
+            assert loaded["sandbox.role"] == "app" and rules_of(loaded) == [("allow", "10.0.0.1")], (pause, loaded)
+            assert [rules_of(e) for e in r.of("egress.updated")] == [[("allow", "10.0.0.2")], []], (pause, r.of("egress.updated"))
+            assert probe(r)["mechanism"] == "fexit", (pause, probe(r))
+    finally:
+        for name in gone:
+            modules.load(name)
+        w.with_rules()

@@ -68,12 +68,19 @@ class World:
             for a in addresses:
                 sh(f"ip -n {ns} addr add {a} dev {ns}0" + (" nodad" if ":" in a else ""))
             sh(f"ip -n {ns} link set {ns}0 up")
-        # A port that swallows packets, on the server's side: for the sandbox a dead peer, and no policy of its own.
-        sh(f"nsenter --net=/run/netns/{s} nft -f - <<'X'\ntable inet dead {{ chain in {{ type filter hook input priority 0; tcp dport 9 drop; udp dport 9 drop; }}; }}\nX")
+        self.with_rules()
         self.start([PYTHON, os.path.join(HERE, "servers.py")], ns=s, ready="ready")
         self.resolv = os.path.join(self.dir, "resolv.conf")
         self.write_resolv("nameserver %s\noptions timeout:1 attempts:2\n" % SERVER4)
         os.makedirs(self.cgroups)
+
+    def with_rules(self):
+        """A port that swallows packets, on the server's side: for the sandbox a dead peer, and no policy of its own."""
+        rules = "table inet dead { chain in { type filter hook input priority 0; tcp dport 9 drop; udp dport 9 drop; }; }"
+        subprocess.run(["nsenter", "--net=/run/netns/" + self.server, "nft", "-f", "-"], input=rules.encode(), check=True)
+
+    def without_rules(self):
+        sh("nsenter --net=/run/netns/%s nft flush ruleset" % self.server)
 
     def write_resolv(self, text):
         with open(self.resolv, "w") as f:

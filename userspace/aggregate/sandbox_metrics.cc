@@ -106,7 +106,8 @@ uint64_t SandboxMetrics::denied() const {
 }
 
 void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& delivery, size_t destinations,
-                            const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out) const {
+                            std::optional<uint64_t> static_rules, const std::vector<Attribute>& identity, uint64_t start_unix_ns,
+                            MetricSnapshot* out) const {
   const PointWriter points(identity, start_unix_ns, out);
   for (int outcome = 0; outcome < kDnsOutcomeCount; ++outcome) {
     for (const Transport transport : kTransports) {
@@ -150,8 +151,8 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
       updates += count;
   }
   points.Count(metric::kNftUpdates, {}, updates);
-  if (static_rules_)
-    points.Add(metric::kNftRules, {}, static_cast<int64_t>(*static_rules_));
+  if (static_rules)
+    points.Add(metric::kNftRules, {}, static_cast<int64_t>(*static_rules));
   points.Count(metric::kPolicyDenied, {},
                lookups_[static_cast<size_t>(DnsOutcome::kDenied)][0] + lookups_[static_cast<size_t>(DnsOutcome::kDenied)][1]);
   points.Add(metric::kDestinations, {}, static_cast<int64_t>(destinations));

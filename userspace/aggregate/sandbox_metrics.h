@@ -46,14 +46,12 @@ class SandboxMetrics {
   void OnEnded(const Flow& flow);
   void OnExit(const Process& process);
   void OnTransaction(const RulesetTransaction& transaction);
-  // What is in force; nothing while it is not known.
-  void SetStaticRules(std::optional<uint64_t> count) { static_rules_ = count; }
   // By another layer than netfilter, whose denials the kernel side counts.
   void OnDenied(DenialLayer layer, Transport transport);
 
   // Appends all points of the sandbox. Cumulative since `start_unix_ns`.
-  void Append(const KernelCounts& kernel, const DeliveryCounts& delivery, size_t destinations, const std::vector<Attribute>& identity,
-              uint64_t start_unix_ns, MetricSnapshot* out) const;
+  void Append(const KernelCounts& kernel, const DeliveryCounts& delivery, size_t destinations, std::optional<uint64_t> static_rules,
+              const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out) const;
 
   uint64_t lookups() const;
   uint64_t denied() const;  // without netfilter's
@@ -68,7 +66,6 @@ class SandboxMetrics {
   ByTransport<int64_t> active_{};
   std::array<uint64_t, kExitOutcomes> exits_{};
   std::map<std::pair<NftOperation, bool>, uint64_t> transactions_;  // {operation, committed}
-  std::optional<uint64_t> static_rules_;
   std::map<std::pair<DenialLayer, Transport>, uint64_t> denied_;
   Histogram dns_client_, dns_upstream_, osep_dns_, process_duration_;
   std::array<Histogram, 2> connect_duration_;  // IPv4, IPv6

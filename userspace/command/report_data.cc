@@ -44,11 +44,25 @@ std::vector<std::string> Gaps(const ReportInput& input) {
     out.push_back(absl::StrCat(overflowed, " attempts and lookups are in the totals only: too many destinations"));
   if (const size_t forgotten = input.sandbox.processes().forgotten(); forgotten > 0)
     out.push_back(absl::StrCat(forgotten, " processes that ended early are not listed"));
+  if (input.sandbox.rules().state == RulesSummary::State::kUnknown)
+    out.push_back("the nftables rules in force could not be read");
   for (const ProbeState& probe : input.probes) {
     if (probe.mechanism.empty())
       out.push_back(absl::StrCat("the probe ", probe.probe, " is off: ", probe.reason));
   }
   return out;
+}
+
+const char* RulesState(const RulesSummary& rules) {
+  switch (rules.state) {
+    case RulesSummary::State::kNone:
+      return "none";
+    case RulesSummary::State::kKnown:
+      return "known";
+    case RulesSummary::State::kUnknown:
+      return "unknown";
+  }
+  return "";
 }
 
 std::string StatusText(uint32_t wait_status) {

@@ -23,6 +23,9 @@ std::vector<std::string> Gaps(const ReportInput& input);
 // "exit 0", "signal 9".
 std::string StatusText(uint32_t wait_status);
 
+// "none", "known", "unknown".
+const char* RulesState(const RulesSummary& rules);
+
 }  // namespace sandpiper
 
 #endif  // SANDPIPER_USERSPACE_COMMAND_REPORT_DATA_H_

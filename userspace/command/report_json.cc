@@ -177,6 +177,18 @@ std::string JsonReport(const ReportInput& input) {
     WriteDestinations(&json, sandbox.ledger());
     WriteLookups(&json, sandbox.ledger());
     WriteProcesses(&json, sandbox.processes());
+    json.Object("rules", [&] {
+      const RulesSummary& rules = sandbox.rules();
+      json.Field("state", std::string(RulesState(rules)));
+      if (rules.state == RulesSummary::State::kKnown) {
+        json.Field("default", std::string(rules.default_deny ? "deny" : "allow"));
+        json.Field("count", rules.rules);
+        json.Field("generation", uint64_t{rules.generation});
+      }
+      json.Field("changes", rules.changes);
+      json.Field("changes_by_application", rules.changes_by_app);
+      json.Field("refused", rules.refused);
+    });
     json.Object("totals", [&] {
       json.Field("lookups", totals.lookups);
       json.Field("attempts", totals.attempts);

@@ -145,6 +145,21 @@ std::string Processes(const ProcessTable& processes) {
   return out.empty() ? "" : absl::StrCat("\nProcesses\n", out);
 }
 
+std::string Rules(const RulesSummary& rules) {
+  std::string out = "Rules: ";
+  if (rules.state == RulesSummary::State::kKnown)
+    absl::StrAppend(&out, rules.rules, " nftables rules on the way out, default ", rules.default_deny ? "deny" : "allow");
+  else
+    absl::StrAppend(&out, rules.state == RulesSummary::State::kNone ? "no nftables rules on the way out" : "could not be read");
+  if (rules.changes > 0)
+    absl::StrAppend(&out, "; changed ", rules.changes, " times");
+  if (rules.changes_by_app > 0)
+    absl::StrAppend(&out, ", ", rules.changes_by_app, " of them BY THE SANDBOX ITSELF");
+  if (rules.refused > 0)
+    absl::StrAppend(&out, "; ", rules.refused, " changes refused");
+  return out + ".\n";
+}
+
 }  // namespace
 
 std::string TableReport(const ReportInput& input) {
@@ -160,6 +175,7 @@ std::string TableReport(const ReportInput& input) {
   absl::StrAppend(&out, "\nTotals: ", totals.destinations, " destinations, ", totals.attempts, " connection attempts, ", totals.lookups,
                   " lookups, ", totals.denied, " denied, ", totals.execs, " programs started; ", Bytes(sandbox.counters().sent), " sent, ",
                   Bytes(sandbox.counters().received), " received on the network.\n");
+  out += Rules(sandbox.rules());
   if (totals.ignored_answers > 0)
     absl::StrAppend(&out, totals.ignored_answers, " DNS answers came from the wrong address or to no question, and were ignored.\n");
   uint64_t produced = 0, delivered = 0;

@@ -47,8 +47,7 @@ void RulesetHistory::OnKernel(const NftChange& change, uint64_t sandbox, uint64_
   }
   const Seen seen = {.time_ns = time_ns, .change = change, .sandbox = sandbox};
   refusals_.push_back({.transaction = {.time_ns = time_ns, .committed = false, .actor = ActorOf(seen), .error = change.error, .timed = {}},
-                       .thread = change.thread,
-                       .settle_ns = time_ns + kOneBatch});
+                       .thread = change.thread});
 }
 
 void RulesetHistory::OnNews(RulesetNews news) {
@@ -104,16 +103,17 @@ void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_t
 }
 
 void RulesetHistory::SettleRefusals(uint64_t now_ns, bool all, RulesetOutcome* out) {
-  std::erase_if(refusals_, [&](Refusal& refusal) {
-    const RulesetTransaction& refused = refusal.transaction;
-    const bool may_be_retried = refused.error == ENOENT && !refused.is_retry;
-    const uint64_t settle = may_be_retried ? refused.time_ns + kRetry : refusal.settle_ns;
-    refusal.settle_ns = settle;
-    if (!all && now_ns < settle)
+  std::erase_if(refusals_, [&](const Refusal& refusal) {
+    if (!all && now_ns < refusal.SettlesAt())
       return false;
-    out->transactions.push_back(refused);
+    out->transactions.push_back(refusal.transaction);
     return true;
   });
+}
+
+uint64_t RulesetHistory::Refusal::SettlesAt() const {
+  const bool may_be_retried = transaction.error == ENOENT && !transaction.is_retry;
+  return transaction.time_ns + (may_be_retried ? kRetry : kOneBatch);
 }
 
 bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* out) {
@@ -177,7 +177,7 @@ uint64_t RulesetHistory::NextDeadline() const {
   if (!readings_.empty())
     next = std::min(next, readings_.front().first + kJoin);
   for (const Refusal& refusal : refusals_)
-    next = std::min(next, refusal.settle_ns);
+    next = std::min(next, refusal.SettlesAt());
   return next;
 }
 

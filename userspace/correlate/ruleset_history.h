@@ -79,7 +79,9 @@ class RulesetHistory {
   struct Refusal {
     RulesetTransaction transaction;
     uint32_t thread;
-    uint64_t settle_ns;
+
+    // When nothing that comes later can change it.
+    uint64_t SettlesAt() const;
   };
 
   static RulesetActor ActorOf(const Seen& seen);

@@ -216,6 +216,8 @@ void Probes::WatchNamespace(uint32_t netns, uint64_t serial) {
     bpf_map__update_elem(skeleton_->maps.watched_netns, &netns, sizeof(netns), &serial, sizeof(serial), BPF_NOEXIST);
 }
 
+void Probes::ForgetNamespace(uint32_t netns) { bpf_map__delete_elem(skeleton_->maps.watched_netns, &netns, sizeof(netns), 0); }
+
 void Probes::AttachNft() {
   nft_->Attach();
   states_.back() = {.probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};

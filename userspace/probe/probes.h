@@ -69,6 +69,7 @@ class Probes {
   absl::Status WatchCgroup(uint64_t cgroup_id, uint64_t serial, bool sidecar);
   // Changes of rules there, whoever makes them, belong to the sandbox, unless they belong to another one already.
   void WatchNamespace(uint32_t netns, uint64_t serial);
+  void ForgetNamespace(uint32_t netns);
   // nf_tables was loaded: the probe on it may do better now.
   void OnNftLoaded();
 
