@@ -33,6 +33,8 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 	state->dns = is_dns_port(peer->port);
 	state->ever_dns |= state->dns;
 	state->denied = 0;
+	if (state->transport == TRANSPORT_TCP)
+		state->source.port = 0;
 	return state;
 }
 

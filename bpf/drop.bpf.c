@@ -12,6 +12,7 @@
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
+/* `state` is left out where the packet has no socket any more: user space knows the attempt by its cookie. */
 static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
 					const struct endpoint *peer, __u32 transport)
 {
@@ -20,9 +21,13 @@ static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie, c
 	if (!event)
 		return;
 	event->cookie = cookie;
-	event->process = state->process;
 	event->peer = *peer;
-	__builtin_memcpy(event->comm, state->comm, COMM_BYTES);
+	__builtin_memset(&event->process, 0, sizeof(event->process));
+	__builtin_memset(event->comm, 0, COMM_BYTES);
+	if (state) {
+		event->process = state->process;
+		__builtin_memcpy(event->comm, state->comm, COMM_BYTES);
+	}
 	event->transport = transport;
 	event->pad0 = 0;
 	submit_event(event);
@@ -30,7 +35,7 @@ static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie, c
 
 /* A query that netfilter threw away is still a question: user space hears it as one, denied. */
 static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
-					      const struct skb_packet *p)
+					      const struct endpoint *server, const struct skb_packet *p)
 {
 	struct dns_event *event = reserve_event(&bulk_ring, ref, EVENT_DNS_QUERY, sizeof(*event) + DNS_SMALL);
 	__u32 bytes = p->payload_bytes;
@@ -39,8 +44,10 @@ static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 coo
 		return;
 	event->header.flags = DNS_DENIED;
 	event->cookie = cookie;
-	event->process = state->process;
-	event->server = state->peer;
+	__builtin_memset(&event->process, 0, sizeof(event->process));
+	if (state)
+		event->process = state->process;
+	event->server = *server;
 	event->transport = TRANSPORT_UDP;
 	event->payload_bytes = p->payload_bytes;
 	event->tcp_seq = 0;
@@ -102,6 +109,61 @@ static __always_inline struct socket_state *state_of(struct sock *sk, struct san
 	return state;
 }
 
+/* At its destination, where the rules are the peer's own. */
+static __always_inline bool is_at_its_end(struct sk_buff *skb, const struct skb_packet *p)
+{
+	void *route = (void *)(BPF_CORE_READ(skb, _skb_refdst) & SKB_DST_PTRMASK);
+
+	if (!route)
+		return false;
+	if (is_ipv4(&p->source))
+		return BPF_CORE_READ((struct rtable *)route, rt_type) == RTN_LOCAL;
+	return BPF_CORE_READ((struct rt6_info *)route, rt6i_flags) & RTF_LOCAL;
+}
+
+/* Forwarded by the host for a sandbox in a namespace of its own: known by the source that the packet left it with. */
+static __always_inline int dropped_on_the_way(struct sk_buff *skb)
+{
+	struct source_key key = {};
+	struct source *source;
+	const struct endpoint *peer;
+	struct udp_flow *flow;
+	struct sandbox_ref ref;
+	struct skb_packet p;
+
+	if (!read_skb(skb, &p))
+		return 0;
+	key.address = p.source;
+	key.transport = p.transport;
+	source = bpf_map_lookup_elem(&sources, &key);
+	if (!source || source->ambiguous || is_at_its_end(skb, &p) || !find_tagged(source->tag, source->cgroup_id, &ref))
+		return 0;
+	if (p.transport == TRANSPORT_TCP) {
+		if (source->denied)
+			return 0;
+		source->denied = 1;
+		add(&ref.counters->denied[TRANSPORT_TCP], 1);
+		emit_denied(&ref, source->cookie, NULL, &source->peer, TRANSPORT_TCP);
+		return 0;
+	}
+	add(&ref.counters->denied[TRANSPORT_UDP], 1);
+	if (is_dns_port(p.destination.port)) {
+		emit_denied_query(&ref, source->cookie, NULL, &p.destination, &p);
+		return 0;
+	}
+	peer = &p.destination;
+	flow = find_udp_flow(source->cookie, peer);
+	if (!flow) {
+		peer = &source->peer;
+		flow = find_udp_flow(source->cookie, peer);
+	}
+	if (!flow || !flow->denied)
+		emit_denied(&ref, source->cookie, NULL, peer, TRANSPORT_UDP);
+	if (flow)
+		add(&flow->denied, 1);
+	return 0;
+}
+
 SEC("tp_btf/kfree_skb")
 int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigned int reason)
 {
@@ -113,9 +175,11 @@ int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigne
 
 	if (reason != bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NETFILTER_DROP))
 		return 0;
+	/* What came in by a device is on its way through, or to one of the sandbox's sockets. */
+	if (skb->skb_iif)
+		return dropped_on_the_way(skb);
 	sk = skb->sk;
-	/* A packet that came in by a device is one to the socket. */
-	if (!sk || skb->skb_iif || !find_sandbox(socket_cgroup_id(sk), &ref) || !read_skb(skb, &p))
+	if (!sk || !find_sandbox(socket_cgroup_id(sk), &ref) || !read_skb(skb, &p))
 		return 0;
 	state = state_of(sk, &ref, &p);
 	if (!state || is_loopback(&state->peer))
@@ -125,7 +189,7 @@ int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigne
 		deny_tcp(&ref, cookie, state);
 	} else if (state->dns) {
 		add(&ref.counters->denied[TRANSPORT_UDP], 1);
-		emit_denied_query(&ref, cookie, state, &p);
+		emit_denied_query(&ref, cookie, state, &state->peer, &p);
 	} else {
 		deny_udp(&ref, cookie, state, &p.destination);
 	}

@@ -175,6 +175,15 @@ struct sk_buff {
 	unsigned int len, data_len;
 	__u16 network_header;
 	unsigned char *head, *data;
+	unsigned long _skb_refdst;
+};
+
+struct rtable {
+	__u16 rt_type;
+};
+
+struct rt6_info {
+	__u32 rt6i_flags;
 };
 
 struct nf_hook_state {
@@ -224,6 +233,11 @@ enum skb_drop_reason {
 #define TCP_LAST_ACK 9
 #define TCP_CLOSING 11
 #define LOOPBACK_IFINDEX 1
+/* include/linux/skbuff.h: the low bit of _skb_refdst says whether it is counted. */
+#define SKB_DST_PTRMASK ~1UL
+/* include/uapi/linux/rtnetlink.h, include/uapi/linux/ipv6_route.h */
+#define RTN_LOCAL 2
+#define RTF_LOCAL 0x80000000
 /* include/uapi/linux/netfilter.h */
 #define NF_INET_LOCAL_OUT 3
 #define NF_INET_POST_ROUTING 4

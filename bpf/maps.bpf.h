@@ -11,15 +11,33 @@
 /* What a socket of a sandbox is about. Filled in the context of the program that uses it, read where no program is running. */
 struct socket_state {
 	struct process_key process;
-	struct endpoint peer; /* last destination asked for, before NAT */
-	struct endpoint via;  /* DNS: where the last query went, after NAT */
-	__u64 cgroup_id;      /* of the socket */
+	struct endpoint peer;	/* last destination asked for, before NAT */
+	struct endpoint via;	/* DNS: where the last query went, after NAT */
+	struct endpoint source; /* its own, as it leaves the network namespace; port 0 until a packet did */
+	__u64 cgroup_id;	/* of the socket */
 	char comm[COMM_BYTES];
 	__u32 netns; /* of the process */
 	__u8 transport;
 	__u8 dns;      /* the last destination is a DNS server */
 	__u8 ever_dns; /* a DNS server was among the destinations */
 	__u8 denied;   /* TCP: a packet of this attempt was denied, and told */
+};
+
+struct source_key {
+	struct endpoint address;
+	__u32 transport;
+	__u32 pad0;
+};
+
+/* Whose packets come from an address. They lose their socket when they enter another network namespace. */
+struct source {
+	__u64 tag;
+	__u64 cgroup_id;
+	__u64 cookie;
+	struct endpoint peer;
+	__u8 denied;	/* TCP: as in socket_state */
+	__u8 ambiguous; /* sockets of two sandboxes had it: namespaces may share addresses */
+	__u8 pad0[6];
 };
 
 struct local_server {
@@ -93,6 +111,13 @@ struct {
 } udp_flows SEC(".maps") __weak;
 
 /* Where sockets of a sandbox serve datagrams from within its own network namespace, as a DNS proxy does. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct source_key);
+	__type(value, struct source);
+} sources SEC(".maps") __weak;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);

@@ -92,6 +92,15 @@ int BPF_PROG(handle_udp_error, struct sock *sk)
 	return 0;
 }
 
+static __always_inline void forget_source(struct socket_state *state, __u64 cookie)
+{
+	struct source_key key = { .address = state->source, .transport = state->transport };
+	struct source *source = bpf_map_lookup_elem(&sources, &key);
+
+	if (source && source->cookie == cookie)
+		bpf_map_delete_elem(&sources, &key);
+}
+
 /* UDP ends here; TCP only where it never left CLOSE, as after an error that no other hook saw. */
 SEC("cgroup/sock_release")
 int handle_sock_release(struct bpf_sock *ctx)
@@ -99,6 +108,8 @@ int handle_sock_release(struct bpf_sock *ctx)
 	struct socket_state *state = bpf_sk_storage_get(&socket_states, ctx, 0, 0);
 	struct sandbox_ref ref;
 
+	if (state && state->source.port)
+		forget_source(state, bpf_get_socket_cookie(ctx));
 	if (!state || (state->transport == TRANSPORT_TCP && ctx->state != TCP_CLOSE) || !find_sandbox(state->cgroup_id, &ref))
 		return 1;
 	emit_close(&ref, bpf_get_socket_cookie(ctx), state->transport, 0, 0, 0);

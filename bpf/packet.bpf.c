@@ -216,6 +216,18 @@ static __always_inline struct socket_state *adopt_dns_socket(struct bpf_sock *sk
 	return state;
 }
 
+/* The first packet of an attempt that leaves the namespace: what is dropped on its way further is known by its source. */
+static __always_inline void note_source(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state, const struct packet *p)
+{
+	struct source_key key = { .address = p->source, .transport = p->transport };
+	struct source *before = bpf_map_lookup_elem(&sources, &key);
+	struct source source = { .tag = ref->tag, .cgroup_id = ref->cgroup_id, .cookie = cookie, .peer = state->peer };
+
+	source.ambiguous = before && serial_of(before->tag) != ref->serial;
+	bpf_map_update_elem(&sources, &key, &source, BPF_ANY);
+	state->source = p->source;
+}
+
 static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 {
 	struct socket_state *state;
@@ -223,6 +235,7 @@ static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 	struct bpf_sock *sk;
 	struct packet p;
 	__u64 cookie;
+	bool leaves;
 
 	if (!find_sandbox(bpf_skb_cgroup_id(skb), &ref))
 		return 1;
@@ -232,13 +245,18 @@ static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 	if (!sk)
 		return 1;
 	state = bpf_sk_storage_get(&socket_states, sk, 0, 0);
-	if (state && state->transport == TRANSPORT_TCP && !state->dns)
+	leaves = state && direction == DIRECTION_SENT && !state->source.port && skb->ifindex != LOOPBACK_IFINDEX;
+	if (state && state->transport == TRANSPORT_TCP && !state->dns && !leaves)
 		return 1;
 	if (!state && sk->protocol != IPPROTO_UDP)
 		return 1;
 	if (!parse_packet(skb, &p))
 		return 1;
 	cookie = bpf_get_socket_cookie(skb);
+	if (leaves)
+		note_source(&ref, cookie, state, &p);
+	if (state && state->transport == TRANSPORT_TCP && !state->dns)
+		return 1;
 	if (!state && direction == DIRECTION_SENT)
 		state = adopt_dns_socket(sk, ref.cgroup_id, &p);
 	if (!state) {

@@ -121,6 +121,13 @@ static __always_inline void emit_result(struct sandbox_ref *ref, __u64 cookie, c
 	submit_event(event);
 }
 
+static __always_inline struct udp_flow *find_udp_flow(__u64 cookie, const struct endpoint *peer)
+{
+	struct udp_flow_key key = { .cookie = cookie, .peer = *peer };
+
+	return bpf_map_lookup_elem(&udp_flows, &key);
+}
+
 /* The first packet to a peer makes the flow, and is the attempt. NULL when there is no memory for it, which is counted. */
 static __always_inline struct udp_flow *open_udp_flow(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
 						      const struct endpoint *peer, bool *created)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # tests/run.sh [unit|kernel|vm|all] [PATTERN]: builds, then runs the tests of that tier; all by default. Ends with
-# "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it.
+# "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it, or
+# one of several with commas between them.
 #   unit    pure functions and classes, no privileges
 #   kernel  scenarios with ground truth on this machine's kernel; root
-#   vm      the same scenarios on a stock Debian kernel in QEMU, software emulation; root only to read what the guest shares
+#   vm      the same scenarios on stock Debian kernels in QEMU, software emulation; root only to read what the guest shares
 set -uo pipefail
 cd "$(dirname "$0")/.."
 tier=${1:-all} pattern=${2:-}
@@ -35,8 +36,8 @@ run_unit() {
   rm -f "$log"
 }
 
-scenarios() { # where they run: prints the command
-  echo "python3 tests/scenarios/run.py bazel-bin/userspace/sandpiper bazel-bin/tests/triggers/triggers bazel-bin/tests/e2e/otlp_sink $pattern"
+scenarios() { # [PATTERN]: prints the command
+  echo "python3 tests/scenarios/run.py bazel-bin/userspace/sandpiper bazel-bin/tests/triggers/triggers bazel-bin/tests/e2e/otlp_sink ${pattern:-${1:-}}"
 }
 
 run_kernel() {
@@ -54,7 +55,7 @@ run_kernel() {
   rm -f "$log"
 }
 
-run_vm() { # SUITE PACKAGE NAME
+run_vm() { # SUITE PACKAGE NAME [PATTERN]
   local kernel=$cache/$3 log
   log=$(mktemp)
   echo "== $1 $2"
@@ -62,7 +63,7 @@ run_vm() { # SUITE PACKAGE NAME
     fail "vm: no kernel of $2 in $1"
     return
   fi
-  local command="cd $PWD && SCENARIOS_SLOW=1 $(scenarios)"
+  local command="cd $PWD && SCENARIOS_SLOW=1 $(scenarios "${4:-}")"
   # QEMU's emulation loses a guest at boot now and then: one that never came up is started once more.
   for try in 1 2; do
     tests/vm/boot.sh "$kernel" "$cache/$3.initrd" "${command// /+}" 2>&1 | sed -u 's/\r//' | tee "$log"
@@ -79,6 +80,9 @@ if ! bazel build --noshow_progress //userspace:sandpiper //tests/triggers //test
 fi
 if [ "$tier" = unit ] || [ "$tier" = all ]; then run_unit; fi
 if [ "$tier" = kernel ] || [ "$tier" = all ]; then run_kernel; fi
-if [ "$tier" = vm ] || [ "$tier" = all ]; then run_vm bookworm linux-image-amd64 linux-6.1; fi
+if [ "$tier" = vm ] || [ "$tier" = all ]; then
+  run_vm bookworm linux-image-amd64 linux-6.1
+  run_vm bookworm-backports linux-image-amd64 linux-6.12 deny.,forward.,nft.,redirect.
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
