@@ -13,6 +13,7 @@
 #include "userspace/correlate/flow_table.h"
 #include "userspace/correlate/process_table.h"
 #include "userspace/correlate/ruleset_history.h"
+#include "userspace/ruleset/opensandbox_policy.h"
 
 namespace sandpiper {
 
@@ -46,6 +47,8 @@ class RecordMaker {
   LogRecord Exit(const Process& process, int64_t unix_offset);
   // egress.loaded, egress.updated.
   LogRecord RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process, int64_t unix_offset);
+  // egress.loaded of a sidecar, from what it was started with.
+  LogRecord PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process, int64_t unix_offset);
   // egress.update_failed.
   LogRecord RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process, int64_t unix_offset);
   LogRecord Started(uint64_t time_ns, int64_t unix_offset);

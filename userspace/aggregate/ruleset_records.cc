@@ -86,6 +86,23 @@ LogRecord RecordMaker::RulesTurned(const RulesetTurn& turn, ActorRole role, cons
   return record;
 }
 
+LogRecord RecordMaker::PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process, int64_t unix_offset) {
+  const bool known = policy.rules.ok();
+  LogRecord record = Begin("egress.loaded", known ? Severity::kInfo : Severity::kWarn,
+                           known ? absl::StrCat("egress rules loaded from the sidecar's ", policy.source, ": ", policy.rules->rules.size())
+                                 : std::string("egress rules of the sidecar unknown"),
+                           process.exec_ns, unix_offset);
+  record.attributes.push_back({"rules.source", policy.source});
+  if (known) {
+    record.attributes.push_back({"egress.default", std::string(policy.rules->default_deny ? "deny" : "allow")});
+    AddRules(&record, "rules", policy.rules->rules, 0);
+  } else {
+    record.attributes.push_back({"error", std::string(policy.rules.status().message())});
+  }
+  AddProcess(&record, process.key, process.comm, &process);
+  return record;
+}
+
 LogRecord RecordMaker::RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process, int64_t unix_offset) {
   const std::string error = refused.error != 0 ? strerrorname_np(refused.error) : "aborted";
   LogRecord record =
