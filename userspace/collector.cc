@@ -39,8 +39,10 @@ Collector::Collector(const Config& config, FILE* ndjson) : config_(config), ndjs
 absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config, FILE* ndjson) {
   std::unique_ptr<Collector> collector(new Collector(config, ndjson));
   ASSIGN_OR_RETURN(collector->probes_, Probes::Load(config.probes));
-  const PipelineOptions options = {
-      .dns_timeout_ns = Nanoseconds(config.dns_timeout), .dns_ports = config.probes.dns_ports, .extra_attributes = config.extra_attributes};
+  const PipelineOptions options = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
+                                   .dns_ports = config.probes.dns_ports,
+                                   .extra_attributes = config.extra_attributes,
+                                   .log_level = config.log_level};
   Collector* self = collector.get();
   collector->pipeline_ =
       std::make_unique<Pipeline>(collector->probes_.get(), options, [self](LogRecord record) { self->OnRecord(std::move(record)); });

@@ -20,6 +20,7 @@ struct Config {
   std::chrono::milliseconds flush_timeout{5'000};  // at the end, for what exporters still hold
   OtelConfig otel;
   std::vector<Attribute> extra_attributes;
+  Severity log_level = Severity::kInfo;
   std::string sandbox_id;  // OPENSANDBOX_EGRESS_SANDBOX_ID, where there is one sandbox only
 
   std::vector<std::string> warnings;  // about OTEL_* values that were not understood

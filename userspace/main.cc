@@ -71,6 +71,10 @@ void AddCommonOptions(CLI::App* app, Config* config) {
       ->envname("SANDPIPER_CRITICAL_RING_BYTES")
       ->check(CheckRingSize)
       ->transform(CLI::AsSizeValue(false));
+  app->add_option("--log-level", config->log_level, "records below it are not made: debug, info or warn (default info)")
+      ->envname("SANDPIPER_LOG_LEVEL")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, sandpiper::Severity>{
+          {"debug", sandpiper::Severity::kDebug}, {"info", sandpiper::Severity::kInfo}, {"warn", sandpiper::Severity::kWarn}}));
   AddAvoidOption(app, config);
 }
 

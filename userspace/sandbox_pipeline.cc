@@ -45,12 +45,14 @@ SandboxPipeline::SandboxPipeline(Sandbox sandbox, const PipelineOptions& options
       identity_(Identity(sandbox_, options.extra_attributes)),
       dns_ports_(options.dns_ports),
       sink_(std::move(sink)),
+      log_level_(options.log_level),
       started_ns_(now_ns),
       unix_offset_(UnixOffset()),
       start_unix_ns_(now_ns + static_cast<uint64_t>(unix_offset_)),
       processes_(options.exited_max),
       lookups_({.timeout_ns = options.dns_timeout_ns}),
       names_(options.names_max),
+      allowances_(options.names_max),
       flows_(options.flows_max, std::move(read_udp)),
       ledger_(options.destinations_max),
       denials_(options.destinations_max),
@@ -148,8 +150,15 @@ void SandboxPipeline::On(const DnsPayload& payload, uint64_t time_ns) {
 }
 
 void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
-  for (const auto& [name, address] : changes.learned)
+  for (const Address& address : changes.forwarded) {
+    if (const auto after = allowances_.OnAnswer(address, time_ns))
+      metrics_.OnAllowed(*after);
+  }
+  for (const auto& [name, address] : changes.learned) {
+    if (const auto after = allowances_.OnAnswer(address.address, time_ns))
+      metrics_.OnAllowed(*after);
     names_.Learn(address.address, name, address.ttl_seconds, time_ns);
+  }
   for (const Lookup& lookup : changes.done) {
     metrics_.OnLookup(lookup);
     ledger_.OnLookup(lookup);
@@ -200,6 +209,8 @@ void SandboxPipeline::Decided(const Flow& flow) {
 }
 
 void SandboxPipeline::Deny(const Denial& denial, uint64_t count) {
+  if (denial.layer == DenialLayer::kNetfilter && denial.peer)
+    allowances_.OnDenied(*denial.peer, denial.time_ns);
   if (denials_.Add(denial, count))
     Emit(records_.Denied(denial, processes_.Find(denial.process), unix_offset_));
 }
@@ -227,9 +238,42 @@ const Process* SandboxPipeline::ProcessOf(const std::optional<RulesetActor>& act
   return actor ? processes_.Find(actor->process) : nullptr;
 }
 
+void SandboxPipeline::OnTimedElements(const RulesetTransaction& transaction) {
+  std::vector<AllowedElement> told;
+  for (const TimedElement& element : transaction.timed) {
+    if (!element.added) {
+      allowances_.OnElementGone(element.address);
+      continue;
+    }
+    const Allowance allowance = allowances_.OnElement(element.address, element.timeout_ms * kMillisecond, transaction.time_ns);
+    if (allowance.after_answer_ns)
+      metrics_.OnAllowed(*allowance.after_answer_ns);
+    if (allowance.after_denial)
+      metrics_.OnConnectBeforeAllow();
+    told.push_back({&element, allowance, names_.Find(element.address, transaction.time_ns)});
+  }
+  if (log_level_ == Severity::kDebug && !told.empty())
+    Emit(records_.Allowed(told, transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor), unix_offset_));
+}
+
+// A connection whose address is let through no more, while it is open: its next packet may be the last.
+void SandboxPipeline::ExpireAllowances(uint64_t now_ns) {
+  for (const Address& address : allowances_.Expire(now_ns)) {
+    bool in_use = false;
+    flows_.ForEach([&](const Flow& flow) { in_use |= flow.peer.address == address && flow.outcome == ConnectOutcome::kEstablished; });
+    if (!in_use)
+      continue;
+    metrics_.OnExpiredInUse();
+    if (log_level_ == Severity::kDebug)
+      Emit(records_.ExpiredInUse(address, names_.Find(address, now_ns), now_ns, unix_offset_));
+  }
+}
+
 void SandboxPipeline::OnRules(const RulesetOutcome& outcome) {
   for (const RulesetTransaction& transaction : outcome.transactions) {
     metrics_.OnTransaction(transaction);
+    if (!transaction.timed.empty())
+      OnTimedElements(transaction);
     if (transaction.committed || transaction.is_retry)
       continue;
     ++rules_.refused;
@@ -250,6 +294,7 @@ void SandboxPipeline::OnRules(const RulesetOutcome& outcome) {
 }
 
 void SandboxPipeline::OnTick(uint64_t now_ns) {
+  ExpireAllowances(now_ns);
   DnsChanges dns;
   lookups_.Expire(now_ns, /*all=*/false, &dns);
   Apply(dns, now_ns);
@@ -258,7 +303,9 @@ void SandboxPipeline::OnTick(uint64_t now_ns) {
   Apply(flows);
 }
 
-uint64_t SandboxPipeline::NextDeadline() const { return std::min(lookups_.NextDeadline(), flows_.NextDeadline()); }
+uint64_t SandboxPipeline::NextDeadline() const {
+  return std::min({lookups_.NextDeadline(), flows_.NextDeadline(), allowances_.NextDeadline()});
+}
 
 void SandboxPipeline::CloseWindow(uint64_t now_ns) {
   unix_offset_ = UnixOffset();  // follow steps of the wall clock

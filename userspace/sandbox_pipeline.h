@@ -14,6 +14,7 @@
 #include "userspace/aggregate/log_record.h"
 #include "userspace/aggregate/records.h"
 #include "userspace/aggregate/sandbox_metrics.h"
+#include "userspace/correlate/allowances.h"
 #include "userspace/correlate/dns_lookups.h"
 #include "userspace/correlate/flow_table.h"
 #include "userspace/correlate/name_cache.h"
@@ -30,6 +31,7 @@ struct PipelineOptions {
   uint64_t dns_timeout_ns = 0;
   std::vector<uint16_t> dns_ports;
   std::vector<Attribute> extra_attributes;
+  Severity log_level = Severity::kInfo;  // records below are not made
   // Bounds for each sandbox.
   size_t destinations_max = 10'000;
   size_t flows_max = 65'536;
@@ -107,13 +109,19 @@ class SandboxPipeline {
   const Process* ProcessOf(const std::optional<RulesetActor>& actor) const;
   void Outbound(const Flow& flow);
   void Deny(const Denial& denial, uint64_t count);
+  void OnTimedElements(const RulesetTransaction& transaction);
+  void ExpireAllowances(uint64_t now_ns);
   bool IsDnsStream(const Flow& flow) const;
-  void Emit(LogRecord record) { sink_(std::move(record)); }
+  void Emit(LogRecord record) {
+    if (record.severity >= log_level_)
+      sink_(std::move(record));
+  }
 
   Sandbox sandbox_;
   std::vector<Attribute> identity_;
   std::vector<uint16_t> dns_ports_;
   RecordSink sink_;
+  Severity log_level_;
   uint64_t started_ns_;
   int64_t unix_offset_;
   uint64_t start_unix_ns_;  // of every series: fixed, also when the wall clock steps
@@ -121,6 +129,7 @@ class SandboxPipeline {
   ProcessTable processes_;
   DnsLookups lookups_;
   NameCache names_;
+  Allowances allowances_;
   FlowTable flows_;
   absl::flat_hash_set<uint64_t> dns_streams_;  // TCP sockets that did speak DNS
 

@@ -452,3 +452,46 @@ def rules_that_never_reach_the_kernel(w):
     assert two["rules.source"] == "file" and rules_of(two) == [("allow", "from-a-file.test")], two
     assert three["level"] == "warn" and "no JSON" in three["error"] and "rules" not in three, three
     assert not any("topsecret" in json.dumps(e) for e in r.events)
+
+
+@scenario
+def from_dns_to_allow(w):
+    """The proxy adds each address before it hands the answer on: one time for each, and none longer than the lookup."""
+    r = with_sidecar(w, 2, 1, """
+        for name in ("a.test", "many3.test"):
+            actor.lookup(name, "A")
+    """)
+    complete(r)
+    added = sum(len(addresses) for _, addresses in r.truth["sidecar"]["added"])
+    (point,) = r.metrics["sandbox.dns.allow.duration"]
+    longest = max(e["dns.duration_ms"] for e in r.of("egress.outbound"))
+    assert added == 4 and point["count"] == added and 0 < point["sum"] * 1000 <= added * longest, (point, longest)
+    assert not r.metric("sandbox.connect.before_allow") and not r.of("egress.expired")
+    assert not [e for e in r.events if e["level"] == "debug"]
+
+
+@scenario
+def connected_before_it_was_allowed_and_open_when_it_expired(w):
+    with w.nft("table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
+               "ct state established accept; ip daddr @learned accept; oifname lo accept; }; }"):
+        r = w.actor("""
+            import socket, time
+            s = socket.socket()
+            s.settimeout(0.2)
+            try:
+                s.connect(("10.77.0.4", 8080))
+            except socket.timeout:
+                actor.flow("10.77.0.4", 8080, "tcp", "denied")
+                actor.denied("10.77.0.4", 8080, "tcp")
+            s.close()
+            actor.run(["nft", "add element inet fence learned { 10.77.0.4 timeout 2s }"])
+            s = socket.create_connection(("10.77.0.4", 8080))
+            time.sleep(4)
+            s.close()
+            actor.flow("10.77.0.4", 8080, "tcp", "established")
+        """, options=["--log-level", "debug"])
+    everything(r)
+    assert r.metric("sandbox.connect.before_allow") == {(): 1} and r.metric("sandbox.nftables.expired_in_use") == {(): 1}, r.metrics
+    (updated,), (expired,) = r.of("egress.updated"), r.of("egress.expired")
+    assert updated["level"] == "debug" and updated["nftables.operation"] == "dynamic" and updated["egress.denied_before"] is True, updated
+    assert expired["level"] == "debug" and expired["peer"] == "10.77.0.4", expired

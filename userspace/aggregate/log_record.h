@@ -19,7 +19,7 @@ struct Attribute {
 };
 
 // The values are OpenTelemetry's severity_number.
-enum class Severity { kInfo = 9, kWarn = 13, kError = 17 };
+enum class Severity { kDebug = 5, kInfo = 9, kWarn = 13, kError = 17 };
 
 struct LogRecord {
   uint64_t time_unix_ns = 0;      // of the kernel event

@@ -34,6 +34,12 @@ const MetricRow
     kEgressDenied = {"sandbox.egress.denied", kCounter, "{attempt}", kOwn, {"layer", "network.transport"}, "refused by policy: TCP attempts, UDP datagrams, lookups"},
     kNftTransactions = {"sandbox.nftables.transactions", kCounter, "{transaction}", kOwn, {"operation", "outcome"},
                         "nftables batches in the sandbox's network namespace"},
+    kAllowDuration = {"sandbox.dns.allow.duration", kHistogram, "s", kOwn, {},
+                      "from the answer that names an address to the element with a timeout that lets it through"},
+    kConnectBeforeAllow = {"sandbox.connect.before_allow", kCounter, "{element}", kOwn, {},
+                           "elements with a timeout whose address was denied in the five seconds before"},
+    kExpiredInUse = {"sandbox.nftables.expired_in_use", kCounter, "{element}", kOwn, {},
+                     "elements that timed out while a connection to their address was open"},
     kDestinations = {"sandbox.egress.destinations", kGauge, "{destination}", kOwn, {}, "distinct destinations so far"},
     kNetworkIo = {"sandbox.network.io", kCounter, "By", kOwn, {"direction"}, "bytes of IP packets, loopback left out"},
     kProcessExecs = {"sandbox.process.execs", kCounter, "{process}", kOwn, {}, "programs started"},
@@ -50,11 +56,11 @@ const MetricRow
 
 std::span<const MetricRow* const> MetricCatalog() {
   using namespace metric;
-  static constexpr const MetricRow* kAll[] = {&kDnsQueryDuration, &kPolicyDenied,  &kNftRules,        &kNftUpdates,   &kNftTransactions,
-                                              &kSystemMemory,     &kSystemCpu,     &kDnsQueries,      &kDnsDuration,  &kConnectAttempts,
-                                              &kConnectDuration,  &kConnectActive, &kEgressDenied,    &kDestinations, &kNetworkIo,
-                                              &kProcessExecs,     &kProcessExits,  &kProcessDuration, &kSandboxCount, &kEventsProduced,
-                                              &kEventsDelivered,  &kEventsDropped, &kProbeState};
+  static constexpr const MetricRow* kAll[] = {
+      &kDnsQueryDuration, &kPolicyDenied,   &kNftRules,        &kNftUpdates,    &kNftTransactions, &kAllowDuration,   &kConnectBeforeAllow,
+      &kExpiredInUse,     &kSystemMemory,   &kSystemCpu,       &kDnsQueries,    &kDnsDuration,     &kConnectAttempts, &kConnectDuration,
+      &kConnectActive,    &kEgressDenied,   &kDestinations,    &kNetworkIo,     &kProcessExecs,    &kProcessExits,    &kProcessDuration,
+      &kSandboxCount,     &kEventsProduced, &kEventsDelivered, &kEventsDropped, &kProbeState};
   return kAll;
 }
 

@@ -28,7 +28,8 @@ struct MetricRow {
 namespace metric {
 extern const MetricRow kDnsQueryDuration, kPolicyDenied, kNftRules, kNftUpdates, kSystemMemory, kSystemCpu;
 extern const MetricRow kDnsQueries, kDnsDuration, kConnectAttempts, kConnectDuration, kConnectActive, kEgressDenied, kDestinations,
-    kNftTransactions, kNetworkIo, kProcessExecs, kProcessExits, kProcessDuration, kSandboxCount;
+    kNftTransactions, kAllowDuration, kConnectBeforeAllow, kExpiredInUse, kNetworkIo, kProcessExecs, kProcessExits, kProcessDuration,
+    kSandboxCount;
 extern const MetricRow kEventsProduced, kEventsDelivered, kEventsDropped, kProbeState;
 }  // namespace metric
 

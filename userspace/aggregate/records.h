@@ -9,6 +9,7 @@
 #include "userspace/aggregate/denials.h"
 #include "userspace/aggregate/ledger.h"
 #include "userspace/aggregate/log_record.h"
+#include "userspace/correlate/allowances.h"
 #include "userspace/correlate/dns_lookups.h"
 #include "userspace/correlate/flow_table.h"
 #include "userspace/correlate/process_table.h"
@@ -26,6 +27,12 @@ struct SandboxTotals {
 
 // What the process that changed the rules is to the sandbox.
 enum class ActorRole { kUnknown, kApp, kSidecar, kHost };
+
+struct AllowedElement {
+  const TimedElement* element;
+  Allowance allowance;
+  std::string host;  // under which the sandbox knows the address; empty if none
+};
 
 class RecordMaker {
  public:
@@ -49,6 +56,11 @@ class RecordMaker {
   LogRecord RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process, int64_t unix_offset);
   // egress.loaded of a sidecar, from what it was started with.
   LogRecord PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process, int64_t unix_offset);
+  // egress.updated, at debug: elements with a timeout.
+  LogRecord Allowed(const std::vector<AllowedElement>& elements, const RulesetTransaction& transaction, ActorRole role,
+                    const Process* process, int64_t unix_offset);
+  // egress.expired, at debug.
+  LogRecord ExpiredInUse(const Address& address, const std::string& host, uint64_t time_ns, int64_t unix_offset);
   // egress.update_failed.
   LogRecord RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process, int64_t unix_offset);
   LogRecord Started(uint64_t time_ns, int64_t unix_offset);

@@ -1,6 +1,7 @@
 // Records about nftables rules; see RecordMaker.
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -100,6 +101,45 @@ LogRecord RecordMaker::PolicyLoaded(const OpenSandboxPolicy& policy, const Proce
     record.attributes.push_back({"error", std::string(policy.rules.status().message())});
   }
   AddProcess(&record, process.key, process.comm, &process);
+  return record;
+}
+
+LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements, const RulesetTransaction& transaction, ActorRole role,
+                               const Process* process, int64_t unix_offset) {
+  LogRecord record =
+      Begin("egress.updated", Severity::kDebug, absl::StrCat("egress elements added: ", elements.size()), transaction.time_ns, unix_offset);
+  record.attributes.push_back({"rules.source", std::string("nftables")});
+  record.attributes.push_back({"nftables.operation", std::string(Name(transaction.operation))});
+  std::vector<Rule> rules;
+  std::vector<std::string> hosts;
+  std::optional<uint64_t> longest_ns;
+  bool denied_before = false;
+  for (const AllowedElement& e : elements) {
+    rules.push_back(
+        {"other", absl::StrCat(e.element->address.ToString(), " in @", e.element->set, " for ", e.element->timeout_ms / 1000, " s")});
+    if (!e.host.empty() && std::find(hosts.begin(), hosts.end(), e.host) == hosts.end())
+      hosts.push_back(e.host);
+    longest_ns = std::max(longest_ns, e.allowance.after_answer_ns);
+    denied_before |= e.allowance.after_denial;
+  }
+  if (longest_ns)
+    record.attributes.push_back({"dns.allow_ms", static_cast<double>(*longest_ns) / 1e6});
+  if (denied_before)
+    record.attributes.push_back({"egress.denied_before", true});
+  AddRules(&record, "rules", rules, 0);
+  if (hosts.size() == 1)
+    record.attributes.push_back({"target.host", hosts[0]});
+  if (transaction.actor)
+    AddActor(&record, *transaction.actor, role, process);
+  return record;
+}
+
+LogRecord RecordMaker::ExpiredInUse(const Address& address, const std::string& host, uint64_t time_ns, int64_t unix_offset) {
+  LogRecord record =
+      Begin("egress.expired", Severity::kDebug, absl::StrCat("egress element expired in use: ", address.ToString()), time_ns, unix_offset);
+  if (!host.empty())
+    record.attributes.push_back({"target.host", host});
+  record.attributes.push_back({"peer", address.ToString()});
   return record;
 }
 

@@ -52,6 +52,7 @@ SandboxMetrics::SandboxMetrics()
       dns_upstream_(DurationBounds()),
       osep_dns_(DurationBounds()),
       process_duration_(DurationBounds()),
+      allow_duration_(ConnectBounds()),
       connect_duration_{Histogram(ConnectBounds()), Histogram(ConnectBounds())} {}
 
 void SandboxMetrics::OnLookup(const Lookup& lookup) {
@@ -88,6 +89,8 @@ void SandboxMetrics::OnExit(const Process& process) {
 void SandboxMetrics::OnTransaction(const RulesetTransaction& transaction) {
   transactions_[{transaction.operation, transaction.committed}] += transaction.count;
 }
+
+void SandboxMetrics::OnAllowed(uint64_t after_ns) { allow_duration_.Record(Seconds(0, after_ns)); }
 
 void SandboxMetrics::OnDenied(DenialLayer layer, Transport transport) { ++denied_[{layer, transport}]; }
 
@@ -151,6 +154,9 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
       updates += count;
   }
   points.Count(metric::kNftUpdates, {}, updates);
+  points.Record(metric::kAllowDuration, {}, allow_duration_);
+  points.Count(metric::kConnectBeforeAllow, {}, connects_before_allow_);
+  points.Count(metric::kExpiredInUse, {}, expired_in_use_);
   if (static_rules)
     points.Add(metric::kNftRules, {}, static_cast<int64_t>(*static_rules));
   points.Count(metric::kPolicyDenied, {},

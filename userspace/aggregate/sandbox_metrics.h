@@ -46,6 +46,10 @@ class SandboxMetrics {
   void OnEnded(const Flow& flow);
   void OnExit(const Process& process);
   void OnTransaction(const RulesetTransaction& transaction);
+  // An address got through so long after an answer named it.
+  void OnAllowed(uint64_t after_ns);
+  void OnConnectBeforeAllow() { ++connects_before_allow_; }
+  void OnExpiredInUse() { ++expired_in_use_; }
   // By another layer than netfilter, whose denials the kernel side counts.
   void OnDenied(DenialLayer layer, Transport transport);
 
@@ -67,7 +71,8 @@ class SandboxMetrics {
   std::array<uint64_t, kExitOutcomes> exits_{};
   std::map<std::pair<NftOperation, bool>, uint64_t> transactions_;  // {operation, committed}
   std::map<std::pair<DenialLayer, Transport>, uint64_t> denied_;
-  Histogram dns_client_, dns_upstream_, osep_dns_, process_duration_;
+  uint64_t connects_before_allow_ = 0, expired_in_use_ = 0;
+  Histogram dns_client_, dns_upstream_, osep_dns_, process_duration_, allow_duration_;
   std::array<Histogram, 2> connect_duration_;  // IPv4, IPv6
 };
 

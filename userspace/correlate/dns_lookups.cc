@@ -200,6 +200,8 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, const DnsMessage& message, 
   }
   if (exchange.upstream) {
     open.lookup.upstream_ns = time_ns - exchange.sent_ns;
+    for (const DnsAddress& address : message.addresses)
+      changes->forwarded.push_back(address.address);
     return;
   }
   open.lookup.ended_ns = time_ns;

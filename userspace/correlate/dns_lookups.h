@@ -47,6 +47,8 @@ struct Lookup {
 struct DnsChanges {
   std::vector<Lookup> done;
   std::vector<std::pair<std::string, DnsAddress>> learned;
+  // Addresses in answers to a proxy within the sandbox, which the application does not know yet.
+  std::vector<Address> forwarded;
 };
 
 class DnsLookups {

@@ -38,6 +38,8 @@ void Write(Writer* json, const std::vector<Rule>& rules) {
 
 const char* LevelName(Severity severity) {
   switch (severity) {
+    case Severity::kDebug:
+      return "debug";
     case Severity::kInfo:
       return "info";
     case Severity::kWarn:
