@@ -40,6 +40,16 @@ pids+=($!)
 enter $outside python3 -m http.server --bind 10.78.0.10 --directory "$tmp/www" 80 > /dev/null 2>&1 &
 pids+=($!)
 echo "nameserver 10.78.0.1" > "$tmp/resolv.conf"
+# What the sandbox may not do: reach this one server by anything but HTTP.
+enter $inside nft -f - <<'RULES'
+table inet egress {
+  chain output {
+    type filter hook output priority 0; policy accept;
+    ip daddr 10.78.0.10 tcp dport 80 accept
+    ip daddr 10.78.0.10 drop
+  }
+}
+RULES
 for _ in $(seq 50); do
   enter $inside curl -s -o /dev/null --max-time 1 http://10.78.0.10/package && break
   sleep 0.1
@@ -47,13 +57,16 @@ done
 
 cat > "$tmp/agent.sh" <<'AGENT'
 #!/bin/sh
-# An agent at work: it looks names up, fetches a package, tries a service that is down, and a host that it names by address only.
+# An agent at work: it looks names up, fetches a package, tries a service that is down, a host that it names by address only, a port that a
+# rule forbids, and then the rules themselves.
 curl -s http://packages.test/package > /dev/null
 curl -s http://mirror.test/package > /dev/null
 curl -s --max-time 2 http://api.test:8443/v1/model
 dig +short +time=1 +tries=1 exfil.example.test TXT > /dev/null
 /usr/bin/python3 -c 'import socket; socket.create_connection(("10.78.0.10", 80)).close()'
 curl -s --max-time 1 http://192.0.2.77/
+curl -s --max-time 1 http://packages.test:8022/upload
+nft flush ruleset
 exit 0
 AGENT
 chmod +x "$tmp/agent.sh"

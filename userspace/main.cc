@@ -82,7 +82,7 @@ void AddCommonOptions(CLI::App* app, Config* config) {
 
 int main(int argc, char** argv) {
   Config config = sandpiper::ReadEnvironment(sandpiper::GetProcessEnv);
-  CLI::App app("sandpiper tells what a sandbox looked up, where it connected and what it ran, from the host kernel.");
+  CLI::App app("sandpiper tells what a sandbox looked up, where it connected, what it ran and what it was refused, from the host kernel.");
   app.require_subcommand(1);
 
   CLI::App* exec = app.add_subcommand("exec", "run a command as a sandbox of its own and report what it did");

@@ -145,6 +145,8 @@ std::string Processes(const ProcessTable& processes) {
   return out.empty() ? "" : absl::StrCat("\nProcesses\n", out);
 }
 
+std::string Times(uint64_t n) { return n == 1 ? "once" : absl::StrCat(n, " times"); }
+
 std::string Rules(const RulesSummary& rules) {
   std::string out = "Rules: ";
   if (rules.state == RulesSummary::State::kKnown)
@@ -152,11 +154,11 @@ std::string Rules(const RulesSummary& rules) {
   else
     absl::StrAppend(&out, rules.state == RulesSummary::State::kNone ? "no nftables rules on the way out" : "could not be read");
   if (rules.changes > 0)
-    absl::StrAppend(&out, "; changed ", rules.changes, " times");
+    absl::StrAppend(&out, "; changed ", Times(rules.changes));
   if (rules.changes_by_app > 0)
-    absl::StrAppend(&out, ", ", rules.changes_by_app, " of them BY THE SANDBOX ITSELF");
+    absl::StrAppend(&out, "; ", Times(rules.changes_by_app), " BY THE SANDBOX ITSELF");
   if (rules.refused > 0)
-    absl::StrAppend(&out, "; ", rules.refused, " changes refused");
+    absl::StrAppend(&out, "; a change was refused ", Times(rules.refused));
   return out + ".\n";
 }
 
