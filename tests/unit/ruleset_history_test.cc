@@ -124,6 +124,22 @@ TEST_F(RulesetHistoryTest, AFreshNamespaceBeginsAtOne) {
   EXPECT_EQ(Count(true), 2u);
 }
 
+TEST_F(RulesetHistoryTest, WhoMadeWhatNetlinkDidNotTellOf) {
+  history_ = RulesetHistory(/*fresh=*/true);
+  Kernel(NftChange::Result::kSent, 50, 1);
+  Kernel(NftChange::Result::kSent, 50, 2);
+  Read(2, {kOne}, 10);
+  Settle(1000);
+  ASSERT_EQ(out_.turns.size(), 1u);
+  ASSERT_TRUE(out_.turns[0].actor);
+  EXPECT_EQ(out_.turns[0].actor->process.pid, 50u);
+  Kernel(NftChange::Result::kSent, 51, 1001);
+  Read(3, {kTwo}, 1010);
+  Settle(2000);
+  ASSERT_EQ(out_.turns.size(), 2u);
+  EXPECT_FALSE(out_.turns[1].actor) << "it may have been either";
+}
+
 TEST_F(RulesetHistoryTest, TheSameRulesAgainAreNoChange) {
   Read(1, {kOne}, 0);
   Told(2, 50, 10);

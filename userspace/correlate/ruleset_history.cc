@@ -67,6 +67,18 @@ RulesetHistory::Seen* RulesetHistory::FindCommit(const NftTransaction& transacti
   return nullptr;
 }
 
+std::optional<RulesetActor> RulesetHistory::OnlyOneSeen() const {
+  const Seen* one = nullptr;
+  for (const Seen& seen : seen_) {
+    if (seen.used)
+      continue;
+    if (one && one->change.process != seen.change.process)
+      return std::nullopt;
+    one = &seen;
+  }
+  return one ? std::optional(ActorOf(*one)) : std::nullopt;
+}
+
 void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_to, RulesetOutcome* out) {
   while (!told_.empty() && told_.front().transaction.generation <= up_to) {
     NftTransaction& told = told_.front().transaction;
@@ -142,7 +154,10 @@ bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* ou
         }
       }
     } else if (rules->generation > last_generation_) {
-      out->transactions.push_back({.time_ns = read_ns, .count = rules->generation - last_generation_, .timed = {}});
+      const std::optional<RulesetActor> actor = OnlyOneSeen();
+      if (!turn.actor)
+        turn.actor = actor;
+      out->transactions.push_back({.time_ns = read_ns, .count = rules->generation - last_generation_, .actor = actor, .timed = {}});
     }
     last_generation_ = std::max(last_generation_, rules->generation);
     turn.change = Compare(last_told_.value_or(Ruleset{}), *rules);

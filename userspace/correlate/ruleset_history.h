@@ -86,6 +86,8 @@ class RulesetHistory {
 
   static RulesetActor ActorOf(const Seen& seen);
   Seen* FindCommit(const NftTransaction& transaction);
+  // Who made a change that netlink did not tell of: sure only if one process alone comes into question.
+  std::optional<RulesetActor> OnlyOneSeen() const;
   // Those up to a generation.
   void SettleTransactions(uint64_t now_ns, bool all, uint32_t up_to, RulesetOutcome* out);
   // The oldest one; false if there is none, or what led to it is not known yet.
