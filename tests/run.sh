@@ -82,7 +82,7 @@ if [ "$tier" = unit ] || [ "$tier" = all ]; then run_unit; fi
 if [ "$tier" = kernel ] || [ "$tier" = all ]; then run_kernel; fi
 if [ "$tier" = vm ] || [ "$tier" = all ]; then
   run_vm bookworm linux-image-amd64 linux-6.1
-  run_vm bookworm-backports linux-image-amd64 linux-6.12 deny.,forward.,nft.,redirect.
+  run_vm bookworm-backports linux-image-amd64 linux-6.12 deny.,forward.,nft,redirect.,sidecar.
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -86,6 +86,8 @@ void NetworkNamespaces::OnChange(const NftChange& change, uint64_t sandbox, uint
 }
 
 void NetworkNamespaces::Tell(const Space& space, const RulesetOutcome& outcome) {
+  if (outcome.transactions.empty() && outcome.turns.empty())
+    return;
   for (const uint64_t sandbox : space.sandboxes)
     sink_(sandbox, outcome);
 }

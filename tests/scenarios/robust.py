@@ -34,6 +34,9 @@ def bad_flags_are_one_clear_sentence(w):
     fails(w, ["exec", "--ring-bytes", "5000", "--", "true"], 125, "5000", "power of two")
     fails(w, ["exec", "--dns-timeout-ms", "-3", "--", "true"], 125, "--dns-timeout-ms")
     fails(w, ["exec", "--dns-port", "99999", "--", "true"], 125, "--dns-port")
+    fails(w, ["exec", "--avoid", "connect", "--", "true"], 125, "connect is not PROBE:MECHANISM")
+    fails(w, ["exec", "--avoid", "connect:magic", "--", "true"], 125, "connect:magic", "no such mechanism", "egress.denied:tp_btf")
+    fails(w, ["exec", "--log-level", "loud", "--", "true"], 125, "loud")
     fails(w, ["exec", "--events", "/nonexistent/x", "--", "true"], 125, "/nonexistent/x")
 
 
@@ -43,6 +46,7 @@ def bad_cgroups_are_one_clear_sentence(w):
     w.new_cgroup("dup2/x")
     fails(w, ["run", "--cgroup", "/no/such/cgroup"], 1, "/no/such/cgroup", "no such cgroup")
     fails(w, ["run", "--cgroup", w.cgroups + "/nothing-*"], 1, "nothing-*")
+    fails(w, ["run", "--cgroup", one + "=pod:sidecar"], 1, "=pod:sidecar", "no other --cgroup is called pod")
     fails(w, ["run", "--cgroup", one + "="], 1, "PATH=ID")
     fails(w, ["run", "--cgroup", w.cgroups + "/dup*=one"], 1, "one id for 2 cgroups")
     fails(w, ["run", "--cgroup", one, "--cgroup", w.cgroups + "/dup2/x"], 1, "two cgroups")

@@ -19,6 +19,8 @@ constexpr uint64_t kRetry = 2 * kSecond;
 // What one program sent may explain its next commits, not those of another that gets its pid later.
 constexpr uint64_t kSeenMax = 10 * kSecond;
 constexpr size_t kSeenCount = 4096;
+// Refusals that wait for their error or their retry; past it the oldest is told as it is.
+constexpr size_t kRefusalsMax = 1024;
 
 }  // namespace
 
@@ -95,6 +97,8 @@ void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_t
       // Of a send only its end is known, and a program may have sent something else before.
       if (seen->change.result == NftChange::Result::kCommitted)
         transaction.time_ns = seen->time_ns;
+      while (!seen_.empty() && seen_.front().used)
+        seen_.pop_front();
     } else {
       transaction.actor = RulesetActor{.process = {.pid = told.thread}, .comm = told.comm};
     }
@@ -115,8 +119,10 @@ void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_t
 }
 
 void RulesetHistory::SettleRefusals(uint64_t now_ns, bool all, RulesetOutcome* out) {
+  size_t left = refusals_.size();
   std::erase_if(refusals_, [&](const Refusal& refusal) {
-    if (!all && now_ns < refusal.SettlesAt())
+    const bool too_many = left-- > kRefusalsMax;
+    if (!all && !too_many && now_ns < refusal.SettlesAt())
       return false;
     out->transactions.push_back(refusal.transaction);
     return true;

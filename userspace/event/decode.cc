@@ -206,7 +206,7 @@ absl::StatusOr<Event> Decode(Bytes record) {
   ASSIGN_OR_RETURN(auto what, DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header)))));
   return Event{.time_ns = header.time_ns,
                .sandbox = SerialOf(header.sandbox),
-               .sidecar = IsSidecar(header.sandbox),
+               
                .cgroup_id = header.cgroup_id,
                .kind = header.kind,
                .what = std::move(what)};

@@ -121,7 +121,6 @@ struct NftLoaded {};
 struct Event {
   uint64_t time_ns = 0;  // CLOCK_BOOTTIME
   uint64_t sandbox = 0;  // serial; 0: of none
-  bool sidecar = false;  // of a sidecar cgroup of it
   uint64_t cgroup_id = 0;
   uint16_t kind = 0;  // enum event_kind, for accounting
   std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload, NftChange, NftLoaded> what;

@@ -64,9 +64,9 @@ std::string NftProbe::Try(const Rung& rung) {
   return "";
 }
 
-void NftProbe::Attach() {
+std::vector<NftProbe::Rung> NftProbe::Ladder() {
   using P = decltype(nft_bpf::progs);
-  const Rung ladder[] = {
+  return {
       {"fexit", true, {&P::handle_nft_commit, &P::handle_nft_abort, &P::handle_netlink_ack}},
       {"kprobe",
        true,
@@ -74,9 +74,19 @@ void NftProbe::Attach() {
       {"fexit of netlink_sendmsg", false, {&P::handle_netlink_sendmsg}},
       {"tp_btf", false, {&P::handle_socket_send}},
   };
+}
+
+std::vector<std::string> NftProbe::Mechanisms() {
+  std::vector<std::string> out;
+  for (const Rung& rung : Ladder())
+    out.emplace_back(rung.mechanism);
+  return out;
+}
+
+void NftProbe::Attach() {
   const bool there = NfTablesIsThere();
   std::string reasons;
-  for (const Rung& rung : ladder) {
+  for (const Rung& rung : Ladder()) {
     if (mechanism_ == rung.mechanism)
       break;
     std::string reason;

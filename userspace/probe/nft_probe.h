@@ -24,6 +24,9 @@ class NftProbe {
   NftProbe(const NftProbe&) = delete;
   NftProbe& operator=(const NftProbe&) = delete;
 
+  // All there are, best first.
+  static std::vector<std::string> Mechanisms();
+
   // Takes the best mechanism that the kernel has by now; what was in use stays until the better one is.
   void Attach();
   void Detach();
@@ -44,6 +47,7 @@ class NftProbe {
   using Skeleton = std::unique_ptr<nft_bpf, SkeletonDeleter>;
   using Links = std::vector<std::unique_ptr<bpf_link, LinkDeleter>>;
 
+  static std::vector<Rung> Ladder();
   // Empty, or why not.
   std::string Try(const Rung& rung);
 

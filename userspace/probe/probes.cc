@@ -92,6 +92,26 @@ std::vector<Probes::Ladder> Probes::Ladders() const {
   };
 }
 
+absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
+  std::vector<std::pair<std::string, std::string>> known;
+  for (const Ladder& ladder : Ladders()) {
+    for (const Ladder::Rung& rung : ladder.rungs)
+      known.emplace_back(ladder.probe, Name(rung.hook));
+  }
+  for (const std::string& mechanism : NftProbe::Mechanisms())
+    known.emplace_back("nftables", mechanism);
+  for (const auto& avoided : options.avoid) {
+    if (std::find(known.begin(), known.end(), avoided) != known.end())
+      continue;
+    std::string all;
+    for (const auto& [probe, mechanism] : known)
+      absl::StrAppend(&all, all.empty() ? "" : ", ", probe, ":", mechanism);
+    return absl::InvalidArgumentError(
+        absl::StrCat("--avoid ", avoided.first, ":", avoided.second, ": there is no such mechanism, but ", all));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options) {
   if (access(kKernelBtf, R_OK))
     return absl::FailedPreconditionError(
@@ -110,6 +130,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   if (!kernel)
     return ErrnoStatus(errno, absl::StrCat("reading ", kKernelBtf));
 
+  RETURN_IF_ERROR(probes->CheckAvoided(options));
   for (const Ladder& ladder : probes->Ladders()) {
     ProbeState state = {.probe = ladder.probe, .mechanism = "", .reason = ""};
     for (const Ladder::Rung& rung : ladder.rungs) {

@@ -95,6 +95,8 @@ class Probes {
 
   Probes();
   std::vector<Ladder> Ladders() const;
+  // InvalidArgument for a probe or mechanism that does not exist.
+  absl::Status CheckAvoided(const ProbeOptions& options) const;
   void AttachNft();
 
   std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;
