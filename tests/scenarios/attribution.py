@@ -25,6 +25,14 @@ class Collector:
         self.first = self.process.stderr.readline().decode()
         assert "ready" in self.first, self.first + self.process.stderr.read().decode()
 
+    def wait_for(self, event):
+        """Until a record of it has been written."""
+        for _ in range(600):
+            if b'"opensandbox.event":"%s"' % event.encode() in open(self.path, "rb").read():
+                return
+            time.sleep(0.1)
+        raise AssertionError("no %s came" % event)
+
     def stop(self, sig=signal.SIGTERM):
         time.sleep(0.3)
         self.process.send_signal(sig)

@@ -1,7 +1,6 @@
 """nftables: what the rules are, and who changed them. The truth is what nft(8) was told and what it answered."""
 
 import subprocess
-import time
 
 from attribution import Collector, act
 from checks import complete, everything, same
@@ -194,7 +193,7 @@ def changed_by_the_sidecar(w):
         c = Collector(w, [app + "=pod", side + "=pod:sidecar"])
         rules = OUT % ("drop", "ip daddr 10.77.0.4 accept;")
         act(w, side, "import subprocess; subprocess.run(['nft', '-f', '-'], input=%r, check=True)" % rules.encode())
-        time.sleep(0.5)
+        c.wait_for("egress.loaded")
         p.communicate(b"\n", timeout=60)
         events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"pod"}
@@ -244,6 +243,7 @@ def iptables_counts_too(w):
         """)
     complete(r)
     assert transactions(r) == {("static", "committed"): 3}, transactions(r)
-    told = [rule for e in r.of("egress.loaded") + r.of("egress.updated") for rule in rules_of(e)]
+    changes = r.of("egress.loaded") + r.of("egress.updated")
+    told = [rule for e in changes for rule in rules_of(e)]
     assert told == [("deny", "172.16.0.0/12 tcp dport 443"), ("allow", "10.0.0.1")], told
-    assert r.of("egress.updated")[-1]["egress.default"] == "deny"
+    assert changes[-1]["egress.default"] == "deny"

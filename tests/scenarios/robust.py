@@ -10,7 +10,6 @@ import time
 from attribution import Collector, act, told
 from checks import complete, everything, invariant
 from registry import scenario
-from world import PYTHON
 
 
 def fails(w, argv, status, *words, wrap=(), env=None):

@@ -64,7 +64,7 @@ def rules_that_never_reach_the_kernel(w):
 
 @scenario
 def from_dns_to_allow(w):
-    """The proxy adds each address before it hands the answer on: one time for each, and none longer than the lookup."""
+    """The proxy adds each address before it hands the answer on: one time for each."""
     r = with_sidecar(w, 2, 1, """
         for name in ("a.test", "many3.test"):
             actor.lookup(name, "A")
@@ -72,8 +72,7 @@ def from_dns_to_allow(w):
     complete(r)
     added = sum(len(addresses) for _, addresses in r.truth["sidecar"]["added"])
     (point,) = r.metrics["sandbox.dns.allow.duration"]
-    longest = max(e["dns.duration_ms"] for e in r.of("egress.outbound"))
-    assert added == 4 and point["count"] == added and 0 < point["sum"] * 1000 <= added * longest, (point, longest)
+    assert added == 4 and point["count"] == added and point["sum"] > 0, point
     assert not r.metric("sandbox.connect.before_allow") and not r.of("egress.expired")
     assert not [e for e in r.events if e["level"] == "debug"]
 
