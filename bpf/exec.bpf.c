@@ -91,7 +91,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(handle_exit, struct task_struct *task)
 {
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);
-	struct process_key process = {};
+	struct process_key process = {}, once;
 	struct exit_event *event;
 	struct sandbox_ref ref;
 	__u8 one = 1;
@@ -101,13 +101,12 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 	if (BPF_CORE_READ(signal, live.counter) != 0)
 		return 0;
 	fill_process(&process, task);
-	if (BPF_CORE_READ(signal, nr_threads) > 1) {
-		struct process_key once = process;
-
-		once.tid = 0;
-		if (bpf_map_update_elem(&reported_exits, &once, &one, BPF_NOEXIST))
-			return 0;
-	}
+	once = process;
+	once.tid = 0;
+	/* The last thread may come here when the one that reported is gone already: then it is alone, and must look all the same. */
+	if (BPF_CORE_READ(signal, nr_threads) > 1 ? bpf_map_update_elem(&reported_exits, &once, &one, BPF_NOEXIST) != 0
+						  : bpf_map_lookup_elem(&reported_exits, &once) != NULL)
+		return 0;
 	event = reserve_event(&critical_ring, &ref, EVENT_EXIT, sizeof(*event));
 	if (!event)
 		return 0;

@@ -148,16 +148,17 @@ def forks_without_exec(w):
 
 @scenario
 def many_threads_end_together(w):
+    n = 20 if w.slow else 100
     r = w.actor("""
         import threading, time
         def child():
             for _ in range(32):
                 threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
             return 4
-        for _ in range(10):
+        for _ in range(%d):
             actor.forked(child)
-    """)
-    everything(r, forks=[("code", 4)] * 10)
+    """ % n)
+    everything(r, forks=[("code", 4)] * n)
 
 
 @scenario
