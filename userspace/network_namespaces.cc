@@ -75,11 +75,11 @@ void NetworkNamespaces::OnChange(const NftChange& change, uint64_t sandbox, uint
   if (!spaces_.contains(change.netns))
     Enter(sandbox, change.netns, static_cast<pid_t>(change.process.pid));
   if (const auto space = spaces_.find(change.netns); space != spaces_.end()) {
-    space->second.history.OnKernel(change, sandbox, time_ns);
+    space->second.history.OnKernel(change, time_ns);
     return;
   }
   RulesetHistory brief(/*fresh=*/false);
-  brief.OnKernel(change, sandbox, time_ns);
+  brief.OnKernel(change, time_ns);
   RulesetOutcome outcome;
   brief.Settle(time_ns, /*all=*/true, &outcome);
   sink_(sandbox, outcome);

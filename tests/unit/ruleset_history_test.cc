@@ -17,7 +17,7 @@ class RulesetHistoryTest : public ::testing::Test {
  protected:
   void Kernel(NftChange::Result result, uint32_t thread, uint64_t at_ms, int error = 0, const std::string& comm = "nft") {
     history_.OnKernel({.result = result, .error = error, .netns = 1, .process = {thread, 5}, .thread = thread, .comm = comm, .actor = kMe},
-                      kMe, kStart + at_ms * kMillisecond);
+                      kStart + at_ms * kMillisecond);
   }
   void Told(uint32_t generation, uint32_t thread, uint64_t at_ms, NftOperation operation = NftOperation::kStatic) {
     NftTransaction transaction = {.generation = generation,

@@ -76,13 +76,13 @@ TEST(NftSet, IntervalsFromTheirEnds) {
                                    {.key = Bytes({11, 0, 0, 1}), .interval_end = true},
                                    {.key = Bytes({0, 0, 0, 0}), .interval_end = true}}};
   EXPECT_EQ(Texts(set, {kAddress}), (std::vector<std::string>{"10.0.0.0/8", "11.0.0.0", "255.0.0.0/8"}));
-  EXPECT_EQ(CountElements(set).statics, 3u);
+  EXPECT_EQ(CountStatic(set), 3u);
 }
 
 TEST(NftSet, ElementsWithATimeoutAreLeftOut) {
   const NftSet set = {.name = "s", .key_bytes = 4, .elements = {{.key = Bytes({1, 1, 1, 1}), .timed = true}, {.key = Bytes({1, 1, 1, 0})}}};
   EXPECT_EQ(Texts(set, {kAddress}), (std::vector<std::string>{"1.1.1.0"}));
-  EXPECT_EQ(CountElements(set).timed, 1u);
+  EXPECT_EQ(CountStatic(set), 1u);
 }
 
 TEST(NftSet, ConcatenationsByTheirParts) {

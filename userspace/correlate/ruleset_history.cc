@@ -29,13 +29,13 @@ RulesetActor RulesetHistory::ActorOf(const Seen& seen) {
       .process = seen.change.process, .comm = seen.change.comm, .seen = true, .sandbox = seen.change.actor, .sidecar = seen.change.sidecar};
 }
 
-void RulesetHistory::OnKernel(const NftChange& change, uint64_t sandbox, uint64_t time_ns) {
+void RulesetHistory::OnKernel(const NftChange& change, uint64_t time_ns) {
   using Result = NftChange::Result;
   while (!seen_.empty() && (seen_.size() >= kSeenCount || seen_.front().time_ns + kSeenMax < time_ns))
     seen_.pop_front();
   const bool refused = change.result == Result::kAborted || change.result == Result::kRefused || change.error != 0;
   if (!refused) {
-    seen_.push_back({.time_ns = time_ns, .change = change, .sandbox = sandbox});
+    seen_.push_back({.time_ns = time_ns, .change = change});
     return;
   }
   if (change.result == Result::kRefused) {
@@ -47,7 +47,7 @@ void RulesetHistory::OnKernel(const NftChange& change, uint64_t sandbox, uint64_
       return;
     }
   }
-  const Seen seen = {.time_ns = time_ns, .change = change, .sandbox = sandbox};
+  const Seen seen = {.time_ns = time_ns, .change = change};
   refusals_.push_back({.transaction = {.time_ns = time_ns, .committed = false, .actor = ActorOf(seen), .error = change.error, .timed = {}},
                        .thread = change.thread});
 }

@@ -55,7 +55,7 @@ class RulesetHistory {
   // `fresh`: every commit of this namespace happens while we watch, so that generation 1 is where it began.
   explicit RulesetHistory(bool fresh) : last_generation_(fresh ? 1 : 0) {}
 
-  void OnKernel(const NftChange& change, uint64_t sandbox, uint64_t time_ns);
+  void OnKernel(const NftChange& change, uint64_t time_ns);
   void OnNews(RulesetNews news);
   // Joins what can be joined at `now_ns`; with `all`, without waiting for what may still come.
   void Settle(uint64_t now_ns, bool all, RulesetOutcome* out);
@@ -69,7 +69,6 @@ class RulesetHistory {
   struct Seen {
     uint64_t time_ns;
     NftChange change;
-    uint64_t sandbox;
     bool used = false;
   };
   struct Told {

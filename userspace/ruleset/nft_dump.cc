@@ -269,9 +269,7 @@ Ruleset NftDump::Flatten(uint32_t generation) const {
   for (const auto& [key, set] : sets_) {
     if (set.anonymous)
       continue;  // part of its rule
-    const NftSetCounts counts = CountElements(set);
-    out.static_count += counts.statics;
-    out.dynamic_count += counts.timed;
+    out.static_count += CountStatic(set);
   }
   return out;
 }

@@ -52,13 +52,9 @@ std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSu
   return out;
 }
 
-NftSetCounts CountElements(const NftSet& set) {
-  NftSetCounts counts;
-  for (const NftElement& element : set.elements) {
-    if (!element.interval_end)
-      ++(element.timed ? counts.timed : counts.statics);
-  }
-  return counts;
+uint64_t CountStatic(const NftSet& set) {
+  return static_cast<uint64_t>(std::count_if(set.elements.begin(), set.elements.end(),
+                                             [](const NftElement& element) { return !element.interval_end && !element.timed; }));
 }
 
 }  // namespace sandpiper

@@ -43,11 +43,8 @@ struct NftSetValue {
 // Values without a timeout, sorted. `subjects`: what the parts of a key are, more than one for concatenations.
 std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSubject>& subjects);
 
-// Elements of the set in its own count: an interval is one.
-struct NftSetCounts {
-  uint64_t statics = 0, timed = 0;
-};
-NftSetCounts CountElements(const NftSet& set);
+// Elements without a timeout; an interval is one.
+uint64_t CountStatic(const NftSet& set);
 
 }  // namespace sandpiper
 

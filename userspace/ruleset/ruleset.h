@@ -18,13 +18,12 @@ struct Rule {
 };
 
 struct Ruleset {
-  uint32_t generation = 0;     // nftables counts the commits of a namespace
-  bool present = false;        // there is a base chain on the way out, or one that forwards
-  bool default_deny = false;   // the policy of a base chain of type filter on the output path is drop
-  std::vector<Rule> rules;     // in the order in which the kernel comes to them; elements of sets sorted by value
-  uint64_t rules_beyond = 0;   // that were left out of `rules`, there being too many
-  uint64_t static_count = 0;   // rules and elements without a timeout, of all tables
-  uint64_t dynamic_count = 0;  // elements with one
+  uint32_t generation = 0;    // nftables counts the commits of a namespace
+  bool present = false;       // there is a base chain on the way out, or one that forwards
+  bool default_deny = false;  // the policy of a base chain of type filter on the output path is drop
+  std::vector<Rule> rules;    // in the order in which the kernel comes to them; elements of sets sorted by value
+  uint64_t rules_beyond = 0;  // that were left out of `rules`, there being too many
+  uint64_t static_count = 0;  // rules and elements without a timeout, of all tables
 };
 
 struct RulesetChange {
