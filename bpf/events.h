@@ -69,6 +69,11 @@ enum {
 	DNS_CHUNKS_MAX = 16,
 };
 
+/* A cookie with this bit is of no socket of the host, but of a flow that was seen on a device. */
+enum {
+	COOKIE_DEVICE_BIT = 63,
+};
+
 /* What user space writes beside a watched cgroup: the serial number of the sandbox, and what the cgroup is to it. */
 enum {
 	TAG_SIDECAR_BIT = 63,
@@ -262,6 +267,31 @@ struct udp_flow {
 	__u64 denied;		      /* datagrams that netfilter threw away */
 };
 SP_ASSERT_SIZE(udp_flow, 24);
+
+/* TCP: a connection. UDP: a socket of the guest, the peer left out. */
+struct device_flow_key {
+	struct endpoint guest, peer;
+	__u64 tag;
+	__u64 transport;
+};
+SP_ASSERT_SIZE(device_flow_key, 64);
+
+enum device_flow_state {
+	FLOW_TRYING = 0,
+	FLOW_ESTABLISHED = 1,
+	FLOW_OVER = 2, /* kept for what is sent again of it */
+};
+
+struct device_flow {
+	__u64 cookie;
+	__u64 bytes[DIRECTION_COUNT]; /* TCP payload */
+	__u32 first;		      /* sequence number of the SYN */
+	__u32 next[DIRECTION_COUNT];  /* sequence numbers */
+	__u8 state;
+	__u8 ended; /* bit by direction: a FIN was seen */
+	__u16 pad0;
+};
+SP_ASSERT_SIZE(device_flow, 40);
 
 /* One record a living TCP connection, read from the iterator over socket storage. */
 struct tcp_bytes {

@@ -110,7 +110,14 @@ struct {
 	__type(value, struct udp_flow);
 } udp_flows SEC(".maps") __weak;
 
-/* Where sockets of a sandbox serve datagrams from within its own network namespace, as a DNS proxy does. */
+/* Set at load: one entry where no device is watched. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct device_flow_key);
+	__type(value, struct device_flow);
+} device_flows SEC(".maps") __weak;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
@@ -118,6 +125,7 @@ struct {
 	__type(value, struct source);
 } sources SEC(".maps") __weak;
 
+/* Where sockets of a sandbox serve datagrams from within its own network namespace, as a DNS proxy does. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);

@@ -16,20 +16,6 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 #define ERROR_IN_PROGRESS 115
 #define ERROR_RESTART_SYS 512
 
-static __always_inline void emit_close(struct sandbox_ref *ref, __u64 cookie, __u32 transport, __u64 sent, __u64 received, __u32 error)
-{
-	struct close_event *event = reserve_event(&bulk_ring, ref, EVENT_CLOSE, sizeof(*event));
-
-	if (!event)
-		return;
-	event->cookie = cookie;
-	event->bytes[DIRECTION_SENT] = sent;
-	event->bytes[DIRECTION_RECEIVED] = received;
-	event->transport = transport;
-	event->error = error;
-	submit_event(event);
-}
-
 /*
  * Payload of a connection that the sandbox opened. bytes_sent counts a segment again that netfilter threw away before it was on its way,
  * so: what was acknowledged and what is in flight, less our SYN and, once it is sent, our FIN, which take a sequence number each.

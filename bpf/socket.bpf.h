@@ -121,6 +121,20 @@ static __always_inline void emit_result(struct sandbox_ref *ref, __u64 cookie, c
 	submit_event(event);
 }
 
+static __always_inline void emit_close(struct sandbox_ref *ref, __u64 cookie, __u32 transport, __u64 sent, __u64 received, __u32 error)
+{
+	struct close_event *event = reserve_event(&bulk_ring, ref, EVENT_CLOSE, sizeof(*event));
+
+	if (!event)
+		return;
+	event->cookie = cookie;
+	event->bytes[DIRECTION_SENT] = sent;
+	event->bytes[DIRECTION_RECEIVED] = received;
+	event->transport = transport;
+	event->error = error;
+	submit_event(event);
+}
+
 static __always_inline struct udp_flow *find_udp_flow(__u64 cookie, const struct endpoint *peer)
 {
 	struct udp_flow_key key = { .cookie = cookie, .peer = *peer };

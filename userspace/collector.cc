@@ -67,8 +67,13 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
 absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, bool here) {
   std::vector<std::string> paths;
   for (const Sandbox& sandbox : sandboxes) {
-    paths.push_back(sandbox.cgroup);
+    if (!sandbox.cgroup.empty())
+      paths.push_back(sandbox.cgroup);
     paths.insert(paths.end(), sandbox.sidecars.begin(), sandbox.sidecars.end());
+  }
+  if (paths.empty()) {
+    ASSIGN_OR_RETURN(const std::string mount, FindCgroupMount());
+    paths.push_back(mount);
   }
   const std::string top = CommonAncestor(paths);
   const UniqueFd cgroup(open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -104,6 +104,11 @@ int main(int argc, char** argv) {
   run->add_option("--cgroup", run_options.cgroups, "PATH[=ID] of a cgroup to watch, with all below it; repeatable; * and ? match")
       ->envname("SANDPIPER_CGROUP")
       ->allow_extra_args(false);
+  run->add_option("--device", run_options.devices,
+                  "[NETNS:]NAME=ID: a tap or veth whose other end is a sandbox with sockets of its own, as a microVM; repeatable")
+      ->envname("SANDPIPER_DEVICE")
+      ->delimiter(',')
+      ->allow_extra_args(false);
 
   CLI::App* version = app.add_subcommand("version", "print the version");
 

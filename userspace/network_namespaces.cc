@@ -1,7 +1,6 @@
 #include "userspace/network_namespaces.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
+#include "userspace/base/netns.h"
 
 namespace sandpiper {
 namespace {
@@ -17,18 +17,13 @@ namespace {
 // How often the end of processes makes us look who is left in a namespace.
 constexpr uint64_t kCheckInterval = kSecond;
 
-uint32_t Inode(const UniqueFd& fd) {
-  struct stat info = {};
-  return fd.ok() && fstat(fd.get(), &info) == 0 ? static_cast<uint32_t>(info.st_ino) : 0;
-}
-
 }  // namespace
 
-uint32_t OwnNetworkNamespace() { return Inode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC))); }
+uint32_t OwnNetworkNamespace() { return NamespaceInode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC))); }
 
 UniqueFd NetworkNamespaces::OpenNamespace(pid_t pid, uint32_t netns) {
   UniqueFd fd(open(absl::StrCat("/proc/", pid, "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
-  return Inode(fd) == netns ? std::move(fd) : UniqueFd();
+  return NamespaceInode(fd) == netns ? std::move(fd) : UniqueFd();
 }
 
 void NetworkNamespaces::Begin(bool fresh) {

@@ -1,12 +1,16 @@
 #include "userspace/pipeline.h"
 
+#include <fcntl.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <limits>
 #include <utility>
 
 #include "userspace/base/clock.h"
+#include "userspace/base/netns.h"
 #include "userspace/base/status.h"
 #include "userspace/event/decode.h"
 #include "userspace/probe/nft_probe.h"
@@ -35,7 +39,9 @@ KernelCounts ToCounts(const sandbox_counters& in) {
 }
 
 std::vector<pid_t> ProcessesOf(const Sandbox& sandbox) {
-  std::vector<pid_t> pids = ProcessesIn(sandbox.cgroup);
+  std::vector<pid_t> pids;
+  if (!sandbox.cgroup.empty())
+    pids = ProcessesIn(sandbox.cgroup);
   for (const std::string& sidecar : sandbox.sidecars) {
     const std::vector<pid_t> more = ProcessesIn(sidecar);
     pids.insert(pids.end(), more.begin(), more.end());
@@ -75,9 +81,12 @@ absl::Status Pipeline::AddSandbox(const Sandbox& sandbox) {
   };
   const auto [entry, added] =
       sandboxes_.emplace(sandbox.serial, std::make_unique<SandboxPipeline>(sandbox, options_, read_udp, sink_, BootNow()));
-  RETURN_IF_ERROR(WatchCgroups(sandbox.cgroup, sandbox.serial, /*sidecar=*/false));
+  if (!sandbox.cgroup.empty())
+    RETURN_IF_ERROR(WatchCgroups(sandbox.cgroup, sandbox.serial, /*sidecar=*/false));
   for (const std::string& sidecar : sandbox.sidecars)
     RETURN_IF_ERROR(WatchCgroups(sidecar, sandbox.serial, /*sidecar=*/true));
+  for (const Device& device : sandbox.devices)
+    RETURN_IF_ERROR(WatchDevice(device, sandbox.serial));
   for (const pid_t pid : ProcessesOf(sandbox)) {
     if (const auto process = ReadProcess(pid)) {
       entry->second->OnExisting(*process);
@@ -96,6 +105,18 @@ absl::Status Pipeline::WatchCgroups(const std::string& path, uint64_t serial, bo
       RETURN_IF_ERROR(probes_->WatchCgroup(*below_id, serial, sidecar));
   }
   return absl::OkStatus();
+}
+
+absl::Status Pipeline::WatchDevice(const Device& device, uint64_t serial) {
+  const std::string path = device.netns.empty() ? "/proc/self/ns/net" : device.netns;
+  const UniqueFd netns(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!netns.ok())
+    return ErrnoStatus(errno, absl::StrCat("opening the network namespace ", path));
+  return RunInNamespace(netns, [&] {
+    const unsigned ifindex = if_nametoindex(device.name.c_str());
+    return ifindex != 0 ? probes_->WatchDevice(ifindex, serial)
+                        : ErrnoStatus(errno, absl::StrCat("the device ", device.name, " in the network namespace ", path));
+  });
 }
 
 void Pipeline::Enter(uint64_t serial, uint32_t netns, uint32_t pid) {

@@ -57,6 +57,7 @@ class Pipeline {
 
  private:
   absl::Status WatchCgroups(const std::string& path, uint64_t serial, bool sidecar);
+  absl::Status WatchDevice(const Device& device, uint64_t serial);
   void ReadCounters();
   void ReadBytes();
   void Enter(uint64_t serial, uint32_t netns, uint32_t pid);

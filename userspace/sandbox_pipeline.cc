@@ -94,6 +94,7 @@ void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
                      .transport = connect.transport,
                      .process = connect.process,
                      .comm = connect.comm,
+                     .guest = connect.guest,
                      .peer = connect.peer,
                      .name = name,
                      .started_ns = time_ns};

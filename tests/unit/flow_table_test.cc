@@ -22,6 +22,11 @@ class FlowTableTest : public ::testing::Test {
     return table_.OnConnect({.cookie = cookie, .transport = transport, .process = {1, 1}, .comm = "c", .peer = Peer(peer)}, "", at,
                             &changes_);
   }
+  // Behind a device: nobody tells when it gives up.
+  void ConnectGuest(uint64_t cookie, uint64_t at, Transport transport) {
+    table_.OnConnect({.cookie = cookie, .transport = transport, .process = {}, .comm = "", .guest = true, .peer = Peer(1)}, "", at,
+                     &changes_);
+  }
   void Result(uint64_t cookie, bool established, int error, uint64_t at, Transport transport = Transport::kTcp, Endpoint peer = {},
               bool returned = false) {
     table_.OnResult(
@@ -248,6 +253,51 @@ TEST_F(FlowTableTest, AnyInterleavingDecidesAndEndsOnce) {
   EXPECT_EQ(ended, kept);
   EXPECT_EQ(decided, kept);
   EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(FlowTableTest, AGuestThatGetsNoAnswerTimesOut) {
+  ConnectGuest(1, kSecond, Transport::kTcp);
+  table_.Tick(100 * kSecond, false, &changes_);
+  EXPECT_TRUE(changes_.empty());
+  EXPECT_LE(table_.NextDeadline(), 131 * kSecond);
+  table_.Tick(131 * kSecond, false, &changes_);
+  EXPECT_EQ(One().flow.outcome, ConnectOutcome::kTimeout);
+}
+
+TEST_F(FlowTableTest, AnEstablishedConnectionOfAGuestStays) {
+  ConnectGuest(1, kSecond, Transport::kTcp);
+  Result(1, true, 0, 2 * kSecond);
+  One();
+  table_.Tick(10'000 * kSecond, false, &changes_);
+  EXPECT_TRUE(changes_.empty());
+  EXPECT_EQ(table_.size(), 1u);
+}
+
+TEST_F(FlowTableTest, UdpOfAGuestEndsWhenItIsIdle) {
+  ConnectGuest(1, 0, Transport::kUdp);
+  for (uint64_t now = 120; now <= 1200; now += 60) {
+    udp_bytes_[Peer(1)] = {.sent = now, .received = now};
+    table_.RefreshUdp();  // as each window does: the table still sees that it grew
+    table_.Tick(now * kSecond, false, &changes_);
+    ASSERT_TRUE(changes_.empty());
+  }
+  table_.Tick(1321 * kSecond, false, &changes_);
+  const FlowChange change = One();
+  EXPECT_EQ(change.flow.outcome, ConnectOutcome::kEstablished);
+  EXPECT_EQ(change.flow.sent, 1200u);
+}
+
+// The host's own reject is sent to the guest before the packet that it answers is freed.
+TEST_F(FlowTableTest, ARefusalOfAGuestThatARuleMadeIsADenial) {
+  for (const bool rule : {true, false}) {
+    ConnectGuest(1, kSecond, Transport::kTcp);
+    Result(1, false, ECONNREFUSED, kSecond + 1);
+    EXPECT_TRUE(changes_.empty());
+    if (rule)
+      table_.OnDenied({.cookie = 1, .transport = Transport::kTcp, .process = {}, .comm = "", .peer = Peer(1)});
+    table_.Tick(2 * kSecond, false, &changes_);
+    EXPECT_EQ(One().flow.outcome, rule ? ConnectOutcome::kDenied : ConnectOutcome::kRefused);
+  }
 }
 
 }  // namespace

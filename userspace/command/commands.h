@@ -25,9 +25,10 @@ struct ExecOptions {
 int RunExec(const Config& config, const ExecOptions& options);
 
 struct RunOptions {
-  std::vector<std::string> cgroups;  // PATH[=ID]
+  std::vector<std::string> cgroups;  // PATH[=ID[:sidecar]]
+  std::vector<std::string> devices;  // [NETNS:]NAME=ID
 };
-int RunCollector(const Config& config, const RunOptions& options);
+int RunCollector(Config config, const RunOptions& options);
 
 }  // namespace sandpiper
 

@@ -32,14 +32,15 @@ void NotifyReady() {
 }
 
 absl::StatusOr<std::vector<Sandbox>> Select(const Config& config, const RunOptions& options) {
-  if (options.cgroups.empty())
-    return absl::InvalidArgumentError("nothing to watch: give at least one --cgroup PATH[=ID]");
+  if (options.cgroups.empty() && options.devices.empty())
+    return absl::InvalidArgumentError("nothing to watch: give at least one --cgroup PATH[=ID] or --device NAME=ID");
   ASSIGN_OR_RETURN(const std::string mount, FindCgroupMount());
   ASSIGN_OR_RETURN(std::vector<Sandbox> sandboxes, SelectCgroups(options.cgroups, mount));
+  RETURN_IF_ERROR(SelectDevices(options.devices, &sandboxes));
   if (!config.sandbox_id.empty()) {
     if (sandboxes.size() > 1)
       return absl::InvalidArgumentError(absl::StrCat("OPENSANDBOX_EGRESS_SANDBOX_ID=", config.sandbox_id, " names one sandbox, but ",
-                                                     sandboxes.size(), " cgroups are watched"));
+                                                     sandboxes.size(), " sandboxes are watched"));
     sandboxes[0].id = config.sandbox_id;
   }
   return sandboxes;
@@ -47,8 +48,9 @@ absl::StatusOr<std::vector<Sandbox>> Select(const Config& config, const RunOptio
 
 }  // namespace
 
-int RunCollector(const Config& config, const RunOptions& options) {
+int RunCollector(Config config, const RunOptions& options) {
   WarnAll(config);
+  config.probes.devices = !options.devices.empty();
   const auto sandboxes = Select(config, options);
   if (!sandboxes.ok())
     return Fail(sandboxes.status(), kExitFailure);

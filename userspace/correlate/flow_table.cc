@@ -11,6 +11,9 @@ namespace {
 
 // The error of a call is told within microseconds of the change of state; the rest is slack for a loaded host.
 constexpr uint64_t kSettle = 50 * kMillisecond;
+// Nobody tells when the guest behind a device gives up: tcp(7), tcp_syn_retries takes 127 s; nf_conntrack_udp_timeout_stream.
+constexpr uint64_t kGuestGivesUp = 130 * kSecond;
+constexpr uint64_t kGuestUdpIdle = 120 * kSecond;
 
 }  // namespace
 
@@ -56,6 +59,11 @@ void FlowTable::Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t
   entry->flow.decided_ns = time_ns;
 }
 
+void FlowTable::Settle(Entry* entry, uint64_t time_ns) {
+  const int error = entry->unsettled_error;
+  Decide(entry, error == 0 ? ConnectOutcome::kCancelled : OutcomeOfErrno(error), error, time_ns);
+}
+
 FlowTable::Table::iterator FlowTable::End(Table::iterator it, bool decided_now, std::vector<FlowChange>* changes) {
   changes->push_back({.flow = std::move(it->second.flow), .decided = decided_now, .ended = true});
   return flows_.erase(it);
@@ -66,18 +74,23 @@ bool FlowTable::OnConnect(const Connect& connect, std::string name, uint64_t tim
                .transport = connect.transport,
                .process = connect.process,
                .comm = connect.comm,
+               .guest = connect.guest,
                .peer = connect.peer,
                .name = std::move(name),
                .started_ns = time_ns};
   // A socket that tries again: what became of the attempt before is as known as it will ever be.
   if (const auto before = flows_.find(KeyOf(flow)); before != flows_.end()) {
     const bool open = before->second.flow.outcome == ConnectOutcome::kPending;
-    if (open)
-      Decide(&before->second, before->second.abandoned ? ConnectOutcome::kCancelled : ConnectOutcome::kOther, 0, time_ns);
+    if (open && before->second.unsettled)
+      Settle(&before->second, time_ns);
+    else if (open)
+      Decide(&before->second, ConnectOutcome::kOther, 0, time_ns);
     End(before, open, changes);
   }
   if (flows_.size() >= capacity_)
     return false;
+  if (flow.guest)
+    next_guests_ns_ = std::min(next_guests_ns_, time_ns + std::min(kGuestGivesUp, kGuestUdpIdle));
   const Key key = KeyOf(flow);
   flows_.emplace(key, Entry{.flow = std::move(flow)});
   return true;
@@ -108,9 +121,11 @@ void FlowTable::OnResult(const ConnectResult& result, uint64_t time_ns, std::vec
     changes->push_back({.flow = entry.flow, .decided = true, .ended = false});
     return;
   }
-  if (result.error == 0) {
-    entry.abandoned = true;
-    abandoned_.emplace(time_ns, it->first);
+  if (result.error == 0 || (entry.flow.guest && entry.flow.denied_by == DenialLayer::kNone)) {
+    if (!entry.unsettled)
+      unsettled_.emplace(time_ns, it->first);
+    entry.unsettled = true;
+    entry.unsettled_error = result.error;
     return;
   }
   // Each send of a denied flow fails; the flow goes on, and a later one may get through.
@@ -163,7 +178,7 @@ void FlowTable::OnClose(const Close& close, uint64_t time_ns, std::vector<FlowCh
       flow.sent = close.sent;
       flow.received = close.received;
     }
-    if (entry.abandoned) {
+    if (entry.unsettled) {
       ++it;  // Tick decides and ends it
       continue;
     }
@@ -178,17 +193,21 @@ void FlowTable::OnClose(const Close& close, uint64_t time_ns, std::vector<FlowCh
 }
 
 void FlowTable::Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes) {
-  while (!abandoned_.empty() && (all || abandoned_.begin()->first + kSettle <= now_ns)) {
-    const auto [time_ns, key] = *abandoned_.begin();
-    abandoned_.erase(abandoned_.begin());
+  while (!unsettled_.empty() && (all || unsettled_.begin()->first + kSettle <= now_ns)) {
+    const auto [time_ns, key] = *unsettled_.begin();
+    unsettled_.erase(unsettled_.begin());
     const auto it = flows_.find(key);
-    if (it == flows_.end() || !it->second.abandoned || it->second.flow.outcome != ConnectOutcome::kPending)
+    if (it == flows_.end() || !it->second.unsettled || it->second.flow.outcome != ConnectOutcome::kPending)
       continue;
-    Decide(&it->second, ConnectOutcome::kCancelled, 0, time_ns);
+    if (it->second.flow.transport == Transport::kUdp)
+      RefreshUdp(&it->second.flow);
+    Settle(&it->second, time_ns);
     End(it, true, changes);
   }
-  if (!all)
+  if (!all) {
+    EndOfGuests(now_ns, changes);
     return;
+  }
   RefreshUdp();
   for (auto it = flows_.begin(); it != flows_.end();) {
     const Flow& flow = it->second.flow;
@@ -200,6 +219,41 @@ void FlowTable::Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes
       Decide(&it->second, outcome, 0, now_ns);
     }
     it = End(it, decided_now, changes);
+  }
+}
+
+void FlowTable::EndOfGuests(uint64_t now_ns, std::vector<FlowChange>* changes) {
+  if (now_ns < next_guests_ns_)
+    return;
+  next_guests_ns_ = std::numeric_limits<uint64_t>::max();
+  for (auto it = flows_.begin(); it != flows_.end();) {
+    Flow& flow = it->second.flow;
+    const bool tcp = flow.transport == Transport::kTcp, pending = flow.outcome == ConnectOutcome::kPending;
+    if (!flow.guest || (tcp && !pending)) {
+      ++it;
+      continue;
+    }
+    uint64_t due = flow.started_ns + kGuestGivesUp;
+    if (!tcp) {
+      RefreshUdp(&flow);
+      if (const uint64_t bytes = flow.sent + flow.received; it->second.active_ns == 0 || bytes != it->second.active_bytes) {
+        it->second.active_ns = now_ns;
+        it->second.active_bytes = bytes;
+      }
+      due = it->second.active_ns + kGuestUdpIdle;
+    }
+    if (now_ns < due) {
+      next_guests_ns_ = std::min(next_guests_ns_, due);
+      ++it;
+      continue;
+    }
+    if (pending)
+      Decide(&it->second,
+             tcp                 ? ConnectOutcome::kTimeout
+             : flow.received > 0 ? ConnectOutcome::kEstablished
+                                 : ConnectOutcome::kOther,
+             0, now_ns);
+    it = End(it, pending, changes);
   }
 }
 
@@ -218,7 +272,7 @@ void FlowTable::RefreshUdp() {
 }
 
 uint64_t FlowTable::NextDeadline() const {
-  return abandoned_.empty() ? std::numeric_limits<uint64_t>::max() : abandoned_.begin()->first + kSettle;
+  return std::min(next_guests_ns_, unsettled_.empty() ? std::numeric_limits<uint64_t>::max() : unsettled_.begin()->first + kSettle);
 }
 
 void FlowTable::ForEach(const std::function<void(const Flow&)>& visit) const {

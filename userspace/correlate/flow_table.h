@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -27,6 +28,7 @@ struct Flow {
   Transport transport = Transport::kTcp;
   ProcessKey process;
   std::string comm;
+  bool guest = false;  // of no socket of the host: seen on a device
   Endpoint peer;
   std::string name;  // under which the sandbox knew the address when it connected; empty if none
   uint64_t started_ns = 0;
@@ -80,8 +82,11 @@ class FlowTable {
  private:
   struct Entry {
     Flow flow;
-    // TCP left SYN_SENT without an error: the caller gave up, unless the call itself returns an error in a moment.
-    bool abandoned = false;
+    // A second word may come in a moment. TCP left SYN_SENT without an error: the caller gave up, unless the call itself returns one. A
+    // guest was refused: by its peer, unless the host says that a rule of its own did it.
+    bool unsettled = false;
+    int unsettled_error = 0;
+    uint64_t active_ns = 0, active_bytes = 0;  // UDP of a guest: when it was last seen to have grown, and to what
   };
   // UDP: one socket, many peers. TCP: the peer is left out.
   using Key = std::pair<uint64_t, Endpoint>;
@@ -91,13 +96,17 @@ class FlowTable {
   // The flow that an event speaks of: by its peer, else the newest of the socket.
   Table::iterator Find(uint64_t cookie, Transport transport, const Endpoint& peer);
   void RefreshUdp(Flow* flow);
+  void Settle(Entry* entry, uint64_t time_ns);
+  // Flows of guests that nobody tells the end of.
+  void EndOfGuests(uint64_t now_ns, std::vector<FlowChange>* changes);
   void Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns);
   Table::iterator End(Table::iterator it, bool decided_now, std::vector<FlowChange>* changes);
 
   size_t capacity_;
   ReadUdp read_udp_;
   Table flows_;
-  std::multimap<uint64_t, Key> abandoned_;  // by time, in order to settle them
+  std::multimap<uint64_t, Key> unsettled_;  // by time
+  uint64_t next_guests_ns_ = std::numeric_limits<uint64_t>::max();
 };
 
 }  // namespace sandpiper

@@ -156,6 +156,7 @@ absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
                      .transport = static_cast<Transport>(r.fixed.transport & 1),
                      .process = ToProcess(r.fixed.process),
                      .comm = ToComm(r.fixed.comm),
+                     .guest = r.fixed.cookie >> COOKIE_DEVICE_BIT != 0,
                      .peer = ToEndpoint(r.fixed.peer),
                      .netns = r.fixed.netns};
     }
@@ -206,7 +207,6 @@ absl::StatusOr<Event> Decode(Bytes record) {
   ASSIGN_OR_RETURN(auto what, DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header)))));
   return Event{.time_ns = header.time_ns,
                .sandbox = SerialOf(header.sandbox),
-               
                .cgroup_id = header.cgroup_id,
                .kind = header.kind,
                .what = std::move(what)};

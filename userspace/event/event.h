@@ -56,6 +56,7 @@ struct Connect {
   Transport transport = Transport::kTcp;
   ProcessKey process;
   std::string comm;
+  bool guest = false;  // of no socket of the host: seen on a device
   Endpoint peer;
   uint32_t netns = 0;  // of the process
 };

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bpf/nft_bpf.skel.h"
+#include "userspace/probe/shared_maps.h"
 
 namespace sandpiper {
 
@@ -42,12 +43,8 @@ std::string NftProbe::Try(const Rung& rung) {
   for (const auto member : rung.programs)
     bpf_program__set_autoload(skeleton->progs.*member, true);
   skeleton->rodata->cfg_own_tgid = static_cast<__u32>(getpid());
-  bpf_map* map;
-  bpf_object__for_each_map(map, skeleton->obj) {
-    const bpf_map* shared = bpf_object__find_map_by_name(object_, bpf_map__name(map));
-    if (shared && !bpf_map__is_internal(map) && bpf_map__reuse_fd(map, bpf_map__fd(shared)))
-      return error("map");
-  }
+  if (const absl::Status shared = ShareMaps(object_, skeleton->obj); !shared.ok())
+    return std::string(shared.message());
   if (const int failed = nft_bpf::load(skeleton.get()); failed) {
     errno = -failed;
     return error("load");

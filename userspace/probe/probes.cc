@@ -100,6 +100,8 @@ absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
   }
   for (const std::string& mechanism : NftProbe::Mechanisms())
     known.emplace_back("nftables", mechanism);
+  for (const std::string& mechanism : DeviceProbe::Mechanisms())
+    known.emplace_back("device", mechanism);
   for (const auto& avoided : options.avoid) {
     if (std::find(known.begin(), known.end(), avoided) != known.end())
       continue;
@@ -164,6 +166,8 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   for (const auto& [probe, mechanism] : options.avoid) {
     if (probe == "nftables")
       probes->nft_avoid_.push_back(mechanism);
+    if (probe == "device")
+      probes->device_avoid_.push_back(mechanism);
   }
   if (options.dns_ports.empty() || options.dns_ports.size() > std::size(skeleton->rodata->cfg_dns_ports))
     return absl::InvalidArgumentError("between one and four DNS ports can be given");
@@ -171,6 +175,9 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   std::copy(options.dns_ports.begin(), options.dns_ports.end(), skeleton->rodata->cfg_dns_ports);
   bpf_map__set_max_entries(skeleton->maps.critical_ring, options.critical_ring_bytes);
   bpf_map__set_max_entries(skeleton->maps.bulk_ring, options.bulk_ring_bytes);
+  if (!options.devices)
+    bpf_map__set_max_entries(skeleton->maps.device_flows, 1);
+  probes->dns_ports_ = options.dns_ports;
   libbpf_says.clear();
   if (const int error = sandpiper_bpf::load(skeleton); error)
     return LoadError(-error);
@@ -206,6 +213,7 @@ absl::Status Probes::Attach(int cgroup_fd) {
     }
   }
   nft_ = std::make_unique<NftProbe>(skeleton_->obj, nft_avoid_);
+  nft_state_ = states_.size();
   states_.push_back({});
   AttachNft();
   return absl::OkStatus();
@@ -213,6 +221,7 @@ absl::Status Probes::Attach(int cgroup_fd) {
 
 void Probes::Detach() {
   links_.clear();
+  devices_.clear();
   if (nft_)
     nft_->Detach();
 }
@@ -232,6 +241,14 @@ absl::Status Probes::WatchCgroup(uint64_t cgroup_id, uint64_t serial, bool sidec
   return absl::OkStatus();
 }
 
+absl::Status Probes::WatchDevice(unsigned ifindex, uint64_t serial) {
+  ASSIGN_OR_RETURN(std::unique_ptr<DeviceProbe> device, DeviceProbe::Attach(skeleton_->obj, device_avoid_, ifindex, serial, dns_ports_));
+  if (devices_.empty())
+    states_.push_back({.probe = "device", .mechanism = device->mechanism(), .reason = device->reason()});
+  devices_.push_back(std::move(device));
+  return absl::OkStatus();
+}
+
 void Probes::WatchNamespace(uint32_t netns, uint64_t serial) {
   if (netns != 0)
     bpf_map__update_elem(skeleton_->maps.watched_netns, &netns, sizeof(netns), &serial, sizeof(serial), BPF_NOEXIST);
@@ -241,9 +258,9 @@ void Probes::ForgetNamespace(uint32_t netns) { bpf_map__delete_elem(skeleton_->m
 
 void Probes::AttachNft() {
   nft_->Attach();
-  states_.back() = {.probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};
+  states_[nft_state_] = {.probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};
   if (nft_->mechanism().empty())
-    states_.back().mechanism = "netlink";  // its notifications name the process, but not whose it is
+    states_[nft_state_].mechanism = "netlink";  // its notifications name the process, but not whose it is
 }
 
 void Probes::OnNftLoaded() { AttachNft(); }
@@ -273,7 +290,7 @@ UdpFlowCounts Probes::ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const {
 }
 
 std::vector<TcpBytes> Probes::ReadTcpBytes() const {
-  std::vector<TcpBytes> out;
+  std::vector<TcpBytes> out = ReadDeviceBytes();
   if (!tcp_bytes_)
     return out;
   const UniqueFd iterator(bpf_iter_create(bpf_link__fd(tcp_bytes_.get())));
@@ -287,6 +304,20 @@ std::vector<TcpBytes> Probes::ReadTcpBytes() const {
     for (size_t i = 0; i < static_cast<size_t>(n) / sizeof(tcp_bytes); ++i)
       out.push_back({buffer[i].cookie, {buffer[i].bytes[DIRECTION_SENT], buffer[i].bytes[DIRECTION_RECEIVED]}});
   }
+}
+
+std::vector<TcpBytes> Probes::ReadDeviceBytes() const {
+  std::vector<TcpBytes> out;
+  if (devices_.empty())
+    return out;
+  const bpf_map* map = skeleton_->maps.device_flows;
+  device_flow_key key = {};
+  device_flow flow = {};
+  for (const void* previous = nullptr; bpf_map__get_next_key(map, previous, &key, sizeof(key)) == 0; previous = &key) {
+    if (key.transport == TRANSPORT_TCP && bpf_map__lookup_elem(map, &key, sizeof(key), &flow, sizeof(flow), 0) == 0)
+      out.push_back({flow.cookie, {flow.bytes[DIRECTION_SENT], flow.bytes[DIRECTION_RECEIVED]}});
+  }
+  return out;
 }
 
 int Probes::critical_ring_fd() const { return bpf_map__fd(skeleton_->maps.critical_ring); }

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "bpf/events.h"
 #include "userspace/event/event.h"
+#include "userspace/probe/device_probe.h"
 #include "userspace/probe/nft_probe.h"
 
 struct bpf_link;
@@ -24,6 +25,7 @@ struct ProbeOptions {
   uint32_t bulk_ring_bytes = 8 << 20;
   // At most four.
   std::vector<uint16_t> dns_ports = {53};
+  bool devices = false;  // WatchDevice will be called
   // {probe, mechanism}: left out although the kernel may have it.
   std::vector<std::pair<std::string, std::string>> avoid;
 };
@@ -67,6 +69,8 @@ class Probes {
   absl::Status AddSandbox(uint64_t serial);
   // Events of this cgroup, and of those made below it from now on, belong to the sandbox.
   absl::Status WatchCgroup(uint64_t cgroup_id, uint64_t serial, bool sidecar);
+  // What passes the device of this index in the calling thread's network namespace belongs to the sandbox.
+  absl::Status WatchDevice(unsigned ifindex, uint64_t serial);
   // Changes of rules there, whoever makes them, belong to the sandbox, unless they belong to another one already.
   void WatchNamespace(uint32_t netns, uint64_t serial);
   void ForgetNamespace(uint32_t netns);
@@ -77,7 +81,7 @@ class Probes {
   absl::StatusOr<sandbox_counters> ReadCounters(uint64_t serial) const;
 
   UdpFlowCounts ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const;
-  // Of every living connection that a watched sandbox opened. Empty where the kernel has no iterator over socket storage.
+  // Of every living connection that a watched sandbox opened; of sockets, only where the kernel has an iterator over their storage.
   std::vector<TcpBytes> ReadTcpBytes() const;
 
   const std::vector<ProbeState>& states() const { return states_; }
@@ -98,13 +102,17 @@ class Probes {
   // InvalidArgument for a probe or mechanism that does not exist.
   absl::Status CheckAvoided(const ProbeOptions& options) const;
   void AttachNft();
+  std::vector<TcpBytes> ReadDeviceBytes() const;
 
   std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;
   std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
   std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;  // produces nothing by itself
   std::unique_ptr<NftProbe> nft_;
-  std::vector<std::string> nft_avoid_;
-  std::vector<ProbeState> states_;  // nftables last
+  std::vector<std::unique_ptr<DeviceProbe>> devices_;
+  std::vector<std::string> nft_avoid_, device_avoid_;
+  std::vector<uint16_t> dns_ports_;
+  std::vector<ProbeState> states_;
+  size_t nft_state_ = 0;  // its place among them
   int cpus_ = 0;
 };
 

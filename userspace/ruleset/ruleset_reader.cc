@@ -1,8 +1,6 @@
 #include "userspace/ruleset/ruleset_reader.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -11,6 +9,7 @@
 #include <utility>
 
 #include "userspace/base/clock.h"
+#include "userspace/base/netns.h"
 #include "userspace/base/status.h"
 
 namespace sandpiper {
@@ -99,17 +98,12 @@ void RulesetReader::Open(uint32_t netns, const UniqueFd& fd) {
   if (spaces_.contains(netns))
     return;
   absl::StatusOr<NftSocket> socket = absl::UnknownError("");
-  if (setns(fd.get(), CLONE_NEWNET))
-    socket = ErrnoStatus(errno, "entering the network namespace");
-  else
+  const absl::Status entered = RunInNamespace(fd, [&] {
     socket = NftSocket::Open();
-  if (setns(own_netns_.get(), CLONE_NEWNET)) {
-    // The sockets that are opened from here on would be in the wrong place.
-    Tell({.netns = netns, .reading = ErrnoStatus(errno, "returning to the own network namespace"), .complete_ns = BootNow()});
-    return;
-  }
-  if (!socket.ok()) {
-    Tell({.netns = netns, .transactions = {}, .reading = socket.status(), .complete_ns = BootNow()});
+    return socket.status();
+  });
+  if (!entered.ok()) {
+    Tell({.netns = netns, .transactions = {}, .reading = entered, .complete_ns = BootNow()});
     return;
   }
   spaces_.emplace(netns, Namespace{.socket = *std::move(socket)});
@@ -162,7 +156,6 @@ void RulesetReader::ReadIfDue(uint32_t netns, Namespace* space) {
 }
 
 void RulesetReader::Run() {
-  own_netns_ = UniqueFd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   for (;;) {
     uint64_t sync;
     {

@@ -77,7 +77,6 @@ class RulesetReader {
   uint64_t sync_asked_ = 0, sync_done_ = 0;
 
   // Of the thread.
-  UniqueFd own_netns_;
   std::map<uint32_t, Namespace> spaces_;
   std::thread thread_;
 };

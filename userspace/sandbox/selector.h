@@ -10,11 +10,17 @@
 
 namespace sandpiper {
 
+struct Device {
+  std::string netns;  // file that names its network namespace, as of ip-netns(8); empty: our own
+  std::string name;
+};
+
 struct Sandbox {
   uint64_t serial = 0;                // never reused while we run; what the kernel side stamps on events
   std::string id;                     // the attribute sandbox_id, escaped
-  std::string cgroup;                 // absolute path of its topmost cgroup
+  std::string cgroup;                 // absolute path of its topmost cgroup; empty: it has devices only
   std::vector<std::string> sidecars;  // cgroups that belong to it and are not its application
+  std::vector<Device> devices;        // behind them are sockets that the host does not have
 };
 
 // PATH is absolute, below the cgroup mount or relative to it, and may hold glob(7) patterns; ID defaults to the last component. Errors name
@@ -22,6 +28,9 @@ struct Sandbox {
 // With :sidecar the cgroup is one more of the sandbox that another argument gives this ID: who enforces its policy, as a rule.
 // Where one selected cgroup lies below another it is a sandbox of its own. Sorted by path, so that ancestors come first.
 absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments, const std::string& mount);
+
+// [NETNS:]NAME=ID: adds each device to the sandbox of that ID, or as one more sandbox. InvalidArgument names the argument.
+absl::Status SelectDevices(const std::vector<std::string>& arguments, std::vector<Sandbox>* sandboxes);
 
 }  // namespace sandpiper
 

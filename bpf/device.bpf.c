@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// Sandboxes whose sockets are not the host's, as those of a microVM: what passes the device (tap, veth) that the host has for it. The fate
+// of an attempt is read off the packets. An object for each device, so that it knows whose it is without a look-up.
+#include "bpf/kernel.bpf.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/packet.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define ERROR_NETWORK_UNREACHABLE 101
+#define ERROR_CONNECTION_RESET 104
+#define ERROR_CONNECTION_REFUSED 111
+#define ERROR_HOST_UNREACHABLE 113
+#define IPPROTO_ICMP 1
+#define IPPROTO_ICMPV6 58
+#define ICMP_HEADER 8
+/* RFC 792, RFC 4443 3.1 */
+#define ICMP_UNREACHABLE 3
+#define ICMPV6_UNREACHABLE 1
+/* include/uapi/linux/if_packet.h, include/uapi/linux/bpf.h */
+#define PACKET_OUTGOING 4
+#define TCX_NEXT -1
+
+const volatile __u64 cfg_tag = 0;
+
+/* Too much for the stack. Packets are handled with softirqs off, one at a time on a CPU. */
+struct work {
+	struct packet packet;
+	struct device_flow_key key;
+	struct socket_state state;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct work);
+} scratch SEC(".maps");
+
+/* Nobody can foresee it, so that no guest can make two of its flows look like one of another. */
+static __always_inline __u64 new_cookie(void)
+{
+	return 1ULL << COOKIE_DEVICE_BIT | (__u64)bpf_get_prandom_u32() << 31 | bpf_get_prandom_u32() >> 1;
+}
+
+static __always_inline struct device_flow *find_flow(struct work *work, int direction)
+{
+	struct device_flow_key *key = &work->key;
+	const struct packet *p = &work->packet;
+	const struct endpoint *guest = direction == DIRECTION_SENT ? &p->source : &p->destination;
+	const struct endpoint *peer = direction == DIRECTION_SENT ? &p->destination : &p->source;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	key->guest = *guest;
+	if (p->transport == TRANSPORT_TCP)
+		key->peer = *peer;
+	key->tag = cfg_tag;
+	key->transport = p->transport;
+	return bpf_map_lookup_elem(&device_flows, key);
+}
+
+static __always_inline void pass_dns(struct __sk_buff *skb, struct sandbox_ref *ref, struct packet *p, __u64 cookie, int direction)
+{
+	struct dns_message m = {
+		.ref = ref,
+		.packet = p,
+		.server = direction == DIRECTION_SENT ? p->destination : p->source,
+		.cookie = cookie,
+		.kind = direction == DIRECTION_SENT ? EVENT_DNS_QUERY : EVENT_DNS_ANSWER,
+	};
+
+	if (p->payload_bytes)
+		emit_dns(skb, &m);
+}
+
+static __always_inline struct socket_state *state_of(struct work *work)
+{
+	__builtin_memset(&work->state, 0, sizeof(work->state));
+	work->state.peer = work->packet.destination;
+	work->state.transport = work->packet.transport;
+	return &work->state;
+}
+
+static __always_inline void attempt(struct sandbox_ref *ref, struct work *work)
+{
+	struct device_flow flow = { .cookie = new_cookie(), .first = work->packet.tcp_seq };
+	struct socket_state *state = state_of(work);
+
+	flow.next[DIRECTION_SENT] = flow.first + 1;
+	if (bpf_map_update_elem(&device_flows, &work->key, &flow, BPF_ANY))
+		add(&ref->counters->storage_failed, 1);
+	emit_connect(ref, flow.cookie, state, &state->peer);
+	note_source(ref, flow.cookie, state, &work->packet);
+}
+
+/* By sequence numbers: what is sent again counts once. A FIN takes one, and is no payload. */
+static __always_inline void account_tcp(struct device_flow *flow, const struct packet *p, int direction)
+{
+	__u32 end = p->tcp_seq + p->payload_bytes;
+	__s32 fresh = end - flow->next[direction];
+
+	if (fresh > 0) {
+		add(&flow->bytes[direction], fresh);
+		flow->next[direction] = end;
+	}
+	if (p->tcp_flags & TCP_FLAG_FIN && end == flow->next[direction])
+		flow->next[direction] = end + 1;
+}
+
+static __always_inline void on_tcp(struct __sk_buff *skb, struct sandbox_ref *ref, struct work *work, int direction)
+{
+	struct device_flow *flow = find_flow(work, direction);
+	struct packet *p = &work->packet;
+	__u8 flags = p->tcp_flags;
+
+	if (direction == DIRECTION_SENT && (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN) {
+		if (!flow || flow->first != p->tcp_seq)
+			attempt(ref, work);
+		return;
+	}
+	if (!flow || flow->state == FLOW_OVER)
+		return;
+	if (flow->state == FLOW_TRYING) {
+		if (direction == DIRECTION_SENT || p->tcp_ack != flow->first + 1)
+			return;
+		if (flags & TCP_FLAG_RST) {
+			flow->state = FLOW_OVER;
+			emit_result(ref, flow->cookie, NULL, TRANSPORT_TCP, ERROR_CONNECTION_REFUSED, 0, 0);
+		} else if (flags & TCP_FLAG_SYN) {
+			flow->state = FLOW_ESTABLISHED;
+			flow->next[DIRECTION_RECEIVED] = p->tcp_seq + 1;
+			emit_result(ref, flow->cookie, NULL, TRANSPORT_TCP, 0, 1, 0);
+		}
+		return;
+	}
+	if (flags & TCP_FLAG_RST) {
+		flow->state = FLOW_OVER;
+		emit_close(ref, flow->cookie, TRANSPORT_TCP, flow->bytes[DIRECTION_SENT], flow->bytes[DIRECTION_RECEIVED],
+			   direction == DIRECTION_RECEIVED ? ERROR_CONNECTION_RESET : 0);
+		return;
+	}
+	account_tcp(flow, p, direction);
+	if (is_dns_port(direction == DIRECTION_SENT ? p->destination.port : p->source.port))
+		pass_dns(skb, ref, p, flow->cookie, direction);
+	if (flags & TCP_FLAG_FIN)
+		flow->ended |= 1 << direction;
+	if (flow->ended == (1 << DIRECTION_SENT | 1 << DIRECTION_RECEIVED)) {
+		flow->state = FLOW_OVER;
+		emit_close(ref, flow->cookie, TRANSPORT_TCP, flow->bytes[DIRECTION_SENT], flow->bytes[DIRECTION_RECEIVED], 0);
+	}
+}
+
+static __always_inline __u64 udp_cookie(struct sandbox_ref *ref, struct work *work, int direction)
+{
+	struct device_flow *flow = find_flow(work, direction), fresh = {};
+
+	if (flow)
+		return flow->cookie;
+	fresh.cookie = new_cookie();
+	if (bpf_map_update_elem(&device_flows, &work->key, &fresh, BPF_ANY))
+		add(&ref->counters->storage_failed, 1);
+	return fresh.cookie;
+}
+
+/* As with sockets of the host: the first datagram to a peer is the attempt, and to answer one that speaks first is none. */
+static __always_inline void on_udp(struct __sk_buff *skb, struct sandbox_ref *ref, struct work *work, int direction)
+{
+	__u64 cookie = udp_cookie(ref, work, direction);
+	struct packet *p = &work->packet;
+	struct socket_state *state;
+	struct udp_flow *flow;
+	bool created;
+
+	if (direction == DIRECTION_RECEIVED) {
+		if (is_dns_port(p->source.port))
+			pass_dns(skb, ref, p, cookie, direction);
+		else if (!account_udp_received(ref, cookie, p))
+			note_inbound(cookie, p);
+		return;
+	}
+	state = state_of(work);
+	if (is_dns_port(p->destination.port)) {
+		note_source(ref, cookie, state, p);
+		pass_dns(skb, ref, p, cookie, direction);
+		return;
+	}
+	flow = open_udp_flow(ref, cookie, state, &state->peer, &created);
+	if (created)
+		note_source(ref, cookie, state, p);
+	if (flow)
+		add(&flow->bytes[DIRECTION_SENT], p->payload_bytes);
+}
+
+static __always_inline __u32 error_of(bool ipv6, __u8 code)
+{
+	if (code == (ipv6 ? 4 : 3))
+		return ERROR_CONNECTION_REFUSED;
+	return code == 0 ? ERROR_NETWORK_UNREACHABLE : ERROR_HOST_UNREACHABLE;
+}
+
+/* The addresses of an IP header, and where it ends; 0 if it carries neither TCP nor UDP. */
+static __always_inline __u32 parse_quoted(struct __sk_buff *skb, bool ipv6, __u32 offset, struct packet *p)
+{
+	__u8 header[IPV6_HEADER], protocol;
+
+	if (load_packet(skb, offset, header, ipv6 ? IPV6_HEADER : 20))
+		return 0;
+	protocol = ipv6 ? header[6] : header[9];
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+		return 0;
+	p->transport = protocol == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP;
+	if (ipv6) {
+		__builtin_memcpy(p->source.address, header + 8, 16);
+		__builtin_memcpy(p->destination.address, header + 24, 16);
+		return offset + IPV6_HEADER;
+	}
+	set_ipv4(&p->source, *(__u32 *)(header + 12), 0);
+	set_ipv4(&p->destination, *(__u32 *)(header + 16), 0);
+	return offset + (header[0] & 0xf) * 4;
+}
+
+/* "Unreachable", with the beginning of the packet that it is about: as much of it as every sender quotes. */
+static __always_inline void on_icmp(struct __sk_buff *skb, struct sandbox_ref *ref, struct work *work)
+{
+	bool ipv6 = skb->protocol == bpf_htons(0x86dd);
+	struct packet *p = &work->packet;
+	struct device_flow *flow;
+	struct ports_header ports;
+	__u32 offset = IPV6_HEADER;
+	__u8 header[20], icmp[2], protocol;
+
+	if (load_packet(skb, 0, header, sizeof(header)))
+		return;
+	protocol = ipv6 ? header[6] : header[9];
+	if (!ipv6)
+		offset = (header[0] & 0xf) * 4;
+	if (protocol != (ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || load_packet(skb, offset, icmp, sizeof(icmp)) ||
+	    icmp[0] != (ipv6 ? ICMPV6_UNREACHABLE : ICMP_UNREACHABLE))
+		return;
+	offset = parse_quoted(skb, ipv6, offset + ICMP_HEADER, p);
+	if (!offset || load_packet(skb, offset, &ports, sizeof(ports)))
+		return;
+	p->source.port = bpf_ntohs(ports.source);
+	p->destination.port = bpf_ntohs(ports.destination);
+	flow = find_flow(work, DIRECTION_SENT);
+	if (!flow || (p->transport == TRANSPORT_TCP && flow->state != FLOW_TRYING))
+		return;
+	if (p->transport == TRANSPORT_TCP)
+		flow->state = FLOW_OVER;
+	emit_result(ref, flow->cookie, p->transport == TRANSPORT_UDP ? &p->destination : NULL, p->transport, error_of(ipv6, icmp[1]), 0, 0);
+}
+
+/* `direction` is the guest's: what it sends comes in by its device. */
+static __always_inline void handle_device(struct __sk_buff *skb, int direction)
+{
+	struct sandbox_ref ref;
+	struct work *work;
+	__u32 zero = 0;
+	bool parsed;
+
+	work = bpf_map_lookup_elem(&scratch, &zero);
+	if (!work || !find_tagged(cfg_tag, 0, &ref))
+		return;
+	parsed = parse_packet(skb, &work->packet);
+	add(&ref.counters->network_io[direction], work->packet.bytes);
+	if (!parsed) {
+		if (direction == DIRECTION_RECEIVED)
+			on_icmp(skb, &ref, work);
+		return;
+	}
+	if (work->packet.transport == TRANSPORT_TCP)
+		on_tcp(skb, &ref, work, direction);
+	else
+		on_udp(skb, &ref, work, direction);
+}
+
+/* From 6.6 on: goes with its link, and leaves the device as it was. */
+SEC("tc")
+int handle_device_ingress(struct __sk_buff *skb)
+{
+	handle_device(skb, DIRECTION_SENT);
+	return TCX_NEXT;
+}
+
+SEC("tc")
+int handle_device_egress(struct __sk_buff *skb)
+{
+	handle_device(skb, DIRECTION_RECEIVED);
+	return TCX_NEXT;
+}
+
+/* Before that: the filter of a packet socket, which lets nothing through to the socket. A tc filter would outlive a killed process. */
+SEC("socket")
+int handle_device_packet(struct __sk_buff *skb)
+{
+	handle_device(skb, skb->pkt_type == PACKET_OUTGOING ? DIRECTION_RECEIVED : DIRECTION_SENT);
+	return 0;
+}
