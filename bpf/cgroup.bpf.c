@@ -1,36 +1,118 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Keeps watched_cgroups complete below each watched cgroup. cgroup_mkdir runs before the new directory can be entered, so that a child
-// cgroup is known before its first process; cgroup_release runs when the last socket of the cgroup is gone too.
+// Births and ends of cgroups. cgroup_mkdir runs before the new directory can be entered, so that a cgroup is watched before its first
+// process: a child of a watched one is its own, and one whose name may be a sandbox's is watched until user space knows whether it is.
+// cgroup_release runs when the last socket of the cgroup is gone too.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "bpf/maps.bpf.h"
+#include "bpf/emit.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
+#define NAME_BYTES 128
+#define CONTAINER_ID_DIGITS 64
+
+static const struct member_counters no_counts = {};
+
+/* Births that user space was not told of, for want of room: it looks for itself then. */
+__u64 births_lost = 0;
+
+static const __u8 is_hex[256] = {
+	['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1,
+	['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1,
+};
+
+/* Without a branch: the verifier would follow each of 2^128. The bit of 64 stands as soon as so many digits follow each other. */
+static __always_inline bool holds_container_id(const char *name)
+{
+	__u32 run = 0, seen = 0;
+
+	for (int i = 0; i < NAME_BYTES; i++) {
+		run = (run + 1) * is_hex[(__u8)name[i]];
+		seen |= run;
+	}
+	return seen & CONTAINER_ID_DIGITS;
+}
+
+static __always_inline bool may_be_a_sandbox(struct cgroup *cgroup)
+{
+	struct name_prefix prefix = { .bits = CGROUP_NAME_PREFIX * 8 };
+	const char *kernel_name = BPF_CORE_READ(cgroup, kn, name);
+	char name[NAME_BYTES] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), kernel_name);
+	if (cfg_discover_containers && holds_container_id(name))
+		return true;
+	__builtin_memcpy(prefix.name, name, CGROUP_NAME_PREFIX);
+	return bpf_map_lookup_elem(&cgroup_names, &prefix) != NULL;
+}
+
+/* Births come one at a time, under cgroup_mutex: the time of each is a number that no other has. */
+static __always_inline void discover(struct cgroup *cgroup, __u64 id, const char *path)
+{
+	struct owner owner = { .member = 1ULL << MEMBER_FOUND_BIT | bpf_ktime_get_boot_ns() };
+	struct cgroup_event *event;
+	struct sandbox_ref ref;
+	long n;
+
+	owner.sandbox = owner.member;
+	if (bpf_map_update_elem(&members, &owner.member, &no_counts, BPF_NOEXIST) || !find_owner(&owner, id, &ref)) {
+		__sync_fetch_and_add(&births_lost, 1);
+		return;
+	}
+	event = reserve_event(&critical_ring, &ref, EVENT_CGROUP_MADE, sizeof(*event));
+	if (!event || bpf_map_update_elem(&watched_cgroups, &id, &owner, BPF_NOEXIST)) {
+		__sync_fetch_and_add(&births_lost, 1);
+		bpf_map_delete_elem(&members, &owner.member);
+		if (event)
+			bpf_ringbuf_discard(event, 0);
+		return;
+	}
+	n = bpf_probe_read_kernel_str(event->path, CGROUP_PATH_BYTES, path);
+	event->path_bytes = n > 0 ? n - 1 : 0;
+	event->pad0 = 0;
+	submit_event(event);
+}
+
 SEC("tp_btf/cgroup_mkdir")
-int BPF_PROG(handle_cgroup_mkdir, struct cgroup *cgroup)
+int BPF_PROG(handle_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
 	struct cgroup *parent = (struct cgroup *)BPF_CORE_READ(cgroup, self.parent);
-	__u64 parent_id, id, *tag, serial;
+	struct member_counters *counters;
+	struct owner *owner;
+	__u64 parent_id, id;
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0)
 		return 0;
 	parent_id = BPF_CORE_READ(parent, kn, id);
-	tag = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
-	if (!tag)
-		return 0;
 	id = BPF_CORE_READ(cgroup, kn, id);
-	if (bpf_map_update_elem(&watched_cgroups, &id, tag, BPF_NOEXIST)) {
-		struct sandbox_counters *counters;
-
-		serial = serial_of(*tag);
-		counters = bpf_map_lookup_elem(&sandboxes, &serial);
-		if (counters)
-			__sync_fetch_and_add(&counters->storage_failed, 1);
+	owner = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
+	if (!owner) {
+		if (cfg_discover && may_be_a_sandbox(cgroup))
+			discover(cgroup, id, path);
+		return 0;
 	}
+	if (bpf_map_update_elem(&watched_cgroups, &id, owner, BPF_NOEXIST)) {
+		counters = bpf_map_lookup_elem(&members, &owner->member);
+		if (counters)
+			add(&counters->storage_failed, 1);
+	}
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(handle_cgroup_rmdir, struct cgroup *cgroup)
+{
+	struct event_header *event;
+	struct sandbox_ref ref;
+
+	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0 || !find_sandbox(BPF_CORE_READ(cgroup, kn, id), &ref))
+		return 0;
+	event = reserve_event(&critical_ring, &ref, EVENT_CGROUP_GONE, sizeof(*event));
+	if (event)
+		submit_event(event);
 	return 0;
 }
 

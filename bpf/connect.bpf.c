@@ -26,9 +26,11 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 	fill_process(&state->process, (struct task_struct *)bpf_get_current_task());
 	bpf_get_current_comm(state->comm, COMM_BYTES);
 	state->netns = task_netns((struct task_struct *)bpf_get_current_task());
-	enter_netns(state->netns, ref->tag);
+	enter_netns(state->netns, &ref->owner);
 	state->peer = *peer;
+	state->owner = ref->owner;
 	state->cgroup_id = ref->cgroup_id;
+	state->by_namespace = ref->flags == EVENT_BY_NAMESPACE;
 	state->transport = ctx->protocol == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP;
 	state->dns = is_dns_port(peer->port);
 	state->ever_dns |= state->dns;
@@ -55,10 +57,12 @@ static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sa
 {
 	struct bpf_sock *typed = ctx->sk;
 	struct sock *sk = NULL;
+	__u64 cgroup_id;
 
 	if (!typed || bpf_probe_read_kernel(&sk, sizeof(sk), &typed))
 		return false;
-	return find_sandbox(socket_cgroup_id(sk), ref);
+	cgroup_id = socket_cgroup_id(sk);
+	return find_sandbox(cgroup_id, ref) || find_by_namespace(BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), cgroup_id, ref);
 }
 
 /* TCP is attempted here. A UDP connect sends nothing and may never (getaddrinfo sorts addresses by it): its first packet is the attempt. */

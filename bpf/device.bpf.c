@@ -23,7 +23,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PACKET_OUTGOING 4
 #define TCX_NEXT -1
 
-const volatile __u64 cfg_tag = 0;
+const volatile struct owner cfg_owner = {};
 
 /* Too much for the stack. Packets are handled with softirqs off, one at a time on a CPU. */
 struct work {
@@ -56,7 +56,7 @@ static __always_inline struct device_flow *find_flow(struct work *work, int dire
 	key->guest = *guest;
 	if (p->transport == TRANSPORT_TCP)
 		key->peer = *peer;
-	key->tag = cfg_tag;
+	key->member = cfg_owner.member;
 	key->transport = p->transport;
 	return bpf_map_lookup_elem(&device_flows, key);
 }
@@ -249,19 +249,20 @@ static __always_inline void on_icmp(struct __sk_buff *skb, struct sandbox_ref *r
 		return;
 	if (p->transport == TRANSPORT_TCP)
 		flow->state = FLOW_OVER;
-	emit_result(ref, flow->cookie, p->transport == TRANSPORT_UDP ? &p->destination : NULL, p->transport, error_of(ipv6, icmp[1]), 0, 0);
+	emit_result(ref, flow->cookie, &p->destination, p->transport, error_of(ipv6, icmp[1]), 0, 0);
 }
 
 /* `direction` is the guest's: what it sends comes in by its device. */
 static __always_inline void handle_device(struct __sk_buff *skb, int direction)
 {
+	const struct owner owner = { .member = cfg_owner.member, .sandbox = cfg_owner.sandbox };
 	struct sandbox_ref ref;
 	struct work *work;
 	__u32 zero = 0;
 	bool parsed;
 
 	work = bpf_map_lookup_elem(&scratch, &zero);
-	if (!work || !find_tagged(cfg_tag, 0, &ref))
+	if (!work || !find_owner(&owner, 0, &ref))
 		return;
 	parsed = parse_packet(skb, &work->packet);
 	add(&ref.counters->network_io[direction], work->packet.bytes);

@@ -42,7 +42,7 @@ static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 coo
 
 	if (!event)
 		return;
-	event->header.flags = DNS_DENIED;
+	event->header.flags |= DNS_DENIED;
 	event->cookie = cookie;
 	__builtin_memset(&event->process, 0, sizeof(event->process));
 	if (state)
@@ -102,6 +102,7 @@ static __always_inline struct socket_state *state_of(struct sock *sk, struct san
 		return NULL;
 	}
 	state->peer = p->destination;
+	state->owner = ref->owner;
 	state->cgroup_id = ref->cgroup_id;
 	state->transport = p->transport;
 	state->dns = is_dns_port(p->destination.port);
@@ -136,7 +137,7 @@ static __always_inline int dropped_on_the_way(struct sk_buff *skb)
 	key.address = p.source;
 	key.transport = p.transport;
 	source = bpf_map_lookup_elem(&sources, &key);
-	if (!source || source->ambiguous || is_at_its_end(skb, &p) || !find_tagged(source->tag, source->cgroup_id, &ref))
+	if (!source || source->ambiguous || is_at_its_end(skb, &p) || !find_owner(&source->owner, source->cgroup_id, &ref))
 		return 0;
 	if (p.transport == TRANSPORT_TCP) {
 		if (source->denied)
@@ -179,7 +180,7 @@ int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigne
 	if (skb->skb_iif)
 		return dropped_on_the_way(skb);
 	sk = skb->sk;
-	if (!sk || !find_sandbox(socket_cgroup_id(sk), &ref) || !read_skb(skb, &p))
+	if (!sk || !find_socket(socket_cgroup_id(sk), bpf_sk_storage_get(&socket_states, sk, 0, 0), &ref) || !read_skb(skb, &p))
 		return 0;
 	state = state_of(sk, &ref, &p);
 	if (!state || is_loopback(&state->peer))
@@ -205,11 +206,10 @@ int BPF_PROG(handle_hook_verdict, struct sk_buff *skb, struct nf_hook_state *hoo
 	struct sock *sk = hook->sk;
 	__u64 cookie;
 
-	if (verdict >= 0 || !sk || (hook->hook != NF_INET_LOCAL_OUT && hook->hook != NF_INET_POST_ROUTING) ||
-	    !find_sandbox(socket_cgroup_id(sk), &ref))
+	if (verdict >= 0 || !sk || (hook->hook != NF_INET_LOCAL_OUT && hook->hook != NF_INET_POST_ROUTING))
 		return 0;
 	state = bpf_sk_storage_get(&socket_states, sk, 0, 0);
-	if (!state || is_loopback(&state->peer))
+	if (!find_socket(socket_cgroup_id(sk), state, &ref) || !state || is_loopback(&state->peer))
 		return 0;
 	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	if (state->transport == TRANSPORT_TCP)

@@ -6,27 +6,42 @@
 #include "bpf/maps.bpf.h"
 
 struct sandbox_ref {
-	__u64 tag;
-	__u64 serial;
+	struct owner owner;
 	__u64 cgroup_id;
-	struct sandbox_counters *counters;
+	struct member_counters *counters;
+	__u64 flags; /* of each event */
 };
 
-static __always_inline bool find_tagged(__u64 tag, __u64 cgroup_id, struct sandbox_ref *ref)
+/* False when the member has ended. */
+static __always_inline bool find_owner(const struct owner *owner, __u64 cgroup_id, struct sandbox_ref *ref)
 {
-	ref->tag = tag;
-	ref->serial = serial_of(tag);
+	ref->owner = *owner;
 	ref->cgroup_id = cgroup_id;
-	ref->counters = bpf_map_lookup_elem(&sandboxes, &ref->serial);
+	ref->flags = 0;
+	ref->counters = bpf_map_lookup_elem(&members, &ref->owner.member);
 	return ref->counters != NULL;
 }
 
 /* False for a cgroup that nobody watches: one failed look-up is all it costs. */
 static __always_inline bool find_sandbox(__u64 cgroup_id, struct sandbox_ref *ref)
 {
-	__u64 *tag = bpf_map_lookup_elem(&watched_cgroups, &cgroup_id);
+	struct owner *owner = bpf_map_lookup_elem(&watched_cgroups, &cgroup_id);
 
-	return tag && find_tagged(*tag, cgroup_id, ref);
+	return owner && find_owner(owner, cgroup_id, ref);
+}
+
+/* Who came into a sandbox's network namespace without its cgroup, as nsenter does. */
+static __always_inline bool find_by_namespace(__u32 netns, __u64 cgroup_id, struct sandbox_ref *ref)
+{
+	struct netns_owner *lives;
+
+	if (!netns || netns == cfg_shared_netns[0] || netns == cfg_shared_netns[1])
+		return false;
+	lives = bpf_map_lookup_elem(&watched_netns, &netns);
+	if (!lives || !lives->lends || !find_owner(&lives->owner, cgroup_id, ref))
+		return false;
+	ref->flags = EVENT_BY_NAMESPACE;
+	return true;
 }
 
 /* Per-CPU values still need the atomic: a softirq may interrupt the same counter. */
@@ -38,18 +53,20 @@ static __always_inline void add(__u64 *counter, __u64 n)
 static __always_inline void stamp(struct event_header *h, const struct sandbox_ref *ref, __u16 kind, __u32 size)
 {
 	h->kind = kind;
-	h->flags = 0;
+	h->flags = ref->flags;
 	h->size = size;
 	h->time_ns = bpf_ktime_get_boot_ns();
-	h->sandbox = ref->tag;
+	h->member = ref->owner.member;
 	h->cgroup_id = ref->cgroup_id;
 }
 
 /* The sandbox lives in this network namespace, unless another one did before. */
-static __always_inline void enter_netns(__u32 netns, __u64 tag)
+static __always_inline void enter_netns(__u32 netns, const struct owner *owner)
 {
+	struct netns_owner lives = { .owner = *owner };
+
 	if (netns && !bpf_map_lookup_elem(&watched_netns, &netns))
-		bpf_map_update_elem(&watched_netns, &netns, &tag, BPF_NOEXIST);
+		bpf_map_update_elem(&watched_netns, &netns, &lives, BPF_NOEXIST);
 }
 
 /* A macro, since a reservation needs a size that is constant at the call. NULL after counting the loss. */

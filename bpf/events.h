@@ -34,8 +34,10 @@ enum event_kind {
 	EVENT_DNS_ANSWER = 9,
 	EVENT_DENIED = 10,
 	EVENT_NFT = 11,
-	EVENT_NFT_LOADED = 12, /* nf_tables was loaded: the header alone, of no sandbox */
-	EVENT_KIND_COUNT = 13,
+	EVENT_NFT_LOADED = 12,	/* nf_tables was loaded: the header alone, of no sandbox */
+	EVENT_CGROUP_MADE = 13, /* a cgroup that may be a sandbox's was made, and is watched from its first process on */
+	EVENT_CGROUP_GONE = 14, /* a watched cgroup was removed: the header alone */
+	EVENT_KIND_COUNT = 15,
 };
 
 enum {
@@ -65,6 +67,8 @@ enum {
 	DNS_SMALL = 512,
 	DNS_FRAME = 1536,
 	DNS_CHUNK = 4096,
+	CGROUP_PATH_BYTES = 512,
+	CGROUP_NAME_PREFIX = 60,
 	/* A skb holds at most 64 KiB of payload: 16 chunks. */
 	DNS_CHUNKS_MAX = 16,
 };
@@ -74,9 +78,24 @@ enum {
 	COOKIE_DEVICE_BIT = 63,
 };
 
-/* What user space writes beside a watched cgroup: the serial number of the sandbox, and what the cgroup is to it. */
+/*
+ * Whose something is. A member is one tree of cgroups, or one device, from its birth to its end; a sandbox is made of members. Neither
+ * number is ever used again.
+ */
+struct owner {
+	__u64 member;
+	__u64 sandbox;
+};
+SP_ASSERT_SIZE(owner, 16);
+
+/* A member that the kernel side found is its own sandbox until user space says whose it is. */
 enum {
-	TAG_SIDECAR_BIT = 63,
+	MEMBER_FOUND_BIT = 62,
+};
+
+/* In the flags of every kind. */
+enum {
+	EVENT_BY_NAMESPACE = 1 << 15, /* of no watched cgroup, but in the network namespace of a sandbox */
 };
 
 struct event_header {
@@ -84,7 +103,7 @@ struct event_header {
 	__u16 flags; /* per kind, below */
 	__u32 size;  /* of the whole record */
 	__u64 time_ns;
-	__u64 sandbox; /* as user space tagged the cgroup in watched_cgroups */
+	__u64 member;
 	__u64 cgroup_id;
 };
 SP_ASSERT_SIZE(event_header, 32);
@@ -210,9 +229,9 @@ enum nft_result {
 
 /* A change of nftables rules, or what may be one. */
 struct nft_event {
-	struct event_header header; /* the sandbox that lives in the network namespace */
+	struct event_header header; /* of who lives in the network namespace */
 	struct process_key process; /* who made it */
-	__u64 actor;		    /* tagged serial of the sandbox that the process is in, 0 if none */
+	__u64 actor;		    /* the member that the process is in, 0 if none */
 	__u32 netns;		    /* inode number */
 	__s32 error;		    /* -errno, 0 where it is not known */
 	__u32 result;		    /* enum nft_result */
@@ -220,6 +239,28 @@ struct nft_event {
 	char comm[COMM_BYTES];
 };
 SP_ASSERT_SIZE(nft_event, 88);
+
+struct cgroup_event {
+	struct event_header header;
+	__u32 path_bytes; /* without the NUL; all of CGROUP_PATH_BYTES if it was cut */
+	__u32 pad0;
+	char path[CGROUP_PATH_BYTES]; /* from the root of the hierarchy */
+};
+SP_ASSERT_SIZE(cgroup_event, 552);
+
+/* Beginnings of names that a cgroup may have to be looked at: a longest-prefix trie over bytes. */
+struct name_prefix {
+	__u32 bits;
+	char name[CGROUP_NAME_PREFIX];
+};
+SP_ASSERT_SIZE(name_prefix, 64);
+
+/* Who lives in a network namespace: the first member that was seen there. */
+struct netns_owner {
+	struct owner owner;
+	__u64 lends; /* what is in it and in no watched cgroup is the owner's too */
+};
+SP_ASSERT_SIZE(netns_owner, 24);
 
 enum dns_flags {
 	DNS_REDIRECTED = 1 << 0, /* the packet leaves to another destination than the program asked for (NAT) */
@@ -244,8 +285,8 @@ struct dns_event {
 };
 SP_ASSERT_SIZE(dns_event, 104);
 
-/* Values of `sandboxes`, a per-CPU map: only ever added to in the kernel, never reset, so that a reader may differ them. */
-struct sandbox_counters {
+/* Values of `members`, a per-CPU map: only ever added to in the kernel, never reset, so that a reader may differ them. */
+struct member_counters {
 	__u64 produced[EVENT_KIND_SLOTS];
 	__u64 dropped[EVENT_KIND_SLOTS]; /* no room in the ring */
 	__u64 attempts[TRANSPORT_COUNT][NETWORK_COUNT];
@@ -254,7 +295,7 @@ struct sandbox_counters {
 	__u64 storage_failed;					/* a socket or a flow that the kernel had no memory to remember */
 	__u64 denied[TRANSPORT_COUNT];				/* by netfilter: TCP attempts, UDP datagrams; loopback left out */
 };
-SP_ASSERT_SIZE(sandbox_counters, 360);
+SP_ASSERT_SIZE(member_counters, 360);
 
 struct udp_flow_key {
 	__u64 cookie;
@@ -271,7 +312,7 @@ SP_ASSERT_SIZE(udp_flow, 24);
 /* TCP: a connection. UDP: a socket of the guest, the peer left out. */
 struct device_flow_key {
 	struct endpoint guest, peer;
-	__u64 tag;
+	__u64 member;
 	__u64 transport;
 };
 SP_ASSERT_SIZE(device_flow_key, 64);

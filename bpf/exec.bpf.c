@@ -11,8 +11,14 @@
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
+/* By its cgroup; where nobody watches that, by its network namespace. */
+static __always_inline bool find_process(struct task_struct *task, __u64 cgroup_id, struct sandbox_ref *ref)
+{
+	return find_sandbox(cgroup_id, ref) || find_by_namespace(task_netns(task), cgroup_id, ref);
+}
+
 static __always_inline void fill_exec(struct exec_event *event, struct task_struct *task, struct linux_binprm *binprm, __u32 args_bytes,
-				      __u64 tag)
+				      const struct owner *owner)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
@@ -27,7 +33,7 @@ static __always_inline void fill_exec(struct exec_event *event, struct task_stru
 	BPF_CORE_READ_INTO(&event->comm, task, comm);
 	event->pad0 = 0;
 	event->netns = task_netns(task);
-	enter_netns(event->netns, tag);
+	enter_netns(event->netns, owner);
 	event->args_bytes = args_bytes;
 	event->path_bytes = read_path(event->path, __builtin_preserve_access_index(&exe->f_path), root, &truncated);
 	if (truncated)
@@ -62,13 +68,13 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 	struct exec_event *event;
 	struct sandbox_ref ref;
 
-	if (!find_sandbox(bpf_get_current_cgroup_id(), &ref))
+	if (!find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
 	if (bytes <= ARGS_SMALL) {
 		event = reserve_event(&critical_ring, &ref, EVENT_EXEC, sizeof(*event) + ARGS_SMALL);
 		if (!event)
 			return 0;
-		fill_exec(event, task, binprm, bytes, ref.tag);
+		fill_exec(event, task, binprm, bytes, &ref.owner);
 		read_args(event, start, bytes, ARGS_SMALL);
 		submit_event(event);
 		return 0;
@@ -76,7 +82,7 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 	event = reserve_event(&critical_ring, &ref, EVENT_EXEC, sizeof(*event) + ARGS_MAX);
 	if (!event)
 		return 0;
-	fill_exec(event, task, binprm, bytes > ARGS_MAX ? ARGS_MAX : bytes, ref.tag);
+	fill_exec(event, task, binprm, bytes > ARGS_MAX ? ARGS_MAX : bytes, &ref.owner);
 	if (bytes > ARGS_MAX) {
 		event->header.flags |= EXEC_ARGS_TRUNCATED;
 		bytes = ARGS_MAX;
@@ -96,7 +102,7 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 	struct sandbox_ref ref;
 	__u8 one = 1;
 
-	if (!find_sandbox(bpf_get_current_cgroup_id(), &ref))
+	if (!find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
 	if (BPF_CORE_READ(signal, live.counter) != 0)
 		return 0;
@@ -131,7 +137,7 @@ static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind, str
 	BPF_CORE_READ_INTO(&event->comm, task, comm);
 	event->netns = task_netns(task);
 	event->pad0 = 0;
-	enter_netns(event->netns, ref->tag);
+	enter_netns(event->netns, &ref->owner);
 	submit_event(event);
 	return 0;
 }
@@ -144,7 +150,7 @@ int BPF_PROG(handle_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
 		return 0;
-	if (!find_sandbox(task_cgroup_id(child), &ref))
+	if (!find_process(child, task_cgroup_id(child), &ref))
 		return 0;
 	return emit_process(&ref, EVENT_FORK, child);
 }

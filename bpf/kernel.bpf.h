@@ -69,6 +69,7 @@ struct signal_struct {
 
 struct kernfs_node {
 	__u64 id;
+	const char *name;
 };
 
 struct cgroup_root {

@@ -14,13 +14,16 @@ struct socket_state {
 	struct endpoint peer;	/* last destination asked for, before NAT */
 	struct endpoint via;	/* DNS: where the last query went, after NAT */
 	struct endpoint source; /* its own, as it leaves the network namespace; port 0 until a packet did */
-	__u64 cgroup_id;	/* of the socket */
+	struct owner owner;
+	__u64 cgroup_id; /* of the socket */
 	char comm[COMM_BYTES];
 	__u32 netns; /* of the process */
 	__u8 transport;
 	__u8 dns;      /* the last destination is a DNS server */
 	__u8 ever_dns; /* a DNS server was among the destinations */
 	__u8 denied;   /* TCP: a packet of this attempt was denied, and told */
+	__u8 by_namespace;
+	__u8 pad0[7];
 };
 
 struct source_key {
@@ -31,7 +34,7 @@ struct source_key {
 
 /* Whose packets come from an address. They lose their socket when they enter another network namespace. */
 struct source {
-	__u64 tag;
+	struct owner owner;
 	__u64 cgroup_id;
 	__u64 cookie;
 	struct endpoint peer;
@@ -53,26 +56,21 @@ struct pending_call {
 	__u32 pad0;
 };
 
-static __always_inline __u64 serial_of(__u64 tag)
-{
-	return tag & ~(1ULL << TAG_SIDECAR_BIT);
-}
-
-/* cgroup id -> tag of the sandbox. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in them. */
+/* By cgroup id. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
 	__type(key, __u64);
-	__type(value, __u64);
+	__type(value, struct owner);
 } watched_cgroups SEC(".maps") __weak;
 
-/* Inode number of a network namespace -> tag of the first sandbox that lived in it. */
+/* By inode number. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct netns_owner);
 } watched_netns SEC(".maps") __weak;
 
 struct {
@@ -80,8 +78,17 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 16384);
 	__type(key, __u64);
-	__type(value, struct sandbox_counters);
-} sandboxes SEC(".maps") __weak;
+	__type(value, struct member_counters);
+} members SEC(".maps") __weak;
+
+/* Which new cgroups are looked at. A name of 64 hexadecimal digits, as runtimes give containers, is without being here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 256);
+	__type(key, struct name_prefix);
+	__type(value, __u8);
+} cgroup_names SEC(".maps") __weak;
 
 /* Rare and precious: exec, exit, fork, moves. Set at load. */
 struct {
@@ -147,6 +154,13 @@ struct {
 	__type(key, struct process_key);
 	__type(value, __u8);
 } reported_exits SEC(".maps") __weak;
+
+/* Look at new cgroups; those of containers. */
+const volatile __u8 cfg_discover __weak = 0;
+const volatile __u8 cfg_discover_containers __weak = 0;
+
+/* Network namespaces that lend nothing: the host's, and our own. */
+const volatile __u32 cfg_shared_netns[2] __weak = {};
 
 /* The syscall tracepoints are in use: fill pending_calls. */
 const volatile __u8 cfg_track_calls __weak = 0;

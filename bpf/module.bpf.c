@@ -28,7 +28,7 @@ int BPF_PROG(handle_module_load, struct module *module)
 	event->flags = 0;
 	event->size = sizeof(*event);
 	event->time_ns = bpf_ktime_get_boot_ns();
-	event->sandbox = 0;
+	event->member = 0;
 	event->cgroup_id = 0;
 	bpf_ringbuf_submit(event, 0);
 	return 0;

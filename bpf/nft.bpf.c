@@ -38,34 +38,33 @@ const volatile __u32 cfg_own_tgid = 0;
 static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	__u64 cgroup_id = bpf_get_current_cgroup_id(), owner = 0, actor = 0, *tag;
+	__u64 cgroup_id = bpf_get_current_cgroup_id();
+	struct netns_owner *lives;
+	struct owner owner = {}, *actor;
 	__u32 netns = BPF_CORE_READ(net, ns.inum);
 	struct sandbox_ref ref;
 	struct nft_event *event;
 
 	if (bpf_get_current_pid_tgid() >> 32 == cfg_own_tgid)
 		return 0;
-	/* No tag is 0. */
-	tag = bpf_map_lookup_elem(&watched_netns, &netns);
-	if (tag)
-		owner = *tag;
-	tag = bpf_map_lookup_elem(&watched_cgroups, &cgroup_id);
-	if (tag)
-		actor = *tag;
-	if (!owner) {
-		if (!actor)
-			return 0;
-		owner = actor;
-		enter_netns(netns, actor);
+	lives = bpf_map_lookup_elem(&watched_netns, &netns);
+	actor = bpf_map_lookup_elem(&watched_cgroups, &cgroup_id);
+	if (lives) {
+		owner = lives->owner;
+	} else if (actor) {
+		owner = *actor;
+		enter_netns(netns, &owner);
+	} else {
+		return 0;
 	}
-	if (!find_tagged(owner, cgroup_id, &ref))
+	if (!find_owner(&owner, cgroup_id, &ref))
 		return 0;
 	event = reserve_event(&critical_ring, &ref, EVENT_NFT, sizeof(*event));
 	if (!event)
 		return 0;
 	fill_process(&event->process, task);
 	BPF_CORE_READ_INTO(&event->comm, task, comm);
-	event->actor = actor;
+	event->actor = actor ? actor->member : 0;
 	event->netns = netns;
 	event->error = error;
 	event->result = result;

@@ -50,7 +50,7 @@ int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 	struct sandbox_ref ref;
 
 	if (!cookie || (to != TCP_ESTABLISHED && to != TCP_CLOSE) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
-	    !find_sandbox(socket_cgroup_id(sk), &ref))
+	    !find_socket(socket_cgroup_id(sk), bpf_sk_storage_get(&socket_states, sk, 0, 0), &ref))
 		return 0;
 	if (to == TCP_ESTABLISHED) {
 		if (from == TCP_SYN_SENT || from == TCP_SYN_RECV)
@@ -72,7 +72,8 @@ int BPF_PROG(handle_udp_error, struct sock *sk)
 	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	struct sandbox_ref ref;
 
-	if (!cookie || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP || !find_sandbox(socket_cgroup_id(sk), &ref))
+	if (!cookie || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP ||
+	    !find_socket(socket_cgroup_id(sk), bpf_sk_storage_get(&socket_states, sk, 0, 0), &ref))
 		return 0;
 	emit_result(&ref, cookie, NULL, TRANSPORT_UDP, BPF_CORE_READ(sk, sk_err), 0, 0);
 	return 0;
@@ -96,7 +97,7 @@ int handle_sock_release(struct bpf_sock *ctx)
 
 	if (state && state->source.port)
 		forget_source(state, bpf_get_socket_cookie(ctx));
-	if (!state || (state->transport == TRANSPORT_TCP && ctx->state != TCP_CLOSE) || !find_sandbox(state->cgroup_id, &ref))
+	if (!state || (state->transport == TRANSPORT_TCP && ctx->state != TCP_CLOSE) || !find_socket(state->cgroup_id, state, &ref))
 		return 1;
 	emit_close(&ref, bpf_get_socket_cookie(ctx), state->transport, 0, 0, 0);
 	return 1;
@@ -114,7 +115,7 @@ static __always_inline int returned(struct sock *sk, __u32 transport, const stru
 	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	struct sandbox_ref ref;
 
-	if (!cookie || !is_final_error(result) || !find_sandbox(socket_cgroup_id(sk), &ref))
+	if (!cookie || !is_final_error(result) || !find_socket(socket_cgroup_id(sk), bpf_sk_storage_get(&socket_states, sk, 0, 0), &ref))
 		return 0;
 	emit_result(&ref, cookie, peer, transport, -result, 0, RESULT_RETURNED);
 	return 0;

@@ -24,7 +24,7 @@ static __always_inline void account_udp_sent(struct sandbox_ref *ref, __u64 cook
 /* Who answers over loopback is a server within the sandbox. */
 static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_ref *ref, __u64 cookie, const struct packet *p)
 {
-	struct local_server server = { .sandbox = ref->serial, .address = p->destination };
+	struct local_server server = { .sandbox = ref->owner.sandbox, .address = p->destination };
 	__u8 yes = 1;
 
 	if (note_inbound(cookie, p) && skb->ifindex == LOOPBACK_IFINDEX)
@@ -33,7 +33,7 @@ static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_re
 
 static __always_inline __u16 dns_flags(struct sandbox_ref *ref, struct socket_state *state, const struct packet *p, int direction)
 {
-	struct local_server server = { .sandbox = ref->serial, .address = state->via };
+	struct local_server server = { .sandbox = ref->owner.sandbox, .address = state->via };
 
 	if (direction == DIRECTION_RECEIVED)
 		return bpf_map_lookup_elem(&local_servers, &server) ? DNS_LOCAL : 0;
@@ -68,14 +68,14 @@ static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 	__u64 cookie;
 	bool leaves;
 
-	if (!find_sandbox(bpf_skb_cgroup_id(skb), &ref))
+	sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
+	state = sk ? bpf_sk_storage_get(&socket_states, sk, 0, 0) : NULL;
+	if (!find_socket(bpf_skb_cgroup_id(skb), state, &ref))
 		return 1;
 	if (skb->ifindex != LOOPBACK_IFINDEX)
 		add(&ref.counters->network_io[direction], skb->len);
-	sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
 	if (!sk)
 		return 1;
-	state = bpf_sk_storage_get(&socket_states, sk, 0, 0);
 	leaves = state && direction == DIRECTION_SENT && !state->source.port && skb->ifindex != LOOPBACK_IFINDEX;
 	if (state && state->transport == TRANSPORT_TCP && !state->dns && !leaves)
 		return 1;

@@ -123,7 +123,7 @@ struct dns_message {
 		struct dns_event *event = reserve_event(&bulk_ring, m->ref, m->kind, sizeof(*event) + (class_bytes)); \
 		if (!event)                                                                                           \
 			return;                                                                                       \
-		event->header.flags = m->flags;                                                                       \
+		event->header.flags |= m->flags;                                                                      \
 		event->cookie = m->cookie;                                                                            \
 		event->process = m->process;                                                                          \
 		event->server = m->server;                                                                            \
@@ -133,14 +133,15 @@ struct dns_message {
 		event->tcp_seq = m->packet->tcp_seq + done;                                                           \
 		event->tcp_ack = m->packet->tcp_ack;                                                                  \
 		event->pad0 = 0;                                                                                      \
-		if (load_packet(skb, m->packet->payload + done, event->data, last + 1))                               \
+		asm volatile("" : "+r"(last));                                                                        \
+		if (last >= (class_bytes) || load_packet(skb, m->packet->payload + done, event->data, last + 1))      \
 			event->data_bytes = 0;                                                                        \
 		submit_event(event);                                                                                  \
 	} while (0)
 
 /*
- * `last` is the length less one: checked from above only, it bounds the length from both sides in a way that every verifier follows. The
- * asm keeps clang from seeing through that.
+ * `last` is the length less one: checked from above only, it bounds the length from both sides in a way that every verifier follows, and
+ * again beside the read, where older ones have forgotten. The asm keeps clang from seeing through that.
  */
 static __always_inline void emit_dns_part(struct __sk_buff *skb, const struct dns_message *m, __u32 done, __u32 last)
 {
@@ -200,9 +201,9 @@ static __always_inline void note_source(struct sandbox_ref *ref, __u64 cookie, s
 {
 	struct source_key key = { .address = p->source, .transport = p->transport };
 	struct source *before = bpf_map_lookup_elem(&sources, &key);
-	struct source source = { .tag = ref->tag, .cgroup_id = ref->cgroup_id, .cookie = cookie, .peer = state->peer };
+	struct source source = { .owner = ref->owner, .cgroup_id = ref->cgroup_id, .cookie = cookie, .peer = state->peer };
 
-	source.ambiguous = before && serial_of(before->tag) != ref->serial;
+	source.ambiguous = before && before->owner.sandbox != ref->owner.sandbox;
 	bpf_map_update_elem(&sources, &key, &source, BPF_ANY);
 	state->source = p->source;
 }

@@ -78,6 +78,17 @@ static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 	return BPF_CORE_READ(cgroup, kn, id);
 }
 
+/* By the cgroup of the socket; where nobody watches that, by what was noted when the socket was used from within a sandbox's namespace. */
+static __always_inline bool find_socket(__u64 cgroup_id, const struct socket_state *state, struct sandbox_ref *ref)
+{
+	if (find_sandbox(cgroup_id, ref))
+		return true;
+	if (!state || !state->by_namespace || !find_owner(&state->owner, cgroup_id, ref))
+		return false;
+	ref->flags = EVENT_BY_NAMESPACE;
+	return true;
+}
+
 /* One attempt: counted exactly, and told. */
 static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
 					 const struct endpoint *peer)
@@ -108,7 +119,7 @@ static __always_inline void emit_result(struct sandbox_ref *ref, __u64 cookie, c
 
 	if (!event)
 		return;
-	event->header.flags = flags;
+	event->header.flags |= flags;
 	event->cookie = cookie;
 	if (peer)
 		event->peer = *peer;

@@ -38,14 +38,18 @@ Collector::Collector(const Config& config, FILE* ndjson) : config_(config), ndjs
 
 absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config, FILE* ndjson) {
   std::unique_ptr<Collector> collector(new Collector(config, ndjson));
-  ASSIGN_OR_RETURN(collector->probes_, Probes::Load(config.probes));
+  ASSIGN_OR_RETURN(collector->mount_, FindCgroupMount());
+  SetDiscovery(config.discovery, &collector->config_.probes);
+  ASSIGN_OR_RETURN(collector->probes_, Probes::Load(collector->config_.probes));
   const PipelineOptions options = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
                                    .dns_ports = config.probes.dns_ports,
                                    .extra_attributes = config.extra_attributes,
                                    .log_level = config.log_level};
   Collector* self = collector.get();
-  collector->pipeline_ =
-      std::make_unique<Pipeline>(collector->probes_.get(), options, [self](LogRecord record) { self->OnRecord(std::move(record)); });
+  collector->pipeline_ = std::make_unique<Pipeline>(
+      collector->probes_.get(), collector->mount_, options, config.discovery,
+      [self](LogRecord record) { self->OnRecord(std::move(record)); },
+      [](const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); });
   const auto handler = [self](uint64_t* last_ns) {
     return [self, last_ns](std::span<const std::byte> record) { *last_ns = std::max(*last_ns, self->pipeline_->OnRecord(record)); };
   };
@@ -71,20 +75,20 @@ absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, bool here) 
       paths.push_back(sandbox.cgroup);
     paths.insert(paths.end(), sandbox.sidecars.begin(), sandbox.sidecars.end());
   }
-  if (paths.empty()) {
-    ASSIGN_OR_RETURN(const std::string mount, FindCgroupMount());
-    paths.push_back(mount);
-  }
+  paths.insert(paths.end(), config_.discovery.tops.begin(), config_.discovery.tops.end());
+  if (paths.empty() || (!config_.discovery.rules.empty() && config_.discovery.tops.empty()))
+    paths = {mount_};
   const std::string top = CommonAncestor(paths);
   const UniqueFd cgroup(open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.ok())
     return ErrnoStatus(errno, absl::StrCat("opening the cgroup ", top));
   RETURN_IF_ERROR(probes_->Attach(cgroup.get()));
   for (const Sandbox& sandbox : sandboxes) {
-    RETURN_IF_ERROR(pipeline_->AddSandbox(sandbox));
+    ASSIGN_OR_RETURN(const uint64_t serial, pipeline_->AddSandbox(sandbox));
     if (here)
-      pipeline_->EnterOwnNamespace(sandbox.serial);
+      pipeline_->EnterOwnNamespace(serial);
   }
+  pipeline_->Discover(config_.discovery.metadata_wait);
   pipeline_->SyncRules(kRulesLimit);
   const uint64_t now = BootNow();
   pipeline_->OnTick(now);
@@ -132,8 +136,9 @@ uint64_t Collector::NextDeadline() const {
 
 size_t Collector::RunUntil(std::span<const pollfd> waited) {
   std::vector<pollfd> polled = {{.fd = critical_->epoll_fd(), .events = POLLIN, .revents = 0},
-                                {.fd = bulk_->epoll_fd(), .events = POLLIN, .revents = 0},
-                                {.fd = pipeline_->rules_fd(), .events = POLLIN, .revents = 0}};
+                                {.fd = bulk_->epoll_fd(), .events = POLLIN, .revents = 0}};
+  for (const int fd : pipeline_->event_fds())
+    polled.push_back({.fd = fd, .events = POLLIN, .revents = 0});
   const size_t rings = polled.size();
   polled.insert(polled.end(), waited.begin(), waited.end());
   bool all_taken = true;

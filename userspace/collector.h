@@ -53,6 +53,7 @@ class Collector {
   uint64_t NextDeadline() const;
 
   Config config_;
+  std::string mount_;
   FILE* ndjson_;
   std::unique_ptr<Probes> probes_;
   std::unique_ptr<Pipeline> pipeline_;

@@ -2,12 +2,17 @@
 
 #include <unistd.h>
 
+#include <cctype>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
+#include <map>
 
 #include "absl/strings/str_cat.h"
+#include "userspace/base/status.h"
 #include "userspace/base/text.h"
 #include "userspace/base/version.h"
+#include "userspace/sandbox/selector.h"
 
 namespace sandpiper {
 namespace {
@@ -38,6 +43,58 @@ void AddIfAbsent(std::vector<Attribute>* resource, const char* key, const std::s
 std::string GetProcessEnv(const char* name) {
   const char* value = getenv(name);
   return value ? value : "";
+}
+
+absl::StatusOr<uint32_t> ParseRingSize(const std::string& text) {
+  uint64_t bytes = 0;
+  size_t digits = 0;
+  while (digits < text.size() && digits < 10 && isdigit(static_cast<unsigned char>(text[digits])))
+    bytes = bytes * 10 + static_cast<uint64_t>(text[digits++] - '0');
+  std::string unit = text.substr(digits);
+  for (const char* ending : {"iB", "B", "b"}) {
+    if (unit.ends_with(ending)) {
+      unit.resize(unit.size() - strlen(ending));
+      break;
+    }
+  }
+  const std::map<std::string, uint64_t> units = {{"", 1}, {"K", 1 << 10}, {"k", 1 << 10}, {"M", 1 << 20}, {"m", 1 << 20}, {"G", 1 << 30}};
+  const auto factor = units.find(unit);
+  if (digits == 0 || factor == units.end())
+    return absl::InvalidArgumentError(absl::StrCat(Escape(text), " is no size in bytes"));
+  bytes *= factor->second;
+  if (bytes < 4096 || bytes > (1u << 30) || (bytes & (bytes - 1)) != 0)
+    return absl::InvalidArgumentError(absl::StrCat(Escape(text), " is not a power of two between 4K and 1G"));
+  return static_cast<uint32_t>(bytes);
+}
+
+absl::Status ResolveDiscovery(const std::string& mount, Config* config) {
+  DiscoveryOptions& discovery = config->discovery;
+  std::vector<std::string> named;
+  for (const std::string& cgroup : config->cgroups) {
+    std::optional<SelectionRule> rule = PatternRule(cgroup, mount);
+    if (!rule) {
+      named.push_back(cgroup);
+      continue;
+    }
+    discovery.rules.push_back(*std::move(rule));
+    // What is written out before the first pattern holds all that it can match.
+    const std::string path = absl::StrCat(cgroup.starts_with(mount + "/") ? "" : mount + "/", cgroup);
+    discovery.tops.push_back(path.substr(0, path.rfind('/', path.find_first_of("*?"))));
+  }
+  const bool nothing_named = config->cgroups.empty() && config->devices.empty();
+  config->cgroups = std::move(named);
+  const bool by_rules = config->rules || config->all_containers || nothing_named;
+  if (!by_rules)
+    return absl::OkStatus();
+  discovery.tops.clear();
+  for (SelectionRule& rule : config->rules ? *config->rules : DefaultRules())
+    discovery.rules.push_back(std::move(rule));
+  if (config->all_containers) {
+    ASSIGN_OR_RETURN(SelectionRule all, MakeRule(SelectionRule::By::kContainer, ""));
+    discovery.rules.push_back(std::move(all));
+  }
+  discovery.sockets = config->sockets ? *config->sockets : DefaultRuntimeSockets();
+  return absl::OkStatus();
 }
 
 Config ReadEnvironment(const GetEnv& get_env) {

@@ -4,12 +4,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "userspace/export/otel_config.h"
 #include "userspace/probe/probes.h"
+#include "userspace/sandbox/discovery.h"
 
 namespace sandpiper {
 
@@ -21,13 +23,27 @@ struct Config {
   OtelConfig otel;
   std::vector<Attribute> extra_attributes;
   Severity log_level = Severity::kInfo;
-  std::string sandbox_id;  // OPENSANDBOX_EGRESS_SANDBOX_ID, where there is one sandbox only
+  // What to watch, as it is configured; ResolveDiscovery makes of it what there is to look for.
+  std::vector<std::string> cgroups;  // PATH[=ID[:sidecar]]
+  std::vector<std::string> devices;  // [NETNS:]NAME=ID
+  std::optional<std::vector<SelectionRule>> rules;
+  std::optional<std::vector<RuntimeSocket>> sockets;
+  bool all_containers = false;
+  DiscoveryOptions discovery;
+  std::string api_socket = "/run/sandpiper/sandpiper.sock";  // of the running collector; empty: none
+  std::string sandbox_id;                                    // OPENSANDBOX_EGRESS_SANDBOX_ID, where there is one sandbox only
 
   std::vector<std::string> warnings;  // about OTEL_* values that were not understood
 };
 
 // What the environment says, before flags. service.version, host.name and a stable service.instance.id are added to the resource.
 Config ReadEnvironment(const GetEnv& get_env);
+
+// Discovery by rules, where any are configured, or nothing is named. `mount`: of cgroup v2.
+absl::Status ResolveDiscovery(const std::string& mount, Config* config);
+
+// "64K", "8M": what a ring may be: a power of two of at least a page (kernel/bpf/ringbuf.c).
+absl::StatusOr<uint32_t> ParseRingSize(const std::string& text);
 
 // The real environment.
 std::string GetProcessEnv(const char* name);

@@ -4,33 +4,32 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "userspace/base/text.h"
 #include "userspace/base/version.h"
 #include "userspace/command/commands.h"
 #include "userspace/config.h"
+#include "userspace/config_file.h"
 
 namespace {
 
 using sandpiper::Config;
 
-// "64K", "8M": what a ring may be: a power of two of at least a page (kernel/bpf/ringbuf.c).
-std::string CheckRingSize(const std::string& text) {
-  uint64_t bytes = 0;
-  CLI::AsSizeValue as_size(false);
-  std::string copy = text;
-  if (const std::string error = as_size(copy); !error.empty() || !CLI::detail::lexical_cast(copy, bytes))
-    return text + " is no size in bytes";
-  if (bytes < 4096 || bytes > (1u << 30) || (bytes & (bytes - 1)) != 0)
-    return text + " is not a power of two between 4K and 1G";
-  return "";
+void AddRingOption(CLI::App* app, const char* name, const char* env, uint32_t* bytes, const char* help) {
+  app->add_option_function<std::string>(
+         name, [bytes](const std::string& text) { *bytes = *sandpiper::ParseRingSize(text); }, help)
+      ->envname(env)
+      ->check([](const std::string& text) { return std::string(sandpiper::ParseRingSize(text).status().message()); });
 }
 
 void AddAvoidOption(CLI::App* app, Config* config) {
   app->add_option_function<std::vector<std::string>>(
          "--avoid",
          [config](const std::vector<std::string>& all) {
+           config->probes.avoid.clear();
            for (const std::string& one : all) {
              const size_t colon = one.find(':');
              config->probes.avoid.emplace_back(one.substr(0, colon), one.substr(colon + 1));
@@ -44,6 +43,8 @@ void AddAvoidOption(CLI::App* app, Config* config) {
 }
 
 void AddCommonOptions(CLI::App* app, Config* config) {
+  static std::string read_before;  // by ReadFile
+  app->add_option("--config", read_before, "YAML file; flags and environment beat it")->envname("SANDPIPER_CONFIG");
   app->add_option_function<int>(
          "--dns-timeout-ms", [config](int ms) { config->dns_timeout = std::chrono::milliseconds(ms); },
          "a lookup that nobody answers so long is a timeout (default 5000)")
@@ -58,19 +59,17 @@ void AddCommonOptions(CLI::App* app, Config* config) {
          "how long exporters may still send at the end (default 5000)")
       ->envname("SANDPIPER_FLUSH_TIMEOUT_MS")
       ->check(CLI::Range(0, 3'600'000));
-  app->add_option("--dns-port", config->probes.dns_ports, "ports that are DNS, at most four (default 53)")
+  app->add_option_function<std::vector<uint16_t>>(
+         "--dns-port", [config](const std::vector<uint16_t>& ports) { config->probes.dns_ports = ports; },
+         "ports that are DNS, at most four (default 53)")
       ->envname("SANDPIPER_DNS_PORT")
       ->delimiter(',')
       ->check(CLI::Range(1, 65535))
       ->allow_extra_args(false);
-  app->add_option("--ring-bytes", config->probes.bulk_ring_bytes, "buffer for DNS and connection events (default 8M)")
-      ->envname("SANDPIPER_RING_BYTES")
-      ->check(CheckRingSize)
-      ->transform(CLI::AsSizeValue(false));
-  app->add_option("--critical-ring-bytes", config->probes.critical_ring_bytes, "buffer for process events (default 4M)")
-      ->envname("SANDPIPER_CRITICAL_RING_BYTES")
-      ->check(CheckRingSize)
-      ->transform(CLI::AsSizeValue(false));
+  AddRingOption(app, "--ring-bytes", "SANDPIPER_RING_BYTES", &config->probes.bulk_ring_bytes,
+                "buffer for DNS and connection events (default 8M)");
+  AddRingOption(app, "--critical-ring-bytes", "SANDPIPER_CRITICAL_RING_BYTES", &config->probes.critical_ring_bytes,
+                "buffer for process events (default 4M)");
   app->add_option("--log-level", config->log_level, "records below it are not made: debug, info or warn (default info)")
       ->envname("SANDPIPER_LOG_LEVEL")
       ->transform(CLI::CheckedTransformer(std::map<std::string, sandpiper::Severity>{
@@ -78,10 +77,63 @@ void AddCommonOptions(CLI::App* app, Config* config) {
   AddAvoidOption(app, config);
 }
 
+// The file comes before the flags that beat it, wherever on the command line it is named.
+std::string ConfigPath(int argc, char** argv) {
+  constexpr std::string_view kFlag = "--config", kAssigned = "--config=";
+  for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == kFlag && i + 1 < argc)
+      return argv[i + 1];
+    if (argument.starts_with(kAssigned))
+      return std::string(argument.substr(kAssigned.size()));
+  }
+  return sandpiper::GetProcessEnv("SANDPIPER_CONFIG");
+}
+
+absl::Status ReadFile(const std::string& path, Config* config) {
+  if (!path.empty()) {
+    if (const absl::Status status = sandpiper::ReadConfigFile(path, config); !status.ok())
+      return status;
+  }
+  // Keys without a flag.
+  for (const auto& [variable, key] : {std::pair{"SANDPIPER_SANDBOXES", "sandboxes"},
+                                      {"SANDPIPER_RUNTIMES", "runtimes"},
+                                      {"SANDPIPER_BUNDLE_FOLDERS", "bundle_folders"},
+                                      {"SANDPIPER_SIDECAR_CONTAINERS", "sidecar_containers"}}) {
+    if (const std::string yaml = sandpiper::GetProcessEnv(variable); !yaml.empty()) {
+      if (const absl::Status status = sandpiper::ReadConfigValue(variable, key, yaml, config); !status.ok())
+        return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void AddRunOptions(CLI::App* run, Config* config) {
+  run->add_option("--cgroup", config->cgroups,
+                  "PATH[=ID] of a cgroup to watch, with all below it; repeatable; * and ? match, also what is made later")
+      ->envname("SANDPIPER_CGROUP")
+      ->allow_extra_args(false);
+  run->add_option("--device", config->devices,
+                  "[NETNS:]NAME=ID: a tap or veth whose other end is a sandbox with sockets of its own, as a microVM; repeatable")
+      ->envname("SANDPIPER_DEVICE")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  run->add_flag("--all-containers", config->all_containers, "every container is a sandbox")->envname("SANDPIPER_ALL_CONTAINERS");
+  run->add_option_function<int>(
+         "--metadata-wait-ms", [config](int ms) { config->discovery.metadata_wait = std::chrono::milliseconds(ms); },
+         "how long events wait for what the runtime says of their container (default 5000)")
+      ->envname("SANDPIPER_METADATA_WAIT_MS")
+      ->check(CLI::Range(0, 3'600'000));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   Config config = sandpiper::ReadEnvironment(sandpiper::GetProcessEnv);
+  if (const absl::Status status = ReadFile(ConfigPath(argc, argv), &config); !status.ok()) {
+    fprintf(stderr, "sandpiper: %s\n", std::string(status.message()).c_str());
+    return 2;
+  }
   CLI::App app("sandpiper tells what a sandbox looked up, where it connected, what it ran and what it was refused, from the host kernel.");
   app.require_subcommand(1);
 
@@ -98,17 +150,9 @@ int main(int argc, char** argv) {
   exec->add_option("command", exec_options.command, "the command and its arguments, after --")->required();
   exec->prefix_command(false);
 
-  CLI::App* run = app.add_subcommand("run", "watch cgroups until SIGTERM; records go to stdout and, if configured, to OTLP");
-  sandpiper::RunOptions run_options;
+  CLI::App* run = app.add_subcommand("run", "watch sandboxes until SIGTERM; records go to stdout and, if configured, to OTLP");
   AddCommonOptions(run, &config);
-  run->add_option("--cgroup", run_options.cgroups, "PATH[=ID] of a cgroup to watch, with all below it; repeatable; * and ? match")
-      ->envname("SANDPIPER_CGROUP")
-      ->allow_extra_args(false);
-  run->add_option("--device", run_options.devices,
-                  "[NETNS:]NAME=ID: a tap or veth whose other end is a sandbox with sockets of its own, as a microVM; repeatable")
-      ->envname("SANDPIPER_DEVICE")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+  AddRunOptions(run, &config);
 
   CLI::App* version = app.add_subcommand("version", "print the version");
 
@@ -125,7 +169,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (run->parsed())
-    return sandpiper::RunCollector(config, run_options);
+    return sandpiper::RunCollector(std::move(config));
   if (exec_options.id.empty())
     exec_options.id = !config.sandbox_id.empty() ? config.sandbox_id : std::filesystem::path(exec_options.command[0]).filename().string();
   exec_options.id = sandpiper::Escape(exec_options.id);

@@ -52,16 +52,18 @@ void NetworkNamespaces::Enter(uint64_t sandbox, uint32_t netns, pid_t pid) {
   if (netns == 0)
     return;
   if (const auto known = spaces_.find(netns); known != spaces_.end()) {
-    known->second.sandboxes.insert(sandbox);
+    if (known->second.sandboxes.insert(sandbox).second)
+      owned_(netns, *known->second.sandboxes.begin(), known->second.sandboxes.size() == 1);
     return;
   }
   UniqueFd fd = FindNamespace(netns, sandbox, pid);
   if (!fd.ok()) {
     // Nobody is in it any more: there is nothing that its rules apply to.
-    gone_(netns);
+    owned_(netns, 0, false);
     return;
   }
   spaces_.emplace(netns, Space{.history = RulesetHistory(fresh_), .sandboxes = {sandbox}});
+  owned_(netns, sandbox, true);
   reader_.Watch(netns, std::move(fd));
 }
 
@@ -100,12 +102,36 @@ void NetworkNamespaces::LetGo(uint64_t now_ns) {
     RulesetOutcome outcome;
     space.history.Settle(now_ns, /*all=*/true, &outcome);
     Tell(space, outcome);
-    // In this order: the number is free for another namespace only when we have left this one.
-    gone_(netns);
-    reader_.Forget(netns);
-    it = spaces_.erase(it);
+    it = Forget(it);
   }
   to_check_.clear();
+}
+
+// In this order: the number is free for another namespace only when we have left this one.
+NetworkNamespaces::Spaces::iterator NetworkNamespaces::Forget(Spaces::iterator space) {
+  owned_(space->first, 0, false);
+  reader_.Forget(space->first);
+  return spaces_.erase(space);
+}
+
+void NetworkNamespaces::OnSandboxEnd(uint64_t sandbox, uint64_t now_ns) {
+  for (auto it = spaces_.begin(); it != spaces_.end();) {
+    Space& space = it->second;
+    if (!space.sandboxes.contains(sandbox)) {
+      ++it;
+      continue;
+    }
+    RulesetOutcome outcome;
+    space.history.Settle(now_ns, /*all=*/true, &outcome);
+    Tell(space, outcome);
+    space.sandboxes.erase(sandbox);
+    if (space.sandboxes.empty()) {
+      it = Forget(it);
+      continue;
+    }
+    owned_(it->first, *space.sandboxes.begin(), space.sandboxes.size() == 1);
+    ++it;
+  }
 }
 
 void NetworkNamespaces::Work(uint64_t now_ns, bool all) {

@@ -24,11 +24,12 @@ class NetworkNamespaces {
   using Processes = std::function<std::vector<pid_t>(uint64_t sandbox)>;
   // What became known of the rules that a sandbox lives under.
   using Sink = std::function<void(uint64_t sandbox, const RulesetOutcome& outcome)>;
-  // Nobody is left in it; the kernel may give its number to a new one.
-  using Gone = std::function<void(uint32_t netns)>;
+  // Who lives in it, for the kernel side; 0: nobody is left, and its number may be given to a new one. `lends`: nobody else lives there,
+  // and what comes in without a watched cgroup counts as the sandbox's.
+  using Owned = std::function<void(uint32_t netns, uint64_t sandbox, bool lends)>;
 
-  NetworkNamespaces(Processes processes, Sink sink, Gone gone)
-      : processes_(std::move(processes)), sink_(std::move(sink)), gone_(std::move(gone)) {}
+  NetworkNamespaces(Processes processes, Sink sink, Owned owned)
+      : processes_(std::move(processes)), sink_(std::move(sink)), owned_(std::move(owned)) {}
 
   // nf_tables is there: `fresh` if that has come about while we were watching.
   void Begin(bool fresh);
@@ -38,6 +39,9 @@ class NetworkNamespaces {
   void OnChange(const NftChange& change, uint64_t sandbox, uint64_t time_ns);
   // A process of the sandbox ended: one of its namespaces may have nobody left in it, and is let go then.
   void OnExit(uint64_t sandbox) { to_check_.insert(sandbox); }
+
+  // Nothing more is told to it.
+  void OnSandboxEnd(uint64_t sandbox, uint64_t now_ns);
 
   // Takes what was heard, and hands on what is certain by now; with `all`, everything.
   void Work(uint64_t now_ns, bool all);
@@ -60,11 +64,13 @@ class NetworkNamespaces {
   static UniqueFd OpenNamespace(pid_t pid, uint32_t netns);
   UniqueFd FindNamespace(uint32_t netns, uint64_t sandbox, pid_t pid) const;
   void LetGo(uint64_t now_ns);
+  using Spaces = std::map<uint32_t, Space>;
+  Spaces::iterator Forget(Spaces::iterator space);
   void Tell(const Space& space, const RulesetOutcome& outcome);
 
   Processes processes_;
   Sink sink_;
-  Gone gone_;
+  Owned owned_;
   RulesetReader reader_;
   std::map<uint32_t, Space> spaces_;  // by inode number; all of them are watched
   std::set<uint64_t> to_check_;

@@ -2,16 +2,20 @@
 #ifndef SANDPIPER_USERSPACE_PIPELINE_H_
 #define SANDPIPER_USERSPACE_PIPELINE_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "userspace/aggregate/host_metrics.h"
 #include "userspace/aggregate/metrics.h"
+#include "userspace/attribution.h"
 #include "userspace/network_namespaces.h"
 #include "userspace/probe/probes.h"
 #include "userspace/sandbox/selector.h"
@@ -21,11 +25,14 @@ namespace sandpiper {
 
 class Pipeline {
  public:
-  // `probes` outlives the pipeline.
-  Pipeline(Probes* probes, const PipelineOptions& options, RecordSink sink);
+  // `probes` outlives the pipeline. `mount`: of cgroup v2. `tell`: messages for the operator.
+  Pipeline(Probes* probes, std::string mount, const PipelineOptions& options, const DiscoveryOptions& discovery, RecordSink sink,
+           Attribution::Tell tell);
 
-  // Watches the cgroup and all below it; processes that are in there already become known.
-  absl::Status AddSandbox(const Sandbox& sandbox);
+  // Watches what the user named, and all below it; processes that are in there already become known. Returns the sandbox's number.
+  absl::StatusOr<uint64_t> AddSandbox(const Sandbox& sandbox);
+  // Looks for sandboxes by the rules, and goes on to. Waits for what runtimes say of those that are there, but no longer than `limit`.
+  void Discover(std::chrono::milliseconds limit);
 
   // A record from a ring: decoded and kept until Process, which needs the records of both rings to bring them in order. Returns its time, 0
   // if it cannot be read.
@@ -35,8 +42,8 @@ class Pipeline {
 
   // The sandbox lives in our own network namespace, although no process of it has told so yet.
   void EnterOwnNamespace(uint64_t serial);
-  // Readable when there is news of the rules in a network namespace; OnTick takes it.
-  int rules_fd() const { return namespaces_.event_fd(); }
+  // Readable when there is news of the rules in a network namespace, or of containers; OnTick takes it.
+  std::vector<int> event_fds() const { return {namespaces_.event_fd(), attribution_.event_fd()}; }
   // Waits until the rules in all namespaces have been read, but no longer than `limit`. OnTick takes what there is.
   bool SyncRules(std::chrono::milliseconds limit) { return namespaces_.Sync(limit); }
 
@@ -56,17 +63,43 @@ class Pipeline {
   uint64_t unattributed() const { return unattributed_; }
 
  private:
-  absl::Status WatchCgroups(const std::string& path, uint64_t serial, bool sidecar);
-  absl::Status WatchDevice(const Device& device, uint64_t serial);
+  // One cgroup with all below it, or one device, of a sandbox.
+  struct Member {
+    uint64_t sandbox = 0;
+    uint64_t cgroup_id = 0;  // 0: a device
+    std::string path;        // absolute
+    bool sidecar = false;
+    Origin origin = 0, origin_by_namespace = 0;
+    KernelCounts before;        // counted while it was of another sandbox
+    uint64_t gone_ns = 0;       // when its cgroup was removed
+    uint64_t unwatched_ns = 0;  // when the kernel side was told so
+  };
+
+  SandboxPipeline* FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns);
+  absl::Status AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role);
+  absl::Status AddDevice(SandboxPipeline* sandbox, const Device& device);
+  void WatchBelow(const std::string& path, const owner& owner);
+  void OnExisting(SandboxPipeline* sandbox, const std::string& path);
+  void OnJoin(const Decision& decision, Held held);
+  void Deliver(const Event& event);
+  void EndMembers(uint64_t now_ns);
+  void FinishMembers(uint64_t until_ns);
+  void EndIfEmpty(uint64_t sandbox, uint64_t now_ns);
   void ReadCounters();
   void ReadBytes();
-  void Enter(uint64_t serial, uint32_t netns, uint32_t pid);
-  void NoteNamespaces(const Event& event);
+  // Of the time in its sandbox.
+  KernelCounts CountsOf(uint64_t serial, const Member& member) const;
+  void NoteNamespaces(const Event& event, uint64_t sandbox);
 
   Probes* probes_;
   PipelineOptions options_;
   RecordSink sink_;
   std::map<uint64_t, std::unique_ptr<SandboxPipeline>> sandboxes_;  // by serial
+  std::map<std::string, uint64_t> by_id_;
+  std::map<uint64_t, Member> members_;
+  uint64_t next_sandbox_ = 1;
+  uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
+  Attribution attribution_;
   NetworkNamespaces namespaces_;
   std::vector<Event> pending_;
   HostMetrics host_;

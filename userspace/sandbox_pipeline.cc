@@ -13,7 +13,7 @@
 namespace sandpiper {
 namespace {
 
-std::vector<Attribute> Identity(const Sandbox& sandbox, const std::vector<Attribute>& extra) {
+std::vector<Attribute> Identity(const SandboxIdentity& sandbox, const std::vector<Attribute>& extra) {
   std::vector<Attribute> identity = {{"sandbox_id", sandbox.id}};
   identity.insert(identity.end(), extra.begin(), extra.end());
   return identity;
@@ -39,7 +39,7 @@ std::map<std::string, uint64_t> Losses(const KernelCounts& counters, const Deliv
 
 }  // namespace
 
-SandboxPipeline::SandboxPipeline(Sandbox sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink,
+SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink,
                                  uint64_t now_ns)
     : sandbox_(std::move(sandbox)),
       identity_(Identity(sandbox_, options.extra_attributes)),
@@ -64,6 +64,18 @@ void SandboxPipeline::OnEvent(const Event& event) {
   ++delivery_.delivered[event.kind];
   std::visit([&](const auto& what) { On(what, event.time_ns); }, event.what);
 }
+
+Origin SandboxPipeline::AddOrigin(std::vector<Attribute> attributes) {
+  records_.SetOrigin(++origins_, std::move(attributes));
+  return origins_;
+}
+
+void SandboxPipeline::OnCounters(const KernelCounts& counters) {
+  counters_ = counters;
+  counters_ += ended_members_;
+}
+
+void SandboxPipeline::OnMemberEnded(const KernelCounts& counters) { ended_members_ += counters; }
 
 void SandboxPipeline::OnExisting(const Exec& process) { processes_.OnExec(process, 0, /*from_proc=*/true); }
 
@@ -90,7 +102,8 @@ void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
   const std::string name = local ? "" : names_.Find(connect.peer.address, time_ns);
   const bool kept = flows_.OnConnect(connect, name, time_ns, &changes);
   Apply(changes);
-  const Flow flow = {.cookie = connect.cookie,
+  const Flow flow = {.origin = connect.origin,
+                     .cookie = connect.cookie,
                      .transport = connect.transport,
                      .process = connect.process,
                      .comm = connect.comm,
@@ -121,7 +134,8 @@ void SandboxPipeline::On(const Denied& denied, uint64_t time_ns) {
     return;
   }
   // A connection from before the sandbox was watched, or one too many to follow.
-  Deny(DenialOf({.cookie = denied.cookie,
+  Deny(DenialOf({.origin = denied.origin,
+                 .cookie = denied.cookie,
                  .transport = denied.transport,
                  .process = denied.process,
                  .comm = denied.comm,

@@ -54,14 +54,20 @@ struct RulesSummary {
 
 class SandboxPipeline {
  public:
-  SandboxPipeline(Sandbox sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
+  // `now_ns`: when the sandbox came to be.
+  SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
+
+  // Another part of it, with what stands on all of its records. Events name it by what is returned.
+  Origin AddOrigin(std::vector<Attribute> attributes);
 
   void OnEvent(const Event& event);
   // A process that was there before we looked.
   void OnExisting(const Exec& process);
-  void OnLost(const char* stage, const char* reason, uint16_t kind) { ++delivery_.lost[{stage, reason, kind}]; }
-  // Kernel counters as read just now; what they add to the last ones is told in the next window.
-  void OnCounters(const KernelCounts& counters) { counters_ = counters; }
+  void OnLost(const char* stage, const char* reason, uint16_t kind, uint64_t count = 1) { delivery_.lost[{stage, reason, kind}] += count; }
+  // Kernel counters of all members as read just now; what they add to the last ones is told in the next window.
+  void OnCounters(const KernelCounts& counters);
+  // The last counters of a member that is no more.
+  void OnMemberEnded(const KernelCounts& counters);
 
   // What became known of the rules that the sandbox lives under.
   void OnRules(const RulesetOutcome& outcome);
@@ -77,7 +83,7 @@ class SandboxPipeline {
   // `static_rules`: in force now, if that is known.
   void AppendMetrics(std::optional<uint64_t> static_rules, MetricSnapshot* out) const;
 
-  const Sandbox& sandbox() const { return sandbox_; }
+  const SandboxIdentity& sandbox() const { return sandbox_; }
   const ProcessTable& processes() const { return processes_; }
   const DnsLookups& lookups() const { return lookups_; }
   const Ledger& ledger() const { return ledger_; }
@@ -100,6 +106,9 @@ class SandboxPipeline {
   // Of a namespace, and of nobody: the pipeline sees to them.
   void On(const NftChange&, uint64_t) {}
   void On(const NftLoaded&, uint64_t) {}
+  // Of attribution.
+  void On(const CgroupMade&, uint64_t) {}
+  void On(const CgroupGone&, uint64_t) {}
 
   void Apply(const DnsChanges& changes, uint64_t time_ns);
   void Apply(const std::vector<FlowChange>& changes);
@@ -117,7 +126,8 @@ class SandboxPipeline {
       sink_(std::move(record));
   }
 
-  Sandbox sandbox_;
+  SandboxIdentity sandbox_;
+  Origin origins_ = 0;
   std::vector<Attribute> identity_;
   std::vector<uint16_t> dns_ports_;
   RecordSink sink_;
@@ -137,7 +147,7 @@ class SandboxPipeline {
   Denials denials_;
   SandboxMetrics metrics_;
   RecordMaker records_;
-  KernelCounts counters_;
+  KernelCounts counters_, ended_members_;
   DeliveryCounts delivery_;
   RulesSummary rules_;
   std::vector<std::pair<std::string, uint64_t>> loss_told_;

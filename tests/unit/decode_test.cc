@@ -26,7 +26,7 @@ Bytes Forge(T fixed, const std::string& tail = "") {
 exec_event ExecRecord(const std::string& components, const std::string& args) {
   exec_event e = {};
   e.header.kind = EVENT_EXEC;
-  e.header.sandbox = 5;
+  e.header.member = 5;
   e.header.time_ns = 77;
   e.process.tgid = 42;
   e.process.start_ns = 9;
@@ -41,7 +41,7 @@ TEST(Decode, Exec) {
   const std::string args("sh\0-c\0\0x", 8);
   const auto event = Decode(Forge(ExecRecord(std::string("dash\0bin\0usr\0", 13), args), args));
   ASSERT_TRUE(event.ok()) << event.status();
-  EXPECT_EQ(event->sandbox, 5u);
+  EXPECT_EQ(event->member, 5u);
   EXPECT_EQ(event->time_ns, 77u);
   const Exec& exec = std::get<Exec>(event->what);
   EXPECT_EQ(exec.path, "/usr/bin/dash");
@@ -90,7 +90,7 @@ TEST(Decode, OwnerOfWhatCannotBeDecoded) {
   exec_event lying = ExecRecord("", "");
   lying.args_bytes = 1000;
   const Bytes record = Forge(lying);
-  EXPECT_EQ(OwnerOf(record)->sandbox, 5u);
+  EXPECT_EQ(OwnerOf(record)->member, 5u);
   EXPECT_EQ(OwnerOf(record)->kind, EVENT_EXEC);
   EXPECT_FALSE(OwnerOf(std::span(record).first(8)).has_value());
 }

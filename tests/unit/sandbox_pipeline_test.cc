@@ -21,7 +21,7 @@ class SandboxPipelineTest : public ::testing::Test {
  protected:
   template <typename What>
   void Feed(uint16_t kind, What what) {
-    pipeline_.OnEvent({.time_ns = now_ += kMillisecond, .sandbox = 1, .kind = kind, .what = std::move(what)});
+    pipeline_.OnEvent({.time_ns = now_ += kMillisecond, .member = 1, .kind = kind, .what = std::move(what)});
   }
   void Look(const std::string& name, uint8_t last) {
     Feed(EVENT_DNS_QUERY,
@@ -70,7 +70,7 @@ class SandboxPipelineTest : public ::testing::Test {
   std::vector<LogRecord> records_;
   uint64_t now_ = 1000 * kSecond;
   SandboxPipeline pipeline_{
-      {.serial = 1, .id = "sb", .cgroup = "/c"},
+      {.serial = 1, .id = "sb", .runtime = "cgroup"},
       {.dns_timeout_ns = 5 * kSecond, .dns_ports = {53}, .extra_attributes = {{"team", std::string("red")}}, .flows_max = 100},
       [](const Flow&) { return FlowTable::UdpCounts{}; },
       [this](LogRecord record) { records_.push_back(std::move(record)); },

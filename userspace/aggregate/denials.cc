@@ -3,7 +3,8 @@
 namespace sandpiper {
 
 Denial DenialOf(const Flow& flow, uint64_t time_ns) {
-  return {.destination = KeyOf(flow),
+  return {.origin = flow.origin,
+          .destination = KeyOf(flow),
           .layer = flow.denied_by,
           .peer = flow.peer.address,
           .question_type = std::nullopt,
@@ -16,7 +17,8 @@ Denial DenialOf(const Lookup& lookup, DenialLayer layer) {
   DestinationKey key = {.host = lookup.name, .address = {}, .port = lookup.server.port, .transport = lookup.transport};
   if (lookup.name.empty())
     key.address = lookup.server.address;
-  return {.destination = std::move(key),
+  return {.origin = lookup.origin,
+          .destination = std::move(key),
           .layer = layer,
           .peer = lookup.server.address,
           .question_type = lookup.name.empty() ? std::nullopt : std::optional(lookup.type),

@@ -15,6 +15,7 @@
 namespace sandpiper {
 
 struct Denial {
+  Origin origin = 0;
   DestinationKey destination;
   DenialLayer layer = DenialLayer::kNone;
   std::optional<Address> peer;  // who was not reached; DNS: the server

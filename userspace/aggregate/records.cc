@@ -63,6 +63,17 @@ void RecordMaker::AddText(LogRecord* record, const char* key, const std::string&
     Add(record, key, Clean(raw));
 }
 
+void RecordMaker::SetOrigin(Origin origin, std::vector<Attribute> attributes) {
+  if (origins_.size() <= origin)
+    origins_.resize(origin + 1);
+  origins_[origin] = std::move(attributes);
+}
+
+void RecordMaker::AddOrigin(LogRecord* record, Origin origin) const {
+  if (origin < origins_.size())
+    record->attributes.insert(record->attributes.end(), origins_[origin].begin(), origins_[origin].end());
+}
+
 // What is known of the process behind an event: identity from the kernel, names from its exec.
 void RecordMaker::AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm, const Process* process) {
   if (key.pid != 0)
@@ -111,6 +122,7 @@ LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* pr
   Add(&record, "network.transport", std::string(Name(lookup.transport)));
   Add(&record, "network.type", std::string(NetworkType(lookup.server.address)));
   AddProcess(&record, lookup.process, "", process);
+  AddOrigin(&record, lookup.origin);
   return record;
 }
 
@@ -119,6 +131,7 @@ LogRecord RecordMaker::Outbound(const Flow& flow, const Process* process, int64_
       Begin("egress.outbound", Severity::kInfo, absl::StrCat("egress outbound ", Target(flow)), flow.started_ns, unix_offset);
   AddPeer(&record, flow);
   AddProcess(&record, flow.process, flow.comm, process);
+  AddOrigin(&record, flow.origin);
   return record;
 }
 
@@ -131,6 +144,7 @@ LogRecord RecordMaker::Failed(const Flow& flow, const Process* process, int64_t 
   if (flow.error != 0)
     Add(&record, "error", std::string(strerror(flow.error)));
   AddProcess(&record, flow.process, flow.comm, process);
+  AddOrigin(&record, flow.origin);
   return record;
 }
 
@@ -150,6 +164,7 @@ LogRecord RecordMaker::Denied(const Denial& denial, const Process* process, int6
   Add(&record, "egress.layer", std::string(Name(denial.layer)));
   Add(&record, "count", int64_t{1});
   AddProcess(&record, denial.process, denial.comm, process);
+  AddOrigin(&record, denial.origin);
   return record;
 }
 
@@ -194,6 +209,7 @@ LogRecord RecordMaker::Exec(const Process& process, const std::vector<std::strin
   LogRecord record = Begin("process.exec", Severity::kInfo, absl::StrCat("process exec ", Escape(process.path), " pid ", process.key.pid),
                            process.exec_ns, unix_offset);
   AddProcess(&record, process.key, process.comm, &process);
+  AddOrigin(&record, process.origin);
   std::vector<std::string> args;
   for (const std::string& arg : process.args)
     args.push_back(Clean(arg));
@@ -218,6 +234,7 @@ LogRecord RecordMaker::Exit(const Process& process, int64_t unix_offset) {
       Begin("process.exit", Severity::kInfo, absl::StrCat("process exit pid ", process.key.pid, signaled ? " signal " : " code ", code),
             process.exited_ns, unix_offset);
   AddProcess(&record, process.key, process.comm, &process);
+  AddOrigin(&record, process.origin);
   Add(&record, signaled ? "process.exit.signal" : "process.exit.code", int64_t{code});
   Add(&record, "process.duration_ms", Milliseconds(process.duration_ns()));
   return record;

@@ -39,6 +39,9 @@ class RecordMaker {
   // `identity`: sandbox_id and the configured extra attributes; they stand on every record.
   explicit RecordMaker(std::vector<Attribute> identity) : identity_(std::move(identity)) {}
 
+  // What stands on every record of that part of the sandbox, as container.id. Origins are small numbers.
+  void SetOrigin(Origin origin, std::vector<Attribute> attributes);
+
   // The pointers to processes may be null: a program that was never seen to start.
   LogRecord Lookup(const sandpiper::Lookup& lookup, const Process* process, int64_t unix_offset);
   // An attempt to an address that no lookup explains.
@@ -79,9 +82,11 @@ class RecordMaker {
   // `beyond`: rules that are left out of `rules`.
   void AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules, uint64_t beyond);
   void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process);
+  void AddOrigin(LogRecord* record, Origin origin) const;
   void AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm, const Process* process);
 
   std::vector<Attribute> identity_;
+  std::vector<std::vector<Attribute>> origins_;
   uint64_t escaped_texts_ = 0;
 };
 

@@ -47,6 +47,40 @@ class PointWriter {
 
 }  // namespace
 
+namespace {
+
+// Calls `with` for each counter of one and the other's.
+template <typename With>
+void Combine(KernelCounts* one, const KernelCounts& other, With with) {
+  for (size_t kind = 0; kind < KernelCounts::kKinds; ++kind) {
+    with(&one->produced[kind], other.produced[kind]);
+    with(&one->dropped[kind], other.dropped[kind]);
+  }
+  for (size_t transport = 0; transport < 2; ++transport) {
+    for (size_t network = 0; network < 2; ++network) {
+      with(&one->attempts[transport][network], other.attempts[transport][network]);
+      with(&one->attempts_dropped[transport][network], other.attempts_dropped[transport][network]);
+    }
+    with(&one->denied[transport], other.denied[transport]);
+  }
+  with(&one->sent, other.sent);
+  with(&one->received, other.received);
+  with(&one->storage_failed, other.storage_failed);
+}
+
+}  // namespace
+
+KernelCounts& KernelCounts::operator+=(const KernelCounts& other) {
+  Combine(this, other, [](uint64_t* a, uint64_t b) { *a += b; });
+  return *this;
+}
+
+KernelCounts KernelCounts::operator-(const KernelCounts& before) const {
+  KernelCounts out = *this;
+  Combine(&out, before, [](uint64_t* a, uint64_t b) { *a -= b; });
+  return out;
+}
+
 SandboxMetrics::SandboxMetrics()
     : dns_client_(DurationBounds()),
       dns_upstream_(DurationBounds()),

@@ -27,6 +27,10 @@ struct KernelCounts {
   uint64_t sent = 0, received = 0;
   uint64_t storage_failed = 0;
   std::array<uint64_t, 2> denied{};  // by netfilter, [transport]
+
+  KernelCounts& operator+=(const KernelCounts& other);
+  // What was added since `before`.
+  KernelCounts operator-(const KernelCounts& before) const;
 };
 
 // Events that user space took out of the ring for the sandbox. produced = delivered + dropped in the kernel + lost here + still in the

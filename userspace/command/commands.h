@@ -24,11 +24,8 @@ struct ExecOptions {
 };
 int RunExec(const Config& config, const ExecOptions& options);
 
-struct RunOptions {
-  std::vector<std::string> cgroups;  // PATH[=ID[:sidecar]]
-  std::vector<std::string> devices;  // [NETNS:]NAME=ID
-};
-int RunCollector(Config config, const RunOptions& options);
+// Until SIGTERM or SIGINT.
+int RunCollector(Config config);
 
 }  // namespace sandpiper
 

@@ -131,7 +131,7 @@ int RunExec(const Config& config, const ExecOptions& options) {
   auto cgroup = OwnedCgroup::Create(absl::StrCat(*mount, "/sandpiper-exec-", getpid()));
   if (!cgroup.ok())
     return Fail(cgroup.status(), kExitExecFailure);
-  const Sandbox sandbox = {.serial = 1, .id = options.id, .cgroup = cgroup->path(), .sidecars = {}, .devices = {}};
+  const Sandbox sandbox = {.id = options.id, .cgroup = cgroup->path(), .sidecars = {}, .devices = {}};
   absl::Status status = (*collector)->Watch({sandbox}, /*here=*/true);
   status.Update(status.ok() ? cgroup->AddProcess(child->pid()) : absl::OkStatus());
   if (!status.ok())

@@ -31,16 +31,13 @@ void NotifyReady() {
          static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size()));
 }
 
-absl::StatusOr<std::vector<Sandbox>> Select(const Config& config, const RunOptions& options) {
-  if (options.cgroups.empty() && options.devices.empty())
-    return absl::InvalidArgumentError("nothing to watch: give at least one --cgroup PATH[=ID] or --device NAME=ID");
-  ASSIGN_OR_RETURN(const std::string mount, FindCgroupMount());
-  ASSIGN_OR_RETURN(std::vector<Sandbox> sandboxes, SelectCgroups(options.cgroups, mount));
-  RETURN_IF_ERROR(SelectDevices(options.devices, &sandboxes));
+absl::StatusOr<std::vector<Sandbox>> Select(const std::string& mount, const Config& config) {
+  ASSIGN_OR_RETURN(std::vector<Sandbox> sandboxes, SelectCgroups(config.cgroups, mount));
+  RETURN_IF_ERROR(SelectDevices(config.devices, &sandboxes));
   if (!config.sandbox_id.empty()) {
-    if (sandboxes.size() > 1)
-      return absl::InvalidArgumentError(absl::StrCat("OPENSANDBOX_EGRESS_SANDBOX_ID=", config.sandbox_id, " names one sandbox, but ",
-                                                     sandboxes.size(), " sandboxes are watched"));
+    if (sandboxes.size() != 1 || !config.discovery.rules.empty())
+      return absl::InvalidArgumentError(absl::StrCat("OPENSANDBOX_EGRESS_SANDBOX_ID=", config.sandbox_id,
+                                                     " names one sandbox: watch that one, with --cgroup PATH, and no other"));
     sandboxes[0].id = config.sandbox_id;
   }
   return sandboxes;
@@ -48,10 +45,15 @@ absl::StatusOr<std::vector<Sandbox>> Select(const Config& config, const RunOptio
 
 }  // namespace
 
-int RunCollector(Config config, const RunOptions& options) {
+int RunCollector(Config config) {
   WarnAll(config);
-  config.probes.devices = !options.devices.empty();
-  const auto sandboxes = Select(config, options);
+  const auto mount = FindCgroupMount();
+  if (!mount.ok())
+    return Fail(mount.status(), kExitFailure);
+  config.probes.devices = !config.devices.empty();
+  if (const absl::Status status = ResolveDiscovery(*mount, &config); !status.ok())
+    return Fail(status, kExitFailure);
+  const auto sandboxes = Select(*mount, config);
   if (!sandboxes.ok())
     return Fail(sandboxes.status(), kExitFailure);
   const UniqueFd signal_fd = TakeSignals();
@@ -60,7 +62,9 @@ int RunCollector(Config config, const RunOptions& options) {
     return Fail(collector.status(), kExitFailure);
   if (const absl::Status status = (*collector)->Watch(*sandboxes, /*here=*/false); !status.ok())
     return Fail(status, kExitFailure);
-  fprintf(stderr, "sandpiper: ready, watching %zu sandbox%s\n", sandboxes->size(), sandboxes->size() == 1 ? "" : "es");
+  const size_t count = (*collector)->pipeline().sandboxes().size();
+  fprintf(stderr, "sandpiper: ready, watching %zu sandbox%s%s\n", count, count == 1 ? "" : "es",
+          config.discovery.rules.empty() ? "" : ", looking for more");
   for (const ProbeState& state : (*collector)->probes().states()) {
     if (!state.reason.empty())
       fprintf(stderr, "sandpiper: probe %s uses %s (%s)\n", state.probe.c_str(),

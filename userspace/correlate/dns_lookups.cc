@@ -78,7 +78,8 @@ void DnsLookups::OnMessage(const DnsPayload& payload, std::string_view wire, uin
 void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes) {
   ++malformed_messages_;
   if (payload.is_query) {
-    changes->done.push_back({.name = "",
+    changes->done.push_back({.origin = payload.origin,
+                             .name = "",
                              .type = 0,
                              .process = payload.process,
                              .server = payload.server,
@@ -154,6 +155,7 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, u
     Lookup& lookup = exchange.open->lookup;
     lookup.name = message.name;
     lookup.type = message.type;
+    lookup.origin = payload.origin;
     lookup.process = payload.process;
     lookup.asked_ns = time_ns;
     exchange.open->thread = payload.thread;

@@ -26,6 +26,7 @@ inline constexpr int kDnsOutcomeCount = 9;
 const char* Name(DnsOutcome outcome);
 
 struct Lookup {
+  Origin origin = 0;
   std::string name;  // presentation form, see DnsMessage; empty for a question that cannot be read
   uint16_t type = 0;
   ProcessKey process;

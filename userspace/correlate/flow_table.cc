@@ -70,7 +70,8 @@ FlowTable::Table::iterator FlowTable::End(Table::iterator it, bool decided_now, 
 }
 
 bool FlowTable::OnConnect(const Connect& connect, std::string name, uint64_t time_ns, std::vector<FlowChange>* changes) {
-  Flow flow = {.cookie = connect.cookie,
+  Flow flow = {.origin = connect.origin,
+               .cookie = connect.cookie,
                .transport = connect.transport,
                .process = connect.process,
                .comm = connect.comm,

@@ -24,6 +24,7 @@ const char* Name(ConnectOutcome outcome);
 ConnectOutcome OutcomeOfErrno(int error);
 
 struct Flow {
+  Origin origin = 0;
   uint64_t cookie = 0;
   Transport transport = Transport::kTcp;
   ProcessKey process;

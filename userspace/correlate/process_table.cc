@@ -40,6 +40,7 @@ const Process& ProcessTable::OnExec(const Exec& exec, uint64_t time_ns, bool fro
     rounded_[exec.process.pid] = exec.process;
     time_ns = 0;
   }
+  process.origin = exec.origin;
   process.parent = exec.parent;
   process.comm = exec.comm;
   process.path = exec.path;
@@ -57,6 +58,7 @@ void ProcessTable::OnFork(const Fork& fork, uint64_t time_ns) {
   const Process inherited = parent ? *parent : Process{};
   const bool known = Find(fork.process) != nullptr;
   Process& child = Get(fork.process);
+  child.origin = fork.origin;
   child.parent = fork.parent;
   child.comm = fork.comm;
   if (fork.entered && !known)
@@ -72,6 +74,8 @@ const Process& ProcessTable::OnExit(const Exit& exit, uint64_t time_ns) {
   exited_.push_back(exit.process);
   Forget();
   Process& process = Get(exit.process);
+  if (exit.origin != 0)
+    process.origin = exit.origin;
   process.exited_ns = time_ns;
   process.status = exit.status;
   return process;

@@ -14,6 +14,7 @@
 namespace sandpiper {
 
 struct Process {
+  Origin origin = 0;
   ProcessKey key, parent;
   std::string comm, path, working_directory, script;
   std::vector<std::string> args;

@@ -122,9 +122,6 @@ absl::StatusOr<decltype(Event::what)> DecodeDns(Bytes record, bool is_query) {
   };
 }
 
-uint64_t SerialOf(uint64_t tag) { return tag & ~(uint64_t{1} << TAG_SIDECAR_BIT); }
-bool IsSidecar(uint64_t tag) { return (tag >> TAG_SIDECAR_BIT) != 0; }
-
 absl::StatusOr<decltype(Event::what)> DecodeNft(Bytes record) {
   ASSIGN_OR_RETURN(const auto r, Read<nft_event>(record));
   if (r.fixed.result > NFT_SENT)
@@ -135,8 +132,16 @@ absl::StatusOr<decltype(Event::what)> DecodeNft(Bytes record) {
                    .process = ToProcess(r.fixed.process),
                    .thread = r.fixed.process.tid,
                    .comm = ToComm(r.fixed.comm),
-                   .actor = SerialOf(r.fixed.actor),
-                   .sidecar = IsSidecar(r.fixed.actor)};
+                   .actor_member = r.fixed.actor};
+}
+
+absl::StatusOr<decltype(Event::what)> DecodeCgroupMade(Bytes record) {
+  ASSIGN_OR_RETURN(const auto r, Read<cgroup_event>(record));
+  if (r.fixed.path_bytes > CGROUP_PATH_BYTES)
+    return absl::InvalidArgumentError("cgroup record with a length beyond its own size");
+  // One byte is the NUL's: a path that fills the rest may have been longer.
+  const bool cut = r.fixed.path_bytes >= CGROUP_PATH_BYTES - 1;
+  return CgroupMade{.path = cut ? "" : std::string(r.fixed.path, r.fixed.path_bytes)};
 }
 
 absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
@@ -192,6 +197,10 @@ absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
       return DecodeNft(record);
     case EVENT_NFT_LOADED:
       return NftLoaded{};
+    case EVENT_CGROUP_MADE:
+      return DecodeCgroupMade(record);
+    case EVENT_CGROUP_GONE:
+      return CgroupGone{};
     default:
       return absl::InvalidArgumentError(absl::StrCat("record of unknown kind ", kind));
   }
@@ -206,8 +215,9 @@ absl::StatusOr<Event> Decode(Bytes record) {
     return absl::InvalidArgumentError(absl::StrCat("record says ", header.size, " bytes, has ", record.size()));
   ASSIGN_OR_RETURN(auto what, DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header)))));
   return Event{.time_ns = header.time_ns,
-               .sandbox = SerialOf(header.sandbox),
+               .member = header.member,
                .cgroup_id = header.cgroup_id,
+               .by_namespace = (header.flags & EVENT_BY_NAMESPACE) != 0,
                .kind = header.kind,
                .what = std::move(what)};
 }
@@ -216,7 +226,7 @@ std::optional<RecordOwner> OwnerOf(Bytes record) {
   const auto r = Read<event_header>(record);
   if (!r.ok())
     return std::nullopt;
-  return RecordOwner{.sandbox = SerialOf(r->fixed.sandbox), .kind = r->fixed.kind};
+  return RecordOwner{.member = r->fixed.member, .kind = r->fixed.kind};
 }
 
 const char* KindName(uint16_t kind) {
@@ -239,6 +249,10 @@ const char* KindName(uint16_t kind) {
       return "nftables";
     case EVENT_NFT_LOADED:
       return "nftables_loaded";
+    case EVENT_CGROUP_MADE:
+      return "cgroup_made";
+    case EVENT_CGROUP_GONE:
+      return "cgroup_gone";
     case EVENT_CLOSE:
       return "close";
     case EVENT_DNS_QUERY:

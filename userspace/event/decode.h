@@ -15,9 +15,9 @@ namespace sandpiper {
 // A longer record than its kind needs is accepted, its tail ignored; a shorter or unknown one is an InvalidArgument error.
 absl::StatusOr<Event> Decode(std::span<const std::byte> record);
 
-// Kind and sandbox of a record that Decode refused, for accounting; nothing if even the header is missing.
+// Kind and member of a record that Decode refused, for accounting; nothing if even the header is missing.
 struct RecordOwner {
-  uint64_t sandbox = 0;
+  uint64_t member = 0;
   uint16_t kind = 0;
 };
 std::optional<RecordOwner> OwnerOf(std::span<const std::byte> record);

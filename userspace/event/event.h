@@ -26,7 +26,11 @@ struct ProcessKey {
   }
 };
 
+// Which part of its sandbox an event is of, as attribution numbers them; 0: not known.
+using Origin = uint32_t;
+
 struct Exec {
+  Origin origin = 0;
   ProcessKey process, parent;
   std::string comm;
   std::string path;               // of the file that runs, as the process sees it
@@ -39,12 +43,14 @@ struct Exec {
 };
 
 struct Exit {
+  Origin origin = 0;
   ProcessKey process;
   uint32_t status = 0;  // as wait(2) gives it
 };
 
 // A process appears: forked in the sandbox, or (entered) moved into it while alive.
 struct Fork {
+  Origin origin = 0;
   ProcessKey process, parent;
   std::string comm;
   bool entered = false;
@@ -52,6 +58,7 @@ struct Fork {
 };
 
 struct Connect {
+  Origin origin = 0;
   uint64_t cookie = 0;
   Transport transport = Transport::kTcp;
   ProcessKey process;
@@ -72,6 +79,7 @@ struct ConnectResult {
 
 // Netfilter threw away the first packet of a TCP attempt or of a UDP flow.
 struct Denied {
+  Origin origin = 0;
   uint64_t cookie = 0;
   Transport transport = Transport::kTcp;
   ProcessKey process;
@@ -88,6 +96,7 @@ struct Close {
 
 // One datagram, or one piece of a TCP stream, to or from a DNS server.
 struct DnsPayload {
+  Origin origin = 0;
   uint64_t cookie = 0;
   bool is_query = false;  // sent by the sandbox
   Transport transport = Transport::kUdp;
@@ -112,19 +121,30 @@ struct NftChange {
   ProcessKey process;
   uint32_t thread = 0;
   std::string comm;
-  uint64_t actor = 0;    // serial of the sandbox that the process is in, 0 if none
-  bool sidecar = false;  // in one of its sidecar cgroups
+  uint64_t actor_member = 0;  // that the process is in, 0 if none
+  // Set by attribution: the sandbox of that member, and whether it is a sidecar of it.
+  uint64_t actor = 0;
+  bool sidecar = false;
 };
 
 // nf_tables has been loaded.
 struct NftLoaded {};
 
+// A cgroup that may be a sandbox's was made.
+struct CgroupMade {
+  std::string path;  // from the root of the hierarchy; empty if it was too long
+};
+
+// A watched cgroup was removed: no process is left in it.
+struct CgroupGone {};
+
 struct Event {
   uint64_t time_ns = 0;  // CLOCK_BOOTTIME
-  uint64_t sandbox = 0;  // serial; 0: of none
+  uint64_t member = 0;   // 0: of none
   uint64_t cgroup_id = 0;
-  uint16_t kind = 0;  // enum event_kind, for accounting
-  std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload, NftChange, NftLoaded> what;
+  bool by_namespace = false;  // of no watched cgroup, but in the network namespace of the member's sandbox
+  uint16_t kind = 0;          // enum event_kind, for accounting
+  std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload, NftChange, NftLoaded, CgroupMade, CgroupGone> what;
 };
 
 }  // namespace sandpiper

@@ -49,7 +49,7 @@ DeviceProbe::~DeviceProbe() = default;
 
 std::vector<std::string> DeviceProbe::Mechanisms() { return {kTcx, kPacketSocket}; }
 
-absl::Status DeviceProbe::Load(bpf_object* object, bool packet_socket, unsigned ifindex, uint64_t tag,
+absl::Status DeviceProbe::Load(bpf_object* object, bool packet_socket, unsigned ifindex, const owner& owner,
                                const std::vector<uint16_t>& dns_ports) {
   ASSIGN_OR_RETURN(const uint32_t link_header, LinkHeader(ifindex));
   skeleton_.reset(device_bpf::open());
@@ -58,7 +58,7 @@ absl::Status DeviceProbe::Load(bpf_object* object, bool packet_socket, unsigned 
   bpf_program__set_autoload(skeleton_->progs.handle_device_ingress, !packet_socket);
   bpf_program__set_autoload(skeleton_->progs.handle_device_egress, !packet_socket);
   bpf_program__set_autoload(skeleton_->progs.handle_device_packet, packet_socket);
-  skeleton_->rodata->cfg_tag = tag;
+  skeleton_->rodata->cfg_owner = owner;
   skeleton_->rodata->cfg_link_header = link_header;
   std::fill(std::begin(skeleton_->rodata->cfg_dns_ports), std::end(skeleton_->rodata->cfg_dns_ports), 0);
   std::copy(dns_ports.begin(), dns_ports.end(), skeleton_->rodata->cfg_dns_ports);
@@ -95,7 +95,8 @@ absl::Status DeviceProbe::AttachPacketSocket(unsigned ifindex) {
 }
 
 absl::StatusOr<std::unique_ptr<DeviceProbe>> DeviceProbe::Attach(bpf_object* object, const std::vector<std::string>& avoid,
-                                                                 unsigned ifindex, uint64_t tag, const std::vector<uint16_t>& dns_ports) {
+                                                                 unsigned ifindex, const owner& owner,
+                                                                 const std::vector<uint16_t>& dns_ports) {
   std::string reasons;
   for (const std::string& mechanism : Mechanisms()) {
     std::unique_ptr<DeviceProbe> probe(new DeviceProbe());
@@ -104,7 +105,7 @@ absl::StatusOr<std::unique_ptr<DeviceProbe>> DeviceProbe::Attach(bpf_object* obj
     if (std::find(avoid.begin(), avoid.end(), mechanism) != avoid.end())
       status = absl::CancelledError("left out by --avoid");
     else
-      status = probe->Load(object, packet_socket, ifindex, tag, dns_ports);
+      status = probe->Load(object, packet_socket, ifindex, owner, dns_ports);
     if (status.ok())
       status = packet_socket ? probe->AttachPacketSocket(ifindex) : probe->AttachTcx(ifindex);
     if (status.ok()) {

@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,9 +11,11 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 
 #include "bpf/sandpiper_bpf.skel.h"
 #include "userspace/base/fd.h"
+#include "userspace/base/netns.h"
 #include "userspace/base/status.h"
 #include "userspace/probe/mechanism.h"
 
@@ -72,7 +75,7 @@ Probes::~Probes() = default;
 std::vector<Probes::Ladder> Probes::Ladders() const {
   const auto& p = skeleton_->progs;
   return {
-      {"cgroup", true, {{Hook::kTracepoint, {p.handle_cgroup_mkdir, p.handle_cgroup_release}}}},
+      {"cgroup", true, {{Hook::kTracepoint, {p.handle_cgroup_mkdir, p.handle_cgroup_rmdir, p.handle_cgroup_release}}}},
       {"process", true, {{Hook::kTracepoint, {p.handle_exec, p.handle_exit, p.handle_fork, p.handle_attach_task}}}},
       {"connect",
        true,
@@ -178,9 +181,22 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   if (!options.devices)
     bpf_map__set_max_entries(skeleton->maps.device_flows, 1);
   probes->dns_ports_ = options.dns_ports;
+  skeleton->rodata->cfg_discover = options.discover_containers || !options.discover_prefixes.empty();
+  skeleton->rodata->cfg_discover_containers = options.discover_containers;
+  skeleton->rodata->cfg_shared_netns[0] = NamespaceInode(UniqueFd(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC)));
+  skeleton->rodata->cfg_shared_netns[1] = NamespaceInode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)));
   libbpf_says.clear();
   if (const int error = sandpiper_bpf::load(skeleton); error)
     return LoadError(-error);
+  for (const std::string& prefix : options.discover_prefixes) {
+    name_prefix key = {};
+    const size_t bytes = std::min<size_t>(prefix.size(), sizeof(key.name));
+    key.bits = static_cast<__u32>(bytes * 8);
+    std::memcpy(key.name, prefix.data(), bytes);
+    constexpr uint8_t kYes = 1;
+    if (bpf_map__update_elem(skeleton->maps.cgroup_names, &key, sizeof(key), &kYes, sizeof(kYes), BPF_ANY))
+      return ErrnoStatus(errno, absl::StrCat("adding the name prefix \"", prefix, "\" to the kernel's table"));
+  }
   return probes;
 }
 
@@ -226,32 +242,49 @@ void Probes::Detach() {
     nft_->Detach();
 }
 
-absl::Status Probes::AddSandbox(uint64_t serial) {
-  const std::vector<sandbox_counters> zero(static_cast<size_t>(cpus_));
-  if (bpf_map__update_elem(skeleton_->maps.sandboxes, &serial, sizeof(serial), zero.data(), zero.size() * sizeof(sandbox_counters),
+absl::Status Probes::AddMember(uint64_t member) {
+  const std::vector<member_counters> zero(static_cast<size_t>(cpus_));
+  if (bpf_map__update_elem(skeleton_->maps.members, &member, sizeof(member), zero.data(), zero.size() * sizeof(member_counters),
                            BPF_NOEXIST))
-    return ErrnoStatus(errno, "adding a sandbox to the kernel's table");
+    return ErrnoStatus(errno, "adding a member to the kernel's table");
   return absl::OkStatus();
 }
 
-absl::Status Probes::WatchCgroup(uint64_t cgroup_id, uint64_t serial, bool sidecar) {
-  const uint64_t tag = serial | (sidecar ? uint64_t{1} << TAG_SIDECAR_BIT : 0);
-  if (bpf_map__update_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &tag, sizeof(tag), BPF_ANY))
+void Probes::RemoveMember(uint64_t member) {
+  bpf_map__delete_elem(skeleton_->maps.members, &member, sizeof(member), 0);
+  std::erase_if(devices_, [&](const auto& device) { return device.first == member; });
+}
+
+absl::Status Probes::WatchCgroup(uint64_t cgroup_id, const owner& owner, bool if_new) {
+  if (bpf_map__update_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &owner, sizeof(owner),
+                           if_new ? BPF_NOEXIST : BPF_ANY))
     return ErrnoStatus(errno, "adding a cgroup to the kernel's table");
   return absl::OkStatus();
 }
 
-absl::Status Probes::WatchDevice(unsigned ifindex, uint64_t serial) {
-  ASSIGN_OR_RETURN(std::unique_ptr<DeviceProbe> device, DeviceProbe::Attach(skeleton_->obj, device_avoid_, ifindex, serial, dns_ports_));
-  if (devices_.empty())
+void Probes::UnwatchCgroup(uint64_t cgroup_id) { bpf_map__delete_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), 0); }
+
+absl::Status Probes::WatchDevice(unsigned ifindex, const owner& owner) {
+  ASSIGN_OR_RETURN(std::unique_ptr<DeviceProbe> device, DeviceProbe::Attach(skeleton_->obj, device_avoid_, ifindex, owner, dns_ports_));
+  const bool told = std::any_of(states_.begin(), states_.end(), [](const ProbeState& state) { return state.probe == "device"; });
+  if (!told)
     states_.push_back({.probe = "device", .mechanism = device->mechanism(), .reason = device->reason()});
-  devices_.push_back(std::move(device));
+  devices_.emplace_back(owner.member, std::move(device));
   return absl::OkStatus();
 }
 
-void Probes::WatchNamespace(uint32_t netns, uint64_t serial) {
-  if (netns != 0)
-    bpf_map__update_elem(skeleton_->maps.watched_netns, &netns, sizeof(netns), &serial, sizeof(serial), BPF_NOEXIST);
+void Probes::WatchNamespace(uint32_t netns, const owner& owner, bool lends) {
+  if (netns == 0)
+    return;
+  const bpf_map* map = skeleton_->maps.watched_netns;
+  netns_owner known = {};
+  // One of a member that ended, or that turned out to be nobody's, is in the way.
+  const bool free = bpf_map__lookup_elem(map, &netns, sizeof(netns), &known, sizeof(known), 0) || known.owner.member == owner.member ||
+                    !ReadCounters(known.owner.member).ok();
+  netns_owner value = {.owner = free ? owner : known.owner, .lends = lends};
+  if (lends)
+    value.owner.sandbox = owner.sandbox;
+  bpf_map__update_elem(map, &netns, sizeof(netns), &value, sizeof(value), BPF_ANY);
 }
 
 void Probes::ForgetNamespace(uint32_t netns) { bpf_map__delete_elem(skeleton_->maps.watched_netns, &netns, sizeof(netns), 0); }
@@ -265,15 +298,14 @@ void Probes::AttachNft() {
 
 void Probes::OnNftLoaded() { AttachNft(); }
 
-absl::StatusOr<sandbox_counters> Probes::ReadCounters(uint64_t serial) const {
-  std::vector<sandbox_counters> per_cpu(static_cast<size_t>(cpus_));
-  if (bpf_map__lookup_elem(skeleton_->maps.sandboxes, &serial, sizeof(serial), per_cpu.data(), per_cpu.size() * sizeof(sandbox_counters),
-                           0))
-    return ErrnoStatus(errno, "reading the counters of a sandbox");
-  sandbox_counters sum = {};
+absl::StatusOr<member_counters> Probes::ReadCounters(uint64_t member) const {
+  std::vector<member_counters> per_cpu(static_cast<size_t>(cpus_));
+  if (bpf_map__lookup_elem(skeleton_->maps.members, &member, sizeof(member), per_cpu.data(), per_cpu.size() * sizeof(member_counters), 0))
+    return ErrnoStatus(errno, "reading the counters of a member");
+  member_counters sum = {};
   // The struct is nothing but 64-bit counters.
   auto* out = reinterpret_cast<uint64_t*>(&sum);
-  for (const sandbox_counters& one : per_cpu) {
+  for (const member_counters& one : per_cpu) {
     const auto* in = reinterpret_cast<const uint64_t*>(&one);
     for (size_t i = 0; i < sizeof(sum) / sizeof(*out); ++i)
       out[i] += in[i];
@@ -319,6 +351,8 @@ std::vector<TcpBytes> Probes::ReadDeviceBytes() const {
   }
   return out;
 }
+
+uint64_t Probes::births_lost() const { return skeleton_->bss->births_lost; }
 
 int Probes::critical_ring_fd() const { return bpf_map__fd(skeleton_->maps.critical_ring); }
 int Probes::bulk_ring_fd() const { return bpf_map__fd(skeleton_->maps.bulk_ring); }

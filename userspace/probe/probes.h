@@ -26,6 +26,9 @@ struct ProbeOptions {
   // At most four.
   std::vector<uint16_t> dns_ports = {53};
   bool devices = false;  // WatchDevice will be called
+  // Cgroups that are made from now on are watched and told of, if their name holds a container id, or begins with one of these.
+  bool discover_containers = false;
+  std::vector<std::string> discover_prefixes;
   // {probe, mechanism}: left out although the kernel may have it.
   std::vector<std::pair<std::string, std::string>> avoid;
 };
@@ -65,20 +68,26 @@ class Probes {
   // Nothing is produced any more; what can be read stays readable.
   void Detach();
 
-  // A sandbox exists from here on; its counters start at 0. `serial` must be new.
-  absl::Status AddSandbox(uint64_t serial);
-  // Events of this cgroup, and of those made below it from now on, belong to the sandbox.
-  absl::Status WatchCgroup(uint64_t cgroup_id, uint64_t serial, bool sidecar);
-  // What passes the device of this index in the calling thread's network namespace belongs to the sandbox.
-  absl::Status WatchDevice(unsigned ifindex, uint64_t serial);
-  // Changes of rules there, whoever makes them, belong to the sandbox, unless they belong to another one already.
-  void WatchNamespace(uint32_t netns, uint64_t serial);
+  // A member exists from here on; its counters start at 0. `member` must be new, or one that was removed.
+  absl::Status AddMember(uint64_t member);
+  // Nothing is produced for it any more, and its counters are gone.
+  void RemoveMember(uint64_t member);
+  // Events of this cgroup, and of those made below it from now on, are the owner's. AlreadyExists with `if_new` where another one watches
+  // it.
+  absl::Status WatchCgroup(uint64_t cgroup_id, const owner& owner, bool if_new = false);
+  void UnwatchCgroup(uint64_t cgroup_id);
+  // What passes the device of this index in the calling thread's network namespace is the owner's, until the member is removed.
+  absl::Status WatchDevice(unsigned ifindex, const owner& owner);
+  // Changes of rules there, whoever makes them, are the owner's. `lends`: so is what is in there and in no watched cgroup.
+  void WatchNamespace(uint32_t netns, const owner& owner, bool lends);
   void ForgetNamespace(uint32_t netns);
+  // Cgroups that were made and could not be told of, for want of room; only grows.
+  uint64_t births_lost() const;
   // nf_tables was loaded: the probe on it may do better now.
   void OnNftLoaded();
 
   // Sums over all CPUs; every value only ever grows.
-  absl::StatusOr<sandbox_counters> ReadCounters(uint64_t serial) const;
+  absl::StatusOr<member_counters> ReadCounters(uint64_t member) const;
 
   UdpFlowCounts ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const;
   // Of every living connection that a watched sandbox opened; of sockets, only where the kernel has an iterator over their storage.
@@ -108,7 +117,7 @@ class Probes {
   std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
   std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;  // produces nothing by itself
   std::unique_ptr<NftProbe> nft_;
-  std::vector<std::unique_ptr<DeviceProbe>> devices_;
+  std::vector<std::pair<uint64_t, std::unique_ptr<DeviceProbe>>> devices_;  // by member
   std::vector<std::string> nft_avoid_, device_avoid_;
   std::vector<uint16_t> dns_ports_;
   std::vector<ProbeState> states_;

@@ -1,6 +1,7 @@
 #include "userspace/sandbox/selector.h"
 
 #include <glob.h>
+#include <re2/re2.h>
 
 #include <algorithm>
 #include <cstring>
@@ -70,7 +71,7 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
     if (!added)
       return absl::InvalidArgumentError(absl::StrCat("the id ", id, " would stand for two cgroups, ", other->second, " and ", path,
                                                      ": give one of them another, PATH=ID"));
-    out.push_back({.serial = out.size() + 1, .id = id, .cgroup = path, .sidecars = {}, .devices = {}});
+    out.push_back({.id = id, .cgroup = path, .sidecars = {}, .devices = {}});
   }
   for (const auto& [path, id] : sidecars) {
     const auto sandbox = std::find_if(out.begin(), out.end(), [&id = id](const Sandbox& s) { return s.id == id; });
@@ -79,6 +80,25 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
     sandbox->sidecars.push_back(path);
   }
   return out;
+}
+
+std::optional<SelectionRule> PatternRule(const std::string& argument, const std::string& mount) {
+  if (argument.find('=') != std::string::npos || argument.find_first_of("*?") == std::string::npos)
+    return std::nullopt;
+  std::string path = argument.starts_with(mount + "/") ? argument.substr(mount.size()) : argument;
+  if (!path.starts_with('/'))
+    path = "/" + path;
+  std::string expression = "^";
+  for (const char c : path) {
+    if (c == '*')
+      expression += "[^/]*";
+    else if (c == '?')
+      expression += "[^/]";
+    else
+      expression += RE2::QuoteMeta(std::string(1, c));
+  }
+  auto rule = MakeRule(SelectionRule::By::kCgroup, expression + "$");
+  return rule.ok() ? std::optional(*std::move(rule)) : std::nullopt;
 }
 
 absl::Status SelectDevices(const std::vector<std::string>& arguments, std::vector<Sandbox>* sandboxes) {
@@ -95,7 +115,7 @@ absl::Status SelectDevices(const std::vector<std::string>& arguments, std::vecto
       return absl::InvalidArgumentError(absl::StrCat("--device ", argument, ": a device's name has 1 to 15 characters"));
     auto sandbox = std::find_if(sandboxes->begin(), sandboxes->end(), [&](const Sandbox& s) { return s.id == id; });
     if (sandbox == sandboxes->end())
-      sandbox = sandboxes->insert(sandbox, {.serial = sandboxes->size() + 1, .id = id, .cgroup = "", .sidecars = {}, .devices = {}});
+      sandbox = sandboxes->insert(sandbox, {.id = id, .cgroup = "", .sidecars = {}, .devices = {}});
     sandbox->devices.push_back(std::move(device));
   }
   return absl::OkStatus();

@@ -3,10 +3,12 @@
 #define SANDPIPER_USERSPACE_SANDBOX_SELECTOR_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "userspace/sandbox/selection.h"
 
 namespace sandpiper {
 
@@ -15,9 +17,15 @@ struct Device {
   std::string name;
 };
 
+struct SandboxIdentity {
+  uint64_t serial = 0;  // never used again while we run
+  std::string id;       // the attribute sandbox_id, escaped
+  std::string runtime;  // the attribute of sandbox.count: cgroup, device, systemd, or the container runtime's name
+};
+
+// One that the user named.
 struct Sandbox {
-  uint64_t serial = 0;                // never reused while we run; what the kernel side stamps on events
-  std::string id;                     // the attribute sandbox_id, escaped
+  std::string id;                     // escaped
   std::string cgroup;                 // absolute path of its topmost cgroup; empty: it has devices only
   std::vector<std::string> sidecars;  // cgroups that belong to it and are not its application
   std::vector<Device> devices;        // behind them are sockets that the host does not have
@@ -28,6 +36,9 @@ struct Sandbox {
 // With :sidecar the cgroup is one more of the sandbox that another argument gives this ID: who enforces its policy, as a rule.
 // Where one selected cgroup lies below another it is a sandbox of its own. Sorted by path, so that ancestors come first.
 absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments, const std::string& mount);
+
+// A PATH with a pattern and without an ID goes on to match what is made later: the rule for that, nothing for any other argument.
+std::optional<SelectionRule> PatternRule(const std::string& argument, const std::string& mount);
 
 // [NETNS:]NAME=ID: adds each device to the sandbox of that ID, or as one more sandbox. InvalidArgument names the argument.
 absl::Status SelectDevices(const std::vector<std::string>& arguments, std::vector<Sandbox>* sandboxes);

@@ -1,0 +1,163 @@
+"""Real container runtimes for scenarios: in folders and a network namespace of their own, with one small image made here."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+
+from registry import Skip
+from world import SERVER4, SERVICE4, sh
+
+IMAGE = "localhost/box:1"
+APPLETS = ("sh", "sleep", "nc", "true", "false", "cat", "nslookup", "echo")
+
+
+def make_image(path):
+    """An image of busybox alone, as `docker save` writes one."""
+    def entry(tar, name, data=b"", **fields):
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = len(data), 0o755
+        for key, value in fields.items():
+            setattr(info, key, value)
+        tar.addfile(info, io.BytesIO(data))
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for folder in ("bin", "tmp", "etc", "proc", "sys", "dev"):
+            entry(tar, folder, type=tarfile.DIRTYPE)
+        entry(tar, "bin/busybox", open("/bin/busybox", "rb").read())
+        for applet in APPLETS:
+            entry(tar, "bin/" + applet, type=tarfile.SYMTYPE, linkname="busybox")
+    layer = layer.getvalue()
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sleep", "1000"], "Env": ["PATH=/bin"]},
+                         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]}, "history": [{}]}).encode()
+    name = hashlib.sha256(config).hexdigest() + ".json"
+    with tarfile.open(path, "w") as tar:
+        entry(tar, "layer.tar", layer)
+        entry(tar, name, config)
+        entry(tar, "manifest.json", json.dumps([{"Config": name, "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]).encode())
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            raise Skip("%s is not installed" % program)
+
+
+@contextlib.contextmanager
+def runtime_network(w):
+    """A namespace for the runtime, whose containers reach the servers through it."""
+    k, s = w.tag + "k", w.server
+    sh(f"ip netns add {k}")
+    try:
+        sh(f"ip link add {k}0 netns {k} type veth peer name {k}1 netns {s}")
+        sh(f"ip -n {k} link set lo up && ip -n {k} addr add 10.92.0.2/24 dev {k}0 && ip -n {k} link set {k}0 up")
+        sh(f"ip -n {s} addr add 10.92.0.1/24 dev {k}1 && ip -n {s} link set {k}1 up && ip -n {s} route add 10.91.0.0/16 via 10.92.0.2")
+        sh(f"ip -n {k} route add {SERVER4} via 10.92.0.1 && ip -n {k} route add {SERVICE4} via 10.92.0.1")
+        sh(f"ip netns exec {k} sysctl -q -w net.ipv4.ip_forward=1")
+        yield k
+    finally:
+        subprocess.run(["ip", "-n", s, "link", "del", k + "1"], stderr=subprocess.DEVNULL)
+        subprocess.run(["ip", "netns", "del", k])
+
+
+@contextlib.contextmanager
+def scratch():
+    """A folder on disk: images are unpacked there, and overlayfs wants no tmpfs of another overlay."""
+    folder = tempfile.mkdtemp(prefix="sandpiper-runtime-", dir="/var/tmp")
+    try:
+        yield folder
+    finally:
+        for line in reversed(open("/proc/self/mountinfo").read().splitlines()):
+            if line.split()[4].startswith(folder):
+                subprocess.run(["umount", "-l", line.split()[4]], stderr=subprocess.DEVNULL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+CONTAINERD = """version = 2
+root = "{folder}/root"
+state = "{folder}/state"
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper"]
+[grpc]
+  address = "{folder}/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{image}"
+  stream_server_address = "127.0.0.1"
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{folder}/cni"
+"""
+
+# One address for each container; the runtime's namespace forwards.
+CNI = {"cniVersion": "0.4.0", "name": "scenario", "plugins": [
+    {"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.91.0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+
+
+class Containerd:
+    def __init__(self, w, folder, process):
+        self.w, self.folder, self.process = w, folder, process
+        self.socket = folder + "/containerd.sock"
+        self.cri_program = w.triggers.replace("triggers/triggers", "e2e/cri")
+        self.config = {"runtimes": [{"api": "cri", "socket": self.socket}], "bundle_folders": [folder + "/state/io.containerd.runtime.v2.task/*"]}
+
+    def cri(self, *words):
+        words = [json.dumps(x) if isinstance(x, dict) else x for x in words]
+        done = subprocess.run([self.cri_program, self.socket, *words], capture_output=True, timeout=150)
+        if done.returncode:
+            raise AssertionError("cri %r: %s" % (words, done.stderr.decode()))
+        return done.stdout.decode().strip()
+
+    def pod(self, name, **spec):
+        spec = {"name": name, "namespace": "agents", "uid": "%s-uid" % name, "cgroup_parent": "/%s/kube" % self.w.tag, **spec}
+        return self.cri("pod", spec), spec
+
+    def container(self, pod, name, script, start=True, **spec):
+        pod_id, pod_spec = pod
+        created = self.cri("container", pod_id, {"name": name, "image": IMAGE, "command": ["/bin/sh", "-c", script], "pod": pod_spec, **spec})
+        if start:
+            self.cri("start", created)
+        return created
+
+    def remove_pod(self, pod):
+        self.cri("stop-pod", pod[0])
+        self.cri("remove-pod", pod[0])
+
+
+@contextlib.contextmanager
+def containerd(w):
+    """containerd with its CRI plugin."""
+    need("containerd", "ctr", "runc")
+    if not os.path.exists("/usr/lib/cni/ptp"):
+        raise Skip("containernetworking-plugins is not installed")
+    with scratch() as folder, runtime_network(w) as k:
+        os.makedirs(folder + "/cni")
+        with open(folder + "/config.toml", "w") as f:
+            f.write(CONTAINERD.format(folder=folder, image=IMAGE))
+        with open(folder + "/cni/10-scenario.conflist", "w") as f:
+            json.dump(CNI, f)
+        make_image(folder + "/image.tar")
+        log = open(folder + "/log", "wb")
+        process = w.start(["containerd", "-c", folder + "/config.toml"], ns=k, stderr=log)
+        try:
+            runtime = Containerd(w, folder, process)
+            ctr = ["ctr", "-a", runtime.socket, "-n", "k8s.io"]
+            for _ in range(300):
+                if os.path.exists(runtime.socket) and subprocess.run(ctr + ["version"], capture_output=True).returncode == 0:
+                    break
+                time.sleep(0.1)
+            subprocess.run(ctr + ["images", "import", folder + "/image.tar"], check=True, capture_output=True)
+            yield runtime
+        finally:
+            # Whatever a failed scenario left: the shims go with their tasks.
+            tasks = subprocess.run(ctr + ["tasks", "ls", "-q"], capture_output=True).stdout.decode().split()
+            for task in tasks:
+                subprocess.run(ctr + ["tasks", "rm", "-f", task], capture_output=True)
+            w.stop(process)
+            for line in subprocess.run(["pgrep", "-f", folder], capture_output=True).stdout.decode().split():
+                subprocess.run(["kill", "-9", line])

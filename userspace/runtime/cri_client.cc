@@ -1,0 +1,180 @@
+#include <grpcpp/grpcpp.h>
+
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cri.grpc.pb.h"
+#include "userspace/base/status.h"
+#include "userspace/runtime/runtime_client.h"
+
+namespace sandpiper {
+namespace {
+
+namespace cri = runtime::v1;
+
+template <typename Pairs>
+Container::Texts ToTexts(const Pairs& pairs) {
+  Container::Texts out;
+  for (const cri::Text& pair : pairs)
+    out.emplace(pair.key(), pair.value());
+  return out;
+}
+
+// "containerd" says "containerd", CRI-O "cri-o".
+std::string RuntimeName(const std::string& name) { return name.empty() ? "cri" : name; }
+
+absl::Status ToStatus(const grpc::Status& status, const char* call) {
+  const std::string message = absl::StrCat(call, ": ", status.error_message());
+  switch (status.error_code()) {
+    case grpc::StatusCode::OK:
+      return absl::OkStatus();
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return absl::UnimplementedError(message);
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return absl::UnavailableError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+class CriClient : public RuntimeClient {
+ public:
+  explicit CriClient(const std::string& socket) {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(static_cast<int>(kAnswerMax));
+    // The runtime may be started again at any time.
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+    // The name of a host is of no meaning here, and a path is none.
+    arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
+    stub_ = cri::RuntimeService::NewStub(grpc::CreateCustomChannel("unix://" + socket, grpc::InsecureChannelCredentials(), arguments));
+  }
+
+  absl::StatusOr<std::optional<Container>> Find(const std::string& id) override {
+    RETURN_IF_ERROR(LearnName());
+    cri::ListContainersRequest request;
+    request.mutable_filter()->set_id(id);
+    cri::ListContainersResponse containers;
+    RETURN_IF_ERROR(Call("ListContainers", [&](grpc::ClientContext* c) { return stub_->ListContainers(c, request, &containers); }));
+    for (const cri::Container& container : containers.containers()) {
+      if (container.id() != id)
+        continue;
+      ASSIGN_OR_RETURN(const std::vector<cri::PodSandbox> pods, Pods(container.pod_sandbox_id()));
+      return ToContainer(container, pods.empty() ? cri::PodSandbox() : pods[0]);
+    }
+    ASSIGN_OR_RETURN(const std::vector<cri::PodSandbox> pods, Pods(id));
+    return pods.empty() || pods[0].id() != id ? std::nullopt : std::optional(ToPause(pods[0]));
+  }
+
+  absl::StatusOr<std::vector<Container>> List() override {
+    RETURN_IF_ERROR(LearnName());
+    cri::ListContainersResponse containers;
+    RETURN_IF_ERROR(Call("ListContainers", [&](grpc::ClientContext* c) { return stub_->ListContainers(c, {}, &containers); }));
+    ASSIGN_OR_RETURN(const std::vector<cri::PodSandbox> pods, Pods(""));
+    std::vector<Container> out;
+    std::map<std::string, const cri::PodSandbox*> by_id;
+    for (const cri::PodSandbox& pod : pods) {
+      by_id[pod.id()] = &pod;
+      out.push_back(ToPause(pod));
+    }
+    for (const cri::Container& container : containers.containers()) {
+      const auto pod = by_id.find(container.pod_sandbox_id());
+      out.push_back(ToContainer(container, pod == by_id.end() ? cri::PodSandbox() : *pod->second));
+    }
+    return out;
+  }
+
+  absl::Status Follow(const std::atomic<bool>& stop, const std::function<void(Container)>& tell) override {
+    while (!stop) {
+      // The deadline makes room to look at `stop`; what happens between two streams is asked for when its cgroup is made.
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
+      const auto stream = stub_->GetContainerEvents(&context, {});
+      for (cri::ContainerEventResponse event; stream->Read(&event);) {
+        for (const cri::ContainerStatus& status : event.containers_statuses())
+          tell(ToContainer(status, event.pod_sandbox_status()));
+      }
+      const grpc::Status status = stream->Finish();
+      if (!status.ok() && status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED)
+        return ToStatus(status, "GetContainerEvents");
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  template <typename Method>
+  absl::Status Call(const char* name, Method method) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
+    return ToStatus(method(&context), name);
+  }
+
+  absl::Status LearnName() {
+    const std::lock_guard lock(mutex_);
+    if (!name_.empty())
+      return absl::OkStatus();
+    cri::VersionResponse version;
+    RETURN_IF_ERROR(Call("Version", [&](grpc::ClientContext* c) { return stub_->Version(c, {}, &version); }));
+    name_ = RuntimeName(version.runtime_name());
+    return absl::OkStatus();
+  }
+
+  std::string name() {
+    const std::lock_guard lock(mutex_);
+    return RuntimeName(name_);
+  }
+
+  // All of them where `id` is empty.
+  absl::StatusOr<std::vector<cri::PodSandbox>> Pods(const std::string& id) {
+    cri::ListPodSandboxRequest request;
+    if (!id.empty())
+      request.mutable_filter()->set_id(id);
+    cri::ListPodSandboxResponse response;
+    RETURN_IF_ERROR(Call("ListPodSandbox", [&](grpc::ClientContext* c) { return stub_->ListPodSandbox(c, request, &response); }));
+    return std::vector<cri::PodSandbox>(response.items().begin(), response.items().end());
+  }
+
+  template <typename Pod>
+  static Container::Pod ToPod(const Pod& pod) {
+    return {.name = pod.metadata().name(),
+            .name_space = pod.metadata().namespace_(),
+            .uid = pod.metadata().uid(),
+            .labels = ToTexts(pod.labels()),
+            .annotations = ToTexts(pod.annotations())};
+  }
+
+  // Of a list, or of an event.
+  template <typename One, typename Pod>
+  Container ToContainer(const One& container, const Pod& pod) {
+    Container out;
+    out.id = container.id();
+    out.name = container.metadata().name();
+    out.image = container.image().image();
+    out.runtime = name();
+    out.labels = ToTexts(container.labels());
+    out.annotations = ToTexts(container.annotations());
+    out.pod = ToPod(pod);
+    return out;
+  }
+
+  Container ToPause(const cri::PodSandbox& pod) {
+    Container out;
+    out.id = pod.id();
+    out.runtime = name();
+    out.pause = true;
+    out.pod = ToPod(pod);
+    return out;
+  }
+
+  std::unique_ptr<cri::RuntimeService::Stub> stub_;
+  std::mutex mutex_;
+  std::string name_;
+};
+
+}  // namespace
+
+std::unique_ptr<RuntimeClient> MakeCriClient(const std::string& socket) { return std::make_unique<CriClient>(socket); }
+
+}  // namespace sandpiper
