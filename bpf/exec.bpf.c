@@ -6,16 +6,9 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "bpf/emit.bpf.h"
 #include "bpf/process.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
-
-/* By its cgroup; where nobody watches that, by its network namespace. */
-static __always_inline bool find_process(struct task_struct *task, __u64 cgroup_id, struct sandbox_ref *ref)
-{
-	return find_sandbox(cgroup_id, ref) || find_by_namespace(task_netns(task), cgroup_id, ref);
-}
 
 static __always_inline void fill_exec(struct exec_event *event, struct task_struct *task, struct linux_binprm *binprm, __u32 args_bytes,
 				      const struct owner *owner)

@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "bpf/process.bpf.h"
 #include "bpf/socket.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
@@ -124,7 +125,8 @@ static __always_inline int returned(struct sock *sk, __u32 transport, const stru
 SEC("fexit/inet_stream_connect")
 int BPF_PROG(handle_stream_connect, struct socket *socket, void *address, int length, int flags, int result)
 {
-	return returned(BPF_CORE_READ(socket, sk), TRANSPORT_TCP, NULL, result);
+	/* Not BPF_CORE_READ: storage is had for a pointer whose type the verifier knows. */
+	return returned(socket->sk, TRANSPORT_TCP, NULL, result);
 }
 
 /* No peer: user space knows which attempt of this socket is the newest. */
@@ -149,7 +151,7 @@ static __always_inline int call_exits(long result)
 
 	if (!call)
 		return 0;
-	if (is_final_error(result) && find_sandbox(bpf_get_current_cgroup_id(), &ref))
+	if (is_final_error(result) && find_process((struct task_struct *)bpf_get_current_task(), bpf_get_current_cgroup_id(), &ref))
 		emit_result(&ref, call->cookie, &call->peer, call->transport, -result, 0, RESULT_RETURNED);
 	bpf_map_delete_elem(&pending_calls, &thread);
 	return 0;

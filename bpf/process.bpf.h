@@ -7,6 +7,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/emit.bpf.h"
 #include "bpf/events.h"
 
 /* Components and crossings of mounts: deeper paths are rare, and each step costs the verifier. */
@@ -28,6 +29,12 @@ static __always_inline __u64 task_cgroup_id(struct task_struct *task)
 static __always_inline __u32 task_netns(struct task_struct *task)
 {
 	return BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+}
+
+/* By its cgroup; where nobody watches that, by its network namespace. */
+static __always_inline bool find_process(struct task_struct *task, __u64 cgroup_id, struct sandbox_ref *ref)
+{
+	return find_sandbox(cgroup_id, ref) || find_by_namespace(task_netns(task), cgroup_id, ref);
 }
 
 /*

@@ -22,8 +22,11 @@ class Collector:
         with open(self.path, "wb") as out:
             self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **(env or {})})
         w.children.append(self.process)
-        self.first = self.process.stderr.readline().decode()
-        assert "ready" in self.first, self.first + self.process.stderr.read().decode()
+        self.before = b""  # what it said until it was ready
+        while b"ready" not in (line := self.process.stderr.readline()):
+            self.before += line
+            assert line, "it ended: " + self.before.decode()
+        self.first = line.decode()
 
     def wait_for(self, event):
         """Until a record of it has been written."""
@@ -36,7 +39,7 @@ class Collector:
     def stop(self, sig=signal.SIGTERM):
         time.sleep(0.3)
         self.process.send_signal(sig)
-        self.stderr = self.process.communicate(timeout=60)[1].decode()
+        self.stderr = self.before.decode() + self.process.communicate(timeout=60)[1].decode()
         self.w.children.remove(self.process)
         if sig == signal.SIGKILL:
             return None

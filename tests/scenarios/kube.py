@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from attribution import Collector
 from checks import args_of, same
@@ -50,3 +51,111 @@ def a_pod_is_one_sandbox(w):
         assert {k: e.get(k) for k in want} == want, (e, want)
     execs = of(events, "sb-1", "process.exec")
     assert {e.get("sandbox.role") for e in execs} == {"pause", "app", "sidecar"}, [(e.get("sandbox.role"), args_of(e)) for e in execs]
+
+
+@scenario
+def short_lived_containers_are_all_named(w):
+    """Create, one connect, gone: each connection by its sandbox, container and name."""
+    count, pods = (20, 2) if w.slow else (200, 10)
+    truth = {}
+    with containerd(w) as runtime:
+        c = collector(w, runtime)
+        made = [runtime.pod("pod%d" % i, labels={"opensandbox.io/id": "sb-%d" % i}) for i in range(pods)]
+
+        def one(i):
+            pod = i % pods
+            port = 10000 + i
+            x = runtime.container(made[pod], "c%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % port)
+            truth[port] = ("sb-%d" % pod, x, "c%d" % i)
+            for _ in range(100):
+                try:
+                    runtime.cri("remove", x)
+                    break
+                except AssertionError:
+                    time.sleep(0.05)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(one, range(count)))
+        for pod in made:
+            runtime.remove_pod(pod)
+        for _ in range(100):
+            if open(c.path).read().count('"sandbox.stopped"') == pods:
+                break
+            time.sleep(0.2)
+        events = c.stop()
+    told = {e["network.peer.port"]: (e["sandbox_id"], e["container.id"], e["k8s.container.name"]) for e in events
+            if e["opensandbox.event"] == "egress.outbound"}
+    assert len(truth) == count and told == truth, (len(told), [(p, t, told.get(p)) for p, t in truth.items() if told.get(p) != t][:3])
+    assert len([e for e in events if e["opensandbox.event"] == "egress.outbound"]) == count
+    stopped = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
+    assert sum(e["sandbox.connect.attempts"] for e in stopped) == count and len(stopped) == pods
+    assert not [e for e in events if e["opensandbox.event"] == "sandpiper.loss"]
+
+
+@scenario
+def a_restarted_container_and_a_returning_id(w):
+    """A container that is made again is the same sandbox; an id that comes back after its end is a new one."""
+    with containerd(w) as runtime:
+        c = collector(w, runtime)
+        for turn in range(2):
+            pod = runtime.pod("again", labels={"opensandbox.io/id": "sb-again"}, uid="uid-%d" % turn)
+            for i in range(2):
+                x = runtime.container(pod, "app", "/bin/echo %d; sleep 1000" % (turn * 2 + i), )
+                time.sleep(0.5)
+                runtime.cri("stop", x)
+                runtime.cri("remove", x)
+            runtime.remove_pod(pod)
+            for _ in range(100):
+                if open(c.path).read().count('"sandbox.stopped"') == turn + 1:
+                    break
+                time.sleep(0.1)
+        events = c.stop()
+    kinds = [e["opensandbox.event"] for e in events if e["opensandbox.event"].startswith("sandbox.")]
+    assert kinds == ["sandbox.started", "sandbox.stopped"] * 2, kinds
+    uids = [e["k8s.pod.uid"] for e in events if e["opensandbox.event"] == "process.exec"]
+    assert uids == sorted(uids) and set(uids) == {"uid-0", "uid-1"}
+    assert all(e["sandpiper.produced"] == e["sandpiper.delivered"] for e in events if e["opensandbox.event"] == "sandbox.stopped")
+
+
+@scenario
+def rules_of_the_configuration(w):
+    """First match wins; namespace and labels narrow a rule down; containers that were there before count too."""
+    rules = [{"annotation": "id", "namespace": "agents", "labels": {"tier": "gold"}},
+             {"cgroup": "/special-(?<id>[a-z]+)/"},
+             {"label": "fallback", "role": "sidecar"}]
+    with containerd(w) as runtime:
+        def start(name, script="exec /bin/sleep 1000", **spec):
+            pod = runtime.pod(name, **spec)
+            runtime.container(pod, "app", script)
+            return pod
+        pods = [start("gold", labels={"tier": "gold"}, annotations={"id": "a-gold"}),
+                start("silver", labels={"tier": "silver", "fallback": "f-silver"}, annotations={"id": "a-silver"}),
+                start("elsewhere", namespace="others", labels={"tier": "gold"}, annotations={"id": "a-elsewhere"})]
+        c = collector(w, runtime, sandboxes=rules)
+        pods.append(start("late", labels={"fallback": "f-late", "tier": "gold"}))
+        pods.append(start("path", cgroup_parent="/%s/special-case/x" % w.tag))
+        time.sleep(2)
+        for pod in pods:
+            runtime.remove_pod(pod)
+        events = c.stop()
+    assert {e["sandbox_id"] for e in events} == {"a-gold", "f-silver", "f-late", "case"}, {e["sandbox_id"] for e in events}
+    roles = {e["sandbox_id"]: e.get("sandbox.role") for e in events if e["opensandbox.event"] == "process.exec" and e.get("k8s.container.name")}
+    assert roles == {"f-late": "sidecar", "case": "app"}, roles
+
+
+@scenario
+def the_runtime_comes_later_and_goes_away(w):
+    """A socket that nobody listens at is told once; what is made when it is there is named."""
+    with containerd(w) as runtime:
+        away = runtime.socket + ".away"
+        os.rename(runtime.socket, away)
+        c = collector(w, runtime)
+        time.sleep(1.5)
+        os.rename(away, runtime.socket)
+        time.sleep(3)
+        pod = runtime.pod("p", labels={"opensandbox.io/id": "sb-late"})
+        runtime.container(pod, "app", "exec /bin/nc -w 1 10.77.0.4 8080 </dev/null")
+        c.wait_for("egress.outbound")
+        runtime.remove_pod(pod)
+        events = c.stop()
+    assert {e["sandbox_id"] for e in events} == {"sb-late"}
+    assert c.stderr.count(runtime.socket) == 1, c.stderr

@@ -179,7 +179,9 @@ class Runtimes::Source {
       const absl::Status status = client_->Follow(stop_, [this](Container container) { Tell(std::move(container)); });
       if (absl::IsUnimplemented(status))
         return;
-      Problem(status, &follow_problem_);
+      // That nobody answers, the asker tells.
+      if (!absl::IsUnavailable(status))
+        Problem(status, &follow_problem_);
       std::unique_lock lock(mutex_);
       wake_.wait_for(lock, kFollowAgain, [this] { return stop_.load(); });
     }
