@@ -69,16 +69,8 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
 }
 
 absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, bool here) {
-  std::vector<std::string> paths;
-  for (const Sandbox& sandbox : sandboxes) {
-    if (!sandbox.cgroup.empty())
-      paths.push_back(sandbox.cgroup);
-    paths.insert(paths.end(), sandbox.sidecars.begin(), sandbox.sidecars.end());
-  }
-  paths.insert(paths.end(), config_.discovery.tops.begin(), config_.discovery.tops.end());
-  if (paths.empty() || (!config_.discovery.rules.empty() && config_.discovery.tops.empty()))
-    paths = {mount_};
-  const std::string top = CommonAncestor(paths);
+  // Of the sandbox alone; else at the root, since a sandbox may be anywhere, and others may come into its network namespace.
+  const std::string& top = here ? sandboxes[0].cgroup : mount_;
   const UniqueFd cgroup(open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.ok())
     return ErrnoStatus(errno, absl::StrCat("opening the cgroup ", top));
@@ -94,6 +86,11 @@ absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, bool here) 
   pipeline_->OnTick(now);
   next_window_ns_ = now + Nanoseconds(config_.window);
   next_metrics_ns_ = now + Nanoseconds(config_.otel.metric_interval);
+  return absl::OkStatus();
+}
+
+absl::Status Collector::Serve(const std::string& path) {
+  ASSIGN_OR_RETURN(api_, ApiServer::Start(path));
   return absl::OkStatus();
 }
 
@@ -139,6 +136,8 @@ size_t Collector::RunUntil(std::span<const pollfd> waited) {
                                 {.fd = bulk_->epoll_fd(), .events = POLLIN, .revents = 0}};
   for (const int fd : pipeline_->event_fds())
     polled.push_back({.fd = fd, .events = POLLIN, .revents = 0});
+  if (api_)
+    polled.push_back({.fd = api_->event_fd(), .events = POLLIN, .revents = 0});
   const size_t rings = polled.size();
   polled.insert(polled.end(), waited.begin(), waited.end());
   bool all_taken = true;
@@ -159,6 +158,8 @@ size_t Collector::RunUntil(std::span<const pollfd> waited) {
     if (ndjson_ && all_taken)
       fflush(ndjson_);
     OnTimers(BootNow());
+    if (api_)
+      api_->Answer([this] { return pipeline_->Describe(); });
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "userspace/api/api_server.h"
 #include "userspace/config.h"
 #include "userspace/export/otlp_exporter.h"
 #include "userspace/pipeline.h"
@@ -26,9 +27,12 @@ class Collector {
   Collector(const Collector&) = delete;
   Collector& operator=(const Collector&) = delete;
 
-  // Watches the sandboxes; the probes are attached at the lowest cgroup that holds them all. Once.
-  // `here`: they will run in our own network namespace; otherwise their processes tell where.
+  // Watches the sandboxes, and looks for more by the rules. Once. `here`: there is one, in a cgroup of ours, that will run in our own network
+  // namespace; otherwise their processes tell where.
   absl::Status Watch(const std::vector<Sandbox>& sandboxes, bool here);
+
+  // Answers on a unix socket what `sandpiper status` asks.
+  absl::Status Serve(const std::string& path);
 
   // Works until one of `waited` has one of the events asked for (poll(2)). Returns its index.
   size_t RunUntil(std::span<const pollfd> waited);
@@ -62,6 +66,7 @@ class Collector {
   std::unique_ptr<OtlpExporter<LogRecord>> log_exporter_;
   std::unique_ptr<OtlpExporter<MetricSnapshot>> metric_exporter_;
   uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;
+  std::unique_ptr<ApiServer> api_;
 };
 
 }  // namespace sandpiper

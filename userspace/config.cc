@@ -77,16 +77,12 @@ absl::Status ResolveDiscovery(const std::string& mount, Config* config) {
       continue;
     }
     discovery.rules.push_back(*std::move(rule));
-    // What is written out before the first pattern holds all that it can match.
-    const std::string path = absl::StrCat(cgroup.starts_with(mount + "/") ? "" : mount + "/", cgroup);
-    discovery.tops.push_back(path.substr(0, path.rfind('/', path.find_first_of("*?"))));
   }
   const bool nothing_named = config->cgroups.empty() && config->devices.empty();
   config->cgroups = std::move(named);
   const bool by_rules = config->rules || config->all_containers || nothing_named;
   if (!by_rules)
     return absl::OkStatus();
-  discovery.tops.clear();
   for (SelectionRule& rule : config->rules ? *config->rules : DefaultRules())
     discovery.rules.push_back(std::move(rule));
   if (config->all_containers) {

@@ -108,7 +108,19 @@ absl::Status ReadFile(const std::string& path, Config* config) {
   return absl::OkStatus();
 }
 
+void AddFormatOption(CLI::App* app, sandpiper::ReportFormat* format) {
+  app->add_option("--format", *format, "table or json")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, sandpiper::ReportFormat>{{"table", sandpiper::ReportFormat::kTable},
+                                                                                         {"json", sandpiper::ReportFormat::kJson}}));
+}
+
+void AddSocketOption(CLI::App* app, Config* config) {
+  app->add_option("--socket", config->api_socket, "unix socket of the collector (default /run/sandpiper/sandpiper.sock); \"\": none")
+      ->envname("SANDPIPER_SOCKET");
+}
+
 void AddRunOptions(CLI::App* run, Config* config) {
+  AddSocketOption(run, config);
   run->add_option("--cgroup", config->cgroups,
                   "PATH[=ID] of a cgroup to watch, with all below it; repeatable; * and ? match, also what is made later")
       ->envname("SANDPIPER_CGROUP")
@@ -141,9 +153,7 @@ int main(int argc, char** argv) {
   sandpiper::ExecOptions exec_options;
   AddCommonOptions(exec, &config);
   exec->add_option("--id", exec_options.id, "sandbox_id (default: the name of the command)");
-  exec->add_option("--format", exec_options.format, "table or json")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, sandpiper::ReportFormat>{{"table", sandpiper::ReportFormat::kTable},
-                                                                                         {"json", sandpiper::ReportFormat::kJson}}));
+  AddFormatOption(exec, &exec_options.format);
   exec->add_option("-o,--report", exec_options.report_file, "write the report to this file instead of stdout");
   exec->add_option("--events", exec_options.events_file, "write every record to this file, one JSON object a line");
   exec->add_option("--metrics", exec_options.metrics_file, "write the final metrics to this file, one JSON object a line");
@@ -153,6 +163,11 @@ int main(int argc, char** argv) {
   CLI::App* run = app.add_subcommand("run", "watch sandboxes until SIGTERM; records go to stdout and, if configured, to OTLP");
   AddCommonOptions(run, &config);
   AddRunOptions(run, &config);
+
+  CLI::App* status = app.add_subcommand("status", "list the sandboxes that the running collector watches");
+  sandpiper::ReportFormat status_format = sandpiper::ReportFormat::kTable;
+  AddSocketOption(status, &config);
+  AddFormatOption(status, &status_format);
 
   CLI::App* version = app.add_subcommand("version", "print the version");
 
@@ -168,6 +183,8 @@ int main(int argc, char** argv) {
     printf("sandpiper %s\n", sandpiper::kVersion);
     return 0;
   }
+  if (status->parsed())
+    return sandpiper::RunStatus(config, status_format);
   if (run->parsed())
     return sandpiper::RunCollector(std::move(config));
   if (exec_options.id.empty())

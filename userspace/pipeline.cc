@@ -13,6 +13,7 @@
 #include "userspace/base/clock.h"
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
+#include "userspace/base/text.h"
 #include "userspace/event/decode.h"
 #include "userspace/probe/nft_probe.h"
 #include "userspace/sandbox/cgroup_fs.h"
@@ -115,15 +116,17 @@ Pipeline::Pipeline(Probes* probes, std::string mount, const PipelineOptions& opt
 }
 
 SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns) {
-  if (const auto known = by_id_.find(id); known != by_id_.end())
-    return sandboxes_.at(known->second).get();
+  // One whose cgroups are all gone is about to end: what comes now under its id is another.
+  const auto lives = [&](const auto& member) { return member.second.sandbox == by_id_.at(id) && member.second.gone_ns == 0; };
+  if (by_id_.contains(id) && std::any_of(members_.begin(), members_.end(), lives))
+    return sandboxes_.at(by_id_.at(id)).get();
   const uint64_t serial = next_sandbox_++;
   const FlowTable::ReadUdp read_udp = [probes = probes_](const Flow& flow) {
     const UdpFlowCounts counts = probes->ReadUdpFlow(flow.cookie, flow.peer);
     return FlowTable::UdpCounts{.sent = counts.bytes.sent, .received = counts.bytes.received, .denied = counts.denied};
   };
   const SandboxIdentity identity = {.serial = serial, .id = id, .runtime = runtime};
-  by_id_.emplace(id, serial);
+  by_id_[id] = serial;
   return sandboxes_.emplace(serial, std::make_unique<SandboxPipeline>(identity, options_, read_udp, sink_, born_ns)).first->second.get();
 }
 
@@ -151,7 +154,7 @@ absl::Status Pipeline::AddCgroup(SandboxPipeline* sandbox, const std::string& pa
   members_[owner.member] = {.sandbox = owner.sandbox,
                             .cgroup_id = id,
                             .path = path,
-                            .sidecar = role == Role::kSidecar,
+                            .role = role,
                             .origin = sandbox->AddOrigin(std::move(attributes)),
                             .origin_by_namespace = sandbox->AddOrigin({{"sandbox.attribution", std::string("namespace")}})};
   // The topmost first: what is made below it from here on, the kernel side adds by itself.
@@ -184,7 +187,7 @@ absl::Status Pipeline::AddDevice(SandboxPipeline* sandbox, const Device& device)
     return ErrnoStatus(errno, absl::StrCat("opening the network namespace ", path));
   const owner owner = {.member = attribution_.NextMember(), .sandbox = sandbox->sandbox().serial};
   RETURN_IF_ERROR(probes_->AddMember(owner.member));
-  members_[owner.member] = {.sandbox = owner.sandbox, .cgroup_id = 0, .path = ""};
+  members_[owner.member] = {.sandbox = owner.sandbox, .device = device.name};
   return RunInNamespace(netns, [&] {
     const unsigned ifindex = if_nametoindex(device.name.c_str());
     return ifindex != 0 ? probes_->WatchDevice(ifindex, owner)
@@ -225,7 +228,8 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   member.sandbox = owner.sandbox;
   member.cgroup_id = candidate.cgroup_id;
   member.path = there ? path : "";
-  member.sidecar = decision.selected->role == Role::kSidecar;
+  member.role = decision.selected->role;
+  member.container_id = decision.path.container_id;
   member.origin = sandbox->AddOrigin(AttributesOf(decision.container, decision.path, decision.selected->role));
   member.origin_by_namespace = sandbox->AddOrigin({{"sandbox.attribution", std::string("namespace")}});
   for (const auto& [kind, count] : held.lost)
@@ -294,7 +298,7 @@ void Pipeline::Deliver(const Event& event) {
   if (auto* change = std::get_if<NftChange>(&placed.what)) {
     const auto actor = members_.find(change->actor_member);
     change->actor = actor == members_.end() ? 0 : actor->second.sandbox;
-    change->sidecar = actor != members_.end() && actor->second.sidecar;
+    change->sidecar = actor != members_.end() && actor->second.role == Role::kSidecar;
   }
   sandbox->second->OnEvent(placed);
   NoteNamespaces(placed, it->second.sandbox);
@@ -369,7 +373,8 @@ void Pipeline::EndIfEmpty(uint64_t serial, uint64_t now_ns) {
   if (sandbox->second->flows().size() > 0)
     ReadBytes();
   sandbox->second->Stop(now_ns);
-  by_id_.erase(sandbox->second->sandbox().id);
+  if (const auto named = by_id_.find(sandbox->second->sandbox().id); named != by_id_.end() && named->second == serial)
+    by_id_.erase(named);
   sandboxes_.erase(sandbox);
 }
 
@@ -438,11 +443,48 @@ void Pipeline::Stop(uint64_t now_ns) {
     sandbox->Stop(now_ns);
 }
 
+v1::ListSandboxesResponse Pipeline::Describe() {
+  ReadCounters();
+  v1::ListSandboxesResponse out;
+  out.set_waiting(attribution_.waiting());
+  out.set_unattributed(unattributed_);
+  std::map<uint64_t, v1::Sandbox*> by_serial;
+  for (const auto& [serial, sandbox] : sandboxes_) {
+    v1::Sandbox* described = by_serial[serial] = out.add_sandboxes();
+    const SandboxTotals totals = sandbox->Totals();
+    described->set_id(sandbox->sandbox().id);
+    described->set_runtime(sandbox->sandbox().runtime);
+    described->set_started_unix_ns(sandbox->started_ns() + static_cast<uint64_t>(UnixOffset()));
+    described->set_lookups(totals.lookups);
+    described->set_attempts(totals.attempts);
+    described->set_denied(totals.denied);
+    described->set_execs(totals.execs);
+    described->set_destinations(totals.destinations);
+    described->set_produced(totals.produced);
+    uint64_t dropped = 0;
+    for (const auto& [what, count] : totals.dropped)
+      dropped += count;
+    described->set_dropped(dropped);
+  }
+  for (const auto& [serial, member] : members_) {
+    v1::Member* described = by_serial.at(member.sandbox)->add_members();
+    described->set_cgroup(Escape(member.path));
+    described->set_role(Name(member.role));
+    described->set_container_id(Escape(member.container_id));
+    described->set_device(Escape(member.device));
+  }
+  return out;
+}
+
 MetricSnapshot Pipeline::Metrics(uint64_t now_ns) {
   ReadCounters();
   MetricSnapshot snapshot = {.time_unix_ns = now_ns + static_cast<uint64_t>(UnixOffset()), .families = {}};
-  for (const auto& [serial, sandbox] : sandboxes_)
-    sandbox->AppendMetrics(namespaces_.StaticRules(serial), &snapshot);
+  for (const auto& [serial, sandbox] : sandboxes_) {
+    // One that ends while another has its id already would be a second series of the same name.
+    const auto named = by_id_.find(sandbox->sandbox().id);
+    if (named == by_id_.end() || named->second == serial)
+      sandbox->AppendMetrics(namespaces_.StaticRules(serial), &snapshot);
+  }
   host_.Append(start_unix_ns_, &snapshot);
   std::map<std::string, int64_t> by_runtime;
   for (const auto& [serial, sandbox] : sandboxes_)

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "sandpiper.pb.h"
 #include "userspace/aggregate/host_metrics.h"
 #include "userspace/aggregate/metrics.h"
 #include "userspace/attribution.h"
@@ -55,6 +56,7 @@ class Pipeline {
   void Stop(uint64_t now_ns);
 
   MetricSnapshot Metrics(uint64_t now_ns);
+  v1::ListSandboxesResponse Describe();
 
   const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes() const { return sandboxes_; }
   // Attempts and connections that have not ended.
@@ -68,7 +70,9 @@ class Pipeline {
     uint64_t sandbox = 0;
     uint64_t cgroup_id = 0;  // 0: a device
     std::string path;        // absolute
-    bool sidecar = false;
+    Role role = Role::kNone;
+    std::string container_id;
+    std::string device;
     Origin origin = 0, origin_by_namespace = 0;
     KernelCounts before;        // counted while it was of another sandbox
     uint64_t gone_ns = 0;       // when its cgroup was removed

@@ -169,6 +169,11 @@ def a_process_that_was_there_before(w):
 def a_process_moves_in_and_out(w):
     a, b, away = w.new_cgroup("m1"), w.new_cgroup("m2"), w.new_cgroup("away")
     c = Collector(w, [a, b])
+    # Both live in the network namespace: what is in neither cgroup is neither's.
+    residents = [act(w, cg, "print('in', flush=True); actor.tcp('127.0.0.1', 1); sys.stdin.readline()", wait=False) for cg in (a, b)]
+    for r in residents:
+        r.stdout.readline()
+    time.sleep(2 if w.slow else 0.5)
     code = """
 import os
 def go(cg):
@@ -180,10 +185,12 @@ for n, cg in enumerate((%r, %r, %r, %r)):
     actor.run(["true", str(n)])
 """ % (a, away, b, a)
     act(w, away, code)
+    for r in residents:
+        r.communicate(b"\n", timeout=60)
     events = c.stop()
     same("m1", told(events, "m1")[0], ["move0.test", "move3.test"])
     same("m2", told(events, "m2")[0], ["move2.test"])
-    runs = {s: [args_of(e)[-1] for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == s] for s in ("m1", "m2")}
+    runs = {s: [args_of(e)[-1] for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == s and args_of(e)[0] == "true"] for s in ("m1", "m2")}
     assert runs == {"m1": ["0", "3"], "m2": ["2"]}, runs
 
 

@@ -161,3 +161,47 @@ def containerd(w):
             w.stop(process)
             for line in subprocess.run(["pgrep", "-f", folder], capture_output=True).stdout.decode().split():
                 subprocess.run(["kill", "-9", line])
+
+
+class Podman:
+    def __init__(self, w, folder, netns):
+        self.w, self.folder, self.netns = w, folder, netns
+        self.socket = folder + "/podman.sock"
+        self.base = ["podman", "--root", folder + "/storage", "--runroot", folder + "/run", "--cgroup-manager", "cgroupfs",
+                     "--storage-driver", "vfs", "--runtime", "runc", "--events-backend", "file"]
+        self.env = {**os.environ, "CONTAINERS_CONF": folder + "/containers.conf"}
+        self.config = {"runtimes": [{"api": "docker", "socket": self.socket}], "bundle_folders": [folder + "/storage/vfs-containers"]}
+
+    def __call__(self, *words):
+        done = subprocess.run(["nsenter", "--net=/run/netns/" + self.netns, *self.base, *words], capture_output=True, env=self.env, timeout=120)
+        if done.returncode:
+            raise AssertionError("podman %r: %s" % (words, done.stderr.decode()))
+        return done.stdout.decode().strip()
+
+    def run(self, name, script, *options):
+        """Limits as the shell has them: podman's own may be more than this machine lets anybody have."""
+        return self("run", "--detach", "--name", name, "--cgroup-parent", "/%s/podman" % self.w.tag, "--ulimit", "nofile=1024:1024",
+                    "--ulimit", "nproc=1024:1024", *options, IMAGE, "/bin/sh", "-c", script)
+
+
+@contextlib.contextmanager
+def podman(w):
+    """Podman with its service, which speaks the Docker Engine API."""
+    need("podman", "runc", "conmon")
+    with scratch() as folder, runtime_network(w) as k:
+        make_image(folder + "/image.tar")
+        with open(folder + "/containers.conf", "w") as f:
+            f.write("[engine]\nevents_logfile_path = \"%s/events.log\"\ncgroup_manager = \"cgroupfs\"\n" % folder)
+        runtime = Podman(w, folder, k)
+        runtime("load", "-i", folder + "/image.tar")
+        service = w.start([*runtime.base, "system", "service", "--time", "0", "unix://" + runtime.socket], ns=k, env=runtime.env, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(300):
+                if os.path.exists(runtime.socket):
+                    break
+                time.sleep(0.1)
+            yield runtime
+        finally:
+            for _ in range(2):  # those that others depend on only after them
+                subprocess.run(["nsenter", "--net=/run/netns/" + k, *runtime.base, "rm", "--all", "--force", "--time", "0"], capture_output=True, env=runtime.env)
+            w.stop(service)

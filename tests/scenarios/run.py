@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import registry  # noqa: E402
 import world  # noqa: E402
 
-for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft", "nft_limits", "sidecar", "process", "attribution", "kube", "robust", "otlp"):
+for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft", "nft_limits", "sidecar", "process", "attribution", "discovery", "kube", "engine", "robust", "otlp"):
     __import__(module)
 
 

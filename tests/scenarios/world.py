@@ -124,6 +124,10 @@ class World:
             child.wait()
         for ns in (self.client, self.server):
             subprocess.run(["ip", "netns", "del", ns], stderr=subprocess.DEVNULL)
+        # What a failed scenario left running.
+        for path, _, _ in os.walk(self.cgroups):
+            for pid in open(os.path.join(path, "cgroup.procs")).read().split():
+                os.kill(int(pid), signal.SIGKILL)
         for path, _, _ in os.walk(self.cgroups, topdown=False):
             for _ in range(50):
                 try:

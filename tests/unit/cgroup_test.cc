@@ -42,14 +42,6 @@ TEST_F(Tree, MountIsFoundInEveryLayout) {
   EXPECT_NE(none.status().message().find("cgroup v2 is not mounted"), std::string::npos);
 }
 
-TEST(CommonAncestor, IsTheDeepest) {
-  EXPECT_EQ(CommonAncestor({"/a/b/c"}), "/a/b/c");
-  EXPECT_EQ(CommonAncestor({"/a/b/c", "/a/b/d"}), "/a/b");
-  EXPECT_EQ(CommonAncestor({"/a/b", "/a/bc"}), "/a");
-  EXPECT_EQ(CommonAncestor({"/a/b", "/a/b/c/d"}), "/a/b");
-  EXPECT_EQ(CommonAncestor({"/a", "/b"}), "/");
-}
-
 TEST_F(Tree, Selection) {
   Make("pods/one/inner");
   Make("pods/two");

@@ -27,6 +27,8 @@ int RunExec(const Config& config, const ExecOptions& options);
 // Until SIGTERM or SIGINT.
 int RunCollector(Config config);
 
+int RunStatus(const Config& config, ReportFormat format);
+
 }  // namespace sandpiper
 
 #endif  // SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_

@@ -70,6 +70,10 @@ int RunCollector(Config config) {
       fprintf(stderr, "sandpiper: probe %s uses %s (%s)\n", state.probe.c_str(),
               state.mechanism.empty() ? "nothing" : state.mechanism.c_str(), state.reason.c_str());
   }
+  if (!config.api_socket.empty()) {
+    if (const absl::Status status = (*collector)->Serve(config.api_socket); !status.ok())
+      fprintf(stderr, "sandpiper: %s; going on without\n", std::string(status.message()).c_str());
+  }
   NotifyReady();
   const pollfd stop[] = {{.fd = signal_fd.get(), .events = POLLIN, .revents = 0}};
   (*collector)->RunUntil(stop);

@@ -14,6 +14,7 @@ struct Container {
   std::string name;
   std::string image;
   std::string runtime;  // containerd, cri-o, docker, podman
+  std::string source;   // who said so: the socket; empty for a bundle
   Texts labels, annotations, environment;
   std::string network_of;  // id of the container whose network namespace it shares; empty if none
   bool pause = false;      // holds the namespaces of a pod, and runs nothing of it

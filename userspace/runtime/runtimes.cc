@@ -79,6 +79,7 @@ class Runtimes::Source {
   };
 
   void Tell(Container container) {
+    container.source = path_;
     {
       const std::lock_guard lock(mutex_);
       auto [it, added] = told_.try_emplace(container.id);

@@ -101,17 +101,6 @@ std::vector<pid_t> ProcessesIn(const std::string& path) {
   return out;
 }
 
-std::string CommonAncestor(const std::vector<std::string>& paths) {
-  if (paths.empty())
-    return "/";
-  std::string common = paths[0];
-  for (const std::string& path : paths) {
-    while (path != common && path.rfind(common == "/" ? common : common + "/", 0) != 0)
-      common = fs::path(common).parent_path().string();
-  }
-  return common;
-}
-
 absl::StatusOr<OwnedCgroup> OwnedCgroup::Create(const std::string& path) {
   rmdir(path.c_str());  // left empty by one of our pid that was killed
   if (mkdir(path.c_str(), 0755))

@@ -28,9 +28,6 @@ std::vector<std::string> CgroupsBelow(const std::string& path);
 // Processes in `path` and below.
 std::vector<pid_t> ProcessesIn(const std::string& path);
 
-// The deepest directory that holds all of `paths`, itself included where there is one path only. Absolute paths without "..".
-std::string CommonAncestor(const std::vector<std::string>& paths);
-
 // A cgroup of our own: made on creation; on destruction every cgroup below and itself is removed, if no process is left in it.
 class OwnedCgroup {
  public:

@@ -19,7 +19,6 @@ struct DiscoveryOptions {
   std::vector<std::string> bundle_folders = DefaultBundleFolders();
   std::chrono::milliseconds metadata_wait{5'000};  // for what a runtime says of a container
   std::set<std::string> sidecars = {"egress"};     // names of containers in a pod that are not its application
-  std::vector<std::string> tops;  // folders, absolute, that hold all cgroups that the rules may select; empty: there may be some anywhere
 };
 
 }  // namespace sandpiper

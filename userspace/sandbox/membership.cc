@@ -45,7 +45,7 @@ void Membership::OnContainer(const Container& container, uint64_t now_ns, std::v
   if (const Container* known = Find(container.id)) {
     if (known->complete && (!container.complete || *known == container))
       return;
-    if (known->complete && known->runtime != container.runtime) {
+    if (known->complete && known->source != container.source) {
       ++contradictions_;
       return;
     }

@@ -54,6 +54,8 @@ class Membership {
 
   uint64_t NextDeadline() const;
   size_t waiting() const { return deadlines_.size(); }
+  // Members that are remembered, of nobody too.
+  size_t size() const { return entries_.size(); }
   // Two runtimes that claim one container: the first is believed.
   uint64_t contradictions() const { return contradictions_; }
 

@@ -50,6 +50,23 @@ std::optional<std::string> Match(const re2::RE2& pattern, const std::string& tex
 
 std::string LastComponent(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
+// That stands for itself: not one of a set of characters.
+size_t LastSlash(const std::string& expression) {
+  size_t last = std::string::npos;
+  bool in_set = false;
+  for (size_t i = 0; i < expression.size(); ++i) {
+    if (expression[i] == '\\')
+      ++i;
+    else if (expression[i] == '[' && !in_set)
+      in_set = true;
+    else if (expression[i] == ']' && in_set && expression[i - 1] != '[' && expression.substr(i - 2, 2) != "[^")
+      in_set = false;
+    else if (expression[i] == '/' && !in_set)
+      last = i;
+  }
+  return last;
+}
+
 const std::string* ValueOf(const SelectionRule& rule, const Container& container) {
   switch (rule.by) {
     case SelectionRule::By::kLabel:
@@ -168,7 +185,7 @@ std::optional<std::string> NamePrefix(const SelectionRule& rule) {
     return std::nullopt;
   const std::string& expression = rule.key;
   // With alternatives, or where the last component is not written out, nothing is certain.
-  const size_t slash = expression.rfind('/');
+  const size_t slash = LastSlash(expression);
   if (expression.find('|') != std::string::npos || (rule.by == SelectionRule::By::kCgroup && slash == std::string::npos))
     return "";
   const size_t from = rule.by == SelectionRule::By::kUnit ? 0 : slash + 1;

@@ -1,0 +1,370 @@
+"""Which sandbox it is: births and deaths of cgroups, namespaces, and runtimes that misbehave."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+
+from attribution import Collector, act, told
+from checks import args_of, same
+from registry import scenario
+from world import HERE, PYTHON, sh
+
+
+def configured(w, config, options=()):
+    path = os.path.join(w.dir, "config-%d.yaml" % time.monotonic_ns())
+    with open(path, "w") as f:
+        json.dump(config, f)
+    return Collector(w, [], options=("--config", path, *options))
+
+
+@scenario
+def a_pattern_goes_on_to_match(w):
+    """Cgroups that are made later, known before their first process; one that is removed is a sandbox that ended."""
+    os.makedirs(w.cgroups + "/live")
+    w.new_cgroup("live/box-early")
+    c = Collector(w, [w.cgroups + "/live/box-*"])
+    for name in ("box-one", "box-two", "other"):
+        cg = w.new_cgroup("live/" + name)
+        act(w, cg, "actor.lookup('%s.test', 'A'); actor.run(['true', '%s'])" % (name, name))
+        os.rmdir(cg)
+    # The name comes back: a new sandbox.
+    cg = w.new_cgroup("live/box-one")
+    act(w, cg, "actor.lookup('again.test', 'A')")
+    deep = w.new_cgroup("live/box-two/deeper")
+    act(w, deep, "actor.lookup('deep.test', 'A')")
+    time.sleep(2)
+    events = c.stop()
+    assert {e["sandbox_id"] for e in events} == {"box-early", "box-one", "box-two"}
+    same("box-one", told(events, "box-one")[0], ["box-one.test", "again.test"])
+    same("box-two", told(events, "box-two")[0], ["box-two.test", "deep.test"])
+    life = [(e["opensandbox.event"], e["sandbox_id"]) for e in events if e["opensandbox.event"].startswith("sandbox.")]
+    for name, n in (("box-early", 1), ("box-one", 2), ("box-two", 2)):
+        mine = [kind for kind, sandbox in life if sandbox == name]
+        assert sorted(mine) == ["sandbox.started"] * n + ["sandbox.stopped"] * n, (name, life)
+    runs = {args_of(e)[-1]: e["sandbox_id"] for e in events if e["opensandbox.event"] == "process.exec" and args_of(e)[0] == "true"}
+    assert runs == {"box-one": "box-one", "box-two": "box-two"}, runs
+
+
+@scenario
+def a_named_cgroup_that_is_removed(w):
+    cg = w.new_cgroup("gone")
+    c = Collector(w, [cg, w.new_cgroup("stays")])
+    act(w, cg, "actor.lookup('x.test', 'A')")
+    os.rmdir(cg)
+    c.wait_for("sandbox.stopped")
+    first = open(c.path).read()
+    events = c.stop()
+    assert first.count('"sandbox.stopped"') == 1
+    assert [e["sandbox_id"] for e in events if e["opensandbox.event"] == "sandbox.stopped"] == ["gone", "stays"]
+
+
+CHURN = """
+import socket, sys
+s = socket.socket()
+s.settimeout(1)
+try:
+    s.connect(("127.0.0.1", int(sys.argv[1])))
+except OSError:
+    pass
+"""
+
+
+@scenario
+def churn_puts_nothing_on_the_wrong_sandbox(w):
+    """A hundred cgroups a second are made and removed, each with one process that says in its arguments whose it is."""
+    seconds = 3 if w.slow else 60
+    rate = 20 if w.slow else 100
+    os.makedirs(w.cgroups + "/churn")
+    c = Collector(w, [w.cgroups + "/churn/c*"])
+    count, began = 0, time.monotonic()
+    dead = []
+
+    def reap(all_of_them):
+        while dead and (all_of_them or len(dead) > 50):
+            p, cg = dead.pop(0)
+            assert p.wait(timeout=60) == 0
+            for _ in range(100):
+                try:
+                    os.rmdir(cg)
+                    break
+                except OSError:
+                    time.sleep(0.01)
+    while time.monotonic() - began < seconds:
+        cg = os.path.join(w.cgroups, "churn", "c%d" % count)
+        os.mkdir(cg)
+        # Names come back in turn, ids of cgroups by the kernel's choice.
+        p = subprocess.Popen(["/bin/sh", "-c", 'echo $$ > %s/cgroup.procs && exec /bin/true "$0" "$0"' % cg, "c%d" % count])
+        dead.append((p, cg))
+        reap(False)
+        count += 1
+        ahead = began + count / rate - time.monotonic()
+        if ahead > 0:
+            time.sleep(ahead)
+    reap(True)
+    for _ in range(300):
+        if open(c.path).read().count('"sandbox.stopped"') == count:
+            break
+        time.sleep(0.1)
+    events = c.stop()
+    execs = [e for e in events if e["opensandbox.event"] == "process.exec"]
+    wrong = [(e["sandbox_id"], args_of(e)) for e in execs if args_of(e)[-1] != e["sandbox_id"]]
+    assert not wrong, wrong[:5]
+    same("execs", [args_of(e)[-1] for e in execs], ["c%d" % i for i in range(count)])
+    same("sandboxes", [e["sandbox_id"] for e in events if e["opensandbox.event"] == "sandbox.stopped"], ["c%d" % i for i in range(count)])
+    print("     %d cgroups in %.0f s" % (count, seconds))
+
+
+@scenario
+def who_enters_by_nsenter_is_told_apart(w):
+    """A process in a sandbox's own network namespace, without its cgroup: the sandbox's, and marked. In two sandboxes' or the host's: nobody's."""
+    cg = w.new_cgroup("target")
+    ns = w.tag + "own"
+    sh("ip netns add " + ns)
+    try:
+        sh(f"ip -n {ns} link set lo up")
+        sh(f"ip link add {w.tag}o netns {ns} type veth peer name {w.tag}p netns {w.server}")
+        sh(f"ip -n {ns} addr add 10.93.0.2/24 dev {w.tag}o && ip -n {ns} link set {w.tag}o up && ip -n {ns} route add default via 10.93.0.1")
+        sh(f"ip -n {w.server} addr add 10.93.0.1/24 dev {w.tag}p && ip -n {w.server} link set {w.tag}p up")
+        c = Collector(w, [cg])
+        inside = ["nsenter", "--net=/run/netns/" + ns]
+        resident = subprocess.Popen(["/bin/sh", "-c", 'echo $$ > %s/cgroup.procs && exec %s /bin/sleep 1000' % (cg, " ".join(inside))])
+        time.sleep(1.5)
+        script = "import sys; sys.path.insert(0, %r); import actor\nactor.tcp('10.77.0.4'); actor.lookup('in.test', 'A', server='10.77.0.1'); actor.run(['true', 'x']); actor.tcp('10.77.0.4', 1); actor.done()" % HERE
+        done = subprocess.run([*inside, PYTHON, "-c", script], capture_output=True, timeout=60, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        assert done.returncode == 0, done.stderr
+        subprocess.run(["true", "of-the-host"], check=True)
+        time.sleep(0.5)
+        resident.kill()
+        resident.wait()
+        time.sleep(1.5)
+        # Nobody of the sandbox is left there: neither is what others do.
+        subprocess.run([*inside, "true", "too-late"], check=True)
+        events = c.stop()
+    finally:
+        sh("ip netns del " + ns)
+    outbound = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
+    same("outbound", [e.get("target.host") or (e["peer"], e["network.peer.port"]) for e in outbound], [("10.77.0.4", 8080), "in.test"])
+    failed = [e for e in events if e["opensandbox.event"] == "egress.failed"]
+    assert [(e["network.peer.port"], e["error.type"]) for e in failed] == [(1, "refused")]
+    assert all(e["sandbox.attribution"] == "namespace" for e in outbound + failed), outbound + failed
+    ledger = {(e.get("target.host") or e["peer"], e["network.peer.port"]): e["network.io.sent"] for e in events if e["opensandbox.event"] == "egress.destination"}
+    assert ledger == {("10.77.0.4", 8080): 4, ("in.test", 1): 0}, ledger
+    execs = {args_of(e): e.get("sandbox.attribution") for e in events if e["opensandbox.event"] == "process.exec"}
+    assert execs[("true", "x")] == "namespace" and execs[("/bin/sleep", "1000")] is None, execs
+    assert not any("of-the-host" in a or "too-late" in a for a in execs), execs
+
+
+def container_path(w, i):
+    return "fake/docker-%064x.scope" % (0xabc000 + i)
+
+
+class BadServer(threading.Thread):
+    """A runtime that does `what` with each connection."""
+
+    def __init__(self, path, what):
+        super().__init__(daemon=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(64)
+        self.what, self.held, self.count = what, [], 0
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            self.count += 1
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def serve(self, s):
+        try:
+            if self.what == "hangs":
+                self.held.append(s)
+                return
+            s.recv(65536)
+            if self.what == "closes half-way":
+                s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n[{\"Id\":")
+            elif self.what == "garbage":
+                s.sendall(os.urandom(4096))
+            elif self.what == "no json":
+                s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{{{[[\xff\xfe}")
+            elif self.what == "floods":
+                s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                for _ in range(4096):
+                    s.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+            s.close()
+        except OSError:
+            pass
+
+
+@scenario
+def runtimes_that_misbehave(w):
+    """One that hangs, closes half-way, floods or talks nonsense is told of once, and holds up nobody: what paths alone tell goes on."""
+    for what in ("hangs", "closes half-way", "garbage", "no json", "floods"):
+        for api in ("cri", "docker"):
+            if w.slow and what != "hangs":
+                continue
+            path = os.path.join(w.dir, "bad.sock")
+            if os.path.exists(path):
+                os.unlink(path)
+            server = BadServer(path, what)
+            c = configured(w, {"runtimes": [{"api": api, "socket": path}], "metadata_wait_ms": 1000,
+                               "sandboxes": [{"label": "never"}, {"cgroup": "/%s/fake/docker-" % w.tag}]})
+            cg = w.new_cgroup(container_path(w, 1))
+            p = act(w, cg, "actor.tcp('10.77.0.4')", wait=False)
+            out = p.communicate(timeout=60)[0]
+            assert p.returncode == 0, out
+            os.rmdir(cg)
+            for _ in range(100):
+                if '"sandbox.stopped"' in open(c.path).read():
+                    break
+                time.sleep(0.1)
+            time.sleep(3 if what == "hangs" else 0)  # until a call has taken its time
+            events = c.stop()
+            server.listener.close()
+            assert {e["sandbox_id"] for e in events} == {os.path.basename(cg)}, (what, api, c.stderr)
+            outbound = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
+            assert [e["peer"] for e in outbound] == ["10.77.0.4"] and "container.name" not in outbound[0], (what, api, outbound)
+            assert outbound[0]["container.id"] == os.path.basename(cg)[7:-6]
+            assert 1 <= len([l for l in c.stderr.splitlines() if path in l]) <= 2, (what, api, c.stderr)
+            # Not asked without end.
+            assert server.count < 400, (what, api, server.count)
+
+
+@scenario
+def labels_that_nobody_should_write(w):
+    """64 KiB, newlines, bytes that are no UTF-8: valid records, ids that stay distinct, and every one of them the right one."""
+    state = os.path.join(w.dir, "cri-state.json")
+    path = os.path.join(w.dir, "cri.sock")
+    values = ["x" * 65536, "x" * 65535 + "y", "line\nbreak\r\n", "hex:fffe41c0af", "\\x41", "a" * 200, "..", "=;,\"'{}"]
+    containers = [{"id": "%064x" % (0xabc000 + i), "pod": "p%d" % i, "name": "n\n%d" % i, "image": "i" * 5000} for i in range(len(values))]
+    pods = [{"id": "p%d" % i, "name": "pod%d" % i, "namespace": "n", "uid": "u", "labels": {"id": v, "hex:ff00": "hex:ff"}} for i, v in enumerate(values)]
+    with open(state, "w") as f:
+        json.dump({"pods": pods, "containers": containers}, f)
+    server = w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready")
+    try:
+        c = configured(w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]})
+        cgroups = []
+        for i in range(len(values)):
+            cg = w.new_cgroup(container_path(w, i))
+            cgroups.append(cg)
+            act(w, cg, "actor.tcp('10.77.0.4', %d)" % (1000 + i))
+            os.rmdir(cg)
+        time.sleep(3)
+        events = c.stop()
+    finally:
+        w.stop(server)
+    told_ids = {e["network.peer.port"]: e["sandbox_id"] for e in events if e["opensandbox.event"] == "egress.outbound"}
+    assert len(told_ids) == len(values) and len(set(told_ids.values())) == len(values), told_ids
+    assert told_ids[1002] == "line\\x0abreak\\x0d\\x0a" and told_ids[1003] == "\\xff\\xfeA\\xc0\\xaf" and told_ids[1004] == "\\\\x41", told_ids
+    assert told_ids[1005] == "a" * 200 and all(len(i) < 250 for i in told_ids.values())
+    assert told_ids[1000][:160] == told_ids[1001][:160] == "x" * 160
+    names = {e["k8s.container.name"] for e in events if e["opensandbox.event"] == "egress.outbound"}
+    assert names == {"n\\x0a%d" % i for i in range(len(values))}
+
+
+@scenario
+def an_identity_that_comes_later_and_changes(w):
+    """A pool's pod is watched under its own name until the annotation says whose it is, and then again."""
+    state = os.path.join(w.dir, "cri-state.json")
+    path = os.path.join(w.dir, "cri.sock")
+
+    def write(annotations):
+        pods = [{"id": "p", "name": "pool-abc", "namespace": "n", "uid": "u", "labels": {"sandbox.opensandbox.io/pool-name": "pool"}, "annotations": annotations}]
+        with open(state + ".new", "w") as f:
+            json.dump({"pods": pods, "containers": [{"id": "%064x" % 0xabc000, "pod": "p", "name": "sandbox", "image": "i"}]}, f)
+        os.rename(state + ".new", state)
+    write({})
+    server = w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready")
+    try:
+        c = configured(w, {"runtimes": [{"api": "cri", "socket": path}]})
+        cg = w.new_cgroup(container_path(w, 0))
+        for turn, annotations in enumerate(({}, {"opensandbox.io/id": "first"}, {"opensandbox.io/id": "second"})):
+            write(annotations)
+            if turn:
+                for _ in range(300):
+                    if '"sandbox_id":"%s"' % annotations["opensandbox.io/id"] in open(c.path).read():
+                        break
+                    time.sleep(0.1)
+            act(w, cg, "actor.tcp('10.77.0.4', %d)" % (1000 + turn))
+        os.rmdir(cg)
+        time.sleep(2.5)
+        events = c.stop()
+    finally:
+        w.stop(server)
+    ids = {e["network.peer.port"]: e["sandbox_id"] for e in events if e["opensandbox.event"] == "egress.outbound"}
+    assert ids == {1000: "pool-abc", 1001: "first", 1002: "second"}, ids
+    stopped = {e["sandbox_id"]: e["sandbox.connect.attempts"] for e in events if e["opensandbox.event"] == "sandbox.stopped"}
+    assert stopped == {"pool-abc": 1, "first": 1, "second": 1}, stopped
+    assert all(e["sandpiper.produced"] == e["sandpiper.delivered"] for e in events if e["opensandbox.event"] == "sandbox.stopped"), events
+
+
+@scenario
+def two_runtimes_claim_one_container(w):
+    servers, sockets = [], []
+    for i in range(2):
+        state, path = os.path.join(w.dir, "state%d.json" % i), os.path.join(w.dir, "cri%d.sock" % i)
+        with open(state, "w") as f:
+            json.dump({"pods": [{"id": "p", "name": "pod%d" % i, "namespace": "n", "uid": "u", "labels": {"id": "from-%d" % i}}],
+                       "containers": [{"id": "%064x" % 0xabc000, "pod": "p", "name": "c", "image": "i"}], "delay_ms": 300 * i}, f)
+        servers.append(w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"))
+        sockets.append({"api": "cri", "socket": path})
+    try:
+        c = configured(w, {"runtimes": sockets, "sandboxes": [{"label": "id"}]})
+        cg = w.new_cgroup(container_path(w, 0))
+        for port in (1, 2):
+            act(w, cg, "actor.tcp('10.77.0.4', %d)" % port)
+            time.sleep(2)
+        os.rmdir(cg)
+        time.sleep(2)
+        events = c.stop()
+    finally:
+        for server in servers:
+            w.stop(server)
+    assert {e["sandbox_id"] for e in events} == {"from-0"}, {e["sandbox_id"] for e in events}
+    assert c.stderr.count("two runtimes claim one container") == 1, c.stderr
+
+
+@scenario
+def bad_configurations_are_one_clear_sentence(w):
+    for text, words in (
+            ("no_such_key: 1\n", (":1:", "no_such_key", "sandboxes")),
+            ("window_s: 5\nsandboxes:\n  - label: a\n    colour: red\n", (":4:", "sandboxes", "colour", "annotation")),
+            ("sandboxes:\n  - cgroup: '(('\n", (":2:", "cgroup", "RE2")),
+            ("sandboxes:\n  - role: app\n", (":2:", "label")),
+            ("sandboxes:\n  - label: a\n    unit: b\n", (":3:", "one thing only")),
+            ("window_s: many\n", (":1:", "window_s", "whole number")),
+            ("window_s: 0\n", (":1:", "window_s", "between 1 and")),
+            ("ring_bytes: 5000\n", (":1:", "ring_bytes", "power of two")),
+            ("runtimes:\n  - api: rkt\n    socket: /x\n", (":2:", "api", "cri")),
+            ("a: [1\n", (":2:",)),
+            ("- 1\n", (":1:", "keys and values"))):
+        path = os.path.join(w.dir, "bad.yaml")
+        with open(path, "w") as f:
+            f.write(text)
+        done = subprocess.run([w.sandpiper, "run", "--config", path], capture_output=True, timeout=60)
+        said = done.stderr.decode()
+        assert done.returncode == 2 and said.count("\n") == 1 and path in said and all(x in said for x in words), (text, said)
+    done = subprocess.run([w.sandpiper, "run", "--config", "/no/such.yaml"], capture_output=True, timeout=60)
+    assert done.returncode == 2 and b"/no/such.yaml" in done.stderr, done.stderr
+    done = subprocess.run([w.sandpiper, "run"], capture_output=True, timeout=60, env={**os.environ, "SANDPIPER_SANDBOXES": "[{label: 5, x: 1}]"})
+    assert done.returncode == 2 and b"SANDPIPER_SANDBOXES" in done.stderr, done.stderr
+    done = subprocess.run([w.sandpiper, "status", "--socket", w.dir + "/nobody.sock"], capture_output=True, timeout=60)
+    assert done.returncode == 1 and b"no collector answers" in done.stderr, done.stderr
+
+
+@scenario
+def flags_beat_environment_beats_the_file(w):
+    os.makedirs(w.cgroups + "/prec")
+    a, b, f = (w.new_cgroup("prec/" + n) for n in ("a", "b", "f"))
+    path = os.path.join(w.dir, "prec.yaml")
+    with open(path, "w") as out:
+        json.dump({"cgroup": [f + "=file"]}, out)
+    for options, env, want in (((), {}, "file"), ((), {"SANDPIPER_CGROUP": a + "=env"}, "env"), (("--cgroup", b + "=flag"), {"SANDPIPER_CGROUP": a + "=env"}, "flag")):
+        events = Collector(w, [], options=("--config", path, *options), env=env).stop()
+        assert {e["sandbox_id"] for e in events} == {want}, (want, events)

@@ -1,0 +1,90 @@
+"""Containers of a real Podman, over the Docker Engine API."""
+
+import json
+import subprocess
+import time
+
+from containers import podman
+from kube import collector, of
+from registry import scenario
+
+
+@scenario
+def labels_sidecars_and_status(w):
+    """OpenSandbox's own layout: a labelled sidecar that owns the network, and the application in it."""
+    with podman(w) as runtime:
+        socket = w.dir + "/api.sock"
+        c = collector(w, runtime, options=("--socket", socket))
+        net = ("--network", "ns:/run/netns/" + runtime.netns)
+        sidecar = runtime.run("sandbox-egress-x", "/bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000", "--label", "opensandbox.io/egress-sidecar-for=sb-x", *net)
+        app = runtime.run("sandbox-x", "/bin/nc -w 1 10.77.0.4 8080 </dev/null; sleep 1000", "--label", "opensandbox.io/id=sb-x",
+                          "--network", "container:" + sidecar)
+        runtime.run("nobody", "/bin/nc -w 1 10.77.0.4 8082 </dev/null; sleep 1000", *net)
+        c.wait_for("egress.outbound")
+        time.sleep(3)
+        status = json.loads(subprocess.check_output([w.sandpiper, "status", "--socket", socket, "--format", "json"]))
+        table = subprocess.check_output([w.sandpiper, "status", "--socket", socket]).decode()
+        for x in (app, sidecar):
+            runtime("rm", "--force", "--time", "0", x)
+        c.wait_for("sandbox.stopped")
+        events = c.stop()
+    assert {e["sandbox_id"] for e in events} == {"sb-x"}, {e["sandbox_id"] for e in events}
+    told = {e["network.peer.port"]: e for e in of(events, "sb-x", "egress.outbound")}
+    assert set(told) == {8080, 8081}, told
+    for port, role, container, name in ((8080, "app", app, "sandbox-x"), (8081, "sidecar", sidecar, "sandbox-egress-x")):
+        want = {"sandbox.role": role, "container.id": container, "container.name": name, "container.image.name": "localhost/box:1"}
+        assert {k: told[port].get(k) for k in want} == want, told[port]
+    sandbox, = status["sandboxes"]
+    assert (sandbox["id"], sandbox["runtime"], sandbox["attempts"], sandbox["dropped"]) == ("sb-x", "podman", "2", "0"), sandbox
+    assert {(m["role"], m["container_id"]) for m in sandbox["members"]} == {("app", app), ("sidecar", sidecar)}
+    assert "sb-x" in table and "app" in table and "podman" in table, table
+
+
+@scenario
+def a_sidecar_without_a_label_joins_by_its_network(w):
+    for sidecar_first in (True, False):
+        with podman(w) as runtime:
+            c = collector(w, runtime)
+            net = ("--network", "ns:/run/netns/" + runtime.netns)
+            if sidecar_first:
+                proxy = runtime.run("proxy", "sleep 3; /bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000", *net)
+                runtime.run("app", "sleep 1000", "--label", "opensandbox.io/id=sb-y", "--network", "container:" + proxy)
+            else:
+                app = runtime.run("app", "sleep 1000", "--label", "opensandbox.io/id=sb-y", *net)
+                runtime.run("proxy", "/bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000", "--network", "container:" + app)
+            c.wait_for("egress.outbound")
+            events = c.stop()
+        outbound, = of(events, "sb-y", "egress.outbound")
+        assert (outbound["sandbox.role"], outbound["container.name"], outbound["network.peer.port"]) == ("sidecar", "proxy", 8081), outbound
+
+
+@scenario
+def containers_that_are_removed_at_once(w):
+    """--rm: when the runtime is asked it may know nothing of them any more; its events do."""
+    count = 5 if w.slow else 30
+    with podman(w) as runtime:
+        c = collector(w, runtime)
+        for i in range(count):
+            runtime.run("rm%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % (20000 + i), "--rm", "--label", "opensandbox.io/id=sb-%d" % i,
+                        "--network", "ns:/run/netns/" + runtime.netns)
+        for _ in range(200):
+            if open(c.path).read().count('"sandbox.stopped"') == count:
+                break
+            time.sleep(0.1)
+        events = c.stop()
+    told = {e["network.peer.port"]: (e["sandbox_id"], e["container.name"]) for e in events if e["opensandbox.event"] == "egress.outbound"}
+    want = {20000 + i: ("sb-%d" % i, "rm%d" % i) for i in range(count)}
+    assert told == want, [(p, t, told.get(p)) for p, t in want.items() if told.get(p) != t][:3]
+
+
+@scenario
+def every_container_is_a_sandbox(w):
+    with podman(w) as runtime:
+        before = runtime.run("before", "sleep 1000", "--network", "none")
+        c = collector(w, runtime, options=("--all-containers",))
+        after = runtime.run("after", "/bin/true; sleep 1000", "--network", "none")
+        time.sleep(1.5)
+        events = c.stop()
+    assert {e["sandbox_id"] for e in events} == {before, after}, ({e["sandbox_id"] for e in events}, before, after)
+    names = {e["container.name"] for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == after}
+    assert names == {"after"}, names
