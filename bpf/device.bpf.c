@@ -292,10 +292,27 @@ int handle_device_egress(struct __sk_buff *skb)
 	return TCX_NEXT;
 }
 
-/* Before that: the filter of a packet socket, which lets nothing through to the socket. A tc filter would outlive a killed process. */
+/*
+ * Before that: the filter of a packet socket, which lets nothing through to the socket. A tc filter would outlive a killed process. The
+ * size of a filter counts against net.core.optmem_max, 20 KiB as a rule: what is attached only calls on.
+ */
+SEC("socket")
+int handle_device_packet_body(struct __sk_buff *skb)
+{
+	handle_device(skb, skb->pkt_type == PACKET_OUTGOING ? DIRECTION_RECEIVED : DIRECTION_SENT);
+	return 0;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} packet_body SEC(".maps");
+
 SEC("socket")
 int handle_device_packet(struct __sk_buff *skb)
 {
-	handle_device(skb, skb->pkt_type == PACKET_OUTGOING ? DIRECTION_RECEIVED : DIRECTION_SENT);
+	bpf_tail_call(skb, &packet_body, 0);
 	return 0;
 }

@@ -58,6 +58,7 @@ absl::Status DeviceProbe::Load(bpf_object* object, bool packet_socket, unsigned 
   bpf_program__set_autoload(skeleton_->progs.handle_device_ingress, !packet_socket);
   bpf_program__set_autoload(skeleton_->progs.handle_device_egress, !packet_socket);
   bpf_program__set_autoload(skeleton_->progs.handle_device_packet, packet_socket);
+  bpf_program__set_autoload(skeleton_->progs.handle_device_packet_body, packet_socket);
   skeleton_->rodata->cfg_owner = owner;
   skeleton_->rodata->cfg_link_header = link_header;
   std::fill(std::begin(skeleton_->rodata->cfg_dns_ports), std::end(skeleton_->rodata->cfg_dns_ports), 0);
@@ -80,6 +81,10 @@ absl::Status DeviceProbe::AttachTcx(unsigned ifindex) {
 }
 
 absl::Status DeviceProbe::AttachPacketSocket(unsigned ifindex) {
+  const int body = bpf_program__fd(skeleton_->progs.handle_device_packet_body);
+  constexpr uint32_t kFirst = 0;
+  if (bpf_map__update_elem(skeleton_->maps.packet_body, &kFirst, sizeof(kFirst), &body, sizeof(body), BPF_ANY))
+    return ErrnoStatus(errno, "preparing the filter of a packet socket");
   // Bound to a protocol only when the filter is there: no packet comes in between.
   held_[0] = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   const int program = bpf_program__fd(skeleton_->progs.handle_device_packet);
