@@ -68,7 +68,7 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
   return collector;
 }
 
-absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, bool here) {
+absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here) {
   // Of the sandbox alone; else at the root, since a sandbox may be anywhere, and others may come into its network namespace.
   const std::string& top = here ? sandboxes[0].cgroup : mount_;
   const UniqueFd cgroup(open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -80,6 +80,8 @@ absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, bool here) 
     if (here)
       pipeline_->EnterOwnNamespace(serial);
   }
+  for (const Device& device : devices)
+    RETURN_IF_ERROR(pipeline_->WatchDevice(device));
   pipeline_->Discover(config_.discovery.metadata_wait);
   pipeline_->SyncRules(kRulesLimit);
   const uint64_t now = BootNow();

@@ -27,9 +27,9 @@ class Collector {
   Collector(const Collector&) = delete;
   Collector& operator=(const Collector&) = delete;
 
-  // Watches the sandboxes, and looks for more by the rules. Once. `here`: there is one, in a cgroup of ours, that will run in our own network
-  // namespace; otherwise their processes tell where.
-  absl::Status Watch(const std::vector<Sandbox>& sandboxes, bool here);
+  // Watches the sandboxes, and looks for more by the rules. Once. `here`: there is one, in a cgroup of ours, that will run in our own
+  // network namespace; otherwise their processes tell where.
+  absl::Status Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here);
 
   // Answers on a unix socket what `sandpiper status` asks.
   absl::Status Serve(const std::string& path);

@@ -126,7 +126,9 @@ void AddRunOptions(CLI::App* run, Config* config) {
       ->envname("SANDPIPER_CGROUP")
       ->allow_extra_args(false);
   run->add_option("--device", config->devices,
-                  "[NETNS:]NAME=ID: a tap or veth whose other end is a sandbox with sockets of its own, as a microVM; repeatable")
+                  "[NETNS:]NAME[=ID]: a tap or veth whose other end is a sandbox with sockets of its own, as a microVM, now or later; * "
+                  "and ? match; "
+                  "repeatable")
       ->envname("SANDPIPER_DEVICE")
       ->delimiter(',')
       ->allow_extra_args(false);

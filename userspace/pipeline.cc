@@ -1,7 +1,7 @@
 #include "userspace/pipeline.h"
 
 #include <fcntl.h>
-#include <net/if.h>
+#include <fnmatch.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -86,7 +86,8 @@ Pipeline::Pipeline(Probes* probes, std::string mount, const PipelineOptions& opt
             if (const auto it = members_.find(member); it != members_.end() && it->second.gone_ns == 0)
               it->second.gone_ns = next_end_ns_ = 1;
           },
-          std::move(tell)),
+          tell),
+      tell_(std::move(tell)),
       namespaces_(
           [this](uint64_t sandbox) {
             std::vector<pid_t> pids;
@@ -131,15 +132,12 @@ SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& r
 }
 
 absl::StatusOr<uint64_t> Pipeline::AddSandbox(const Sandbox& sandbox) {
-  SandboxPipeline* const added = FindOrAdd(sandbox.id, sandbox.cgroup.empty() ? "device" : "cgroup", BootNow());
+  SandboxPipeline* const added = FindOrAdd(sandbox.id, "cgroup", BootNow());
   // Roles are told where there is more than one.
   const Role role = sandbox.sidecars.empty() ? Role::kNone : Role::kApp;
-  if (!sandbox.cgroup.empty())
-    RETURN_IF_ERROR(AddCgroup(added, sandbox.cgroup, role));
+  RETURN_IF_ERROR(AddCgroup(added, sandbox.cgroup, role));
   for (const std::string& sidecar : sandbox.sidecars)
     RETURN_IF_ERROR(AddCgroup(added, sidecar, Role::kSidecar));
-  for (const Device& device : sandbox.devices)
-    RETURN_IF_ERROR(AddDevice(added, device));
   return added->sandbox().serial;
 }
 
@@ -180,19 +178,67 @@ void Pipeline::OnExisting(SandboxPipeline* sandbox, const std::string& path) {
   }
 }
 
-absl::Status Pipeline::AddDevice(SandboxPipeline* sandbox, const Device& device) {
+absl::Status Pipeline::WatchDevice(const Device& device) {
   const std::string path = device.netns.empty() ? "/proc/self/ns/net" : device.netns;
-  const UniqueFd netns(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!netns.ok())
+  auto watch = std::make_unique<DeviceWatch>();
+  watch->device = device;
+  watch->netns = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!watch->netns.ok())
     return ErrnoStatus(errno, absl::StrCat("opening the network namespace ", path));
+  RETURN_IF_ERROR(RunInNamespace(watch->netns, [&] {
+    auto links = LinkWatch::Open();
+    if (links.ok())
+      watch->links = *std::move(links);
+    return links.status();
+  }));
+  device_watches_.push_back(std::move(watch));
+  WorkDevices(BootNow());
+  return absl::OkStatus();
+}
+
+absl::Status Pipeline::AddDevice(const DeviceWatch& watch, const LinkChange& link, uint64_t now_ns) {
+  SandboxPipeline* const sandbox = FindOrAdd(watch.device.id.empty() ? CleanId(link.name) : watch.device.id, "device", now_ns);
   const owner owner = {.member = attribution_.NextMember(), .sandbox = sandbox->sandbox().serial};
   RETURN_IF_ERROR(probes_->AddMember(owner.member));
-  members_[owner.member] = {.sandbox = owner.sandbox, .device = device.name};
-  return RunInNamespace(netns, [&] {
-    const unsigned ifindex = if_nametoindex(device.name.c_str());
-    return ifindex != 0 ? probes_->WatchDevice(ifindex, owner)
-                        : ErrnoStatus(errno, absl::StrCat("the device ", device.name, " in the network namespace ", path));
-  });
+  Member& member = members_[owner.member];
+  member.sandbox = owner.sandbox;
+  member.device = link.name;
+  member.watch = &watch;
+  member.ifindex = link.ifindex;
+  const absl::Status status = RunInNamespace(watch.netns, [&] { return probes_->WatchDevice(link.ifindex, owner); });
+  if (!status.ok())
+    member.gone_ns = next_end_ns_ = 1;
+  return status;
+}
+
+void Pipeline::WorkDevices(uint64_t now_ns) {
+  for (const auto& watch : device_watches_) {
+    const auto changes = watch->links->Take();
+    if (!changes.ok()) {
+      tell_(std::string(changes.status().message()));
+      continue;
+    }
+    for (const LinkChange& link : *changes) {
+      if (link.gone) {
+        for (auto& [serial, member] : members_) {
+          if (member.watch == watch.get() && member.ifindex == link.ifindex && member.gone_ns == 0) {
+            member.gone_ns = now_ns;
+            next_end_ns_ = std::min(next_end_ns_, now_ns + kLinger);
+          }
+        }
+      } else if (fnmatch(watch->device.name.c_str(), link.name.c_str(), 0) == 0) {
+        if (const absl::Status status = AddDevice(*watch, link, now_ns); !status.ok())
+          tell_(absl::StrCat("the device ", Escape(link.name), ": ", std::string(status.message())));
+      }
+    }
+  }
+}
+
+std::vector<int> Pipeline::event_fds() const {
+  std::vector<int> fds = {namespaces_.event_fd(), attribution_.event_fd()};
+  for (const auto& watch : device_watches_)
+    fds.push_back(watch->links->fd());
+  return fds;
 }
 
 void Pipeline::Discover(std::chrono::milliseconds limit) {
@@ -339,7 +385,8 @@ void Pipeline::EndMembers(uint64_t now_ns) {
       next_end_ns_ = std::min(next_end_ns_, member.gone_ns + kLinger);
       continue;
     }
-    probes_->UnwatchCgroup(member.cgroup_id);
+    if (member.cgroup_id != 0)
+      probes_->UnwatchCgroup(member.cgroup_id);
     member.unwatched_ns = BootNow();
   }
 }
@@ -380,6 +427,7 @@ void Pipeline::EndIfEmpty(uint64_t serial, uint64_t now_ns) {
 
 void Pipeline::OnTick(uint64_t now_ns) {
   attribution_.Work(now_ns);
+  WorkDevices(now_ns);
   EndMembers(now_ns);
   namespaces_.Work(now_ns, /*all=*/false);
   for (const auto& [serial, sandbox] : sandboxes_)

@@ -17,8 +17,10 @@
 #include "userspace/aggregate/host_metrics.h"
 #include "userspace/aggregate/metrics.h"
 #include "userspace/attribution.h"
+#include "userspace/base/fd.h"
 #include "userspace/network_namespaces.h"
 #include "userspace/probe/probes.h"
+#include "userspace/sandbox/link_watch.h"
 #include "userspace/sandbox/selector.h"
 #include "userspace/sandbox_pipeline.h"
 
@@ -32,6 +34,8 @@ class Pipeline {
 
   // Watches what the user named, and all below it; processes that are in there already become known. Returns the sandbox's number.
   absl::StatusOr<uint64_t> AddSandbox(const Sandbox& sandbox);
+  // What passes the device belongs to its sandbox, now if it is there, or when it comes.
+  absl::Status WatchDevice(const Device& device);
   // Looks for sandboxes by the rules, and goes on to. Waits for what runtimes say of those that are there, but no longer than `limit`.
   void Discover(std::chrono::milliseconds limit);
 
@@ -44,7 +48,7 @@ class Pipeline {
   // The sandbox lives in our own network namespace, although no process of it has told so yet.
   void EnterOwnNamespace(uint64_t serial);
   // Readable when there is news of the rules in a network namespace, or of containers; OnTick takes it.
-  std::vector<int> event_fds() const { return {namespaces_.event_fd(), attribution_.event_fd()}; }
+  std::vector<int> event_fds() const;
   // Waits until the rules in all namespaces have been read, but no longer than `limit`. OnTick takes what there is.
   bool SyncRules(std::chrono::milliseconds limit) { return namespaces_.Sync(limit); }
 
@@ -65,6 +69,12 @@ class Pipeline {
   uint64_t unattributed() const { return unattributed_; }
 
  private:
+  // Devices of one network namespace that were asked for.
+  struct DeviceWatch {
+    Device device;
+    UniqueFd netns;
+    std::unique_ptr<LinkWatch> links;
+  };
   // One cgroup with all below it, or one device, of a sandbox.
   struct Member {
     uint64_t sandbox = 0;
@@ -73,6 +83,8 @@ class Pipeline {
     Role role = Role::kNone;
     std::string container_id;
     std::string device;
+    const DeviceWatch* watch = nullptr;  // that found the device
+    unsigned ifindex = 0;
     Origin origin = 0, origin_by_namespace = 0;
     KernelCounts before;        // counted while it was of another sandbox
     uint64_t gone_ns = 0;       // when its cgroup was removed
@@ -81,7 +93,8 @@ class Pipeline {
 
   SandboxPipeline* FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns);
   absl::Status AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role);
-  absl::Status AddDevice(SandboxPipeline* sandbox, const Device& device);
+  void WorkDevices(uint64_t now_ns);
+  absl::Status AddDevice(const DeviceWatch& watch, const LinkChange& link, uint64_t now_ns);
   void WatchBelow(const std::string& path, const owner& owner);
   void OnExisting(SandboxPipeline* sandbox, const std::string& path);
   void OnJoin(const Decision& decision, Held held);
@@ -101,9 +114,11 @@ class Pipeline {
   std::map<uint64_t, std::unique_ptr<SandboxPipeline>> sandboxes_;  // by serial
   std::map<std::string, uint64_t> by_id_;
   std::map<uint64_t, Member> members_;
+  std::vector<std::unique_ptr<DeviceWatch>> device_watches_;
   uint64_t next_sandbox_ = 1;
   uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
   Attribution attribution_;
+  Attribution::Tell tell_;
   NetworkNamespaces namespaces_;
   std::vector<Event> pending_;
   HostMetrics host_;

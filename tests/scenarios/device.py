@@ -3,6 +3,7 @@
 import contextlib
 import json
 import subprocess
+import time
 
 from attribution import Collector, act
 from checks import same
@@ -160,6 +161,30 @@ def behind_a_tap(w):
 
 @scenario
 def bad_devices_are_named(w):
-    for argument, why in (("tap0", "expected NAME=ID"), ("no-such0=x", "no-such0"), ("/nowhere:tap0=x", "/nowhere"), ("a-name-too-long0=x", "1 to 15")):
+    for argument, why in (("tap0=", "expected NAME=ID"), ("/nowhere:tap0=x", "/nowhere"), ("a-name-too-long0=x", "1 to 15")):
         done = subprocess.run([w.sandpiper, "run", "--device", argument], capture_output=True, timeout=60)
         assert done.returncode != 0 and why in done.stderr.decode(), done.stderr
+
+
+@scenario
+def devices_that_come_and_go(w):
+    """A machine that is started later, and again: a sandbox each time its device comes, by the device's name."""
+    r = w.tag + "r"
+    with routed(w):
+        sh(f"ip -n {w.server} route add 10.90.0.0/24 via 10.89.0.1")
+        c = Collector(w, [], options=("--device", "/run/netns/%s:%st*" % (r, w.tag)))
+        for turn in range(2):
+            sh(f"ip -n {r} tuntap add {w.tag}t mode tap && ip -n {r} addr add 10.90.0.1/24 dev {w.tag}t && ip -n {r} link set {w.tag}t up")
+            sh(f"ip -n {r} neigh add 10.90.0.2 lladdr 02:00:00:00:00:02 nud permanent dev {w.tag}t")
+            link = json.loads(subprocess.check_output(["ip", "-n", r, "-j", "link", "show", w.tag + "t"]))[0]
+            time.sleep(3 if w.slow else 0.5)
+            got = run_guest(w, link["address"], [("it", "tcp", "10.77.0.4", 8080, 50001 + turn, "hello"), ("no", "tcp", "10.77.0.4", 1, 50011 + turn)])
+            assert got == {"it": ["established", 5], "no": ["refused", 0]}, got
+            sh(f"ip -n {r} link del {w.tag}t")
+            time.sleep(3)
+        events = c.stop()
+        sh(f"ip -n {w.server} route del 10.90.0.0/24")
+    name = w.tag + "t"
+    assert {e["sandbox_id"] for e in events} == {name}, {e["sandbox_id"] for e in events}
+    life = [(e["opensandbox.event"], e.get("sandbox.connect.attempts")) for e in events if e["opensandbox.event"].startswith("sandbox.")]
+    assert life == [("sandbox.started", None), ("sandbox.stopped", 2)] * 2, life

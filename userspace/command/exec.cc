@@ -131,8 +131,8 @@ int RunExec(const Config& config, const ExecOptions& options) {
   auto cgroup = OwnedCgroup::Create(absl::StrCat(*mount, "/sandpiper-exec-", getpid()));
   if (!cgroup.ok())
     return Fail(cgroup.status(), kExitExecFailure);
-  const Sandbox sandbox = {.id = options.id, .cgroup = cgroup->path(), .sidecars = {}, .devices = {}};
-  absl::Status status = (*collector)->Watch({sandbox}, /*here=*/true);
+  const Sandbox sandbox = {.id = options.id, .cgroup = cgroup->path(), .sidecars = {}};
+  absl::Status status = (*collector)->Watch({sandbox}, {}, /*here=*/true);
   status.Update(status.ok() ? cgroup->AddProcess(child->pid()) : absl::OkStatus());
   if (!status.ok())
     return Fail(status, kExitExecFailure);

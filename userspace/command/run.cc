@@ -33,9 +33,8 @@ void NotifyReady() {
 
 absl::StatusOr<std::vector<Sandbox>> Select(const std::string& mount, const Config& config) {
   ASSIGN_OR_RETURN(std::vector<Sandbox> sandboxes, SelectCgroups(config.cgroups, mount));
-  RETURN_IF_ERROR(SelectDevices(config.devices, &sandboxes));
   if (!config.sandbox_id.empty()) {
-    if (sandboxes.size() != 1 || !config.discovery.rules.empty())
+    if (sandboxes.size() != 1 || !config.discovery.rules.empty() || !config.devices.empty())
       return absl::InvalidArgumentError(absl::StrCat("OPENSANDBOX_EGRESS_SANDBOX_ID=", config.sandbox_id,
                                                      " names one sandbox: watch that one, with --cgroup PATH, and no other"));
     sandboxes[0].id = config.sandbox_id;
@@ -60,11 +59,14 @@ int RunCollector(Config config) {
   auto collector = Collector::Start(config, stdout);
   if (!collector.ok())
     return Fail(collector.status(), kExitFailure);
-  if (const absl::Status status = (*collector)->Watch(*sandboxes, /*here=*/false); !status.ok())
+  const auto devices = ParseDevices(config.devices);
+  if (!devices.ok())
+    return Fail(devices.status(), kExitFailure);
+  if (const absl::Status status = (*collector)->Watch(*sandboxes, *devices, /*here=*/false); !status.ok())
     return Fail(status, kExitFailure);
   const size_t count = (*collector)->pipeline().sandboxes().size();
   fprintf(stderr, "sandpiper: ready, watching %zu sandbox%s%s\n", count, count == 1 ? "" : "es",
-          config.discovery.rules.empty() ? "" : ", looking for more");
+          config.discovery.rules.empty() && devices->empty() ? "" : ", looking for more");
   for (const ProbeState& state : (*collector)->probes().states()) {
     if (!state.reason.empty())
       fprintf(stderr, "sandpiper: probe %s uses %s (%s)\n", state.probe.c_str(),

@@ -36,7 +36,8 @@ std::string Roles(const v1::Sandbox& sandbox) {
 }
 
 void PrintTable(const v1::ListSandboxesResponse& list) {
-  const std::vector<std::string> head = {"SANDBOX", "RUNTIME", "ROLES", "AGE", "LOOKUPS", "ATTEMPTS", "DENIED", "EXECS", "HOSTS", "DROPPED"};
+  const std::vector<std::string> head = {"SANDBOX",  "RUNTIME", "ROLES", "AGE",   "LOOKUPS",
+                                         "ATTEMPTS", "DENIED",  "EXECS", "HOSTS", "DROPPED"};
   std::vector<std::vector<std::string>> rows = {head};
   for (const v1::Sandbox& s : list.sandboxes()) {
     rows.push_back({s.id(), s.runtime(), Roles(s), Age(s.started_unix_ns()), absl::StrCat(s.lookups()), absl::StrCat(s.attempts()),

@@ -71,7 +71,7 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
     if (!added)
       return absl::InvalidArgumentError(absl::StrCat("the id ", id, " would stand for two cgroups, ", other->second, " and ", path,
                                                      ": give one of them another, PATH=ID"));
-    out.push_back({.id = id, .cgroup = path, .sidecars = {}, .devices = {}});
+    out.push_back({.id = id, .cgroup = path, .sidecars = {}});
   }
   for (const auto& [path, id] : sidecars) {
     const auto sandbox = std::find_if(out.begin(), out.end(), [&id = id](const Sandbox& s) { return s.id == id; });
@@ -101,24 +101,22 @@ std::optional<SelectionRule> PatternRule(const std::string& argument, const std:
   return rule.ok() ? std::optional(*std::move(rule)) : std::nullopt;
 }
 
-absl::Status SelectDevices(const std::vector<std::string>& arguments, std::vector<Sandbox>* sandboxes) {
+absl::StatusOr<std::vector<Device>> ParseDevices(const std::vector<std::string>& arguments) {
+  std::vector<Device> out;
   for (const std::string& argument : arguments) {
     const size_t equals = argument.rfind('='), colon = argument.rfind(':', equals);
-    if (equals == std::string::npos || equals + 1 == argument.size())
+    const std::string place = argument.substr(0, equals);
+    Device device = {.netns = colon == std::string::npos ? "" : place.substr(0, colon),
+                     .name = colon == std::string::npos ? place : place.substr(colon + 1),
+                     .id = equals == std::string::npos ? "" : CleanId(argument.substr(equals + 1))};
+    if (equals != std::string::npos && device.id.empty())
       return absl::InvalidArgumentError(absl::StrCat("--device ", argument, ": expected NAME=ID or NETNS:NAME=ID"));
-    Device device = {.netns = colon == std::string::npos ? "" : argument.substr(0, colon), .name = argument.substr(0, equals)};
-    if (colon != std::string::npos)
-      device.name.erase(0, colon + 1);
-    const std::string id = Escape(argument.substr(equals + 1));
     // IFNAMSIZ of <net/if.h>, with the NUL.
     if (device.name.empty() || device.name.size() >= 16)
       return absl::InvalidArgumentError(absl::StrCat("--device ", argument, ": a device's name has 1 to 15 characters"));
-    auto sandbox = std::find_if(sandboxes->begin(), sandboxes->end(), [&](const Sandbox& s) { return s.id == id; });
-    if (sandbox == sandboxes->end())
-      sandbox = sandboxes->insert(sandbox, {.id = id, .cgroup = "", .sidecars = {}, .devices = {}});
-    sandbox->devices.push_back(std::move(device));
+    out.push_back(std::move(device));
   }
-  return absl::OkStatus();
+  return out;
 }
 
 }  // namespace sandpiper

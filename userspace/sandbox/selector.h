@@ -14,7 +14,8 @@ namespace sandpiper {
 
 struct Device {
   std::string netns;  // file that names its network namespace, as of ip-netns(8); empty: our own
-  std::string name;
+  std::string name;   // with * and ? it matches any that fit
+  std::string id;     // of its sandbox, escaped; empty: the device's name
 };
 
 struct SandboxIdentity {
@@ -26,9 +27,8 @@ struct SandboxIdentity {
 // One that the user named.
 struct Sandbox {
   std::string id;                     // escaped
-  std::string cgroup;                 // absolute path of its topmost cgroup; empty: it has devices only
+  std::string cgroup;                 // absolute path of its topmost cgroup
   std::vector<std::string> sidecars;  // cgroups that belong to it and are not its application
-  std::vector<Device> devices;        // behind them are sockets that the host does not have
 };
 
 // PATH is absolute, below the cgroup mount or relative to it, and may hold glob(7) patterns; ID defaults to the last component. Errors name
@@ -40,8 +40,8 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
 // A PATH with a pattern and without an ID goes on to match what is made later: the rule for that, nothing for any other argument.
 std::optional<SelectionRule> PatternRule(const std::string& argument, const std::string& mount);
 
-// [NETNS:]NAME=ID: adds each device to the sandbox of that ID, or as one more sandbox. InvalidArgument names the argument.
-absl::Status SelectDevices(const std::vector<std::string>& arguments, std::vector<Sandbox>* sandboxes);
+// [NETNS:]NAME[=ID]. InvalidArgument names the argument.
+absl::StatusOr<std::vector<Device>> ParseDevices(const std::vector<std::string>& arguments);
 
 }  // namespace sandpiper
 
