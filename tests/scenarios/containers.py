@@ -67,9 +67,9 @@ def runtime_network(w):
 
 
 @contextlib.contextmanager
-def scratch():
-    """A folder on disk: images are unpacked there, and overlayfs wants no tmpfs of another overlay."""
-    folder = tempfile.mkdtemp(prefix="sandpiper-runtime-", dir="/var/tmp")
+def scratch(w):
+    """A folder that overlayfs can work in: on disk; in a guest, whose disk is an overlay itself, in memory."""
+    folder = tempfile.mkdtemp(prefix="sandpiper-runtime-", dir="/tmp" if w.slow else "/var/tmp")
     try:
         yield folder
     finally:
@@ -135,7 +135,7 @@ def containerd(w):
     need("containerd", "ctr", "runc")
     if not os.path.exists("/usr/lib/cni/ptp"):
         raise Skip("containernetworking-plugins is not installed")
-    with scratch() as folder, runtime_network(w) as k:
+    with scratch(w) as folder, runtime_network(w) as k:
         os.makedirs(folder + "/cni")
         with open(folder + "/config.toml", "w") as f:
             f.write(CONTAINERD.format(folder=folder, image=IMAGE))
@@ -188,7 +188,7 @@ class Podman:
 def podman(w):
     """Podman with its service, which speaks the Docker Engine API."""
     need("podman", "runc", "conmon")
-    with scratch() as folder, runtime_network(w) as k:
+    with scratch(w) as folder, runtime_network(w) as k:
         make_image(folder + "/image.tar")
         with open(folder + "/containers.conf", "w") as f:
             f.write("[engine]\nevents_logfile_path = \"%s/events.log\"\ncgroup_manager = \"cgroupfs\"\n" % folder)

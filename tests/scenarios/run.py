@@ -1,4 +1,5 @@
-"""run.py SANDPIPER TRIGGERS SINK [PATTERN]: runs the scenarios whose name holds PATTERN (or one of several, with commas between) and ends with 'N passed, N failed, N skipped'."""
+"""run.py SANDPIPER TRIGGERS SINK [PATTERN]: runs the scenarios whose name holds PATTERN (or one of several, with commas between; not those whose
+name holds one with a minus before it) and ends with 'N passed, N failed, N skipped'."""
 
 import os
 import sys
@@ -10,17 +11,19 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import registry  # noqa: E402
 import world  # noqa: E402
 
-for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft", "nft_limits", "sidecar", "process", "attribution", "discovery", "kube", "engine", "robust", "otlp"):
+for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft", "nft_limits", "sidecar", "process", "attribution", "discovery", "kube", "engine", "systemd", "robust", "otlp"):
     __import__(module)
 
 
 def main():
     programs = map(os.path.abspath, sys.argv[1:4])
     pattern = sys.argv[4] if len(sys.argv) > 4 else ""
+    unwanted = [p[1:] for p in pattern.split(",") if p.startswith("-")]
+    wanted = [p for p in pattern.split(",") if not p.startswith("-")] or [""]
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     with world.World(*programs) as w:
         for name, function in registry.SCENARIOS:
-            if not any(p in name for p in pattern.split(",")):
+            if not any(p in name for p in wanted) or any(p in name for p in unwanted):
                 continue
             began = time.monotonic()
             try:

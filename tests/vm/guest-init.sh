@@ -27,7 +27,28 @@ mount -t tmpfs tmpfs /root/dev/shm
 ip link set lo up
 echo "guest: linux $(cat /root/proc/sys/kernel/osrelease) lsm $(cat /root/sys/kernel/security/lsm)"
 command=$(cat /root/proc/cmdline)
-command=$(echo "${command#*GUEST_COMMAND=}" | sed 's/+/ /g')
+command=${command#*GUEST_COMMAND=}
+command=$(echo "${command%% *}" | sed 's/+/ /g')
+# With GUEST_INIT=systemd, under systemd as a host has it: the command is a service, and nothing else is started.
+case $(cat /root/proc/cmdline) in
+  *GUEST_INIT=systemd*)
+    echo "($command); echo guest: status \$?" > /root/etc/guest-command
+    cat > /root/etc/systemd/system/guest.service << 'UNIT'
+[Unit]
+DefaultDependencies=no
+SuccessAction=poweroff-force
+FailureAction=poweroff-force
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+Environment=PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+ExecStart=/bin/sh /etc/guest-command
+StandardOutput=file:/dev/console
+StandardError=file:/dev/console
+UNIT
+    exec switch_root /root /lib/systemd/systemd --unit=guest.service --show-status=no --log-level=warning
+    ;;
+esac
 # A root of its own, not a chroot: paths of processes in other mount namespaces are then those of an ordinary host.
 exec switch_root /root /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
   /bin/sh -c "($command); echo guest: status \$?; echo o > /proc/sysrq-trigger; sleep 60"
