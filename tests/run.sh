@@ -82,8 +82,8 @@ fi
 if [ "$tier" = unit ] || [ "$tier" = all ]; then run_unit; fi
 if [ "$tier" = kernel ] || [ "$tier" = all ]; then run_kernel; fi
 if [ "$tier" = vm ] || [ "$tier" = all ]; then
-  # Of the scenarios with container runtimes one each: the others are about runtimes, not kernels.
-  run_vm bookworm linux-image-amd64 linux-6.1 -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.a_side,-engine.containers,-engine.every,-systemd.
+  # Of the scenarios with container runtimes one: the others are about runtimes, not kernels.
+  run_vm bookworm linux-image-amd64 linux-6.1 -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.
   GUEST_INIT=systemd run_vm bookworm linux-image-amd64 linux-6.1 systemd.
   run_vm bookworm-backports linux-image-amd64 linux-6.12 deny.,forward.,device.,nft,redirect.,sidecar.
 fi

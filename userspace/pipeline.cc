@@ -1,17 +1,13 @@
 #include "userspace/pipeline.h"
 
-#include <fcntl.h>
-#include <fnmatch.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <limits>
 #include <set>
 #include <utility>
 
 #include "userspace/base/clock.h"
-#include "userspace/base/netns.h"
 #include "userspace/base/status.h"
 #include "userspace/base/text.h"
 #include "userspace/event/decode.h"
@@ -21,27 +17,6 @@
 
 namespace sandpiper {
 namespace {
-
-KernelCounts ToCounts(const member_counters& in) {
-  KernelCounts out;
-  static_assert(KernelCounts::kKinds == EVENT_KIND_SLOTS);
-  std::copy(std::begin(in.produced), std::end(in.produced), out.produced.begin());
-  std::copy(std::begin(in.dropped), std::end(in.dropped), out.dropped.begin());
-  for (size_t transport = 0; transport < TRANSPORT_COUNT; ++transport) {
-    for (size_t network = 0; network < NETWORK_COUNT; ++network) {
-      out.attempts[transport][network] = in.attempts[transport][network];
-      out.attempts_dropped[transport][network] = in.attempts_dropped[transport][network];
-    }
-  }
-  out.sent = in.network_io[DIRECTION_SENT];
-  out.received = in.network_io[DIRECTION_RECEIVED];
-  out.storage_failed = in.storage_failed;
-  std::copy(std::begin(in.denied), std::end(in.denied), out.denied.begin());
-  return out;
-}
-
-// A removed cgroup is watched on for so long: connections close a moment after their process.
-constexpr uint64_t kLinger = kSecond;
 
 // What stands on the records of one part of a sandbox.
 std::vector<Attribute> AttributesOf(const std::optional<Container>& container, const CgroupPath& path, Role role) {
@@ -80,23 +55,16 @@ Pipeline::Pipeline(Probes* probes, std::string mount, const PipelineOptions& opt
     : probes_(probes),
       options_(options),
       sink_(std::move(sink)),
+      tell_(std::move(tell)),
+      members_(probes),
       attribution_(
           probes, std::move(mount), discovery, [this](const Decision& decision, Held held) { OnJoin(decision, std::move(held)); },
-          [this](uint64_t member) {
-            if (const auto it = members_.find(member); it != members_.end() && it->second.gone_ns == 0)
-              it->second.gone_ns = next_end_ns_ = 1;
-          },
-          tell),
-      tell_(std::move(tell)),
+          [this](uint64_t member) { members_.Gone(member, BootNow()); }, tell_),
+      devices_([this](const std::string& id, const LinkChange& link) { return AddDevice(id, link); },
+               [this](uint64_t member) { members_.Gone(member, BootNow()); }, tell_),
       namespaces_(
           [this](uint64_t sandbox) {
-            std::vector<pid_t> pids;
-            for (const auto& [serial, member] : members_) {
-              if (member.sandbox != sandbox || member.path.empty())
-                continue;
-              const std::vector<pid_t> more = ProcessesIn(member.path);
-              pids.insert(pids.end(), more.begin(), more.end());
-            }
+            std::vector<pid_t> pids = members_.ProcessesOf(sandbox);
             pids.push_back(getpid());  // for a sandbox that lives where we do
             return pids;
           },
@@ -105,11 +73,10 @@ Pipeline::Pipeline(Probes* probes, std::string mount, const PipelineOptions& opt
               sandbox->second->OnRules(outcome);
           },
           [this](uint32_t netns, uint64_t sandbox, bool lends) {
-            const auto member = std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.second.sandbox == sandbox; });
             if (sandbox == 0)
               probes_->ForgetNamespace(netns);
-            else if (member != members_.end())
-              probes_->WatchNamespace(netns, {.member = member->first, .sandbox = sandbox}, lends);
+            else if (const uint64_t member = members_.AnyOf(sandbox); member != 0)
+              probes_->WatchNamespace(netns, {.member = member, .sandbox = sandbox}, lends);
           }),
       start_unix_ns_(ReadClock(CLOCK_REALTIME)) {
   if (NfTablesIsThere())
@@ -118,9 +85,8 @@ Pipeline::Pipeline(Probes* probes, std::string mount, const PipelineOptions& opt
 
 SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns) {
   // One whose cgroups are all gone is about to end: what comes now under its id is another.
-  const auto lives = [&](const auto& member) { return member.second.sandbox == by_id_.at(id) && member.second.gone_ns == 0; };
-  if (by_id_.contains(id) && std::any_of(members_.begin(), members_.end(), lives))
-    return sandboxes_.at(by_id_.at(id)).get();
+  if (const auto known = by_id_.find(id); known != by_id_.end() && members_.Lives(known->second))
+    return sandboxes_.at(known->second).get();
   const uint64_t serial = next_sandbox_++;
   const FlowTable::ReadUdp read_udp = [probes = probes_](const Flow& flow) {
     const UdpFlowCounts counts = probes->ReadUdpFlow(flow.cookie, flow.peer);
@@ -141,32 +107,28 @@ absl::StatusOr<uint64_t> Pipeline::AddSandbox(const Sandbox& sandbox) {
   return added->sandbox().serial;
 }
 
+SandboxPipeline* Pipeline::SandboxOf(const Member& member) const {
+  const auto it = sandboxes_.find(member.sandbox);
+  return it == sandboxes_.end() ? nullptr : it->second.get();
+}
+
 absl::Status Pipeline::AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role) {
   ASSIGN_OR_RETURN(const uint64_t id, CgroupId(path));
-  const owner owner = {.member = attribution_.NextMember(), .sandbox = sandbox->sandbox().serial};
-  RETURN_IF_ERROR(probes_->AddMember(owner.member));
-  const CgroupPath parsed = ParseCgroupPath(path);
+  const uint64_t serial = attribution_.NextMember();
   std::vector<Attribute> attributes;
   if (role != Role::kNone)
     attributes.push_back({"sandbox.role", std::string(Name(role))});
-  members_[owner.member] = {.sandbox = owner.sandbox,
-                            .cgroup_id = id,
-                            .path = path,
-                            .role = role,
-                            .origin = sandbox->AddOrigin(std::move(attributes)),
-                            .origin_by_namespace = sandbox->AddOrigin({{"sandbox.attribution", std::string("namespace")}})};
-  // The topmost first: what is made below it from here on, the kernel side adds by itself.
-  RETURN_IF_ERROR(probes_->WatchCgroup(id, owner));
-  WatchBelow(path, owner);
+  Member member;
+  member.sandbox = sandbox->sandbox().serial;
+  member.role = role;
+  member.origin = sandbox->AddOrigin(std::move(attributes));
+  member.origin_by_namespace = sandbox->AddOrigin({{"sandbox.attribution", std::string("namespace")}});
+  member.cgroup_id = id;
+  member.path = path;
+  RETURN_IF_ERROR(members_.Put(serial, std::move(member)));
+  RETURN_IF_ERROR(members_.Watch(serial));
   OnExisting(sandbox, path);
   return absl::OkStatus();
-}
-
-void Pipeline::WatchBelow(const std::string& path, const owner& owner) {
-  for (const std::string& below : CgroupsBelow(path)) {
-    if (const auto id = CgroupId(below); id.ok())
-      (void)probes_->WatchCgroup(*id, owner);
-  }
 }
 
 void Pipeline::OnExisting(SandboxPipeline* sandbox, const std::string& path) {
@@ -178,72 +140,32 @@ void Pipeline::OnExisting(SandboxPipeline* sandbox, const std::string& path) {
   }
 }
 
-absl::Status Pipeline::WatchDevice(const Device& device) {
-  const std::string path = device.netns.empty() ? "/proc/self/ns/net" : device.netns;
-  auto watch = std::make_unique<DeviceWatch>();
-  watch->device = device;
-  watch->netns = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!watch->netns.ok())
-    return ErrnoStatus(errno, absl::StrCat("opening the network namespace ", path));
-  RETURN_IF_ERROR(RunInNamespace(watch->netns, [&] {
-    auto links = LinkWatch::Open();
-    if (links.ok())
-      watch->links = *std::move(links);
-    return links.status();
-  }));
-  device_watches_.push_back(std::move(watch));
-  WorkDevices(BootNow());
-  return absl::OkStatus();
-}
-
-absl::Status Pipeline::AddDevice(const DeviceWatch& watch, const LinkChange& link, uint64_t now_ns) {
-  SandboxPipeline* const sandbox = FindOrAdd(watch.device.id.empty() ? CleanId(link.name) : watch.device.id, "device", now_ns);
-  const owner owner = {.member = attribution_.NextMember(), .sandbox = sandbox->sandbox().serial};
-  RETURN_IF_ERROR(probes_->AddMember(owner.member));
-  Member& member = members_[owner.member];
-  member.sandbox = owner.sandbox;
+uint64_t Pipeline::AddDevice(const std::string& id, const LinkChange& link) {
+  const SandboxPipeline* const sandbox = FindOrAdd(id, "device", BootNow());
+  const uint64_t serial = attribution_.NextMember();
+  Member member;
+  member.sandbox = sandbox->sandbox().serial;
   member.device = link.name;
-  member.watch = &watch;
-  member.ifindex = link.ifindex;
-  const absl::Status status = RunInNamespace(watch.netns, [&] { return probes_->WatchDevice(link.ifindex, owner); });
-  if (!status.ok())
-    member.gone_ns = next_end_ns_ = 1;
-  return status;
-}
-
-void Pipeline::WorkDevices(uint64_t now_ns) {
-  for (const auto& watch : device_watches_) {
-    const auto changes = watch->links->Take();
-    if (!changes.ok()) {
-      tell_(std::string(changes.status().message()));
-      continue;
-    }
-    for (const LinkChange& link : *changes) {
-      if (link.gone) {
-        for (auto& [serial, member] : members_) {
-          if (member.watch == watch.get() && member.ifindex == link.ifindex && member.gone_ns == 0) {
-            member.gone_ns = now_ns;
-            next_end_ns_ = std::min(next_end_ns_, now_ns + kLinger);
-          }
-        }
-      } else if (fnmatch(watch->device.name.c_str(), link.name.c_str(), 0) == 0) {
-        if (const absl::Status status = AddDevice(*watch, link, now_ns); !status.ok())
-          tell_(absl::StrCat("the device ", Escape(link.name), ": ", std::string(status.message())));
-      }
-    }
+  absl::Status status = members_.Put(serial, std::move(member));
+  if (status.ok())
+    status = probes_->WatchDevice(link.ifindex, {.member = serial, .sandbox = sandbox->sandbox().serial});
+  if (!status.ok()) {
+    tell_(absl::StrCat("the device ", Escape(link.name), ": ", std::string(status.message())));
+    members_.Gone(serial, BootNow());
   }
+  return serial;
 }
 
 std::vector<int> Pipeline::event_fds() const {
-  std::vector<int> fds = {namespaces_.event_fd(), attribution_.event_fd()};
-  for (const auto& watch : device_watches_)
-    fds.push_back(watch->links->fd());
+  std::vector<int> fds = devices_.event_fds();
+  fds.push_back(namespaces_.event_fd());
+  fds.push_back(attribution_.event_fd());
   return fds;
 }
 
 void Pipeline::Discover(std::chrono::milliseconds limit) {
   std::set<std::string> taken;
-  for (const auto& [serial, member] : members_) {
+  for (const auto& [serial, member] : members_.all()) {
     if (!member.path.empty())
       taken.insert(member.path);
   }
@@ -257,39 +179,39 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   const std::string path = attribution_.mount() + candidate.cgroup;
   const auto id = CgroupId(path);
   const bool there = id.ok() && *id == candidate.cgroup_id;
-  const auto known = members_.find(candidate.member);
-  const uint64_t before = known == members_.end() ? 0 : known->second.sandbox;
+  const Member* const known = members_.Find(candidate.member);
+  const uint64_t before = known ? known->sandbox : 0;
   SandboxPipeline* const sandbox = FindOrAdd(decision.selected->id, RuntimeOf(decision), before == 0 ? candidate.born_ns : BootNow());
-  const owner owner = {.member = candidate.member, .sandbox = sandbox->sandbox().serial};
-  if (before == owner.sandbox)
+  if (before == sandbox->sandbox().serial)
     return;
-  if (before == 0)
-    (void)probes_->AddMember(candidate.member);  // unless it was found, and is there already
-  Member& member = members_[candidate.member];
-  if (const auto former = sandboxes_.find(before); former != sandboxes_.end()) {
-    const KernelCounts counts = CountsOf(candidate.member, member);
-    former->second->OnMemberEnded(counts);
+  Member member;
+  if (known) {
+    const KernelCounts counts = members_.CountsOf(candidate.member, *known);
+    if (SandboxPipeline* const former = SandboxOf(*known))
+      former->OnMemberEnded(counts);
+    member = *known;
     member.before += counts;
   }
-  member.sandbox = owner.sandbox;
-  member.cgroup_id = candidate.cgroup_id;
-  member.path = there ? path : "";
+  member.sandbox = sandbox->sandbox().serial;
   member.role = decision.selected->role;
-  member.container_id = decision.path.container_id;
   member.origin = sandbox->AddOrigin(AttributesOf(decision.container, decision.path, decision.selected->role));
   member.origin_by_namespace = sandbox->AddOrigin({{"sandbox.attribution", std::string("namespace")}});
+  member.cgroup_id = candidate.cgroup_id;
+  member.path = there ? path : "";
+  member.container_id = decision.path.container_id;
+  absl::Status status = members_.Put(candidate.member, std::move(member));
+  if (status.ok() && there)
+    status = members_.Watch(candidate.member);
+  if (!status.ok())
+    tell_(absl::StrCat("the sandbox ", decision.selected->id, ": ", std::string(status.message())));
   for (const auto& [kind, count] : held.lost)
     sandbox->OnLost("attribution", "too_many_waiting", kind, count);
-  if (there) {
-    (void)probes_->WatchCgroup(candidate.cgroup_id, owner);
-    WatchBelow(path, owner);
-  }
   for (const Event& event : held.events)
     Deliver(event);
   if (there)
     OnExisting(sandbox, path);
-  else if (member.gone_ns == 0)
-    member.gone_ns = next_end_ns_ = 1;
+  else
+    members_.Gone(candidate.member, BootNow());
   if (before != 0)
     EndIfEmpty(before, BootNow());
 }
@@ -317,41 +239,38 @@ uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
     return pending_.back().time_ns;
   }
   const auto owner = OwnerOf(record);
-  const auto member = owner ? members_.find(owner->member) : members_.end();
-  const auto sandbox = member == members_.end() ? sandboxes_.end() : sandboxes_.find(member->second.sandbox);
-  if (sandbox == sandboxes_.end())
-    ++unattributed_;
+  const Member* const member = owner ? members_.Find(owner->member) : nullptr;
+  SandboxPipeline* const sandbox = member ? SandboxOf(*member) : nullptr;
+  if (sandbox)
+    sandbox->OnLost("decode", "malformed_record", owner->kind);
   else
-    sandbox->second->OnLost("decode", "malformed_record", owner->kind);
+    ++unattributed_;
   return 0;
 }
 
 void Pipeline::Deliver(const Event& event) {
-  const auto it = members_.find(event.member);
-  const auto sandbox = it == members_.end() ? sandboxes_.end() : sandboxes_.find(it->second.sandbox);
-  if (sandbox == sandboxes_.end()) {
+  const Member* const member = members_.Find(event.member);
+  SandboxPipeline* const sandbox = member ? SandboxOf(*member) : nullptr;
+  if (!sandbox) {
     ++unattributed_;
     return;
   }
-  Member& member = it->second;
   Event placed = event;
   std::visit(
       [&](auto& what) {
         if constexpr (requires { what.origin; })
-          what.origin = event.by_namespace ? member.origin_by_namespace : member.origin;
+          what.origin = event.by_namespace ? member->origin_by_namespace : member->origin;
       },
       placed.what);
   if (auto* change = std::get_if<NftChange>(&placed.what)) {
-    const auto actor = members_.find(change->actor_member);
-    change->actor = actor == members_.end() ? 0 : actor->second.sandbox;
-    change->sidecar = actor != members_.end() && actor->second.role == Role::kSidecar;
+    const Member* const actor = members_.Find(change->actor_member);
+    change->actor = actor ? actor->sandbox : 0;
+    change->sidecar = actor && actor->role == Role::kSidecar;
   }
-  sandbox->second->OnEvent(placed);
-  NoteNamespaces(placed, it->second.sandbox);
-  if (std::holds_alternative<CgroupGone>(event.what) && event.cgroup_id == member.cgroup_id) {
-    member.gone_ns = event.time_ns;
-    next_end_ns_ = std::min(next_end_ns_, event.time_ns + kLinger);
-  }
+  sandbox->OnEvent(placed);
+  NoteNamespaces(placed, member->sandbox);
+  if (std::holds_alternative<CgroupGone>(event.what) && event.cgroup_id == member->cgroup_id)
+    members_.Gone(event.member, event.time_ns);
 }
 
 void Pipeline::Process(uint64_t until_ns) {
@@ -370,50 +289,24 @@ void Pipeline::Process(uint64_t until_ns) {
       Deliver(event);
   }
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(done));
-  FinishMembers(until_ns);
+  EndMembers(until_ns);
 }
 
-// The kernel side produces nothing more for it; what it produced before is through when all of that time has been worked off.
-void Pipeline::EndMembers(uint64_t now_ns) {
-  if (now_ns < next_end_ns_)
-    return;
-  next_end_ns_ = std::numeric_limits<uint64_t>::max();
-  for (auto& [serial, member] : members_) {
-    if (member.gone_ns == 0 || member.unwatched_ns != 0)
-      continue;
-    if (now_ns < member.gone_ns + kLinger) {
-      next_end_ns_ = std::min(next_end_ns_, member.gone_ns + kLinger);
-      continue;
-    }
-    if (member.cgroup_id != 0)
-      probes_->UnwatchCgroup(member.cgroup_id);
-    member.unwatched_ns = BootNow();
-  }
-}
-
-void Pipeline::FinishMembers(uint64_t until_ns) {
+void Pipeline::EndMembers(uint64_t until_ns) {
   std::set<uint64_t> left;
-  for (auto it = members_.begin(); it != members_.end();) {
-    const auto& [serial, member] = *it;
-    if (member.unwatched_ns == 0 || member.unwatched_ns > until_ns) {
-      ++it;
-      continue;
-    }
-    if (const auto sandbox = sandboxes_.find(member.sandbox); sandbox != sandboxes_.end())
-      sandbox->second->OnMemberEnded(CountsOf(serial, member));
+  members_.TakeEnded(until_ns, [&](uint64_t serial, const Member& member, const KernelCounts& counts) {
+    if (SandboxPipeline* const sandbox = SandboxOf(member))
+      sandbox->OnMemberEnded(counts);
     left.insert(member.sandbox);
-    probes_->RemoveMember(serial);
     attribution_.Forget(serial);
-    it = members_.erase(it);
-  }
+  });
   for (const uint64_t sandbox : left)
     EndIfEmpty(sandbox, until_ns);
 }
 
 void Pipeline::EndIfEmpty(uint64_t serial, uint64_t now_ns) {
   const auto sandbox = sandboxes_.find(serial);
-  if (sandbox == sandboxes_.end() ||
-      std::any_of(members_.begin(), members_.end(), [&](const auto& member) { return member.second.sandbox == serial; }))
+  if (sandbox == sandboxes_.end() || members_.HasAny(serial))
     return;
   namespaces_.OnSandboxEnd(serial, now_ns);
   sandbox->second->OnCounters({});
@@ -427,8 +320,8 @@ void Pipeline::EndIfEmpty(uint64_t serial, uint64_t now_ns) {
 
 void Pipeline::OnTick(uint64_t now_ns) {
   attribution_.Work(now_ns);
-  WorkDevices(now_ns);
-  EndMembers(now_ns);
+  devices_.Work();
+  members_.Unwatch(now_ns);
   namespaces_.Work(now_ns, /*all=*/false);
   for (const auto& [serial, sandbox] : sandboxes_)
     sandbox->OnTick(now_ns);
@@ -436,13 +329,9 @@ void Pipeline::OnTick(uint64_t now_ns) {
 
 uint64_t Pipeline::NextDeadline() const {
   // Records that are younger than the last Process wait for the next.
-  uint64_t next = std::min({namespaces_.NextDeadline(), attribution_.NextDeadline(), next_end_ns_});
+  uint64_t next = std::min({namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline()});
   if (!pending_.empty())
     next = std::min(next, pending_.back().time_ns);
-  for (const auto& [serial, member] : members_) {
-    if (member.unwatched_ns != 0)
-      next = std::min(next, member.unwatched_ns);
-  }
   for (const auto& [serial, sandbox] : sandboxes_)
     next = std::min(next, sandbox->NextDeadline());
   return next;
@@ -455,17 +344,12 @@ size_t Pipeline::open_connections() const {
   return open;
 }
 
-KernelCounts Pipeline::CountsOf(uint64_t serial, const Member& member) const {
-  const auto counters = probes_->ReadCounters(serial);
-  return counters.ok() ? ToCounts(*counters) - member.before : KernelCounts{};
-}
-
 void Pipeline::ReadCounters() {
-  std::map<uint64_t, KernelCounts> sums;
-  for (const auto& [serial, member] : members_)
-    sums[member.sandbox] += CountsOf(serial, member);
-  for (const auto& [serial, sandbox] : sandboxes_)
-    sandbox->OnCounters(sums[serial]);
+  const std::map<uint64_t, KernelCounts> counts = members_.CountsBySandbox();
+  for (const auto& [serial, sandbox] : sandboxes_) {
+    const auto mine = counts.find(serial);
+    sandbox->OnCounters(mine == counts.end() ? KernelCounts{} : mine->second);
+  }
 }
 
 void Pipeline::ReadBytes() {
@@ -514,7 +398,7 @@ v1::ListSandboxesResponse Pipeline::Describe() {
       dropped += count;
     described->set_dropped(dropped);
   }
-  for (const auto& [serial, member] : members_) {
+  for (const auto& [serial, member] : members_.all()) {
     v1::Member* described = by_serial.at(member.sandbox)->add_members();
     described->set_cgroup(Escape(member.path));
     described->set_role(Name(member.role));

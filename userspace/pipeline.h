@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <memory>
 #include <span>
@@ -17,10 +16,10 @@
 #include "userspace/aggregate/host_metrics.h"
 #include "userspace/aggregate/metrics.h"
 #include "userspace/attribution.h"
-#include "userspace/base/fd.h"
+#include "userspace/devices.h"
+#include "userspace/members.h"
 #include "userspace/network_namespaces.h"
 #include "userspace/probe/probes.h"
-#include "userspace/sandbox/link_watch.h"
 #include "userspace/sandbox/selector.h"
 #include "userspace/sandbox_pipeline.h"
 
@@ -35,7 +34,7 @@ class Pipeline {
   // Watches what the user named, and all below it; processes that are in there already become known. Returns the sandbox's number.
   absl::StatusOr<uint64_t> AddSandbox(const Sandbox& sandbox);
   // What passes the device belongs to its sandbox, now if it is there, or when it comes.
-  absl::Status WatchDevice(const Device& device);
+  absl::Status WatchDevice(const Device& device) { return devices_.Watch(device); }
   // Looks for sandboxes by the rules, and goes on to. Waits for what runtimes say of those that are there, but no longer than `limit`.
   void Discover(std::chrono::milliseconds limit);
 
@@ -69,43 +68,17 @@ class Pipeline {
   uint64_t unattributed() const { return unattributed_; }
 
  private:
-  // Devices of one network namespace that were asked for.
-  struct DeviceWatch {
-    Device device;
-    UniqueFd netns;
-    std::unique_ptr<LinkWatch> links;
-  };
-  // One cgroup with all below it, or one device, of a sandbox.
-  struct Member {
-    uint64_t sandbox = 0;
-    uint64_t cgroup_id = 0;  // 0: a device
-    std::string path;        // absolute
-    Role role = Role::kNone;
-    std::string container_id;
-    std::string device;
-    const DeviceWatch* watch = nullptr;  // that found the device
-    unsigned ifindex = 0;
-    Origin origin = 0, origin_by_namespace = 0;
-    KernelCounts before;        // counted while it was of another sandbox
-    uint64_t gone_ns = 0;       // when its cgroup was removed
-    uint64_t unwatched_ns = 0;  // when the kernel side was told so
-  };
-
   SandboxPipeline* FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns);
+  SandboxPipeline* SandboxOf(const Member& member) const;
   absl::Status AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role);
-  void WorkDevices(uint64_t now_ns);
-  absl::Status AddDevice(const DeviceWatch& watch, const LinkChange& link, uint64_t now_ns);
-  void WatchBelow(const std::string& path, const owner& owner);
+  uint64_t AddDevice(const std::string& id, const LinkChange& link);
   void OnExisting(SandboxPipeline* sandbox, const std::string& path);
   void OnJoin(const Decision& decision, Held held);
   void Deliver(const Event& event);
-  void EndMembers(uint64_t now_ns);
-  void FinishMembers(uint64_t until_ns);
+  void EndMembers(uint64_t until_ns);
   void EndIfEmpty(uint64_t sandbox, uint64_t now_ns);
   void ReadCounters();
   void ReadBytes();
-  // Of the time in its sandbox.
-  KernelCounts CountsOf(uint64_t serial, const Member& member) const;
   void NoteNamespaces(const Event& event, uint64_t sandbox);
 
   Probes* probes_;
@@ -113,12 +86,11 @@ class Pipeline {
   RecordSink sink_;
   std::map<uint64_t, std::unique_ptr<SandboxPipeline>> sandboxes_;  // by serial
   std::map<std::string, uint64_t> by_id_;
-  std::map<uint64_t, Member> members_;
-  std::vector<std::unique_ptr<DeviceWatch>> device_watches_;
   uint64_t next_sandbox_ = 1;
-  uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
-  Attribution attribution_;
   Attribution::Tell tell_;
+  Members members_;
+  Attribution attribution_;
+  Devices devices_;
   NetworkNamespaces namespaces_;
   std::vector<Event> pending_;
   HostMetrics host_;

@@ -177,7 +177,11 @@ def devices_that_come_and_go(w):
             sh(f"ip -n {r} tuntap add {w.tag}t mode tap && ip -n {r} addr add 10.90.0.1/24 dev {w.tag}t && ip -n {r} link set {w.tag}t up")
             sh(f"ip -n {r} neigh add 10.90.0.2 lladdr 02:00:00:00:00:02 nud permanent dev {w.tag}t")
             link = json.loads(subprocess.check_output(["ip", "-n", r, "-j", "link", "show", w.tag + "t"]))[0]
-            time.sleep(3 if w.slow else 0.5)
+            for _ in range(200):
+                if open(c.path).read().count('"sandbox.started"') == turn + 1:
+                    break
+                time.sleep(0.1)
+            time.sleep(3 if w.slow else 0.5)  # the probe follows
             got = run_guest(w, link["address"], [("it", "tcp", "10.77.0.4", 8080, 50001 + turn, "hello"), ("no", "tcp", "10.77.0.4", 1, 50011 + turn)])
             assert got == {"it": ["established", 5], "no": ["refused", 0]}, got
             sh(f"ip -n {r} link del {w.tag}t")

@@ -224,7 +224,7 @@ def runtimes_that_misbehave(w):
                 if '"sandbox.stopped"' in open(c.path).read():
                     break
                 time.sleep(0.1)
-            time.sleep(3 if what == "hangs" else 0)  # until a call has taken its time
+            time.sleep(6 if what == "hangs" else 0)  # until a call has taken its time
             events = c.stop()
             server.listener.close()
             assert {e["sandbox_id"] for e in events} == {os.path.basename(cg)}, (what, api, c.stderr)

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "userspace/base/clock.h"
 #include "userspace/base/status.h"
 #include "userspace/runtime/runtime_client.h"
 
@@ -12,6 +13,10 @@ namespace sandpiper {
 namespace {
 
 using Json = rapidjson::Value;
+
+// Events are asked for again so many seconds from before a stream began or broke off: clocks and starts are never exact.
+constexpr int64_t kEventsBefore = 30;
+int64_t ABitAgo() { return static_cast<int64_t>(ReadClock(CLOCK_REALTIME) / kSecond) - kEventsBefore; }
 
 // Absent, or of another type than the API says: as if it were not there.
 const Json* Get(const Json& object, const char* key) {
@@ -108,13 +113,15 @@ class EngineClient : public RuntimeClient {
     std::string rest;
     const auto take = [&](std::string_view bytes) {
       rest.append(bytes);
+      since_ = ABitAgo();
       for (size_t end; (end = rest.find('\n')) != std::string::npos; rest.erase(0, end + 1))
         OnEvent(rest.substr(0, end), tell);
       return rest.size() <= kAnswerMax && !stop;
     };
     // {"type":["container"],"event":["create","start"]}
     constexpr char kEvents[] = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22create%22%2C%22start%22%5D%7D";
-    return Request(kEvents, /*timeout_ms=*/0, &stop, take);
+    // From a while ago on: of a container that was gone before we listened, nothing else tells.
+    return Request(absl::StrCat(kEvents, "&since=", since_), /*timeout_ms=*/0, &stop, take);
   }
 
  private:
@@ -212,6 +219,7 @@ class EngineClient : public RuntimeClient {
   }
 
   std::string socket_;
+  int64_t since_ = ABitAgo();  // of the follower's thread
   std::mutex mutex_;
   std::string name_;
 };

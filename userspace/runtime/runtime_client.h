@@ -17,7 +17,7 @@
 namespace sandpiper {
 
 // Of one call: a runtime that hangs costs no more.
-inline constexpr std::chrono::milliseconds kCallTimeout{2'000};
+inline constexpr std::chrono::milliseconds kCallTimeout{5'000};
 // Of one answer; what is longer is an error.
 inline constexpr size_t kAnswerMax = 64 << 20;
 

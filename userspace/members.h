@@ -1,0 +1,78 @@
+// The parts that sandboxes are made of, and what the kernel side knows of them: a part is watched, its cgroup goes, the kernel side lets go
+// of it, and when everything that was produced before has been worked off, its last counters are read.
+#ifndef SANDPIPER_USERSPACE_MEMBERS_H_
+#define SANDPIPER_USERSPACE_MEMBERS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "userspace/aggregate/sandbox_metrics.h"
+#include "userspace/probe/probes.h"
+#include "userspace/sandbox/selection.h"
+
+namespace sandpiper {
+
+// One cgroup with all below it, or one device.
+struct Member {
+  uint64_t sandbox = 0;
+  Role role = Role::kNone;
+  Origin origin = 0, origin_by_namespace = 0;  // of its events in the sandbox
+  uint64_t cgroup_id = 0;                      // 0: a device
+  std::string path;                            // absolute; empty for a device, and where the cgroup was gone before we looked
+  std::string container_id;
+  std::string device;
+  KernelCounts before;        // counted while it was of another sandbox
+  uint64_t gone_ns = 0;       // when its cgroup or device went; 0: it is there
+  uint64_t unwatched_ns = 0;  // when the kernel side was told so
+};
+
+class Members {
+ public:
+  // `probes` outlives this.
+  explicit Members(Probes* probes) : probes_(probes) {}
+
+  // Null where there is none of that number.
+  Member* Find(uint64_t serial);
+  const std::map<uint64_t, Member>& all() const { return members_; }
+  // Of the sandbox, and its cgroup or device is still there.
+  bool Lives(uint64_t sandbox) const;
+  bool HasAny(uint64_t sandbox) const;
+  // One of the sandbox, 0 if it has none.
+  uint64_t AnyOf(uint64_t sandbox) const;
+  std::vector<pid_t> ProcessesOf(uint64_t sandbox) const;
+
+  // New, or known and of another sandbox from here on. The kernel side counts for it.
+  absl::Status Put(uint64_t serial, Member member);
+  // The cgroup of the member and all below it; what is made below from here on, the kernel side adds by itself.
+  absl::Status Watch(uint64_t serial);
+
+  // Its cgroup or device is gone.
+  void Gone(uint64_t serial, uint64_t time_ns);
+  // Lets go of those that are gone for a while: connections close a moment after their process.
+  void Unwatch(uint64_t now_ns);
+  // Takes out those of which everything that was stamped up to `until_ns` has been worked off.
+  using Ended = std::function<void(uint64_t serial, const Member& member, const KernelCounts& counts)>;
+  void TakeEnded(uint64_t until_ns, const Ended& ended);
+
+  // Of the time in its sandbox.
+  KernelCounts CountsOf(uint64_t serial, const Member& member) const;
+  std::map<uint64_t, KernelCounts> CountsBySandbox() const;
+
+  uint64_t NextDeadline() const;
+
+ private:
+  Probes* probes_;
+  std::map<uint64_t, Member> members_;
+  uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_MEMBERS_H_
