@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
-# Installs by package name what building, running and testing sandpiper needs. Safe to run again: it installs only what is missing.
+# setup.sh [--with-runtimes]: installs by package name what building, running and testing sandpiper needs, and, if asked to, the container
+# runtimes that some scenarios start (they are skipped otherwise). Safe to run again: it installs only what is missing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-mapfile -t packages < <(sed 's/#.*//' "$here/packages.txt" | tr -s ' ' '\n' | grep .)
+lists=("$here/packages.txt")
 
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+case ${1:-} in
+  "") ;;
+  --with-runtimes) lists+=("$here/runtimes.txt") ;;
+  *) fail "usage: $0 [--with-runtimes]" ;;
+esac
+mapfile -t packages < <(sed 's/#.*//' "${lists[@]}" | tr -s ' ' '\n' | grep .)
 
 . /etc/os-release
 case " ${ID:-} ${ID_LIKE:-} " in
@@ -43,6 +51,12 @@ unknown=()
 for p in "${need[@]}"; do known "$p" || unknown+=("$p"); done
 [ ${#unknown[@]} -eq 0 ] || fail "${PRETTY_NAME} has no package named: ${unknown[*]}
   Add the suite that holds them, or install the same software by hand."
+# Nothing that is installed here is started (invoke-rc.d(8)): the scenarios start what they need.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+  printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+  chmod 755 /usr/sbin/policy-rc.d
+  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" > /dev/null
 mapfile -t need < <(missing)
 [ ${#need[@]} -eq 0 ] || fail "still missing after apt-get install: ${need[*]}"

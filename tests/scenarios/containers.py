@@ -46,7 +46,7 @@ def make_image(path):
 def need(*programs):
     for program in programs:
         if not shutil.which(program):
-            raise Skip("%s is not installed" % program)
+            raise Skip("%s is not installed; deploy/setup.sh --with-runtimes does" % program)
 
 
 @contextlib.contextmanager
@@ -134,7 +134,7 @@ def containerd(w):
     """containerd with its CRI plugin."""
     need("containerd", "ctr", "runc")
     if not os.path.exists("/usr/lib/cni/ptp"):
-        raise Skip("containernetworking-plugins is not installed")
+        raise Skip("containernetworking-plugins is not installed; deploy/setup.sh --with-runtimes does")
     with scratch(w) as folder, runtime_network(w) as k:
         os.makedirs(folder + "/cni")
         with open(folder + "/config.toml", "w") as f:
@@ -175,7 +175,7 @@ class Podman:
     def __call__(self, *words):
         done = subprocess.run(["nsenter", "--net=/run/netns/" + self.netns, *self.base, *words], capture_output=True, env=self.env, timeout=120)
         if done.returncode:
-            raise AssertionError("podman %r: %s" % (words, done.stderr.decode()))
+            raise AssertionError("%s %r: %s" % (self.base[0], words, done.stderr.decode()))
         return done.stdout.decode().strip()
 
     def run(self, name, script, *options):
@@ -205,3 +205,36 @@ def podman(w):
             for _ in range(2):  # those that others depend on only after them
                 subprocess.run(["nsenter", "--net=/run/netns/" + k, *runtime.base, "rm", "--all", "--force", "--time", "0"], capture_output=True, env=runtime.env)
             w.stop(service)
+
+
+class Docker(Podman):
+    def __init__(self, w, folder, netns):
+        super().__init__(w, folder, netns)
+        self.base = ["docker", "--host", "unix://" + self.socket]
+        self.config = {"runtimes": [{"api": "docker", "socket": self.socket}]}
+
+
+@contextlib.contextmanager
+def docker(w):
+    """Docker's own engine, without networks of its own."""
+    need("dockerd", "docker", "runc")
+    with scratch(w) as folder, runtime_network(w) as k:
+        make_image(folder + "/image.tar")
+        runtime = Docker(w, folder, k)
+        log = open(folder + "/log", "wb")
+        daemon = w.start(["dockerd", "--data-root", folder + "/data", "--exec-root", folder + "/exec", "--pidfile", folder + "/pid", "--host",
+                          "unix://" + runtime.socket, "--bridge", "none", "--iptables=false", "--ip6tables=false", "--storage-driver", "vfs",
+                          "--exec-opt", "native.cgroupdriver=cgroupfs"], ns=k, stderr=log)
+        try:
+            for _ in range(600):
+                if os.path.exists(runtime.socket) and subprocess.run(runtime.base + ["version"], capture_output=True).returncode == 0:
+                    break
+                assert daemon.poll() is None, open(folder + "/log").read()[-1500:]
+                time.sleep(0.1)
+            runtime("load", "-i", folder + "/image.tar")
+            yield runtime
+        finally:
+            left = subprocess.run(runtime.base + ["ps", "-aq"], capture_output=True).stdout.decode().split()
+            if left:
+                subprocess.run(runtime.base + ["rm", "--force", *left], capture_output=True)
+            w.stop(daemon)

@@ -1,10 +1,10 @@
-"""Containers of a real Podman, over the Docker Engine API."""
+"""Containers of a real Podman and a real Docker, over the Docker Engine API."""
 
 import json
 import subprocess
 import time
 
-from containers import podman
+from containers import docker, podman
 from kube import collector, of
 from registry import scenario
 
@@ -12,20 +12,25 @@ from registry import scenario
 @scenario
 def labels_sidecars_and_status(w):
     """OpenSandbox's own layout: a labelled sidecar that owns the network, and the application in it."""
-    with podman(w) as runtime:
+    for engine in (podman, docker):
+        labels_sidecars_and_status_of(w, engine)
+
+
+def labels_sidecars_and_status_of(w, engine):
+    with engine(w) as runtime:
         socket = w.dir + "/api.sock"
         c = collector(w, runtime, options=("--socket", socket))
-        net = ("--network", "ns:/run/netns/" + runtime.netns)
+        net = ("--network", "host")  # the engine's own namespace
         sidecar = runtime.run("sandbox-egress-x", "/bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000", "--label", "opensandbox.io/egress-sidecar-for=sb-x", *net)
         app = runtime.run("sandbox-x", "/bin/nc -w 1 10.77.0.4 8080 </dev/null; sleep 1000", "--label", "opensandbox.io/id=sb-x",
                           "--network", "container:" + sidecar)
-        runtime.run("nobody", "/bin/nc -w 1 10.77.0.4 8082 </dev/null; sleep 1000", *net)
+        runtime.run("nobody", "/bin/true; sleep 1000", "--network", "none")
         c.wait_for("egress.outbound")
         time.sleep(3)
         status = json.loads(subprocess.check_output([w.sandpiper, "status", "--socket", socket, "--format", "json"]))
         table = subprocess.check_output([w.sandpiper, "status", "--socket", socket]).decode()
         for x in (app, sidecar):
-            runtime("rm", "--force", "--time", "0", x)
+            runtime("rm", "--force", x)
         c.wait_for("sandbox.stopped")
         events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"sb-x"}, {e["sandbox_id"] for e in events}
@@ -35,9 +40,9 @@ def labels_sidecars_and_status(w):
         want = {"sandbox.role": role, "container.id": container, "container.name": name, "container.image.name": "localhost/box:1"}
         assert {k: told[port].get(k) for k in want} == want, told[port]
     sandbox, = status["sandboxes"]
-    assert (sandbox["id"], sandbox["runtime"], sandbox["attempts"], sandbox["dropped"]) == ("sb-x", "podman", "2", "0"), sandbox
+    assert (sandbox["id"], sandbox["runtime"], sandbox["attempts"], sandbox["dropped"]) == ("sb-x", engine.__name__, "2", "0"), sandbox
     assert {(m["role"], m["container_id"]) for m in sandbox["members"]} == {("app", app), ("sidecar", sidecar)}
-    assert "sb-x" in table and "app" in table and "podman" in table, table
+    assert "sb-x" in table and "app" in table and engine.__name__ in table, table
 
 
 @scenario
@@ -45,7 +50,7 @@ def a_sidecar_without_a_label_joins_by_its_network(w):
     for sidecar_first in (True, False):
         with podman(w) as runtime:
             c = collector(w, runtime)
-            net = ("--network", "ns:/run/netns/" + runtime.netns)
+            net = ("--network", "host")
             if sidecar_first:
                 proxy = runtime.run("proxy", "sleep 3; /bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000", *net)
                 runtime.run("app", "sleep 1000", "--label", "opensandbox.io/id=sb-y", "--network", "container:" + proxy)
@@ -61,17 +66,23 @@ def a_sidecar_without_a_label_joins_by_its_network(w):
 @scenario
 def containers_that_are_removed_at_once(w):
     """--rm: when the runtime is asked it may know nothing of them any more; its events do."""
-    count = 5 if w.slow else 30
-    with podman(w) as runtime:
+    for engine in (podman, docker):
+        removed_at_once(w, engine, 5 if w.slow else 30)
+
+
+def removed_at_once(w, engine, count):
+    with engine(w) as runtime:
         c = collector(w, runtime)
         for i in range(count):
             runtime.run("rm%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % (20000 + i), "--rm", "--label", "opensandbox.io/id=sb-%d" % i,
-                        "--network", "ns:/run/netns/" + runtime.netns)
+                        "--network", "host")
         for _ in range(200):
             if open(c.path).read().count('"sandbox.stopped"') == count:
                 break
             time.sleep(0.1)
         events = c.stop()
+    nameless = [e for e in events if e["opensandbox.event"] == "egress.outbound" and "container.name" not in e]
+    assert not nameless, nameless
     told = {e["network.peer.port"]: (e["sandbox_id"], e["container.name"]) for e in events if e["opensandbox.event"] == "egress.outbound"}
     want = {20000 + i: ("sb-%d" % i, "rm%d" % i) for i in range(count)}
     assert told == want, [(p, t, told.get(p)) for p, t in want.items() if told.get(p) != t][:3]

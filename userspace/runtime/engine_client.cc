@@ -99,6 +99,9 @@ class EngineClient : public RuntimeClient {
       if (const std::string id = Text(Get(entry, "Id")); !id.empty()) {
         Container container;
         container.id = id;
+        if (const Json* names = Get(entry, "Names"); names && names->IsArray() && !names->Empty())
+          container.name = WithoutSlash(Text(&(*names)[0]));
+        container.image = Text(Get(entry, "Image"));
         container.labels = Texts(Get(entry, "Labels"));
         container.runtime = name();
         container.complete = false;

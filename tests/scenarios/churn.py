@@ -1,0 +1,42 @@
+"""churn.py FOLDER SECONDS RATE: makes RATE cgroups a second in FOLDER, each for one process that sends one datagram, and removes them. Prints how
+many there were. Each of NAMES names comes back again and again. The arguments of the process and the port that it sends to say which cgroup it is in."""
+
+import os
+import subprocess
+import sys
+import time
+
+LIVING, NAMES = 50, 300
+
+
+def remove(process, cgroup):
+    assert process.wait(timeout=60) == 0
+    for _ in range(500):
+        try:
+            os.rmdir(cgroup)
+            return
+        except OSError:
+            time.sleep(0.01)
+    raise AssertionError("cannot remove " + cgroup)
+
+
+def main():
+    folder, seconds, rate = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+    count, began, living = 0, time.monotonic(), []
+    while time.monotonic() - began < seconds:
+        name = "c%d" % (count % NAMES)
+        cgroup = "%s/%s" % (folder, name)
+        os.mkdir(cgroup)
+        script = "echo $$ > %s/cgroup.procs && exec bash -c 'echo > /dev/udp/10.77.0.4/%d' %s" % (cgroup, 10000 + count % 50000, name)
+        living.append((subprocess.Popen(["/bin/sh", "-c", script]), cgroup))
+        if len(living) > LIVING:
+            remove(*living.pop(0))
+        count += 1
+        time.sleep(max(0, began + count / rate - time.monotonic()))
+    for one in living:
+        remove(*one)
+    print(count)
+
+
+if __name__ == "__main__":
+    main()
