@@ -82,8 +82,9 @@ fi
 if [ "$tier" = unit ] || [ "$tier" = all ]; then run_unit; fi
 if [ "$tier" = kernel ] || [ "$tier" = all ]; then run_kernel; fi
 if [ "$tier" = vm ] || [ "$tier" = all ]; then
-  # Of the scenarios with container runtimes one: the others are about runtimes, not kernels.
-  run_vm bookworm linux-image-amd64 linux-6.1 -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.
+  # Left out: what is about container runtimes, exporters or configuration, and not about the kernel.
+  run_vm bookworm linux-image-amd64 linux-6.1 \
+    -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.,-otlp.,-robust.bad,-discovery.bad,-discovery.flags,-discovery.labels,-discovery.two,-discovery.an_identity,-discovery.runtimes
   GUEST_INIT=systemd run_vm bookworm linux-image-amd64 linux-6.1 systemd.
   run_vm bookworm-backports linux-image-amd64 linux-6.12 deny.,forward.,device.,nft,redirect.,sidecar.
 fi

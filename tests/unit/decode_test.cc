@@ -131,5 +131,33 @@ TEST(KindName, EveryKindHasOne) {
     EXPECT_STRNE(KindName(kind), "unknown") << kind;
 }
 
+TEST(Decode, ACgroupThatWasMade) {
+  cgroup_event e = {};
+  e.header = {.kind = EVENT_CGROUP_MADE, .flags = 0, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
+  const std::string path = "/kubepods/x";
+  std::copy(path.begin(), path.end(), e.path);
+  e.path_bytes = static_cast<uint32_t>(path.size());
+  const auto bytes = [&e] { return std::span(reinterpret_cast<const std::byte*>(&e), sizeof(e)); };
+  auto event = Decode(bytes());
+  ASSERT_TRUE(event.ok());
+  EXPECT_EQ(std::get<CgroupMade>(event->what).path, path);
+  EXPECT_EQ(event->cgroup_id, 11u);
+  // One that fills the room may have been longer, and is not to be taken for another.
+  e.path_bytes = CGROUP_PATH_BYTES - 1;
+  event = Decode(bytes());
+  ASSERT_TRUE(event.ok());
+  EXPECT_EQ(std::get<CgroupMade>(event->what).path, "");
+  e.path_bytes = CGROUP_PATH_BYTES + 1;
+  EXPECT_FALSE(Decode(bytes()).ok());
+}
+
+TEST(Decode, WhatIsAttributedByNamespaceSaysSo) {
+  exit_event e = {};
+  e.header = {.kind = EVENT_EXIT, .flags = EVENT_BY_NAMESPACE, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
+  const auto event = Decode(std::span(reinterpret_cast<const std::byte*>(&e), sizeof(e)));
+  ASSERT_TRUE(event.ok());
+  EXPECT_TRUE(event->by_namespace);
+}
+
 }  // namespace
 }  // namespace sandpiper
