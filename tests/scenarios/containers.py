@@ -108,10 +108,13 @@ class Containerd:
 
     def cri(self, *words):
         words = [json.dumps(x) if isinstance(x, dict) else x for x in words]
-        done = subprocess.run([self.cri_program, self.socket, *words], capture_output=True, timeout=150)
-        if done.returncode:
-            raise AssertionError("cri %r: %s" % (words, done.stderr.decode()))
-        return done.stdout.decode().strip()
+        # As kubelet does: an end is asked for until it comes, since a container may be ending by itself.
+        for tries in range(10 if words[0].startswith(("stop", "remove")) else 1):
+            time.sleep(0.1 * tries)
+            done = subprocess.run([self.cri_program, self.socket, *words], capture_output=True, timeout=150)
+            if done.returncode == 0:
+                return done.stdout.decode().strip()
+        raise AssertionError("cri %r: %s" % (words, done.stderr.decode()))
 
     def pod(self, name, **spec):
         spec = {"name": name, "namespace": "agents", "uid": "%s-uid" % name, "cgroup_parent": "/%s/kube" % self.w.tag, **spec}
