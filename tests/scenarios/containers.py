@@ -132,6 +132,10 @@ class Containerd:
         self.cri("remove-pod", pod[0])
 
 
+def cni_namespaces():
+    return {n for n in os.listdir("/run/netns") if n.startswith("cni-")}
+
+
 @contextlib.contextmanager
 def containerd(w):
     """containerd with its CRI plugin."""
@@ -145,6 +149,7 @@ def containerd(w):
         with open(folder + "/cni/10-scenario.conflist", "w") as f:
             json.dump(CNI, f)
         make_image(folder + "/image.tar")
+        before = cni_namespaces()
         log = open(folder + "/log", "wb")
         process = w.start(["containerd", "-c", folder + "/config.toml"], ns=k, stderr=log)
         try:
@@ -162,6 +167,8 @@ def containerd(w):
             for task in tasks:
                 subprocess.run(ctr + ["tasks", "rm", "-f", task], capture_output=True)
             w.stop(process)
+            for namespace in cni_namespaces() - before:
+                subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
             for line in subprocess.run(["pgrep", "-f", folder], capture_output=True).stdout.decode().split():
                 subprocess.run(["kill", "-9", line])
 

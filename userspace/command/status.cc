@@ -35,7 +35,7 @@ std::string Roles(const v1::Sandbox& sandbox) {
   return roles.empty() ? "-" : absl::StrJoin(roles, ",");
 }
 
-void PrintTable(const v1::ListSandboxesResponse& list) {
+void PrintSandboxes(const v1::ListSandboxesResponse& list) {
   const std::vector<std::string> head = {"SANDBOX",  "RUNTIME", "ROLES", "AGE",   "LOOKUPS",
                                          "ATTEMPTS", "DENIED",  "EXECS", "HOSTS", "DROPPED"};
   std::vector<std::vector<std::string>> rows = {head};
@@ -65,8 +65,13 @@ void PrintTable(const v1::ListSandboxesResponse& list) {
         printf("  %s\n", place.c_str());
     }
   }
+}
+
+void PrintTable(const v1::ListSandboxesResponse& list) {
   if (list.sandboxes().empty())
     printf("no sandbox is watched\n");
+  else
+    PrintSandboxes(list);
   if (list.waiting() > 0)
     printf("%llu more wait for what their runtime says of them\n", static_cast<unsigned long long>(list.waiting()));
 }
