@@ -22,8 +22,6 @@ constexpr uint64_t kLate = 10 * kSecond;
 // How often it is looked whether births were lost.
 constexpr uint64_t kLookAgain = kSecond;
 
-uint64_t Nanoseconds(std::chrono::milliseconds ms) { return static_cast<uint64_t>(ms.count()) * kMillisecond; }
-
 bool NeedsContainers(const std::vector<SelectionRule>& rules) {
   return std::any_of(rules.begin(), rules.end(), [](const SelectionRule& rule) { return !NamePrefix(rule).has_value(); });
 }
@@ -135,10 +133,10 @@ void Attribution::Reject(const Candidate& candidate) {
     held_.erase(held);
   }
   const std::string path = mount_ + candidate.cgroup;
-  probes_->UnwatchCgroup(candidate.cgroup_id);
+  probes_->UnwatchCgroup(candidate.cgroup_id, candidate.member);
   for (const std::string& below : CgroupsBelow(path)) {
     if (const auto id = CgroupId(below); id.ok())
-      probes_->UnwatchCgroup(*id);
+      probes_->UnwatchCgroup(*id, candidate.member);
   }
   probes_->RemoveMember(candidate.member);
   rejected_[candidate.member] = BootNow();

@@ -25,8 +25,6 @@ constexpr size_t kDrainBudget = 65'536;
 // How long a start and an end wait for rules to be read.
 constexpr std::chrono::milliseconds kRulesLimit{5'000};
 
-uint64_t Nanoseconds(std::chrono::milliseconds ms) { return static_cast<uint64_t>(ms.count()) * kMillisecond; }
-
 void SleepUntil(uint64_t boot_ns) {
   const timespec t = {.tv_sec = static_cast<time_t>(boot_ns / kSecond), .tv_nsec = static_cast<long>(boot_ns % kSecond)};
   clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &t, nullptr);

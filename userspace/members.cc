@@ -70,10 +70,16 @@ absl::Status Members::Put(uint64_t serial, Member member) {
 absl::Status Members::Watch(uint64_t serial) {
   const Member& member = members_.at(serial);
   const owner owner = {.member = serial, .sandbox = member.sandbox};
+  const auto before = probes_->OwnerOf(member.cgroup_id);
   // The topmost first: a cgroup that is made meanwhile is below one that is watched.
   RETURN_IF_ERROR(probes_->WatchCgroup(member.cgroup_id, owner));
   for (const std::string& below : CgroupsBelow(member.path)) {
-    if (const auto id = CgroupId(below); id.ok())
+    const auto id = CgroupId(below);
+    if (!id.ok())
+      continue;
+    // What was its parent's is its own now; what is a sandbox of its own stays that.
+    const auto of = probes_->OwnerOf(*id);
+    if (!of.ok() || of->member == serial || (before.ok() && of->member == before->member))
       RETURN_IF_ERROR(probes_->WatchCgroup(*id, owner));
   }
   return absl::OkStatus();
@@ -85,6 +91,16 @@ void Members::Gone(uint64_t serial, uint64_t time_ns) {
     return;
   member->gone_ns = time_ns;
   next_end_ns_ = std::min(next_end_ns_, time_ns + kLinger);
+}
+
+void Members::LookForGone(uint64_t now_ns) {
+  for (const auto& [serial, member] : members_) {
+    if (member.gone_ns != 0 || member.path.empty())
+      continue;
+    const auto id = CgroupId(member.path);
+    if (!id.ok() ? absl::IsNotFound(id.status()) : *id != member.cgroup_id)
+      Gone(serial, now_ns);
+  }
 }
 
 void Members::Unwatch(uint64_t now_ns) {
@@ -99,7 +115,7 @@ void Members::Unwatch(uint64_t now_ns) {
       continue;
     }
     if (member.cgroup_id != 0)
-      probes_->UnwatchCgroup(member.cgroup_id);
+      probes_->UnwatchCgroup(member.cgroup_id, serial);
     member.unwatched_ns = BootNow();
   }
 }

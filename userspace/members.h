@@ -55,6 +55,8 @@ class Members {
 
   // Its cgroup or device is gone.
   void Gone(uint64_t serial, uint64_t time_ns);
+  // Those whose end the kernel side had no room to tell.
+  void LookForGone(uint64_t now_ns);
   // Lets go of those that are gone for a while: connections close a moment after their process.
   void Unwatch(uint64_t now_ns);
   // Takes out those of which everything that was stamped up to `until_ns` has been worked off.

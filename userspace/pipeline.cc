@@ -10,46 +10,13 @@
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
 #include "userspace/base/text.h"
+#include "userspace/describe.h"
 #include "userspace/event/decode.h"
 #include "userspace/probe/nft_probe.h"
 #include "userspace/sandbox/cgroup_fs.h"
 #include "userspace/sandbox/proc.h"
 
 namespace sandpiper {
-namespace {
-
-// What stands on the records of one part of a sandbox.
-std::vector<Attribute> AttributesOf(const std::optional<Container>& container, const CgroupPath& path, Role role) {
-  std::vector<Attribute> out;
-  const auto add = [&](const char* key, const std::string& value) {
-    if (!value.empty())
-      out.push_back({key, CleanId(value)});
-  };
-  add("sandbox.role", Name(role));
-  add("container.id", path.container_id);
-  if (!container) {
-    add("k8s.pod.uid", path.pod_uid);
-    return out;
-  }
-  const bool in_pod = !container->pod.uid.empty() || !container->pod.name.empty();
-  add(in_pod ? "k8s.container.name" : "container.name", container->name);
-  add("container.image.name", container->image);
-  add("k8s.pod.name", container->pod.name);
-  add("k8s.namespace.name", container->pod.name_space);
-  add("k8s.pod.uid", container->pod.uid.empty() ? path.pod_uid : container->pod.uid);
-  return out;
-}
-
-std::string RuntimeOf(const Decision& decision) {
-  if (decision.container && !decision.container->runtime.empty())
-    return decision.container->runtime;
-  if (!decision.path.runtime.empty())
-    return decision.path.runtime;
-  return decision.path.unit.empty() ? "cgroup" : "systemd";
-}
-
-}  // namespace
-
 Pipeline::Pipeline(Probes* probes, std::string mount, const PipelineOptions& options, const DiscoveryOptions& discovery, RecordSink sink,
                    Attribution::Tell tell)
     : probes_(probes),
@@ -146,14 +113,16 @@ uint64_t Pipeline::AddDevice(const std::string& id, const LinkChange& link) {
   Member member;
   member.sandbox = sandbox->sandbox().serial;
   member.device = link.name;
+  const owner owner = {.member = serial, .sandbox = member.sandbox};
   absl::Status status = members_.Put(serial, std::move(member));
   if (status.ok())
-    status = probes_->WatchDevice(link.ifindex, {.member = serial, .sandbox = sandbox->sandbox().serial});
-  if (!status.ok()) {
-    tell_(absl::StrCat("the device ", Escape(link.name), ": ", std::string(status.message())));
-    members_.Gone(serial, BootNow());
-  }
-  return serial;
+    status = probes_->WatchDevice(link.ifindex, owner);
+  if (status.ok())
+    return serial;
+  tell_(absl::StrCat("the device ", Escape(link.name), ": ", std::string(status.message())));
+  members_.Gone(serial, BootNow());
+  EndIfEmpty(owner.sandbox, BootNow());
+  return 0;
 }
 
 std::vector<int> Pipeline::event_fds() const {
@@ -182,7 +151,8 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   const Member* const known = members_.Find(candidate.member);
   const uint64_t before = known ? known->sandbox : 0;
   SandboxPipeline* const sandbox = FindOrAdd(decision.selected->id, RuntimeOf(decision), before == 0 ? candidate.born_ns : BootNow());
-  if (before == sandbox->sandbox().serial)
+  const uint64_t serial = sandbox->sandbox().serial;
+  if (before == serial)
     return;
   Member member;
   if (known) {
@@ -192,9 +162,9 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
     member = *known;
     member.before += counts;
   }
-  member.sandbox = sandbox->sandbox().serial;
+  member.sandbox = serial;
   member.role = decision.selected->role;
-  member.origin = sandbox->AddOrigin(AttributesOf(decision.container, decision.path, decision.selected->role));
+  member.origin = sandbox->AddOrigin(AttributesOf(decision));
   member.origin_by_namespace = sandbox->AddOrigin({{"sandbox.attribution", std::string("namespace")}});
   member.cgroup_id = candidate.cgroup_id;
   member.path = there ? path : "";
@@ -214,6 +184,7 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
     members_.Gone(candidate.member, BootNow());
   if (before != 0)
     EndIfEmpty(before, BootNow());
+  EndIfEmpty(serial, BootNow());  // where there was no room for it
 }
 
 void Pipeline::EnterOwnNamespace(uint64_t serial) { namespaces_.Enter(serial, OwnNetworkNamespace(), getpid()); }
@@ -360,6 +331,7 @@ void Pipeline::ReadBytes() {
 }
 
 void Pipeline::CloseWindow(uint64_t now_ns) {
+  members_.LookForGone(now_ns);
   ReadCounters();
   ReadBytes();
   for (const auto& [serial, sandbox] : sandboxes_)
@@ -377,34 +349,9 @@ void Pipeline::Stop(uint64_t now_ns) {
 
 v1::ListSandboxesResponse Pipeline::Describe() {
   ReadCounters();
-  v1::ListSandboxesResponse out;
+  v1::ListSandboxesResponse out = DescribeSandboxes(sandboxes_, members_);
   out.set_waiting(attribution_.waiting());
   out.set_unattributed(unattributed_);
-  std::map<uint64_t, v1::Sandbox*> by_serial;
-  for (const auto& [serial, sandbox] : sandboxes_) {
-    v1::Sandbox* described = by_serial[serial] = out.add_sandboxes();
-    const SandboxTotals totals = sandbox->Totals();
-    described->set_id(sandbox->sandbox().id);
-    described->set_runtime(sandbox->sandbox().runtime);
-    described->set_started_unix_ns(sandbox->started_ns() + static_cast<uint64_t>(UnixOffset()));
-    described->set_lookups(totals.lookups);
-    described->set_attempts(totals.attempts);
-    described->set_denied(totals.denied);
-    described->set_execs(totals.execs);
-    described->set_destinations(totals.destinations);
-    described->set_produced(totals.produced);
-    uint64_t dropped = 0;
-    for (const auto& [what, count] : totals.dropped)
-      dropped += count;
-    described->set_dropped(dropped);
-  }
-  for (const auto& [serial, member] : members_.all()) {
-    v1::Member* described = by_serial.at(member.sandbox)->add_members();
-    described->set_cgroup(Escape(member.path));
-    described->set_role(Name(member.role));
-    described->set_container_id(Escape(member.container_id));
-    described->set_device(Escape(member.device));
-  }
   return out;
 }
 

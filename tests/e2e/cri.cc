@@ -4,7 +4,9 @@
 //   cri SOCKET pod '{"name": …, "namespace": …, "uid": …, "labels": {…}, "annotations": {…}, "cgroup_parent": …}'     prints the id
 //   cri SOCKET container POD '{"name": …, "image": …, "command": […], "labels": {…}, "env": {…}}'                       prints the id
 //   cri SOCKET start|stop|remove CONTAINER · cri SOCKET stop-pod|remove-pod POD
-//   cri SOCKET serve FILE      FILE: {"pods": [{"id", …}], "containers": [{"id", "pod", …}], "delay_ms": N}, read anew for each call
+//   cri SOCKET serve FILE      FILE: {"pods": [{"id", …}], "containers": [{"id", "pod", …}], "delay_ms": N, "events": [{"id", "pod": {…},
+//   …}]},
+//                              read anew for each call; a stream of events tells those and stays open
 #include <grpcpp/grpcpp.h>
 #include <rapidjson/document.h>
 
@@ -187,6 +189,28 @@ class Server : public cri::RuntimeService::Service {
       container->mutable_image()->set_image(Get(spec, "image"));
       FillTexts(spec, container);
     }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status GetContainerEvents(grpc::ServerContext* context, const cri::Nothing*,
+                                  grpc::ServerWriter<cri::ContainerEventResponse>* writer) override {
+    const rapidjson::Document state = Read();
+    const auto events = state.FindMember("events");
+    if (events == state.MemberEnd())
+      return {grpc::StatusCode::UNIMPLEMENTED, "no events"};
+    for (const auto& spec : events->value.GetArray()) {
+      cri::ContainerEventResponse event;
+      event.set_container_id(Get(spec, "id"));
+      FillPod(spec["pod"], event.mutable_pod_sandbox_status());
+      cri::ContainerStatus* container = event.add_containers_statuses();
+      container->set_id(Get(spec, "id"));
+      container->mutable_metadata()->set_name(Get(spec, "name"));
+      container->mutable_image()->set_image(Get(spec, "image"));
+      FillTexts(spec, container);
+      writer->Write(event);
+    }
+    while (!context->IsCancelled())
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
     return grpc::Status::OK;
   }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -236,7 +237,7 @@ def runtimes_that_misbehave(w):
                 if '"sandbox.stopped"' in open(c.path).read():
                     break
                 time.sleep(0.1)
-            time.sleep(6 if what == "hangs" else 0)  # until a call has taken its time
+            time.sleep(8 if what == "hangs" else 0)  # until a call has taken its time, which is 5 s
             events = c.stop()
             server.listener.close()
             assert {e["sandbox_id"] for e in events} == {os.path.basename(cg)}, (what, api, c.stderr)
@@ -380,3 +381,63 @@ def flags_beat_environment_beats_the_file(w):
     for options, env, want in (((), {}, "file"), ((), {"SANDPIPER_CGROUP": a + "=env"}, "env"), (("--cgroup", b + "=flag"), {"SANDPIPER_CGROUP": a + "=env"}, "flag")):
         events = Collector(w, [], options=("--config", path, *options), env=env).stop()
         assert {e["sandbox_id"] for e in events} == {want}, (want, events)
+
+
+@scenario
+def a_named_cgroup_below_a_found_one_stays_its_own(w):
+    """Whether the one above turns out to be a sandbox or nobody's."""
+    for rules, above in (([{"label": "never"}], None), ([{"cgroup": "/%s/fake/docker-" % w.tag}], "found")):
+        outer = w.new_cgroup(container_path(w, 0))
+        inner, other = w.new_cgroup(container_path(w, 0) + "/inner"), w.new_cgroup(container_path(w, 0) + "/other")
+        c = configured(w, {"runtimes": [], "sandboxes": rules}, options=("--cgroup", inner + "=own"))
+        act(w, inner, "actor.tcp('10.77.0.4', 1001)")
+        act(w, other, "actor.tcp('10.77.0.4', 1002)")
+        deeper = w.new_cgroup(container_path(w, 0) + "/inner/deeper")
+        act(w, deeper, "actor.tcp('10.77.0.4', 1003)")
+        events = c.stop()
+        for cg in (deeper, inner, other, outer):
+            os.rmdir(cg)
+        ports = {e["network.peer.port"]: e["sandbox_id"] for e in events if e["opensandbox.event"] == "egress.outbound" and "sandbox.attribution" not in e}
+        want = {1001: "own", 1003: "own", **({1002: os.path.basename(outer)} if above else {})}
+        assert ports == want, (rules, ports)
+
+
+@scenario
+def an_end_that_there_was_no_room_to_tell(w):
+    """The ring is full when the cgroup goes: the sandbox ends all the same, and says what it lost."""
+    cg = w.new_cgroup("untold")
+    c = Collector(w, [cg], options=("--critical-ring-bytes", "4K", "--window-s", "1"))
+    c.process.send_signal(signal.SIGSTOP)
+    act(w, cg, "actor.run(['true'])")
+    # Each end below takes as much room as the one that matters.
+    for i in range(200):
+        os.rmdir(w.new_cgroup("untold/%d" % i))
+    os.rmdir(cg)
+    c.process.send_signal(signal.SIGCONT)
+    c.wait_for("sandbox.stopped")
+    before = open(c.path).read()
+    events = c.stop()
+    assert before.count('"sandbox.stopped"') == 1
+    stopped, = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
+    assert stopped.get("sandpiper.dropped.ring_full.cgroup_gone", 0) > 100, stopped
+    assert stopped["sandpiper.produced"] == stopped["sandpiper.delivered"] + stopped["sandpiper.dropped"], stopped
+
+
+@scenario
+def the_events_of_a_runtime_name_what_its_lists_do_not(w):
+    """As of a container that is gone when it is asked for."""
+    state, path = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock")
+    with open(state, "w") as f:
+        json.dump({"pods": [], "containers": [], "events": [{"id": "%064x" % 0xabc000, "name": "c", "image": "i", "pod": {"name": "pod", "namespace": "n", "uid": "u", "labels": {"id": "told"}}}]}, f)
+    server = w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready")
+    try:
+        c = configured(w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]})
+        cg = w.new_cgroup(container_path(w, 0))
+        act(w, cg, "actor.tcp('10.77.0.4')")
+        c.wait_for("egress.outbound")
+        os.rmdir(cg)
+        events = c.stop()
+    finally:
+        w.stop(server)
+    outbound, = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
+    assert (outbound["sandbox_id"], outbound["k8s.container.name"], outbound["k8s.pod.name"]) == ("told", "c", "pod"), outbound

@@ -2,6 +2,7 @@
 #ifndef SANDPIPER_USERSPACE_BASE_CLOCK_H_
 #define SANDPIPER_USERSPACE_BASE_CLOCK_H_
 
+#include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <string>
@@ -10,6 +11,8 @@ namespace sandpiper {
 
 constexpr uint64_t kSecond = 1'000'000'000;
 constexpr uint64_t kMillisecond = 1'000'000;
+
+inline uint64_t Nanoseconds(std::chrono::milliseconds ms) { return static_cast<uint64_t>(ms.count()) * kMillisecond; }
 
 inline uint64_t ReadClock(clockid_t clock) {
   timespec t;

@@ -262,7 +262,17 @@ absl::Status Probes::WatchCgroup(uint64_t cgroup_id, const owner& owner, bool if
   return absl::OkStatus();
 }
 
-void Probes::UnwatchCgroup(uint64_t cgroup_id) { bpf_map__delete_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), 0); }
+absl::StatusOr<owner> Probes::OwnerOf(uint64_t cgroup_id) const {
+  owner out = {};
+  if (bpf_map__lookup_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &out, sizeof(out), 0))
+    return ErrnoStatus(errno, "looking a cgroup up in the kernel's table");
+  return out;
+}
+
+void Probes::UnwatchCgroup(uint64_t cgroup_id, uint64_t member) {
+  if (const auto owner = OwnerOf(cgroup_id); owner.ok() && owner->member == member)
+    bpf_map__delete_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), 0);
+}
 
 absl::Status Probes::WatchDevice(unsigned ifindex, const owner& owner) {
   ASSIGN_OR_RETURN(std::unique_ptr<DeviceProbe> device, DeviceProbe::Attach(skeleton_->obj, device_avoid_, ifindex, owner, dns_ports_));

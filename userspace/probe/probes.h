@@ -75,7 +75,10 @@ class Probes {
   // Events of this cgroup, and of those made below it from now on, are the owner's. AlreadyExists with `if_new` where another one watches
   // it.
   absl::Status WatchCgroup(uint64_t cgroup_id, const owner& owner, bool if_new = false);
-  void UnwatchCgroup(uint64_t cgroup_id);
+  // Who watches it; nobody: NotFound.
+  absl::StatusOr<owner> OwnerOf(uint64_t cgroup_id) const;
+  // If it is the member's.
+  void UnwatchCgroup(uint64_t cgroup_id, uint64_t member);
   // What passes the device of this index in the calling thread's network namespace is the owner's, until the member is removed.
   absl::Status WatchDevice(unsigned ifindex, const owner& owner);
   // Changes of rules there, whoever makes them, are the owner's. `lends`: so is what is in there and in no watched cgroup.

@@ -153,9 +153,9 @@ class EngineClient : public RuntimeClient {
     return name_;
   }
 
+  // The lock is not held while the runtime is asked: one that hangs would have each thread wait for the other's time as well.
   absl::Status LearnName() {
-    const std::lock_guard lock(mutex_);
-    if (!name_.empty())
+    if (!name().empty())
       return absl::OkStatus();
     ASSIGN_OR_RETURN(const rapidjson::Document version, GetJson("/version"));
     std::string name = "docker";
@@ -165,6 +165,7 @@ class EngineClient : public RuntimeClient {
           name = "podman";
       }
     }
+    const std::lock_guard lock(mutex_);
     name_ = std::move(name);
     return absl::OkStatus();
   }

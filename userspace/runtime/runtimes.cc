@@ -20,8 +20,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A container of which nothing is known yet is asked for again so soon: its cgroup is there before the runtime tells of it.
-constexpr std::chrono::milliseconds kAskAgain{100};
+// A container of which nothing is known yet is asked for again so soon, and then ever later: its cgroup is there before the runtime tells
+// of it, and of another runtime's it never will.
+constexpr std::chrono::milliseconds kAskAgain{100}, kAskAgainMax{800};
 // What changes without being told, as annotations.
 constexpr std::chrono::seconds kListEvery{10};
 constexpr std::chrono::seconds kFollowAgain{1};
@@ -76,10 +77,14 @@ class Runtimes::Source {
   struct Wanted {
     std::string id;
     Clock::time_point until;
+    std::chrono::milliseconds again = kAskAgain;
   };
 
   void Tell(Container container) {
     container.source = path_;
+    // Told all the same later: the next list holds it again.
+    if (const std::lock_guard lock(shared_->mutex); shared_->news.size() >= kWaitingMax)
+      return;
     {
       const std::lock_guard lock(mutex_);
       auto [it, added] = told_.try_emplace(container.id);
@@ -95,8 +100,7 @@ class Runtimes::Source {
       }
     }
     const std::lock_guard lock(shared_->mutex);
-    if (shared_->news.size() < kWaitingMax)
-      shared_->news.push_back(std::move(container));
+    shared_->news.push_back(std::move(container));
     shared_->Signal();
   }
 
@@ -133,7 +137,7 @@ class Runtimes::Source {
       Tell(*std::move(heard));
       return true;
     }
-    return Clock::now() + kAskAgain >= wanted.until;
+    return Clock::now() + wanted.again >= wanted.until;
   }
 
   void ListAll() {
@@ -166,7 +170,9 @@ class Runtimes::Source {
       }
       if (wanted && !Answer(*wanted)) {
         const std::lock_guard lock(mutex_);
-        asks_.emplace(Clock::now() + kAskAgain, *wanted);
+        const auto due = Clock::now() + wanted->again;
+        wanted->again = std::min(2 * wanted->again, kAskAgainMax);
+        asks_.emplace(due, *wanted);
       }
       if (Clock::now() >= next_list) {
         ListAll();

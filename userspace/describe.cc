@@ -1,0 +1,71 @@
+#include "userspace/describe.h"
+
+#include <optional>
+
+#include "userspace/base/clock.h"
+#include "userspace/base/text.h"
+
+namespace sandpiper {
+
+std::vector<Attribute> AttributesOf(const Decision& decision) {
+  const std::optional<Container>& container = decision.container;
+  const CgroupPath& path = decision.path;
+  std::vector<Attribute> out;
+  const auto add = [&](const char* key, const std::string& value) {
+    if (!value.empty())
+      out.push_back({key, CleanId(value)});
+  };
+  add("sandbox.role", Name(decision.selected->role));
+  add("container.id", path.container_id);
+  if (!container) {
+    add("k8s.pod.uid", path.pod_uid);
+    return out;
+  }
+  const bool in_pod = !container->pod.uid.empty() || !container->pod.name.empty();
+  add(in_pod ? "k8s.container.name" : "container.name", container->name);
+  add("container.image.name", container->image);
+  add("k8s.pod.name", container->pod.name);
+  add("k8s.namespace.name", container->pod.name_space);
+  add("k8s.pod.uid", container->pod.uid.empty() ? path.pod_uid : container->pod.uid);
+  return out;
+}
+
+std::string RuntimeOf(const Decision& decision) {
+  if (decision.container && !decision.container->runtime.empty())
+    return decision.container->runtime;
+  if (!decision.path.runtime.empty())
+    return decision.path.runtime;
+  return decision.path.unit.empty() ? "cgroup" : "systemd";
+}
+
+v1::ListSandboxesResponse DescribeSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members) {
+  v1::ListSandboxesResponse out;
+  std::map<uint64_t, v1::Sandbox*> by_serial;
+  for (const auto& [serial, sandbox] : sandboxes) {
+    v1::Sandbox* described = by_serial[serial] = out.add_sandboxes();
+    const SandboxTotals totals = sandbox->Totals();
+    described->set_id(sandbox->sandbox().id);
+    described->set_runtime(sandbox->sandbox().runtime);
+    described->set_started_unix_ns(sandbox->started_ns() + static_cast<uint64_t>(UnixOffset()));
+    described->set_lookups(totals.lookups);
+    described->set_attempts(totals.attempts);
+    described->set_denied(totals.denied);
+    described->set_execs(totals.execs);
+    described->set_destinations(totals.destinations);
+    described->set_produced(totals.produced);
+    uint64_t dropped = 0;
+    for (const auto& [what, count] : totals.dropped)
+      dropped += count;
+    described->set_dropped(dropped);
+  }
+  for (const auto& [serial, member] : members.all()) {
+    v1::Member* described = by_serial.at(member.sandbox)->add_members();
+    described->set_cgroup(Escape(member.path));
+    described->set_role(Name(member.role));
+    described->set_container_id(Escape(member.container_id));
+    described->set_device(Escape(member.device));
+  }
+  return out;
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,29 @@
+// How sandboxes and their parts are described: on their records, and to who asks for them.
+#ifndef SANDPIPER_USERSPACE_DESCRIBE_H_
+#define SANDPIPER_USERSPACE_DESCRIBE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sandpiper.pb.h"
+#include "userspace/aggregate/log_record.h"
+#include "userspace/members.h"
+#include "userspace/sandbox/membership.h"
+#include "userspace/sandbox_pipeline.h"
+
+namespace sandpiper {
+
+// What stands on the records of a part that was selected (OpenTelemetry semantic conventions: container, k8s). What is not known is absent.
+std::vector<Attribute> AttributesOf(const Decision& decision);
+// Who made it: the container runtime, "systemd", or "cgroup" where nobody says.
+std::string RuntimeOf(const Decision& decision);
+
+// `sandboxes`: by serial, with the sandbox of each member among them.
+v1::ListSandboxesResponse DescribeSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members);
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_DESCRIBE_H_
