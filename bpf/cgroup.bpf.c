@@ -62,7 +62,7 @@ static __always_inline void discover(struct cgroup *cgroup, __u64 id, const char
 		__sync_fetch_and_add(&births_lost, 1);
 		return;
 	}
-	event = reserve_event(&critical_ring, &ref, EVENT_CGROUP_MADE, sizeof(*event));
+	event = reserve_event(critical, &ref, EVENT_CGROUP_MADE, sizeof(*event));
 	if (!event || bpf_map_update_elem(&watched_cgroups, &id, &owner, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&births_lost, 1);
 		bpf_map_delete_elem(&members, &owner.member);
@@ -110,7 +110,7 @@ int BPF_PROG(handle_cgroup_rmdir, struct cgroup *cgroup)
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0 || !find_sandbox(BPF_CORE_READ(cgroup, kn, id), &ref))
 		return 0;
-	event = reserve_event(&critical_ring, &ref, EVENT_CGROUP_GONE, sizeof(*event));
+	event = reserve_event(critical, &ref, EVENT_CGROUP_GONE, sizeof(*event));
 	if (event)
 		submit_event(event);
 	return 0;

@@ -16,7 +16,7 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
 					const struct endpoint *peer, __u32 transport)
 {
-	struct denied_event *event = reserve_event(&bulk_ring, ref, EVENT_DENIED, sizeof(*event));
+	struct denied_event *event = reserve_event(bulk, ref, EVENT_DENIED, sizeof(*event));
 
 	if (!event)
 		return;
@@ -37,7 +37,7 @@ static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie, c
 static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
 					      const struct endpoint *server, const struct skb_packet *p)
 {
-	struct dns_event *event = reserve_event(&bulk_ring, ref, EVENT_DNS_QUERY, sizeof(*event) + DNS_SMALL);
+	struct dns_event *event = reserve_event(bulk, ref, EVENT_DNS_QUERY, sizeof(*event) + DNS_SMALL);
 	__u32 bytes = p->payload_bytes;
 
 	if (!event)

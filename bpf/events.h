@@ -51,6 +51,14 @@ enum {
 	DIRECTION_SENT = 0,
 	DIRECTION_RECEIVED = 1,
 	DIRECTION_COUNT = 2,
+	RING_critical = 0, /* named as the maps are */
+	RING_bulk = 1,
+	RING_COUNT = 2,
+	EXITED_SUCCESS = 0,
+	EXITED_FAILURE = 1,
+	EXITED_SIGNAL = 2,
+	EXITED_OOM = 3, /* by the out-of-memory killer */
+	EXITED_COUNT = 4,
 	/*
 	 * One 4 KiB read of the argument area covers what a report needs; records are reserved at the smaller size
 	 * when the arguments fit, since a ring reservation must have a constant size.
@@ -151,6 +159,10 @@ struct exec_event {
 #endif
 };
 SP_ASSERT_SIZE(exec_event, 1888);
+
+enum exit_flags {
+	EXIT_OOM = 1 << 0,
+};
 
 struct exit_event {
 	struct event_header header;
@@ -289,13 +301,28 @@ SP_ASSERT_SIZE(dns_event, 104);
 struct member_counters {
 	__u64 produced[EVENT_KIND_SLOTS];
 	__u64 dropped[EVENT_KIND_SLOTS]; /* no room in the ring */
+	__u64 limited[EVENT_KIND_SLOTS]; /* more than the sandbox's share of the ring */
 	__u64 attempts[TRANSPORT_COUNT][NETWORK_COUNT];
 	__u64 attempts_dropped[TRANSPORT_COUNT][NETWORK_COUNT]; /* those of them whose event found no room */
 	__u64 network_io[DIRECTION_COUNT];			/* bytes of IP packets, loopback left out */
 	__u64 storage_failed;					/* a socket or a flow that the kernel had no memory to remember */
 	__u64 denied[TRANSPORT_COUNT];				/* by netfilter: TCP attempts, UDP datagrams; loopback left out */
+	__u64 exits[EXITED_COUNT];				/* of processes, by how */
 };
-SP_ASSERT_SIZE(member_counters, 360);
+SP_ASSERT_SIZE(member_counters, 520);
+
+/* What one sandbox may take of a ring. */
+struct ring_limit {
+	__u64 ns_per_byte; /* 0: all of it */
+	__u64 burst_ns;	   /* at once */
+};
+SP_ASSERT_SIZE(ring_limit, 16);
+
+/* What a sandbox may still take of each ring. */
+struct ring_budget {
+	__u64 whole_ns[RING_COUNT]; /* when it would be whole again, if nothing more came */
+};
+SP_ASSERT_SIZE(ring_budget, 16);
 
 struct udp_flow_key {
 	__u64 cookie;
@@ -334,12 +361,12 @@ struct device_flow {
 };
 SP_ASSERT_SIZE(device_flow, 40);
 
-/* One record a living TCP connection, read from the iterator over socket storage. */
-struct tcp_bytes {
+/* One record a living socket that a sandbox used, read from the iterator over socket storage. */
+struct socket_bytes {
 	__u64 cookie;
-	__u64 bytes[DIRECTION_COUNT];
+	__u64 bytes[DIRECTION_COUNT]; /* TCP payload; 0 for UDP, see udp_flows */
 };
-SP_ASSERT_SIZE(tcp_bytes, 24);
+SP_ASSERT_SIZE(socket_bytes, 24);
 
 #pragma GCC diagnostic pop
 

@@ -64,7 +64,7 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 	if (!find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
 	if (bytes <= ARGS_SMALL) {
-		event = reserve_event(&critical_ring, &ref, EVENT_EXEC, sizeof(*event) + ARGS_SMALL);
+		event = reserve_event(critical, &ref, EVENT_EXEC, sizeof(*event) + ARGS_SMALL);
 		if (!event)
 			return 0;
 		fill_exec(event, task, binprm, bytes, &ref.owner);
@@ -72,7 +72,7 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 		submit_event(event);
 		return 0;
 	}
-	event = reserve_event(&critical_ring, &ref, EVENT_EXEC, sizeof(*event) + ARGS_MAX);
+	event = reserve_event(critical, &ref, EVENT_EXEC, sizeof(*event) + ARGS_MAX);
 	if (!event)
 		return 0;
 	fill_exec(event, task, binprm, bytes > ARGS_MAX ? ARGS_MAX : bytes, &ref.owner);
@@ -85,6 +85,15 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 	return 0;
 }
 
+static __always_inline __u32 how_it_ended(__u32 status, bool oom)
+{
+	if (oom)
+		return EXITED_OOM;
+	if (status & 0x7f) /* WTERMSIG */
+		return EXITED_SIGNAL;
+	return status ? EXITED_FAILURE : EXITED_SUCCESS;
+}
+
 /* Fires for each thread; the process ends with the last one. */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(handle_exit, struct task_struct *task)
@@ -94,6 +103,8 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 	struct exit_event *event;
 	struct sandbox_ref ref;
 	__u8 one = 1;
+	__u32 status;
+	bool oom;
 
 	if (!find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
@@ -106,13 +117,17 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 	if (BPF_CORE_READ(signal, nr_threads) > 1 ? bpf_map_update_elem(&reported_exits, &once, &one, BPF_NOEXIST) != 0
 						  : bpf_map_lookup_elem(&reported_exits, &once) != NULL)
 		return 0;
-	event = reserve_event(&critical_ring, &ref, EVENT_EXIT, sizeof(*event));
+	/* wait_task_zombie(): the group's code where one was set, else the leader's own. */
+	status = BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT ? BPF_CORE_READ(signal, group_exit_code)
+								  : BPF_CORE_READ(task, group_leader, exit_code);
+	oom = (status & 0x7f) && BPF_CORE_READ(signal, oom_mm);
+	add(&ref.counters->exits[how_it_ended(status, oom)], 1);
+	event = reserve_event(critical, &ref, EVENT_EXIT, sizeof(*event));
 	if (!event)
 		return 0;
 	event->process = process;
-	/* wait_task_zombie(): the group's code where one was set, else the leader's own. */
-	event->status = BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT ? BPF_CORE_READ(signal, group_exit_code)
-									 : BPF_CORE_READ(task, group_leader, exit_code);
+	event->status = status;
+	event->header.flags |= oom ? EXIT_OOM : 0;
 	event->pad0 = 0;
 	submit_event(event);
 	return 0;
@@ -120,8 +135,8 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 
 static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind, struct task_struct *task)
 {
-	struct fork_event *event = kind == EVENT_FORK ? reserve_event(&critical_ring, ref, EVENT_FORK, sizeof(*event))
-						      : reserve_event(&critical_ring, ref, EVENT_ENTER, sizeof(*event));
+	struct fork_event *event = kind == EVENT_FORK ? reserve_event(critical, ref, EVENT_FORK, sizeof(*event))
+						      : reserve_event(critical, ref, EVENT_ENTER, sizeof(*event));
 
 	if (!event)
 		return 0;

@@ -65,6 +65,7 @@ struct signal_struct {
 	int nr_threads;
 	int group_exit_code;
 	unsigned int flags;
+	struct mm_struct *oom_mm; /* set when the out-of-memory killer chose it */
 };
 
 struct kernfs_node {

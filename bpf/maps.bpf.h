@@ -102,6 +102,22 @@ struct {
 	__uint(max_entries, 8 * 1024 * 1024);
 } bulk_ring SEC(".maps") __weak;
 
+/* By ring. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RING_COUNT);
+	__type(key, __u32);
+	__type(value, struct ring_limit);
+} ring_limits SEC(".maps") __weak;
+
+/* By sandbox. One that was pushed out begins anew with all of it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct ring_budget);
+} ring_budgets SEC(".maps") __weak;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -59,7 +59,7 @@ static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 	}
 	if (!find_owner(&owner, cgroup_id, &ref))
 		return 0;
-	event = reserve_event(&critical_ring, &ref, EVENT_NFT, sizeof(*event));
+	event = reserve_event(critical, &ref, EVENT_NFT, sizeof(*event));
 	if (!event)
 		return 0;
 	fill_process(&event->process, task);

@@ -199,15 +199,17 @@ int handle_exit_io_uring(struct sys_exit_context *ctx)
 SEC("iter/bpf_sk_storage_map")
 int handle_tcp_bytes(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
-	struct tcp_bytes out = {};
+	struct socket_bytes out = {};
 	struct sock *sk = ctx->sk;
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
-	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	if (!sk)
 		return 0;
 	out.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	out.bytes[DIRECTION_SENT] = payload_sent(tcp, BPF_CORE_READ(sk, __sk_common.skc_state));
-	out.bytes[DIRECTION_RECEIVED] = payload_received(tcp, sk);
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
+		out.bytes[DIRECTION_SENT] = payload_sent(tcp, BPF_CORE_READ(sk, __sk_common.skc_state));
+		out.bytes[DIRECTION_RECEIVED] = payload_received(tcp, sk);
+	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
 }

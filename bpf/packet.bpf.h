@@ -118,25 +118,25 @@ struct dns_message {
 	__u16 flags;
 };
 
-#define EMIT_DNS(class_bytes)                                                                                         \
-	do {                                                                                                          \
-		struct dns_event *event = reserve_event(&bulk_ring, m->ref, m->kind, sizeof(*event) + (class_bytes)); \
-		if (!event)                                                                                           \
-			return;                                                                                       \
-		event->header.flags |= m->flags;                                                                      \
-		event->cookie = m->cookie;                                                                            \
-		event->process = m->process;                                                                          \
-		event->server = m->server;                                                                            \
-		event->transport = m->packet->transport;                                                              \
-		event->payload_bytes = m->packet->payload_bytes;                                                      \
-		event->data_bytes = last + 1;                                                                         \
-		event->tcp_seq = m->packet->tcp_seq + done;                                                           \
-		event->tcp_ack = m->packet->tcp_ack;                                                                  \
-		event->pad0 = 0;                                                                                      \
-		asm volatile("" : "+r"(last));                                                                        \
-		if (last >= (class_bytes) || load_packet(skb, m->packet->payload + done, event->data, last + 1))      \
-			event->data_bytes = 0;                                                                        \
-		submit_event(event);                                                                                  \
+#define EMIT_DNS(class_bytes)                                                                                    \
+	do {                                                                                                     \
+		struct dns_event *event = reserve_event(bulk, m->ref, m->kind, sizeof(*event) + (class_bytes));  \
+		if (!event)                                                                                      \
+			return;                                                                                  \
+		event->header.flags |= m->flags;                                                                 \
+		event->cookie = m->cookie;                                                                       \
+		event->process = m->process;                                                                     \
+		event->server = m->server;                                                                       \
+		event->transport = m->packet->transport;                                                         \
+		event->payload_bytes = m->packet->payload_bytes;                                                 \
+		event->data_bytes = last + 1;                                                                    \
+		event->tcp_seq = m->packet->tcp_seq + done;                                                      \
+		event->tcp_ack = m->packet->tcp_ack;                                                             \
+		event->pad0 = 0;                                                                                 \
+		asm volatile("" : "+r"(last));                                                                   \
+		if (last >= (class_bytes) || load_packet(skb, m->packet->payload + done, event->data, last + 1)) \
+			event->data_bytes = 0;                                                                   \
+		submit_event(event);                                                                             \
 	} while (0)
 
 /*

@@ -97,7 +97,7 @@ static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie, 
 	struct connect_event *event;
 
 	add(&ref->counters->attempts[transport][network], 1);
-	event = reserve_event(&bulk_ring, ref, EVENT_CONNECT, sizeof(*event));
+	event = reserve_event(bulk, ref, EVENT_CONNECT, sizeof(*event));
 	if (!event) {
 		add(&ref->counters->attempts_dropped[transport][network], 1);
 		return;
@@ -115,7 +115,7 @@ static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie, 
 static __always_inline void emit_result(struct sandbox_ref *ref, __u64 cookie, const struct endpoint *peer, __u32 transport, __u32 error,
 					__u32 established, __u16 flags)
 {
-	struct connect_result_event *event = reserve_event(&bulk_ring, ref, EVENT_CONNECT_RESULT, sizeof(*event));
+	struct connect_result_event *event = reserve_event(bulk, ref, EVENT_CONNECT_RESULT, sizeof(*event));
 
 	if (!event)
 		return;
@@ -134,7 +134,7 @@ static __always_inline void emit_result(struct sandbox_ref *ref, __u64 cookie, c
 
 static __always_inline void emit_close(struct sandbox_ref *ref, __u64 cookie, __u32 transport, __u64 sent, __u64 received, __u32 error)
 {
-	struct close_event *event = reserve_event(&bulk_ring, ref, EVENT_CLOSE, sizeof(*event));
+	struct close_event *event = reserve_event(bulk, ref, EVENT_CLOSE, sizeof(*event));
 
 	if (!event)
 		return;

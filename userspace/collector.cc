@@ -10,7 +10,9 @@
 #include "userspace/base/clock.h"
 #include "userspace/base/fd.h"
 #include "userspace/base/status.h"
+#include "userspace/export/metrics_json.h"
 #include "userspace/export/ndjson.h"
+#include "userspace/health.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
@@ -42,28 +44,49 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
   const PipelineOptions options = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
                                    .dns_ports = config.probes.dns_ports,
                                    .extra_attributes = config.extra_attributes,
-                                   .log_level = config.log_level};
+                                   .log_level = config.log_level,
+                                   .destinations_max = config.destinations_max,
+                                   .histograms = config.otel.histograms};
   Collector* self = collector.get();
   collector->pipeline_ = std::make_unique<Pipeline>(
       collector->probes_.get(), collector->mount_, options, config.discovery,
       [self](LogRecord record) { self->OnRecord(std::move(record)); },
-      [](const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); });
+      [](const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); },
+      [self](uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns) { self->OnSandboxEnd(sandbox, last, time_unix_ns); });
   const auto handler = [self](uint64_t* last_ns) {
     return [self, last_ns](std::span<const std::byte> record) { *last_ns = std::max(*last_ns, self->pipeline_->OnRecord(record)); };
   };
   ASSIGN_OR_RETURN(collector->critical_, Ring::Open(collector->probes_->critical_ring_fd(), handler(&self->critical_last_ns_)));
   ASSIGN_OR_RETURN(collector->bulk_, Ring::Open(collector->probes_->bulk_ring_fd(), handler(&self->bulk_last_ns_)));
-  const OtelConfig& otel = config.otel;
+  RETURN_IF_ERROR(collector->StartExporters());
+  return collector;
+}
+
+absl::Status Collector::StartExporters() {
+  const OtelConfig& otel = config_.otel;
+  reader_options_ = {.series_max = config_.series_max,
+                     .by_sandbox = config_.sandbox_in_metrics,
+                     .start_unix_ns = ReadClock(CLOCK_REALTIME),
+                     .extra = config_.extra_attributes};
+  const auto new_reader = [&] { return std::make_unique<Reader>(Reader{.reader = MetricReader(reader_options_), .host = HostMetrics()}); };
   if (otel.logs.otlp) {
-    collector->log_exporter_ = std::make_unique<OtlpExporter<LogRecord>>(
+    log_exporter_ = std::make_unique<OtlpExporter<LogRecord>>(
         *otel.logs.otlp, otel.resource,
         OtlpExporter<LogRecord>::Options{.queue_max = otel.log_queue_max, .batch_max = otel.log_batch_max, .delay = otel.log_delay});
   }
   if (otel.metrics.otlp) {
-    collector->metric_exporter_ = std::make_unique<OtlpExporter<MetricSnapshot>>(
-        *otel.metrics.otlp, otel.resource, OtlpExporter<MetricSnapshot>::Options{.queue_max = 1, .batch_max = 1});
+    metric_exporter_ = std::make_unique<OtlpExporter<MetricSnapshot>>(
+        *otel.metrics.otlp, otel.resource,
+        OtlpExporter<MetricSnapshot>::Options{.queue_max = 1, .batch_max = 1, .temporality = otel.temporality});
+    otlp_reader_ = new_reader();
   }
-  return collector;
+  if (otel.metrics.prometheus) {
+    ASSIGN_OR_RETURN(prometheus_, PrometheusExporter::Start(*otel.metrics.prometheus, otel.resource));
+    prometheus_reader_ = new_reader();
+  }
+  if (otel.metrics.console && ndjson_)
+    console_reader_ = new_reader();
+  return absl::OkStatus();
 }
 
 absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here) {
@@ -72,7 +95,14 @@ absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::
   const UniqueFd cgroup(open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.ok())
     return ErrnoStatus(errno, absl::StrCat("opening the cgroup ", top));
+  // Before there is a probe that would find its cgroup.
+  absl::StatusOr<std::unique_ptr<Canary>> canary = absl::CancelledError("not asked for");
+  const bool sings = !here && config_.canary_interval.count() > 0;
+  if (sings)
+    canary = Canary::Create(mount_, {.interval = config_.canary_interval, .dns_port = config_.probes.dns_ports[0]});
   RETURN_IF_ERROR(probes_->Attach(cgroup.get()));
+  if (sings)
+    pipeline_->WatchCanary(std::move(canary));
   for (const Sandbox& sandbox : sandboxes) {
     ASSIGN_OR_RETURN(const uint64_t serial, pipeline_->AddSandbox(sandbox));
     if (here)
@@ -120,14 +150,54 @@ void Collector::OnTimers(uint64_t now_ns) {
     next_window_ns_ = now_ns + Nanoseconds(config_.window);
   }
   if (now_ns >= next_metrics_ns_) {
-    if (metric_exporter_)
-      metric_exporter_->Push(pipeline_->Metrics(now_ns));
+    ExportMetrics(now_ns);
     next_metrics_ns_ = now_ns + Nanoseconds(config_.otel.metric_interval);
   }
 }
 
+MetricSnapshot Collector::Collect(uint64_t now_ns, Reader* reader) {
+  pipeline_->Collect(now_ns, &reader->reader);
+  const uint64_t start = reader_options_.start_unix_ns;
+  MetricSnapshot own;
+  reader->host.Append(start, &own);
+  reader->host.AppendOwn(start, &own);
+  const auto type = [](const OtlpEndpoint& endpoint, const char* signal) {
+    return absl::StrCat("otlp_", endpoint.protocol == OtlpProtocol::kGrpc ? "grpc" : "http", "_", signal, "_exporter");
+  };
+  if (log_exporter_)
+    AppendExporter(metric::kLogsExported, type(*config_.otel.logs.otlp, "log"), log_exporter_->counts(), start, &own);
+  if (metric_exporter_)
+    AppendExporter(metric::kPointsExported, type(*config_.otel.metrics.otlp, "metric"), metric_exporter_->counts(), start, &own);
+  reader->reader.AddHost(std::move(own));
+  return reader->reader.Finish();
+}
+
+MetricSnapshot Collector::Metrics(uint64_t now_ns) {
+  Reader reader = {.reader = MetricReader(reader_options_), .host = HostMetrics()};
+  return Collect(now_ns, &reader);
+}
+
+void Collector::OnSandboxEnd(uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns) {
+  for (Reader* reader : {otlp_reader_.get(), prometheus_reader_.get(), console_reader_.get()}) {
+    if (reader)
+      reader->reader.OnSandboxEnd(sandbox, last, time_unix_ns);
+  }
+}
+
+void Collector::ExportMetrics(uint64_t now_ns) {
+  if (metric_exporter_) {
+    otlp_reader_->reader.OnExported(metric_exporter_->counts().done);
+    metric_exporter_->Push(Collect(now_ns, otlp_reader_.get()));
+  }
+  if (console_reader_) {
+    const MetricSnapshot snapshot = Collect(now_ns, console_reader_.get());
+    console_reader_->reader.OnExported(snapshot.sequence);
+    fputs(ToJson(snapshot).c_str(), ndjson_);
+  }
+}
+
 uint64_t Collector::NextDeadline() const {
-  const uint64_t metrics = metric_exporter_ ? next_metrics_ns_ : next_window_ns_;
+  const uint64_t metrics = exports_metrics() ? next_metrics_ns_ : next_window_ns_;
   return std::min({pipeline_->NextDeadline(), next_window_ns_, metrics});
 }
 
@@ -138,6 +208,8 @@ size_t Collector::RunUntil(std::span<const pollfd> waited) {
     polled.push_back({.fd = fd, .events = POLLIN, .revents = 0});
   if (api_)
     polled.push_back({.fd = api_->event_fd(), .events = POLLIN, .revents = 0});
+  if (prometheus_)
+    polled.push_back({.fd = prometheus_->event_fd(), .events = POLLIN, .revents = 0});
   const size_t rings = polled.size();
   polled.insert(polled.end(), waited.begin(), waited.end());
   bool all_taken = true;
@@ -160,6 +232,13 @@ size_t Collector::RunUntil(std::span<const pollfd> waited) {
     OnTimers(BootNow());
     if (api_)
       api_->Answer([this] { return pipeline_->Describe(); });
+    if (prometheus_) {
+      prometheus_->Answer([this] {
+        MetricSnapshot snapshot = Collect(BootNow(), prometheus_reader_.get());
+        prometheus_reader_->reader.OnExported(snapshot.sequence);
+        return snapshot;
+      });
+    }
   }
 }
 
@@ -184,13 +263,14 @@ void Collector::Finish() {
   pipeline_->Process(now);
   pipeline_->OnTick(now);
   pipeline_->Stop(now);
+  prometheus_.reset();
+  ExportMetrics(now);
   if (ndjson_)
     fflush(ndjson_);
   const auto deadline = std::chrono::steady_clock::now() + config_.flush_timeout;
   if (log_exporter_)
     log_exporter_->BeginFlush();
   if (metric_exporter_) {
-    metric_exporter_->Push(pipeline_->Metrics(now));
     metric_exporter_->BeginFlush();
     metric_exporter_->FinishFlush(deadline);
   }
@@ -209,7 +289,7 @@ std::vector<std::string> Collector::ExportProblems() const {
   if (log_exporter_)
     tell("log records", log_exporter_->counts());
   if (metric_exporter_)
-    tell("metric snapshots", metric_exporter_->counts());
+    tell("data points of metrics", metric_exporter_->counts());
   return out;
 }
 

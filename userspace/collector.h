@@ -12,9 +12,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "userspace/aggregate/host_metrics.h"
+#include "userspace/aggregate/metric_reader.h"
 #include "userspace/api/api_server.h"
 #include "userspace/config.h"
 #include "userspace/export/otlp_exporter.h"
+#include "userspace/export/prometheus_exporter.h"
 #include "userspace/pipeline.h"
 #include "userspace/probe/ring.h"
 
@@ -43,13 +46,25 @@ class Collector {
   void Finish();
 
   Pipeline& pipeline() { return *pipeline_; }
-  const Probes& probes() const { return *probes_; }
+  // All there is to tell now, for a report.
+  MetricSnapshot Metrics(uint64_t now_ns);
   // Endpoints that records or points did not reach, one line each, for people.
   std::vector<std::string> ExportProblems() const;
 
  private:
   Collector(const Config& config, FILE* ndjson);
 
+  // For an exporter of metrics: its view of them.
+  struct Reader {
+    MetricReader reader;
+    HostMetrics host;
+  };
+
+  absl::Status StartExporters();
+  MetricSnapshot Collect(uint64_t now_ns, Reader* reader);
+  void OnSandboxEnd(uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns);
+  void ExportMetrics(uint64_t now_ns);
+  bool exports_metrics() const { return metric_exporter_ || console_reader_; }
   void OnRecord(LogRecord record);
   // Takes records and works off those that no older one can follow. True if the rings were empty at the end.
   bool Drain();
@@ -65,6 +80,9 @@ class Collector {
   uint64_t critical_last_ns_ = 0, bulk_last_ns_ = 0;  // time of the last record taken
   std::unique_ptr<OtlpExporter<LogRecord>> log_exporter_;
   std::unique_ptr<OtlpExporter<MetricSnapshot>> metric_exporter_;
+  std::unique_ptr<PrometheusExporter> prometheus_;
+  MetricReader::Options reader_options_;
+  std::unique_ptr<Reader> otlp_reader_, prometheus_reader_, console_reader_;  // null where there is no such exporter
   uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;
   std::unique_ptr<ApiServer> api_;
 };

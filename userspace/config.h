@@ -18,8 +18,12 @@ namespace sandpiper {
 struct Config {
   ProbeOptions probes;
   std::chrono::milliseconds dns_timeout{5'000};
-  std::chrono::milliseconds window{60'000};        // of the destination ledger
-  std::chrono::milliseconds flush_timeout{5'000};  // at the end, for what exporters still hold
+  std::chrono::milliseconds window{60'000};           // of the destination ledger
+  size_t destinations_max = 10'000;                   // kept apart in each sandbox's ledger
+  size_t series_max = 2'000;                          // of each metric
+  bool sandbox_in_metrics = true;                     // off: sums over all sandboxes
+  std::chrono::milliseconds canary_interval{60'000};  // 0: no canary
+  std::chrono::milliseconds flush_timeout{5'000};     // at the end, for what exporters still hold
   OtelConfig otel;
   std::vector<Attribute> extra_attributes;
   Severity log_level = Severity::kInfo;

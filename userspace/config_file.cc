@@ -181,6 +181,12 @@ Readers AllReaders(Config* config) {
       {"dns_timeout_ms", [=](const YAML::Node& n) { config->dns_timeout = std::chrono::milliseconds(Number(n, 1, 3'600'000)); }},
       {"window_s", [=](const YAML::Node& n) { config->window = std::chrono::seconds(Number(n, 1, 86'400)); }},
       {"flush_timeout_ms", [=](const YAML::Node& n) { config->flush_timeout = std::chrono::milliseconds(Number(n, 0, 3'600'000)); }},
+      {"destinations_max", [=](const YAML::Node& n) { config->destinations_max = static_cast<size_t>(Number(n, 1, 1'000'000)); }},
+      {"metric_series_max", [=](const YAML::Node& n) { config->series_max = static_cast<size_t>(Number(n, 1, 1'000'000)); }},
+      {"metric_sandbox_id", [=](const YAML::Node& n) { config->sandbox_in_metrics = As<bool>(n, "true or false"); }},
+      {"canary_interval_ms", [=](const YAML::Node& n) { config->canary_interval = std::chrono::milliseconds(Number(n, 0, 86'400'000)); }},
+      {"limit_records", [=](const YAML::Node& n) { config->probes.limit_sandboxes = As<bool>(n, "true or false"); }},
+      {"program_statistics", [=](const YAML::Node& n) { config->probes.program_statistics = As<bool>(n, "true or false"); }},
       {"dns_port",
        [=](const YAML::Node& n) {
          config->probes.dns_ports.clear();

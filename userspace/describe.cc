@@ -59,7 +59,10 @@ v1::ListSandboxesResponse DescribeSandboxes(const std::map<uint64_t, std::unique
     described->set_dropped(dropped);
   }
   for (const auto& [serial, member] : members.all()) {
-    v1::Member* described = by_serial.at(member.sandbox)->add_members();
+    const auto sandbox = by_serial.find(member.sandbox);
+    if (sandbox == by_serial.end())
+      continue;  // the canary
+    v1::Member* described = sandbox->second->add_members();
     described->set_cgroup(Escape(member.path));
     described->set_role(Name(member.role));
     described->set_container_id(Escape(member.container_id));

@@ -21,7 +21,7 @@ std::vector<Attribute> AttributesOf(const Decision& decision);
 // Who made it: the container runtime, "systemd", or "cgroup" where nobody says.
 std::string RuntimeOf(const Decision& decision);
 
-// `sandboxes`: by serial, with the sandbox of each member among them.
+// `sandboxes`: by serial. Members of no sandbox are left out.
 v1::ListSandboxesResponse DescribeSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members);
 
 }  // namespace sandpiper

@@ -70,6 +70,17 @@ void AddCommonOptions(CLI::App* app, Config* config) {
                 "buffer for DNS and connection events (default 8M)");
   AddRingOption(app, "--critical-ring-bytes", "SANDPIPER_CRITICAL_RING_BYTES", &config->probes.critical_ring_bytes,
                 "buffer for process events (default 4M)");
+  app->add_option("--destinations-max", config->destinations_max,
+                  "destinations kept apart in each sandbox's ledger; beyond, they are summed up (default 10000)")
+      ->envname("SANDPIPER_DESTINATIONS_MAX")
+      ->check(CLI::Range(1, 1'000'000));
+  app->add_option("--metric-series-max", config->series_max, "series of each metric; beyond, sandboxes are summed up (default 2000)")
+      ->envname("SANDPIPER_METRIC_SERIES_MAX")
+      ->check(CLI::Range(1, 1'000'000));
+  app->add_flag("--metric-sandbox-id,!--no-metric-sandbox-id", config->sandbox_in_metrics, "tell metrics of each sandbox apart (default)")
+      ->envname("SANDPIPER_METRIC_SANDBOX_ID");
+  app->add_flag("--program-statistics", config->probes.program_statistics, "have the kernel count runs and time of its programs")
+      ->envname("SANDPIPER_PROGRAM_STATISTICS");
   app->add_option("--log-level", config->log_level, "records below it are not made: debug, info or warn (default info)")
       ->envname("SANDPIPER_LOG_LEVEL")
       ->transform(CLI::CheckedTransformer(std::map<std::string, sandpiper::Severity>{
@@ -132,6 +143,14 @@ void AddRunOptions(CLI::App* run, Config* config) {
       ->envname("SANDPIPER_DEVICE")
       ->delimiter(',')
       ->allow_extra_args(false);
+  run->add_option_function<int>(
+         "--canary-interval-ms", [config](int ms) { config->canary_interval = std::chrono::milliseconds(ms); },
+         "how often a process of our own tries out whether the probes see (default 60000); 0: never")
+      ->envname("SANDPIPER_CANARY_INTERVAL_MS")
+      ->check(CLI::Range(0, 86'400'000));
+  run->add_flag("--limit-records,!--no-limit-records", config->probes.limit_sandboxes,
+                "let no sandbox fill the buffers so that others find no room (default)")
+      ->envname("SANDPIPER_LIMIT_RECORDS");
   run->add_flag("--all-containers", config->all_containers, "every container is a sandbox")->envname("SANDPIPER_ALL_CONTAINERS");
   run->add_option_function<int>(
          "--metadata-wait-ms", [config](int ms) { config->discovery.metadata_wait = std::chrono::milliseconds(ms); },
@@ -171,6 +190,10 @@ int main(int argc, char** argv) {
   AddSocketOption(status, &config);
   AddFormatOption(status, &status_format);
 
+  CLI::App* canary = app.add_subcommand("canary")->group("");  // of a collector's own, see userspace/canary.h
+  uint16_t canary_port = 53;
+  canary->add_option("port", canary_port);
+
   CLI::App* version = app.add_subcommand("version", "print the version");
 
   try {
@@ -185,6 +208,8 @@ int main(int argc, char** argv) {
     printf("sandpiper %s\n", sandpiper::kVersion);
     return 0;
   }
+  if (canary->parsed())
+    return sandpiper::RunCanary(canary_port);
   if (status->parsed())
     return sandpiper::RunStatus(config, status_format);
   if (run->parsed())

@@ -17,6 +17,7 @@ KernelCounts ToCounts(const member_counters& in) {
   static_assert(KernelCounts::kKinds == EVENT_KIND_SLOTS);
   std::copy(std::begin(in.produced), std::end(in.produced), out.produced.begin());
   std::copy(std::begin(in.dropped), std::end(in.dropped), out.dropped.begin());
+  std::copy(std::begin(in.limited), std::end(in.limited), out.limited.begin());
   for (size_t transport = 0; transport < TRANSPORT_COUNT; ++transport) {
     for (size_t network = 0; network < NETWORK_COUNT; ++network) {
       out.attempts[transport][network] = in.attempts[transport][network];
@@ -27,6 +28,7 @@ KernelCounts ToCounts(const member_counters& in) {
   out.received = in.network_io[DIRECTION_RECEIVED];
   out.storage_failed = in.storage_failed;
   std::copy(std::begin(in.denied), std::end(in.denied), out.denied.begin());
+  std::copy(std::begin(in.exits), std::end(in.exits), out.exits.begin());
   return out;
 }
 
@@ -135,6 +137,35 @@ void Members::TakeEnded(uint64_t until_ns, const Ended& ended) {
     probes_->RemoveMember(serial);
     ended(serial, member, counts);
   }
+}
+
+void Members::ReadUse(Member* member) const {
+  const auto use = member->path.empty() ? std::nullopt : resources_.Read(member->path);
+  if (use)
+    member->use = *use;
+  else
+    member->use.memory_bytes = member->use.processes = 0;
+}
+
+void Members::ReadUse() {
+  for (auto& [serial, member] : members_)
+    ReadUse(&member);
+}
+
+ResourceUse Members::UseOf(const Member& member) {
+  ResourceUse out = member.use;
+  out.user_seconds -= member.use_before.user_seconds;
+  out.system_seconds -= member.use_before.system_seconds;
+  return out;
+}
+
+std::map<uint64_t, ResourceUse> Members::UseBySandbox() const {
+  std::map<uint64_t, ResourceUse> out;
+  for (const auto& [serial, member] : members_) {
+    if (member.cgroup_id != 0)
+      out[member.sandbox] += UseOf(member);
+  }
+  return out;
 }
 
 KernelCounts Members::CountsOf(uint64_t serial, const Member& member) const {

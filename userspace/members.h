@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "userspace/aggregate/sandbox_metrics.h"
 #include "userspace/probe/probes.h"
+#include "userspace/sandbox/resources.h"
 #include "userspace/sandbox/selection.h"
 
 namespace sandpiper {
@@ -29,6 +30,8 @@ struct Member {
   std::string container_id;
   std::string device;
   KernelCounts before;        // counted while it was of another sandbox
+  ResourceUse use;            // as last read
+  ResourceUse use_before;     // at the time when it became part of its sandbox
   uint64_t gone_ns = 0;       // when its cgroup or device went; 0: it is there
   uint64_t unwatched_ns = 0;  // when the kernel side was told so
 };
@@ -36,7 +39,7 @@ struct Member {
 class Members {
  public:
   // `probes` outlives this.
-  explicit Members(Probes* probes) : probes_(probes) {}
+  Members(Probes* probes, const std::string& mount) : probes_(probes), resources_(mount) {}
 
   // Null where there is none of that number.
   Member* Find(uint64_t serial);
@@ -63,6 +66,15 @@ class Members {
   using Ended = std::function<void(uint64_t serial, const Member& member, const KernelCounts& counts)>;
   void TakeEnded(uint64_t until_ns, const Ended& ended);
 
+  // Reads what the cgroup takes, if it is there.
+  void ReadUse(Member* member) const;
+  void ReadUse();
+  // CPU time in its sandbox; memory and processes as of the last reading.
+  static ResourceUse UseOf(const Member& member);
+  // Of those with a cgroup; no entry for a sandbox without one.
+  std::map<uint64_t, ResourceUse> UseBySandbox() const;
+  const ResourceReader& resources() const { return resources_; }
+
   // Of the time in its sandbox.
   KernelCounts CountsOf(uint64_t serial, const Member& member) const;
   std::map<uint64_t, KernelCounts> CountsBySandbox() const;
@@ -71,6 +83,7 @@ class Members {
 
  private:
   Probes* probes_;
+  ResourceReader resources_;
   std::map<uint64_t, Member> members_;
   uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
 };

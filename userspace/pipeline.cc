@@ -7,25 +7,33 @@
 #include <set>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
 #include "userspace/base/text.h"
 #include "userspace/describe.h"
 #include "userspace/event/decode.h"
+#include "userspace/health.h"
 #include "userspace/probe/nft_probe.h"
 #include "userspace/sandbox/cgroup_fs.h"
 #include "userspace/sandbox/proc.h"
 
 namespace sandpiper {
-Pipeline::Pipeline(Probes* probes, std::string mount, const PipelineOptions& options, const DiscoveryOptions& discovery, RecordSink sink,
-                   Attribution::Tell tell)
+namespace {
+
+constexpr char kDeviceRuntime[] = "device";
+
+}  // namespace
+
+Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options, const DiscoveryOptions& discovery,
+                   RecordSink sink, Attribution::Tell tell, OnEnd on_end)
     : probes_(probes),
       options_(options),
       sink_(std::move(sink)),
       tell_(std::move(tell)),
-      members_(probes),
+      members_(probes, mount),
       attribution_(
-          probes, std::move(mount), discovery, [this](const Decision& decision, Held held) { OnJoin(decision, std::move(held)); },
+          probes, mount, discovery, [this](const Decision& decision, Held held) { OnJoin(decision, std::move(held)); },
           [this](uint64_t member) { members_.Gone(member, BootNow()); }, tell_),
       devices_([this](const std::string& id, const LinkChange& link) { return AddDevice(id, link); },
                [this](uint64_t member) { members_.Gone(member, BootNow()); }, tell_),
@@ -45,7 +53,8 @@ Pipeline::Pipeline(Probes* probes, std::string mount, const PipelineOptions& opt
             else if (const uint64_t member = members_.AnyOf(sandbox); member != 0)
               probes_->WatchNamespace(netns, {.member = member, .sandbox = sandbox}, lends);
           }),
-      start_unix_ns_(ReadClock(CLOCK_REALTIME)) {
+      start_unix_ns_(ReadClock(CLOCK_REALTIME)),
+      on_end_(std::move(on_end)) {
   if (NfTablesIsThere())
     namespaces_.Begin(/*fresh=*/false);
 }
@@ -108,7 +117,7 @@ void Pipeline::OnExisting(SandboxPipeline* sandbox, const std::string& path) {
 }
 
 uint64_t Pipeline::AddDevice(const std::string& id, const LinkChange& link) {
-  const SandboxPipeline* const sandbox = FindOrAdd(id, "device", BootNow());
+  const SandboxPipeline* const sandbox = FindOrAdd(id, kDeviceRuntime, BootNow());
   const uint64_t serial = attribution_.NextMember();
   Member member;
   member.sandbox = sandbox->sandbox().serial;
@@ -148,7 +157,7 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   const std::string path = attribution_.mount() + candidate.cgroup;
   const auto id = CgroupId(path);
   const bool there = id.ok() && *id == candidate.cgroup_id;
-  const Member* const known = members_.Find(candidate.member);
+  Member* const known = members_.Find(candidate.member);
   const uint64_t before = known ? known->sandbox : 0;
   SandboxPipeline* const sandbox = FindOrAdd(decision.selected->id, RuntimeOf(decision), before == 0 ? candidate.born_ns : BootNow());
   const uint64_t serial = sandbox->sandbox().serial;
@@ -157,10 +166,12 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   Member member;
   if (known) {
     const KernelCounts counts = members_.CountsOf(candidate.member, *known);
+    members_.ReadUse(known);
     if (SandboxPipeline* const former = SandboxOf(*known))
-      former->OnMemberEnded(counts);
+      former->OnMemberEnded(counts, Members::UseOf(*known));
     member = *known;
     member.before += counts;
+    member.use_before = member.use;
   }
   member.sandbox = serial;
   member.role = decision.selected->role;
@@ -222,6 +233,10 @@ uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
 void Pipeline::Deliver(const Event& event) {
   const Member* const member = members_.Find(event.member);
   SandboxPipeline* const sandbox = member ? SandboxOf(*member) : nullptr;
+  if (event.member == canary_member_) {
+    OnCanary(event);
+    return;
+  }
   if (!sandbox) {
     ++unattributed_;
     return;
@@ -267,7 +282,7 @@ void Pipeline::EndMembers(uint64_t until_ns) {
   std::set<uint64_t> left;
   members_.TakeEnded(until_ns, [&](uint64_t serial, const Member& member, const KernelCounts& counts) {
     if (SandboxPipeline* const sandbox = SandboxOf(member))
-      sandbox->OnMemberEnded(counts);
+      sandbox->OnMemberEnded(counts, Members::UseOf(member));
     left.insert(member.sandbox);
     attribution_.Forget(serial);
   });
@@ -282,8 +297,10 @@ void Pipeline::EndIfEmpty(uint64_t serial, uint64_t now_ns) {
   namespaces_.OnSandboxEnd(serial, now_ns);
   sandbox->second->OnCounters({});
   if (sandbox->second->flows().size() > 0)
-    ReadBytes();
+    ReadBytes(now_ns);
   sandbox->second->Stop(now_ns);
+  if (on_end_)
+    on_end_(serial, MetricsOf(*sandbox->second, {}), now_ns + static_cast<uint64_t>(UnixOffset()));
   if (const auto named = by_id_.find(sandbox->second->sandbox().id); named != by_id_.end() && named->second == serial)
     by_id_.erase(named);
   sandboxes_.erase(sandbox);
@@ -293,6 +310,7 @@ void Pipeline::OnTick(uint64_t now_ns) {
   attribution_.Work(now_ns);
   devices_.Work();
   members_.Unwatch(now_ns);
+  WorkCanary(now_ns);
   namespaces_.Work(now_ns, /*all=*/false);
   for (const auto& [serial, sandbox] : sandboxes_)
     sandbox->OnTick(now_ns);
@@ -303,6 +321,8 @@ uint64_t Pipeline::NextDeadline() const {
   uint64_t next = std::min({namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline()});
   if (!pending_.empty())
     next = std::min(next, pending_.back().time_ns);
+  if (canary_)
+    next = std::min(next, canary_->NextDeadline());
   for (const auto& [serial, sandbox] : sandboxes_)
     next = std::min(next, sandbox->NextDeadline());
   return next;
@@ -323,17 +343,23 @@ void Pipeline::ReadCounters() {
   }
 }
 
-void Pipeline::ReadBytes() {
-  for (const TcpBytes& tcp : probes_->ReadTcpBytes()) {
+void Pipeline::ReadBytes(uint64_t now_ns) {
+  absl::flat_hash_set<uint64_t> living;
+  for (const SocketBytes& socket : probes_->ReadSockets()) {
+    living.insert(socket.cookie);
     for (const auto& [serial, sandbox] : sandboxes_)
-      sandbox->flows().SetTcpBytes(tcp.cookie, tcp.bytes.sent, tcp.bytes.received);
+      sandbox->flows().SetTcpBytes(socket.cookie, socket.bytes.sent, socket.bytes.received);
   }
+  if (!probes_->sees_all_sockets())
+    return;
+  for (const auto& [serial, sandbox] : sandboxes_)
+    sandbox->OnLivingSockets(living, now_ns);
 }
 
 void Pipeline::CloseWindow(uint64_t now_ns) {
   members_.LookForGone(now_ns);
   ReadCounters();
-  ReadBytes();
+  ReadBytes(now_ns);
   for (const auto& [serial, sandbox] : sandboxes_)
     sandbox->CloseWindow(now_ns);
 }
@@ -342,7 +368,7 @@ void Pipeline::Stop(uint64_t now_ns) {
   attribution_.Finish();
   namespaces_.Work(now_ns, /*all=*/true);
   ReadCounters();
-  ReadBytes();
+  ReadBytes(now_ns);
   for (const auto& [serial, sandbox] : sandboxes_)
     sandbox->Stop(now_ns);
 }
@@ -355,29 +381,99 @@ v1::ListSandboxesResponse Pipeline::Describe() {
   return out;
 }
 
-MetricSnapshot Pipeline::Metrics(uint64_t now_ns) {
+MetricSnapshot Pipeline::MetricsOf(const SandboxPipeline& sandbox, const std::map<uint64_t, ResourceUse>& uses) const {
+  const uint64_t serial = sandbox.sandbox().serial;
+  std::optional<ResourceUse> use;
+  if (sandbox.sandbox().runtime != kDeviceRuntime) {
+    const auto mine = uses.find(serial);
+    use = mine == uses.end() ? ResourceUse{} : mine->second;
+  }
+  MetricSnapshot out;
+  sandbox.AppendMetrics(namespaces_.StaticRules(serial), use, &out);
+  return out;
+}
+
+void Pipeline::Collect(uint64_t now_ns, MetricReader* reader) {
   ReadCounters();
-  MetricSnapshot snapshot = {.time_unix_ns = now_ns + static_cast<uint64_t>(UnixOffset()), .families = {}};
+  members_.ReadUse();
+  const std::map<uint64_t, ResourceUse> uses = members_.UseBySandbox();
+  reader->Begin(now_ns + static_cast<uint64_t>(UnixOffset()));
+  std::set<std::string> ids;
   for (const auto& [serial, sandbox] : sandboxes_) {
-    // One that ends while another has its id already would be a second series of the same name.
-    const auto named = by_id_.find(sandbox->sandbox().id);
-    if (named == by_id_.end() || named->second == serial)
-      sandbox->AppendMetrics(namespaces_.StaticRules(serial), &snapshot);
+    // One that is about to end, and its successor of the same name: the older one first has to be through.
+    if (ids.insert(sandbox->sandbox().id).second)
+      reader->Add(serial, MetricsOf(*sandbox, uses));
   }
-  host_.Append(start_unix_ns_, &snapshot);
+  reader->AddHost(HealthMetrics());
+}
+
+MetricSnapshot Pipeline::HealthMetrics() const {
+  MetricSnapshot out;
   std::map<std::string, int64_t> by_runtime;
-  for (const auto& [serial, sandbox] : sandboxes_)
+  TableUse flows = {"flows", 0, options_.flows_max}, destinations = {"destinations", 0, options_.destinations_max};
+  for (const auto& [serial, sandbox] : sandboxes_) {
     ++by_runtime[sandbox->sandbox().runtime];
-  for (const auto& [runtime, count] : by_runtime)
-    snapshot.Add(metric::kSandboxCount, {{{"runtime", runtime}}, count, start_unix_ns_});
-  for (const ProbeState& state : probes_->states()) {
-    const char* name = state.mechanism.empty() ? "off" : state.reason.empty() ? "on" : "degraded";
-    snapshot.Add(metric::kProbeState,
-                 {{{"probe", state.probe}, {"mechanism", state.mechanism.empty() ? "none" : state.mechanism}, {"state", std::string(name)}},
-                  int64_t{1},
-                  start_unix_ns_});
+    flows.entries = std::max(flows.entries, sandbox->flows().size());
+    destinations.entries = std::max(destinations.entries, sandbox->ledger().destinations().size());
   }
-  return snapshot;
+  for (const auto& [runtime, count] : by_runtime)
+    out.Add(metric::kSandboxCount, {.attributes = {{"runtime", runtime}}, .value = count, .start_unix_ns = start_unix_ns_});
+  AppendProbes(ProbeStates(), canary_ ? canary_->blind() : std::vector<std::string>(), start_unix_ns_, &out);
+  AppendPrograms(probes_->ReadRuns(), start_unix_ns_, &out);
+  AppendTables({{"members", members_.all().size(), probes_->members_max()}, flows, destinations}, start_unix_ns_, &out);
+  return out;
+}
+
+void Pipeline::WatchCanary(absl::StatusOr<std::unique_ptr<Canary>> canary) {
+  absl::Status status = canary.status();
+  if (status.ok()) {
+    canary_ = *std::move(canary);
+    canary_member_ = attribution_.NextMember();
+    Member member;
+    member.sandbox = next_sandbox_++;  // of which nothing is told
+    member.path = canary_->cgroup();
+    const auto id = CgroupId(member.path);
+    status = id.status();
+    member.cgroup_id = id.ok() ? *id : 0;
+    status.Update(status.ok() ? members_.Put(canary_member_, std::move(member)) : absl::OkStatus());
+    status.Update(status.ok() ? members_.Watch(canary_member_) : absl::OkStatus());
+  }
+  if (!status.ok()) {
+    canary_.reset();
+    canary_problem_ = std::string(status.message());
+  }
+}
+
+void Pipeline::OnCanary(const Event& event) {
+  if (!canary_)
+    return;
+  canary_->OnEvent(event.kind);
+  // Its number will be another namespace's.
+  if (const auto* connect = std::get_if<Connect>(&event.what))
+    probes_->ForgetNamespace(connect->netns);
+}
+
+void Pipeline::WorkCanary(uint64_t now_ns) {
+  if (!canary_)
+    return;
+  const Member* const member = members_.Find(canary_member_);
+  if (!member)
+    return;  // somebody removed its cgroup
+  canary_->Work(now_ns, [&] { return members_.CountsOf(canary_member_, *member); });
+  for (const std::string& news : canary_->TakeNews())
+    tell_(news);
+}
+
+std::vector<ProbeState> Pipeline::ProbeStates() const {
+  std::vector<ProbeState> out = probes_->states();
+  const MemorySource memory = members_.resources().source();
+  const bool best = memory == MemorySource::kController;
+  out.push_back({.probe = "resources",
+                 .mechanism = Name(memory),
+                 .reason = best ? "" : "memory.current: no memory controller in the cgroup v2 hierarchy"});
+  if (canary_ || !canary_problem_.empty())
+    out.push_back({.probe = "canary", .mechanism = canary_ ? "cgroup" : "", .reason = canary_problem_});
+  return out;
 }
 
 }  // namespace sandpiper

@@ -13,9 +13,9 @@
 
 #include "absl/status/status.h"
 #include "sandpiper.pb.h"
-#include "userspace/aggregate/host_metrics.h"
-#include "userspace/aggregate/metrics.h"
+#include "userspace/aggregate/metric_reader.h"
 #include "userspace/attribution.h"
+#include "userspace/canary.h"
 #include "userspace/devices.h"
 #include "userspace/members.h"
 #include "userspace/network_namespaces.h"
@@ -27,9 +27,12 @@ namespace sandpiper {
 
 class Pipeline {
  public:
+  // The last values of a sandbox, and when (Unix time) it ended.
+  using OnEnd = std::function<void(uint64_t serial, MetricSnapshot last, uint64_t time_unix_ns)>;
+
   // `probes` outlives the pipeline. `mount`: of cgroup v2. `tell`: messages for the operator.
-  Pipeline(Probes* probes, std::string mount, const PipelineOptions& options, const DiscoveryOptions& discovery, RecordSink sink,
-           Attribution::Tell tell);
+  Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options, const DiscoveryOptions& discovery, RecordSink sink,
+           Attribution::Tell tell, OnEnd on_end);
 
   // Watches what the user named, and all below it; processes that are in there already become known. Returns the sandbox's number.
   absl::StatusOr<uint64_t> AddSandbox(const Sandbox& sandbox);
@@ -58,7 +61,12 @@ class Pipeline {
   // The end of every sandbox.
   void Stop(uint64_t now_ns);
 
-  MetricSnapshot Metrics(uint64_t now_ns);
+  // Begins a collection and adds all that is known here; the caller finishes it.
+  void Collect(uint64_t now_ns, MetricReader* reader);
+  // The mechanisms in use, of the probes and of what else may have to do with less.
+  std::vector<ProbeState> ProbeStates() const;
+  // From now on, whether the probes see is tried out. An error is told as the canary's state.
+  void WatchCanary(absl::StatusOr<std::unique_ptr<Canary>> canary);
   v1::ListSandboxesResponse Describe();
 
   const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes() const { return sandboxes_; }
@@ -77,8 +85,12 @@ class Pipeline {
   void Deliver(const Event& event);
   void EndMembers(uint64_t until_ns);
   void EndIfEmpty(uint64_t sandbox, uint64_t now_ns);
+  MetricSnapshot MetricsOf(const SandboxPipeline& sandbox, const std::map<uint64_t, ResourceUse>& uses) const;
+  MetricSnapshot HealthMetrics() const;
+  void OnCanary(const Event& event);
+  void WorkCanary(uint64_t now_ns);
   void ReadCounters();
-  void ReadBytes();
+  void ReadBytes(uint64_t now_ns);
   void NoteNamespaces(const Event& event, uint64_t sandbox);
 
   Probes* probes_;
@@ -93,9 +105,12 @@ class Pipeline {
   Devices devices_;
   NetworkNamespaces namespaces_;
   std::vector<Event> pending_;
-  HostMetrics host_;
   uint64_t unattributed_ = 0;
   uint64_t start_unix_ns_;
+  OnEnd on_end_;
+  std::unique_ptr<Canary> canary_;
+  uint64_t canary_member_ = 0;
+  std::string canary_problem_;  // why there is none
 };
 
 }  // namespace sandpiper

@@ -9,6 +9,7 @@
 #include "bpf/events.h"
 #include "userspace/base/clock.h"
 #include "userspace/event/decode.h"
+#include "userspace/sandbox/proc.h"
 
 namespace sandpiper {
 namespace {
@@ -29,11 +30,13 @@ std::map<std::string, uint64_t> Losses(const KernelCounts& counters, const Deliv
   for (uint16_t kind = 1; kind < EVENT_KIND_COUNT; ++kind) {
     if (counters.dropped[kind] > 0)
       out[absl::StrCat("ring_full.", KindName(kind))] = counters.dropped[kind];
+    if (counters.limited[kind] > 0)
+      out[absl::StrCat("rate_limited.", KindName(kind))] = counters.limited[kind];
   }
   for (const auto& [key, count] : delivery.lost)
     out[absl::StrCat(std::get<1>(key), ".", KindName(std::get<2>(key)))] += count;
   if (counters.storage_failed > 0)
-    out["no_memory.socket"] = counters.storage_failed;
+    out[kNoMemory] = counters.storage_failed;
   return out;
 }
 
@@ -56,6 +59,7 @@ SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions&
       flows_(options.flows_max, std::move(read_udp)),
       ledger_(options.destinations_max),
       denials_(options.destinations_max),
+      metrics_(options.histograms),
       records_(identity_) {
   Emit(records_.Started(started_ns_, unix_offset_));
 }
@@ -75,7 +79,19 @@ void SandboxPipeline::OnCounters(const KernelCounts& counters) {
   counters_ += ended_members_;
 }
 
-void SandboxPipeline::OnMemberEnded(const KernelCounts& counters) { ended_members_ += counters; }
+void SandboxPipeline::OnMemberEnded(const KernelCounts& counters, const ResourceUse& use) {
+  ended_members_ += counters;
+  ended_use_.user_seconds += use.user_seconds;
+  ended_use_.system_seconds += use.system_seconds;
+}
+
+void SandboxPipeline::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns) {
+  if (counters_.untold(EVENT_CLOSE) + counters_.untold(EVENT_CONNECT_RESULT) == 0)
+    return;
+  std::vector<FlowChange> changes;
+  flows_.EndUnseen(living, now_ns, &changes);
+  Apply(changes);
+}
 
 void SandboxPipeline::OnExisting(const Exec& process) { processes_.OnExec(process, 0, /*from_proc=*/true); }
 
@@ -330,7 +346,10 @@ void SandboxPipeline::CloseWindow(uint64_t now_ns) {
     Emit(records_.Denied(entry, now_ns, unix_offset_));
   flows_.ForEach([&](const Flow& flow) { ledger_.OnBytes(flow); });
   for (const Ledger::WindowEntry& entry : ledger_.CloseWindow())
-    Emit(records_.Destination(entry.key, entry.stats, entry.first_contact, now_ns, unix_offset_));
+    Emit(records_.Destination(entry, now_ns, unix_offset_));
+  // What is gone and nobody told of.
+  if (counters_.untold(EVENT_EXIT) > 0)
+    processes_.ForgetDead([](const ProcessKey& process) { return Lives(process); });
 
   std::map<std::string, uint64_t> losses = Losses(counters_, delivery_);
   const std::vector<std::pair<std::string, uint64_t>> now_lost(losses.begin(), losses.end());
@@ -360,6 +379,7 @@ SandboxTotals SandboxPipeline::Totals() const {
                           .exits = counters_.produced[EVENT_EXIT],
                           .denied = metrics_.denied() + counters_.denied[0] + counters_.denied[1],
                           .destinations = ledger_.distinct(),
+                          .destinations_estimated = ledger_.distinct_is_estimated(),
                           .ignored_answers = lookups_.ignored_answers(),
                           .malformed_messages = lookups_.malformed_messages(),
                           .escaped_texts = records_.escaped_texts(),
@@ -373,8 +393,15 @@ SandboxTotals SandboxPipeline::Totals() const {
   return totals;
 }
 
-void SandboxPipeline::AppendMetrics(std::optional<uint64_t> static_rules, MetricSnapshot* out) const {
-  metrics_.Append(counters_, delivery_, ledger_.distinct(), static_rules, identity_, start_unix_ns_, out);
+void SandboxPipeline::AppendMetrics(std::optional<uint64_t> static_rules, const std::optional<ResourceUse>& resources,
+                                    MetricSnapshot* out) const {
+  SandboxGauges gauges = {.destinations = ledger_.distinct(),
+                          .destinations_estimated = ledger_.distinct_is_estimated(),
+                          .static_rules = static_rules,
+                          .resources = resources};
+  if (gauges.resources)
+    *gauges.resources += ended_use_;
+  metrics_.Append(counters_, delivery_, gauges, identity_, start_unix_ns_, out);
 }
 
 }  // namespace sandpiper

@@ -37,6 +37,7 @@ struct PipelineOptions {
   size_t flows_max = 65'536;
   size_t names_max = 16'384;
   size_t exited_max = 8'192;
+  HistogramKind histograms = HistogramKind::kExplicit;
 };
 
 // The rules that a sandbox was under, for the report.
@@ -67,7 +68,9 @@ class SandboxPipeline {
   // Kernel counters of all members as read just now; what they add to the last ones is told in the next window.
   void OnCounters(const KernelCounts& counters);
   // The last counters of a member that is no more.
-  void OnMemberEnded(const KernelCounts& counters);
+  void OnMemberEnded(const KernelCounts& counters, const ResourceUse& use);
+  // All sockets that there are: those that closed, and whose event was lost, end.
+  void OnLivingSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns);
 
   // What became known of the rules that the sandbox lives under.
   void OnRules(const RulesetOutcome& outcome);
@@ -80,14 +83,15 @@ class SandboxPipeline {
   // Settles everything that is open, closes the window and tells of the end.
   void Stop(uint64_t now_ns);
 
-  // `static_rules`: in force now, if that is known.
-  void AppendMetrics(std::optional<uint64_t> static_rules, MetricSnapshot* out) const;
+  // `static_rules`: in force now, if that is known. `resources`: of the members that are there; none for devices.
+  void AppendMetrics(std::optional<uint64_t> static_rules, const std::optional<ResourceUse>& resources, MetricSnapshot* out) const;
 
   const SandboxIdentity& sandbox() const { return sandbox_; }
   const ProcessTable& processes() const { return processes_; }
   const DnsLookups& lookups() const { return lookups_; }
   const Ledger& ledger() const { return ledger_; }
   FlowTable& flows() { return flows_; }
+  const FlowTable& flows() const { return flows_; }
   const KernelCounts& counters() const { return counters_; }
   const DeliveryCounts& delivery() const { return delivery_; }
   const RulesSummary& rules() const { return rules_; }
@@ -148,6 +152,7 @@ class SandboxPipeline {
   SandboxMetrics metrics_;
   RecordMaker records_;
   KernelCounts counters_, ended_members_;
+  ResourceUse ended_use_;
   DeliveryCounts delivery_;
   RulesSummary rules_;
   std::vector<std::pair<std::string, uint64_t>> loss_told_;

@@ -55,6 +55,28 @@ def invariant(r):
         assert n == delivered.get(kind, 0) + dropped[kind], (kind, n, delivered, dropped)
 
 
+def catalog():
+    """{metric: keys its points may have}, as docs/metrics.md has it, which a unit test holds to the code."""
+    out = {}
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/metrics.md")) as f:
+        for line in f:
+            cells = [c.strip() for c in line.split("|")]
+            if len(cells) == 8 and cells[1].startswith("`"):
+                keys = {k.strip().strip("`") for k in cells[5].split(",")} - {""}
+                out[cells[2].split("`")[1]] = keys | ({"sandbox_id"} if cells[4] == "yes" else set())
+    return out
+
+
+def cataloged(metrics, extra=()):
+    """Nothing leaves that the catalog does not name. `metrics`: {name: [{"attributes": …}]}."""
+    known = catalog()
+    assert len(known) > 30
+    for name, points in metrics.items():
+        for p in points:
+            keys = set(p["attributes"]) - set(extra)
+            assert keys <= known[name] or keys == {"otel.metric.overflow"}, (name, p, known[name])
+
+
 def complete(r):
     invariant(r)
     assert r.report["complete"], r.report["gaps"]

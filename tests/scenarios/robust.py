@@ -180,7 +180,7 @@ def a_stopped_reader_loses_nothing_it_does_not_admit(w):
     events = c.stop()
     assert len(truth["lookups"]) == 2000
     stopped = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"][0]
-    lost = stopped.get("sandpiper.dropped.ring_full.dns_query", 0)
+    lost = sum(stopped.get("sandpiper.dropped.%s.dns_query" % reason, 0) for reason in ("ring_full", "rate_limited"))
     assert lost > 0 and len(told(events, "stopped")[0]) == 2000 - lost, (lost, len(told(events, "stopped")[0]))
 
 

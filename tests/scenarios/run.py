@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import registry  # noqa: E402
 import world  # noqa: E402
 
-for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft", "nft_limits", "sidecar", "process", "attribution", "discovery", "kube", "engine", "systemd", "robust", "otlp"):
+for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft", "nft_limits", "sidecar", "process", "attribution", "discovery", "kube", "engine", "systemd", "robust", "flood", "metrics", "otlp"):
     __import__(module)
 
 

@@ -164,6 +164,7 @@ class World:
                               env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}, timeout=300)
         result = Result(argv, done, files)
         checks.invariant(result)
+        checks.cataloged(result.metrics)
         return result
 
     def actor(self, code, options=(), env=None):

@@ -52,6 +52,8 @@ int main(int argc, char **argv)
 		{ "exec-thread", exec_thread },
 		{ "exec-double-fork", exec_double_fork },
 		{ "flood-connect", flood_connect },
+		{ "flood-dns", flood_dns },
+		{ "flood-exec", flood_exec },
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "exit"))

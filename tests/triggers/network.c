@@ -123,3 +123,39 @@ int flood_connect(char **args)
 	printf("%ld\n", made);
 	return 0;
 }
+
+/* ADDRESS PORT COUNT SEED: as many queries, each for a name of its own, as fast as it goes. Prints how many were sent. */
+int flood_dns(char **args)
+{
+	enum {
+		BATCH = 64
+	};
+	struct sockaddr_in server = ipv4(args[0], atoi(args[1]));
+	long count = atol(args[2]), sent = 0;
+	unsigned seed = strtoul(args[3], NULL, 10);
+	unsigned char queries[BATCH][64];
+	struct mmsghdr messages[BATCH];
+	struct iovec parts[BATCH];
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	while (sent < count) {
+		long n = count - sent < BATCH ? count - sent : BATCH;
+		int done;
+
+		for (int i = 0; i < n; i++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "r%x-%lx", seed, sent + i);
+			parts[i] = (struct iovec){ queries[i], dns_query(queries[i], (int)(sent + i) & 0xffff, name) };
+			messages[i] = (struct mmsghdr){
+				.msg_hdr = { .msg_name = &server, .msg_namelen = sizeof(server), .msg_iov = &parts[i], .msg_iovlen = 1 }
+			};
+		}
+		done = sendmmsg(fd, messages, n, 0);
+		if (done < 0 && errno != ENOBUFS && errno != EAGAIN && errno != EINTR)
+			die("sendmmsg");
+		sent += done > 0 ? done : 0;
+	}
+	printf("%ld\n", sent);
+	return 0;
+}

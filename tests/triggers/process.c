@@ -141,3 +141,27 @@ int exec_double_fork(char **args)
 	print_exec(argv[0], pid, 7 << 8);
 	return 0;
 }
+
+/* COUNT: as many programs, one after the other. Prints how many ended well. */
+int flood_exec(char **args)
+{
+	char *argv[] = { "flood", "exit", "0", NULL };
+	const long count = atol(args[0]);
+	volatile long made = 0;
+
+	for (volatile long i = 0; i < count; i++) {
+		int status;
+		pid_t child = vfork();
+
+		if (child < 0)
+			die("vfork");
+		if (child == 0) {
+			execv("/proc/self/exe", argv);
+			_exit(127);
+		}
+		if (waitpid(child, &status, 0) == child && status == 0)
+			made++;
+	}
+	printf("%ld\n", made);
+	return 0;
+}

@@ -15,6 +15,8 @@ int exec_memfd(char **args);
 int exec_thread(char **args);
 int exec_double_fork(char **args);
 int flood_connect(char **args);
+int flood_dns(char **args);
+int flood_exec(char **args);
 
 struct sockaddr_in ipv4(const char *address, int port);
 /* A query of type A for "NAME.test"; returns its length. */

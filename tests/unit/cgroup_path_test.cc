@@ -25,15 +25,18 @@ const std::vector<Vector>& Vectors() {
   static const std::vector<Vector> kVectors = {
       {"/kubepods/besteffort/pod26ab26cd-6409-443f-a13c-fd6c231207c8/<64>", "<64>", "26ab26cd-6409-443f-a13c-fd6c231207c8", "", ""},
       {"/kubepods/burstable/podb53dfa9e2dc9b890f7fadb2770857b03/<64>", "<64>", "b53dfa9e2dc9b890f7fadb2770857b03", "", ""},
-      {"/kubepods/besteffort/pod897277d4-5e6f-4999-a976-b8340e8d075e/crio-<64>", "<64>", "897277d4-5e6f-4999-a976-b8340e8d075e", "", "cri-o"},
+      {"/kubepods/besteffort/pod897277d4-5e6f-4999-a976-b8340e8d075e/crio-<64>", "<64>", "897277d4-5e6f-4999-a976-b8340e8d075e", "",
+       "cri-o"},
       {"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod2942c55e_c9cb_428a_93f4_eaf89c1f3ce0.slice/crio-<64>.scope", "<64>",
        "2942c55e-c9cb-428a-93f4-eaf89c1f3ce0", "", "cri-o"},
-      {"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod2942c55e_c9cb_428a_93f4_eaf89c1f3ce0.slice/crio-<64>.scope/container",
+      {"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod2942c55e_c9cb_428a_93f4_eaf89c1f3ce0.slice/crio-<64>.scope/"
+       "container",
        "<64>", "2942c55e-c9cb-428a-93f4-eaf89c1f3ce0", "", "cri-o"},
-      {"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podeb052b63_ea96_4728_ab4a_64ab3babccd7.slice/cri-containerd-<64>.scope",
+      {"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podeb052b63_ea96_4728_ab4a_64ab3babccd7.slice/"
+       "cri-containerd-<64>.scope",
        "<64>", "eb052b63-ea96-4728-ab4a-64ab3babccd7", "", "containerd"},
-      {"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod8712f785_1a3e_41ec_a00b_e2dcc77431cb.slice/docker-<64>.scope", "<64>",
-       "8712f785-1a3e-41ec-a00b-e2dcc77431cb", "", "docker"},
+      {"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod8712f785_1a3e_41ec_a00b_e2dcc77431cb.slice/docker-<64>.scope",
+       "<64>", "8712f785-1a3e-41ec-a00b-e2dcc77431cb", "", "docker"},
       {"/kubepods/poda38c12e8-255a-11e9-8cd9-0007cb0b2cc8/<64>", "<64>", "a38c12e8-255a-11e9-8cd9-0007cb0b2cc8", "", ""},
       {"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/"
        "kubelet-kubepods-besteffort-pod44c76ce5_f953_4bd3_bc89_12621681af49.slice/cri-containerd-<64>.scope",

@@ -6,6 +6,7 @@
 
 #include "userspace/sandbox/cgroup_fs.h"
 #include "userspace/sandbox/proc.h"
+#include "userspace/sandbox/resources.h"
 #include "userspace/sandbox/selector.h"
 
 namespace sandpiper {
@@ -29,6 +30,42 @@ class Tree : public ::testing::Test {
 
   std::string root_;
 };
+
+TEST_F(Tree, ResourcesOfUnifiedAndHybridHosts) {
+  const std::string v2 = Make("v2"), v1 = Make("v1"), box = Make("v2/pods/box"), proc = Make("proc");
+  Write("v2/cgroup.controllers", "cpu hugetlb\n");
+  Write("v2/pods/box/cpu.stat", "usage_usec 3500000\nuser_usec 2000000\nsystem_usec 1500000\n");
+  Write("v2/pods/box/cgroup.procs", "7\n8\n");
+  Write("proc/self/mountinfo", "31 30 0:27 / " + v1 + " rw - cgroup cgroup rw,cpu,memory\n");
+  Write("proc/7/cgroup", "4:cpu,memory:/pods/box\n0::/pods/box\n");
+  for (const char* pid : {"7", "8"})
+    Write(std::string("proc/") + pid + "/smaps_rollup",
+          "55-56 ---p 0 0:0 0 [rollup]\nRss: 900 kB\nPss_Anon: 10 kB\nPss_File: 70 kB\nPss_Shmem: 2 kB\n");
+
+  // The v1 controller is there, but not for this cgroup: what its processes have is summed up.
+  const ResourceReader hybrid(v2, proc);
+  EXPECT_EQ(hybrid.source(), MemorySource::kControllerV1);
+  ResourceUse use = *hybrid.Read(box);
+  EXPECT_EQ(use.user_seconds, 2.0);
+  EXPECT_EQ(use.system_seconds, 1.5);
+  EXPECT_EQ(use.processes, 2u);
+  EXPECT_EQ(use.memory_bytes, 24u * 1024);
+  Write("v1/pods/box/memory.usage_in_bytes", "5000\n");
+  EXPECT_EQ(hybrid.Read(box)->memory_bytes, 5000u);
+  // Another cgroup in v1: others may be in it too.
+  Write("proc/7/cgroup", "4:cpu,memory:/pods\n0::/pods/box\n");
+  EXPECT_EQ(hybrid.Read(box)->memory_bytes, 24u * 1024);
+
+  Write("v2/cgroup.controllers", "cpu memory pids\n");
+  Write("v2/pods/box/memory.current", "123456\n");
+  const ResourceReader unified(v2, proc);
+  EXPECT_EQ(unified.source(), MemorySource::kController);
+  EXPECT_EQ(unified.Read(box)->memory_bytes, 123456u);
+  EXPECT_FALSE(unified.Read(v2 + "/gone").has_value());
+  Write("proc/self/mountinfo", "");
+  Write("v2/cgroup.controllers", "\n");
+  EXPECT_EQ(ResourceReader(v2, proc).source(), MemorySource::kProcesses);
+}
 
 TEST_F(Tree, MountIsFoundInEveryLayout) {
   const auto mount = [&](const std::string& lines) { return FindCgroupMount(Write("mountinfo", lines)); };

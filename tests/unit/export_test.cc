@@ -54,16 +54,16 @@ TEST(Otlp, LogRecord) {
 }
 
 TEST(Otlp, MetricsOfEveryKind) {
-  Histogram histogram(DurationBounds());
+  Histogram histogram(HistogramKind::kExplicit, DurationBounds());
   for (const double seconds : {0.001, 0.005, 0.3, 100.0})
     histogram.Record(seconds);
   MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
-  snapshot.Add(metric::kDnsQueries, {{{"sandbox_id", std::string("s")}}, int64_t{5}, 1000});
-  snapshot.Add(metric::kDnsQueries, {{{"sandbox_id", std::string("t")}}, int64_t{6}, 1000});
-  snapshot.Add(metric::kConnectActive, {{}, int64_t{-1}, 1000});
-  snapshot.Add(metric::kSystemCpu, {{}, 0.25, 1000});
-  snapshot.Add(metric::kDnsQueryDuration, {{}, histogram, 1000});
-  const OtlpMetrics request = ToOtlp(snapshot, {});
+  snapshot.Add(metric::kDnsQueries, {.attributes = {{"sandbox_id", std::string("s")}}, .value = int64_t{5}, .start_unix_ns = 1000});
+  snapshot.Add(metric::kDnsQueries, {.attributes = {{"sandbox_id", std::string("t")}}, .value = int64_t{6}, .start_unix_ns = 1000});
+  snapshot.Add(metric::kConnectActive, {.attributes = {}, .value = int64_t{-1}, .start_unix_ns = 1000});
+  snapshot.Add(metric::kSystemCpu, {.attributes = {}, .value = 0.25, .start_unix_ns = 1000});
+  snapshot.Add(metric::kDnsQueryDuration, {.attributes = {}, .value = histogram, .start_unix_ns = 1000});
+  const OtlpMetrics request = ToOtlp(snapshot, {}, Temporality::kCumulative);
   std::map<std::string, const opentelemetry::proto::metrics::v1::Metric*> by_name;
   std::map<std::string, std::string> scope;
   for (const auto& one : request.resource_metrics(0).scope_metrics()) {
@@ -90,12 +90,33 @@ TEST(Otlp, MetricsOfEveryKind) {
   EXPECT_EQ(point.bucket_counts(point.bucket_counts_size() - 1), 1u);
 }
 
-TEST(Catalog, NamesAreUniqueAndDescribed) {
-  std::map<std::string, int> names;
-  for (const MetricRow* row : MetricCatalog()) {
-    EXPECT_EQ(names[row->name]++, 0) << row->name;
-    EXPECT_NE(row->meaning[0], '\0');
-  }
+TEST(Otlp, AStaleSeriesAndAnEarlierPoint) {
+  MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
+  snapshot.Add(metric::kDnsQueries, {.attributes = {}, .value = int64_t{5}, .start_unix_ns = 1000, .time_unix_ns = 1500});
+  snapshot.Add(metric::kDnsQueries, {.attributes = {}, .value = int64_t{5}, .start_unix_ns = 1000, .stale = true});
+  const auto sum = ToOtlp(snapshot, {}, Temporality::kDelta).resource_metrics(0).scope_metrics(0).metrics(0).sum();
+  EXPECT_EQ(sum.aggregation_temporality(), opentelemetry::proto::metrics::v1::AGGREGATION_TEMPORALITY_DELTA);
+  EXPECT_EQ(sum.data_points(0).time_unix_nano(), 1500u);
+  EXPECT_EQ(sum.data_points(0).flags(), 0u);
+  EXPECT_EQ(sum.data_points(1).flags(), 1u);
+  EXPECT_EQ(sum.data_points(1).value_case(), opentelemetry::proto::metrics::v1::NumberDataPoint::VALUE_NOT_SET);
+}
+
+TEST(Otlp, ExponentialHistogram) {
+  Histogram histogram(HistogramKind::kExponential, {});
+  for (const double seconds : {0.0, 1.0, 1.5, 2.0, 4.0})
+    histogram.Record(seconds);
+  MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
+  snapshot.Add(metric::kDnsDuration, {.attributes = {}, .value = histogram});
+  const auto metric = ToOtlp(snapshot, {}, Temporality::kCumulative).resource_metrics(0).scope_metrics(0).metrics(0);
+  const auto& point = metric.exponential_histogram().data_points(0);
+  EXPECT_EQ(point.count(), 5u);
+  EXPECT_EQ(point.zero_count(), 1u);
+  EXPECT_EQ(point.scale(), histogram.scale());
+  uint64_t in_buckets = 0;
+  for (const uint64_t bucket : point.positive().bucket_counts())
+    in_buckets += bucket;
+  EXPECT_EQ(in_buckets, 4u);
 }
 
 }  // namespace

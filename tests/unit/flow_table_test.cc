@@ -65,6 +65,32 @@ TEST_F(FlowTableTest, EstablishedThenClosed) {
   EXPECT_EQ(table_.size(), 0u);
 }
 
+// The event of its end was lost: its socket is not among the living ones, twice.
+TEST_F(FlowTableTest, AFlowWhoseEndWasLostEndsWhenItsSocketIsGone) {
+  Connect(1, 1, 100);
+  Connect(2, 2, 100);
+  Result(2, true, 0, 150);
+  Connect(3, 3, 100, Transport::kUdp);
+  ConnectGuest(4, 100, Transport::kTcp);
+  Connect(5, 5, 100);
+  changes_.clear();
+  table_.EndUnseen({5}, 200, &changes_);
+  EXPECT_TRUE(changes_.empty());
+  EXPECT_EQ(table_.size(), 5u);
+  table_.EndUnseen({2, 5}, 300, &changes_);
+  EXPECT_EQ(changes_.size(), 2u);  // 1 and 3; 2 is there after all, and a guest has no socket here
+  for (const FlowChange& change : changes_) {
+    EXPECT_TRUE(change.decided && change.ended);
+    EXPECT_EQ(change.flow.outcome, ConnectOutcome::kUnknown);
+  }
+  changes_.clear();
+  table_.EndUnseen({5}, 400, &changes_);
+  table_.EndUnseen({5}, 500, &changes_);
+  const FlowChange change = One();
+  EXPECT_TRUE(!change.decided && change.ended);
+  EXPECT_EQ(change.flow.outcome, ConnectOutcome::kEstablished);
+}
+
 TEST_F(FlowTableTest, ADeniedAttemptIsDeniedHoweverItEnds) {
   for (const int error : {ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH, 0}) {
     Connect(1, 1, 0);

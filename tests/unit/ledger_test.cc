@@ -73,6 +73,40 @@ TEST(Ledger, PastItsCapacityItSaysSo) {
     ledger.OnAttempt(MakeFlow(last, last));
   EXPECT_EQ(ledger.destinations().size(), 3u);
   EXPECT_EQ(ledger.overflowed(), 7u);
+  EXPECT_TRUE(ledger.distinct_is_estimated());
+  EXPECT_EQ(ledger.distinct(), 10u);  // few are counted exactly
+}
+
+TEST(Ledger, PastItsCapacityTheSumsStayExact) {
+  Ledger ledger(3);
+  DestinationStats sum;
+  const auto close = [&] {
+    for (const Ledger::WindowEntry& entry : ledger.CloseWindow()) {
+      sum.attempts += entry.stats.attempts;
+      sum.sent += entry.stats.sent;
+      EXPECT_TRUE(entry.key || !entry.first_contact);
+    }
+  };
+  for (uint8_t last = 1; last <= 100; ++last) {
+    Flow flow = MakeFlow(last, last);
+    ledger.OnAttempt(flow);
+    flow.sent = last;
+    ledger.OnEnded(flow);
+    if (last % 7 == 0)
+      close();
+  }
+  close();
+  EXPECT_EQ(sum.attempts, 100u);
+  EXPECT_EQ(sum.sent, 5050u);
+}
+
+TEST(Ledger, DistinctDestinationsAreEstimatedWithinItsError) {
+  Ledger ledger(100);
+  constexpr int kMany = 200'000;
+  for (int i = 0; i < kMany; ++i)
+    ledger.OnAttempt(MakeFlow(static_cast<uint64_t>(i), 1, "h" + std::to_string(i) + ".test"));
+  // Four times the standard error of 1.6 %.
+  EXPECT_NEAR(static_cast<double>(ledger.distinct()), kMany, kMany * 0.065);
 }
 
 }  // namespace

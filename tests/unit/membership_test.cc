@@ -17,8 +17,9 @@ class MembershipTest : public ::testing::Test {
   static SelectionRule Rule(SelectionRule::By by, const std::string& key) { return *MakeRule(by, key); }
 
   void Born(int n, const std::string& folder = "/docker/") {
-    membership_.OnCandidate({.member = Member(n), .cgroup_id = static_cast<uint64_t>(n), .cgroup = folder + ContainerId(n), .born_ns = now_},
-                            now_, &decisions_);
+    membership_.OnCandidate(
+        {.member = Member(n), .cgroup_id = static_cast<uint64_t>(n), .cgroup = folder + ContainerId(n), .born_ns = now_}, now_,
+        &decisions_);
   }
   static uint64_t Member(int n) { return 100 + static_cast<uint64_t>(n); }
   Container About(int n, Container::Texts labels = {}, const std::string& network_of = "") {
@@ -188,7 +189,8 @@ TEST_F(MembershipTest, AnyOrder) {
 }
 
 TEST_F(MembershipTest, MemoryIsBounded) {
-  Membership small({.rules = {Rule(SelectionRule::By::kLabel, "id")}, .wait_ns = kSecond, .sidecars = {}, .rejected_max = 10, .containers_max = 10});
+  Membership small(
+      {.rules = {Rule(SelectionRule::By::kLabel, "id")}, .wait_ns = kSecond, .sidecars = {}, .rejected_max = 10, .containers_max = 10});
   for (int n = 0; n < 1000; ++n) {
     small.OnCandidate({.member = Member(n), .cgroup_id = 1, .cgroup = "/docker/" + ContainerId(n), .born_ns = now_}, now_, &decisions_);
     small.OnContainer(About(n), now_, &decisions_);

@@ -32,7 +32,8 @@ TEST(OciBundle, ThePauseContainer) {
 }
 
 TEST(OciBundle, NonsenseIsNothing) {
-  for (const char* text : {"", "{", "[]", "7", "{\"annotations\": 5, \"process\": []}", "{\"annotations\": {\"a\": 5}, \"process\": {\"env\": {}}}"}) {
+  for (const char* text :
+       {"", "{", "[]", "7", "{\"annotations\": 5, \"process\": []}", "{\"annotations\": {\"a\": 5}, \"process\": {\"env\": {}}}"}) {
     const auto container = ParseBundle(kId, text);
     EXPECT_TRUE(!container || container->name.empty()) << text;
   }

@@ -131,6 +131,38 @@ TEST(OtelConfig, ExportersAndTheSwitch) {
   EXPECT_FALSE(Parse(off).config.metrics.otlp.has_value());
 }
 
+TEST(OtelConfig, PrometheusAndConsole) {
+  Read r = Parse({{"OTEL_METRICS_EXPORTER", "prometheus,console"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"}});
+  EXPECT_FALSE(r.config.metrics.otlp.has_value());
+  EXPECT_TRUE(r.config.metrics.console);
+  EXPECT_EQ(*r.config.metrics.prometheus, "127.0.0.1:9464");
+  EXPECT_TRUE(r.config.logs.otlp.has_value());
+  EXPECT_TRUE(r.warnings.empty());
+  r = Parse({{"OTEL_METRICS_EXPORTER", "prometheus"}, {"OTEL_EXPORTER_PROMETHEUS_HOST", "::"}, {"OTEL_EXPORTER_PROMETHEUS_PORT", "1234"}});
+  EXPECT_EQ(*r.config.metrics.prometheus, "[::]:1234");
+  r = Parse({{"OTEL_METRICS_EXPORTER", "prometheus"}, {"OTEL_EXPORTER_PROMETHEUS_PORT", "70000"}});
+  EXPECT_EQ(*r.config.metrics.prometheus, "127.0.0.1:9464");
+  EXPECT_EQ(r.warnings.size(), 1u);
+  r = Parse({{"OTEL_LOGS_EXPORTER", "prometheus"}});
+  EXPECT_EQ(r.warnings.size(), 1u);
+}
+
+TEST(OtelConfig, TemporalityAndHistograms) {
+  const char* temporality = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+  const char* histograms = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+  EXPECT_EQ(Parse({{temporality, "Delta"}}).config.temporality, Temporality::kDelta);
+  EXPECT_EQ(Parse({{temporality, "LowMemory"}}).config.temporality, Temporality::kDelta);
+  EXPECT_EQ(Parse({{temporality, "CUMULATIVE"}}).config.temporality, Temporality::kCumulative);
+  Read r = Parse({{temporality, "sometimes"}, {histograms, "round"}});
+  EXPECT_EQ(r.config.temporality, Temporality::kCumulative);
+  EXPECT_EQ(r.config.histograms, HistogramKind::kExplicit);
+  EXPECT_EQ(r.warnings.size(), 2u);
+  EXPECT_EQ(Parse({{histograms, "base2_exponential_bucket_histogram"}}).config.histograms, HistogramKind::kExponential);
+  r = Parse({{histograms, "base2_exponential_bucket_histogram"}, {"OTEL_METRICS_EXPORTER", "prometheus"}});
+  EXPECT_EQ(r.config.histograms, HistogramKind::kExplicit);
+  EXPECT_EQ(r.warnings.size(), 1u);
+}
+
 TEST(OtelConfig, ResourceAndServiceName) {
   const Read r = Parse({{"OTEL_RESOURCE_ATTRIBUTES", "service.name=from-list,team=a%2Cb"}, {"OTEL_SERVICE_NAME", "chosen"}});
   EXPECT_EQ(std::get<std::string>(r.config.resource[0].value), "chosen");

@@ -46,6 +46,32 @@ TEST(ProcessTable, DurationIsThatInTheSandbox) {
   EXPECT_EQ(table.OnExit({.process = {11, 600}, .status = 0}, 800).duration_ns(), 200u);
 }
 
+TEST(ProcessTable, WhoseEndWasLostIsForgottenAfterASecondLook) {
+  ProcessTable table(10);
+  table.OnExec({.process = {10, 100}, .parent = {}, .path = "/gone"}, 100);
+  table.OnExec({.process = {11, 100}, .parent = {}, .path = "/late"}, 100);
+  table.OnExec({.process = {12, 100}, .parent = {}, .path = "/there"}, 100);
+  const auto lives = [](const ProcessKey& key) { return key.pid == 12; };
+  table.ForgetDead(lives);
+  EXPECT_EQ(table.All().size(), 3u);
+  table.OnExit({.process = {11, 100}, .status = 0}, 200);  // its event was on the way
+  table.ForgetDead(lives);
+  EXPECT_EQ(table.Find({10, 100}), nullptr);
+  EXPECT_EQ(table.Find({11, 100})->path, "/late");
+  EXPECT_EQ(table.Find({12, 100})->path, "/there");
+  EXPECT_EQ(table.forgotten(), 1u);
+}
+
+// It ended at the very tick that /proc gave as its start, and others after it: what is asked for is not there, and that is all.
+TEST(ProcessTable, OneThatWasReadFromProcAndForgottenIsNotThere) {
+  ProcessTable table(1);
+  const ProcessKey exact = {10, 120 * kMillisecond};
+  table.OnExec({.process = exact, .parent = {}, .path = "/bin/x"}, 0, true);
+  table.OnExit({.process = exact, .status = 0}, kSecond);
+  table.OnExit({.process = {11, 1}, .status = 0}, kSecond);
+  EXPECT_EQ(table.Find({10, 121 * kMillisecond}), nullptr);
+}
+
 TEST(ProcessTable, TheOldestThatEndedAreForgotten) {
   ProcessTable table(3);
   for (uint32_t pid = 1; pid <= 5; ++pid)

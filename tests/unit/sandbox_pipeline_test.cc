@@ -52,7 +52,7 @@ class SandboxPipelineTest : public ::testing::Test {
   }
   std::map<std::string, double> Metric(const MetricRow& row, const std::string& key) const {
     MetricSnapshot snapshot;
-    pipeline_.AppendMetrics(std::nullopt, &snapshot);
+    pipeline_.AppendMetrics(std::nullopt, std::nullopt, &snapshot);
     std::map<std::string, double> out;
     for (const MetricFamily& family : snapshot.families) {
       if (family.row != &row)

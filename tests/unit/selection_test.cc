@@ -109,7 +109,7 @@ TEST(Selection, NamePrefixIsWhatEveryMatchBeginsWith) {
   EXPECT_EQ(prefix(By::kCgroup, "/a/box*"), "bo");
   EXPECT_EQ(prefix(By::kCgroup, "/a/(?P<id>x)"), "");
   EXPECT_EQ(prefix(By::kCgroup, "/a/x|/b/y"), "");
-  EXPECT_EQ(prefix(By::kCgroup, "box"), "");       // may stand anywhere in the name
+  EXPECT_EQ(prefix(By::kCgroup, "box"), "");        // may stand anywhere in the name
   EXPECT_EQ(prefix(By::kCgroup, "(/a/)?box"), "");  // the slash is of a group
   EXPECT_EQ(prefix(By::kUnit, "sandbox-(?<id>.+)\\.scope"), "sandbox-");
 }

@@ -1,4 +1,4 @@
-// egress.system.*: what OSEP-0010 asks of the host, from /proc.
+// What /proc tells of the host, as OSEP-0010 asks, and of sandpiper's own process.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_HOST_METRICS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_HOST_METRICS_H_
 
@@ -15,6 +15,8 @@ class HostMetrics {
 
   // RAM in use (MemTotal - MemAvailable), and the busy share of all CPUs since the last call; the first call says 0.
   void Append(uint64_t start_unix_ns, MetricSnapshot* out);
+  // process.*
+  void AppendOwn(uint64_t start_unix_ns, MetricSnapshot* out) const;
 
  private:
   std::string proc_;

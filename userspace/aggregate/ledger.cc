@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 
 namespace sandpiper {
@@ -26,34 +27,39 @@ DestinationStats DestinationStats::Since(const DestinationStats& earlier) const 
           .received = received - earlier.received};
 }
 
-Destination* Ledger::Find(const Flow& flow) {
+Destination& Ledger::Find(const Flow& flow) {
   const DestinationKey key = KeyOf(flow);
   auto it = destinations_.find(key);
   if (it == destinations_.end()) {
     if (destinations_.size() >= capacity_)
-      return nullptr;
+      return flow.peer.address.is_loopback() ? loopback_beyond_ : beyond_;
     it = destinations_.emplace(key, Destination{}).first;
     it->second.first_ns = flow.started_ns;
     it->second.loopback = flow.peer.address.is_loopback();
   }
   if (it->second.addresses.size() < kAddressesMax)
     it->second.addresses.insert(flow.peer.address);
-  return &it->second;
+  return it->second;
 }
 
 void Ledger::OnAttempt(const Flow& flow) {
-  Destination* destination = Find(flow);
-  if (!destination) {
+  Destination& destination = Find(flow);
+  ++destination.total.attempts;
+  if (&destination == &loopback_beyond_ || &destination == &beyond_)
     ++overflowed_;
+  if (&destination != &beyond_)
     return;
+  if (estimate_.empty()) {
+    for (const auto& [key, known] : destinations_) {
+      if (!known.loopback)
+        estimate_.Add(absl::HashOf(key.ToString()));
+    }
   }
-  ++destination->total.attempts;
+  estimate_.Add(absl::HashOf(KeyOf(flow).ToString()));
 }
 
 void Ledger::OnDecided(const Flow& flow) {
-  Destination* destination = Find(flow);
-  if (!destination)
-    return;
+  Destination* const destination = &Find(flow);
   ++destination->outcomes[flow.outcome];
   if (flow.outcome == ConnectOutcome::kEstablished) {
     ++destination->total.established;
@@ -68,9 +74,7 @@ void Ledger::OnDecided(const Flow& flow) {
 }
 
 void Ledger::OnBytes(const Flow& flow) {
-  Destination* destination = Find(flow);
-  if (!destination)
-    return;
+  Destination* const destination = &Find(flow);
   auto& [sent, received] = counted_[{flow.cookie, flow.peer}];
   destination->total.sent += std::max(flow.sent, sent) - sent;
   destination->total.received += std::max(flow.received, received) - received;
@@ -105,20 +109,24 @@ void Ledger::OnLookup(const Lookup& lookup) {
 }
 
 size_t Ledger::distinct() const {
-  return static_cast<size_t>(
+  const auto kept = static_cast<size_t>(
       std::count_if(destinations_.begin(), destinations_.end(), [](const auto& entry) { return !entry.second.loopback; }));
+  return std::max(kept, estimate_.Count());
 }
 
 std::vector<Ledger::WindowEntry> Ledger::CloseWindow() {
   std::vector<WindowEntry> out;
-  for (auto& [key, destination] : destinations_) {
-    const DestinationStats news = destination.total.Since(destination.reported);
-    if (destination.loopback || news.empty())
-      continue;
-    out.push_back({.key = key, .stats = news, .first_contact = !destination.told});
-    destination.reported = destination.total;
-    destination.told = true;
-  }
+  const auto close = [&](const std::optional<DestinationKey>& key, Destination* destination) {
+    const DestinationStats news = destination->total.Since(destination->reported);
+    if (destination->loopback || news.empty())
+      return;
+    out.push_back({.key = key, .stats = news, .first_contact = key && !destination->told});
+    destination->reported = destination->total;
+    destination->told = true;
+  };
+  for (auto& [key, destination] : destinations_)
+    close(key, &destination);
+  close(std::nullopt, &beyond_);
   return out;
 }
 

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "userspace/aggregate/distinct_estimate.h"
 #include "userspace/correlate/dns_lookups.h"
 #include "userspace/correlate/flow_table.h"
 
@@ -62,7 +64,7 @@ class Ledger {
   static constexpr size_t kAddressesMax = 32;
 
   // Past `capacity` destinations, or questions, new ones are not kept apart; overflowed() then says how many attempts and lookups that
-  // concerns.
+  // concerns, and how many destinations there are is an estimate.
   explicit Ledger(size_t capacity) : capacity_(capacity) {}
 
   void OnAttempt(const Flow& flow);
@@ -79,21 +81,24 @@ class Ledger {
   uint64_t overflowed() const { return overflowed_; }
   // Without loopback.
   size_t distinct() const;
+  bool distinct_is_estimated() const { return !estimate_.empty(); }
 
   struct WindowEntry {
-    DestinationKey key;
+    std::optional<DestinationKey> key;  // none: all those that are not kept apart
     DestinationStats stats;
     bool first_contact;
   };
-  // What happened since the last call, by destination, loopback left out.
+  // What happened since the last call, by destination, loopback left out. The sum over all calls is exact.
   std::vector<WindowEntry> CloseWindow();
 
  private:
-  Destination* Find(const Flow& flow);
+  Destination& Find(const Flow& flow);
 
   size_t capacity_;
   uint64_t overflowed_ = 0;
   std::map<DestinationKey, Destination> destinations_;
+  Destination beyond_, loopback_beyond_;
+  DistinctEstimate estimate_;  // of all, from the moment that one is not kept
   std::map<std::pair<std::string, uint16_t>, QuestionStats> questions_;
   std::map<std::pair<uint64_t, Endpoint>, std::pair<uint64_t, uint64_t>> counted_;  // bytes of living flows that are in already
 };

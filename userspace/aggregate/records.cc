@@ -31,6 +31,15 @@ void AddPeer(LogRecord* record, const Flow& flow) {
   Add(record, "network.type", std::string(NetworkType(flow.peer.address)));
 }
 
+void AddDestination(const DestinationKey& key, LogRecord* record) {
+  if (!key.host.empty())
+    Add(record, "target.host", key.host);
+  else
+    Add(record, "peer", key.address.ToString());
+  Add(record, "network.peer.port", int64_t{key.port});
+  Add(record, "network.transport", std::string(Name(key.transport)));
+}
+
 std::string Target(const Flow& flow) { return DestinationKey{flow.name, flow.peer.address, flow.peer.port, flow.transport}.ToString(); }
 
 const char* ErrorText(DnsOutcome outcome) {
@@ -172,36 +181,29 @@ LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_n
   const std::string where = entry.destination ? entry.destination->ToString() : "further destinations";
   LogRecord record =
       Begin("egress.denied", Severity::kWarn, absl::StrCat("egress denied ", where, ": ", entry.count, " more"), time_ns, unix_offset);
-  if (entry.destination) {
-    if (!entry.destination->host.empty())
-      Add(&record, "target.host", entry.destination->host);
-    else
-      Add(&record, "peer", entry.destination->address.ToString());
-    Add(&record, "network.peer.port", int64_t{entry.destination->port});
-  }
-  Add(&record, "network.transport", std::string(Name(entry.transport)));
+  if (entry.destination)
+    AddDestination(*entry.destination, &record);
+  else
+    Add(&record, "network.transport", std::string(Name(entry.transport)));
   Add(&record, "egress.layer", std::string(Name(entry.layer)));
   Add(&record, "count", Int(entry.count));
   return record;
 }
 
-LogRecord RecordMaker::Destination(const DestinationKey& key, const DestinationStats& window, bool first_contact, uint64_t time_ns,
-                                   int64_t unix_offset) {
-  LogRecord record =
-      Begin("egress.destination", Severity::kInfo, absl::StrCat("egress destination ", key.ToString()), time_ns, unix_offset);
-  if (!key.host.empty())
-    Add(&record, "target.host", key.host);
-  else
-    Add(&record, "peer", key.address.ToString());
-  Add(&record, "network.peer.port", int64_t{key.port});
-  Add(&record, "network.transport", std::string(Name(key.transport)));
+LogRecord RecordMaker::Destination(const Ledger::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset) {
+  const std::string where = entry.key ? entry.key->ToString() : "further destinations";
+  LogRecord record = Begin("egress.destination", Severity::kInfo, absl::StrCat("egress destination ", where), time_ns, unix_offset);
+  if (entry.key)
+    AddDestination(*entry.key, &record);
+  const DestinationStats& window = entry.stats;
   Add(&record, "egress.attempts", Int(window.attempts));
   Add(&record, "egress.established", Int(window.established));
   Add(&record, "egress.denied", Int(window.denied));
   Add(&record, "egress.failed", Int(window.failed));
   Add(&record, "network.io.sent", Int(window.sent));
   Add(&record, "network.io.received", Int(window.received));
-  Add(&record, "egress.first_contact", first_contact);
+  if (entry.key)
+    Add(&record, "egress.first_contact", entry.first_contact);
   return record;
 }
 
@@ -251,6 +253,8 @@ LogRecord RecordMaker::Stopped(const SandboxTotals& totals, uint64_t time_ns, in
   Add(&record, "sandbox.process.execs", Int(totals.execs));
   Add(&record, "sandbox.process.exits", Int(totals.exits));
   Add(&record, "sandbox.egress.destinations", Int(totals.destinations));
+  if (totals.destinations_estimated)
+    Add(&record, "sandbox.egress.destinations.estimated", true);
   Add(&record, "sandbox.egress.denied", Int(totals.denied));
   Add(&record, "sandbox.dns.answers_ignored", Int(totals.ignored_answers));
   Add(&record, "sandbox.dns.messages_malformed", Int(totals.malformed_messages));
@@ -259,7 +263,8 @@ LogRecord RecordMaker::Stopped(const SandboxTotals& totals, uint64_t time_ns, in
   Add(&record, "sandpiper.delivered", Int(totals.delivered));
   uint64_t dropped = 0;
   for (const auto& [kind, count] : totals.dropped) {
-    dropped += count;
+    if (kind != kNoMemory)  // nothing was produced either
+      dropped += count;
     Add(&record, absl::StrCat("sandpiper.dropped.", kind), Int(count));
   }
   Add(&record, "sandpiper.dropped", Int(dropped));

@@ -18,8 +18,12 @@
 
 namespace sandpiper {
 
+// Among what was dropped: a socket or a flow that the kernel had no memory to remember.
+inline constexpr char kNoMemory[] = "no_memory.socket";
+
 struct SandboxTotals {
   uint64_t lookups = 0, attempts = 0, execs = 0, exits = 0, denied = 0, destinations = 0;
+  bool destinations_estimated = false;
   uint64_t ignored_answers = 0, malformed_messages = 0, escaped_texts = 0;
   uint64_t produced = 0, delivered = 0;                   // events of all kinds
   std::vector<std::pair<std::string, uint64_t>> dropped;  // by reason and kind, as "ring_full.exec"
@@ -51,8 +55,7 @@ class RecordMaker {
   LogRecord Denied(const Denial& denial, const Process* process, int64_t unix_offset);
   // The others.
   LogRecord Denied(const Denials::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset);
-  LogRecord Destination(const DestinationKey& key, const DestinationStats& window, bool first_contact, uint64_t time_ns,
-                        int64_t unix_offset);
+  LogRecord Destination(const Ledger::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset);
   LogRecord Exec(const Process& process, const std::vector<std::string>& ancestors, int64_t unix_offset);
   LogRecord Exit(const Process& process, int64_t unix_offset);
   // egress.loaded, egress.updated.

@@ -1,7 +1,5 @@
 #include "userspace/aggregate/sandbox_metrics.h"
 
-#include <sys/wait.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -55,6 +53,7 @@ void Combine(KernelCounts* one, const KernelCounts& other, With with) {
   for (size_t kind = 0; kind < KernelCounts::kKinds; ++kind) {
     with(&one->produced[kind], other.produced[kind]);
     with(&one->dropped[kind], other.dropped[kind]);
+    with(&one->limited[kind], other.limited[kind]);
   }
   for (size_t transport = 0; transport < 2; ++transport) {
     for (size_t network = 0; network < 2; ++network) {
@@ -66,6 +65,8 @@ void Combine(KernelCounts* one, const KernelCounts& other, With with) {
   with(&one->sent, other.sent);
   with(&one->received, other.received);
   with(&one->storage_failed, other.storage_failed);
+  for (size_t outcome = 0; outcome < one->exits.size(); ++outcome)
+    with(&one->exits[outcome], other.exits[outcome]);
 }
 
 }  // namespace
@@ -81,13 +82,13 @@ KernelCounts KernelCounts::operator-(const KernelCounts& before) const {
   return out;
 }
 
-SandboxMetrics::SandboxMetrics()
-    : dns_client_(DurationBounds()),
-      dns_upstream_(DurationBounds()),
-      osep_dns_(DurationBounds()),
-      process_duration_(DurationBounds()),
-      allow_duration_(ConnectBounds()),
-      connect_duration_{Histogram(ConnectBounds()), Histogram(ConnectBounds())} {}
+SandboxMetrics::SandboxMetrics(HistogramKind histograms)
+    : dns_client_(histograms, DurationBounds()),
+      dns_upstream_(histograms, DurationBounds()),
+      osep_dns_(histograms, DurationBounds()),
+      process_duration_(histograms, DurationBounds()),
+      allow_duration_(histograms, ConnectBounds()),
+      connect_duration_{Histogram(histograms, ConnectBounds()), Histogram(histograms, ConnectBounds())} {}
 
 void SandboxMetrics::OnLookup(const Lookup& lookup) {
   ++lookups_[static_cast<size_t>(lookup.outcome)][Index(lookup.transport)];
@@ -114,11 +115,7 @@ void SandboxMetrics::OnEnded(const Flow& flow) {
     --active_[Index(flow.transport)];
 }
 
-void SandboxMetrics::OnExit(const Process& process) {
-  const int status = static_cast<int>(process.status);
-  ++exits_[WIFSIGNALED(status) ? kSignal : WEXITSTATUS(status) ? kFailure : kSuccess];
-  process_duration_.Record(Seconds(0, process.duration_ns()));
-}
+void SandboxMetrics::OnExit(const Process& process) { process_duration_.Record(Seconds(0, process.duration_ns())); }
 
 void SandboxMetrics::OnTransaction(const RulesetTransaction& transaction) {
   transactions_[{transaction.operation, transaction.committed}] += transaction.count;
@@ -142,9 +139,8 @@ uint64_t SandboxMetrics::denied() const {
   return sum;
 }
 
-void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& delivery, size_t destinations,
-                            std::optional<uint64_t> static_rules, const std::vector<Attribute>& identity, uint64_t start_unix_ns,
-                            MetricSnapshot* out) const {
+void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& delivery, const SandboxGauges& gauges,
+                            const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out) const {
   const PointWriter points(identity, start_unix_ns, out);
   for (int outcome = 0; outcome < kDnsOutcomeCount; ++outcome) {
     for (const Transport transport : kTransports) {
@@ -152,7 +148,7 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
                    lookups_[static_cast<size_t>(outcome)][Index(transport)]);
     }
   }
-  points.Count(metric::kDnsQueries, {{"outcome", Name(DnsOutcome::kUnknown)}}, kernel.dropped[EVENT_DNS_QUERY]);
+  points.Count(metric::kDnsQueries, {{"outcome", Name(DnsOutcome::kUnknown)}}, kernel.untold(EVENT_DNS_QUERY));
   points.Record(metric::kDnsDuration, {{"leg", "client"}}, dns_client_);
   points.Record(metric::kDnsDuration, {{"leg", "upstream"}}, dns_upstream_);
   points.Record(metric::kDnsQueryDuration, {}, osep_dns_);
@@ -191,25 +187,33 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
   points.Record(metric::kAllowDuration, {}, allow_duration_);
   points.Count(metric::kConnectBeforeAllow, {}, connects_before_allow_);
   points.Count(metric::kExpiredInUse, {}, expired_in_use_);
-  if (static_rules)
-    points.Add(metric::kNftRules, {}, static_cast<int64_t>(*static_rules));
+  if (gauges.static_rules)
+    points.Add(metric::kNftRules, {}, static_cast<int64_t>(*gauges.static_rules));
   points.Count(metric::kPolicyDenied, {},
                lookups_[static_cast<size_t>(DnsOutcome::kDenied)][0] + lookups_[static_cast<size_t>(DnsOutcome::kDenied)][1]);
-  points.Add(metric::kDestinations, {}, static_cast<int64_t>(destinations));
+  const std::vector<Attribute> estimated = {{"estimated", "true"}};
+  points.Add(metric::kDestinations, gauges.destinations_estimated ? estimated : std::vector<Attribute>(),
+             static_cast<int64_t>(gauges.destinations));
+  if (gauges.resources) {
+    points.Add(metric::kSandboxCpu, {{"cpu.mode", "user"}}, gauges.resources->user_seconds);
+    points.Add(metric::kSandboxCpu, {{"cpu.mode", "system"}}, gauges.resources->system_seconds);
+    points.Add(metric::kSandboxMemory, {}, static_cast<int64_t>(gauges.resources->memory_bytes));
+    points.Add(metric::kProcessCount, {}, static_cast<int64_t>(gauges.resources->processes));
+  }
   points.Add(metric::kNetworkIo, {{"direction", "sent"}}, static_cast<int64_t>(kernel.sent));
   points.Add(metric::kNetworkIo, {{"direction", "received"}}, static_cast<int64_t>(kernel.received));
 
   points.Count(metric::kProcessExecs, {}, kernel.produced[EVENT_EXEC]);
-  constexpr const char* kExitNames[kExitOutcomes] = {"success", "failure", "signal"};
-  for (size_t outcome = 0; outcome < kExitOutcomes; ++outcome)
-    points.Count(metric::kProcessExits, {{"outcome", kExitNames[outcome]}}, exits_[outcome]);
-  points.Count(metric::kProcessExits, {{"outcome", "unknown"}}, kernel.dropped[EVENT_EXIT]);
+  constexpr const char* kExitNames[] = {"success", "failure", "signal", "oom"};
+  for (size_t outcome = 0; outcome < kernel.exits.size(); ++outcome)
+    points.Count(metric::kProcessExits, {{"outcome", kExitNames[outcome]}}, kernel.exits[outcome]);
   points.Record(metric::kProcessDuration, {}, process_duration_);
 
   for (uint16_t kind = 1; kind < EVENT_KIND_COUNT; ++kind) {
     points.Count(metric::kEventsProduced, {{"kind", KindName(kind)}}, kernel.produced[kind]);
     points.Count(metric::kEventsDelivered, {{"kind", KindName(kind)}}, delivery.delivered[kind]);
     points.Count(metric::kEventsDropped, {{"kind", KindName(kind)}, {"stage", "probe"}, {"reason", "ring_full"}}, kernel.dropped[kind]);
+    points.Count(metric::kEventsDropped, {{"kind", KindName(kind)}, {"stage", "probe"}, {"reason", "rate_limited"}}, kernel.limited[kind]);
   }
   for (const auto& [key, count] : delivery.lost) {
     const auto& [stage, reason, kind] = key;

@@ -15,19 +15,23 @@
 #include "userspace/correlate/flow_table.h"
 #include "userspace/correlate/process_table.h"
 #include "userspace/correlate/ruleset_history.h"
+#include "userspace/sandbox/resources.h"
 
 namespace sandpiper {
 
 // Counters of the kernel side for one sandbox, by kind of event where it says so. Exact under any load.
 struct KernelCounts {
   static constexpr size_t kKinds = 16;
-  std::array<uint64_t, kKinds> produced{}, dropped{};
+  // dropped: no room in the ring. limited: more than its share of it.
+  std::array<uint64_t, kKinds> produced{}, dropped{}, limited{};
   using ByTransportAndNetwork = std::array<std::array<uint64_t, 2>, 2>;  // [transport][0: IPv4, 1: IPv6]
   ByTransportAndNetwork attempts{}, attempts_dropped{};
   uint64_t sent = 0, received = 0;
   uint64_t storage_failed = 0;
   std::array<uint64_t, 2> denied{};  // by netfilter, [transport]
+  std::array<uint64_t, 4> exits{};   // success, failure, signal, oom
 
+  uint64_t untold(size_t kind) const { return dropped[kind] + limited[kind]; }
   KernelCounts& operator+=(const KernelCounts& other);
   // What was added since `before`.
   KernelCounts operator-(const KernelCounts& before) const;
@@ -41,9 +45,17 @@ struct DeliveryCounts {
   std::map<std::tuple<std::string, std::string, uint16_t>, uint64_t> lost;
 };
 
+// What else is known of a sandbox at the moment its metrics are taken.
+struct SandboxGauges {
+  size_t destinations = 0;
+  bool destinations_estimated = false;
+  std::optional<uint64_t> static_rules;  // in force now, if that is known
+  std::optional<ResourceUse> resources;  // none for a device
+};
+
 class SandboxMetrics {
  public:
-  SandboxMetrics();
+  explicit SandboxMetrics(HistogramKind histograms);
 
   void OnLookup(const Lookup& lookup);
   void OnDecided(const Flow& flow);
@@ -58,21 +70,19 @@ class SandboxMetrics {
   void OnDenied(DenialLayer layer, Transport transport);
 
   // Appends all points of the sandbox. Cumulative since `start_unix_ns`.
-  void Append(const KernelCounts& kernel, const DeliveryCounts& delivery, size_t destinations, std::optional<uint64_t> static_rules,
+  void Append(const KernelCounts& kernel, const DeliveryCounts& delivery, const SandboxGauges& gauges,
               const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out) const;
 
   uint64_t lookups() const;
   uint64_t denied() const;  // without netfilter's
 
  private:
-  enum ExitOutcome { kSuccess, kFailure, kSignal, kExitOutcomes };
   template <typename T>
   using ByTransport = std::array<T, 2>;
 
   std::array<ByTransport<uint64_t>, kDnsOutcomeCount> lookups_{};
   std::array<ByTransport<std::array<uint64_t, 2>>, kConnectOutcomeCount> attempts_{};
   ByTransport<int64_t> active_{};
-  std::array<uint64_t, kExitOutcomes> exits_{};
   std::map<std::pair<NftOperation, bool>, uint64_t> transactions_;  // {operation, committed}
   std::map<std::pair<DenialLayer, Transport>, uint64_t> denied_;
   uint64_t connects_before_allow_ = 0, expired_in_use_ = 0;

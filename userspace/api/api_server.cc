@@ -1,7 +1,6 @@
 #include "userspace/api/api_server.h"
 
 #include <grpcpp/grpcpp.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -10,14 +9,12 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
-#include <future>
-#include <mutex>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "sandpiper.grpc.pb.h"
 #include "userspace/base/fd.h"
+#include "userspace/base/questions.h"
 #include "userspace/base/status.h"
 
 namespace sandpiper {
@@ -38,41 +35,14 @@ bool SomebodyAnswers(const std::string& path) {
 class ApiServer::Service : public v1::Collector::Service {
  public:
   grpc::Status ListSandboxes(grpc::ServerContext*, const v1::ListSandboxesRequest*, v1::ListSandboxesResponse* response) override {
-    std::future<v1::ListSandboxesResponse> answer;
-    {
-      const std::lock_guard lock(mutex_);
-      waiting_.emplace_back();
-      answer = waiting_.back().get_future();
-    }
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = write(asked_.get(), &one, sizeof(one));
-    if (answer.wait_for(kAnswerWithin) != std::future_status::ready)
+    std::optional<v1::ListSandboxesResponse> answer = questions.Ask(kAnswerWithin);
+    if (!answer)
       return {grpc::StatusCode::DEADLINE_EXCEEDED, "the collector is too busy to answer"};
-    *response = answer.get();
+    *response = *std::move(answer);
     return grpc::Status::OK;
   }
 
-  void Answer(const std::function<v1::ListSandboxesResponse()>& list) {
-    uint64_t count;
-    [[maybe_unused]] const ssize_t n = read(asked_.get(), &count, sizeof(count));
-    std::vector<std::promise<v1::ListSandboxesResponse>> waiting;
-    {
-      const std::lock_guard lock(mutex_);
-      waiting = std::exchange(waiting_, {});
-    }
-    if (waiting.empty())
-      return;
-    const v1::ListSandboxesResponse response = list();
-    for (auto& one : waiting)
-      one.set_value(response);
-  }
-
-  int event_fd() const { return asked_.get(); }
-
- private:
-  UniqueFd asked_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  std::mutex mutex_;
-  std::vector<std::promise<v1::ListSandboxesResponse>> waiting_;
+  Questions<v1::ListSandboxesResponse> questions;
 };
 
 struct ApiServer::Running {
@@ -115,9 +85,9 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const std::string& p
   return api;
 }
 
-int ApiServer::event_fd() const { return service_->event_fd(); }
+int ApiServer::event_fd() const { return service_->questions.event_fd(); }
 
-void ApiServer::Answer(const std::function<v1::ListSandboxesResponse()>& list) { service_->Answer(list); }
+void ApiServer::Answer(const std::function<v1::ListSandboxesResponse()>& list) { service_->questions.Answer(list); }
 
 absl::StatusOr<v1::ListSandboxesResponse> ListSandboxes(const std::string& path) {
   grpc::ChannelArguments arguments;

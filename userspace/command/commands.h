@@ -22,10 +22,13 @@ struct ExecOptions {
   std::string metrics_file;  // the final metrics as JSON; empty: none
   std::vector<std::string> command;
 };
-int RunExec(const Config& config, const ExecOptions& options);
+int RunExec(Config config, const ExecOptions& options);
 
 // Until SIGTERM or SIGINT.
 int RunCollector(Config config);
+
+// What a collector starts to see whether its probes see.
+int RunCanary(uint16_t dns_port);
 
 int RunStatus(const Config& config, ReportFormat format);
 

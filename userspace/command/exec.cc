@@ -18,6 +18,7 @@
 #include "userspace/command/errors.h"
 #include "userspace/command/report.h"
 #include "userspace/command/signals.h"
+#include "userspace/export/metrics_json.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
@@ -109,8 +110,9 @@ int ExitStatus(int wait_status) { return WIFSIGNALED(wait_status) ? 128 + WTERMS
 
 }  // namespace
 
-int RunExec(const Config& config, const ExecOptions& options) {
+int RunExec(Config config, const ExecOptions& options) {
   WarnAll(config);
+  config.probes.limit_sandboxes = false;  // there is one only
   const auto mount = FindCgroupMount();
   if (!mount.ok())
     return Fail(mount.status(), kExitExecFailure);
@@ -152,14 +154,14 @@ int RunExec(const Config& config, const ExecOptions& options) {
 
   Pipeline& pipeline = (*collector)->pipeline();
   const ReportInput input = {.sandbox = *pipeline.sandboxes().begin()->second,
-                             .probes = (*collector)->probes().states(),
+                             .probes = pipeline.ProbeStates(),
                              .command = options.command,
                              .wait_status = wait_status,
                              .ended_ns = ended_ns,
                              .unattributed = pipeline.unattributed()};
   WriteOut(options.report_file, options.format == ReportFormat::kJson ? JsonReport(input) : TableReport(input));
   if (!options.metrics_file.empty())
-    WriteOut(options.metrics_file, JsonMetrics(pipeline.Metrics(ended_ns)));
+    WriteOut(options.metrics_file, ToJson((*collector)->Metrics(ended_ns)));
   for (const std::string& problem : (*collector)->ExportProblems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());
   return ExitStatus(wait_status);

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "userspace/aggregate/metrics.h"
 #include "userspace/probe/probes.h"
 #include "userspace/sandbox_pipeline.h"
 
@@ -23,9 +22,6 @@ struct ReportInput {
 
 std::string TableReport(const ReportInput& input);
 std::string JsonReport(const ReportInput& input);
-
-// All points, for tests and tools: {"name":…,"unit":…,"points":[{"attributes":{…},"value":…}]}, one metric a line.
-std::string JsonMetrics(const MetricSnapshot& snapshot);
 
 }  // namespace sandpiper
 

@@ -14,7 +14,7 @@ std::vector<EventAccount> Account(const SandboxPipeline& sandbox) {
     EventAccount account = {.kind = KindName(kind),
                             .produced = kernel.produced[kind],
                             .delivered = sandbox.delivery().delivered[kind],
-                            .dropped = kernel.dropped[kind]};
+                            .dropped = kernel.untold(kind)};
     for (const auto& [key, count] : sandbox.delivery().lost) {
       if (std::get<2>(key) == kind)
         account.dropped += count;

@@ -225,47 +225,4 @@ std::string JsonReport(const ReportInput& input) {
   return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
 }
 
-std::string JsonMetrics(const MetricSnapshot& snapshot) {
-  std::string out;
-  for (const MetricFamily& family : snapshot.families) {
-    rapidjson::StringBuffer buffer;
-    rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
-    json.StartObject();
-    json.Key("name");
-    json.String(family.row->name);
-    json.Key("unit");
-    json.String(family.row->unit);
-    json.Key("points");
-    json.StartArray();
-    for (const MetricPoint& point : family.points) {
-      json.StartObject();
-      json.Key("attributes");
-      json.StartObject();
-      for (const Attribute& attribute : point.attributes) {
-        json.Key(attribute.key.c_str());
-        json.String(std::get<std::string>(attribute.value).c_str());
-      }
-      json.EndObject();
-      if (const auto* histogram = std::get_if<Histogram>(&point.value)) {
-        json.Key("count");
-        json.Uint64(histogram->count());
-        json.Key("sum");
-        json.Double(histogram->sum());
-      } else {
-        json.Key("value");
-        if (const auto* integer = std::get_if<int64_t>(&point.value))
-          json.Int64(*integer);
-        else
-          json.Double(std::get<double>(point.value));
-      }
-      json.EndObject();
-    }
-    json.EndArray();
-    json.EndObject();
-    out.append(buffer.GetString(), buffer.GetSize());
-    out.push_back('\n');
-  }
-  return out;
-}
-
 }  // namespace sandpiper

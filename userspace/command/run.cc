@@ -67,7 +67,7 @@ int RunCollector(Config config) {
   const size_t count = (*collector)->pipeline().sandboxes().size();
   fprintf(stderr, "sandpiper: ready, watching %zu sandbox%s%s\n", count, count == 1 ? "" : "es",
           config.discovery.rules.empty() && devices->empty() ? "" : ", looking for more");
-  for (const ProbeState& state : (*collector)->probes().states()) {
+  for (const ProbeState& state : (*collector)->pipeline().ProbeStates()) {
     if (!state.reason.empty())
       fprintf(stderr, "sandpiper: probe %s uses %s (%s)\n", state.probe.c_str(),
               state.mechanism.empty() ? "nothing" : state.mechanism.c_str(), state.reason.c_str());

@@ -223,6 +223,22 @@ void FlowTable::Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes
   }
 }
 
+void FlowTable::EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns, std::vector<FlowChange>* changes) {
+  for (auto it = flows_.begin(); it != flows_.end();) {
+    Flow& flow = it->second.flow;
+    const bool gone = !flow.guest && !living.contains(flow.cookie);
+    if (!gone || !it->second.unseen) {
+      it->second.unseen = gone;
+      ++it;
+      continue;
+    }
+    const bool pending = flow.outcome == ConnectOutcome::kPending;
+    if (pending)
+      Decide(&it->second, ConnectOutcome::kUnknown, 0, now_ns);
+    it = End(it, pending, changes);
+  }
+}
+
 void FlowTable::EndOfGuests(uint64_t now_ns, std::vector<FlowChange>* changes) {
   if (now_ns < next_guests_ns_)
     return;

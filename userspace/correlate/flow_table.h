@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "userspace/correlate/denial.h"
 #include "userspace/event/event.h"
 
@@ -74,6 +75,8 @@ class FlowTable {
 
   void SetTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received);
   void RefreshUdp();
+  // Flows whose sockets are gone, although nobody told so: that event was lost. Not at once, since one may still be on its way.
+  void EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns, std::vector<FlowChange>* changes);
 
   // When Tick has something to do; the far future if never.
   uint64_t NextDeadline() const;
@@ -87,6 +90,7 @@ class FlowTable {
     // guest was refused: by its peer, unless the host says that a rule of its own did it.
     bool unsettled = false;
     int unsettled_error = 0;
+    bool unseen = false;                       // its socket was not among the living ones last time
     uint64_t active_ns = 0, active_bytes = 0;  // UDP of a guest: when it was last seen to have grown, and to what
   };
   // UDP: one socket, many peers. TCP: the peer is left out.

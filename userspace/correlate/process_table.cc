@@ -1,6 +1,7 @@
 #include "userspace/correlate/process_table.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "userspace/base/clock.h"
 
@@ -23,8 +24,7 @@ Process& ProcessTable::Get(const ProcessKey& key) {
   if (const auto rounded = rounded_.find(key.pid); rounded != rounded_.end() && rounded->second != key) {
     const ProcessKey old = rounded->second;
     rounded_.erase(rounded);
-    if (key.start_ns - old.start_ns < kTick) {
-      auto known = processes_.extract(old);
+    if (auto known = processes_.extract(old); known && key.start_ns - old.start_ns < kTick) {
       known.mapped().key = key;
       processes_.emplace(key, std::move(known.mapped()));
     }
@@ -78,6 +78,7 @@ const Process& ProcessTable::OnExit(const Exit& exit, uint64_t time_ns) {
     process.origin = exit.origin;
   process.exited_ns = time_ns;
   process.status = exit.status;
+  process.oom = exit.oom;
   return process;
 }
 
@@ -89,11 +90,28 @@ void ProcessTable::Forget() {
   }
 }
 
+void ProcessTable::ForgetDead(const std::function<bool(const ProcessKey&)>& lives) {
+  absl::flat_hash_set<ProcessKey> missing;
+  for (const auto& [key, process] : processes_) {
+    if (process.exited_ns == 0 && !lives(key))
+      missing.insert(key);
+  }
+  for (const ProcessKey& key : missing_) {
+    if (missing.erase(key) == 0)
+      continue;
+    processes_.erase(key);
+    ++forgotten_;
+  }
+  missing_ = std::move(missing);
+}
+
 const Process* ProcessTable::Find(const ProcessKey& key) const {
   if (const auto found = processes_.find(key); found != processes_.end())
     return &found->second;
-  if (const auto rounded = rounded_.find(key.pid); rounded != rounded_.end() && key.start_ns - rounded->second.start_ns < kTick)
-    return &processes_.at(rounded->second);
+  if (const auto rounded = rounded_.find(key.pid); rounded != rounded_.end() && key.start_ns - rounded->second.start_ns < kTick) {
+    const auto known = processes_.find(rounded->second);
+    return known == processes_.end() ? nullptr : &known->second;
+  }
   return nullptr;
 }
 

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "userspace/event/event.h"
 
 namespace sandpiper {
@@ -23,6 +25,7 @@ struct Process {
   uint64_t exec_ns = 0;     // CLOCK_BOOTTIME of its last exec; 0: none was seen
   uint64_t exited_ns = 0;   // 0: alive
   uint32_t status = 0;      // as wait(2) gives it
+  bool oom = false;         // killed by the kernel, for want of memory
 
   // How long it was in the sandbox, once it exited.
   uint64_t duration_ns() const;
@@ -38,6 +41,9 @@ class ProcessTable {
   void OnFork(const Fork& fork, uint64_t time_ns);
   // The process as it ended; also for one that was never seen to start.
   const Process& OnExit(const Exit& exit, uint64_t time_ns);
+
+  // Forgets those that `lives` denies twice in a row: the event of their end was lost.
+  void ForgetDead(const std::function<bool(const ProcessKey&)>& lives);
 
   // Null where it is not known.
   const Process* Find(const ProcessKey& key) const;
@@ -57,6 +63,7 @@ class ProcessTable {
   absl::flat_hash_map<ProcessKey, Process> processes_;
   absl::flat_hash_map<uint32_t, ProcessKey> rounded_;  // by pid: those whose start time came from /proc
   std::deque<ProcessKey> exited_;
+  absl::flat_hash_set<ProcessKey> missing_;  // those that it denied last time
 };
 
 }  // namespace sandpiper

@@ -150,7 +150,7 @@ absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
       return DecodeExec(record);
     case EVENT_EXIT: {
       ASSIGN_OR_RETURN(const auto r, Read<exit_event>(record));
-      return Exit{.process = ToProcess(r.fixed.process), .status = r.fixed.status};
+      return Exit{.process = ToProcess(r.fixed.process), .status = r.fixed.status, .oom = (r.fixed.header.flags & EXIT_OOM) != 0};
     }
     case EVENT_FORK:
     case EVENT_ENTER:

@@ -46,6 +46,7 @@ struct Exit {
   Origin origin = 0;
   ProcessKey process;
   uint32_t status = 0;  // as wait(2) gives it
+  bool oom = false;     // killed by the kernel, for want of memory
 };
 
 // A process appears: forked in the sandbox, or (entered) moved into it while alive.

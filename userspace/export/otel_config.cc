@@ -60,6 +60,8 @@ class Reader {
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
     if (error != std::errc() || end != value.data() + value.size() || number < 0)
       Warn(name, value, "not a whole number of at least 0, the default is used");
+    else if (std::is_same_v<T, uint16_t> && number > 65'535)
+      Warn(name, value, "no port, the default is used");
     else
       *out = T(number);
   }
@@ -163,8 +165,21 @@ std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, 
   return endpoint;
 }
 
+// Where a scraper finds /metrics. The library binds to addresses only.
+std::string ReadPrometheus(const Reader& env) {
+  std::string host = env.Get("OTEL_EXPORTER_PROMETHEUS_HOST");
+  if (host.empty() || host == "localhost")
+    host = "127.0.0.1";
+  if (host.find(':') != std::string::npos && !absl::StartsWith(host, "["))
+    host = absl::StrCat("[", host, "]");
+  uint16_t port = 9464;
+  env.Number("OTEL_EXPORTER_PROMETHEUS_PORT", env.Get("OTEL_EXPORTER_PROMETHEUS_PORT"), &port);
+  return absl::StrCat(host, ":", port);
+}
+
 SignalConfig ReadSignal(const Reader& env, const char* signal, const char* path) {
   SignalConfig config;
+  const bool metrics = std::string_view(signal) == "METRICS";
   const std::string name = absl::StrCat("OTEL_", signal, "_EXPORTER");
   const std::string value = env.Get(name);
   bool otlp = value.empty();
@@ -172,8 +187,10 @@ SignalConfig ReadSignal(const Reader& env, const char* signal, const char* path)
     const std::string choice = absl::AsciiStrToLower(absl::StripAsciiWhitespace(exporter));
     if (choice == "otlp") {
       otlp = true;
-    } else if (choice == "console" && std::string_view(signal) == "LOGS") {
-      // `run` writes records to stdout in any case.
+    } else if (choice == "console") {
+      config.console = true;
+    } else if (choice == "prometheus" && metrics) {
+      config.prometheus = ReadPrometheus(env);
     } else if (choice != "none") {
       env.Warn(name, value, absl::StrCat(choice, " is no exporter of this signal, otlp is used"));
       otlp = true;
@@ -182,6 +199,26 @@ SignalConfig ReadSignal(const Reader& env, const char* signal, const char* path)
   if (otlp)
     config.otlp = ReadEndpoint(env, signal, path);
   return config;
+}
+
+void ReadAggregation(const Reader& env, OtelConfig* config) {
+  const std::string temporality_name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+  const std::string temporality = env.Get(temporality_name);
+  // All our counters would be synchronous instruments, so that LowMemory is Delta.
+  if (absl::EqualsIgnoreCase(temporality, "delta") || absl::EqualsIgnoreCase(temporality, "lowmemory"))
+    config->temporality = Temporality::kDelta;
+  else if (!temporality.empty() && !absl::EqualsIgnoreCase(temporality, "cumulative"))
+    env.Warn(temporality_name, temporality, "neither cumulative nor delta nor lowmemory, cumulative is used");
+  const std::string histogram_name = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+  const std::string histogram = env.Get(histogram_name);
+  if (absl::EqualsIgnoreCase(histogram, "base2_exponential_bucket_histogram")) {
+    if (config->metrics.prometheus)
+      env.Warn(histogram_name, histogram, "the text format of Prometheus has no such buckets, explicit ones are used");
+    else
+      config->histograms = HistogramKind::kExponential;
+  } else if (!histogram.empty() && !absl::EqualsIgnoreCase(histogram, "explicit_bucket_histogram")) {
+    env.Warn(histogram_name, histogram, "neither of the two histograms, explicit_bucket_histogram is used");
+  }
 }
 
 }  // namespace
@@ -196,6 +233,7 @@ OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warni
     config.logs = ReadSignal(env, "LOGS", "v1/logs");
     config.metrics = ReadSignal(env, "METRICS", "v1/metrics");
   }
+  ReadAggregation(env, &config);
   std::string service = "sandpiper";
   for (auto& [key, value] : ReadPairs(env, "OTEL_RESOURCE_ATTRIBUTES", env.Get("OTEL_RESOURCE_ATTRIBUTES"))) {
     if (key == "service.name")

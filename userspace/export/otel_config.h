@@ -10,9 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include "userspace/aggregate/histogram.h"
 #include "userspace/aggregate/log_record.h"
 
 namespace sandpiper {
+
+enum class Temporality { kCumulative, kDelta };
 
 enum class OtlpProtocol { kGrpc, kHttpProtobuf };
 
@@ -30,12 +33,17 @@ struct OtlpEndpoint {
 struct SignalConfig {
   // Absent: nothing is sent and no connection made.
   std::optional<OtlpEndpoint> otlp;
+  bool console = false;
+  // Metrics only: where to listen, as "127.0.0.1:9464".
+  std::optional<std::string> prometheus;
 };
 
 struct OtelConfig {
   SignalConfig logs, metrics;
   std::vector<Attribute> resource;  // service.name and what OTEL_RESOURCE_ATTRIBUTES adds
   std::chrono::milliseconds metric_interval{60'000};
+  Temporality temporality = Temporality::kCumulative;
+  HistogramKind histograms = HistogramKind::kExplicit;
   std::chrono::milliseconds log_delay{1'000};
   size_t log_queue_max = 2048;  // records
   size_t log_batch_max = 512;   // records

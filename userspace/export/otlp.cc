@@ -48,10 +48,20 @@ void AddAttributes(const std::vector<Attribute>& attributes, Message* out) {
   }
 }
 
-void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::NumberDataPoint* out) {
+// What all kinds of points have. False: there is no value to add.
+template <typename Point>
+bool BeginPoint(const MetricPoint& point, uint64_t time, Point* out) {
   AddAttributes(point.attributes, out);
   out->set_start_time_unix_nano(point.start_unix_ns);
-  out->set_time_unix_nano(time);
+  out->set_time_unix_nano(point.time_unix_ns != 0 ? point.time_unix_ns : time);
+  if (point.stale)
+    out->set_flags(otlp::metrics::v1::DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK);
+  return !point.stale;
+}
+
+void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::NumberDataPoint* out) {
+  if (!BeginPoint(point, time, out))
+    return;
   if (const auto* integer = std::get_if<int64_t>(&point.value))
     out->set_as_int(*integer);
   else
@@ -59,10 +69,9 @@ void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::Number
 }
 
 void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::HistogramDataPoint* out) {
+  if (!BeginPoint(point, time, out))
+    return;
   const Histogram& histogram = std::get<Histogram>(point.value);
-  AddAttributes(point.attributes, out);
-  out->set_start_time_unix_nano(point.start_unix_ns);
-  out->set_time_unix_nano(time);
   out->set_count(histogram.count());
   out->set_sum(histogram.sum());
   for (const uint64_t bucket : histogram.buckets())
@@ -71,21 +80,39 @@ void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::Histog
     out->add_explicit_bounds(bound);
 }
 
+void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::ExponentialHistogramDataPoint* out) {
+  if (!BeginPoint(point, time, out))
+    return;
+  const Histogram& histogram = std::get<Histogram>(point.value);
+  out->set_count(histogram.count());
+  out->set_sum(histogram.sum());
+  out->set_scale(histogram.scale());
+  out->set_zero_count(histogram.zero_count());
+  out->mutable_positive()->set_offset(static_cast<int32_t>(histogram.offset()));
+  for (const uint64_t bucket : histogram.buckets())
+    out->mutable_positive()->add_bucket_counts(bucket);
+}
+
 template <typename Data>
 void SetPoints(const MetricFamily& family, uint64_t time, Data* data) {
   for (const MetricPoint& point : family.points)
     SetPoint(point, time, data->add_data_points());
 }
 
-void SetMetric(const MetricFamily& family, uint64_t time, otlp::metrics::v1::Metric* out) {
+// Up-down counters stay cumulative: their preference is that of neither of the two (metrics/sdk_exporters/otlp.md).
+void SetMetric(const MetricFamily& family, uint64_t time, Temporality wanted, otlp::metrics::v1::Metric* out) {
   constexpr auto kCumulative = otlp::metrics::v1::AGGREGATION_TEMPORALITY_CUMULATIVE;
+  const auto temporality = wanted == Temporality::kDelta ? otlp::metrics::v1::AGGREGATION_TEMPORALITY_DELTA : kCumulative;
   out->set_name(family.row->name);
   out->set_unit(family.row->unit);
   out->set_description(family.row->meaning);
   switch (family.row->kind) {
     case MetricKind::kCounter:
+      out->mutable_sum()->set_is_monotonic(true);
+      out->mutable_sum()->set_aggregation_temporality(temporality);
+      SetPoints(family, time, out->mutable_sum());
+      break;
     case MetricKind::kUpDownCounter:
-      out->mutable_sum()->set_is_monotonic(family.row->kind == MetricKind::kCounter);
       out->mutable_sum()->set_aggregation_temporality(kCumulative);
       SetPoints(family, time, out->mutable_sum());
       break;
@@ -93,8 +120,13 @@ void SetMetric(const MetricFamily& family, uint64_t time, otlp::metrics::v1::Met
       SetPoints(family, time, out->mutable_gauge());
       break;
     case MetricKind::kHistogram:
-      out->mutable_histogram()->set_aggregation_temporality(kCumulative);
-      SetPoints(family, time, out->mutable_histogram());
+      if (std::get<Histogram>(family.points[0].value).kind() == HistogramKind::kExponential) {
+        out->mutable_exponential_histogram()->set_aggregation_temporality(temporality);
+        SetPoints(family, time, out->mutable_exponential_histogram());
+      } else {
+        out->mutable_histogram()->set_aggregation_temporality(temporality);
+        SetPoints(family, time, out->mutable_histogram());
+      }
       break;
   }
 }
@@ -121,7 +153,7 @@ OtlpLogs ToOtlp(std::span<const LogRecord> records, const std::vector<Attribute>
   return request;
 }
 
-OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource) {
+OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource, Temporality temporality) {
   OtlpMetrics request;
   auto* resource_metrics = request.add_resource_metrics();
   AddAttributes(resource, resource_metrics->mutable_resource());
@@ -133,7 +165,7 @@ OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>&
       scope->mutable_scope()->set_name(family.row->scope);
       scope->mutable_scope()->set_version(kVersion);
     }
-    SetMetric(family, snapshot.time_unix_ns, scope->add_metrics());
+    SetMetric(family, snapshot.time_unix_ns, temporality, scope->add_metrics());
   }
   return request;
 }

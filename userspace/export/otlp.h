@@ -10,6 +10,7 @@
 #include "opentelemetry/proto/collector/metrics/v1/metrics_service.pb.h"
 #include "userspace/aggregate/log_record.h"
 #include "userspace/aggregate/metrics.h"
+#include "userspace/export/otel_config.h"
 
 namespace sandpiper {
 
@@ -19,8 +20,8 @@ using OtlpMetrics = opentelemetry::proto::collector::metrics::v1::ExportMetricsS
 using OtlpMetricsResponse = opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceResponse;
 
 OtlpLogs ToOtlp(std::span<const LogRecord> records, const std::vector<Attribute>& resource);
-// All series are cumulative.
-OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource);
+// `temporality`: of the counters and histograms in the snapshot.
+OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource, Temporality temporality);
 
 }  // namespace sandpiper
 

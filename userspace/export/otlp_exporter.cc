@@ -15,12 +15,12 @@ constexpr milliseconds kBackoffFirst{5'000}, kBackoffMax{30'000};
 // Between tries while the program waits to end.
 constexpr milliseconds kFlushPause{200};
 
-SendResult Send(OtlpTransport* transport, const std::vector<LogRecord>& batch, const std::vector<Attribute>& resource) {
-  return transport->Send(ToOtlp(batch, resource));
-}
-
-SendResult Send(OtlpTransport* transport, const std::vector<MetricSnapshot>& batch, const std::vector<Attribute>& resource) {
-  return transport->Send(ToOtlp(batch.back(), resource));
+uint64_t Size(const std::vector<LogRecord>& batch) { return batch.size(); }
+uint64_t Size(const std::vector<MetricSnapshot>& batch) {
+  uint64_t points = 0;
+  for (const MetricSnapshot& snapshot : batch)
+    points += snapshot.points();
+  return points;
 }
 
 }  // namespace
@@ -57,7 +57,25 @@ void OtlpExporter<Item>::Push(Item item) {
 
 template <typename Item>
 SendResult OtlpExporter<Item>::SendBatch(const std::vector<Item>& batch) {
-  return Send(transport_.get(), batch, resource_);
+  if constexpr (std::is_same_v<Item, MetricSnapshot>) {
+    const bool delta = options_.temporality == Temporality::kDelta;
+    const SendResult result = transport_->Send(ToOtlp(delta ? delta_.Since(batch.back()) : batch.back(), resource_, options_.temporality));
+    if (delta && result.verdict != SendResult::kRetry)
+      delta_.Commit(batch.back());
+    return result;
+  } else {
+    return transport_->Send(ToOtlp(batch, resource_));
+  }
+}
+
+template <typename Item>
+void OtlpExporter<Item>::TakeNewer(std::vector<Item>* batch) {
+  if constexpr (std::is_same_v<Item, MetricSnapshot>) {
+    if (queue_.empty())
+      return;
+    batch->back() = std::move(queue_.back());
+    queue_.clear();
+  }
 }
 
 template <typename Item>
@@ -91,18 +109,22 @@ void OtlpExporter<Item>::Run() {
             flushing ? kFlushPause : milliseconds(static_cast<long>(static_cast<double>(backoff.count()) * jitter(random)));
         wake_.wait_for(lock, pause, [&] { return stopping_ || flushing_ != flushing; });
         backoff = std::min(backoff * 3 / 2, kBackoffMax);
+        TakeNewer(&batch);
       }
     } while (result.verdict == SendResult::kRetry && !stopping_);
+    const uint64_t items = Size(batch);
     if (result.verdict == SendResult::kSent) {
-      const uint64_t rejected = std::min<uint64_t>(result.rejected, size);
+      const uint64_t rejected = std::min<uint64_t>(result.rejected, items);
       counts_.dropped_rejected += rejected;
-      counts_.sent += size - rejected;
+      counts_.sent += items - rejected;
       backoff = kBackoffFirst;
     } else if (result.verdict == SendResult::kRefused) {
-      counts_.dropped_refused += size;
+      counts_.dropped_refused += items;
     } else {
-      counts_.dropped_at_exit += size;
+      counts_.dropped_at_exit += items;
     }
+    if constexpr (std::is_same_v<Item, MetricSnapshot>)
+      counts_.done = batch.back().sequence;
     in_flight_ = 0;
     idle_.notify_all();
   }
@@ -120,7 +142,7 @@ void OtlpExporter<Item>::FinishFlush(std::chrono::steady_clock::time_point deadl
   std::unique_lock lock(mutex_);
   idle_.wait_until(lock, deadline, [&] { return queue_.empty() && in_flight_ == 0; });
   stopping_ = true;
-  counts_.dropped_at_exit += queue_.size();
+  counts_.dropped_at_exit += Size(std::vector<Item>(queue_.begin(), queue_.end()));
   queue_.clear();
   wake_.notify_all();
   idle_.wait(lock, [&] { return in_flight_ == 0; });

@@ -14,17 +14,20 @@
 #include <thread>
 #include <vector>
 
+#include "userspace/export/delta.h"
 #include "userspace/export/otel_config.h"
 #include "userspace/export/transport.h"
 
 namespace sandpiper {
 
+// Log records, or data points.
 struct ExportCounts {
   uint64_t sent = 0;
   uint64_t dropped_queue_full = 0;
   uint64_t dropped_refused = 0;   // the endpoint said no for good
   uint64_t dropped_rejected = 0;  // a partial success
   uint64_t dropped_at_exit = 0;   // not sent when the time to flush was over
+  uint64_t done = 0;              // metrics: the sequence of the last snapshot that arrived or never will
   std::string last_error;
 
   uint64_t dropped() const { return dropped_queue_full + dropped_refused + dropped_rejected + dropped_at_exit; }
@@ -37,7 +40,8 @@ class OtlpExporter {
   struct Options {
     size_t queue_max;
     size_t batch_max;
-    std::chrono::milliseconds delay{0};  // how long a batch may wait to fill
+    std::chrono::milliseconds delay{0};                  // how long a batch may wait to fill
+    Temporality temporality = Temporality::kCumulative;  // of metrics
   };
 
   OtlpExporter(const OtlpEndpoint& endpoint, std::vector<Attribute> resource, const Options& options);
@@ -58,10 +62,13 @@ class OtlpExporter {
  private:
   void Run();
   SendResult SendBatch(const std::vector<Item>& batch);
+  // While one waits to be sent again, there may be a newer one to send instead.
+  void TakeNewer(std::vector<Item>* batch);
 
   const std::vector<Attribute> resource_;
   const Options options_;
   std::unique_ptr<OtlpTransport> transport_;
+  DeltaState delta_;  // of the thread
 
   mutable std::mutex mutex_;
   std::condition_variable wake_, idle_;

@@ -99,6 +99,8 @@ absl::Status DeviceProbe::AttachPacketSocket(unsigned ifindex) {
   return absl::OkStatus();
 }
 
+void DeviceProbe::AppendRuns(std::vector<ProgramRuns>* out) const { sandpiper::AppendRuns("device", skeleton_->obj, out); }
+
 absl::StatusOr<std::unique_ptr<DeviceProbe>> DeviceProbe::Attach(bpf_object* object, const std::vector<std::string>& avoid,
                                                                  unsigned ifindex, const owner& owner,
                                                                  const std::vector<uint16_t>& dns_ports) {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "bpf/events.h"
 #include "userspace/base/fd.h"
+#include "userspace/probe/program_runs.h"
 
 struct bpf_object;
 struct device_bpf;
@@ -29,6 +30,8 @@ class DeviceProbe {
   ~DeviceProbe();
   DeviceProbe(const DeviceProbe&) = delete;
   DeviceProbe& operator=(const DeviceProbe&) = delete;
+
+  void AppendRuns(std::vector<ProgramRuns>* out) const;
 
   const std::string& mechanism() const { return mechanism_; }
   // Why the better ones are not in use; empty if the best is.

@@ -102,6 +102,11 @@ void NftProbe::Attach() {
   reason_ = std::move(reasons);
 }
 
+void NftProbe::AppendRuns(std::vector<ProgramRuns>* out) const {
+  if (skeleton_)
+    sandpiper::AppendRuns("nftables", skeleton_->obj, out);
+}
+
 void NftProbe::Detach() { links_.clear(); }
 
 }  // namespace sandpiper

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "userspace/probe/program_runs.h"
+
 struct bpf_link;
 struct bpf_object;
 struct nft_bpf;
@@ -30,6 +32,8 @@ class NftProbe {
   // Takes the best mechanism that the kernel has by now; what was in use stays until the better one is.
   void Attach();
   void Detach();
+
+  void AppendRuns(std::vector<ProgramRuns>* out) const;
 
   // Empty: none, and then only user space's own notifications tell of changes.
   const std::string& mechanism() const { return mechanism_; }

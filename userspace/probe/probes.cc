@@ -18,9 +18,13 @@
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
 #include "userspace/probe/mechanism.h"
+#include "userspace/probe/program_runs.h"
 
 namespace sandpiper {
 namespace {
+
+// What one sandbox may fill of a ring at once, and how often that ring in a second: user space comes by fifty times.
+constexpr double kRingAtOnce = 0.25, kRingsPerSecond = 1;
 
 constexpr char kKernelBtf[] = "/sys/kernel/btf/vmlinux";
 
@@ -50,6 +54,15 @@ absl::Status LoadError(int error) {
     return absl::PermissionDeniedError(absl::StrCat("the kernel refused to load the probes (", strerror(error),
                                                     "): run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. ", details));
   return ErrnoStatus(error, absl::StrCat("loading the probes: ", details));
+}
+
+absl::Status SetLimit(const bpf_map* limits, uint32_t ring, uint32_t ring_bytes) {
+  ring_limit limit = {};
+  limit.ns_per_byte = std::max<uint64_t>(1, static_cast<uint64_t>(1e9 / (kRingsPerSecond * ring_bytes)));
+  limit.burst_ns = static_cast<uint64_t>(kRingAtOnce * ring_bytes) * limit.ns_per_byte;
+  if (bpf_map__update_elem(limits, &ring, sizeof(ring), &limit, sizeof(limit), BPF_ANY))
+    return ErrnoStatus(errno, "limiting what one sandbox may take of a ring");
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -185,9 +198,18 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   skeleton->rodata->cfg_discover_containers = options.discover_containers;
   skeleton->rodata->cfg_shared_netns[0] = NamespaceInode(UniqueFd(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC)));
   skeleton->rodata->cfg_shared_netns[1] = NamespaceInode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)));
+  if (options.program_statistics) {
+    probes->statistics_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+    if (!probes->statistics_.ok())
+      return ErrnoStatus(errno, "having the kernel keep statistics of programs (BPF_ENABLE_STATS)");
+  }
   libbpf_says.clear();
   if (const int error = sandpiper_bpf::load(skeleton); error)
     return LoadError(-error);
+  if (options.limit_sandboxes) {
+    RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_critical, options.critical_ring_bytes));
+    RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_bulk, options.bulk_ring_bytes));
+  }
   for (const std::string& prefix : options.discover_prefixes) {
     name_prefix key = {};
     const size_t bytes = std::min<size_t>(prefix.size(), sizeof(key.name));
@@ -198,6 +220,21 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
       return ErrnoStatus(errno, absl::StrCat("adding the name prefix \"", prefix, "\" to the kernel's table"));
   }
   return probes;
+}
+
+std::vector<ProgramRuns> Probes::ReadRuns() const {
+  std::vector<ProgramRuns> out;
+  for (const Ladder& ladder : Ladders()) {
+    for (const Ladder::Rung& rung : ladder.rungs) {
+      for (const bpf_program* program : rung.programs)
+        AppendRuns(ladder.probe, program, &out);
+    }
+  }
+  if (nft_)
+    nft_->AppendRuns(&out);
+  for (const auto& [member, device] : devices_)
+    device->AppendRuns(&out);
+  return out;
 }
 
 absl::Status Probes::Attach(int cgroup_fd) {
@@ -241,6 +278,8 @@ void Probes::Detach() {
   if (nft_)
     nft_->Detach();
 }
+
+size_t Probes::members_max() const { return bpf_map__max_entries(skeleton_->maps.members); }
 
 absl::Status Probes::AddMember(uint64_t member) {
   const std::vector<member_counters> zero(static_cast<size_t>(cpus_));
@@ -331,25 +370,25 @@ UdpFlowCounts Probes::ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const {
   return {.bytes = {.sent = flow.bytes[DIRECTION_SENT], .received = flow.bytes[DIRECTION_RECEIVED]}, .denied = flow.denied};
 }
 
-std::vector<TcpBytes> Probes::ReadTcpBytes() const {
-  std::vector<TcpBytes> out = ReadDeviceBytes();
+std::vector<SocketBytes> Probes::ReadSockets() const {
+  std::vector<SocketBytes> out = ReadDeviceBytes();
   if (!tcp_bytes_)
     return out;
   const UniqueFd iterator(bpf_iter_create(bpf_link__fd(tcp_bytes_.get())));
   if (!iterator.ok())
     return out;
-  std::array<tcp_bytes, 128> buffer;
+  std::array<socket_bytes, 128> buffer;
   for (;;) {
     const ssize_t n = read(iterator.get(), buffer.data(), sizeof(buffer));
     if (n <= 0)
       return out;
-    for (size_t i = 0; i < static_cast<size_t>(n) / sizeof(tcp_bytes); ++i)
+    for (size_t i = 0; i < static_cast<size_t>(n) / sizeof(socket_bytes); ++i)
       out.push_back({buffer[i].cookie, {buffer[i].bytes[DIRECTION_SENT], buffer[i].bytes[DIRECTION_RECEIVED]}});
   }
 }
 
-std::vector<TcpBytes> Probes::ReadDeviceBytes() const {
-  std::vector<TcpBytes> out;
+std::vector<SocketBytes> Probes::ReadDeviceBytes() const {
+  std::vector<SocketBytes> out;
   if (devices_.empty())
     return out;
   const bpf_map* map = skeleton_->maps.device_flows;

@@ -10,9 +10,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "bpf/events.h"
+#include "userspace/base/fd.h"
 #include "userspace/event/event.h"
 #include "userspace/probe/device_probe.h"
 #include "userspace/probe/nft_probe.h"
+#include "userspace/probe/program_runs.h"
 
 struct bpf_link;
 struct sandpiper_bpf;
@@ -23,6 +25,9 @@ struct ProbeOptions {
   // Powers of two, at least a page.
   uint32_t critical_ring_bytes = 4 << 20;
   uint32_t bulk_ring_bytes = 8 << 20;
+  // No sandbox may fill a ring so that the others find no room. Off, one that is alone has all of it.
+  bool limit_sandboxes = true;
+  bool program_statistics = false;  // have the kernel keep times and counts; costs each run two readings of the clock
   // At most four.
   std::vector<uint16_t> dns_ports = {53};
   bool devices = false;  // WatchDevice will be called
@@ -49,7 +54,8 @@ struct UdpFlowCounts {
   uint64_t denied = 0;  // datagrams
 };
 
-struct TcpBytes {
+// TCP payload; of a socket of another protocol, only that it lives.
+struct SocketBytes {
   uint64_t cookie = 0;
   TransferredBytes bytes;
 };
@@ -68,6 +74,7 @@ class Probes {
   // Nothing is produced any more; what can be read stays readable.
   void Detach();
 
+  size_t members_max() const;
   // A member exists from here on; its counters start at 0. `member` must be new, or one that was removed.
   absl::Status AddMember(uint64_t member);
   // Nothing is produced for it any more, and its counters are gone.
@@ -93,10 +100,12 @@ class Probes {
   absl::StatusOr<member_counters> ReadCounters(uint64_t member) const;
 
   UdpFlowCounts ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const;
-  // Of every living connection that a watched sandbox opened; of sockets, only where the kernel has an iterator over their storage.
-  std::vector<TcpBytes> ReadTcpBytes() const;
+  // Every living socket that a watched sandbox used, where the kernel has an iterator over their storage; and what passes devices.
+  std::vector<SocketBytes> ReadSockets() const;
+  bool sees_all_sockets() const { return tcp_bytes_ != nullptr; }
 
   const std::vector<ProbeState>& states() const { return states_; }
+  std::vector<ProgramRuns> ReadRuns() const;
   int critical_ring_fd() const;
   int bulk_ring_fd() const;
 
@@ -114,7 +123,7 @@ class Probes {
   // InvalidArgument for a probe or mechanism that does not exist.
   absl::Status CheckAvoided(const ProbeOptions& options) const;
   void AttachNft();
-  std::vector<TcpBytes> ReadDeviceBytes() const;
+  std::vector<SocketBytes> ReadDeviceBytes() const;
 
   std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;
   std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
@@ -126,6 +135,7 @@ class Probes {
   std::vector<ProbeState> states_;
   size_t nft_state_ = 0;  // its place among them
   int cpus_ = 0;
+  UniqueFd statistics_;  // while it is open, the kernel keeps them
 };
 
 }  // namespace sandpiper

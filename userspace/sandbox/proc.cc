@@ -19,23 +19,47 @@ std::string ReadAll(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-}  // namespace
+struct Stat {
+  std::string comm;
+  char state;
+  uint32_t parent;
+  uint64_t start_ns;
+};
 
-std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc) {
-  const std::string base = proc + "/" + std::to_string(pid);
+uint64_t Tick() { return kSecond / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)); }
+
+// pid (comm) state ppid … starttime is field 22; comm may hold spaces and parentheses, so count from the last one.
+std::optional<Stat> ReadStat(const std::string& base) {
   const std::string stat = ReadAll(base + "/stat");
-  // pid (comm) state ppid … starttime is field 22; comm may hold spaces and parentheses, so count from the last one.
   const size_t open = stat.find('('), close = stat.rfind(')');
   if (open == std::string::npos || close == std::string::npos || close < open)
     return std::nullopt;
   const std::vector<std::string> fields = absl::StrSplit(stat.substr(close + 1), ' ', absl::SkipEmpty());
   if (fields.size() < 20)
     return std::nullopt;
+  return Stat{.comm = stat.substr(open + 1, close - open - 1),
+              .state = fields[0][0],
+              .parent = static_cast<uint32_t>(atoi(fields[1].c_str())),
+              .start_ns = strtoull(fields[19].c_str(), nullptr, 10) * Tick()};
+}
+
+}  // namespace
+
+bool Lives(const ProcessKey& process, const std::string& proc) {
+  const auto stat = ReadStat(proc + "/" + std::to_string(process.pid));
+  return stat && stat->state != 'Z' && process.start_ns - stat->start_ns < Tick();
+}
+
+std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc) {
+  const std::string base = proc + "/" + std::to_string(pid);
+  const std::optional<Stat> stat = ReadStat(base);
+  if (!stat)
+    return std::nullopt;
   Exec out;
-  out.comm = stat.substr(open + 1, close - open - 1);
-  out.parent.pid = static_cast<uint32_t>(atoi(fields[1].c_str()));
+  out.comm = stat->comm;
+  out.parent.pid = stat->parent;
   out.process.pid = static_cast<uint32_t>(pid);
-  out.process.start_ns = strtoull(fields[19].c_str(), nullptr, 10) * (kSecond / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
+  out.process.start_ns = stat->start_ns;
   std::error_code error;
   out.path = std::filesystem::read_symlink(base + "/exe", error).string();
   out.working_directory = std::filesystem::read_symlink(base + "/cwd", error).string();

@@ -15,6 +15,9 @@ namespace sandpiper {
 // identity of such a process is its pid. Nothing if it is gone.
 std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc = "/proc");
 
+// The process of that pid and start time, which may be rounded, has not ended.
+bool Lives(const ProcessKey& process, const std::string& proc = "/proc");
+
 }  // namespace sandpiper
 
 #endif  // SANDPIPER_USERSPACE_SANDBOX_PROC_H_

@@ -1,0 +1,35 @@
+#include "userspace/export/catalog_markdown.h"
+
+#include "absl/strings/str_cat.h"
+#include "userspace/aggregate/metric_catalog.h"
+#include "userspace/export/prometheus_names.h"
+
+namespace sandpiper {
+namespace {
+
+constexpr char kBegin[] = "<!-- catalog: begin -->\n", kEnd[] = "<!-- catalog: end -->\n";
+
+}  // namespace
+
+std::string CatalogMarkdown() {
+  std::string out =
+      "| scope | name, in Prometheus | kind, unit | of a sandbox | attributes | meaning |\n"
+      "|---|---|---|---|---|---|\n";
+  for (const MetricRow* row : MetricCatalog()) {
+    std::string attributes;
+    for (const char* key : row->attributes)
+      absl::StrAppend(&attributes, attributes.empty() ? "" : ", ", "`", key, "`");
+    absl::StrAppend(&out, "| `", row->scope, "` | `", row->name, "`<br>`", PrometheusName(*row), "` | ", Name(row->kind),
+                    *row->unit ? ", " : "", row->unit, " | ", row->of_sandbox ? "yes" : "", " | ", attributes, " | ", row->meaning, " |\n");
+  }
+  return out;
+}
+
+std::string WithCatalog(const std::string& document) {
+  const size_t begin = document.find(kBegin), end = document.find(kEnd);
+  if (begin == std::string::npos || end == std::string::npos || end < begin)
+    return "";
+  return absl::StrCat(document.substr(0, begin + sizeof(kBegin) - 1), CatalogMarkdown(), document.substr(end));
+}
+
+}  // namespace sandpiper

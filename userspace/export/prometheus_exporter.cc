@@ -1,0 +1,142 @@
+#include "userspace/export/prometheus_exporter.h"
+
+#include <prometheus/collectable.h>
+#include <prometheus/exposer.h>
+
+#include <exception>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "userspace/base/questions.h"
+#include "userspace/export/prometheus_names.h"
+
+namespace sandpiper {
+namespace {
+
+// As long as a scraper waits by default (scrape_timeout).
+constexpr std::chrono::seconds kAnswerWithin{10};
+
+std::vector<prometheus::ClientMetric::Label> Labels(const std::vector<Attribute>& attributes) {
+  std::vector<prometheus::ClientMetric::Label> out;
+  for (const Attribute& attribute : attributes) {
+    const auto* text = std::get_if<std::string>(&attribute.value);
+    out.push_back({PrometheusLabel(attribute.key), text ? *text : std::get<bool>(attribute.value) ? "true" : "false"});
+  }
+  return out;
+}
+
+double Number(const MetricPoint& point) {
+  const auto* integer = std::get_if<int64_t>(&point.value);
+  return integer ? static_cast<double>(*integer) : std::get<double>(point.value);
+}
+
+prometheus::ClientMetric ToMetric(const MetricRow& row, const MetricPoint& point) {
+  prometheus::ClientMetric out;
+  out.label = Labels(point.attributes);
+  if (row.kind == MetricKind::kCounter) {
+    out.counter.value = Number(point);
+  } else if (row.kind != MetricKind::kHistogram) {
+    out.gauge.value = Number(point);
+  } else {
+    const Histogram& histogram = std::get<Histogram>(point.value);
+    out.histogram.sample_count = histogram.count();
+    out.histogram.sample_sum = histogram.sum();
+    uint64_t below = 0;
+    for (size_t i = 0; i < histogram.buckets().size(); ++i) {
+      below += histogram.buckets()[i];
+      const double bound = i < histogram.bounds().size() ? histogram.bounds()[i] : std::numeric_limits<double>::infinity();
+      out.histogram.bucket.push_back({.cumulative_count = below, .upper_bound = bound});
+    }
+  }
+  return out;
+}
+
+prometheus::MetricType TypeOf(MetricKind kind) {
+  switch (kind) {
+    case MetricKind::kCounter:
+      return prometheus::MetricType::Counter;
+    case MetricKind::kHistogram:
+      return prometheus::MetricType::Histogram;
+    default:
+      return prometheus::MetricType::Gauge;
+  }
+}
+
+class Scraped : public prometheus::Collectable {
+ public:
+  explicit Scraped(std::vector<Attribute> resource) : resource_(std::move(resource)) {}
+
+  // In a thread of the server's. A scrape that the loop is too busy for has nothing, rather than something old.
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    const auto snapshot = questions.Ask(kAnswerWithin);
+    return snapshot ? ToPrometheus(*snapshot, resource_) : std::vector<prometheus::MetricFamily>();
+  }
+
+  mutable Questions<MetricSnapshot> questions;
+
+ private:
+  std::vector<Attribute> resource_;
+};
+
+}  // namespace
+
+std::vector<prometheus::MetricFamily> ToPrometheus(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource) {
+  std::vector<prometheus::MetricFamily> out;
+  for (const MetricFamily& family : snapshot.families) {
+    prometheus::MetricFamily made = {
+        .name = PrometheusName(*family.row), .help = family.row->meaning, .type = TypeOf(family.row->kind), .metric = {}};
+    std::map<std::string, size_t> places;
+    for (const MetricPoint& point : family.points) {
+      if (point.stale)
+        continue;
+      const auto [place, added] = places.try_emplace(SeriesKey(point.attributes), made.metric.size());
+      if (added)
+        made.metric.push_back(ToMetric(*family.row, point));
+      else
+        made.metric[place->second] = ToMetric(*family.row, point);
+    }
+    if (!made.metric.empty())
+      out.push_back(std::move(made));
+  }
+  prometheus::MetricFamily target = {
+      .name = "target_info", .help = "Resource of the telemetry", .type = prometheus::MetricType::Gauge, .metric = {}};
+  target.metric.emplace_back();
+  target.metric[0].label = Labels(resource);
+  target.metric[0].gauge.value = 1;
+  out.push_back(std::move(target));
+  return out;
+}
+
+struct PrometheusExporter::Impl {
+  std::shared_ptr<Scraped> scraped;
+  std::unique_ptr<prometheus::Exposer> exposer;  // last: its threads use the other
+};
+
+PrometheusExporter::PrometheusExporter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+PrometheusExporter::~PrometheusExporter() {
+  // Whoever waits still gets an answer, an empty one.
+  Answer([] { return MetricSnapshot(); });
+}
+
+absl::StatusOr<std::unique_ptr<PrometheusExporter>> PrometheusExporter::Start(const std::string& address,
+                                                                              const std::vector<Attribute>& resource) {
+  auto impl = std::make_unique<Impl>();
+  impl->scraped = std::make_shared<Scraped>(resource);
+  try {
+    impl->exposer = std::make_unique<prometheus::Exposer>(address);
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(
+        absl::StrCat("listening at ", address, " for Prometheus (OTEL_EXPORTER_PROMETHEUS_HOST, _PORT): ", error.what()));
+  }
+  impl->exposer->RegisterCollectable(impl->scraped);
+  return std::unique_ptr<PrometheusExporter>(new PrometheusExporter(std::move(impl)));
+}
+
+int PrometheusExporter::event_fd() const { return impl_->scraped->questions.event_fd(); }
+
+void PrometheusExporter::Answer(const std::function<MetricSnapshot()>& collect) { impl_->scraped->questions.Answer(collect); }
+
+}  // namespace sandpiper

@@ -1,0 +1,27 @@
+#include "userspace/probe/program_runs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+namespace sandpiper {
+
+void AppendRuns(const char* probe, const bpf_program* program, std::vector<ProgramRuns>* out) {
+  const int fd = bpf_program__fd(program);
+  bpf_prog_info info = {};
+  __u32 size = sizeof(info);
+  if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
+    return;
+  out->push_back({.probe = probe,
+                  .program = bpf_program__name(program),
+                  .time_ns = info.run_time_ns,
+                  .count = info.run_cnt,
+                  .missed = info.recursion_misses});
+}
+
+void AppendRuns(const char* probe, const bpf_object* object, std::vector<ProgramRuns>* out) {
+  const bpf_program* program = nullptr;
+  while ((program = bpf_object__next_program(object, const_cast<bpf_program*>(program))) != nullptr)
+    AppendRuns(probe, program, out);
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,27 @@
+// What the kernel tells of programs that are loaded (bpf_prog_info).
+#ifndef SANDPIPER_USERSPACE_PROBE_PROGRAM_RUNS_H_
+#define SANDPIPER_USERSPACE_PROBE_PROGRAM_RUNS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+struct bpf_object;
+struct bpf_program;
+
+namespace sandpiper {
+
+// How often a program ran. Time and count stand still unless the kernel keeps them (BPF_ENABLE_STATS).
+struct ProgramRuns {
+  std::string probe, program;
+  uint64_t time_ns = 0, count = 0;
+  uint64_t missed = 0;  // left out, since it was running on that CPU already; from 5.12 on
+};
+
+// Nothing for a program that is not loaded.
+void AppendRuns(const char* probe, const bpf_program* program, std::vector<ProgramRuns>* out);
+void AppendRuns(const char* probe, const bpf_object* object, std::vector<ProgramRuns>* out);
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_PROBE_PROGRAM_RUNS_H_
