@@ -70,19 +70,25 @@ static __always_inline void enter_netns(__u32 netns, const struct owner *owner)
 }
 
 /*
- * A sandbox may fill so much of a ring at once, and so much in a second: what it produces beyond is counted and not told, and its
- * neighbours find room. The budget is kept as the time at which it would be whole again. CPUs that look at the same moment may each take
- * the last of it, which lets a record too many through and changes no count. Not static: the verifier looks at such a function once, and
- * not at each call again.
+ * Who may write into a ring: everybody while it has room to spare, and then each sandbox so much at once, and so much in a second. What it
+ * produces beyond is counted and not told, and its neighbours find room. The budget is kept as the time at which it would be whole again.
+ * CPUs that look at the same moment may each take the last of it, which lets a record too many through and changes no count. Not static:
+ * the verifier looks at such a function once, and not at each call again.
  */
-__weak __noinline int within_budget(__u64 sandbox, __u32 ring, __u32 bytes)
+__weak __noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
 {
-	__u64 now = bpf_ktime_get_boot_ns(), cost, due, *whole_ns;
-	struct ring_budget *budget, whole = {};
 	struct ring_limit *limit = bpf_map_lookup_elem(&ring_limits, &ring);
+	struct ring_budget *budget, whole = {};
+	__u64 now, cost, due, *whole_ns, used;
 
 	if (!limit || !limit->ns_per_byte)
 		return true;
+	/* A choice and no arithmetic: the verifier does not remember the bound of a number that was on the stack. */
+	asm volatile("" : "+r"(ring));
+	used = ring == RING_bulk ? bpf_ringbuf_query(&bulk_ring, BPF_RB_AVAIL_DATA) : bpf_ringbuf_query(&critical_ring, BPF_RB_AVAIL_DATA);
+	if (used + bytes <= limit->spare_bytes)
+		return true;
+	now = bpf_ktime_get_boot_ns();
 	cost = bytes * limit->ns_per_byte;
 	budget = bpf_map_lookup_elem(&ring_budgets, &sandbox);
 	if (!budget) {
@@ -91,7 +97,6 @@ __weak __noinline int within_budget(__u64 sandbox, __u32 ring, __u32 bytes)
 		if (!budget)
 			return true;
 	}
-	/* A choice and no arithmetic: the verifier does not remember the bound of a number that was on the stack. */
 	asm volatile("" : "+r"(ring));
 	whole_ns = ring == RING_bulk ? &budget->whole_ns[RING_bulk] : &budget->whole_ns[RING_critical];
 	due = *(volatile __u64 *)whole_ns;
@@ -110,20 +115,20 @@ __weak __noinline int within_budget(__u64 sandbox, __u32 ring, __u32 bytes)
 /*
  * `ring` is critical or bulk. A macro, since a reservation needs a size that is constant at the call. NULL after counting the loss.
  */
-#define reserve_event(ring, ref, event_kind, bytes)                                                       \
-	({                                                                                                \
-		struct event_header *_header = NULL;                                                      \
-		add(&(ref)->counters->produced[event_kind], 1);                                           \
-		if (has_budget(event_kind) && !within_budget((ref)->owner.sandbox, RING_##ring, bytes)) { \
-			add(&(ref)->counters->limited[event_kind], 1);                                    \
-		} else {                                                                                  \
-			_header = bpf_ringbuf_reserve(&ring##_ring, bytes, 0);                            \
-			if (_header)                                                                      \
-				stamp(_header, ref, event_kind, bytes);                                   \
-			else                                                                              \
-				add(&(ref)->counters->dropped[event_kind], 1);                            \
-		}                                                                                         \
-		(void *)_header;                                                                          \
+#define reserve_event(ring, ref, event_kind, bytes)                                                   \
+	({                                                                                            \
+		struct event_header *_header = NULL;                                                  \
+		add(&(ref)->counters->produced[event_kind], 1);                                       \
+		if (has_budget(event_kind) && !may_write((ref)->owner.sandbox, RING_##ring, bytes)) { \
+			add(&(ref)->counters->limited[event_kind], 1);                                \
+		} else {                                                                              \
+			_header = bpf_ringbuf_reserve(&ring##_ring, bytes, 0);                        \
+			if (_header)                                                                  \
+				stamp(_header, ref, event_kind, bytes);                               \
+			else                                                                          \
+				add(&(ref)->counters->dropped[event_kind], 1);                        \
+		}                                                                                     \
+		(void *)_header;                                                                      \
 	})
 
 /*

@@ -313,12 +313,13 @@ SP_ASSERT_SIZE(member_counters, 520);
 
 /* What one sandbox may take of a ring. */
 struct ring_limit {
-	__u64 ns_per_byte; /* 0: all of it */
-	__u64 burst_ns;	   /* at once */
+	__u64 spare_bytes; /* while no more than this is in it: all */
+	__u64 ns_per_byte; /* then: a budget that grows by a byte in this time; 0: still all */
+	__u64 burst_ns;	   /* and is never more than what grows in this time */
 };
-SP_ASSERT_SIZE(ring_limit, 16);
+SP_ASSERT_SIZE(ring_limit, 24);
 
-/* What a sandbox may still take of each ring. */
+/* What a sandbox may still take of each ring, when it is nearly full. */
 struct ring_budget {
 	__u64 whole_ns[RING_COUNT]; /* when it would be whole again, if nothing more came */
 };

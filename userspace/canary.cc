@@ -96,7 +96,7 @@ absl::Status Canary::Sing() {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   // What is wrong with it, it tells once.
-  if (const int null = told_failure_ ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1; null >= 0)
+  if (const int null = !problem_.empty() ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1; null >= 0)
     dup2(null, STDERR_FILENO);
   if (write(procs.get(), "0", 1) == 1)
     execve("/proc/self/exe", const_cast<char* const*>(argv), const_cast<char* const*>(environment));
@@ -120,8 +120,8 @@ void Canary::Work(uint64_t now_ns, const Counts& counts) {
       before_ = counts();
       seen_before_ = seen_;
       const absl::Status status = Sing();
-      if (!status.ok() && !std::exchange(told_failure_, true))
-        news_.push_back(absl::StrCat("the canary cannot be started: ", std::string(status.message())));
+      if (!status.ok())
+        OnFailure(absl::StrCat("it cannot be started: ", std::string(status.message())));
       state_ = status.ok() ? State::kSinging : State::kResting;
       due_ns_ = now_ns + (status.ok() ? kLook : Nanoseconds(options_.interval));
       break;
@@ -141,14 +141,19 @@ void Canary::Work(uint64_t now_ns, const Counts& counts) {
   }
 }
 
+void Canary::OnFailure(std::string problem) {
+  if (problem_.empty())
+    news_.push_back(absl::StrCat("the canary: ", problem, "; whether the probes see is not known"));
+  problem_ = std::move(problem);
+}
+
 void Canary::Judge(const KernelCounts& counts) {
   if (failed_) {
     // It did not do what should have been seen.
-    if (!std::exchange(told_failure_, true))
-      news_.push_back("the canary failed: whether the probes see is not known");
+    OnFailure("its program failed");
     return;
   }
-  told_failure_ = false;
+  problem_.clear();
   const KernelCounts news = counts - before_;
   std::vector<std::string> blind, missing;
   for (const Note& note : kSong) {

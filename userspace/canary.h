@@ -45,6 +45,8 @@ class Canary {
 
   // The probes that did not see it in the last round that it could complete.
   const std::vector<std::string>& blind() const { return blind_; }
+  // Why the last round told nothing; empty if it did.
+  const std::string& problem() const { return problem_; }
   // What the operator should know; taken out.
   std::vector<std::string> TakeNews();
 
@@ -58,15 +60,17 @@ class Canary {
   // True if its process has ended.
   bool HasEnded();
   void Judge(const KernelCounts& counts);
+  void OnFailure(std::string problem);
 
   OwnedCgroup cgroup_;
   Options options_;
   State state_ = State::kResting;
   uint64_t due_ns_ = 0;
   pid_t pid_ = 0;
-  bool failed_ = false, told_failure_ = false;
+  bool failed_ = false;
   ByKind seen_{}, seen_before_{};
   KernelCounts before_;
+  std::string problem_;
   std::vector<std::string> blind_, news_;
 };
 

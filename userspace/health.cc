@@ -5,6 +5,14 @@
 
 namespace sandpiper {
 
+void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, uint64_t start_unix_ns, MetricSnapshot* out) {
+  std::map<std::string, int64_t> by_runtime;
+  for (const auto& [serial, sandbox] : sandboxes)
+    ++by_runtime[sandbox->sandbox().runtime];
+  for (const auto& [runtime, count] : by_runtime)
+    out->Add(metric::kSandboxCount, {.attributes = {{"runtime", runtime}}, .value = count, .start_unix_ns = start_unix_ns});
+}
+
 void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::string>& blind, uint64_t start_unix_ns,
                   MetricSnapshot* out) {
   for (const ProbeState& probe : states) {

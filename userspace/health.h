@@ -3,12 +3,15 @@
 #define SANDPIPER_USERSPACE_HEALTH_H_
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "userspace/aggregate/metrics.h"
 #include "userspace/export/otlp_exporter.h"
 #include "userspace/probe/probes.h"
+#include "userspace/sandbox_pipeline.h"
 
 namespace sandpiper {
 
@@ -18,6 +21,8 @@ struct TableUse {
   size_t entries, capacity;
 };
 
+// How many there are.
+void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, uint64_t start_unix_ns, MetricSnapshot* out);
 // `blind`: probes whose canary was not seen.
 void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::string>& blind, uint64_t start_unix_ns,
                   MetricSnapshot* out);

@@ -32,6 +32,7 @@ Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptio
       sink_(std::move(sink)),
       tell_(std::move(tell)),
       members_(probes, mount),
+      canary_(probes, &members_, tell_),
       attribution_(
           probes, mount, discovery, [this](const Decision& decision, Held held) { OnJoin(decision, std::move(held)); },
           [this](uint64_t member) { members_.Gone(member, BootNow()); }, tell_),
@@ -233,10 +234,8 @@ uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
 void Pipeline::Deliver(const Event& event) {
   const Member* const member = members_.Find(event.member);
   SandboxPipeline* const sandbox = member ? SandboxOf(*member) : nullptr;
-  if (event.member == canary_member_) {
-    OnCanary(event);
+  if (canary_.Take(event))
     return;
-  }
   if (!sandbox) {
     ++unattributed_;
     return;
@@ -310,7 +309,7 @@ void Pipeline::OnTick(uint64_t now_ns) {
   attribution_.Work(now_ns);
   devices_.Work();
   members_.Unwatch(now_ns);
-  WorkCanary(now_ns);
+  canary_.Work(now_ns);
   namespaces_.Work(now_ns, /*all=*/false);
   for (const auto& [serial, sandbox] : sandboxes_)
     sandbox->OnTick(now_ns);
@@ -318,11 +317,9 @@ void Pipeline::OnTick(uint64_t now_ns) {
 
 uint64_t Pipeline::NextDeadline() const {
   // Records that are younger than the last Process wait for the next.
-  uint64_t next = std::min({namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline()});
+  uint64_t next = std::min({namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline(), canary_.NextDeadline()});
   if (!pending_.empty())
     next = std::min(next, pending_.back().time_ns);
-  if (canary_)
-    next = std::min(next, canary_->NextDeadline());
   for (const auto& [serial, sandbox] : sandboxes_)
     next = std::min(next, sandbox->NextDeadline());
   return next;
@@ -409,59 +406,20 @@ void Pipeline::Collect(uint64_t now_ns, MetricReader* reader) {
 
 MetricSnapshot Pipeline::HealthMetrics() const {
   MetricSnapshot out;
-  std::map<std::string, int64_t> by_runtime;
+  AppendSandboxes(sandboxes_, start_unix_ns_, &out);
+  AppendProbes(ProbeStates(), canary_.blind(), start_unix_ns_, &out);
+  AppendPrograms(probes_->ReadRuns(), start_unix_ns_, &out);
   TableUse flows = {"flows", 0, options_.flows_max}, destinations = {"destinations", 0, options_.destinations_max};
   for (const auto& [serial, sandbox] : sandboxes_) {
-    ++by_runtime[sandbox->sandbox().runtime];
     flows.entries = std::max(flows.entries, sandbox->flows().size());
     destinations.entries = std::max(destinations.entries, sandbox->ledger().destinations().size());
   }
-  for (const auto& [runtime, count] : by_runtime)
-    out.Add(metric::kSandboxCount, {.attributes = {{"runtime", runtime}}, .value = count, .start_unix_ns = start_unix_ns_});
-  AppendProbes(ProbeStates(), canary_ ? canary_->blind() : std::vector<std::string>(), start_unix_ns_, &out);
-  AppendPrograms(probes_->ReadRuns(), start_unix_ns_, &out);
   AppendTables({{"members", members_.all().size(), probes_->members_max()}, flows, destinations}, start_unix_ns_, &out);
   return out;
 }
 
 void Pipeline::WatchCanary(absl::StatusOr<std::unique_ptr<Canary>> canary) {
-  absl::Status status = canary.status();
-  if (status.ok()) {
-    canary_ = *std::move(canary);
-    canary_member_ = attribution_.NextMember();
-    Member member;
-    member.sandbox = next_sandbox_++;  // of which nothing is told
-    member.path = canary_->cgroup();
-    const auto id = CgroupId(member.path);
-    status = id.status();
-    member.cgroup_id = id.ok() ? *id : 0;
-    status.Update(status.ok() ? members_.Put(canary_member_, std::move(member)) : absl::OkStatus());
-    status.Update(status.ok() ? members_.Watch(canary_member_) : absl::OkStatus());
-  }
-  if (!status.ok()) {
-    canary_.reset();
-    canary_problem_ = std::string(status.message());
-  }
-}
-
-void Pipeline::OnCanary(const Event& event) {
-  if (!canary_)
-    return;
-  canary_->OnEvent(event.kind);
-  // Its number will be another namespace's.
-  if (const auto* connect = std::get_if<Connect>(&event.what))
-    probes_->ForgetNamespace(connect->netns);
-}
-
-void Pipeline::WorkCanary(uint64_t now_ns) {
-  if (!canary_)
-    return;
-  const Member* const member = members_.Find(canary_member_);
-  if (!member)
-    return;  // somebody removed its cgroup
-  canary_->Work(now_ns, [&] { return members_.CountsOf(canary_member_, *member); });
-  for (const std::string& news : canary_->TakeNews())
-    tell_(news);
+  canary_.Start(std::move(canary), attribution_.NextMember(), next_sandbox_++);
 }
 
 std::vector<ProbeState> Pipeline::ProbeStates() const {
@@ -471,8 +429,7 @@ std::vector<ProbeState> Pipeline::ProbeStates() const {
   out.push_back({.probe = "resources",
                  .mechanism = Name(memory),
                  .reason = best ? "" : "memory.current: no memory controller in the cgroup v2 hierarchy"});
-  if (canary_ || !canary_problem_.empty())
-    out.push_back({.probe = "canary", .mechanism = canary_ ? "cgroup" : "", .reason = canary_problem_});
+  canary_.AppendState(&out);
   return out;
 }
 

@@ -15,7 +15,7 @@
 #include "sandpiper.pb.h"
 #include "userspace/aggregate/metric_reader.h"
 #include "userspace/attribution.h"
-#include "userspace/canary.h"
+#include "userspace/canary_watch.h"
 #include "userspace/devices.h"
 #include "userspace/members.h"
 #include "userspace/network_namespaces.h"
@@ -87,8 +87,6 @@ class Pipeline {
   void EndIfEmpty(uint64_t sandbox, uint64_t now_ns);
   MetricSnapshot MetricsOf(const SandboxPipeline& sandbox, const std::map<uint64_t, ResourceUse>& uses) const;
   MetricSnapshot HealthMetrics() const;
-  void OnCanary(const Event& event);
-  void WorkCanary(uint64_t now_ns);
   void ReadCounters();
   void ReadBytes(uint64_t now_ns);
   void NoteNamespaces(const Event& event, uint64_t sandbox);
@@ -101,6 +99,7 @@ class Pipeline {
   uint64_t next_sandbox_ = 1;
   Attribution::Tell tell_;
   Members members_;
+  CanaryWatch canary_;
   Attribution attribution_;
   Devices devices_;
   NetworkNamespaces namespaces_;
@@ -108,9 +107,6 @@ class Pipeline {
   uint64_t unattributed_ = 0;
   uint64_t start_unix_ns_;
   OnEnd on_end_;
-  std::unique_ptr<Canary> canary_;
-  uint64_t canary_member_ = 0;
-  std::string canary_problem_;  // why there is none
 };
 
 }  // namespace sandpiper

@@ -141,7 +141,7 @@ def a_sandbox_ends_and_another_takes_its_name(w):
 
 @scenario
 def too_many_series_become_one_that_is_exact(w):
-    names = ["m%d" % i for i in range(6)]
+    names = ["many%d" % i for i in range(6)]
     cgroups = [w.new_cgroup(n) for n in names]
     port = free_port()
     c = Collector(w, cgroups, options=["--metric-series-max", "4"], env=serving(port))

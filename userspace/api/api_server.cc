@@ -54,8 +54,7 @@ ApiServer::ApiServer() : service_(std::make_unique<Service>()) {}
 ApiServer::~ApiServer() {
   if (!running_)
     return;
-  // Whoever waits still gets an answer, an empty one.
-  Answer([] { return v1::ListSandboxesResponse(); });
+  service_->questions.Close();
   running_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
   unlink(path_.c_str());
 }

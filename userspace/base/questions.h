@@ -21,11 +21,13 @@ namespace sandpiper {
 template <typename T>
 class Questions {
  public:
-  // From any thread. Nothing if the loop does not get to it within `limit`.
+  // From any thread. Nothing if the loop does not get to it within `limit`, or answers no more.
   std::optional<T> Ask(std::chrono::milliseconds limit) {
     std::future<T> answer;
     {
       const std::lock_guard lock(mutex_);
+      if (closed_)
+        return std::nullopt;
       waiting_.emplace_back();
       answer = waiting_.back().get_future();
     }
@@ -55,10 +57,20 @@ class Questions {
       one.set_value(answer);
   }
 
+  // Nobody waits any more; who does gets an empty answer.
+  void Close() {
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+    Answer([] { return T(); });
+  }
+
  private:
   UniqueFd asked_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::mutex mutex_;
   std::vector<std::promise<T>> waiting_;
+  bool closed_ = false;
 };
 
 }  // namespace sandpiper

@@ -116,10 +116,7 @@ struct PrometheusExporter::Impl {
 
 PrometheusExporter::PrometheusExporter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-PrometheusExporter::~PrometheusExporter() {
-  // Whoever waits still gets an answer, an empty one.
-  Answer([] { return MetricSnapshot(); });
-}
+PrometheusExporter::~PrometheusExporter() { impl_->scraped->questions.Close(); }
 
 absl::StatusOr<std::unique_ptr<PrometheusExporter>> PrometheusExporter::Start(const std::string& address,
                                                                               const std::vector<Attribute>& resource) {

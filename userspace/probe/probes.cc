@@ -23,8 +23,8 @@
 namespace sandpiper {
 namespace {
 
-// What one sandbox may fill of a ring at once, and how often that ring in a second: user space comes by fifty times.
-constexpr double kRingAtOnce = 0.25, kRingsPerSecond = 1;
+// Of a ring: what is for whoever comes first; and of the rest, what one sandbox may take at once, and in a second.
+constexpr double kSpare = 0.5, kAtOnce = 0.125, kInASecond = 0.5;
 
 constexpr char kKernelBtf[] = "/sys/kernel/btf/vmlinux";
 
@@ -58,8 +58,9 @@ absl::Status LoadError(int error) {
 
 absl::Status SetLimit(const bpf_map* limits, uint32_t ring, uint32_t ring_bytes) {
   ring_limit limit = {};
-  limit.ns_per_byte = std::max<uint64_t>(1, static_cast<uint64_t>(1e9 / (kRingsPerSecond * ring_bytes)));
-  limit.burst_ns = static_cast<uint64_t>(kRingAtOnce * ring_bytes) * limit.ns_per_byte;
+  limit.spare_bytes = static_cast<uint64_t>(kSpare * ring_bytes);
+  limit.ns_per_byte = std::max<uint64_t>(1, static_cast<uint64_t>(1e9 / (kInASecond * ring_bytes)));
+  limit.burst_ns = static_cast<uint64_t>(kAtOnce * ring_bytes) * limit.ns_per_byte;
   if (bpf_map__update_elem(limits, &ring, sizeof(ring), &limit, sizeof(limit), BPF_ANY))
     return ErrnoStatus(errno, "limiting what one sandbox may take of a ring");
   return absl::OkStatus();

@@ -1,0 +1,56 @@
+#include "userspace/canary_watch.h"
+
+#include <limits>
+#include <utility>
+
+#include "userspace/sandbox/cgroup_fs.h"
+
+namespace sandpiper {
+
+void CanaryWatch::Start(absl::StatusOr<std::unique_ptr<Canary>> canary, uint64_t member, uint64_t sandbox) {
+  absl::Status status = canary.status();
+  if (status.ok()) {
+    const auto id = CgroupId((*canary)->cgroup());
+    status = id.status();
+    if (status.ok())
+      status = members_->Put(member, {.sandbox = sandbox, .cgroup_id = *id, .path = (*canary)->cgroup()});
+    if (status.ok())
+      status = members_->Watch(member);
+  }
+  if (!status.ok()) {
+    problem_ = std::string(status.message());
+    return;
+  }
+  canary_ = *std::move(canary);
+  member_ = member;
+}
+
+bool CanaryWatch::Take(const Event& event) {
+  if (!canary_ || event.member != member_)
+    return false;
+  canary_->OnEvent(event.kind);
+  // The number of its network namespace will be another one's.
+  if (const auto* connect = std::get_if<Connect>(&event.what))
+    probes_->ForgetNamespace(connect->netns);
+  return true;
+}
+
+void CanaryWatch::Work(uint64_t now_ns) {
+  const Member* const member = canary_ ? members_->Find(member_) : nullptr;
+  if (!member)
+    return;  // or somebody removed its cgroup
+  canary_->Work(now_ns, [&] { return members_->CountsOf(member_, *member); });
+  for (const std::string& news : canary_->TakeNews())
+    tell_(news);
+}
+
+uint64_t CanaryWatch::NextDeadline() const {
+  return canary_ && members_->Find(member_) ? canary_->NextDeadline() : std::numeric_limits<uint64_t>::max();
+}
+
+void CanaryWatch::AppendState(std::vector<ProbeState>* out) const {
+  if (canary_ || !problem_.empty())
+    out->push_back({.probe = "canary", .mechanism = canary_ ? "cgroup" : "", .reason = canary_ ? canary_->problem() : problem_});
+}
+
+}  // namespace sandpiper
