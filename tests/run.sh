@@ -56,22 +56,41 @@ run_kernel() {
   rm -f "$log"
 }
 
-run_vm() { # SUITE PACKAGE NAME [PATTERN]
-  local kernel=$cache/$3 log
-  log=$(mktemp)
-  echo "== $1 $2"
-  if ! tests/vm/kernel.sh "$1" "$2" "$kernel" || ! tests/vm/initrd.sh "$cache/$3.initrd" "$kernel"; then
-    fail "vm: no kernel of $2 in $1"
-    return
-  fi
-  local command="cd $PWD && SCENARIOS_SLOW=1 $(scenarios "${4:-}")"
+get_kernel() { # SUITE PACKAGE NAME
+  tests/vm/kernel.sh "$1" "$2" "$cache/$3" && tests/vm/initrd.sh "$cache/$3.initrd" "$cache/$3" && return
+  fail "vm: no kernel of $2 in $1"
+  return 1
+}
+
+boot() { # KERNEL LOG [PATTERN]: the scenarios in a guest; what it prints is told with the name of the log before it
+  local label command="cd $PWD && SCENARIOS_SLOW=1 $(scenarios "${3:-}")"
+  label=$(basename "$2")
   # QEMU's emulation loses a guest at boot now and then: one that never came up is started once more.
   for try in 1 2; do
-    tests/vm/boot.sh "$kernel" "$cache/$3.initrd" "${command// /+}" 2>&1 | sed -u 's/\r//' | tee "$log"
-    ! grep -q '^.*guest: linux' "$log" && [ $try = 1 ] && echo "== the guest did not come up, again" || break
+    tests/vm/boot.sh "$cache/$1" "$cache/$1.initrd" "${command// /+}" 2>&1 | sed -u 's/\r//' | tee "$2" | sed -u "s/^/$label: /"
+    grep -q '^.*guest: linux' "$2" && return
+    [ $try = 1 ] && echo "== $label: the guest did not come up, again"
   done
-  count "$(grep -E '^[0-9]+ passed, ' "$log" | tail -1)" || fail "vm: the guest did not end its scenarios"
-  rm -f "$log"
+}
+
+# Two guests at a time: each keeps one CPU busy.
+run_vm() {
+  local logs log
+  logs=$(mktemp -d)
+  # Left out: what is about container runtimes, exporters or configuration, and not about the kernel.
+  if get_kernel bookworm linux-image-amd64 linux-6.1; then
+    boot linux-6.1 "$logs/6.1" \
+      -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.,-otlp.,-robust.bad,-discovery.bad,-discovery.flags,-discovery.labels,-discovery.two,-discovery.an_identity,-discovery.runtimes,-metrics.prometheus,-metrics.nobody,-metrics.delta,-metrics.a_sandbox,-metrics.too,-metrics.sandboxes &
+  fi
+  if get_kernel bookworm-backports linux-image-amd64 linux-6.12; then
+    boot linux-6.12 "$logs/6.12" deny.,forward.,device.,nft,redirect.,sidecar.
+  fi
+  [ -d "$cache/linux-6.1" ] && GUEST_INIT=systemd boot linux-6.1 "$logs/6.1-systemd" systemd.
+  wait
+  for log in "$logs"/*; do
+    count "$(grep -E '^[0-9]+ passed, ' "$log" | tail -1)" || fail "vm: the guest $(basename "$log") did not end its scenarios"
+  done
+  rm -rf "$logs"
 }
 
 case $tier in unit | kernel | vm | all) ;; *) echo "usage: tests/run.sh [unit|kernel|vm|all] [PATTERN]" >&2; exit 2 ;; esac
@@ -81,12 +100,6 @@ if ! bazel build --noshow_progress //userspace:sandpiper //tests/triggers //test
 fi
 if [ "$tier" = unit ] || [ "$tier" = all ]; then run_unit; fi
 if [ "$tier" = kernel ] || [ "$tier" = all ]; then run_kernel; fi
-if [ "$tier" = vm ] || [ "$tier" = all ]; then
-  # Left out: what is about container runtimes, exporters or configuration, and not about the kernel.
-  run_vm bookworm linux-image-amd64 linux-6.1 \
-    -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.,-otlp.,-robust.bad,-discovery.bad,-discovery.flags,-discovery.labels,-discovery.two,-discovery.an_identity,-discovery.runtimes
-  GUEST_INIT=systemd run_vm bookworm linux-image-amd64 linux-6.1 systemd.
-  run_vm bookworm-backports linux-image-amd64 linux-6.12 deny.,forward.,device.,nft,redirect.,sidecar.
-fi
+if [ "$tier" = vm ] || [ "$tier" = all ]; then run_vm; fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -62,7 +62,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
     n, port = share(w, 50000) // 50, free_port()
     cgroups = [w.new_cgroup("f%d" % i) for i in range(50)]
     names = [os.path.basename(c) for c in cgroups]
-    c = Collector(w, cgroups, options=[*SMALL, "--no-limit-records"], env=serving(port))
+    c = Collector(w, cgroups, options=["--critical-ring-bytes", "8K", "--no-limit-records"], env=serving(port))
     running = [w.start([w.triggers, "flood-exec", str(n)], cgroup=cg) for cg in cgroups]
     for p in running:
         assert p.wait(timeout=280) == 0
@@ -113,7 +113,7 @@ def a_reader_that_stands_still_for_ten_seconds(w):
 def a_flood_costs_the_neighbour_nothing(w):
     """One sandbox does what it can to fill the rings; the other one's every lookup, connection and program is told."""
     loud, calm, port, n = w.new_cgroup("loud"), w.new_cgroup("calm"), free_port(), 100 if not w.slow else 10
-    c = Collector(w, [loud, calm], options=["--dns-port", "53,9"], env=serving(port))
+    c = Collector(w, [loud, calm], options=["--dns-port", "53,9", "--ring-bytes", "2M"], env=serving(port))
     script = "while :; do %s & wait; done"
     floods = ["flood-connect 10.77.0.4 1 100000", "flood-dns %s %s 100000 1" % DEAD, "flood-exec 2000"]
     running = [w.start(["sh", "-c", script % (w.triggers + " " + f)], ns=w.client, cgroup=loud) for f in floods]

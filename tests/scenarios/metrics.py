@@ -218,7 +218,7 @@ def limited_memory(w, cg, limit):
             f.write(str(limit))
         return [cg], None
     except OSError:
-        v1 = "/sys/fs/cgroup/memory/" + w.tag
+        v1 = "/sys/fs/cgroup/memory/%s-oom" % w.tag
         try:
             os.mkdir(v1)
             with open(v1 + "/memory.limit_in_bytes", "w") as f:
@@ -260,7 +260,7 @@ def how_often_the_programs_ran(w):
     s = Scrape(port)
     assert s.sum("sandpiper_probe_run_count_total", program="handle_exec") >= 21, s.by("sandpiper_probe_run_count_total", "program")
     assert s.sum("sandpiper_probe_run_time_seconds_total", probe="process") > 0
-    assert s.sum("sandpiper_probe_missed_total") == 0
+    assert ("handle_exec",) in s.by("sandpiper_probe_missed_total", "program")
     assert s.sum("sandpiper_table_entries", table="members") == 1
     c.stop()
 

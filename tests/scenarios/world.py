@@ -5,6 +5,7 @@ Two network namespaces of our own, joined by a veth pair: one that sandboxes liv
 
 import contextlib
 import ctypes
+import glob
 import json
 import os
 import shutil
@@ -128,13 +129,15 @@ class World:
         for path, _, _ in os.walk(self.cgroups):
             for pid in open(os.path.join(path, "cgroup.procs")).read().split():
                 os.kill(int(pid), signal.SIGKILL)
-        for path, _, _ in os.walk(self.cgroups, topdown=False):
-            for _ in range(50):
-                try:
-                    os.rmdir(path)
-                    break
-                except OSError:
-                    time.sleep(0.1)
+        # Container runtimes make theirs in the hierarchies of v1 too, on a hybrid host.
+        for top in {self.cgroups, *glob.glob("/sys/fs/cgroup/*/" + self.tag)}:
+            for path, _, _ in os.walk(top, topdown=False):
+                for _ in range(50):
+                    try:
+                        os.rmdir(path)
+                        break
+                    except OSError:
+                        time.sleep(0.1)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def in_sandbox_net(self, argv):
