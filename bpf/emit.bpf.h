@@ -70,8 +70,10 @@ static __always_inline void enter_netns(__u32 netns, const struct owner *owner)
 }
 
 /*
- * Who may write into a ring: everybody while it has room to spare, and then each sandbox so much at once, and so much in a second. What it
- * produces beyond is counted and not told, and its neighbours find room. The budget is kept as the time at which it would be whole again.
+ * Who may write into a ring: everybody while it has room to spare, which it has as long as user space keeps up. Then each sandbox has a
+ * budget that grows with time, and a byte costs twice as much with each step that the ring fills up: so that it does not, however slow the
+ * reader is, and who writes little pays what it costs. What a sandbox cannot pay is counted and not told, and its neighbours find room.
+ * The budget is kept as the time at which it would be whole again.
  * CPUs that look at the same moment may each take the last of it, which lets a record too many through and changes no count. Not static:
  * the verifier looks at such a function once, and not at each call again.
  */
@@ -79,17 +81,20 @@ __weak __noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
 {
 	struct ring_limit *limit = bpf_map_lookup_elem(&ring_limits, &ring);
 	struct ring_budget *budget, whole = {};
-	__u64 now, cost, due, *whole_ns, used;
+	__u64 now, cost, due, *whole_ns, used, step;
 
-	if (!limit || !limit->ns_per_byte)
+	if (!limit || !limit->step_bytes)
 		return true;
 	/* A choice and no arithmetic: the verifier does not remember the bound of a number that was on the stack. */
 	asm volatile("" : "+r"(ring));
 	used = ring == RING_bulk ? bpf_ringbuf_query(&bulk_ring, BPF_RB_AVAIL_DATA) : bpf_ringbuf_query(&critical_ring, BPF_RB_AVAIL_DATA);
 	if (used + bytes <= limit->spare_bytes)
 		return true;
+	step = (used + bytes - limit->spare_bytes) / limit->step_bytes;
+	if (step >= RING_STEPS)
+		step = RING_STEPS - 1;
 	now = bpf_ktime_get_boot_ns();
-	cost = bytes * limit->ns_per_byte;
+	cost = bytes * limit->ns_per_byte << step;
 	budget = bpf_map_lookup_elem(&ring_budgets, &sandbox);
 	if (!budget) {
 		bpf_map_update_elem(&ring_budgets, &sandbox, &whole, BPF_NOEXIST);

@@ -54,6 +54,7 @@ enum {
 	RING_critical = 0, /* named as the maps are */
 	RING_bulk = 1,
 	RING_COUNT = 2,
+	RING_STEPS = 8,
 	EXITED_SUCCESS = 0,
 	EXITED_FAILURE = 1,
 	EXITED_SIGNAL = 2,
@@ -314,10 +315,11 @@ SP_ASSERT_SIZE(member_counters, 520);
 /* What one sandbox may take of a ring. */
 struct ring_limit {
 	__u64 spare_bytes; /* while no more than this is in it: all */
-	__u64 ns_per_byte; /* then: a budget that grows by a byte in this time; 0: still all */
+	__u64 step_bytes;  /* each time that so much more is in it, a byte costs twice as much; 0: no limit */
+	__u64 ns_per_byte; /* a budget grows by a byte of the first step in this time */
 	__u64 burst_ns;	   /* and is never more than what grows in this time */
 };
-SP_ASSERT_SIZE(ring_limit, 24);
+SP_ASSERT_SIZE(ring_limit, 32);
 
 /* What a sandbox may still take of each ring, when it is nearly full. */
 struct ring_budget {

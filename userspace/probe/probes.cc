@@ -23,8 +23,10 @@
 namespace sandpiper {
 namespace {
 
-// Of a ring: what is for whoever comes first; and of the rest, what one sandbox may take at once, and in a second.
-constexpr double kSpare = 0.5, kAtOnce = 0.125, kInASecond = 0.5;
+// Half of a ring is for whoever comes first. At the first step of the other half, a sandbox's budget would fill half a ring in a second; at
+// the last one, 1/256 of it. A sandbox that alone writes all it can is stopped on the way.
+constexpr double kSpare = 0.5, kInASecond = 0.5;
+constexpr uint64_t kBurst = 1'000'000'000;  // ns
 
 constexpr char kKernelBtf[] = "/sys/kernel/btf/vmlinux";
 
@@ -59,8 +61,9 @@ absl::Status LoadError(int error) {
 absl::Status SetLimit(const bpf_map* limits, uint32_t ring, uint32_t ring_bytes) {
   ring_limit limit = {};
   limit.spare_bytes = static_cast<uint64_t>(kSpare * ring_bytes);
+  limit.step_bytes = (ring_bytes - limit.spare_bytes) / RING_STEPS;
   limit.ns_per_byte = std::max<uint64_t>(1, static_cast<uint64_t>(1e9 / (kInASecond * ring_bytes)));
-  limit.burst_ns = static_cast<uint64_t>(kAtOnce * ring_bytes) * limit.ns_per_byte;
+  limit.burst_ns = kBurst;
   if (bpf_map__update_elem(limits, &ring, sizeof(ring), &limit, sizeof(limit), BPF_ANY))
     return ErrnoStatus(errno, "limiting what one sandbox may take of a ring");
   return absl::OkStatus();
