@@ -441,3 +441,34 @@ def the_events_of_a_runtime_name_what_its_lists_do_not(w):
         w.stop(server)
     outbound, = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
     assert (outbound["sandbox_id"], outbound["k8s.container.name"], outbound["k8s.pod.name"]) == ("told", "c", "pod"), outbound
+
+
+@scenario
+def a_slow_runtime_is_not_asked_about_each_in_turn(w):
+    """Containers come faster than it answers, and are gone soon: were each asked about by itself, the last ones would be long forgotten."""
+    state, path, count, lives = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock"), 60, 24
+
+    def write(last):
+        there = range(max(0, last - lives), last + 1)
+        with open(state + ".new", "w") as f:
+            json.dump({"delay_ms": 200, "pods": [{"id": "p%d" % i, "name": "pod%d" % i, "namespace": "n", "uid": "u", "labels": {"id": "slow-%d" % i}} for i in there],
+                       "containers": [{"id": "%064x" % (0xabc000 + i), "pod": "p%d" % i, "name": "c%d" % i, "image": "i"} for i in there]}, f)
+        os.rename(state + ".new", state)
+    write(-1)
+    server = w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready")
+    try:
+        c = configured(w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]})
+        for i in range(count):
+            write(i)
+            cg = w.new_cgroup(container_path(w, i))
+            p = w.start([w.triggers, "flood-connect", "10.77.0.4", str(1000 + i), "1"], ns=w.client, cgroup=cg)
+            assert p.wait(timeout=60) == 0
+            w.stop(p)
+            time.sleep(0.05)
+            os.rmdir(cg)
+        time.sleep(8)
+        events = c.stop()
+    finally:
+        w.stop(server)
+    told_ids = {e["network.peer.port"]: (e["sandbox_id"], e["k8s.container.name"]) for e in events if e["opensandbox.event"] == "egress.outbound"}
+    assert told_ids == {1000 + i: ("slow-%d" % i, "c%d" % i) for i in range(count)}, (len(told_ids), told_ids)

@@ -23,6 +23,8 @@ using Clock = std::chrono::steady_clock;
 // A container of which nothing is known yet is asked for again so soon, and then ever later: its cgroup is there before the runtime tells
 // of it, and of another runtime's it never will.
 constexpr std::chrono::milliseconds kAskAgain{100}, kAskAgainMax{800};
+// More than so many are answered by one list.
+constexpr size_t kAskEach = 2;
 // What changes without being told, as annotations.
 constexpr std::chrono::seconds kListEvery{10};
 constexpr std::chrono::seconds kFollowAgain{1};
@@ -123,59 +125,95 @@ class Runtimes::Source {
     return it == told_.end() || it->second.complete ? std::nullopt : std::optional(it->second);
   }
 
+  bool IsTold(const std::string& id) {
+    const std::lock_guard lock(mutex_);
+    const auto it = told_.find(id);
+    return it != told_.end() && it->second.complete;
+  }
+
+  // Nothing came of asking. False: ask again later.
+  static bool GiveUp(const Wanted& wanted) { return Clock::now() + wanted.again >= wanted.until; }
+
+  // The runtime does not know it, or no more. False: ask again later.
+  bool OnUnknown(const Wanted& wanted) {
+    std::optional<Container> heard = Heard(wanted.id);
+    if (!heard)
+      return GiveUp(wanted);
+    heard->complete = true;
+    Tell(*std::move(heard));
+    return true;
+  }
+
   // False: ask again later.
   bool Answer(const Wanted& wanted) {
     absl::StatusOr<std::optional<Container>> found = client_->Find(wanted.id);
     Problem(found.status(), &ask_problem_);
-    if (found.ok() && *found) {
-      Tell(**std::move(found));
-      return true;
-    }
-    std::optional<Container> heard = Heard(wanted.id);
-    if (found.ok() && heard) {
-      heard->complete = true;
-      Tell(*std::move(heard));
-      return true;
-    }
-    return Clock::now() + wanted.again >= wanted.until;
+    if (!found.ok())
+      return GiveUp(wanted);
+    if (!*found)
+      return OnUnknown(wanted);
+    Tell(**std::move(found));
+    return true;
   }
 
-  void ListAll() {
+  // One list for all of them: so that a runtime that is slow is not asked about each in turn, the last one when it is long gone. Takes
+  // those out that need no more.
+  void AnswerByList(std::vector<Wanted>* wanted) {
+    const bool listed = List(/*ask=*/false);
+    std::erase_if(*wanted, [&](const Wanted& one) {
+      if (IsTold(one.id))
+        return true;
+      // A list may say less than there is to know.
+      return listed ? (Heard(one.id) ? Answer(one) : OnUnknown(one)) : GiveUp(one);
+    });
+  }
+
+  // `ask`: about those of which the list does not tell all. False where there is no list.
+  bool List(bool ask) {
     absl::StatusOr<std::vector<Container>> all = client_->List();
     Problem(all.status(), &ask_problem_);
     if (!all.ok())
-      return;
+      return false;
     for (Container& container : *all) {
       const bool complete = container.complete;
       const std::string id = container.id;
       Tell(std::move(container));
-      if (!complete && Heard(id))
+      if (ask && !complete && Heard(id))
         Want(id);
     }
+    return true;
+  }
+
+  // Waits until somebody is to be asked about, or a list is due. False: it is time to end.
+  bool TakeDue(Clock::time_point next_list, std::vector<Wanted>* out) {
+    std::unique_lock lock(mutex_);
+    const auto due = [&] { return asks_.empty() ? next_list : std::min(next_list, asks_.begin()->first); };
+    while (!stop_ && Clock::now() < due())
+      wake_.wait_until(lock, due());
+    const auto end = asks_.upper_bound(Clock::now());
+    for (auto it = asks_.begin(); it != end; ++it)
+      out->push_back(std::move(it->second));
+    asks_.erase(asks_.begin(), end);
+    return !stop_;
   }
 
   void Ask() {
     Clock::time_point next_list = Clock::now();
-    for (;;) {
-      std::optional<Wanted> wanted;
+    for (std::vector<Wanted> wanted; TakeDue(next_list, &wanted); wanted.clear()) {
+      if (wanted.size() > kAskEach)
+        AnswerByList(&wanted);
+      else
+        std::erase_if(wanted, [this](const Wanted& one) { return Answer(one); });
       {
-        std::unique_lock lock(mutex_);
-        const auto due = [&] { return asks_.empty() ? next_list : std::min(next_list, asks_.begin()->first); };
-        while (!stop_ && Clock::now() < due())
-          wake_.wait_until(lock, due());
-        if (stop_)
-          return;
-        if (!asks_.empty() && asks_.begin()->first <= Clock::now())
-          wanted = std::move(asks_.extract(asks_.begin()).mapped());
-      }
-      if (wanted && !Answer(*wanted)) {
         const std::lock_guard lock(mutex_);
-        const auto due = Clock::now() + wanted->again;
-        wanted->again = std::min(2 * wanted->again, kAskAgainMax);
-        asks_.emplace(due, *wanted);
+        for (Wanted& one : wanted) {
+          const auto due = Clock::now() + one.again;
+          one.again = std::min(2 * one.again, kAskAgainMax);
+          asks_.emplace(due, std::move(one));
+        }
       }
       if (Clock::now() >= next_list) {
-        ListAll();
+        List(/*ask=*/true);
         next_list = Clock::now() + kListEvery;
       }
     }
