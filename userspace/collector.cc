@@ -71,12 +71,12 @@ absl::Status Collector::StartExporters() {
   const auto new_reader = [&] { return std::make_unique<Reader>(Reader{.reader = MetricReader(reader_options_), .host = HostMetrics()}); };
   if (otel.logs.otlp) {
     log_exporter_ = std::make_unique<OtlpExporter<LogRecord>>(
-        *otel.logs.otlp, otel.resource,
+        MakeTransport(*otel.logs.otlp, Signal::kLogs), otel.resource,
         OtlpExporter<LogRecord>::Options{.queue_max = otel.log_queue_max, .batch_max = otel.log_batch_max, .delay = otel.log_delay});
   }
   if (otel.metrics.otlp) {
     metric_exporter_ = std::make_unique<OtlpExporter<MetricSnapshot>>(
-        *otel.metrics.otlp, otel.resource,
+        MakeTransport(*otel.metrics.otlp, Signal::kMetrics), otel.resource,
         OtlpExporter<MetricSnapshot>::Options{.queue_max = 1, .batch_max = 1, .temporality = otel.temporality});
     otlp_reader_ = new_reader();
   }

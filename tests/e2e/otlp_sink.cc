@@ -1,12 +1,14 @@
-// otlp_sink grpc PORT [FAIL]: an OTLP server on loopback; prints "ready", then one JSON object a request:
+// otlp_sink grpc PORT [FAIL [CERTIFICATE KEY CA]]: an OTLP server on loopback; prints "ready", then one JSON object a request:
 // {"metadata":{…},"logs"|"metrics":{…}}.
-//   FAIL: the first so many requests are answered UNAVAILABLE.
+//   FAIL: the first so many requests are answered UNAVAILABLE. With the three files: TLS, and only for clients whose certificate is of that
+//   CA.
 // otlp_sink logs|metrics: reads a serialized request from stdin and prints it as JSON.
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <mutex>
@@ -62,6 +64,20 @@ class Metrics final : public collector::metrics::v1::MetricsService::Service {
   }
 };
 
+std::string ReadFile(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::shared_ptr<grpc::ServerCredentials> Credentials(int argc, char** argv) {
+  if (argc < 7)
+    return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_key_cert_pairs.push_back({ReadFile(argv[5]), ReadFile(argv[4])});
+  options.pem_root_certs = ReadFile(argv[6]);
+  return grpc::SslServerCredentials(options);
+}
+
 template <typename Request>
 int Decode() {
   const std::string body(std::istreambuf_iterator<char>(std::cin), {});
@@ -88,7 +104,7 @@ int main(int argc, char** argv) {
   Logs logs;
   Metrics metrics;
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(std::string("127.0.0.1:") + argv[2], grpc::InsecureServerCredentials());
+  builder.AddListeningPort(std::string("127.0.0.1:") + argv[2], Credentials(argc, argv));
   builder.RegisterService(&logs);
   builder.RegisterService(&metrics);
   const auto server = builder.BuildAndStart();

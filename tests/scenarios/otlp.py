@@ -1,10 +1,14 @@
 """OTLP out: what a receiver gets equals what went to the NDJSON file and the metrics file, over both transports."""
 
+import email.utils
+import gzip
 import http.server
 import json
 import os
+import ssl
 import subprocess
 import threading
+import time
 
 from checks import complete, same
 from registry import scenario
@@ -85,18 +89,25 @@ def common_env(**more):
 
 
 class HttpSink:
-    """Keeps what is posted; answers the first `failures` requests with 503."""
+    """Keeps what is posted; answers the first `failures` requests with 503, or as `failure` says: (status, headers)."""
 
-    def __init__(self, failures=0, status=200):
+    def __init__(self, failures=0, status=200, failure=(503, {}), tls=None, body_max=None):
         sink = self
-        self.posts, self.failures = [], failures
+        self.posts, self.failures, self.times = [], failures, []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers["Content-Encoding"] == "gzip":
+                    body = gzip.decompress(body)
+                sink.times.append((self.path, time.monotonic()))
                 if sink.failures > 0:
                     sink.failures -= 1
-                    self.send_response(503)
+                    self.send_response(failure[0])
+                    for key, value in failure[1].items():
+                        self.send_header(key, value() if callable(value) else value)
+                elif body_max and len(body) > body_max:
+                    self.send_response(413)
                 else:
                     sink.posts.append((self.path, dict(self.headers), body))
                     self.send_response(status)
@@ -107,8 +118,10 @@ class HttpSink:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+        self.url = "http%s://127.0.0.1:%d" % ("s" if tls else "", self.server.server_address[1])
 
 
 def decode(w, what, body):
@@ -151,12 +164,12 @@ def per_signal_endpoints(w):
     assert not r.stderr, r.stderr
 
 
-def grpc_sink(w, failures=0):
+def grpc_sink(w, failures=0, tls=()):
     import socket
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    return w.start([w.sink, "grpc", str(port), str(failures)], ready="ready"), "http://127.0.0.1:%d" % port
+    return w.start([w.sink, "grpc", str(port), str(failures), *tls], ready="ready"), "http%s://127.0.0.1:%d" % ("s" if tls else "", port)
 
 
 @scenario
@@ -178,6 +191,86 @@ def an_endpoint_that_is_busy_at_first(w):
     sink, url = grpc_sink(w, failures=2)
     r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
     check_logs(r, [g["logs"] for g in map(json.loads, w.stop(sink).splitlines()) if "logs" in g])
+
+
+@scenario
+def compressed(w):
+    sink = HttpSink()
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_EXPORTER_OTLP_COMPRESSION="gzip"))
+    assert all(h["Content-Encoding"] == "gzip" for _, h, _ in sink.posts)
+    check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
+    check_metrics(r, [decode(w, "metrics", b) for p, _, b in sink.posts if p.endswith("metrics")])
+    sink, url = grpc_sink(w)
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_COMPRESSION="gzip"))
+    got = [json.loads(l) for l in w.stop(sink).splitlines()]
+    check_logs(r, [g["logs"] for g in got if "logs" in g])
+    check_metrics(r, [g["metrics"] for g in got if "metrics" in g])
+
+
+@scenario
+def an_endpoint_that_says_when(w):
+    """Retry-After in seconds and as a date: not asked before."""
+    for value in ("3", lambda: email.utils.formatdate(time.time() + 4, usegmt=True)):
+        for status in (429, 503):
+            sink = HttpSink(failures=1, failure=(status, {"Retry-After": value}))
+            r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=sink.url + "/v1/logs", OTEL_METRICS_EXPORTER="none"))
+            check_logs(r, [decode(w, "logs", b) for _, _, b in sink.posts])
+            (_, first), (_, second) = sink.times[:2]
+            # A date has whole seconds.
+            assert second - first >= 2.9, (status, second - first)
+
+
+@scenario
+def an_endpoint_that_takes_little_at_a_time(w):
+    sink = HttpSink(body_max=2000)
+    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=sink.url + "/v1/logs", OTEL_METRICS_EXPORTER="none"))
+    assert len(sink.posts) > 3
+    check_logs(r, [decode(w, "logs", b) for _, _, b in sink.posts])
+    assert not r.stderr, r.stderr
+
+
+def make_certificates(folder, ca, names=("server", "client")):
+    """A CA and certificates of it."""
+    os.makedirs(folder, exist_ok=True)
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+    openssl("req", "-x509", *key, "-keyout", ca + ".key", "-out", ca + ".pem", "-subj", "/CN=" + ca, "-days", "1")
+    with open(os.path.join(folder, "san"), "w") as f:
+        f.write("subjectAltName=IP:127.0.0.1")
+    for name in names:
+        openssl("req", *key, "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name)
+        openssl("x509", "-req", "-in", name + ".csr", "-CA", ca + ".pem", "-CAkey", ca + ".key", "-CAcreateserial", "-out", name + ".pem", "-days", "1",
+                "-extfile", "san")
+    return {n: os.path.join(folder, n + ".pem") for n in (ca, *names)}
+
+
+def tls_env(files, key_of, **more):
+    return common_env(OTEL_EXPORTER_OTLP_CERTIFICATE=files["ca"], OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=key_of["client"],
+                      OTEL_EXPORTER_OTLP_CLIENT_KEY=key_of["client"][:-3] + "key", **more)
+
+
+@scenario
+def both_sides_show_certificates(w):
+    files, others = make_certificates(w.dir + "/tls", "ca"), make_certificates(w.dir + "/tls2", "ca")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files["server"], files["server"][:-3] + "key")
+    context.load_verify_locations(files["ca"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    sink = HttpSink(tls=context)
+    r = host_net(w, ACT, tls_env(files, files, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
+    check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
+    server, url = grpc_sink(w, tls=(files["server"], files["server"][:-3] + "key", files["ca"]))
+    r = host_net(w, ACT, tls_env(files, files, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
+    check_logs(r, [g["logs"] for g in map(json.loads, w.stop(server).splitlines()) if "logs" in g])
+    # Another CA's: neither of them takes it, and nothing is told in the clear.
+    sink.posts.clear()
+    server, url = grpc_sink(w, tls=(files["server"], files["server"][:-3] + "key", files["ca"]))
+    for more in ({"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}, {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}):
+        r = host_net(w, ACT, tls_env(files, others, SANDPIPER_FLUSH_TIMEOUT_MS="1000", **{k: v for k, v in more.items()}))
+        assert "%d log records were not exported" % len(r.events) in r.stderr, r.stderr
+    assert not sink.posts and not w.stop(server)
 
 
 @scenario

@@ -1,97 +1,106 @@
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 
 #include <chrono>
-#include <fstream>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
-#include "opentelemetry/proto/collector/logs/v1/logs_service.grpc.pb.h"
-#include "opentelemetry/proto/collector/metrics/v1/metrics_service.grpc.pb.h"
 #include "userspace/base/version.h"
+#include "userspace/export/response.h"
 #include "userspace/export/transport.h"
 
 namespace sandpiper {
 namespace {
 
-namespace collector = opentelemetry::proto::collector;
+// How often certificate files are looked at again.
+constexpr unsigned kCertificateSeconds = 10;
 
-// The table of opentelemetry-proto docs/specification.md, "Failures". RESOURCE_EXHAUSTED may be retried only if the server says when.
-bool MayRetry(const grpc::Status& status) {
-  switch (status.error_code()) {
-    case grpc::StatusCode::CANCELLED:
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-    case grpc::StatusCode::ABORTED:
-    case grpc::StatusCode::OUT_OF_RANGE:
-    case grpc::StatusCode::UNAVAILABLE:
-    case grpc::StatusCode::DATA_LOSS:
-      return true;
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return status.error_details().find("google.rpc.RetryInfo") != std::string::npos;
-    default:
-      return false;
-  }
+const char* Method(Signal signal) {
+  return signal == Signal::kLogs ? "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+                                 : "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 }
 
+std::shared_ptr<grpc::ChannelCredentials> Credentials(const OtlpEndpoint& endpoint) {
+  if (!endpoint.tls)
+    return grpc::InsecureChannelCredentials();
+  const bool identity = !endpoint.client_certificate_file.empty();
+  if (endpoint.ca_file.empty() && !identity)
+    return grpc::SslCredentials({});
+  grpc::experimental::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      endpoint.client_key_file, endpoint.client_certificate_file, endpoint.ca_file, kCertificateSeconds));
+  if (!endpoint.ca_file.empty())
+    options.watch_root_certs();
+  if (identity)
+    options.watch_identity_key_cert_pairs();
+  return grpc::experimental::TlsCredentials(options);
+}
+
+std::string Text(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string out;
+  if (!buffer.Valid() || !buffer.Dump(&slices).ok())
+    return out;
+  for (const grpc::Slice& slice : slices)
+    out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  return out;
+}
+
+// Bytes in, bytes out: a request is serialized once, however often it is sent.
 class GrpcTransport : public OtlpTransport {
  public:
-  explicit GrpcTransport(const OtlpEndpoint& endpoint) : endpoint_(endpoint) {
+  GrpcTransport(const OtlpEndpoint& endpoint, Signal signal) : endpoint_(endpoint), method_(Method(signal)) {
     grpc::ChannelArguments arguments;
     arguments.SetUserAgentPrefix(absl::StrCat("sandpiper/", kVersion));
-    std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
-    if (endpoint.tls) {
-      grpc::SslCredentialsOptions options;
-      if (!endpoint.ca_file.empty()) {
-        std::ifstream file(endpoint.ca_file, std::ios::binary);
-        options.pem_root_certs.assign(std::istreambuf_iterator<char>(file), {});
-      }
-      credentials = grpc::SslCredentials(options);
+    stub_ = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(endpoint.target, Credentials(endpoint), arguments));
+  }
+  ~GrpcTransport() override {
+    queue_.Shutdown();
+    void* tag;
+    bool ok;
+    while (queue_.Next(&tag, &ok)) {
     }
-    const auto channel = grpc::CreateCustomChannel(endpoint.target, credentials, arguments);
-    logs_ = collector::logs::v1::LogsService::NewStub(channel);
-    metrics_ = collector::metrics::v1::MetricsService::NewStub(channel);
   }
 
-  SendResult Send(const OtlpLogs& request) override {
-    OtlpLogsResponse response;
-    return Call([&](grpc::ClientContext* context) { return logs_->Export(context, request, &response); },
-                [&] { return response.partial_success().rejected_log_records(); },
-                [&] { return response.partial_success().error_message(); });
-  }
-
-  SendResult Send(const OtlpMetrics& request) override {
-    OtlpMetricsResponse response;
-    return Call([&](grpc::ClientContext* context) { return metrics_->Export(context, request, &response); },
-                [&] { return response.partial_success().rejected_data_points(); },
-                [&] { return response.partial_success().error_message(); });
-  }
-
- private:
-  template <typename Export, typename Rejected, typename Message>
-  SendResult Call(Export call, Rejected rejected, Message message) {
+  SendResult Send(const std::string& request) override {
     grpc::ClientContext context;
     for (const auto& [key, value] : endpoint_.headers)
       context.AddMetadata(key, value);
     if (endpoint_.timeout.count() > 0)
       context.set_deadline(std::chrono::system_clock::now() + endpoint_.timeout);
-    const grpc::Status status = call(&context);
+    if (endpoint_.gzip)
+      context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+    const grpc::Slice slice(request);
+    const grpc::ByteBuffer bytes(&slice, 1);
+    grpc::ByteBuffer answer;
+    grpc::Status status;
+    const auto call = stub_->PrepareUnaryCall(&context, method_, bytes, &queue_);
+    call->StartCall();
+    call->Finish(&answer, &status, nullptr);
+    void* tag;
+    bool ok;
+    queue_.Next(&tag, &ok);
     if (status.ok())
-      return {.verdict = SendResult::kSent, .rejected = static_cast<uint64_t>(rejected()), .error = message()};
-    return {.verdict = MayRetry(status) ? SendResult::kRetry : SendResult::kRefused,
-            .rejected = 0,
-            .error = absl::StrCat("gRPC status ", static_cast<int>(status.error_code()), ": ", status.error_message())};
+      return ReadResponse(Text(answer));
+    return FromGrpc(status.error_code(), status.error_message(), status.error_details());
   }
 
+ private:
   OtlpEndpoint endpoint_;
-  std::unique_ptr<collector::logs::v1::LogsService::Stub> logs_;
-  std::unique_ptr<collector::metrics::v1::MetricsService::Stub> metrics_;
+  std::string method_;
+  std::unique_ptr<grpc::GenericStub> stub_;
+  grpc::CompletionQueue queue_;
 };
 
 }  // namespace
 
-std::unique_ptr<OtlpTransport> MakeGrpcTransport(const OtlpEndpoint& endpoint) { return std::make_unique<GrpcTransport>(endpoint); }
+std::unique_ptr<OtlpTransport> MakeGrpcTransport(const OtlpEndpoint& endpoint, Signal signal) {
+  return std::make_unique<GrpcTransport>(endpoint, signal);
+}
 
-std::unique_ptr<OtlpTransport> MakeTransport(const OtlpEndpoint& endpoint) {
-  return endpoint.protocol == OtlpProtocol::kGrpc ? MakeGrpcTransport(endpoint) : MakeHttpTransport(endpoint);
+std::unique_ptr<OtlpTransport> MakeTransport(const OtlpEndpoint& endpoint, Signal signal) {
+  return endpoint.protocol == OtlpProtocol::kGrpc ? MakeGrpcTransport(endpoint, signal) : MakeHttpTransport(endpoint, signal);
 }
 
 }  // namespace sandpiper

@@ -1,17 +1,22 @@
 #include <curl/curl.h>
+#include <zlib.h>
 
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/version.h"
+#include "userspace/export/response.h"
 #include "userspace/export/transport.h"
 
 namespace sandpiper {
 namespace {
 
-// OTLP 1.11 asks for a bound on responses and recommends this one.
+// OTLP 1.11 asks for a bound on responses and recommends this one. It is never inflated: we do not say that we could.
 constexpr size_t kResponseMax = 4 << 20;
+// Connections are made anew so often, and certificates read again.
+constexpr long kConnectionSeconds = 300, kCertificateSeconds = 60;
+constexpr int kGzipWindow = 15 + 16;
 
 struct CurlDeleter {
   void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
@@ -27,10 +32,29 @@ size_t Collect(char* data, size_t one, size_t size, void* out) {
   return one * size;
 }
 
+// The same bytes for the same input. Empty if zlib has no memory.
+std::string Gzip(const std::string& in) {
+  z_stream stream = {};
+  if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    return "";
+  std::string out(deflateBound(&stream, in.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
+  stream.avail_in = static_cast<uInt>(in.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const bool done = deflate(&stream, Z_FINISH) == Z_STREAM_END;
+  out.resize(done ? stream.total_out : 0);
+  deflateEnd(&stream);
+  return out;
+}
+
 class HttpTransport : public OtlpTransport {
  public:
-  explicit HttpTransport(const OtlpEndpoint& endpoint) : curl_(curl_easy_init()) {
+  explicit HttpTransport(const OtlpEndpoint& endpoint) : gzip_(endpoint.gzip), curl_(curl_easy_init()) {
     curl_slist* headers = curl_slist_append(nullptr, "Content-Type: application/x-protobuf");
+    headers = curl_slist_append(headers, "Expect:");  // no waiting for a 100 that few servers send
+    if (gzip_)
+      headers = curl_slist_append(headers, "Content-Encoding: gzip");
     for (const auto& [key, value] : endpoint.headers)
       headers = curl_slist_append(headers, absl::StrCat(key, ": ", value).c_str());
     headers_.reset(headers);
@@ -41,61 +65,53 @@ class HttpTransport : public OtlpTransport {
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(endpoint.timeout.count()));
+    curl_easy_setopt(curl, CURLOPT_MAXLIFETIME_CONN, kConnectionSeconds);
+    curl_easy_setopt(curl, CURLOPT_CA_CACHE_TIMEOUT, kCertificateSeconds);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, Collect);
-    if (!endpoint.ca_file.empty())
-      curl_easy_setopt(curl, CURLOPT_CAINFO, endpoint.ca_file.c_str());
+    const auto file = [curl](CURLoption option, const std::string& path) {
+      if (!path.empty())
+        curl_easy_setopt(curl, option, path.c_str());
+    };
+    file(CURLOPT_CAINFO, endpoint.ca_file);
+    file(CURLOPT_SSLCERT, endpoint.client_certificate_file);
+    file(CURLOPT_SSLKEY, endpoint.client_key_file);
   }
 
-  SendResult Send(const OtlpLogs& request) override {
-    OtlpLogsResponse response;
-    SendResult result = Post(request, &response);
-    result.rejected = static_cast<uint64_t>(response.partial_success().rejected_log_records());
-    if (result.verdict == SendResult::kSent)
-      result.error = response.partial_success().error_message();
-    return result;
-  }
-
-  SendResult Send(const OtlpMetrics& request) override {
-    OtlpMetricsResponse response;
-    SendResult result = Post(request, &response);
-    result.rejected = static_cast<uint64_t>(response.partial_success().rejected_data_points());
-    if (result.verdict == SendResult::kSent)
-      result.error = response.partial_success().error_message();
-    return result;
-  }
-
- private:
-  SendResult Post(const google::protobuf::Message& request, google::protobuf::Message* response) {
-    const std::string body = request.SerializeAsString();
+  SendResult Send(const std::string& request) override {
+    const std::string zipped = gzip_ ? Gzip(request) : "";
+    const std::string& body = gzip_ ? zipped : request;
+    if (gzip_ && zipped.empty())
+      return {.verdict = SendResult::kRetry, .rejected = 0, .retry_after = std::nullopt, .error = "no memory to compress"};
     std::string answer;
     CURL* curl = curl_.get();
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data());
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
     const CURLcode code = curl_easy_perform(curl);
-    if (code == CURLE_WRITE_ERROR)
-      return {.verdict = SendResult::kRefused, .rejected = 0, .error = "the answer is larger than 4 MiB"};
-    if (code != CURLE_OK)
-      return {.verdict = SendResult::kRetry, .rejected = 0, .error = curl_easy_strerror(code)};
     long status = 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status >= 200 && status < 300) {
-      // Loki answers 204 without a body; a body that is no response means nothing either.
-      if (!response->ParseFromString(answer))
-        response->Clear();
-      return {};
-    }
-    // opentelemetry-proto docs/specification.md, "Retryable Response Codes".
-    const bool retry = status == 429 || status == 502 || status == 503 || status == 504;
-    return {.verdict = retry ? SendResult::kRetry : SendResult::kRefused, .rejected = 0, .error = absl::StrCat("HTTP status ", status)};
+    const bool success = status >= 200 && status < 300;
+    // Whatever it had to say beyond: it took the request, or not.
+    if (code == CURLE_WRITE_ERROR && success)
+      return {.verdict = SendResult::kSent, .rejected = 0, .retry_after = std::nullopt, .error = "the answer is larger than 4 MiB"};
+    if (code != CURLE_OK && code != CURLE_WRITE_ERROR)
+      return {.verdict = SendResult::kRetry, .rejected = 0, .retry_after = std::nullopt, .error = curl_easy_strerror(code)};
+    if (success)
+      return ReadResponse(answer);
+    curl_off_t seconds = 0;
+    curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &seconds);
+    const auto wait = seconds > 0 ? std::optional<std::chrono::milliseconds>(std::chrono::seconds(seconds)) : std::nullopt;
+    return FromHttp(status, wait, answer);
   }
 
+ private:
+  bool gzip_;
   std::unique_ptr<CURL, CurlDeleter> curl_;
   std::unique_ptr<curl_slist, CurlDeleter> headers_;
 };
 
 }  // namespace
 
-std::unique_ptr<OtlpTransport> MakeHttpTransport(const OtlpEndpoint& endpoint) { return std::make_unique<HttpTransport>(endpoint); }
+std::unique_ptr<OtlpTransport> MakeHttpTransport(const OtlpEndpoint& endpoint, Signal) { return std::make_unique<HttpTransport>(endpoint); }
 
 }  // namespace sandpiper

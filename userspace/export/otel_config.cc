@@ -160,8 +160,16 @@ std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, 
   env.Number(name, timeout, &endpoint.timeout);
   endpoint.ca_file = env.GetOtlp(signal, "CERTIFICATE", &name);
   const std::string compression = env.GetOtlp(signal, "COMPRESSION", &name);
-  if (!compression.empty() && !absl::EqualsIgnoreCase(compression, "none"))
-    env.Warn(name, compression, "not supported, batches are sent without compression");
+  endpoint.gzip = absl::EqualsIgnoreCase(compression, "gzip");
+  if (!endpoint.gzip && !compression.empty() && !absl::EqualsIgnoreCase(compression, "none"))
+    env.Warn(name, compression, "neither gzip nor none, batches are sent without compression");
+  endpoint.client_certificate_file = env.GetOtlp(signal, "CLIENT_CERTIFICATE", &name);
+  endpoint.client_key_file = env.GetOtlp(signal, "CLIENT_KEY", &name);
+  if (endpoint.client_certificate_file.empty() != endpoint.client_key_file.empty()) {
+    env.Warn(name, endpoint.client_key_file, "a client's certificate and its key go together, neither is used");
+    endpoint.client_certificate_file.clear();
+    endpoint.client_key_file.clear();
+  }
   return endpoint;
 }
 

@@ -28,6 +28,8 @@ struct OtlpEndpoint {
   std::vector<std::pair<std::string, std::string>> headers;  // keys in lower case
   std::chrono::milliseconds timeout{10'000};                 // of one attempt; 0: none
   std::string ca_file;                                       // empty: the system's
+  std::string client_certificate_file, client_key_file;      // empty: no client certificate
+  bool gzip = false;
 };
 
 struct SignalConfig {

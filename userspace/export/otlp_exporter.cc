@@ -1,8 +1,7 @@
 #include "userspace/export/otlp_exporter.h"
 
 #include <algorithm>
-#include <random>
-#include <type_traits>
+#include <iterator>
 #include <utility>
 
 namespace sandpiper {
@@ -15,19 +14,23 @@ constexpr milliseconds kBackoffFirst{5'000}, kBackoffMax{30'000};
 // Between tries while the program waits to end.
 constexpr milliseconds kFlushPause{200};
 
-uint64_t Size(const std::vector<LogRecord>& batch) { return batch.size(); }
-uint64_t Size(const std::vector<MetricSnapshot>& batch) {
-  uint64_t points = 0;
-  for (const MetricSnapshot& snapshot : batch)
-    points += snapshot.points();
-  return points;
-}
+// Servers take 4 MiB by default (gRPC), and more over HTTP.
+constexpr size_t kRequestMax = 3'500'000;
+// How often a batch that is not taken as a whole is divided, to find what is wrong with it.
+constexpr int kDividesMax = 32;
+// No endpoint keeps us waiting longer.
+constexpr milliseconds kRetryAfterMax{3'600'000};
+
+uint64_t Size(const LogRecord&) { return 1; }
+uint64_t Size(const MetricSnapshot& snapshot) { return snapshot.points(); }
 
 }  // namespace
 
 template <typename Item>
-OtlpExporter<Item>::OtlpExporter(const OtlpEndpoint& endpoint, std::vector<Attribute> resource, const Options& options)
-    : resource_(std::move(resource)), options_(options), transport_(MakeTransport(endpoint)), thread_([this] { Run(); }) {}
+OtlpExporter<Item>::OtlpExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource, const Options& options)
+    : resource_(std::move(resource)), options_(options), transport_(std::move(transport)), backoff_(kBackoffFirst), thread_([this] {
+        Run();
+      }) {}
 
 template <typename Item>
 OtlpExporter<Item>::~OtlpExporter() {
@@ -56,76 +59,117 @@ void OtlpExporter<Item>::Push(Item item) {
 }
 
 template <typename Item>
-SendResult OtlpExporter<Item>::SendBatch(const std::vector<Item>& batch) {
+auto OtlpExporter<Item>::Take() -> std::deque<Request> {
+  std::deque<Request> out;
   if constexpr (std::is_same_v<Item, MetricSnapshot>) {
+    // The newest says all.
+    taken_ = std::move(queue_.back());
+    queue_.clear();
     const bool delta = options_.temporality == Temporality::kDelta;
-    const SendResult result = transport_->Send(ToOtlp(delta ? delta_.Since(batch.back()) : batch.back(), resource_, options_.temporality));
-    if (delta && result.verdict != SendResult::kRetry)
-      delta_.Commit(batch.back());
-    return result;
+    out.push_back({.batch = {.snapshot = delta ? delta_.Since(taken_) : taken_, .temporality = options_.temporality}, .bytes = ""});
   } else {
-    return transport_->Send(ToOtlp(batch, resource_));
+    const auto end = queue_.begin() + static_cast<ptrdiff_t>(std::min(queue_.size(), options_.batch_max));
+    out.push_back({.batch = {.records = {std::make_move_iterator(queue_.begin()), std::make_move_iterator(end)}}, .bytes = ""});
+    queue_.erase(queue_.begin(), end);
+  }
+  std::erase_if(out, [](const Request& request) { return request.batch.items() == 0; });
+  return out;
+}
+
+template <typename Item>
+bool OtlpExporter<Item>::Divide(std::deque<Request>* requests) const {
+  Batch whole = std::move(requests->front().batch);
+  if (whole.items() < 2) {
+    requests->front().batch = std::move(whole);
+    return false;
+  }
+  auto [first, second] = std::move(whole).Halve();
+  requests->front() = {.batch = std::move(first), .bytes = ""};
+  requests->insert(requests->begin() + 1, {.batch = std::move(second), .bytes = ""});
+  return true;
+}
+
+template <typename Item>
+void OtlpExporter<Item>::Settle(const SendResult& result, uint64_t items) {
+  if (result.verdict == SendResult::kSent) {
+    const uint64_t rejected = std::min<uint64_t>(result.rejected, items);
+    counts_.dropped_rejected += rejected;
+    counts_.sent += items - rejected;
+    backoff_ = kBackoffFirst;
+  } else {
+    counts_.dropped_refused += items;
   }
 }
 
 template <typename Item>
-void OtlpExporter<Item>::TakeNewer(std::vector<Item>* batch) {
+void OtlpExporter<Item>::Pause(const SendResult& result, Lock* lock) {
+  const bool flushing = flushing_;
+  std::uniform_real_distribution<double> jitter(0.5, 1.5);
+  milliseconds pause = flushing ? kFlushPause : milliseconds(static_cast<long>(static_cast<double>(backoff_.count()) * jitter(random_)));
+  if (result.retry_after)
+    pause = std::min(*result.retry_after, kRetryAfterMax);
+  // A flush cuts our own patience short, not what the endpoint asked for.
+  wake_.wait_for(*lock, pause, [&] { return stopping_ || (!result.retry_after && flushing_ != flushing); });
+  backoff_ = std::min(backoff_ * 3 / 2, kBackoffMax);
+}
+
+template <typename Item>
+void OtlpExporter<Item>::Deliver(std::deque<Request> requests, Lock* lock) {
+  int divides = kDividesMax;
+  bool in_part = false;  // some of it was taken
+  while (!requests.empty() && !stopping_) {
+    lock->unlock();
+    Request& next = requests.front();
+    if (next.bytes.empty())
+      next.bytes = next.batch.Encode(resource_);
+    SendResult result;
+    if (next.bytes.size() > kRequestMax && next.batch.items() > 1)
+      result.verdict = SendResult::kSplit;
+    else
+      result = transport_->Send(next.bytes);
+    lock->lock();
+    if (!result.error.empty())
+      counts_.last_error = result.error;
+    switch (result.verdict) {
+      case SendResult::kRetry:
+        Pause(result, lock);
+        if (std::is_same_v<Item, MetricSnapshot> && !in_part && !queue_.empty())
+          requests = Take();
+        continue;
+      case SendResult::kSplit:
+        if ((result.error.empty() || divides-- > 0) && Divide(&requests))
+          continue;
+        break;
+      case SendResult::kSent:
+      case SendResult::kRefused:
+        break;
+    }
+    Settle(result, requests.front().batch.items());
+    requests.pop_front();
+    in_part = true;
+  }
+  for (const Request& request : requests)
+    counts_.dropped_at_exit += request.batch.items();
   if constexpr (std::is_same_v<Item, MetricSnapshot>) {
-    if (queue_.empty())
-      return;
-    batch->back() = std::move(queue_.back());
-    queue_.clear();
+    counts_.done = taken_.sequence;
+    if (options_.temporality == Temporality::kDelta)
+      delta_.Commit(taken_);
   }
 }
 
 template <typename Item>
 void OtlpExporter<Item>::Run() {
-  std::minstd_rand random(std::random_device{}());
-  std::uniform_real_distribution<double> jitter(0.5, 1.5);
-  std::unique_lock lock(mutex_);
-  milliseconds backoff = kBackoffFirst;
-  const auto full = [&] { return stopping_ || flushing_ || queue_.size() >= options_.batch_max; };
+  Lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
     if (stopping_)
       return;
-    wake_.wait_for(lock, options_.delay, full);
+    wake_.wait_for(lock, options_.delay, [&] { return stopping_ || flushing_ || queue_.size() >= options_.batch_max; });
     if (stopping_)
       return;
-    const size_t size = std::min(queue_.size(), options_.batch_max);
-    std::vector<Item> batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.begin() + static_cast<long>(size)));
-    queue_.erase(queue_.begin(), queue_.begin() + static_cast<long>(size));
-    in_flight_ = size;
-    SendResult result;
-    do {
-      lock.unlock();
-      result = SendBatch(batch);
-      lock.lock();
-      if (!result.error.empty())
-        counts_.last_error = result.error;
-      if (result.verdict == SendResult::kRetry) {
-        const bool flushing = flushing_;
-        const milliseconds pause =
-            flushing ? kFlushPause : milliseconds(static_cast<long>(static_cast<double>(backoff.count()) * jitter(random)));
-        wake_.wait_for(lock, pause, [&] { return stopping_ || flushing_ != flushing; });
-        backoff = std::min(backoff * 3 / 2, kBackoffMax);
-        TakeNewer(&batch);
-      }
-    } while (result.verdict == SendResult::kRetry && !stopping_);
-    const uint64_t items = Size(batch);
-    if (result.verdict == SendResult::kSent) {
-      const uint64_t rejected = std::min<uint64_t>(result.rejected, items);
-      counts_.dropped_rejected += rejected;
-      counts_.sent += items - rejected;
-      backoff = kBackoffFirst;
-    } else if (result.verdict == SendResult::kRefused) {
-      counts_.dropped_refused += items;
-    } else {
-      counts_.dropped_at_exit += items;
-    }
-    if constexpr (std::is_same_v<Item, MetricSnapshot>)
-      counts_.done = batch.back().sequence;
-    in_flight_ = 0;
+    in_flight_ = true;
+    Deliver(Take(), &lock);
+    in_flight_ = false;
     idle_.notify_all();
   }
 }
@@ -140,12 +184,13 @@ void OtlpExporter<Item>::BeginFlush() {
 template <typename Item>
 void OtlpExporter<Item>::FinishFlush(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
-  idle_.wait_until(lock, deadline, [&] { return queue_.empty() && in_flight_ == 0; });
+  idle_.wait_until(lock, deadline, [&] { return queue_.empty() && !in_flight_; });
   stopping_ = true;
-  counts_.dropped_at_exit += Size(std::vector<Item>(queue_.begin(), queue_.end()));
+  for (const Item& item : queue_)
+    counts_.dropped_at_exit += Size(item);
   queue_.clear();
   wake_.notify_all();
-  idle_.wait(lock, [&] { return in_flight_ == 0; });
+  idle_.wait(lock, [&] { return !in_flight_; });
 }
 
 template <typename Item>

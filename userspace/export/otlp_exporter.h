@@ -10,10 +10,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
+#include "userspace/export/batch.h"
 #include "userspace/export/delta.h"
 #include "userspace/export/otel_config.h"
 #include "userspace/export/transport.h"
@@ -44,7 +47,7 @@ class OtlpExporter {
     Temporality temporality = Temporality::kCumulative;  // of metrics
   };
 
-  OtlpExporter(const OtlpEndpoint& endpoint, std::vector<Attribute> resource, const Options& options);
+  OtlpExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource, const Options& options);
   // Stops without waiting for what is queued; see BeginFlush.
   ~OtlpExporter();
   OtlpExporter(const OtlpExporter&) = delete;
@@ -60,20 +63,37 @@ class OtlpExporter {
   ExportCounts counts() const;
 
  private:
+  using Batch = std::conditional_t<std::is_same_v<Item, LogRecord>, LogBatch, MetricBatch>;
+  // A request that is under way: serialized once, and sent again with the same bytes.
+  struct Request {
+    Batch batch;
+    std::string bytes;  // empty: not yet serialized
+  };
+  using Lock = std::unique_lock<std::mutex>;
+
   void Run();
-  SendResult SendBatch(const std::vector<Item>& batch);
-  // While one waits to be sent again, there may be a newer one to send instead.
-  void TakeNewer(std::vector<Item>* batch);
+  // Takes what is to be sent next out of the queue.
+  std::deque<Request> Take();
+  // Sends all of it, or drops and counts it.
+  void Deliver(std::deque<Request> requests, Lock* lock);
+  // Waits before the same is sent again, as long as `result` asks or the backoff says.
+  void Pause(const SendResult& result, Lock* lock);
+  void Settle(const SendResult& result, uint64_t items);
+  bool Divide(std::deque<Request>* requests) const;
 
   const std::vector<Attribute> resource_;
   const Options options_;
   std::unique_ptr<OtlpTransport> transport_;
-  DeltaState delta_;  // of the thread
+  // Of the thread.
+  DeltaState delta_;
+  MetricSnapshot taken_;  // the newest that Take took, of which the requests are made
+  std::chrono::milliseconds backoff_;
+  std::minstd_rand random_{std::random_device{}()};
 
   mutable std::mutex mutex_;
   std::condition_variable wake_, idle_;
   std::deque<Item> queue_;
-  size_t in_flight_ = 0;
+  bool in_flight_ = false;
   bool flushing_ = false, stopping_ = false;
   ExportCounts counts_;
   std::thread thread_;  // last: it uses all the others

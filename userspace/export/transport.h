@@ -2,37 +2,41 @@
 #ifndef SANDPIPER_USERSPACE_EXPORT_TRANSPORT_H_
 #define SANDPIPER_USERSPACE_EXPORT_TRANSPORT_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "userspace/export/otel_config.h"
-#include "userspace/export/otlp.h"
 
 namespace sandpiper {
+
+enum class Signal { kLogs, kMetrics };
 
 struct SendResult {
   enum Verdict {
     kSent,
     kRetry,    // OTLP says that the same request may be sent again
-    kRefused,  // it must not be sent again
+    kSplit,    // it must not be sent again; a part of it may be what is wrong, or its size
+    kRefused,  // it must not be sent again, nor would any other fare better
   };
   Verdict verdict = kSent;
-  uint64_t rejected = 0;  // partial success: so many records or points were not taken
-  std::string error;      // for people; also the message of a partial success
+  uint64_t rejected = 0;                                 // partial success: so many records or points were not taken
+  std::optional<std::chrono::milliseconds> retry_after;  // as the endpoint asks
+  std::string error;                                     // for people; also the message of a partial success
 };
 
 class OtlpTransport {
  public:
   virtual ~OtlpTransport() = default;
-  // Blocks until the answer or the endpoint's timeout.
-  virtual SendResult Send(const OtlpLogs& request) = 0;
-  virtual SendResult Send(const OtlpMetrics& request) = 0;
+  // `request`: the serialized Export…ServiceRequest of its signal. Blocks until the answer or the endpoint's timeout.
+  virtual SendResult Send(const std::string& request) = 0;
 };
 
-std::unique_ptr<OtlpTransport> MakeGrpcTransport(const OtlpEndpoint& endpoint);
-std::unique_ptr<OtlpTransport> MakeHttpTransport(const OtlpEndpoint& endpoint);
-std::unique_ptr<OtlpTransport> MakeTransport(const OtlpEndpoint& endpoint);
+std::unique_ptr<OtlpTransport> MakeGrpcTransport(const OtlpEndpoint& endpoint, Signal signal);
+std::unique_ptr<OtlpTransport> MakeHttpTransport(const OtlpEndpoint& endpoint, Signal signal);
+std::unique_ptr<OtlpTransport> MakeTransport(const OtlpEndpoint& endpoint, Signal signal);
 
 }  // namespace sandpiper
 
