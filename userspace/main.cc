@@ -190,6 +190,11 @@ int main(int argc, char** argv) {
   AddSocketOption(status, &config);
   AddFormatOption(status, &status_format);
 
+  CLI::App* doctor = app.add_subcommand("doctor", "try every probe, and tell what this host lacks");
+  sandpiper::ReportFormat doctor_format = sandpiper::ReportFormat::kTable;
+  AddCommonOptions(doctor, &config);
+  AddFormatOption(doctor, &doctor_format);
+
   CLI::App* canary = app.add_subcommand("canary")->group("");  // of a collector's own, see userspace/canary.h
   uint16_t canary_port = 53;
   canary->add_option("port", canary_port);
@@ -208,6 +213,8 @@ int main(int argc, char** argv) {
     printf("sandpiper %s\n", sandpiper::kVersion);
     return 0;
   }
+  if (doctor->parsed())
+    return sandpiper::RunDoctor(config, doctor_format);
   if (canary->parsed())
     return sandpiper::RunCanary(canary_port);
   if (status->parsed())

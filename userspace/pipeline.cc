@@ -424,11 +424,8 @@ void Pipeline::WatchCanary(absl::StatusOr<std::unique_ptr<Canary>> canary) {
 
 std::vector<ProbeState> Pipeline::ProbeStates() const {
   std::vector<ProbeState> out = probes_->states();
-  const MemorySource memory = members_.resources().source();
-  const bool best = memory == MemorySource::kController;
-  out.push_back({.probe = "resources",
-                 .mechanism = Name(memory),
-                 .reason = best ? "" : "memory.current: no memory controller in the cgroup v2 hierarchy"});
+  const ResourceReader& resources = members_.resources();
+  out.push_back({.probe = "resources", .mechanism = Name(resources.source()), .reason = resources.reason()});
   canary_.AppendState(&out);
   return out;
 }

@@ -266,3 +266,22 @@ def other_dns_ports_on_request(w):
         actor.udp("10.77.0.4", port=9000, payloads=[b"not dns"], name="a.test")
     """, options=["--dns-port", "53,5353"])
     everything(r)
+
+
+@scenario
+def the_doctor_tells_what_the_report_does(w):
+    """The mechanisms that are really in use, and nothing stays."""
+    done = subprocess.run([w.sandpiper, "doctor", "--format", "json", "--avoid", "connect.error:fexit"], capture_output=True, timeout=120)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    told = {f["subject"]: f for f in json.loads(done.stdout)}
+    r = w.exec(["true"], options=["--avoid", "connect.error:fexit"])
+    for probe in r.report["probes"]:
+        name = "resources" if probe["probe"] == "resources" else "probe " + probe["probe"]
+        assert (told[name]["found"], told[name]["reason"]) == (probe["mechanism"], probe.get("reason", "")), (probe, told[name])
+    assert told["probe connect.error"]["state"] == "degraded" and "--avoid" in told["probe connect.error"]["reason"]
+    assert told["cgroup v2"]["found"] == w.mount and told["kernel"]["found"] == os.uname().release
+    assert not [d for d in os.listdir(w.mount) if d.startswith("sandpiper-doctor")]
+    table = subprocess.run([w.sandpiper, "doctor"], capture_output=True, timeout=120).stdout.decode().splitlines()
+    assert len(table) == len(told) and all("  " in l for l in table), table
+    done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", w.sandpiper, "doctor"], capture_output=True, timeout=120)
+    assert done.returncode == 1 and b"root" in done.stderr, done.stderr

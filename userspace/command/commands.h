@@ -30,6 +30,9 @@ int RunCollector(Config config);
 // What a collector starts to see whether its probes see.
 int RunCanary(uint16_t dns_port);
 
+// What of this host sandpiper can work with. 0: the main job can run.
+int RunDoctor(const Config& config, ReportFormat format);
+
 int RunStatus(const Config& config, ReportFormat format);
 
 }  // namespace sandpiper

@@ -112,6 +112,10 @@ ResourceReader::ResourceReader(const std::string& mount, const std::string& proc
               : !mount_v1_.empty() ? MemorySource::kControllerV1
                                    : MemorySource::kProcesses) {}
 
+std::string ResourceReader::reason() const {
+  return source_ == MemorySource::kController ? "" : "memory.current: no memory controller in the cgroup v2 hierarchy";
+}
+
 std::optional<ResourceUse> ResourceReader::Read(const std::string& path) const {
   const auto stat = ReadFile(path + "/cpu.stat");
   if (!stat)

@@ -34,6 +34,8 @@ class ResourceReader {
 
   // The best that this host has. A cgroup without it is read from the next.
   MemorySource source() const { return source_; }
+  // Why that is not memory.current; empty if it is.
+  std::string reason() const;
 
  private:
   std::string mount_, proc_, mount_v1_;
