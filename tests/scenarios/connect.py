@@ -194,11 +194,11 @@ def loopback_is_recorded_but_no_egress(w):
 
 @scenario
 def passive_connections_are_not_attempts(w):
-    code = ("import socket,sys; s=socket.create_server(('10.77.0.2',7000)); s.settimeout(20)\n"
+    code = ("import socket,sys; s=socket.create_server(('10.77.0.2',7000)); s.settimeout(60)\n"
             "a,_=s.accept(); a.sendall(a.recv(100)); a.close()")
     client = subprocess.Popen(["nsenter", "--net=/run/netns/" + w.server, "/usr/bin/python3", "-c",
                                "import socket,time\n"
-                               "for _ in range(200):\n"
+                               "for _ in range(600):\n"
                                "  try: s=socket.create_connection(('10.77.0.2',7000)); break\n"
                                "  except OSError: time.sleep(0.1)\n"
                                "s.send(b'hi'); print(s.recv(9))"], stdout=subprocess.PIPE)
