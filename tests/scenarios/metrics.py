@@ -246,7 +246,8 @@ def who_ran_out_of_memory(w):
         assert ends == [-9, -9, 3, 0], ends
         s = wait_for(lambda: (s := Scrape(port)).sum("sandbox_process_exits_total") == 4 and s)
         assert s.by("sandbox_process_exits_total", "outcome") == {("oom",): 1, ("signal",): 1, ("failure",): 1, ("success",): 1}
-        c.stop()
+        exits = [e for e in c.stop() if e["opensandbox.event"] == "process.exit"]
+        assert [e.get("process.exit.oom") for e in exits] == [True, None, None, None] and exits[0]["process.exit.signal"] == 9, exits
     finally:
         if made:
             os.rmdir(made)

@@ -238,6 +238,8 @@ LogRecord RecordMaker::Exit(const Process& process, int64_t unix_offset) {
   AddProcess(&record, process.key, process.comm, &process);
   AddOrigin(&record, process.origin);
   Add(&record, signaled ? "process.exit.signal" : "process.exit.code", int64_t{code});
+  if (process.oom)
+    Add(&record, "process.exit.oom", true);
   Add(&record, "process.duration_ms", Milliseconds(process.duration_ns()));
   return record;
 }
