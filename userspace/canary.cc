@@ -123,11 +123,14 @@ void Canary::Work(uint64_t now_ns, const Counts& counts) {
       if (!status.ok())
         OnFailure(absl::StrCat("it cannot be started: ", std::string(status.message())));
       state_ = status.ok() ? State::kSinging : State::kResting;
+      began_ns_ = now_ns;
       due_ns_ = now_ns + (status.ok() ? kLook : Nanoseconds(options_.interval));
       break;
     }
     case State::kSinging:
       due_ns_ = now_ns + kLook;
+      if (now_ns > began_ns_ + kEndWithin)
+        kill(pid_, SIGKILL);  // which makes it a failure
       if (HasEnded()) {
         state_ = State::kListening;
         due_ns_ = now_ns + kListen;

@@ -65,7 +65,7 @@ class Canary {
   OwnedCgroup cgroup_;
   Options options_;
   State state_ = State::kResting;
-  uint64_t due_ns_ = 0;
+  uint64_t due_ns_ = 0, began_ns_ = 0;
   pid_t pid_ = 0;
   bool failed_ = false;
   ByKind seen_{}, seen_before_{};

@@ -3,6 +3,7 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
@@ -32,21 +33,27 @@ bool CanaryWatch::Take(const Event& event) {
   // The number of its network namespace will be another one's.
   if (const auto* connect = std::get_if<Connect>(&event.what))
     probes_->ForgetNamespace(connect->netns);
+  if (std::holds_alternative<CgroupGone>(event.what))
+    members_->Gone(member_, event.time_ns);
   return true;
 }
 
 void CanaryWatch::Work(uint64_t now_ns) {
-  const Member* const member = canary_ ? members_->Find(member_) : nullptr;
-  if (!member)
-    return;  // or somebody removed its cgroup
+  if (!canary_)
+    return;
+  const Member* const member = members_->Find(member_);
+  if (!member) {
+    problem_ = "somebody removed its cgroup";
+    tell_(absl::StrCat("the canary: ", problem_, "; whether the probes see is not known"));
+    canary_.reset();
+    return;
+  }
   canary_->Work(now_ns, [&] { return members_->CountsOf(member_, *member); });
   for (const std::string& news : canary_->TakeNews())
     tell_(news);
 }
 
-uint64_t CanaryWatch::NextDeadline() const {
-  return canary_ && members_->Find(member_) ? canary_->NextDeadline() : std::numeric_limits<uint64_t>::max();
-}
+uint64_t CanaryWatch::NextDeadline() const { return canary_ ? canary_->NextDeadline() : std::numeric_limits<uint64_t>::max(); }
 
 void CanaryWatch::AppendState(std::vector<ProbeState>* out) const {
   if (canary_ || !problem_.empty())

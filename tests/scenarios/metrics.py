@@ -323,6 +323,24 @@ def the_canary_sings_for_nobody_else(w):
     c.stop()
 
 
+@scenario
+def a_canary_without_its_cgroup_says_so(w):
+    port = free_port()
+    c = Collector(w, [w.new_cgroup("nest")], options=["--canary-interval-ms", "300"], env=serving(port))
+    nest = os.path.join(w.mount, "sandpiper-canary-%d" % c.process.pid)
+
+    def removed():
+        try:
+            os.rmdir(nest)
+        except OSError:
+            return False  # it sings just now
+        return True
+    wait_for(removed)
+    wait_for(lambda: Scrape(port).sum("sandpiper_probe_state", probe="canary", state="off") == 1)
+    c.stop()
+    assert c.stderr.count("somebody removed its cgroup") == 1, c.stderr
+
+
 def detach(pid, program):
     """Takes a program of that process off its cgroup, as a fault would."""
     for fd in os.listdir("/proc/%d/fdinfo" % pid):

@@ -9,8 +9,6 @@ namespace {
 
 constexpr char kBegin[] = "<!-- catalog: begin -->\n", kEnd[] = "<!-- catalog: end -->\n";
 
-}  // namespace
-
 std::string CatalogMarkdown() {
   std::string out =
       "| scope | name, in Prometheus | kind, unit | of a sandbox | attributes | meaning |\n"
@@ -24,6 +22,8 @@ std::string CatalogMarkdown() {
   }
   return out;
 }
+
+}  // namespace
 
 std::string WithCatalog(const std::string& document) {
   const size_t begin = document.find(kBegin), end = document.find(kEnd);

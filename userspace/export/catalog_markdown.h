@@ -6,10 +6,8 @@
 
 namespace sandpiper {
 
-// One row a metric of the catalog, with the name that it has in Prometheus.
-std::string CatalogMarkdown();
-
-// `document` with the table between its two marks replaced by the catalog's; empty if it lacks the marks.
+// `document` with the table between its two marks replaced: one row a metric of the catalog, with the name that it has in Prometheus. Empty
+// if it lacks the marks.
 std::string WithCatalog(const std::string& document);
 
 }  // namespace sandpiper

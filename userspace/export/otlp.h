@@ -15,9 +15,7 @@
 namespace sandpiper {
 
 using OtlpLogs = opentelemetry::proto::collector::logs::v1::ExportLogsServiceRequest;
-using OtlpLogsResponse = opentelemetry::proto::collector::logs::v1::ExportLogsServiceResponse;
 using OtlpMetrics = opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceRequest;
-using OtlpMetricsResponse = opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceResponse;
 
 OtlpLogs ToOtlp(std::span<const LogRecord> records, const std::vector<Attribute>& resource);
 // `temporality`: of the counters and histograms in the snapshot.
