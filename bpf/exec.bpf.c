@@ -18,7 +18,6 @@ static __always_inline void fill_exec(struct exec_event *event, struct task_stru
 	struct path *root = __builtin_preserve_access_index(&fs->root);
 	struct file *exe = BPF_CORE_READ(mm, exe_file);
 	const char *filename = BPF_CORE_READ(binprm, filename);
-	bool truncated;
 	long n;
 
 	fill_process(&event->process, task);
@@ -28,11 +27,9 @@ static __always_inline void fill_exec(struct exec_event *event, struct task_stru
 	event->netns = task_netns(task);
 	enter_netns(event->netns, owner);
 	event->args_bytes = args_bytes;
-	event->path_bytes = read_path(event->path, __builtin_preserve_access_index(&exe->f_path), root, &truncated);
-	if (truncated)
+	if (!read_path(event->path, &event->path_bytes, __builtin_preserve_access_index(&exe->f_path), root))
 		event->header.flags |= EXEC_PATH_TRUNCATED;
-	event->cwd_bytes = read_path(event->cwd, __builtin_preserve_access_index(&fs->pwd), root, &truncated);
-	if (truncated)
+	if (!read_path(event->cwd, &event->cwd_bytes, __builtin_preserve_access_index(&fs->pwd), root))
 		event->header.flags |= EXEC_CWD_TRUNCATED;
 	/* load_script() replaces interp and keeps filename, which names the script. */
 	event->script_bytes = 0;

@@ -70,10 +70,30 @@ static __always_inline bool parse_ports(struct __sk_buff *skb, __u8 protocol, __
 	return true;
 }
 
+/*
+ * Past the extension headers of IPv6: the offset of what follows them and, above it, its protocol; -1 where the packet ends before. Not
+ * static: the verifier then looks at the loop once, and not again for each way out of it.
+ */
+__weak __noinline int skip_extensions(struct __sk_buff *skb, __u32 protocol)
+{
+	__u32 offset = IPV6_HEADER;
+	__u8 extension[2];
+
+	for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
+		if (!is_ipv6_extension(protocol))
+			break;
+		if (load_packet(skb, offset, extension, 2))
+			return -1;
+		protocol = extension[0];
+		offset += (extension[1] + 1) * 8;
+	}
+	return protocol << 16 | offset;
+}
+
 static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p)
 {
-	__u8 header[IPV6_HEADER], protocol, extension[2];
-	__u32 offset = IPV6_HEADER;
+	__u8 header[IPV6_HEADER];
+	int transport;
 
 	__builtin_memset(p, 0, sizeof(*p));
 	if (skb->protocol == bpf_htons(0x0800)) {
@@ -96,16 +116,8 @@ static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p
 	p->bytes = p->bytes ? p->bytes + IPV6_HEADER : skb->len;
 	__builtin_memcpy(p->source.address, header + 8, 16);
 	__builtin_memcpy(p->destination.address, header + 24, 16);
-	protocol = header[6];
-	for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
-		if (!is_ipv6_extension(protocol))
-			break;
-		if (load_packet(skb, offset, extension, 2))
-			return false;
-		protocol = extension[0];
-		offset += (extension[1] + 1) * 8;
-	}
-	return parse_ports(skb, protocol, offset, p);
+	transport = skip_extensions(skb, header[6]);
+	return transport >= 0 && parse_ports(skb, transport >> 16, transport & 0xffff, p);
 }
 
 struct dns_message {

@@ -39,54 +39,51 @@ static __always_inline bool find_process(struct task_struct *task, __u64 cgroup_
 
 /*
  * Writes the components of `path`, deepest first, each with its NUL, up to the root of the process: what the process itself would see,
- * and not d_path, which is allowed in few kinds of programs only. Returns the bytes written; *truncated where there was more.
+ * and not d_path, which is allowed in few kinds of programs only. False where there was more. The number of bytes written is counted in
+ * `used`, which lies in the record: the verifier does not follow what stands there, so that all ways to a step look the same to it.
  */
-static __always_inline __u32 read_path(char *out, struct path *path, struct path *root, bool *truncated)
+static __always_inline bool read_path(char *out, volatile __u16 *used, struct path *path, struct path *root)
 {
 	struct dentry *dentry = BPF_CORE_READ(path, dentry), *root_dentry = BPF_CORE_READ(root, dentry);
 	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt), *root_mount = BPF_CORE_READ(root, mnt);
-	__u64 used = 0, at;
 
-	*truncated = true;
+	*used = 0;
 	for (int i = 0; i < PATH_STEPS; i++) {
 		struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		const unsigned char *name;
+		const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
+		__u64 at;
 		long n;
 
-		if (dentry == root_dentry && vfsmount == root_mount) {
-			*truncated = false;
-			break;
-		}
+		if (dentry == root_dentry && vfsmount == root_mount)
+			return true;
 		if (dentry == BPF_CORE_READ(vfsmount, mnt_root) || dentry == parent) {
 			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
 
 			if (up == mount || dentry != BPF_CORE_READ(vfsmount, mnt_root)) {
 				/* The top: outside of the root, or an unmounted thing as memfd, whose name is all there is. */
-				if (!used) {
-					n = bpf_probe_read_kernel_str(out, PATH_COMPONENT, BPF_CORE_READ(dentry, d_name.name));
-					used = n > 0 ? n : 0;
+				if (!*used) {
+					n = bpf_probe_read_kernel_str(out, PATH_COMPONENT, name);
+					*used = n > 0 ? n : 0;
 				}
-				*truncated = false;
-				break;
+				return true;
 			}
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			vfsmount = (void *)up + bpf_core_field_offset(struct mount, mnt);
 			continue;
 		}
-		name = BPF_CORE_READ(dentry, d_name.name);
-		if (used >= PATH_STARTS)
-			break;
-		/* Changes nothing, but older verifiers forget a bound when the number was away on the stack, and never a mask. */
-		at = used;
+		if (*used >= PATH_STARTS)
+			return false;
+		/* Changes nothing, and is a bound that every verifier knows. */
+		at = *used;
 		asm volatile("%0 &= %1" : "+r"(at) : "i"(PATH_STARTS - 1));
 		n = bpf_probe_read_kernel_str(out + at, PATH_COMPONENT, name);
 		if (n < 0)
-			break;
-		used += n;
+			return false;
+		*used = at + n;
 		dentry = parent;
 	}
-	return used;
+	return false;
 }
 
 #endif
