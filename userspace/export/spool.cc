@@ -1,0 +1,216 @@
+#include "userspace/export/spool.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "userspace/base/status.h"
+
+namespace sandpiper {
+namespace {
+
+constexpr char kSchema[] =
+    "CREATE TABLE IF NOT EXISTS requests(id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, items INTEGER NOT NULL, "
+    "size INTEGER NOT NULL, crc INTEGER NOT NULL, bytes BLOB NOT NULL)";
+
+int64_t Checksum(const std::string& bytes) {
+  return static_cast<int64_t>(crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())));
+}
+
+// Steps once, and makes the statement ready for the next time.
+class Execution {
+ public:
+  explicit Execution(sqlite3_stmt* statement) : statement_(statement) {}
+  ~Execution() {
+    sqlite3_reset(statement_);
+    sqlite3_clear_bindings(statement_);
+  }
+  Execution& Bind(int64_t value) {
+    sqlite3_bind_int64(statement_, ++bound_, value);
+    return *this;
+  }
+  Execution& Bind(const std::string& bytes) {
+    sqlite3_bind_blob64(statement_, ++bound_, bytes.data(), bytes.size(), SQLITE_STATIC);
+    return *this;
+  }
+  int Step() { return sqlite3_step(statement_); }
+  int64_t Integer(int column) const { return sqlite3_column_int64(statement_, column); }
+  std::string Blob(int column) const {
+    const auto* data = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+    return data ? std::string(data, static_cast<size_t>(sqlite3_column_bytes(statement_, column))) : std::string();
+  }
+
+ private:
+  sqlite3_stmt* statement_;
+  int bound_ = 0;
+};
+
+}  // namespace
+
+absl::Status Spool::Error(const char* what) const {
+  const int code = database_ ? sqlite3_errcode(database_) & 0xff : SQLITE_NOMEM;
+  const std::string message =
+      absl::StrCat("the spool ", options_.path, ": ", what, ": ", database_ ? sqlite3_errmsg(database_) : "no memory");
+  switch (code) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::DataLossError(message);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return absl::UnavailableError(absl::StrCat(message, ": another sandpiper uses it"));
+    case SQLITE_FULL:
+      return absl::ResourceExhaustedError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+absl::Status Spool::Run(const char* sql) {
+  return sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) == SQLITE_OK ? absl::OkStatus() : Error(sql);
+}
+
+absl::Status Spool::Prepare(const char* sql, Statement* out) {
+  return sqlite3_prepare_v2(database_, sql, -1, &out->statement, nullptr) == SQLITE_OK ? absl::OkStatus() : Error(sql);
+}
+
+absl::Status Spool::Load() {
+  const mode_t before = umask(0077);  // what is in there is nobody else's business
+  const int opened = sqlite3_open_v2(options_.path.c_str(), &database_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  umask(before);
+  if (opened != SQLITE_OK)
+    return Error("opening it");
+  RETURN_IF_ERROR(Run("PRAGMA locking_mode=EXCLUSIVE"));
+  RETURN_IF_ERROR(Run("PRAGMA auto_vacuum=FULL"));
+  RETURN_IF_ERROR(Run("PRAGMA journal_mode=WAL"));
+  RETURN_IF_ERROR(Run(options_.durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+  RETURN_IF_ERROR(Run(kSchema));
+  RETURN_IF_ERROR(Prepare("INSERT INTO requests(time, items, size, crc, bytes) VALUES(?, ?, ?, ?, ?)", &insert_));
+  RETURN_IF_ERROR(Prepare("SELECT id, time, items, size FROM requests ORDER BY id LIMIT 1", &oldest_));
+  RETURN_IF_ERROR(Prepare("SELECT crc, bytes FROM requests WHERE id = ?", &read_));
+  RETURN_IF_ERROR(Prepare("DELETE FROM requests WHERE id = ?", &remove_));
+  Statement sums;
+  RETURN_IF_ERROR(Prepare("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM requests", &sums));
+  const bool read = sqlite3_step(sums.statement) == SQLITE_ROW;
+  entries_ = read ? static_cast<uint64_t>(sqlite3_column_int64(sums.statement, 0)) : 0;
+  bytes_ = read ? static_cast<uint64_t>(sqlite3_column_int64(sums.statement, 1)) : 0;
+  sqlite3_finalize(sums.statement);
+  return read ? absl::OkStatus() : Error("reading it");
+}
+
+absl::Status Spool::PutAside() {
+  Close();
+  std::error_code error;
+  for (const char* ending : {"", "-wal", "-shm"})
+    std::filesystem::rename(options_.path + ending, options_.path + ".broken" + ending, error);
+  ++counts_.corrupt;
+  return Load();
+}
+
+absl::StatusOr<std::unique_ptr<Spool>> Spool::Open(const Options& options) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(options.path).parent_path(), error);
+  std::unique_ptr<Spool> spool(new Spool(options));
+  absl::Status status = spool->Load();
+  if (absl::IsDataLoss(status))
+    status = spool->PutAside();
+  if (!status.ok())
+    return status;
+  return spool;
+}
+
+void Spool::Close() {
+  for (Statement* statement : {&insert_, &oldest_, &read_, &remove_}) {
+    sqlite3_finalize(statement->statement);
+    statement->statement = nullptr;
+  }
+  sqlite3_close(database_);
+  database_ = nullptr;
+  bytes_ = entries_ = 0;
+}
+
+Spool::~Spool() { Close(); }
+
+std::optional<Spool::Head> Spool::Oldest() const {
+  Execution select(oldest_.statement);
+  if (select.Step() != SQLITE_ROW)
+    return std::nullopt;
+  return Head{.id = select.Integer(0),
+              .time_unix_ns = static_cast<uint64_t>(select.Integer(1)),
+              .items = static_cast<uint64_t>(select.Integer(2)),
+              .size = static_cast<uint64_t>(select.Integer(3))};
+}
+
+uint64_t Spool::oldest_unix_ns() const {
+  const auto head = Oldest();
+  return head ? head->time_unix_ns : 0;
+}
+
+bool Spool::Remove(int64_t id) {
+  const auto head = Oldest();
+  if (Execution(remove_.statement).Bind(id).Step() != SQLITE_DONE || sqlite3_changes(database_) != 1)
+    return false;
+  entries_ -= entries_ > 0;
+  if (head && head->id == id)
+    bytes_ -= std::min(bytes_, head->size);
+  return true;
+}
+
+absl::Status Spool::MakeRoom(uint64_t size) {
+  while (entries_ > 0 && bytes_ + size > options_.bytes_max) {
+    const auto head = Oldest();
+    if (!head || !Remove(head->id))
+      return PutAside();
+    counts_.full += head->items;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Spool::Append(const std::string& bytes, uint64_t items, uint64_t now_unix_ns) {
+  if (!database_)
+    RETURN_IF_ERROR(Load());
+  RETURN_IF_ERROR(MakeRoom(bytes.size()));
+  if (bytes.size() > options_.bytes_max) {
+    counts_.full += items;
+    return absl::OkStatus();
+  }
+  Execution insert(insert_.statement);
+  insert.Bind(static_cast<int64_t>(now_unix_ns)).Bind(static_cast<int64_t>(items)).Bind(static_cast<int64_t>(bytes.size()));
+  if (insert.Bind(Checksum(bytes)).Bind(bytes).Step() != SQLITE_DONE)
+    return Error("writing");
+  ++entries_;
+  bytes_ += bytes.size();
+  return absl::OkStatus();
+}
+
+std::optional<Spool::Entry> Spool::Read(const Head& head) const {
+  Execution read(read_.statement);
+  if (read.Bind(head.id).Step() != SQLITE_ROW)
+    return std::nullopt;
+  Entry entry = {.id = head.id, .bytes = read.Blob(1), .items = head.items};
+  return read.Integer(0) == Checksum(entry.bytes) ? std::optional(std::move(entry)) : std::nullopt;
+}
+
+std::optional<Spool::Entry> Spool::Front(uint64_t now_unix_ns) {
+  const auto age_max = static_cast<uint64_t>(std::chrono::nanoseconds(options_.age_max).count());
+  while (entries_ > 0) {
+    const auto head = Oldest();
+    const bool old = head && now_unix_ns > head->time_unix_ns + age_max;
+    if (auto entry = head && !old ? Read(*head) : std::nullopt)
+      return entry;
+    if (!head || !Remove(head->id)) {
+      // Nothing more can be had from this file.
+      [[maybe_unused]] const absl::Status status = PutAside();
+      return std::nullopt;
+    }
+    if (old)
+      counts_.old += head->items;
+    else
+      ++counts_.corrupt;
+  }
+  return std::nullopt;
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,90 @@
+// Requests that could not be sent, on disk, oldest first: they outlive the endpoint's absence, and the process. SQLite in WAL mode: an
+// entry is there as a whole or not at all, after kill -9 and after a loss of power. Used by one thread.
+#ifndef SANDPIPER_USERSPACE_EXPORT_SPOOL_H_
+#define SANDPIPER_USERSPACE_EXPORT_SPOOL_H_
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace sandpiper {
+
+// Of items, as log records, but for `corrupt`, which cannot know.
+struct SpoolCounts {
+  uint64_t full = 0, old = 0;  // dropped: no room, kept too long
+  uint64_t corrupt = 0;        // entries that could not be read
+};
+
+class Spool {
+ public:
+  struct Options {
+    std::string path;                   // of the file; its folder is made
+    uint64_t bytes_max = 256ull << 20;  // of requests; the file is a little larger
+    std::chrono::milliseconds age_max{std::chrono::hours(24)};
+    bool durable = false;  // what Append returned from also survives a loss of power
+  };
+  struct Entry {
+    int64_t id = 0;
+    std::string bytes;
+    uint64_t items = 0;
+  };
+
+  // What is no database, or a broken one, is put aside as PATH.broken and counted as one corrupt entry. Another process that uses it:
+  // Unavailable.
+  static absl::StatusOr<std::unique_ptr<Spool>> Open(const Options& options);
+  ~Spool();
+  Spool(const Spool&) = delete;
+  Spool& operator=(const Spool&) = delete;
+
+  // Drops the oldest where there is no room. An error, as of a disk that is full: it is not in there.
+  absl::Status Append(const std::string& bytes, uint64_t items, uint64_t now_unix_ns);
+  // The oldest one; those that are too old or broken are dropped first.
+  std::optional<Entry> Front(uint64_t now_unix_ns);
+  // False if it is not there, or cannot be removed.
+  bool Remove(int64_t id);
+
+  bool empty() const { return entries_ == 0; }
+  uint64_t bytes() const { return bytes_; }
+  // When the oldest was written, Unix time in nanoseconds; 0 if there is none.
+  uint64_t oldest_unix_ns() const;
+  const SpoolCounts& counts() const { return counts_; }
+
+ private:
+  struct Statement {
+    sqlite3_stmt* statement = nullptr;
+  };
+  explicit Spool(const Options& options) : options_(options) {}
+  absl::Status Load();
+  absl::Status Run(const char* sql);
+  absl::Status Prepare(const char* sql, Statement* out);
+  absl::Status Error(const char* what) const;
+  // The oldest, without its bytes.
+  struct Head {
+    int64_t id = 0;
+    uint64_t time_unix_ns = 0, items = 0, size = 0;
+  };
+  std::optional<Head> Oldest() const;
+  std::optional<Entry> Read(const Head& head) const;
+  absl::Status MakeRoom(uint64_t size);
+  // Begins anew; the file that is of no use any more stays beside it.
+  absl::Status PutAside();
+  void Close();
+
+  Options options_;
+  sqlite3* database_ = nullptr;
+  Statement insert_, oldest_, read_, remove_;
+  uint64_t bytes_ = 0, entries_ = 0;
+  SpoolCounts counts_;
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_EXPORT_SPOOL_H_
