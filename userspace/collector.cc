@@ -32,6 +32,8 @@ void SleepUntil(uint64_t boot_ns) {
   clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &t, nullptr);
 }
 
+void Tell(const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); }
+
 }  // namespace
 
 Collector::Collector(const Config& config, FILE* ndjson) : config_(config), ndjson_(ndjson) {}
@@ -50,8 +52,7 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
   Collector* self = collector.get();
   collector->pipeline_ = std::make_unique<Pipeline>(
       collector->probes_.get(), collector->mount_, options, config.discovery,
-      [self](LogRecord record) { self->OnRecord(std::move(record)); },
-      [](const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); },
+      [self](LogRecord record) { self->OnRecord(std::move(record)); }, Tell,
       [self](uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns) { self->OnSandboxEnd(sandbox, last, time_unix_ns); });
   const auto handler = [self](uint64_t* last_ns) {
     return [self, last_ns](std::span<const std::byte> record) { *last_ns = std::max(*last_ns, self->pipeline_->OnRecord(record)); };
@@ -70,14 +71,23 @@ absl::Status Collector::StartExporters() {
                      .extra = config_.extra_attributes};
   const auto new_reader = [&] { return std::make_unique<Reader>(Reader{.reader = MetricReader(reader_options_), .host = HostMetrics()}); };
   if (otel.logs.otlp) {
-    log_exporter_ = std::make_unique<OtlpExporter<LogRecord>>(
-        MakeTransport(*otel.logs.otlp, Signal::kLogs), otel.resource,
-        OtlpExporter<LogRecord>::Options{.queue_max = otel.log_queue_max, .batch_max = otel.log_batch_max, .delay = otel.log_delay});
+    std::unique_ptr<Spool> spool;
+    if (!config_.spool.path.empty()) {
+      spool = std::make_unique<Spool>(config_.spool);
+      if (const absl::Status status = spool->Open(); !status.ok()) {
+        if (config_.spool.durable)
+          return status;
+        Tell(absl::StrCat(std::string(status.message()), "; log records are kept in memory until it can be used"));
+      }
+    }
+    const LogExporter::Options options = {
+        .queue_max = otel.log_queue_max, .batch_max = otel.log_batch_max, .delay = otel.log_delay, .write_first = config_.spool.durable};
+    log_exporter_ =
+        std::make_unique<LogExporter>(MakeTransport(*otel.logs.otlp, Signal::kLogs), otel.resource, options, std::move(spool), Tell);
   }
   if (otel.metrics.otlp) {
-    metric_exporter_ = std::make_unique<OtlpExporter<MetricSnapshot>>(
-        MakeTransport(*otel.metrics.otlp, Signal::kMetrics), otel.resource,
-        OtlpExporter<MetricSnapshot>::Options{.queue_max = 1, .batch_max = 1, .temporality = otel.temporality});
+    metric_exporter_ =
+        std::make_unique<MetricExporter>(MakeTransport(*otel.metrics.otlp, Signal::kMetrics), otel.resource, otel.temporality, Tell);
     otlp_reader_ = new_reader();
   }
   if (otel.metrics.prometheus) {
@@ -165,7 +175,7 @@ MetricSnapshot Collector::Collect(uint64_t now_ns, Reader* reader) {
     return absl::StrCat("otlp_", endpoint.protocol == OtlpProtocol::kGrpc ? "grpc" : "http", "_", signal, "_exporter");
   };
   if (log_exporter_)
-    AppendExporter(metric::kLogsExported, type(*config_.otel.logs.otlp, "log"), log_exporter_->counts(), start, &own);
+    AppendLogExporter(type(*config_.otel.logs.otlp, "log"), *log_exporter_, start, &own);
   if (metric_exporter_)
     AppendExporter(metric::kPointsExported, type(*config_.otel.metrics.otlp, "metric"), metric_exporter_->counts(), start, &own);
   reader->reader.AddHost(std::move(own));
@@ -186,7 +196,7 @@ void Collector::OnSandboxEnd(uint64_t sandbox, const MetricSnapshot& last, uint6
 
 void Collector::ExportMetrics(uint64_t now_ns) {
   if (metric_exporter_) {
-    otlp_reader_->reader.OnExported(metric_exporter_->counts().done);
+    otlp_reader_->reader.OnExported(metric_exporter_->done());
     metric_exporter_->Push(Collect(now_ns, otlp_reader_.get()));
   }
   if (console_reader_) {
@@ -284,10 +294,14 @@ std::vector<std::string> Collector::ExportProblems() const {
     if (counts.dropped() > 0)
       out.push_back(absl::StrCat(counts.dropped(), " ", signal, " were not exported (", counts.dropped_queue_full, " queue full, ",
                                  counts.dropped_refused, " refused, ", counts.dropped_rejected, " rejected, ", counts.dropped_at_exit,
-                                 " not sent in time): ", counts.last_error));
+                                 " not sent in time, ", counts.dropped_spool_full, " spool full, ", counts.dropped_spool_old,
+                                 " kept too long, ", counts.dropped_spool_corrupt, " unreadable in the spool): ", counts.last_error));
   };
-  if (log_exporter_)
+  if (log_exporter_) {
     tell("log records", log_exporter_->counts());
+    if (const auto stored = log_exporter_->stored(); stored && stored->bytes > 0)
+      out.push_back(absl::StrCat(stored->bytes, " bytes of log records are kept in ", config_.spool.path, " for the next run"));
+  }
   if (metric_exporter_)
     tell("data points of metrics", metric_exporter_->counts());
   return out;

@@ -16,7 +16,8 @@
 #include "userspace/aggregate/metric_reader.h"
 #include "userspace/api/api_server.h"
 #include "userspace/config.h"
-#include "userspace/export/otlp_exporter.h"
+#include "userspace/export/log_exporter.h"
+#include "userspace/export/metric_exporter.h"
 #include "userspace/export/prometheus_exporter.h"
 #include "userspace/pipeline.h"
 #include "userspace/probe/ring.h"
@@ -78,8 +79,8 @@ class Collector {
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<Ring> critical_, bulk_;
   uint64_t critical_last_ns_ = 0, bulk_last_ns_ = 0;  // time of the last record taken
-  std::unique_ptr<OtlpExporter<LogRecord>> log_exporter_;
-  std::unique_ptr<OtlpExporter<MetricSnapshot>> metric_exporter_;
+  std::unique_ptr<LogExporter> log_exporter_;
+  std::unique_ptr<MetricExporter> metric_exporter_;
   std::unique_ptr<PrometheusExporter> prometheus_;
   MetricReader::Options reader_options_;
   std::unique_ptr<Reader> otlp_reader_, prometheus_reader_, console_reader_;  // null where there is no such exporter

@@ -45,10 +45,10 @@ std::string GetProcessEnv(const char* name) {
   return value ? value : "";
 }
 
-absl::StatusOr<uint32_t> ParseRingSize(const std::string& text) {
+absl::StatusOr<uint64_t> ParseBytes(const std::string& text) {
   uint64_t bytes = 0;
   size_t digits = 0;
-  while (digits < text.size() && digits < 10 && isdigit(static_cast<unsigned char>(text[digits])))
+  while (digits < text.size() && digits < 12 && isdigit(static_cast<unsigned char>(text[digits])))
     bytes = bytes * 10 + static_cast<uint64_t>(text[digits++] - '0');
   std::string unit = text.substr(digits);
   for (const char* ending : {"iB", "B", "b"}) {
@@ -61,7 +61,11 @@ absl::StatusOr<uint32_t> ParseRingSize(const std::string& text) {
   const auto factor = units.find(unit);
   if (digits == 0 || factor == units.end())
     return absl::InvalidArgumentError(absl::StrCat(Escape(text), " is no size in bytes"));
-  bytes *= factor->second;
+  return bytes * factor->second;
+}
+
+absl::StatusOr<uint32_t> ParseRingSize(const std::string& text) {
+  ASSIGN_OR_RETURN(const uint64_t bytes, ParseBytes(text));
   if (bytes < 4096 || bytes > (1u << 30) || (bytes & (bytes - 1)) != 0)
     return absl::InvalidArgumentError(absl::StrCat(Escape(text), " is not a power of two between 4K and 1G"));
   return static_cast<uint32_t>(bytes);

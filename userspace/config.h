@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "userspace/export/otel_config.h"
+#include "userspace/export/spool.h"
 #include "userspace/probe/probes.h"
 #include "userspace/sandbox/discovery.h"
 
@@ -25,6 +26,7 @@ struct Config {
   std::chrono::milliseconds canary_interval{60'000};  // 0: no canary
   std::chrono::milliseconds flush_timeout{5'000};     // at the end, for what exporters still hold
   OtelConfig otel;
+  Spool::Options spool{.path = "/var/lib/sandpiper/spool.db"};  // of log records for OTLP; an empty path: none
   std::vector<Attribute> extra_attributes;
   Severity log_level = Severity::kInfo;
   // What to watch, as it is configured; ResolveDiscovery makes of it what there is to look for.
@@ -46,7 +48,9 @@ Config ReadEnvironment(const GetEnv& get_env);
 // Discovery by rules, where any are configured, or nothing is named. `mount`: of cgroup v2.
 absl::Status ResolveDiscovery(const std::string& mount, Config* config);
 
-// "64K", "8M": what a ring may be: a power of two of at least a page (kernel/bpf/ringbuf.c).
+// "64K", "8M", "1G", also "8MiB": bytes.
+absl::StatusOr<uint64_t> ParseBytes(const std::string& text);
+// The same, for what a ring may be: a power of two of at least a page (kernel/bpf/ringbuf.c).
 absl::StatusOr<uint32_t> ParseRingSize(const std::string& text);
 
 // The real environment.

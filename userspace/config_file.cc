@@ -65,6 +65,13 @@ uint32_t RingBytes(const YAML::Node& node) {
   return *bytes;
 }
 
+uint64_t Bytes(const YAML::Node& node) {
+  const absl::StatusOr<uint64_t> bytes = ParseBytes(Text(node));
+  if (!bytes.ok())
+    throw Bad(node, std::string(bytes.status().message()));
+  return *bytes;
+}
+
 // Every key of a map has a reader, or is an error that says which there are.
 using Readers = std::map<std::string, std::function<void(const YAML::Node&)>>;
 
@@ -195,6 +202,10 @@ Readers AllReaders(Config* config) {
        }},
       {"ring_bytes", [=](const YAML::Node& n) { config->probes.bulk_ring_bytes = RingBytes(n); }},
       {"critical_ring_bytes", [=](const YAML::Node& n) { config->probes.critical_ring_bytes = RingBytes(n); }},
+      {"spool", [=](const YAML::Node& n) { config->spool.path = Text(n); }},
+      {"spool_bytes", [=](const YAML::Node& n) { config->spool.bytes_max = Bytes(n); }},
+      {"spool_age_s", [=](const YAML::Node& n) { config->spool.age_max = std::chrono::seconds(Number(n, 1, 31'536'000)); }},
+      {"spool_write_first", [=](const YAML::Node& n) { config->spool.durable = As<bool>(n, "true or false"); }},
       {"log_level",
        [=](const YAML::Node& n) {
          const std::map<std::string, Severity> levels = {{"debug", Severity::kDebug}, {"info", Severity::kInfo}, {"warn", Severity::kWarn}};

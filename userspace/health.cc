@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "userspace/base/clock.h"
+
 namespace sandpiper {
 
 void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, uint64_t start_unix_ns, MetricSnapshot* out) {
@@ -71,6 +73,20 @@ void AppendExporter(const MetricRow& row, const std::string& type, const ExportC
   add("refused", counts.dropped_refused);
   add("rejected", counts.dropped_rejected);
   add("shutdown", counts.dropped_at_exit);
+  add("spool_full", counts.dropped_spool_full);
+  add("spool_expired", counts.dropped_spool_old);
+  add("spool_corrupt", counts.dropped_spool_corrupt);
+}
+
+void AppendLogExporter(const std::string& type, const LogExporter& exporter, uint64_t start_unix_ns, MetricSnapshot* out) {
+  AppendExporter(metric::kLogsExported, type, exporter.counts(), start_unix_ns, out);
+  const auto stored = exporter.stored();
+  if (!stored)
+    return;
+  const uint64_t now = ReadClock(CLOCK_REALTIME);
+  const uint64_t age = stored->oldest_unix_ns > 0 && now > stored->oldest_unix_ns ? now - stored->oldest_unix_ns : 0;
+  out->Add(metric::kSpoolBytes, {.attributes = {}, .value = static_cast<int64_t>(stored->bytes), .start_unix_ns = start_unix_ns});
+  out->Add(metric::kSpoolOldestAge, {.attributes = {}, .value = static_cast<double>(age) / 1e9, .start_unix_ns = start_unix_ns});
 }
 
 }  // namespace sandpiper

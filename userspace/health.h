@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "userspace/aggregate/metrics.h"
-#include "userspace/export/otlp_exporter.h"
+#include "userspace/export/log_exporter.h"
 #include "userspace/probe/probes.h"
 #include "userspace/sandbox_pipeline.h"
 
@@ -30,6 +30,9 @@ void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_uni
 void AppendTables(const std::vector<TableUse>& tables, uint64_t start_unix_ns, MetricSnapshot* out);
 // `row`: metric::kLogsExported or kPointsExported. `type`: otel.component.type.
 void AppendExporter(const MetricRow& row, const std::string& type, const ExportCounts& counts, uint64_t start_unix_ns, MetricSnapshot* out);
+
+// And what it keeps on disk.
+void AppendLogExporter(const std::string& type, const LogExporter& exporter, uint64_t start_unix_ns, MetricSnapshot* out);
 
 }  // namespace sandpiper
 

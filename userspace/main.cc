@@ -130,7 +130,25 @@ void AddSocketOption(CLI::App* app, Config* config) {
       ->envname("SANDPIPER_SOCKET");
 }
 
+void AddSpoolOptions(CLI::App* app, Config* config) {
+  app->add_option("--spool", config->spool.path,
+                  "file for log records that an OTLP endpoint does not take now (default /var/lib/sandpiper/spool.db); \"\": none")
+      ->envname("SANDPIPER_SPOOL");
+  app->add_option_function<std::string>(
+         "--spool-bytes", [config](const std::string& text) { config->spool.bytes_max = *sandpiper::ParseBytes(text); },
+         "how much of them; beyond, the oldest make room (default 256M)")
+      ->envname("SANDPIPER_SPOOL_BYTES")
+      ->check([](const std::string& text) { return std::string(sandpiper::ParseBytes(text).status().message()); });
+  app->add_option_function<int>(
+         "--spool-age-s", [config](int s) { config->spool.age_max = std::chrono::seconds(s); }, "how long they may wait (default 86400)")
+      ->envname("SANDPIPER_SPOOL_AGE_S")
+      ->check(CLI::Range(1, 31'536'000));
+  app->add_flag("--spool-write-first", config->spool.durable, "put every record on disk before it is sent, for audits")
+      ->envname("SANDPIPER_SPOOL_WRITE_FIRST");
+}
+
 void AddRunOptions(CLI::App* run, Config* config) {
+  AddSpoolOptions(run, config);
   AddSocketOption(run, config);
   run->add_option("--cgroup", config->cgroups,
                   "PATH[=ID] of a cgroup to watch, with all below it; repeatable; * and ? match, also what is made later")

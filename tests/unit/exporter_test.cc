@@ -3,60 +3,23 @@
 
 #include <set>
 
-#include "userspace/export/otlp_exporter.h"
+#include "tests/unit/fake_endpoint.h"
+#include "userspace/export/log_exporter.h"
+#include "userspace/export/metric_exporter.h"
 
 namespace sandpiper {
 namespace {
 
-using std::chrono::milliseconds;
-
 constexpr auto kLong = std::chrono::seconds(60);
 
-SendResult Answer(SendResult::Verdict verdict) {
-  return {.verdict = verdict, .rejected = 0, .retry_after = milliseconds(1), .error = verdict == SendResult::kSent ? "" : "no"};
-}
-
-// What an endpoint got, as the test's own. Outlives the exporter.
-struct Endpoint {
-  std::function<SendResult(const std::string&)> answer = [](const std::string&) { return Answer(SendResult::kSent); };
-  std::vector<std::string> asked;
-};
-
-class FakeTransport : public OtlpTransport {
- public:
-  explicit FakeTransport(Endpoint* endpoint) : endpoint_(endpoint) {}
-  SendResult Send(const std::string& request) override {
-    endpoint_->asked.push_back(request);
-    return endpoint_->answer(request);
-  }
-
- private:
-  Endpoint* endpoint_;
-};
-
-std::vector<std::string> Bodies(const std::string& request) {
-  OtlpLogs parsed;
-  EXPECT_TRUE(parsed.ParseFromString(request));
-  std::vector<std::string> out;
-  for (const auto& record : parsed.resource_logs(0).scope_logs(0).log_records())
-    out.push_back(record.body().string_value());
-  return out;
-}
-
 ExportCounts SendLogs(Endpoint* endpoint, const std::vector<std::string>& bodies) {
-  OtlpExporter<LogRecord> exporter(std::make_unique<FakeTransport>(endpoint), {}, {.queue_max = 10'000, .batch_max = 512, .delay = kLong});
+  LogExporter exporter(std::make_unique<FakeTransport>(endpoint), {},
+                       {.queue_max = 10'000, .batch_max = 512, .delay = kLong, .write_first = false}, nullptr, [](const std::string&) {});
   for (const std::string& body : bodies)
     exporter.Push({.event = "e", .body = body});
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + kLong);
   return exporter.counts();
-}
-
-std::vector<std::string> Numbers(int count) {
-  std::vector<std::string> out;
-  for (int i = 0; i < count; ++i)
-    out.push_back(std::to_string(i));
-  return out;
 }
 
 TEST(Exporter, OneBadRecordCostsOneRecord) {
@@ -161,13 +124,12 @@ TEST_P(AfterAnOutage, TheNewestIsSent) {
     ++taken;
     return Answer(SendResult::kSent);
   };
-  OtlpExporter<MetricSnapshot> exporter(std::make_unique<FakeTransport>(&endpoint), {},
-                                        {.queue_max = 1, .batch_max = 1, .temporality = GetParam()});
+  MetricExporter exporter(std::make_unique<FakeTransport>(&endpoint), {}, GetParam(), [](const std::string&) {});
   for (uint64_t i = 1; i <= 200; ++i)
     exporter.Push(Execs(i, static_cast<int64_t>(10 * i)));
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + kLong);
-  EXPECT_EQ(exporter.counts().done, 200u);
+  EXPECT_EQ(exporter.done(), 200u);
   EXPECT_LE(taken, endpoint.asked.size() / 3);
   EXPECT_EQ(GetParam() == Temporality::kDelta ? sum : last, 2000);
 }
@@ -192,7 +154,7 @@ TEST(Exporter, OneBadPointCostsOnePoint) {
   MetricSnapshot snapshot = {.time_unix_ns = 5, .sequence = 1, .families = {}};
   for (const std::string& id : Numbers(300))
     snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", id}}, .value = int64_t{1}, .start_unix_ns = 1});
-  OtlpExporter<MetricSnapshot> exporter(std::make_unique<FakeTransport>(&endpoint), {}, {.queue_max = 1, .batch_max = 1});
+  MetricExporter exporter(std::make_unique<FakeTransport>(&endpoint), {}, Temporality::kCumulative, [](const std::string&) {});
   exporter.Push(snapshot);
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + kLong);

@@ -2,10 +2,11 @@
 #include "userspace/export/spool.h"
 
 #include <gtest/gtest.h>
-#include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -23,15 +24,17 @@ class SpoolTest : public ::testing::Test {
   SpoolTest() : folder_(::testing::TempDir() + "spool" + std::to_string(getpid())) { fs::remove_all(folder_); }
   ~SpoolTest() override { fs::remove_all(folder_); }
   std::unique_ptr<Spool> Open(uint64_t bytes_max = 1 << 20) {
-    auto spool = Spool::Open({.path = folder_ + "/logs.db", .bytes_max = bytes_max, .age_max = std::chrono::hours(1)});
-    EXPECT_TRUE(spool.ok()) << spool.status();
-    return spool.ok() ? *std::move(spool) : nullptr;
+    auto spool = std::make_unique<Spool>(
+        Spool::Options{.path = folder_ + "/logs.db", .bytes_max = bytes_max, .age_max = std::chrono::hours(1), .durable = false});
+    const absl::Status status = spool->Open();
+    EXPECT_TRUE(status.ok()) << status;
+    return spool;
   }
   // All that is in there, oldest first, taken out.
   std::vector<std::string> Drain(Spool* spool) {
     std::vector<std::string> out;
     while (const auto entry = spool->Front(now_)) {
-      out.push_back(entry->bytes);
+      out.push_back(entry->request.bytes);
       spool->Remove(entry->id);
     }
     return out;
@@ -46,55 +49,94 @@ TEST_F(SpoolTest, OldestFirstAndThereAgainAfterARestart) {
   {
     auto spool = Open();
     for (const std::string& bytes : {std::string("one"), binary, std::string("three")})
-      ASSERT_TRUE(spool->Append(bytes, 2, now_).ok());
+      ASSERT_TRUE(spool->Append({bytes, 2}, now_).ok());
     EXPECT_EQ(spool->bytes(), 13u);
   }
   auto spool = Open();
   EXPECT_EQ(spool->bytes(), 13u);
   EXPECT_EQ(spool->oldest_unix_ns(), now_);
-  EXPECT_EQ(spool->Front(now_)->items, 2u);
+  EXPECT_EQ(spool->Front(now_)->request.items, 2u);
   EXPECT_EQ(Drain(spool.get()), (std::vector<std::string>{"one", binary, "three"}));
-  EXPECT_TRUE(spool->empty());
   EXPECT_EQ(spool->bytes(), 0u);
   EXPECT_EQ(spool->oldest_unix_ns(), 0u);
 }
 
 TEST_F(SpoolTest, NobodyElseMayReadIt) {
   auto spool = Open();
-  ASSERT_TRUE(spool->Append("x", 1, now_).ok());
+  ASSERT_TRUE(spool->Append({"x", 1}, now_).ok());
   EXPECT_EQ(fs::status(folder_ + "/logs.db").permissions() & (fs::perms::group_all | fs::perms::others_all), fs::perms::none);
 }
 
 TEST_F(SpoolTest, TheOldestMakeRoomAndAreCounted) {
   auto spool = Open(1000);
   for (int i = 0; i < 10; ++i)
-    ASSERT_TRUE(spool->Append(std::string(300, static_cast<char>('a' + i)), 5, now_).ok());
+    ASSERT_TRUE(spool->Append({std::string(300, static_cast<char>('a' + i)), 5}, now_).ok());
   EXPECT_EQ(spool->counts().full, 35u);
   EXPECT_LE(spool->bytes(), 1000u);
   const auto left = Drain(spool.get());
   ASSERT_EQ(left.size(), 3u);
   EXPECT_EQ(left[0][0], 'h');
-  ASSERT_TRUE(spool->Append(std::string(2000, 'x'), 4, now_).ok());  // larger than all of it
+  ASSERT_TRUE(spool->Append({std::string(2000, 'x'), 4}, now_).ok());  // larger than all of it
   EXPECT_EQ(spool->counts().full, 39u);
-  EXPECT_TRUE(spool->empty());
+  EXPECT_EQ(spool->bytes(), 0u);
 }
 
 TEST_F(SpoolTest, WhatIsTooOldIsDroppedAndCounted) {
   auto spool = Open();
-  ASSERT_TRUE(spool->Append("old", 3, now_).ok());
+  ASSERT_TRUE(spool->Append({"old", 3}, now_).ok());
   now_ += 3599 * kSecond;
-  ASSERT_TRUE(spool->Append("new", 1, now_).ok());
-  EXPECT_EQ(spool->Front(now_)->bytes, "old");
+  ASSERT_TRUE(spool->Append({"new", 1}, now_).ok());
+  EXPECT_EQ(spool->Front(now_)->request.bytes, "old");
   now_ += 2 * kSecond;
-  EXPECT_EQ(spool->Front(now_)->bytes, "new");
+  EXPECT_EQ(spool->Front(now_)->request.bytes, "new");
   EXPECT_EQ(spool->counts().old, 3u);
 }
 
 TEST_F(SpoolTest, ASecondUserIsRefused) {
   auto spool = Open();
-  ASSERT_TRUE(spool->Append("x", 1, now_).ok());
-  const auto second = Spool::Open({.path = folder_ + "/logs.db"});
-  EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
+  ASSERT_TRUE(spool->Append({"x", 1}, now_).ok());
+  Spool second({.path = folder_ + "/logs.db"});
+  const absl::Status status = second.Open();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_TRUE(absl::IsUnavailable(second.Append({"y", 1}, now_)));
+  spool.reset();
+  EXPECT_TRUE(second.Append({"y", 1}, now_).ok()) << "it is free now";
+}
+
+// Files may not grow: as on a disk that is full, whoever it is full of.
+class FullDisk {
+ public:
+  FullDisk() {
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit none = {.rlim_cur = 0, .rlim_max = before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~FullDisk() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_;
+};
+
+TEST_F(SpoolTest, AFullDiskIsAnErrorAndHeals) {
+  auto spool = Open();
+  ASSERT_TRUE(spool->Append({"one", 1}, now_).ok());
+  ASSERT_TRUE(spool->Append({"two", 1}, now_).ok());
+  {
+    const FullDisk full;
+    EXPECT_FALSE(spool->Append({std::string(10'000, 'x'), 1}, now_).ok());
+    EXPECT_EQ(spool->bytes(), 6u);
+    const auto first = spool->Front(now_);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->request.bytes, "one");
+    spool->Remove(first->id);  // the disk cannot forget it, but it is not given twice
+    EXPECT_EQ(spool->Front(now_)->request.bytes, "two");
+    EXPECT_EQ(spool->bytes(), 3u);
+  }
+  ASSERT_TRUE(spool->Append({"three", 1}, now_).ok());
+  EXPECT_EQ(Drain(spool.get()), (std::vector<std::string>{"two", "three"}));
+  spool.reset();
+  EXPECT_EQ(Open()->bytes(), 0u);
 }
 
 // Whatever byte of the file is wrong, it opens, and what it still gives is what was written.
@@ -102,7 +144,7 @@ TEST_F(SpoolTest, ABrokenFileCostsWhatIsBroken) {
   {
     auto spool = Open();
     for (int i = 0; i < 40; ++i)
-      ASSERT_TRUE(spool->Append("entry " + std::to_string(i) + std::string(500, 'x'), 1, now_).ok());
+      ASSERT_TRUE(spool->Append({"entry " + std::to_string(i) + std::string(500, 'x'), 1}, now_).ok());
   }
   std::ifstream in(folder_ + "/logs.db", std::ios::binary);
   const std::string good{std::istreambuf_iterator<char>(in), {}};
@@ -125,13 +167,13 @@ TEST_F(SpoolTest, ABrokenFileCostsWhatIsBroken) {
       if (!entry)
         break;
       ++given;
-      ASSERT_TRUE(entry->bytes.starts_with("entry ") && entry->bytes.ends_with(std::string(500, 'x'))) << round;
+      ASSERT_TRUE(entry->request.bytes.starts_with("entry ") && entry->request.bytes.ends_with(std::string(500, 'x'))) << round;
       spool->Remove(entry->id);
     }
     EXPECT_LE(given, 40u);
     lost += given < 40;
     // A page that holds nothing yet may be what is broken: then the first that goes there finds out.
-    for (int tries = 0; tries < 2 && !spool->Append("goes on", 1, now_).ok(); ++tries)
+    for (int tries = 0; tries < 2 && !spool->Append({"goes on", 1}, now_).ok(); ++tries)
       EXPECT_FALSE(spool->Front(now_).has_value());
   }
   EXPECT_GT(lost, 0u);
@@ -146,12 +188,11 @@ TEST_F(SpoolTest, KilledAtAnyMoment) {
     ASSERT_EQ(pipe(told), 0);
     const pid_t child = fork();
     if (child == 0) {
-      auto spool = Spool::Open({.path = folder_ + "/logs.db"});
-      for (int i = 0; spool.ok(); ++i) {
-        if (!(*spool)->Append(std::to_string(i) + std::string(2000, '.'), 1, now_).ok() || write(told[1], "x", 1) != 1)
+      Spool spool({.path = folder_ + "/logs.db"});
+      for (int i = 0;; ++i) {
+        if (!spool.Append({std::to_string(i) + std::string(2000, '.'), 1}, now_).ok() || write(told[1], "x", 1) != 1)
           _exit(1);
       }
-      _exit(2);
     }
     close(told[1]);
     char byte;

@@ -115,10 +115,16 @@ const MetricRow kTableCapacity = {
     "how many there may be"};
 const MetricRow kLogsExported = {
     "otel.sdk.exporter.log.exported", kCounter, "{log_record}", kOwn, kOfHost, {"otel.component.type", "otel.component.name", "error.type"},
-    "log records handed to the endpoint; those with an `error.type` did not arrive"};
+    "log records handed to the endpoint; those with an `error.type` did not arrive: `queue_full`, `refused`, `rejected` (a partial success), `shutdown`, `spool_full`, `spool_expired`, `spool_corrupt` (requests, not records)"};
 const MetricRow kPointsExported = {
     "otel.sdk.exporter.metric_data_point.exported", kCounter, "{data_point}", kOwn, kOfHost, {"otel.component.type", "otel.component.name", "error.type"},
     "data points, likewise"};
+const MetricRow kSpoolBytes = {
+    "sandpiper.spool.bytes", kGauge, "By", kOwn, kOfHost, {},
+    "log records on disk that the endpoint does not take now"};
+const MetricRow kSpoolOldestAge = {
+    "sandpiper.spool.oldest_age", kGauge, "s", kOwn, kOfHost, {},
+    "how long the oldest of them has been there"};
 const MetricRow kOwnCpu = {
     "process.cpu.time", kCounter, "s", kOwn, kOfHost, {"cpu.mode"},
     "CPU time of sandpiper itself"};
@@ -136,7 +142,7 @@ std::span<const MetricRow* const> MetricCatalog() {
       &kConnectBeforeAllow, &kExpiredInUse,    &kDestinations,    &kNetworkIo,     &kProcessExecs,   &kProcessExits,    &kProcessDuration,
       &kProcessCount,       &kSandboxCpu,      &kSandboxMemory,   &kSandboxCount,  &kEventsProduced, &kEventsDelivered, &kEventsDropped,
       &kProbeState,         &kProbeRunTime,    &kProbeRunCount,   &kProbeMissed,   &kTableEntries,   &kTableCapacity,   &kLogsExported,
-      &kPointsExported,     &kOwnCpu,          &kOwnMemory};
+      &kPointsExported,     &kSpoolBytes,      &kSpoolOldestAge,  &kOwnCpu,        &kOwnMemory};
   return kAll;
 }
 

@@ -25,7 +25,7 @@ extern const MetricRow kDnsQueries, kDnsDuration, kConnectAttempts, kConnectDura
     kNftTransactions, kAllowDuration, kConnectBeforeAllow, kExpiredInUse, kNetworkIo, kProcessExecs, kProcessExits, kProcessDuration,
     kProcessCount, kSandboxCpu, kSandboxMemory, kSandboxCount;
 extern const MetricRow kEventsProduced, kEventsDelivered, kEventsDropped, kProbeState, kProbeRunTime, kProbeRunCount, kProbeMissed,
-    kTableEntries, kTableCapacity, kLogsExported, kPointsExported, kOwnCpu, kOwnMemory;
+    kTableEntries, kTableCapacity, kLogsExported, kPointsExported, kSpoolBytes, kSpoolOldestAge, kOwnCpu, kOwnMemory;
 }  // namespace metric
 
 std::span<const MetricRow* const> MetricCatalog();

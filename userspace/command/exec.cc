@@ -113,6 +113,7 @@ int ExitStatus(int wait_status) { return WIFSIGNALED(wait_status) ? 128 + WTERMS
 int RunExec(Config config, const ExecOptions& options) {
   WarnAll(config);
   config.probes.limit_sandboxes = false;  // there is one only
+  config.spool.path.clear();              // what is left is in the report
   const auto mount = FindCgroupMount();
   if (!mount.ok())
     return Fail(mount.status(), kExitExecFailure);

@@ -4,6 +4,7 @@
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <chrono>
+#include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/version.h"
@@ -75,22 +76,41 @@ class GrpcTransport : public OtlpTransport {
     const grpc::ByteBuffer bytes(&slice, 1);
     grpc::ByteBuffer answer;
     grpc::Status status;
+    SetCurrent(&context);
     const auto call = stub_->PrepareUnaryCall(&context, method_, bytes, &queue_);
     call->StartCall();
     call->Finish(&answer, &status, nullptr);
     void* tag;
     bool ok;
     queue_.Next(&tag, &ok);
+    SetCurrent(nullptr);
     if (status.ok())
       return ReadResponse(Text(answer));
     return FromGrpc(status.error_code(), status.error_message(), status.error_details());
   }
 
+  void Cancel() override {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    if (current_)
+      current_->TryCancel();
+  }
+
  private:
+  void SetCurrent(grpc::ClientContext* context) {
+    const std::lock_guard lock(mutex_);
+    current_ = context;
+    if (current_ && cancelled_)
+      current_->TryCancel();
+  }
+
   OtlpEndpoint endpoint_;
   std::string method_;
   std::unique_ptr<grpc::GenericStub> stub_;
   grpc::CompletionQueue queue_;
+  std::mutex mutex_;
+  grpc::ClientContext* current_ = nullptr;  // of the call that is under way
+  bool cancelled_ = false;
 };
 
 }  // namespace

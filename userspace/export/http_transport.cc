@@ -1,6 +1,7 @@
 #include <curl/curl.h>
 #include <zlib.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -31,6 +32,9 @@ size_t Collect(char* data, size_t one, size_t size, void* out) {
   body->append(data, one * size);
   return one * size;
 }
+
+// curl asks about once a second, and more often while data comes.
+int Progress(void* cancelled, curl_off_t, curl_off_t, curl_off_t, curl_off_t) { return *static_cast<std::atomic<bool>*>(cancelled); }
 
 // The same bytes for the same input. Empty if zlib has no memory.
 std::string Gzip(const std::string& in) {
@@ -68,6 +72,9 @@ class HttpTransport : public OtlpTransport {
     curl_easy_setopt(curl, CURLOPT_MAXLIFETIME_CONN, kConnectionSeconds);
     curl_easy_setopt(curl, CURLOPT_CA_CACHE_TIMEOUT, kCertificateSeconds);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, Collect);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, Progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &cancelled_);
     const auto file = [curl](CURLoption option, const std::string& path) {
       if (!path.empty())
         curl_easy_setopt(curl, option, path.c_str());
@@ -104,7 +111,10 @@ class HttpTransport : public OtlpTransport {
     return FromHttp(status, wait, answer);
   }
 
+  void Cancel() override { cancelled_ = true; }
+
  private:
+  std::atomic<bool> cancelled_ = false;
   bool gzip_;
   std::unique_ptr<CURL, CurlDeleter> curl_;
   std::unique_ptr<curl_slist, CurlDeleter> headers_;

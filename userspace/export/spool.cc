@@ -88,14 +88,14 @@ absl::Status Spool::Load() {
   RETURN_IF_ERROR(Run(options_.durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
   RETURN_IF_ERROR(Run(kSchema));
   RETURN_IF_ERROR(Prepare("INSERT INTO requests(time, items, size, crc, bytes) VALUES(?, ?, ?, ?, ?)", &insert_));
-  RETURN_IF_ERROR(Prepare("SELECT id, time, items, size FROM requests ORDER BY id LIMIT 1", &oldest_));
+  RETURN_IF_ERROR(Prepare("SELECT id, time, items, size FROM requests WHERE id > ? ORDER BY id LIMIT 1", &oldest_));
   RETURN_IF_ERROR(Prepare("SELECT crc, bytes FROM requests WHERE id = ?", &read_));
-  RETURN_IF_ERROR(Prepare("DELETE FROM requests WHERE id = ?", &remove_));
+  RETURN_IF_ERROR(Prepare("DELETE FROM requests WHERE id <= ?", &remove_));
   Statement sums;
-  RETURN_IF_ERROR(Prepare("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM requests", &sums));
+  RETURN_IF_ERROR(Prepare("SELECT COALESCE(SUM(size), 0) FROM requests", &sums));
   const bool read = sqlite3_step(sums.statement) == SQLITE_ROW;
-  entries_ = read ? static_cast<uint64_t>(sqlite3_column_int64(sums.statement, 0)) : 0;
-  bytes_ = read ? static_cast<uint64_t>(sqlite3_column_int64(sums.statement, 1)) : 0;
+  bytes_ = read ? static_cast<uint64_t>(sqlite3_column_int64(sums.statement, 0)) : 0;
+  done_ = 0;
   sqlite3_finalize(sums.statement);
   return read ? absl::OkStatus() : Error("reading it");
 }
@@ -109,16 +109,15 @@ absl::Status Spool::PutAside() {
   return Load();
 }
 
-absl::StatusOr<std::unique_ptr<Spool>> Spool::Open(const Options& options) {
+absl::Status Spool::Open() {
   std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(options.path).parent_path(), error);
-  std::unique_ptr<Spool> spool(new Spool(options));
-  absl::Status status = spool->Load();
+  std::filesystem::create_directories(std::filesystem::path(options_.path).parent_path(), error);
+  absl::Status status = Load();
   if (absl::IsDataLoss(status))
-    status = spool->PutAside();
+    status = PutAside();
   if (!status.ok())
-    return status;
-  return spool;
+    Close();
+  return status;
 }
 
 void Spool::Close() {
@@ -128,14 +127,16 @@ void Spool::Close() {
   }
   sqlite3_close(database_);
   database_ = nullptr;
-  bytes_ = entries_ = 0;
+  bytes_ = 0;
 }
 
 Spool::~Spool() { Close(); }
 
 std::optional<Spool::Head> Spool::Oldest() const {
+  if (!database_)
+    return std::nullopt;
   Execution select(oldest_.statement);
-  if (select.Step() != SQLITE_ROW)
+  if (select.Bind(done_).Step() != SQLITE_ROW)
     return std::nullopt;
   return Head{.id = select.Integer(0),
               .time_unix_ns = static_cast<uint64_t>(select.Integer(1)),
@@ -148,67 +149,74 @@ uint64_t Spool::oldest_unix_ns() const {
   return head ? head->time_unix_ns : 0;
 }
 
-bool Spool::Remove(int64_t id) {
-  const auto head = Oldest();
-  if (Execution(remove_.statement).Bind(id).Step() != SQLITE_DONE || sqlite3_changes(database_) != 1)
-    return false;
-  entries_ -= entries_ > 0;
-  if (head && head->id == id)
-    bytes_ -= std::min(bytes_, head->size);
-  return true;
+void Spool::Drop(const Head& head) {
+  bytes_ -= std::min(bytes_, head.size);
+  done_ = head.id;
+  Execution(remove_.statement).Bind(done_).Step();
 }
 
-absl::Status Spool::MakeRoom(uint64_t size) {
-  while (entries_ > 0 && bytes_ + size > options_.bytes_max) {
+void Spool::Remove(int64_t id) {
+  for (auto head = Oldest(); head && head->id <= id; head = Oldest())
+    Drop(*head);
+}
+
+void Spool::MakeRoom(uint64_t size) {
+  while (bytes_ + size > options_.bytes_max) {
     const auto head = Oldest();
-    if (!head || !Remove(head->id))
-      return PutAside();
+    if (!head)
+      return;
     counts_.full += head->items;
+    Drop(*head);
   }
+}
+
+absl::Status Spool::Insert(const Request& request, uint64_t now_unix_ns) {
+  Execution insert(insert_.statement);
+  insert.Bind(static_cast<int64_t>(now_unix_ns)).Bind(static_cast<int64_t>(request.items)).Bind(static_cast<int64_t>(request.bytes.size()));
+  if (insert.Bind(Checksum(request.bytes)).Bind(request.bytes).Step() != SQLITE_DONE)
+    return Error("writing");
+  bytes_ += request.bytes.size();
   return absl::OkStatus();
 }
 
-absl::Status Spool::Append(const std::string& bytes, uint64_t items, uint64_t now_unix_ns) {
+absl::Status Spool::Append(const Request& request, uint64_t now_unix_ns) {
   if (!database_)
-    RETURN_IF_ERROR(Load());
-  RETURN_IF_ERROR(MakeRoom(bytes.size()));
-  if (bytes.size() > options_.bytes_max) {
-    counts_.full += items;
+    RETURN_IF_ERROR(Open());
+  if (request.bytes.size() > options_.bytes_max) {
+    counts_.full += request.items;
     return absl::OkStatus();
   }
-  Execution insert(insert_.statement);
-  insert.Bind(static_cast<int64_t>(now_unix_ns)).Bind(static_cast<int64_t>(items)).Bind(static_cast<int64_t>(bytes.size()));
-  if (insert.Bind(Checksum(bytes)).Bind(bytes).Step() != SQLITE_DONE)
-    return Error("writing");
-  ++entries_;
-  bytes_ += bytes.size();
-  return absl::OkStatus();
+  MakeRoom(request.bytes.size());
+  absl::Status status = Insert(request, now_unix_ns);
+  if (absl::IsDataLoss(status)) {
+    RETURN_IF_ERROR(PutAside());
+    status = Insert(request, now_unix_ns);
+  }
+  return status;
 }
 
 std::optional<Spool::Entry> Spool::Read(const Head& head) const {
   Execution read(read_.statement);
   if (read.Bind(head.id).Step() != SQLITE_ROW)
     return std::nullopt;
-  Entry entry = {.id = head.id, .bytes = read.Blob(1), .items = head.items};
-  return read.Integer(0) == Checksum(entry.bytes) ? std::optional(std::move(entry)) : std::nullopt;
+  Entry entry = {.id = head.id, .request = {.bytes = read.Blob(1), .items = head.items}};
+  return read.Integer(0) == Checksum(entry.request.bytes) ? std::optional(std::move(entry)) : std::nullopt;
 }
 
 std::optional<Spool::Entry> Spool::Front(uint64_t now_unix_ns) {
   const auto age_max = static_cast<uint64_t>(std::chrono::nanoseconds(options_.age_max).count());
-  while (entries_ > 0) {
+  while (bytes_ > 0) {
     const auto head = Oldest();
-    const bool old = head && now_unix_ns > head->time_unix_ns + age_max;
-    if (auto entry = head && !old ? Read(*head) : std::nullopt)
-      return entry;
-    if (!head || !Remove(head->id)) {
-      // Nothing more can be had from this file.
+    if (!head) {
+      // There should be more, and nothing more can be had from this file.
       [[maybe_unused]] const absl::Status status = PutAside();
       return std::nullopt;
     }
-    if (old)
-      counts_.old += head->items;
-    else
-      ++counts_.corrupt;
+    const bool old = now_unix_ns > head->time_unix_ns + age_max;
+    if (auto entry = old ? std::nullopt : Read(*head))
+      return entry;
+    (old ? counts_.old : counts_.corrupt) += old ? head->items : 1;
+    Drop(*head);
   }
   return std::nullopt;
 }

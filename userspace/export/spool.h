@@ -5,12 +5,11 @@
 
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
+#include "userspace/export/request.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -29,29 +28,32 @@ class Spool {
     std::string path;                   // of the file; its folder is made
     uint64_t bytes_max = 256ull << 20;  // of requests; the file is a little larger
     std::chrono::milliseconds age_max{std::chrono::hours(24)};
-    bool durable = false;  // what Append returned from also survives a loss of power
+    // What Append returned from also survives a loss of power, and everything is written before it is sent.
+    bool durable = false;
   };
   struct Entry {
     int64_t id = 0;
-    std::string bytes;
-    uint64_t items = 0;
+    Request request;
   };
 
-  // What is no database, or a broken one, is put aside as PATH.broken and counted as one corrupt entry. Another process that uses it:
-  // Unavailable.
-  static absl::StatusOr<std::unique_ptr<Spool>> Open(const Options& options);
+  // Touches nothing yet.
+  explicit Spool(const Options& options) : options_(options) {}
   ~Spool();
   Spool(const Spool&) = delete;
   Spool& operator=(const Spool&) = delete;
 
+  // What is no database, or a broken one, is put aside as PATH.broken and counted as one corrupt entry. Another process that uses it:
+  // Unavailable. After an error Append tries again.
+  absl::Status Open();
+
   // Drops the oldest where there is no room. An error, as of a disk that is full: it is not in there.
-  absl::Status Append(const std::string& bytes, uint64_t items, uint64_t now_unix_ns);
+  absl::Status Append(const Request& request, uint64_t now_unix_ns);
   // The oldest one; those that are too old or broken are dropped first.
   std::optional<Entry> Front(uint64_t now_unix_ns);
-  // False if it is not there, or cannot be removed.
-  bool Remove(int64_t id);
+  // That one, which was in front, and whatever was before it. A disk that cannot forget it now does so later; a process that begins before
+  // that finds it again.
+  void Remove(int64_t id);
 
-  bool empty() const { return entries_ == 0; }
   uint64_t bytes() const { return bytes_; }
   // When the oldest was written, Unix time in nanoseconds; 0 if there is none.
   uint64_t oldest_unix_ns() const;
@@ -61,8 +63,8 @@ class Spool {
   struct Statement {
     sqlite3_stmt* statement = nullptr;
   };
-  explicit Spool(const Options& options) : options_(options) {}
   absl::Status Load();
+  absl::Status Insert(const Request& request, uint64_t now_unix_ns);
   absl::Status Run(const char* sql);
   absl::Status Prepare(const char* sql, Statement* out);
   absl::Status Error(const char* what) const;
@@ -73,7 +75,8 @@ class Spool {
   };
   std::optional<Head> Oldest() const;
   std::optional<Entry> Read(const Head& head) const;
-  absl::Status MakeRoom(uint64_t size);
+  void Drop(const Head& head);
+  void MakeRoom(uint64_t size);
   // Begins anew; the file that is of no use any more stays beside it.
   absl::Status PutAside();
   void Close();
@@ -81,7 +84,8 @@ class Spool {
   Options options_;
   sqlite3* database_ = nullptr;
   Statement insert_, oldest_, read_, remove_;
-  uint64_t bytes_ = 0, entries_ = 0;
+  uint64_t bytes_ = 0;
+  int64_t done_ = 0;  // up to here they are removed, whatever is still in the file
   SpoolCounts counts_;
 };
 

@@ -1,4 +1,4 @@
-// How a request gets to one OTLP endpoint: gRPC or http/protobuf. Used by the export thread only.
+// How a request gets to one OTLP endpoint: gRPC or http/protobuf. Used by one thread, but for Cancel.
 #ifndef SANDPIPER_USERSPACE_EXPORT_TRANSPORT_H_
 #define SANDPIPER_USERSPACE_EXPORT_TRANSPORT_H_
 
@@ -9,10 +9,9 @@
 #include <string>
 
 #include "userspace/export/otel_config.h"
+#include "userspace/export/request.h"
 
 namespace sandpiper {
-
-enum class Signal { kLogs, kMetrics };
 
 struct SendResult {
   enum Verdict {
@@ -32,6 +31,8 @@ class OtlpTransport {
   virtual ~OtlpTransport() = default;
   // `request`: the serialized Export…ServiceRequest of its signal. Blocks until the answer or the endpoint's timeout.
   virtual SendResult Send(const std::string& request) = 0;
+  // From any thread: ends a Send that is under way, within a second, as a failure that may be tried again.
+  virtual void Cancel() = 0;
 };
 
 std::unique_ptr<OtlpTransport> MakeGrpcTransport(const OtlpEndpoint& endpoint, Signal signal);

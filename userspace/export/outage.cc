@@ -1,0 +1,33 @@
+#include "userspace/export/outage.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace sandpiper {
+namespace {
+
+// Between tries while the program waits to end.
+constexpr std::chrono::milliseconds kFlushPause{200};
+
+}  // namespace
+
+void Outage::Note(const Delivered& delivered, const std::string& meanwhile) {
+  const auto now = std::chrono::steady_clock::now();
+  if (delivered.wait && !lasts_) {
+    lasts_ = true;
+    since_ = now;
+    tell_(absl::StrCat(what_, " cannot be sent: ", delivered.error, "; ", meanwhile));
+  } else if (delivered.requests > 0 && lasts_) {
+    lasts_ = false;
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - since_).count();
+    tell_(absl::StrCat(what_, " are sent again, after ", seconds, " s"));
+  }
+}
+
+void WaitBeforeRetry(const Delivered::Wait& wait, std::condition_variable* wake, std::unique_lock<std::mutex>* lock, const bool& stopping,
+                     const bool& flushing) {
+  const bool already = flushing;
+  const auto time = already && !wait.asked ? kFlushPause : wait.time;
+  wake->wait_for(*lock, time, [&] { return stopping || (!wait.asked && flushing != already); });
+}
+
+}  // namespace sandpiper
