@@ -63,8 +63,28 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
   return collector;
 }
 
+absl::StatusOr<RecordLimits> Collector::MakeLimits(const Config& config) const {
+  return RecordLimits::Make({.argument_patterns = config.redact_arguments,
+                             .host_patterns = config.redact_hosts,
+                             .attributes_max = config.otel.attribute_count_max,
+                             .characters_max = config.otel.attribute_characters_max});
+}
+
+absl::StatusOr<ConfigChange> Collector::Reload(const Config& config) {
+  ASSIGN_OR_RETURN(RecordLimits limits, MakeLimits(config));
+  ConfigChange change = CompareFiles(config_, config);
+  limits_ = std::move(limits);
+  config_.window = config.window;
+  next_window_ns_ = std::min(next_window_ns_, BootNow() + Nanoseconds(config.window));
+  config_.flush_timeout = config.flush_timeout;
+  pipeline_->SetLogLevel(config.log_level);
+  config_.file = config.file;
+  return change;
+}
+
 absl::Status Collector::StartExporters() {
   const OtelConfig& otel = config_.otel;
+  ASSIGN_OR_RETURN(limits_, MakeLimits(config_));
   reader_options_ = {.series_max = config_.series_max,
                      .by_sandbox = config_.sandbox_in_metrics,
                      .start_unix_ns = ReadClock(CLOCK_REALTIME),
@@ -135,6 +155,7 @@ absl::Status Collector::Serve(const std::string& path) {
 }
 
 void Collector::OnRecord(LogRecord record) {
+  limits_->Apply(&record);
   if (ndjson_)
     fprintf(ndjson_, "%s\n", ToJson(record).c_str());
   if (log_exporter_)

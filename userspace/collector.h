@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,6 +42,9 @@ class Collector {
   // Works until one of `waited` has one of the events asked for (poll(2)). Returns its index.
   size_t RunUntil(std::span<const pollfd> waited);
 
+  // Takes over what can be changed while it runs. An error: nothing was.
+  absl::StatusOr<ConfigChange> Reload(const Config& config);
+
   // Works on for at most `limit` while connections are open: their sockets may end a moment after the last process, as io_uring's do.
   void Settle(std::chrono::milliseconds limit);
   // Detaches the probes, takes everything that they have told, ends all sandboxes, and flushes the exporters.
@@ -61,6 +65,7 @@ class Collector {
     HostMetrics host;
   };
 
+  absl::StatusOr<RecordLimits> MakeLimits(const Config& config) const;
   absl::Status StartExporters();
   MetricSnapshot Collect(uint64_t now_ns, Reader* reader);
   void OnSandboxEnd(uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns);
@@ -82,6 +87,7 @@ class Collector {
   std::unique_ptr<LogExporter> log_exporter_;
   std::unique_ptr<MetricExporter> metric_exporter_;
   std::unique_ptr<PrometheusExporter> prometheus_;
+  std::optional<RecordLimits> limits_;
   MetricReader::Options reader_options_;
   std::unique_ptr<Reader> otlp_reader_, prometheus_reader_, console_reader_;  // null where there is no such exporter
   uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;

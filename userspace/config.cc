@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/status.h"
@@ -95,6 +96,22 @@ absl::Status ResolveDiscovery(const std::string& mount, Config* config) {
   }
   discovery.sockets = config->sockets ? *config->sockets : DefaultRuntimeSockets();
   return absl::OkStatus();
+}
+
+ConfigChange CompareFiles(const Config& before, const Config& after) {
+  static const std::set<std::string> kLive = {"redact_arguments", "redact_hosts", "log_level", "window_s", "flush_timeout_ms"};
+  std::map<std::string, std::string> all = before.file;
+  all.insert(after.file.begin(), after.file.end());
+  const auto value = [](const Config& config, const std::string& key) {
+    const auto found = config.file.find(key);
+    return found == config.file.end() ? std::string() : found->second;
+  };
+  ConfigChange out;
+  for (const auto& [key, unused] : all) {
+    if (value(before, key) != value(after, key))
+      (kLive.contains(key) ? out.taken : out.after_restart).push_back(key);
+  }
+  return out;
 }
 
 Config ReadEnvironment(const GetEnv& get_env) {

@@ -4,12 +4,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "userspace/export/otel_config.h"
+#include "userspace/export/record_limits.h"
 #include "userspace/export/spool.h"
 #include "userspace/probe/probes.h"
 #include "userspace/sandbox/discovery.h"
@@ -28,6 +30,9 @@ struct Config {
   OtelConfig otel;
   Spool::Options spool{.path = "/var/lib/sandpiper/spool.db"};  // of log records for OTLP; an empty path: none
   std::vector<Attribute> extra_attributes;
+  // Regular expressions for what no log record may show.
+  std::vector<std::string> redact_arguments = DefaultArgumentPatterns();
+  std::vector<std::string> redact_hosts;
   Severity log_level = Severity::kInfo;
   // What to watch, as it is configured; ResolveDiscovery makes of it what there is to look for.
   std::vector<std::string> cgroups;  // PATH[=ID[:sidecar]]
@@ -39,7 +44,8 @@ struct Config {
   std::string api_socket = "/run/sandpiper/sandpiper.sock";  // of the running collector; empty: none
   std::string sandbox_id;                                    // OPENSANDBOX_EGRESS_SANDBOX_ID, where there is one sandbox only
 
-  std::vector<std::string> warnings;  // about OTEL_* values that were not understood
+  std::map<std::string, std::string> file;  // what the configuration file says, YAML by key
+  std::vector<std::string> warnings;        // about OTEL_* values that were not understood
 };
 
 // What the environment says, before flags. service.version, host.name and a stable service.instance.id are added to the resource.
@@ -52,6 +58,12 @@ absl::Status ResolveDiscovery(const std::string& mount, Config* config);
 absl::StatusOr<uint64_t> ParseBytes(const std::string& text);
 // The same, for what a ring may be: a power of two of at least a page (kernel/bpf/ringbuf.c).
 absl::StatusOr<uint32_t> ParseRingSize(const std::string& text);
+
+// Keys of the configuration file that differ: those that a running collector takes over, and those that it cannot.
+struct ConfigChange {
+  std::vector<std::string> taken, after_restart;
+};
+ConfigChange CompareFiles(const Config& before, const Config& after);
 
 // The real environment.
 std::string GetProcessEnv(const char* name);

@@ -65,6 +65,13 @@ uint32_t RingBytes(const YAML::Node& node) {
   return *bytes;
 }
 
+std::vector<std::string> Patterns(const YAML::Node& node) {
+  std::vector<std::string> out = Texts(node);
+  if (const auto patterns = Redaction::Make(out); !patterns.ok())
+    throw Bad(node, std::string(patterns.status().message()));
+  return out;
+}
+
 uint64_t Bytes(const YAML::Node& node) {
   const absl::StatusOr<uint64_t> bytes = ParseBytes(Text(node));
   if (!bytes.ok())
@@ -202,6 +209,8 @@ Readers AllReaders(Config* config) {
        }},
       {"ring_bytes", [=](const YAML::Node& n) { config->probes.bulk_ring_bytes = RingBytes(n); }},
       {"critical_ring_bytes", [=](const YAML::Node& n) { config->probes.critical_ring_bytes = RingBytes(n); }},
+      {"redact_arguments", [=](const YAML::Node& n) { config->redact_arguments = Patterns(n); }},
+      {"redact_hosts", [=](const YAML::Node& n) { config->redact_hosts = Patterns(n); }},
       {"spool", [=](const YAML::Node& n) { config->spool.path = Text(n); }},
       {"spool_bytes", [=](const YAML::Node& n) { config->spool.bytes_max = Bytes(n); }},
       {"spool_age_s", [=](const YAML::Node& n) { config->spool.age_max = std::chrono::seconds(Number(n, 1, 31'536'000)); }},
@@ -233,6 +242,8 @@ absl::Status Read(const std::string& origin, const std::function<YAML::Node()>& 
     const YAML::Node root = load();
     if (!root.IsNull())
       ReadMap(root, AllReaders(config));
+    for (const auto& entry : root)
+      config->file[Text(entry.first)] = YAML::Dump(entry.second);
     return absl::OkStatus();
   } catch (const Bad& bad) {
     return absl::InvalidArgumentError(absl::StrCat(origin, ":", bad.line, ": ", bad.message));

@@ -74,6 +74,12 @@ SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& r
   return sandboxes_.emplace(serial, std::make_unique<SandboxPipeline>(identity, options_, read_udp, sink_, born_ns)).first->second.get();
 }
 
+void Pipeline::SetLogLevel(Severity level) {
+  options_.log_level = level;
+  for (const auto& [serial, sandbox] : sandboxes_)
+    sandbox->set_log_level(level);
+}
+
 absl::StatusOr<uint64_t> Pipeline::AddSandbox(const Sandbox& sandbox) {
   SandboxPipeline* const added = FindOrAdd(sandbox.id, "cgroup", BootNow());
   // Roles are told where there is more than one.

@@ -54,6 +54,8 @@ class Pipeline {
   // Waits until the rules in all namespaces have been read, but no longer than `limit`. OnTick takes what there is.
   bool SyncRules(std::chrono::milliseconds limit) { return namespaces_.Sync(limit); }
 
+  // For all sandboxes, from now on.
+  void SetLogLevel(Severity level);
   void OnTick(uint64_t now_ns);
   uint64_t NextDeadline() const;
   // Tells of the destinations of the time since the last window, with fresh bytes and counters.

@@ -75,6 +75,7 @@ class SandboxPipeline {
   // What became known of the rules that the sandbox lives under.
   void OnRules(const RulesetOutcome& outcome);
 
+  void set_log_level(Severity level) { log_level_ = level; }
   // Does what is due at `now_ns`.
   void OnTick(uint64_t now_ns);
   uint64_t NextDeadline() const;

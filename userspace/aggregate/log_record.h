@@ -28,6 +28,7 @@ struct LogRecord {
   std::string event;                  // value of opensandbox.event, and event_name
   std::string body;                   // short, for people; names the destination
   std::vector<Attribute> attributes;  // all text in them is valid UTF-8
+  uint32_t dropped_attributes = 0;    // that there was no room for
 };
 
 }  // namespace sandpiper

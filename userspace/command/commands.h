@@ -2,6 +2,7 @@
 #ifndef SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_
 #define SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ struct ExecOptions {
 };
 int RunExec(Config config, const ExecOptions& options);
 
-// Until SIGTERM or SIGINT.
-int RunCollector(Config config);
+// Until SIGTERM or SIGINT. SIGHUP has it read its configuration again, with `reload`.
+int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& reload);
 
 // What a collector starts to see whether its probes see.
 int RunCanary(uint16_t dns_port);

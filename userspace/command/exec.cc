@@ -120,7 +120,7 @@ int RunExec(Config config, const ExecOptions& options) {
   auto child = HeldChild::Fork(options.command);
   if (!child.ok())
     return Fail(child.status(), kExitExecFailure);
-  const UniqueFd signal_fd = TakeSignals();
+  const UniqueFd signal_fd = TakeSignals({SIGTERM, SIGINT});
 
   std::unique_ptr<FILE, int (*)(FILE*)> events(nullptr, fclose);
   if (!options.events_file.empty()) {

@@ -1,10 +1,13 @@
 // sandpiper run: the collector, until SIGTERM or SIGINT.
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
 
+#include "absl/strings/str_join.h"
+#include "userspace/base/clock.h"
 #include "userspace/base/fd.h"
 #include "userspace/collector.h"
 #include "userspace/command/commands.h"
@@ -16,7 +19,7 @@ namespace sandpiper {
 namespace {
 
 // sd_notify(3): one datagram to the socket that the service manager names.
-void NotifyReady() {
+void Notify(const std::string& state) {
   const std::string path = GetProcessEnv("NOTIFY_SOCKET");
   sockaddr_un address = {};
   if (path.empty() || path.size() >= sizeof(address.sun_path))
@@ -26,8 +29,7 @@ void NotifyReady() {
   if (address.sun_path[0] == '@')
     address.sun_path[0] = '\0';
   const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  constexpr char kReady[] = "READY=1";
-  sendto(fd.get(), kReady, sizeof(kReady) - 1, MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+  sendto(fd.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
          static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size()));
 }
 
@@ -42,9 +44,22 @@ absl::StatusOr<std::vector<Sandbox>> Select(const std::string& mount, const Conf
   return sandboxes;
 }
 
+void Reload(const std::function<absl::StatusOr<Config>()>& reload, Collector* collector) {
+  const auto config = reload();
+  const auto change = config.ok() ? collector->Reload(*config) : config.status();
+  if (!change.ok()) {
+    fprintf(stderr, "sandpiper: the configuration stays as it was: %s\n", std::string(change.status().message()).c_str());
+    return;
+  }
+  const auto list = [](const std::vector<std::string>& keys) { return keys.empty() ? "nothing" : absl::StrJoin(keys, ", "); };
+  fprintf(stderr, "sandpiper: configuration read again: %s changed\n", list(change->taken).c_str());
+  if (!change->after_restart.empty())
+    fprintf(stderr, "sandpiper: only a restart changes %s\n", list(change->after_restart).c_str());
+}
+
 }  // namespace
 
-int RunCollector(Config config) {
+int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& reload) {
   WarnAll(config);
   const auto mount = FindCgroupMount();
   if (!mount.ok())
@@ -55,7 +70,7 @@ int RunCollector(Config config) {
   const auto sandboxes = Select(*mount, config);
   if (!sandboxes.ok())
     return Fail(sandboxes.status(), kExitFailure);
-  const UniqueFd signal_fd = TakeSignals();
+  const UniqueFd signal_fd = TakeSignals({SIGTERM, SIGINT, SIGHUP});
   auto collector = Collector::Start(config, stdout);
   if (!collector.ok())
     return Fail(collector.status(), kExitFailure);
@@ -76,9 +91,17 @@ int RunCollector(Config config) {
     if (const absl::Status status = (*collector)->Serve(config.api_socket); !status.ok())
       fprintf(stderr, "sandpiper: %s; going on without\n", std::string(status.message()).c_str());
   }
-  NotifyReady();
-  const pollfd stop[] = {{.fd = signal_fd.get(), .events = POLLIN, .revents = 0}};
-  (*collector)->RunUntil(stop);
+  Notify("READY=1");
+  const pollfd signals[] = {{.fd = signal_fd.get(), .events = POLLIN, .revents = 0}};
+  while (true) {
+    (*collector)->RunUntil(signals);
+    signalfd_siginfo signal = {};
+    if (read(signal_fd.get(), &signal, sizeof(signal)) != sizeof(signal) || signal.ssi_signo != SIGHUP)
+      break;
+    Notify(absl::StrCat("RELOADING=1\nMONOTONIC_USEC=", ReadClock(CLOCK_MONOTONIC) / 1000));
+    Reload(reload, collector->get());
+    Notify("READY=1");
+  }
   (*collector)->Finish();
   for (const std::string& problem : (*collector)->ExportProblems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());

@@ -1,20 +1,22 @@
-// SIGTERM and SIGINT as a descriptor to poll.
+// Signals as a descriptor to poll.
 #ifndef SANDPIPER_USERSPACE_COMMAND_SIGNALS_H_
 #define SANDPIPER_USERSPACE_COMMAND_SIGNALS_H_
 
 #include <signal.h>
 #include <sys/signalfd.h>
 
+#include <initializer_list>
+
 #include "userspace/base/fd.h"
 
 namespace sandpiper {
 
-// Blocks both signals, so that only the descriptor tells of them; call it before any thread starts, so that all threads inherit it.
-inline UniqueFd TakeSignals() {
+// Blocks these signals, so that only the descriptor tells of them; call it before any thread starts, so that all threads inherit it.
+inline UniqueFd TakeSignals(std::initializer_list<int> wanted) {
   sigset_t signals;
   sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
+  for (const int signal : wanted)
+    sigaddset(&signals, signal);
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   return UniqueFd(signalfd(-1, &signals, SFD_CLOEXEC));
 }

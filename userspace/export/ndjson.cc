@@ -64,6 +64,10 @@ std::string ToJson(const LogRecord& record) {
     json.Key(attribute.key.c_str());
     std::visit([&](const auto& value) { Write(&json, value); }, attribute.value);
   }
+  if (record.dropped_attributes > 0) {
+    json.Key("dropped_attributes_count");
+    json.Uint(record.dropped_attributes);
+  }
   json.EndObject();
   return {buffer.GetString(), buffer.GetSize()};
 }

@@ -256,6 +256,10 @@ OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warni
   env.Number("OTEL_BLRP_SCHEDULE_DELAY", env.Get("OTEL_BLRP_SCHEDULE_DELAY"), &config.log_delay);
   env.Number("OTEL_BLRP_MAX_QUEUE_SIZE", env.Get("OTEL_BLRP_MAX_QUEUE_SIZE"), &config.log_queue_max);
   env.Number("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", env.Get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"), &config.log_batch_max);
+  for (const char* name : {"OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT"})
+    env.Number(name, env.Get(name), &config.attribute_count_max);
+  for (const char* name : {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT"})
+    env.Number(name, env.Get(name), &config.attribute_characters_max);
   config.metric_interval = std::max(config.metric_interval, std::chrono::milliseconds(1));
   config.log_queue_max = std::max<size_t>(config.log_queue_max, 1);
   config.log_batch_max = std::clamp<size_t>(config.log_batch_max, 1, config.log_queue_max);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -49,6 +50,9 @@ struct OtelConfig {
   std::chrono::milliseconds log_delay{1'000};
   size_t log_queue_max = 2048;  // records
   size_t log_batch_max = 512;   // records
+  // Of a log record.
+  size_t attribute_count_max = 128;
+  size_t attribute_characters_max = std::numeric_limits<size_t>::max();
 };
 
 // Reads a variable; empty counts as unset. The process's own environment in production.

@@ -147,6 +147,7 @@ OtlpLogs ToOtlp(std::span<const LogRecord> records, const std::vector<Attribute>
     out->set_severity_number(static_cast<otlp::logs::v1::SeverityNumber>(record.severity));
     out->set_severity_text(absl::AsciiStrToUpper(LevelName(record.severity)));
     out->set_event_name(record.event);
+    out->set_dropped_attributes_count(record.dropped_attributes);
     out->mutable_body()->set_string_value(record.body);
     AddAttributes(record.attributes, out);
   }
