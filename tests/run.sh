@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# tests/run.sh [unit|kernel|vm|all] [PATTERN]: builds, then runs the tests of that tier; all by default. Ends with
+# tests/run.sh [unit|e2e|kernel|vm|all] [PATTERN]: builds, then runs the tests of that tier; all by default. Ends with
 # "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it, or
 # one of several with commas between them;
 # one with a minus before it: not those.
 #   unit    pure functions and classes, no privileges
-#   kernel  scenarios with ground truth on this machine's kernel; root
+#   e2e     scenarios with ground truth on this machine's kernel, sent to a real Loki, Prometheus and OpenTelemetry Collector and read back;
+#           root, and Go to build them once
+#   kernel  scenarios with ground truth on this machine's kernel, without these; of all, those that e2e has not run already; root
 #   vm      the same scenarios on stock Debian kernels in QEMU, software emulation; root only to read what the guest shares
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -37,24 +39,42 @@ run_unit() {
   rm -f "$log"
 }
 
-scenarios() { # [PATTERN]: prints the command
-  echo "python3 tests/scenarios/run.py bazel-bin/userspace/sandpiper bazel-bin/tests/triggers/triggers bazel-bin/tests/e2e/otlp_sink ${pattern:-${1:-}}"
+scenarios() { # [PATTERN] [OPTIONS]: prints the command
+  echo "python3 tests/scenarios/run.py ${2:-} bazel-bin/userspace/sandpiper bazel-bin/tests/triggers/triggers bazel-bin/tests/e2e/otlp_sink ${pattern:-${1:-}}"
 }
 
-run_kernel() {
+# What goes through the peers, and what is about them.
+with_peers=dns.,redirect.,connect.,deny.,forward.,nft.,sidecar.,process.,attribution.,loki.,prometheus.,otelcol.,outage.
+without_peers=
+
+on_this_kernel() { # TIER [PATTERN] [OPTIONS]
   if [ "$(id -u)" != 0 ]; then
-    skip "kernel: needs root"
+    skip "$1: needs root"
     return
   elif [ ! -r /sys/kernel/btf/vmlinux ]; then
-    skip "kernel: this kernel has no BTF; the vm tier carries the proof"
+    skip "$1: this kernel has no BTF; the vm tier carries the proof"
     return
   fi
   local log
   log=$(mktemp)
-  PATH=/usr/sbin:/usr/bin:/sbin:/bin bash -c "exec $(scenarios)" 2>&1 | tee "$log"
-  count "$(tail -1 "$log")" || fail "kernel: the scenarios did not end"
+  PATH=/usr/sbin:/usr/bin:/sbin:/bin bash -c "exec $(scenarios "${2:-}" "${3:-}")" 2>&1 | tee "$log"
+  count "$(tail -1 "$log")" || fail "$1: the scenarios did not end"
   rm -f "$log"
 }
+
+run_e2e() {
+  local reason status
+  reason=$(tests/e2e/peers.sh "$cache/peers")
+  status=$?
+  echo "$reason"
+  case $status in
+    0) on_this_kernel e2e $with_peers "--peers $cache/peers" && without_peers=-${with_peers//,/,-} ;;
+    3) skip "e2e: $reason" ;;
+    *) fail "e2e: the peers were not built" ;;
+  esac
+}
+
+run_kernel() { on_this_kernel kernel "$without_peers"; }
 
 get_kernel() { # SUITE PACKAGE NAME
   tests/vm/kernel.sh "$1" "$2" "$cache/$3" && tests/vm/initrd.sh "$cache/$3.initrd" "$cache/$3" && return
@@ -92,12 +112,13 @@ run_vm() {
   rm -rf "$logs"
 }
 
-case $tier in unit | kernel | vm | all) ;; *) echo "usage: tests/run.sh [unit|kernel|vm|all] [PATTERN]" >&2; exit 2 ;; esac
+case $tier in unit | e2e | kernel | vm | all) ;; *) echo "usage: tests/run.sh [unit|e2e|kernel|vm|all] [PATTERN]" >&2; exit 2 ;; esac
 if ! bazel build --noshow_progress //userspace:sandpiper //tests/triggers //tests/e2e:all; then
   echo "0 passed, 1 failed, 0 skipped"
   exit 1
 fi
 if [ "$tier" = unit ] || [ "$tier" = all ]; then run_unit; fi
+if [ "$tier" = e2e ] || [ "$tier" = all ]; then run_e2e; fi
 if [ "$tier" = kernel ] || [ "$tier" = all ]; then run_kernel; fi
 if [ "$tier" = vm ] || [ "$tier" = all ]; then run_vm; fi
 echo "$passed passed, $failed failed, $skipped skipped"

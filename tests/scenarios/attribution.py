@@ -19,8 +19,12 @@ class Collector:
         argv = [w.sandpiper, "run", *options]
         for c in cgroups:
             argv += ["--cgroup", c]
+        self.peers = w.told_to_peers(env)
+        env, self.told = self.peers.__enter__()
+        # What is left over would be sent by the next one.
+        env.setdefault("SANDPIPER_SPOOL", os.path.join(w.dir, "spool-%d" % time.monotonic_ns()))
         with open(self.path, "wb") as out:
-            self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **(env or {})})
+            self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **env})
         w.children.append(self.process)
         self.before = b""  # what it said until it was ready
         while b"ready" not in (line := self.process.stderr.readline()):
@@ -47,6 +51,8 @@ class Collector:
         for e in events:
             if e["opensandbox.event"] == "sandbox.stopped":
                 assert e["sandpiper.produced"] == e["sandpiper.delivered"] + e["sandpiper.dropped"], e
+        self.told += events
+        self.peers.__exit__(None, None, None)
         return events
 
 

@@ -1,5 +1,6 @@
-"""run.py SANDPIPER TRIGGERS SINK [PATTERN]: runs the scenarios whose name holds PATTERN (or one of several, with commas between; not those whose
-name holds one with a minus before it) and ends with 'N passed, N failed, N skipped'."""
+"""run.py [--peers DIR] SANDPIPER TRIGGERS SINK [PATTERN]: runs the scenarios whose name holds PATTERN (or one of several, with commas between; not those whose
+name holds one with a minus before it) and ends with 'N passed, N failed, N skipped'. With --peers, what they make is sent to the programs in DIR too
+(tests/e2e/peers.sh), and read back from them."""
 
 import os
 import sys
@@ -8,6 +9,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import peers  # noqa: E402
 import registry  # noqa: E402
 import world  # noqa: E402
 
@@ -16,12 +18,15 @@ for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft",
 
 
 def main():
-    programs = map(os.path.abspath, sys.argv[1:4])
-    pattern = sys.argv[4] if len(sys.argv) > 4 else ""
+    arguments = sys.argv[1:]
+    folder = arguments[1] if arguments[0] == "--peers" else None
+    arguments = arguments[2:] if folder else arguments
+    programs = map(os.path.abspath, arguments[:3])
+    pattern = arguments[3] if len(arguments) > 3 else ""
     unwanted = [p[1:] for p in pattern.split(",") if p.startswith("-")]
     wanted = [p for p in pattern.split(",") if not p.startswith("-")] or [""]
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    with world.World(*programs) as w:
+    with world.World(*programs, peers.Peers(folder) if folder else None) as w:
         for name, function in registry.SCENARIOS:
             if not any(p in name for p in wanted) or any(p in name for p in unwanted):
                 continue

@@ -39,8 +39,8 @@ def cgroup_mount():
 
 
 class World:
-    def __init__(self, sandpiper, triggers, sink):
-        self.sandpiper, self.triggers, self.sink = sandpiper, triggers, sink
+    def __init__(self, sandpiper, triggers, sink, peers=None):
+        self.sandpiper, self.triggers, self.sink, self.peers = sandpiper, triggers, sink, peers
         # A guest under software emulation: the same scenarios, fewer rounds.
         self.slow = bool(os.environ.get("SCENARIOS_SLOW"))
         self.tag = "sp%d" % os.getpid()
@@ -74,6 +74,8 @@ class World:
         self.resolv = os.path.join(self.dir, "resolv.conf")
         self.write_resolv("nameserver %s\noptions timeout:1 attempts:2\n" % SERVER4)
         os.makedirs(self.cgroups)
+        if self.peers:
+            self.peers.start(self)
 
     def with_rules(self):
         """A port that swallows packets, on the server's side: for the sandbox a dead peer, and no policy of its own."""
@@ -163,12 +165,26 @@ class World:
                 os.unlink(f)
         command = [self.sandpiper, "exec", "--format", "json", "-o", files["report"], "--events", files["events"],
                    "--metrics", files["metrics"], *options, "--", *argv]
-        done = subprocess.run(self.in_sandbox_net(command), capture_output=True, stdin=stdin or subprocess.DEVNULL,
-                              env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}, timeout=300)
-        result = Result(argv, done, files)
+        with self.told_to_peers(env) as (env, told):
+            done = subprocess.run(self.in_sandbox_net(command), capture_output=True, stdin=stdin or subprocess.DEVNULL,
+                                  env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **env}, timeout=300)
+            result = Result(argv, done, files)
+            told += result.events
         checks.invariant(result)
         checks.cataloged(result.metrics)
         return result
+
+    @contextlib.contextmanager
+    def told_to_peers(self, env):
+        """(environment, list for the records of the file): where there are peers, and the scenario has none of its own, the records go to them
+        too; what they have afterwards must be the same."""
+        env, told = dict(env or {}), []
+        if not self.peers or any(k.startswith("OTEL_") for k in env):
+            yield env, told
+            return
+        name, more = self.peers.new_run()
+        yield {**more, **env}, told
+        self.peers.check(name, told)
 
     def actor(self, code, options=(), env=None):
         """Runs Python code in a sandbox with `actor` imported; what it did comes back as the truth."""

@@ -74,8 +74,29 @@ TEST(OtelConfig, GrpcTargets) {
   EXPECT_EQ(grpc("http://[::1]").target, "[::1]:4317");
   EXPECT_EQ(grpc("http://[::1]:5").target, "[::1]:5");
   EXPECT_EQ(grpc("unix:///run/c.sock").target, "unix:///run/c.sock");
+  EXPECT_FALSE(grpc("unix:///run/c.sock").tls);
+  EXPECT_FALSE(grpc("unix-abstract:c").tls);
+  EXPECT_TRUE(grpc("unix:///run/c.sock", "false").tls);
   EXPECT_TRUE(grpc("c:4317").tls);
   EXPECT_FALSE(grpc("c:4317", "TRUE").tls);
+}
+
+TEST(OtelConfig, HttpOverAUnixSocket) {
+  const Read r = Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", "unix:///run/c.sock"}, {"OTEL_EXPORTER_OTLP_HEADERS", "a=1"}});
+  EXPECT_EQ(r.config.logs.otlp->unix_socket, "/run/c.sock");
+  EXPECT_EQ(r.config.logs.otlp->target, "http://localhost/v1/logs");
+  EXPECT_EQ(r.config.metrics.otlp->target, "http://localhost/v1/metrics");
+  EXPECT_EQ(r.config.metrics.otlp->headers.size(), 1u);
+  EXPECT_TRUE(r.warnings.empty());
+}
+
+TEST(OtelConfig, LimitsOfAttributes) {
+  const Read general = Parse({{"OTEL_ATTRIBUTE_COUNT_LIMIT", "7"}, {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "100"}});
+  EXPECT_EQ(general.config.attribute_count_max, 7u);
+  EXPECT_EQ(general.config.attribute_characters_max, 100u);
+  const Read own = Parse({{"OTEL_ATTRIBUTE_COUNT_LIMIT", "7"}, {"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "9"}});
+  EXPECT_EQ(own.config.attribute_count_max, 9u);
+  EXPECT_EQ(Parse({}).config.attribute_count_max, 128u);
 }
 
 TEST(OtelConfig, TheSignalsOwnVariablesWin) {

@@ -1,9 +1,11 @@
+#include <grpc/support/log.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
@@ -52,6 +54,9 @@ std::string Text(const grpc::ByteBuffer& buffer) {
 class GrpcTransport : public OtlpTransport {
  public:
   GrpcTransport(const OtlpEndpoint& endpoint, Signal signal) : endpoint_(endpoint), method_(Method(signal)) {
+    // What fails is told by who called; GRPC_VERBOSITY asks for the library's own words.
+    if (!getenv("GRPC_VERBOSITY"))
+      gpr_set_log_function([](gpr_log_func_args*) {});
     grpc::ChannelArguments arguments;
     arguments.SetUserAgentPrefix(absl::StrCat("sandpiper/", kVersion));
     stub_ = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(endpoint.target, Credentials(endpoint), arguments));

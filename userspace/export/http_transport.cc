@@ -79,6 +79,7 @@ class HttpTransport : public OtlpTransport {
       if (!path.empty())
         curl_easy_setopt(curl, option, path.c_str());
     };
+    file(CURLOPT_UNIX_SOCKET_PATH, endpoint.unix_socket);
     file(CURLOPT_CAINFO, endpoint.ca_file);
     file(CURLOPT_SSLCERT, endpoint.client_certificate_file);
     file(CURLOPT_SSLKEY, endpoint.client_key_file);

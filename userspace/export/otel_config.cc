@@ -102,7 +102,7 @@ std::optional<std::string> HttpTarget(const Reader& env, const std::string& name
                                       bool per_signal) {
   const Url url = SplitUrl(value);
   if ((url.scheme != "http" && url.scheme != "https") || url.rest.empty()) {
-    env.Warn(name, value, "not an http:// or https:// URL, nothing is sent");
+    env.Warn(name, value, "not an http://, https:// or unix:// URL, nothing is sent");
     return std::nullopt;
   }
   if (per_signal) {
@@ -120,7 +120,10 @@ void GrpcTarget(const Reader& env, const char* signal, const std::string& name, 
     // A target in gRPC's own words: dns:///…, unix:///…, host:port.
     std::string insecure_name;
     endpoint->target = value;
-    endpoint->tls = !absl::EqualsIgnoreCase(env.GetOtlp(signal, "INSECURE", &insecure_name), "true");
+    const std::string insecure = env.GetOtlp(signal, "INSECURE", &insecure_name);
+    // Nobody listens in on a unix socket; TLS on one is for who asks for it.
+    const bool by_default = url.scheme.starts_with("unix") || absl::StartsWith(value, "unix:");
+    endpoint->tls = insecure.empty() ? !by_default : !absl::EqualsIgnoreCase(insecure, "true");
     return;
   }
   endpoint->tls = url.scheme == "https";
@@ -132,27 +135,9 @@ void GrpcTarget(const Reader& env, const char* signal, const std::string& name, 
   }
 }
 
-std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, const char* path) {
-  OtlpEndpoint endpoint;
+// How to speak to it, wherever it is.
+OtlpEndpoint ReadTransport(const Reader& env, const char* signal, OtlpEndpoint endpoint) {
   std::string name;
-  const std::string protocol = env.GetOtlp(signal, "PROTOCOL", &name);
-  if (absl::EqualsIgnoreCase(protocol, "grpc"))
-    endpoint.protocol = OtlpProtocol::kGrpc;
-  else if (!protocol.empty() && !absl::EqualsIgnoreCase(protocol, "http/protobuf"))
-    env.Warn(name, protocol, "neither grpc nor http/protobuf, http/protobuf is used");
-
-  const std::string value = env.GetOtlp(signal, "ENDPOINT", &name);
-  if (value.empty())
-    return std::nullopt;
-  if (endpoint.protocol == OtlpProtocol::kGrpc) {
-    GrpcTarget(env, signal, name, value, &endpoint);
-  } else {
-    const bool per_signal = name != "OTEL_EXPORTER_OTLP_ENDPOINT";
-    const auto target = HttpTarget(env, name, value, path, per_signal);
-    if (!target)
-      return std::nullopt;
-    endpoint.target = *target;
-  }
   const std::string headers = env.GetOtlp(signal, "HEADERS", &name);
   for (auto& [key, text] : ReadPairs(env, name, headers))
     endpoint.headers.emplace_back(absl::AsciiStrToLower(key), std::move(text));
@@ -171,6 +156,35 @@ std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, 
     endpoint.client_key_file.clear();
   }
   return endpoint;
+}
+
+std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, const char* path) {
+  OtlpEndpoint endpoint;
+  std::string name;
+  const std::string protocol = env.GetOtlp(signal, "PROTOCOL", &name);
+  if (absl::EqualsIgnoreCase(protocol, "grpc"))
+    endpoint.protocol = OtlpProtocol::kGrpc;
+  else if (!protocol.empty() && !absl::EqualsIgnoreCase(protocol, "http/protobuf"))
+    env.Warn(name, protocol, "neither grpc nor http/protobuf, http/protobuf is used");
+
+  const std::string value = env.GetOtlp(signal, "ENDPOINT", &name);
+  if (value.empty())
+    return std::nullopt;
+  if (endpoint.protocol == OtlpProtocol::kGrpc) {
+    GrpcTarget(env, signal, name, value, &endpoint);
+  } else {
+    if (const Url url = SplitUrl(value); url.scheme == "unix") {
+      endpoint.unix_socket = url.rest;
+      endpoint.target = absl::StrCat("http://localhost/", path);
+      return ReadTransport(env, signal, std::move(endpoint));
+    }
+    const bool per_signal = name != "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const auto target = HttpTarget(env, name, value, path, per_signal);
+    if (!target)
+      return std::nullopt;
+    endpoint.target = *target;
+  }
+  return ReadTransport(env, signal, std::move(endpoint));
 }
 
 // Where a scraper finds /metrics. The library binds to addresses only.

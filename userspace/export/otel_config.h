@@ -25,6 +25,7 @@ struct OtlpEndpoint {
   OtlpProtocol protocol = OtlpProtocol::kHttpProtobuf;
   // http/protobuf: the whole URL to post to. grpc: a gRPC target, without the http:// or https:// that stood before it.
   std::string target;
+  std::string unix_socket;  // http/protobuf: connect to this path; empty: to where the URL says
   bool tls = false;
   std::vector<std::pair<std::string, std::string>> headers;  // keys in lower case
   std::chrono::milliseconds timeout{10'000};                 // of one attempt; 0: none
