@@ -96,9 +96,8 @@ class Peers:
         config = os.path.join(HERE, "../../deploy/loki/loki.yaml")
         env = {"LOKI_ADDRESS": "127.0.0.1", "LOKI_PORT": str(self.ports["loki"]), "LOKI_GRPC_PORT": str(self.ports["loki_grpc"]),
                "LOKI_DATA": os.path.join(self.w.dir, "loki")}
-        # More than one asks for by hand.
-        self.spawn("loki", [self.folder + "/loki", "-config.file", config, "-config.expand-env=true", "-validation.max-entries-limit=1000000",
-                            "-distributor.ingestion-rate-limit-mb=100", "-distributor.ingestion-burst-size-mb=100"], env)
+        # More than one would send by hand.
+        self.spawn("loki", [self.folder + "/loki", "-config.file", config, "-config.expand-env=true", "-distributor.ingestion-rate-limit-mb=100", "-distributor.ingestion-burst-size-mb=100"], env)
         wait_for("Loki", lambda: "loki_build_info" in get(self.loki + "/metrics") and get(self.loki + "/loki/api/v1/labels"))
 
     def start_prometheus(self):
@@ -134,12 +133,19 @@ class Peers:
         return answer["data"]["result"]
 
     def entries(self, logql, hours=2):
-        """[(nanoseconds, line, labels and metadata)] of the last hours, each that Loki has."""
-        now = time.time_ns()
-        answer = json.loads(get(self.loki + "/loki/api/v1/query_range", query=logql, start=now - hours * 3600 * 10**9, end=now + 10**9, limit=1000000,
-                                direction="forward"))
-        assert answer["status"] == "success", answer
-        return [(int(at), line, stream["stream"]) for stream in answer["data"]["result"] for at, line in stream["values"]]
+        """[(nanoseconds, line, labels and metadata)] of the last hours, each that Loki has, oldest first."""
+        out, page = [], 5000
+        start, end = time.time_ns() - hours * 3600 * 10**9, time.time_ns() + 10**9
+        while True:
+            answer = json.loads(get(self.loki + "/loki/api/v1/query_range", query=logql, start=start, end=end, limit=page, direction="forward"))
+            assert answer["status"] == "success", answer
+            got = sorted(((int(at), line, stream["stream"]) for stream in answer["data"]["result"] for at, line in stream["values"]), key=lambda e: e[0])
+            if len(got) < page:
+                return out + got
+            # The next page begins with the last moment of this one, of which there may be more.
+            assert got[0][0] < got[-1][0], "a page of one moment"
+            start = got[-1][0]
+            out += [e for e in got if e[0] < start]
 
     def collector_counts(self):
         """{metric of the Collector: sum} since it began."""

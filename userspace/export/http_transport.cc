@@ -15,8 +15,8 @@ namespace {
 
 // OTLP 1.11 asks for a bound on responses and recommends this one. It is never inflated: we do not say that we could.
 constexpr size_t kResponseMax = 4 << 20;
-// Connections are made anew so often, and certificates read again.
-constexpr long kConnectionSeconds = 300, kCertificateSeconds = 60;
+// Connections are made anew so often, certificates read again, and names looked up again.
+constexpr long kConnectionSeconds = 300, kCertificateSeconds = 10, kNameSeconds = 10;
 constexpr int kGzipWindow = 15 + 16;
 
 struct CurlDeleter {
@@ -71,6 +71,7 @@ class HttpTransport : public OtlpTransport {
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(endpoint.timeout.count()));
     curl_easy_setopt(curl, CURLOPT_MAXLIFETIME_CONN, kConnectionSeconds);
     curl_easy_setopt(curl, CURLOPT_CA_CACHE_TIMEOUT, kCertificateSeconds);
+    curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, kNameSeconds);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, Collect);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, Progress);

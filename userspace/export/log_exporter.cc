@@ -163,6 +163,7 @@ void LogExporter::Deliver(Lock* lock) {
     store_.notify_all();
     if (!delivered.wait)
       break;
+    flush_failed_ |= flushing_;
     whole = whole && delivered.requests == 0 && requests.size() == 1;
     // What is left of a request that was divided takes its place on disk.
     stored = entry && whole;
@@ -224,7 +225,7 @@ void LogExporter::FinishFlush(std::chrono::steady_clock::time_point deadline) {
   {
     Lock lock(mutex_);
     const auto kept = [&] { return queue_.empty() && in_hand_ == 0 && saved_; };
-    idle_.wait_until(lock, deadline, [&] { return kept() && (stored_.bytes == 0 || outage_.lasts()); });
+    idle_.wait_until(lock, deadline, [&] { return kept() && (stored_.bytes == 0 || flush_failed_); });
   }
   Stop();
   Lock lock(mutex_);

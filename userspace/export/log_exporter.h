@@ -40,8 +40,8 @@ class LogExporter {
   void Push(LogRecord record);
   // Sends what is queued without waiting for requests to fill. Returns at once.
   void BeginFlush();
-  // Waits until all is sent, or on disk while the endpoint fails, or `deadline`. What is in memory then goes to disk, or is counted as
-  // dropped. Nothing is sent afterwards.
+  // Waits until all is sent, or on disk while the endpoint fails once more, or `deadline`. What is in memory then goes to disk, or is
+  // counted as dropped. Nothing is sent afterwards.
   void FinishFlush(std::chrono::steady_clock::time_point deadline);
 
   ExportCounts counts() const;
@@ -95,6 +95,7 @@ class LogExporter {
   bool busy_ = false;         // the thread that sends has something to send
   bool saved_ = true;         // which is also on disk
   bool flushing_ = false, stopping_ = false;
+  bool flush_failed_ = false;  // the endpoint did not take something since the flush began
   ExportCounts counts_;
   Outage outage_;
   std::thread sender_, storer_;  // last: they use all the others
