@@ -4,18 +4,36 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/netns.h"
+#include "userspace/sandbox/proc.h"
 
 namespace sandpiper {
 namespace {
 
 // How often the end of processes makes us look who is left in a namespace.
 constexpr uint64_t kCheckInterval = kSecond;
+
+std::string CgroupOf(pid_t pid) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/cgroup"));
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The parent is in the namespace too, and in another cgroup.
+bool ParentIsThere(pid_t pid, uint32_t netns) {
+  const auto process = ReadProcess(pid);
+  if (!process || process->parent.pid == 0)
+    return false;
+  const auto parent = static_cast<pid_t>(process->parent.pid);
+  const UniqueFd fd(open(absl::StrCat("/proc/", parent, "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
+  return fd.ok() && NamespaceInode(fd) == netns && CgroupOf(parent) != CgroupOf(pid);
+}
 
 }  // namespace
 
@@ -53,7 +71,7 @@ void NetworkNamespaces::Enter(uint64_t sandbox, uint32_t netns, pid_t pid) {
     return;
   if (const auto known = spaces_.find(netns); known != spaces_.end()) {
     if (known->second.sandboxes.insert(sandbox).second)
-      owned_(netns, *known->second.sandboxes.begin(), known->second.sandboxes.size() == 1);
+      owned_(netns, *known->second.sandboxes.begin(), known->second.lends());
     return;
   }
   UniqueFd fd = FindNamespace(netns, sandbox, pid);
@@ -62,8 +80,10 @@ void NetworkNamespaces::Enter(uint64_t sandbox, uint32_t netns, pid_t pid) {
     owned_(netns, 0, false);
     return;
   }
-  spaces_.emplace(netns, Space{.history = RulesetHistory(fresh_), .sandboxes = {sandbox}});
-  owned_(netns, sandbox, true);
+  const Space& space =
+      spaces_.emplace(netns, Space{.history = RulesetHistory(fresh_), .sandboxes = {sandbox}, .shared = ParentIsThere(pid, netns)})
+          .first->second;
+  owned_(netns, sandbox, space.lends());
   reader_.Watch(netns, std::move(fd));
 }
 
@@ -129,7 +149,7 @@ void NetworkNamespaces::OnSandboxEnd(uint64_t sandbox, uint64_t now_ns) {
       it = Forget(it);
       continue;
     }
-    owned_(it->first, *space.sandboxes.begin(), space.sandboxes.size() == 1);
+    owned_(it->first, *space.sandboxes.begin(), space.lends());
     ++it;
   }
 }

@@ -58,6 +58,9 @@ class NetworkNamespaces {
   struct Space {
     RulesetHistory history;
     std::set<uint64_t> sandboxes;
+    bool shared = false;  // with who made the sandbox, as a runtime's own namespace, in which a container's first process begins
+
+    bool lends() const { return sandboxes.size() == 1 && !shared; }
   };
 
   // An open namespace, if the process is in just that one.

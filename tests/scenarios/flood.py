@@ -113,7 +113,8 @@ def a_reader_that_stands_still_for_ten_seconds(w):
 def a_flood_costs_the_neighbour_nothing(w):
     """One sandbox does what it can to fill the rings; the other one's every lookup, connection and program is told."""
     loud, calm, port, n = w.new_cgroup("loud"), w.new_cgroup("calm"), free_port(), 100 if not w.slow else 10
-    c = Collector(w, [loud, calm], options=["--dns-port", "53,9", "--ring-bytes", "2M"], env=serving(port))
+    # Small enough to fill up.
+    c = Collector(w, [loud, calm], options=["--dns-port", "53,9", "--ring-bytes", "128K" if w.slow else "2M"], env=serving(port))
     script = "while :; do %s & wait; done"
     floods = ["flood-connect 10.77.0.4 1 100000", "flood-dns %s %s 100000 1" % DEAD, "flood-exec 2000"]
     running = [w.start(["sh", "-c", script % (w.triggers + " " + f)], ns=w.client, cgroup=loud) for f in floods]
