@@ -44,7 +44,7 @@ scenarios() { # [PATTERN] [OPTIONS]: prints the command
 }
 
 # What goes through the peers, and what is about them.
-with_peers=dns.,redirect.,connect.,deny.,forward.,nft.,sidecar.,process.,attribution.,loki.,prometheus.,otelcol.,outage.
+with_peers=dns.,redirect.,connect.,deny.,forward.,device.,nft.,nft_limits.,sidecar.,process.,attribution.,loki.,prometheus.,otelcol.,outage.
 without_peers=
 
 on_this_kernel() { # TIER [PATTERN] [OPTIONS]
@@ -100,7 +100,7 @@ run_vm() {
   # Left out: what is about container runtimes, exporters or configuration, and not about the kernel.
   if get_kernel bookworm linux-image-amd64 linux-6.1; then
     boot linux-6.1 "$logs/6.1" \
-      -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.,-otlp.,-robust.bad,-discovery.bad,-discovery.flags,-discovery.labels,-discovery.two,-discovery.an_identity,-discovery.runtimes,-discovery.a_slow,-metrics.prometheus,-metrics.nobody,-metrics.delta,-metrics.a_sandbox,-metrics.too,-metrics.sandboxes
+      -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.,-otlp.,-robust.bad,-discovery.bad,-discovery.flags,-discovery.labels,-discovery.two,-discovery.an_identity,-discovery.runtimes,-discovery.a_slow,-metrics.prometheus,-metrics.nobody,-metrics.delta,-metrics.a_sandbox,-metrics.too,-metrics.sandboxes,-loki.,-prometheus.,-otelcol.,-outage.
     GUEST_INIT=systemd boot linux-6.1 "$logs/6.1-systemd" systemd.
   fi
   if get_kernel bookworm-backports linux-image-amd64 linux-6.12; then

@@ -1,6 +1,6 @@
-// log_sender URL SPOOL FIRST [COUNT]: exports records numbered from FIRST on, with every one on disk before it is sent, until it is killed,
-// or COUNT of them (0: only what is on disk). Writes the number of the last one that is known to be on disk or sent, each time there is
-// news.
+// log_sender URL SPOOL FIRST [COUNT [EACH]]: exports records numbered from FIRST on, with every one on disk before it is sent, until it is
+// killed, or COUNT of them (0: only what is on disk). Each EACH-th has the time of five hours ago. Writes how many have arrived, each time
+// there is news; at the end "sent N refused N".
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
   }
   sandpiper::OtlpEndpoint endpoint = {.target = argv[1]};
   const bool bounded = argc > 4;
-  const long first = atol(argv[3]), count = bounded ? atol(argv[4]) : 1'000'000;
+  const long first = atol(argv[3]), count = bounded ? atol(argv[4]) : 1'000'000, each = argc > 5 ? atol(argv[5]) : 0;
   LogExporter exporter(sandpiper::MakeHttpTransport(endpoint, sandpiper::Signal::kLogs), {{"service.name", std::string("killed")}},
                        {.queue_max = 1'000'000, .batch_max = 100, .delay = std::chrono::milliseconds(1), .write_first = true},
                        std::move(spool), [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
@@ -30,7 +30,8 @@ int main(int argc, char** argv) {
   uint64_t sent = 0;
   for (long i = first; i < first + count; ++i) {
     const uint64_t now = sandpiper::ReadClock(CLOCK_REALTIME);
-    exporter.Push({.time_unix_ns = now,
+    const bool old = each > 0 && i % each == 0;
+    exporter.Push({.time_unix_ns = old ? now - 5 * 3600 * sandpiper::kSecond : now,
                    .observed_unix_ns = now,
                    .event = "number",
                    .body = std::to_string(i),
@@ -45,6 +46,7 @@ int main(int argc, char** argv) {
   }
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + std::chrono::seconds(60));
-  printf("%llu\n", static_cast<unsigned long long>(exporter.counts().sent));
-  return exporter.counts().dropped() == 0 && exporter.stored()->bytes == 0 ? 0 : 1;
+  const sandpiper::ExportCounts counts = exporter.counts();
+  printf("sent %llu refused %llu\n", static_cast<unsigned long long>(counts.sent), static_cast<unsigned long long>(counts.dropped_refused));
+  return counts.dropped() == counts.dropped_refused && exporter.stored()->bytes == 0 ? 0 : 1;
 }

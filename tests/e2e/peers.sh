@@ -7,6 +7,11 @@ dir=${1:-${SANDPIPER_CACHE:-/var/cache/sandpiper}/peers}
 loki=v3.7.8 prometheus=v0.312.0 collector=v0.159.0 # v0.312.0 is Prometheus 3.12.0
 go_minimum=1.26.5
 
+# NAME VERSION: true if it is there.
+built() { [ -x "$dir/$1" ] && [ "$(cat "$dir/$1.version" 2> /dev/null)" = "$2" ]; }
+done_with() { echo "$2" > "$dir/$1.version" && echo "peers: built $1 $2"; }
+if built loki $loki && built prometheus $prometheus && built otelcol $collector; then exit 0; fi
+
 no_go() {
   echo "peers: $*"
   exit 3
@@ -20,9 +25,6 @@ mkdir -p "$dir"
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
-# NAME VERSION: true if it is there.
-built() { [ -x "$dir/$1" ] && [ "$(cat "$dir/$1.version" 2> /dev/null)" = "$2" ]; }
-done_with() { echo "$2" > "$dir/$1.version" && echo "peers: built $1 $2"; }
 # MODULE: its sources in the working folder, as a main module, so that what its go.mod replaces is replaced.
 sources() {
   local from
