@@ -146,10 +146,10 @@ def one_record_that_loki_refuses_costs_one(w):
     """Of each request one is older than Loki takes, which answers 400 for the whole and has kept the rest of it."""
     peers = peers_of(w)
     sender = os.path.join(os.path.dirname(w.sink), "log_sender")
-    done = subprocess.run([sender, peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "old.db"), "900000000", "1000", "100"], capture_output=True, text=True)
+    done = subprocess.run([sender, peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "old.db"), "900000001", "1000", "100"], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "sent 990 refused 10", (done.stdout, done.stderr)
     numbers = sorted(int(line) - 900_000_000 for _, line, _ in peers.entries('{service_name="killed"}', hours=12) if int(line) >= 900_000_000)
-    assert numbers == [i for i in range(1000) if i % 100], numbers[:20]
+    assert numbers == [i for i in range(1, 1001) if i % 100], numbers[:20]
 
 
 @scenario
