@@ -1,4 +1,4 @@
-// The running program: probes, rings, pipeline and exporters around one event loop.
+// The running program: probes, rings, pipeline and outputs around one event loop.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_H_
 
@@ -6,20 +6,15 @@
 
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "userspace/aggregate/host_metrics.h"
-#include "userspace/aggregate/metric_reader.h"
 #include "userspace/api/api_server.h"
 #include "userspace/config.h"
-#include "userspace/export/log_exporter.h"
-#include "userspace/export/metric_exporter.h"
-#include "userspace/export/prometheus_exporter.h"
+#include "userspace/outputs.h"
 #include "userspace/pipeline.h"
 #include "userspace/probe/ring.h"
 
@@ -51,27 +46,11 @@ class Collector {
   void Finish();
 
   Pipeline& pipeline() { return *pipeline_; }
-  // All there is to tell now, for a report.
-  MetricSnapshot Metrics(uint64_t now_ns);
-  // Endpoints that records or points did not reach, one line each, for people.
-  std::vector<std::string> ExportProblems() const;
+  Outputs& outputs() { return *outputs_; }
 
  private:
-  Collector(const Config& config, FILE* ndjson);
+  explicit Collector(const Config& config);
 
-  // For an exporter of metrics: its view of them.
-  struct Reader {
-    MetricReader reader;
-    HostMetrics host;
-  };
-
-  absl::StatusOr<RecordLimits> MakeLimits(const Config& config) const;
-  absl::Status StartExporters();
-  MetricSnapshot Collect(uint64_t now_ns, Reader* reader);
-  void OnSandboxEnd(uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns);
-  void ExportMetrics(uint64_t now_ns);
-  bool exports_metrics() const { return metric_exporter_ || console_reader_; }
-  void OnRecord(LogRecord record);
   // Takes records and works off those that no older one can follow. True if the rings were empty at the end.
   bool Drain();
   void OnTimers(uint64_t now_ns);
@@ -79,17 +58,11 @@ class Collector {
 
   Config config_;
   std::string mount_;
-  FILE* ndjson_;
   std::unique_ptr<Probes> probes_;
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<Ring> critical_, bulk_;
   uint64_t critical_last_ns_ = 0, bulk_last_ns_ = 0;  // time of the last record taken
-  std::unique_ptr<LogExporter> log_exporter_;
-  std::unique_ptr<MetricExporter> metric_exporter_;
-  std::unique_ptr<PrometheusExporter> prometheus_;
-  std::optional<RecordLimits> limits_;
-  MetricReader::Options reader_options_;
-  std::unique_ptr<Reader> otlp_reader_, prometheus_reader_, console_reader_;  // null where there is no such exporter
+  std::unique_ptr<Outputs> outputs_;
   uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;
   std::unique_ptr<ApiServer> api_;
 };

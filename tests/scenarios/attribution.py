@@ -32,6 +32,13 @@ class Collector:
             assert line, "it ended: " + self.before.decode()
         self.first = line.decode()
 
+    def until_told(self, part):
+        """Reads what it says on stderr until it says this; returns the line."""
+        while line := self.process.stderr.readline().decode():
+            if part in line:
+                return line
+        raise AssertionError("it ended without a word of " + part)
+
     def wait_for(self, event):
         """Until a record of it has been written."""
         for _ in range(600):

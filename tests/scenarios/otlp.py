@@ -88,6 +88,13 @@ def common_env(**more):
             "OTEL_BLRP_SCHEDULE_DELAY": "100", "SANDPIPER_FLUSH_TIMEOUT_MS": "60000", **more}
 
 
+def serve(handler, address=("127.0.0.1", 0), kind=http.server.ThreadingHTTPServer):
+    """An HTTP server on a thread of its own."""
+    server = kind(address, handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
 class HttpSink:
     """Keeps what is posted; answers the first `failures` requests with 503, or as `failure` says: (status, headers)."""
 
@@ -117,11 +124,24 @@ class HttpSink:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = serve(Handler)
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = "http%s://127.0.0.1:%d" % ("s" if tls else "", self.server.server_address[1])
+
+
+def logs_only(url, **more):
+    return common_env(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=url + "/v1/logs", OTEL_METRICS_EXPORTER="none", **more)
+
+
+def received(w, sink):
+    """The requests of log records that an HttpSink took."""
+    return [decode(w, "logs", body) for path, _, body in sink.posts if path.endswith("logs")]
+
+
+def count(logs):
+    """Of records in requests."""
+    return len(records(logs))
 
 
 def decode(w, what, body):

@@ -162,8 +162,8 @@ int RunExec(Config config, const ExecOptions& options) {
                              .unattributed = pipeline.unattributed()};
   WriteOut(options.report_file, options.format == ReportFormat::kJson ? JsonReport(input) : TableReport(input));
   if (!options.metrics_file.empty())
-    WriteOut(options.metrics_file, ToJson((*collector)->Metrics(ended_ns)));
-  for (const std::string& problem : (*collector)->ExportProblems())
+    WriteOut(options.metrics_file, ToJson((*collector)->outputs().Metrics(ended_ns)));
+  for (const std::string& problem : (*collector)->outputs().Problems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());
   return ExitStatus(wait_status);
 }

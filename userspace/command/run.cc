@@ -103,7 +103,7 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
     Notify("READY=1");
   }
   (*collector)->Finish();
-  for (const std::string& problem : (*collector)->ExportProblems())
+  for (const std::string& problem : (*collector)->outputs().Problems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());
   return 0;
 }
