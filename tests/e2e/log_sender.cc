@@ -1,6 +1,6 @@
-// log_sender URL SPOOL FIRST [COUNT [EACH]]: exports records numbered from FIRST on, with every one on disk before it is sent, until it is
-// killed, or COUNT of them (0: only what is on disk). Each EACH-th has the time of five hours ago. Writes how many have arrived, each time
-// there is news; at the end "sent N refused N".
+// log_sender URL SPOOL FIRST [COUNT [EACH MINUTES]]: exports records numbered from FIRST on, with every one on disk before it is sent,
+// until it is killed, or COUNT of them (0: only what is on disk). Each EACH-th has a time so many minutes ago. Writes how many have
+// arrived, each time there is news; at the end "sent N refused N".
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -21,17 +21,18 @@ int main(int argc, char** argv) {
   }
   sandpiper::OtlpEndpoint endpoint = {.target = argv[1]};
   const bool bounded = argc > 4;
-  const long first = atol(argv[3]), count = bounded ? atol(argv[4]) : 1'000'000, each = argc > 5 ? atol(argv[5]) : 0;
+  const long first = atol(argv[3]), count = bounded ? atol(argv[4]) : 1'000'000, each = argc > 6 ? atol(argv[5]) : 0;
   LogExporter exporter(sandpiper::MakeHttpTransport(endpoint, sandpiper::Signal::kLogs), {{"service.name", std::string("killed")}},
                        {.queue_max = 1'000'000, .batch_max = 100, .delay = std::chrono::milliseconds(1), .write_first = true},
                        std::move(spool), [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
+  const uint64_t age = argc > 6 ? static_cast<uint64_t>(atol(argv[6])) * 60 * sandpiper::kSecond : 0;
   printf("began\n");
   fflush(stdout);
   uint64_t sent = 0;
   for (long i = first; i < first + count; ++i) {
     const uint64_t now = sandpiper::ReadClock(CLOCK_REALTIME);
     const bool old = each > 0 && i % each == 0;
-    exporter.Push({.time_unix_ns = old ? now - 5 * 3600 * sandpiper::kSecond : now,
+    exporter.Push({.time_unix_ns = old ? now - age : now,
                    .observed_unix_ns = now,
                    .event = "number",
                    .body = std::to_string(i),

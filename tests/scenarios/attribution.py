@@ -58,7 +58,7 @@ class Collector:
         for e in events:
             if e["opensandbox.event"] == "sandbox.stopped":
                 assert e["sandpiper.produced"] == e["sandpiper.delivered"] + e["sandpiper.dropped"], e
-        self.told += events
+        self.told.tell(events)
         self.peers.__exit__(None, None, None)
         return events
 

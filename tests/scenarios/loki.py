@@ -71,7 +71,7 @@ def direct(peers, **more):
 @scenario
 def every_query_of_the_page_and_the_dashboards(w):
     peers = peers_of(w)
-    a, b = w.new_cgroup("a"), w.new_cgroup("b")
+    a, b = w.new_cgroup("loki-a"), w.new_cgroup("loki-b")
     scratch = "/tmp/%s-scratch" % w.tag
     shutil.copy("/bin/true", scratch)
     try:

@@ -56,7 +56,7 @@ def reset(handler):
 @scenario
 def loki_is_away_for_a_while(w):
     peers = peers_of(w)
-    cg = w.new_cgroup("away")
+    cg = w.new_cgroup("loki-away")
     c = Collector(w, [cg], env=direct(peers, OTEL_SERVICE_NAME="away", OTEL_METRICS_EXPORTER="none"))
     act(w, cg, WORK)
     peers.stop("loki")
@@ -71,7 +71,7 @@ def loki_is_away_for_a_while(w):
 @scenario
 def what_is_on_disk_is_sent_by_the_next_run(w):
     peers = peers_of(w)
-    cg, spool = w.new_cgroup("next"), os.path.join(w.dir, "next.db")
+    cg, spool = w.new_cgroup("loki-next"), os.path.join(w.dir, "next.db")
     env = direct(peers, OTEL_SERVICE_NAME="next", OTEL_METRICS_EXPORTER="none", SANDPIPER_SPOOL=spool)
     peers.stop("loki")
     events = []
@@ -123,10 +123,21 @@ def one_record_that_loki_refuses_costs_one(w):
     """Of each request one is older than Loki takes, which answers 400 for the whole and has kept the rest of it."""
     peers = peers_of(w)
     sender = os.path.join(os.path.dirname(w.sink), "log_sender")
-    done = subprocess.run([sender, peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "old.db"), "900000001", "1000", "100"], capture_output=True, text=True)
+    done = subprocess.run([sender, peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "old.db"), "900000001", "1000", "100", "300"], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "sent 990 refused 10", (done.stdout, done.stderr)
     numbers = sorted(int(line) - 900_000_000 for _, line, _ in peers.entries('{service_name="killed"}', hours=12) if int(line) >= 900_000_000)
     assert numbers == [i for i in range(1, 1001) if i % 100], numbers[:20]
+
+
+@scenario
+def fifty_five_minutes_are_not_too_old(w):
+    """Records that waited for 55 minutes, among others of now: Loki takes all."""
+    peers = peers_of(w)
+    sender = os.path.join(os.path.dirname(w.sink), "log_sender")
+    done = subprocess.run([sender, peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "hour.db"), "950000000", "1000", "2", "55"], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "sent 1000 refused 0", (done.stdout, done.stderr)
+    numbers = sorted(int(line) - 950_000_000 for _, line, _ in peers.entries('{service_name="killed"}') if int(line) >= 950_000_000)
+    assert numbers == list(range(1000)), numbers[:20]
 
 
 @scenario

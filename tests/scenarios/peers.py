@@ -11,8 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from world import HERE
-
+HERE = os.path.dirname(os.path.abspath(__file__))
 COLLECTOR = """
 receivers:
   otlp:
@@ -122,10 +121,6 @@ class Peers:
         return name, {"OTEL_SERVICE_NAME": name, "OTEL_EXPORTER_OTLP_ENDPOINT": "unix://" + self.socket, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
                       "OTEL_BLRP_SCHEDULE_DELAY": "100", "OTEL_BLRP_MAX_QUEUE_SIZE": "100000", "SANDPIPER_FLUSH_TIMEOUT_MS": "60000"}
 
-    def check(self, name, told):
-        """The run's records in Loki are those of its file."""
-        same_records(told, self.entries('{service_name="%s"}' % name))
-
     def query(self, logql):
         """What a query of metrics tells now."""
         answer = json.loads(get(self.loki + "/loki/api/v1/query", query=logql))
@@ -199,3 +194,67 @@ def same_records(told, kept):
         # Loki keeps event_name from 3.8 on.
         assert found["severity_text"] == level.upper() and found.get("event_name", event["opensandbox.event"]) == event["opensandbox.event"], found
         candidates.remove(found)
+
+
+OWN_LABELS = {"__name__", "job", "instance", "service_name"}
+
+
+def metrics_of_catalog():
+    """{name in the catalog: name in Prometheus}, of docs/metrics.md."""
+    page = open(os.path.join(HERE, "../../docs/metrics.md")).read()
+    return dict(re.findall(r"^\| `[^`]+` \| `([^`]+)`<br>`([^`]+)` \|", page, re.M))
+
+
+def last_values(peers, job):
+    """{(name, labels): value} of each series' last sample; stale markers are none."""
+    answer = json.loads(get(peers.prometheus + "/api/v1/query", query='{job="%s"}[10m]' % job))
+    assert answer["status"] == "success", answer
+    return {(s["metric"]["__name__"], tuple(sorted((k, v) for k, v in s["metric"].items() if k not in OWN_LABELS))): float(s["values"][-1][1])
+            for s in answer["data"]["result"]}
+
+
+def expected(metrics):
+    """{(name, labels): value} of the file."""
+    out, names = {}, metrics_of_catalog()
+    for name, points in metrics.items():
+        for p in points:
+            labels = {name_in_loki(k): {True: "true", False: "false"}.get(v, str(v)) if isinstance(v, bool) else str(v) for k, v in p["attributes"].items()}
+
+            def put(suffix, value, **more):
+                out[(names[name] + suffix, tuple(sorted({**labels, **more}.items())))] = float(value)
+            if "value" in p:
+                put("", p["value"])
+                continue
+            put("_count", p["count"])
+            put("_sum", p["sum"])
+            put("_bucket", p["count"], le="+Inf")
+    return out
+
+
+def same_metrics(metrics, got):
+    """Every series of the file is in Prometheus, as it was, and nothing else. `got`: last_values()."""
+    want = expected(metrics)
+    moving = tuple(n for k, n in metrics_of_catalog().items() if k.startswith(("egress.system.", "process.", "otel.sdk.")))
+    for key, value in want.items():
+        assert key in got, "Prometheus lacks %r; of that name it has %r" % (key, [k for k in got if k[0] == key[0]])
+        if not key[0].startswith(moving):
+            assert abs(got[key] - value) <= 1e-9 * abs(value), (key, got[key], value)
+    extra = {k for k in got if dict(k[1]).get("le", "+Inf") == "+Inf" and k not in want and k[0] != "target_info" and not k[0].startswith(moving)}
+    assert not extra, extra
+
+
+class Told:
+    """What one run wrote to its files."""
+
+    def __init__(self):
+        self.events, self.metrics = [], None
+
+    def tell(self, events, metrics=None):
+        self.events += events
+        self.metrics = metrics
+
+    def check(self, peers, name):
+        """What the peers have of the run is that."""
+        same_records(self.events, peers.entries('{service_name="%s"}' % name))
+        if self.metrics is not None:
+            same_metrics(self.metrics, last_values(peers, name))

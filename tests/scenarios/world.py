@@ -17,6 +17,7 @@ import threading
 import time
 
 import checks
+import peers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = "/usr/bin/python3"
@@ -169,22 +170,22 @@ class World:
             done = subprocess.run(self.in_sandbox_net(command), capture_output=True, stdin=stdin or subprocess.DEVNULL,
                                   env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **env}, timeout=300)
             result = Result(argv, done, files)
-            told += result.events
+            told.tell(result.events, result.metrics)
         checks.invariant(result)
         checks.cataloged(result.metrics)
         return result
 
     @contextlib.contextmanager
     def told_to_peers(self, env):
-        """(environment, list for the records of the file): where there are peers, and the scenario has none of its own, the records go to them
-        too; what they have afterwards must be the same."""
-        env, told = dict(env or {}), []
+        """(environment, Told): where there are peers, and the scenario has none of its own, records and metrics go to them too; what they have
+        afterwards must be what is told to have gone to the files."""
+        env, told = dict(env or {}), peers.Told()
         if not self.peers or any(k.startswith("OTEL_") for k in env):
             yield env, told
             return
         name, more = self.peers.new_run()
         yield {**more, **env}, told
-        self.peers.check(name, told)
+        told.check(self.peers, name)
 
     def actor(self, code, options=(), env=None):
         """Runs Python code in a sandbox with `actor` imported; what it did comes back as the truth."""

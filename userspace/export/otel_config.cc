@@ -122,7 +122,7 @@ void GrpcTarget(const Reader& env, const char* signal, const std::string& name, 
     endpoint->target = value;
     const std::string insecure = env.GetOtlp(signal, "INSECURE", &insecure_name);
     // Nobody listens in on a unix socket; TLS on one is for who asks for it.
-    const bool by_default = url.scheme.starts_with("unix") || absl::StartsWith(value, "unix:");
+    const bool by_default = absl::StartsWith(value, "unix:") || absl::StartsWith(value, "unix-abstract:");
     endpoint->tls = insecure.empty() ? !by_default : !absl::EqualsIgnoreCase(insecure, "true");
     return;
   }
