@@ -118,25 +118,29 @@ def killed_at_two_hundred_moments(w):
     print("     %d records of 200 runs" % arrived)
 
 
+def send_old_ones(w, first, each, minutes):
+    """The exporter sends 1,000 numbers from `first` on, each so-and-so many-th with a time long ago. (what it says of them, those that Loki has less `first`)."""
+    peers = peers_of(w)
+    sender = os.path.join(os.path.dirname(w.sink), "log_sender")
+    done = subprocess.run([sender, peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "old-%d.db" % first), str(first), "1000", str(each), str(minutes)],
+                          capture_output=True, text=True)
+    numbers = [int(line) - first for _, line, _ in peers.entries('{service_name="killed"}', hours=12)]
+    return done.stdout.splitlines()[-1], sorted(n for n in numbers if 0 <= n < 1000)
+
+
 @scenario
 def one_record_that_loki_refuses_costs_one(w):
     """Of each request one is older than Loki takes, which answers 400 for the whole and has kept the rest of it."""
-    peers = peers_of(w)
-    sender = os.path.join(os.path.dirname(w.sink), "log_sender")
-    done = subprocess.run([sender, peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "old.db"), "900000001", "1000", "100", "300"], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "sent 990 refused 10", (done.stdout, done.stderr)
-    numbers = sorted(int(line) - 900_000_000 for _, line, _ in peers.entries('{service_name="killed"}', hours=12) if int(line) >= 900_000_000)
-    assert numbers == [i for i in range(1, 1001) if i % 100], numbers[:20]
+    said, numbers = send_old_ones(w, 900_000_001, 100, minutes=300)
+    assert said == "sent 990 refused 10", said
+    assert numbers == [i for i in range(1000) if (i + 1) % 100], numbers[:20]
 
 
 @scenario
 def fifty_five_minutes_are_not_too_old(w):
-    """Records that waited for 55 minutes, among others of now: Loki takes all."""
-    peers = peers_of(w)
-    sender = os.path.join(os.path.dirname(w.sink), "log_sender")
-    done = subprocess.run([sender, peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "hour.db"), "950000000", "1000", "2", "55"], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "sent 1000 refused 0", (done.stdout, done.stderr)
-    numbers = sorted(int(line) - 950_000_000 for _, line, _ in peers.entries('{service_name="killed"}') if int(line) >= 950_000_000)
+    """Records that waited so long, among others of now: Loki takes all."""
+    said, numbers = send_old_ones(w, 950_000_000, 2, minutes=55)
+    assert said == "sent 1000 refused 0", said
     assert numbers == list(range(1000)), numbers[:20]
 
 
