@@ -15,8 +15,8 @@ from checks import complete
 from metrics import wait_for
 from otlp import (ACT, HttpSink, check_logs, common_env, count, decode, grpc_sink, host_net, logs_only, make_certificates, received, serve,
                   tls_env)
-from peers import free_port
 from registry import scenario
+from scrape import free_port
 
 WORK = "for i in range(20):\n    actor.run(['true', str(i)])"
 

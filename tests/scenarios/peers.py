@@ -4,12 +4,13 @@ loopback; the Collector takes OTLP on a unix socket too, which is there in every
 import json
 import os
 import re
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+from scrape import free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 COLLECTOR = """
@@ -41,12 +42,6 @@ storage: {tsdb: {out_of_order_time_window: 10m}}
 # What Loki adds to a record, or keeps of it and its resource beside the attributes.
 BESIDE = {"service_name", "service_version", "service_instance_id", "host_name", "scope_name", "scope_version", "severity_text", "severity_number",
           "observed_timestamp", "event_name", "detected_level", "flags"}
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def get(url, **parameters):

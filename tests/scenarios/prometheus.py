@@ -9,10 +9,8 @@ from checks import complete
 from loki import direct, peers_of
 from metrics import wait_for
 from otlp import ACT, host_net
-from peers import get, last_values, metrics_of_catalog, same_metrics
+from peers import get, last_values, same_metrics
 from registry import scenario
-from world import HERE
-
 
 
 def check_buckets(got):
