@@ -105,11 +105,18 @@ int BPF_PROG(handle_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(handle_cgroup_rmdir, struct cgroup *cgroup)
 {
+	struct cgroup *parent = (struct cgroup *)BPF_CORE_READ(cgroup, self.parent);
+	__u64 parent_id = BPF_CORE_READ(parent, kn, id);
 	struct event_header *event;
 	struct sandbox_ref ref;
+	struct owner *above;
+	__u8 yes = 1;
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0 || !find_sandbox(BPF_CORE_READ(cgroup, kn, id), &ref))
 		return 0;
+	above = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
+	if (!above || above->member != ref.owner.member)
+		bpf_map_update_elem(&gone_members, &ref.owner.member, &yes, BPF_ANY);
 	event = reserve_event(critical, &ref, EVENT_CGROUP_GONE, sizeof(*event));
 	if (event)
 		submit_event(event);

@@ -30,6 +30,13 @@ static __always_inline bool find_sandbox(__u64 cgroup_id, struct sandbox_ref *re
 	return owner && find_owner(owner, cgroup_id, ref);
 }
 
+static __always_inline bool is_gone(const struct owner *owner)
+{
+	__u64 member = owner->member;
+
+	return bpf_map_lookup_elem(&gone_members, &member) != NULL;
+}
+
 /* Who came into a sandbox's network namespace without its cgroup, as nsenter does. */
 static __always_inline bool find_by_namespace(__u32 netns, __u64 cgroup_id, struct sandbox_ref *ref)
 {
@@ -38,7 +45,7 @@ static __always_inline bool find_by_namespace(__u32 netns, __u64 cgroup_id, stru
 	if (!netns || netns == cfg_shared_netns[0] || netns == cfg_shared_netns[1])
 		return false;
 	lives = bpf_map_lookup_elem(&watched_netns, &netns);
-	if (!lives || !lives->lends || !find_owner(&lives->owner, cgroup_id, ref))
+	if (!lives || !lives->lends || is_gone(&lives->owner) || !find_owner(&lives->owner, cgroup_id, ref))
 		return false;
 	ref->flags = EVENT_BY_NAMESPACE;
 	return true;
@@ -60,13 +67,16 @@ static __always_inline void stamp(struct event_header *h, const struct sandbox_r
 	h->cgroup_id = ref->cgroup_id;
 }
 
-/* The sandbox lives in this network namespace, unless another one did before. */
+/* The sandbox lives in this network namespace, unless another one does that came before. */
 static __always_inline void enter_netns(__u32 netns, const struct owner *owner)
 {
-	struct netns_owner lives = { .owner = *owner };
+	struct netns_owner lives = { .owner = *owner }, *before;
 
-	if (netns && !bpf_map_lookup_elem(&watched_netns, &netns))
-		bpf_map_update_elem(&watched_netns, &netns, &lives, BPF_NOEXIST);
+	if (!netns)
+		return;
+	before = bpf_map_lookup_elem(&watched_netns, &netns);
+	if (!before || is_gone(&before->owner))
+		bpf_map_update_elem(&watched_netns, &netns, &lives, before ? BPF_ANY : BPF_NOEXIST);
 }
 
 /*

@@ -81,6 +81,14 @@ struct {
 	__type(value, struct member_counters);
 } members SEC(".maps") __weak;
 
+/* Members whose cgroup was removed. Their sockets may still close; nobody can be said to live with them any more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u8);
+} gone_members SEC(".maps") __weak;
+
 /* Which new cgroups are looked at. A name of 64 hexadecimal digits, as runtimes give containers, is without being here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);

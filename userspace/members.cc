@@ -46,8 +46,15 @@ bool Members::Lives(uint64_t sandbox) const {
 bool Members::HasAny(uint64_t sandbox) const { return AnyOf(sandbox) != 0; }
 
 uint64_t Members::AnyOf(uint64_t sandbox) const {
-  const auto it = std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.second.sandbox == sandbox; });
-  return it == members_.end() ? 0 : it->first;
+  uint64_t any = 0;
+  for (const auto& [serial, member] : members_) {
+    if (member.sandbox != sandbox)
+      continue;
+    if (member.gone_ns == 0)
+      return serial;
+    any = serial;
+  }
+  return any;
 }
 
 std::vector<pid_t> Members::ProcessesOf(uint64_t sandbox) const {

@@ -47,7 +47,7 @@ class Members {
   // Of the sandbox, and its cgroup or device is still there.
   bool Lives(uint64_t sandbox) const;
   bool HasAny(uint64_t sandbox) const;
-  // One of the sandbox, 0 if it has none.
+  // One of the sandbox, 0 if it has none; one that is still there, if any is.
   uint64_t AnyOf(uint64_t sandbox) const;
   std::vector<pid_t> ProcessesOf(uint64_t sandbox) const;
 

@@ -134,6 +134,13 @@ NetworkNamespaces::Spaces::iterator NetworkNamespaces::Forget(Spaces::iterator s
   return spaces_.erase(space);
 }
 
+void NetworkNamespaces::OnMemberGone(uint64_t sandbox) {
+  for (const auto& [netns, space] : spaces_) {
+    if (space.sandboxes.contains(sandbox))
+      owned_(netns, *space.sandboxes.begin(), space.lends());
+  }
+}
+
 void NetworkNamespaces::OnSandboxEnd(uint64_t sandbox, uint64_t now_ns) {
   for (auto it = spaces_.begin(); it != spaces_.end();) {
     Space& space = it->second;

@@ -40,6 +40,8 @@ class NetworkNamespaces {
   // A process of the sandbox ended: one of its namespaces may have nobody left in it, and is let go then.
   void OnExit(uint64_t sandbox) { to_check_.insert(sandbox); }
 
+  // A part of the sandbox is gone: another may have to stand for it.
+  void OnMemberGone(uint64_t sandbox);
   // Nothing more is told to it.
   void OnSandboxEnd(uint64_t sandbox, uint64_t now_ns);
 

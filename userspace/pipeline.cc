@@ -260,8 +260,10 @@ void Pipeline::Deliver(const Event& event) {
   }
   sandbox->OnEvent(placed);
   NoteNamespaces(placed, member->sandbox);
-  if (std::holds_alternative<CgroupGone>(event.what) && event.cgroup_id == member->cgroup_id)
+  if (std::holds_alternative<CgroupGone>(event.what) && event.cgroup_id == member->cgroup_id) {
     members_.Gone(event.member, event.time_ns);
+    namespaces_.OnMemberGone(member->sandbox);
+  }
 }
 
 void Pipeline::Process(uint64_t until_ns) {

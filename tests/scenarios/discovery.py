@@ -170,6 +170,34 @@ def who_enters_by_nsenter_is_told_apart(w):
     assert not any("of-the-host" in a or "too-late" in a for a in execs), execs
 
 
+@scenario
+def where_a_removed_sandbox_was_nothing_is_its_own(w):
+    """Its network namespace outlives it: who comes there next is nobody. A part of one that is removed leaves the namespace to the others."""
+    cg = w.new_cgroup("removed")
+    c = Collector(w, [cg])
+    act(w, cg, "actor.lookup('mine.test', 'A')")
+    os.rmdir(cg)
+    act(w, w.new_cgroup("next"), "actor.lookup('next.test', 'A'); actor.run(['true', 'next'])")
+    c.wait_for("sandbox.stopped")
+    events = c.stop()
+    same("names", told(events, "removed")[0], ["mine.test"])
+    assert not any("next" in args_of(e) for e in events if e["opensandbox.event"] == "process.exec")
+
+    app, sidecar = w.new_cgroup("parts-app"), w.new_cgroup("parts-sidecar")
+    c = Collector(w, [app + "=parts", sidecar + "=parts:sidecar"])
+    act(w, app, "actor.lookup('app.test', 'A')")
+    resident = act(w, sidecar, "actor.lookup('sidecar.test', 'A'); print('here', flush=True); sys.stdin.read()", wait=False)
+    assert resident.stdout.readline() == b"here\n"
+    time.sleep(1)
+    os.rmdir(app)
+    time.sleep(3)  # the part has been let go of, too
+    act(w, w.cgroups + "/next", "actor.lookup('visitor.test', 'A')")
+    resident.communicate(timeout=60)
+    events = c.stop()
+    outbound = {e["target.host"]: e.get("sandbox.attribution") for e in events if e["opensandbox.event"] == "egress.outbound"}
+    assert outbound == {"app.test": None, "sidecar.test": None, "visitor.test": "namespace"}, outbound
+
+
 def container_path(w, i):
     return "fake/docker-%064x.scope" % (0xabc000 + i)
 

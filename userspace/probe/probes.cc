@@ -331,12 +331,10 @@ void Probes::WatchNamespace(uint32_t netns, const owner& owner, bool lends) {
     return;
   const bpf_map* map = skeleton_->maps.watched_netns;
   netns_owner known = {};
-  // One of a member that ended, or that turned out to be nobody's, is in the way.
-  const bool free = bpf_map__lookup_elem(map, &netns, sizeof(netns), &known, sizeof(known), 0) || known.owner.member == owner.member ||
-                    !ReadCounters(known.owner.member).ok();
-  netns_owner value = {.owner = free ? owner : known.owner, .lends = lends};
-  if (lends)
-    value.owner.sandbox = owner.sandbox;
+  // Of several sandboxes the first stays; but one of a member that ended, or that turned out to be nobody's, is in the way.
+  const bool replace = lends || bpf_map__lookup_elem(map, &netns, sizeof(netns), &known, sizeof(known), 0) ||
+                       known.owner.sandbox == owner.sandbox || !ReadCounters(known.owner.member).ok();
+  const netns_owner value = {.owner = replace ? owner : known.owner, .lends = lends};
   bpf_map__update_elem(map, &netns, sizeof(netns), &value, sizeof(value), BPF_ANY);
 }
 
