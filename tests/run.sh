@@ -100,7 +100,7 @@ run_vm() {
   # Left out: what is about container runtimes, exporters or configuration, and not about the kernel.
   if get_kernel bookworm linux-image-amd64 linux-6.1; then
     boot linux-6.1 "$logs/6.1" \
-      -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.,-otlp.,-robust.bad,-discovery.bad,-discovery.flags,-discovery.labels,-discovery.two,-discovery.an_identity,-discovery.runtimes,-discovery.a_slow,-metrics.prometheus,-metrics.nobody,-metrics.delta,-metrics.a_sandbox,-metrics.too,-metrics.sandboxes,-loki.,-prometheus.,-otelcol.,-outage.,-endpoint.,-redaction.
+      -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.,-otlp.,-robust.bad,-discovery.bad,-discovery.flags,-discovery.labels,-discovery.two,-discovery.an_identity,-discovery.runtimes,-discovery.a_slow,-metrics.prometheus,-metrics.nobody,-metrics.delta,-metrics.a_sandbox,-metrics.too,-metrics.sandboxes,-loki.,-prometheus.,-otelcol.,-outage.,-endpoint,-redaction.
     GUEST_INIT=systemd boot linux-6.1 "$logs/6.1-systemd" systemd.
   fi
   if get_kernel bookworm-backports linux-image-amd64 linux-6.12; then

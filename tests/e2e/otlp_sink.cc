@@ -1,21 +1,21 @@
-// otlp_sink grpc PORT [FAIL [CERTIFICATE KEY CA]]: an OTLP server on loopback; prints "ready", then one JSON object a request:
-// {"metadata":{…},"logs"|"metrics":{…}}.
-//   FAIL: the first so many requests are answered UNAVAILABLE. With the three files: TLS, and only for clients whose certificate is of that
-//   CA.
+// otlp_sink grpc PORT [options]: an OTLP server; prints "ready", then one JSON object a request, {"metadata":{…},"logs"|"metrics":{…}},
+// and {"code":N,"refused_logs"|"refused_metrics":{…}} for one that it did not take.
 // otlp_sink logs|metrics: reads a serialized request from stdin and prints it as JSON.
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "opentelemetry/proto/collector/logs/v1/logs_service.grpc.pb.h"
 #include "opentelemetry/proto/collector/metrics/v1/metrics_service.grpc.pb.h"
+#include "rpc_status.pb.h"
 
 namespace {
 
@@ -30,14 +30,56 @@ std::string ToJson(const google::protobuf::Message& message) {
   return out;
 }
 
-std::mutex mutex;
-int failures_left = 0;
+struct Options {
+  int port = 0;
+  std::string address = "127.0.0.1";
+  std::vector<int> codes;
+  int retry_after_ms = -1;
+  std::string answer;
+  std::vector<std::string> tls;
+};
 
-grpc::Status Take(const char* signal, grpc::ServerContext* context, const google::protobuf::Message& request) {
+Options options;
+std::mutex mutex;
+size_t asked = 0;
+
+grpc::Status Refusal(int code) {
+  std::string details;
+  if (options.retry_after_ms >= 0) {
+    sandpiper::rpc::RetryInfo info;
+    info.mutable_retry_delay()->set_nanos(options.retry_after_ms * 1'000'000);
+    sandpiper::rpc::Status status;
+    google::protobuf::Any* const detail = status.add_details();
+    detail->set_type_url("type.googleapis.com/google.rpc.RetryInfo");
+    detail->set_value(info.SerializeAsString());
+    details = status.SerializeAsString();
+  }
+  return {static_cast<grpc::StatusCode>(code), "as it was asked to", details};
+}
+
+// What no server should say of a request that it took.
+template <typename Response>
+void Misbehave(grpc::ServerContext* context, Response* response) {
+  constexpr size_t kLarge = 5 << 20, kHuge = 400 << 20;
+  if (options.answer == "large")
+    response->mutable_partial_success()->set_error_message(std::string(kLarge, 'x'));
+  if (options.answer == "garbage")
+    response->GetReflection()->MutableUnknownFields(response)->AddLengthDelimited(1, "\xff\xff\xff");
+  if (options.answer == "bomb") {
+    context->set_compression_algorithm(GRPC_COMPRESS_GZIP);
+    response->mutable_partial_success()->set_error_message(std::string(kHuge, 'x'));
+  }
+}
+
+template <typename Response>
+grpc::Status Take(const char* signal, grpc::ServerContext* context, const google::protobuf::Message& request, Response* response) {
   const std::lock_guard lock(mutex);
-  if (failures_left > 0) {
-    --failures_left;
-    return {grpc::StatusCode::UNAVAILABLE, "not yet"};
+  const int code = asked < options.codes.size() ? options.codes[asked] : 0;
+  ++asked;
+  if (code != 0) {
+    printf("{\"code\":%d,\"refused_%s\":%s}\n", code, signal, ToJson(request).c_str());
+    fflush(stdout);
+    return Refusal(code);
   }
   printf("{\"metadata\":{");
   const char* comma = "";
@@ -47,35 +89,52 @@ grpc::Status Take(const char* signal, grpc::ServerContext* context, const google
   }
   printf("},\"%s\":%s}\n", signal, ToJson(request).c_str());
   fflush(stdout);
+  Misbehave(context, response);
   return grpc::Status::OK;
 }
 
 class Logs final : public collector::logs::v1::LogsService::Service {
   grpc::Status Export(grpc::ServerContext* context, const collector::logs::v1::ExportLogsServiceRequest* request,
-                      collector::logs::v1::ExportLogsServiceResponse*) override {
-    return Take("logs", context, *request);
+                      collector::logs::v1::ExportLogsServiceResponse* response) override {
+    return Take("logs", context, *request, response);
   }
 };
 
 class Metrics final : public collector::metrics::v1::MetricsService::Service {
   grpc::Status Export(grpc::ServerContext* context, const collector::metrics::v1::ExportMetricsServiceRequest* request,
-                      collector::metrics::v1::ExportMetricsServiceResponse*) override {
-    return Take("metrics", context, *request);
+                      collector::metrics::v1::ExportMetricsServiceResponse* response) override {
+    return Take("metrics", context, *request, response);
   }
 };
 
-std::string ReadFile(const char* path) {
+std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::shared_ptr<grpc::ServerCredentials> Credentials(int argc, char** argv) {
-  if (argc < 7)
+std::shared_ptr<grpc::ServerCredentials> Credentials() {
+  if (options.tls.empty())
     return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_key_cert_pairs.push_back({ReadFile(argv[5]), ReadFile(argv[4])});
-  options.pem_root_certs = ReadFile(argv[6]);
-  return grpc::SslServerCredentials(options);
+  grpc::SslServerCredentialsOptions ssl(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  ssl.pem_key_cert_pairs.push_back({ReadFile(options.tls[1]), ReadFile(options.tls[0])});
+  ssl.pem_root_certs = ReadFile(options.tls[2]);
+  return grpc::SslServerCredentials(ssl);
+}
+
+int Serve() {
+  Logs logs;
+  Metrics metrics;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(options.address + ":" + std::to_string(options.port), Credentials());
+  builder.RegisterService(&logs);
+  builder.RegisterService(&metrics);
+  const auto server = builder.BuildAndStart();
+  if (!server)
+    return 1;
+  puts("ready");
+  fflush(stdout);
+  server->Wait();
+  return 0;
 }
 
 template <typename Request>
@@ -93,24 +152,19 @@ int Decode() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string what = argc > 1 ? argv[1] : "";
-  if (what == "logs")
-    return Decode<collector::logs::v1::ExportLogsServiceRequest>();
-  if (what == "metrics")
-    return Decode<collector::metrics::v1::ExportMetricsServiceRequest>();
-  if (what != "grpc" || argc < 3)
-    return 2;
-  failures_left = argc > 3 ? atoi(argv[3]) : 0;
-  Logs logs;
-  Metrics metrics;
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort(std::string("127.0.0.1:") + argv[2], Credentials(argc, argv));
-  builder.RegisterService(&logs);
-  builder.RegisterService(&metrics);
-  const auto server = builder.BuildAndStart();
-  if (!server)
-    return 1;
-  puts("ready");
-  fflush(stdout);
-  server->Wait();
+  CLI::App app("A receiver for OTLP");
+  app.require_subcommand(1);
+  CLI::App* const serve = app.add_subcommand("grpc", "serve");
+  serve->add_option("port", options.port)->required();
+  serve->add_option("--address", options.address);
+  serve->add_option("--codes", options.codes, "what the first requests are answered with; 0 takes one")->delimiter(',');
+  serve->add_option("--retry-after-ms", options.retry_after_ms, "each that is refused has a RetryInfo");
+  serve->add_option("--answer", options.answer)->check(CLI::IsMember({"large", "garbage", "bomb"}));
+  serve->add_option("--tls", options.tls, "certificate, key, CA: only clients whose certificate is of that CA")->expected(3);
+  CLI::App* const logs = app.add_subcommand("logs", "decode");
+  app.add_subcommand("metrics", "decode");
+  CLI11_PARSE(app, argc, argv);
+  if (*serve)
+    return Serve();
+  return *logs ? Decode<collector::logs::v1::ExportLogsServiceRequest>() : Decode<collector::metrics::v1::ExportMetricsServiceRequest>();
 }

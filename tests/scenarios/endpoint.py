@@ -1,8 +1,8 @@
 """Endpoints that are slow, full, broken, elsewhere or somebody else's: what is not delivered is admitted, and the capture goes on."""
 
+import contextlib
 import gzip
 import http.server
-import json
 import os
 import socket
 import ssl
@@ -13,7 +13,7 @@ import time
 from attribution import Collector, act
 from checks import complete
 from metrics import wait_for
-from otlp import (ACT, HttpSink, check_logs, common_env, count, decode, grpc_sink, host_net, logs_only, make_certificates, received, serve,
+from otlp import (ACT, HttpSink, check_logs, common_env, count, decode, grpc_logs, grpc_sink, host_net, logs_only, make_certificates, received, serve,
                   tls_env)
 from registry import scenario
 from scrape import free_port
@@ -108,12 +108,11 @@ def certificates_that_expire_and_are_renewed(w):
             pass
     serve(sink.server.RequestHandlerClass, ("127.0.0.1", port), Server)
     cgs = {"http": w.new_cgroup("tls-http"), "grpc": w.new_cgroup("tls-grpc")}
-    grpc_port = free_port()
-    args = [w.sink, "grpc", str(grpc_port), "0", files["server"], files["server"][:-3] + "key", files["ca"]]
-    grpc_server = w.start(args, ready="ready")
+    tls = ("--tls", files["server"], files["server"][:-3] + "key", files["ca"])
+    grpc_server, grpc_url = grpc_sink(w, *tls)
     env = tls_env(files, files, OTEL_METRICS_EXPORTER="none")
     collectors = {"http": Collector(w, [cgs["http"]], env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": url}),
-                  "grpc": Collector(w, [cgs["grpc"]], env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:%d" % grpc_port, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})}
+                  "grpc": Collector(w, [cgs["grpc"]], env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": grpc_url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})}
     for cg in cgs.values():
         act(w, cg, WORK)
     for c in collectors.values():
@@ -122,51 +121,66 @@ def certificates_that_expire_and_are_renewed(w):
     assert not w.stop(grpc_server)
     make_certificates(folder, "ca")
     current[0] = context()
-    grpc_server = w.start(args, ready="ready")
+    grpc_server, _ = grpc_sink(w, *tls, port=int(grpc_url.rsplit(":", 1)[1]))
     for c in collectors.values():
         c.until_told("log records are sent again")
     events = {name: c.stop() for name, c in collectors.items()}
     arrived = count(received(w, sink))
     assert arrived == len(events["http"]), (arrived, len(events["http"]))
-    got = [json.loads(line)["logs"] for line in w.stop(grpc_server).splitlines()]
-    arrived = count(got)
+    arrived = count(grpc_logs(w.stop(grpc_server)))
     assert arrived == len(events["grpc"]), (arrived, len(events["grpc"]))
+
+
+@contextlib.contextmanager
+def started_by(w, script):
+    """sandpiper is what this shell script starts, as "$@", for the length of a with block."""
+    wrapper, sandpiper = os.path.join(w.dir, "started-by"), w.sandpiper
+    with open(wrapper, "w") as f:
+        f.write('#!/bin/sh\nset -- %s "$@"\n%s\n' % (sandpiper, script))
+    os.chmod(wrapper, 0o755)
+    w.sandpiper = wrapper
+    try:
+        yield
+    finally:
+        w.sandpiper = sandpiper
+
+
+@contextlib.contextmanager
+def own_hosts(w):
+    """sandpiper with an /etc/hosts of its own for the length of a with block: the function that writes it."""
+    path = os.path.join(w.dir, "hosts")
+
+    def write(text):
+        with open(path, "w") as f:
+            f.write(text + "\n")
+    with started_by(w, "exec unshare -m sh -c 'mount --bind %s /etc/hosts && exec \"$@\"' - \"$@\"" % path):
+        yield write
 
 
 @scenario
 def a_name_that_moves_to_another_address(w):
-    port, hosts = free_port(), os.path.join(w.dir, "hosts")
-    wrapper = os.path.join(w.dir, "moved")
-    with open(wrapper, "w") as f:
-        f.write("#!/bin/sh\nexec unshare -m sh -c 'mount --bind %s /etc/hosts && exec \"$0\" \"$@\"' %s \"$@\"\n" % (hosts, w.sandpiper))
-    os.chmod(wrapper, 0o755)
-    sinks = {}
+    port, sinks = free_port(), {}
 
     def listen(address):
         sink = sinks[address] = HttpSink()
         sink.server.server_close()
         sink.server = serve(sink.server.RequestHandlerClass, (address, port))
-    with open(hosts, "w") as f:
-        f.write("127.0.0.1 sink.test\n")
     listen("127.0.0.1")
-    cg, sandpiper = w.new_cgroup("moves"), w.sandpiper
-    w.sandpiper = wrapper
-    try:
+    cg = w.new_cgroup("moves")
+    with own_hosts(w) as hosts:
+        hosts("127.0.0.1 sink.test")
         c = Collector(w, [cg], env=logs_only("http://sink.test:%d" % port))
-    finally:
-        w.sandpiper = sandpiper
-    act(w, cg, WORK)
-    wait_for(lambda: sinks["127.0.0.1"].posts)
-    with open(hosts, "w") as f:
-        f.write("127.0.0.2 sink.test\n")
-    sinks["127.0.0.1"].server.shutdown()
-    sinks["127.0.0.1"].server.server_close()
-    listen("127.0.0.2")
-    # The connection that is open belongs to a thread of the first.
-    sinks["127.0.0.1"].failures = 10**6
-    act(w, cg, WORK)
-    wait_for(lambda: sinks["127.0.0.2"].posts)
-    events = c.stop()
+        act(w, cg, WORK)
+        wait_for(lambda: sinks["127.0.0.1"].posts)
+        hosts("127.0.0.2 sink.test")
+        sinks["127.0.0.1"].server.shutdown()
+        sinks["127.0.0.1"].server.server_close()
+        listen("127.0.0.2")
+        # The connection that is open belongs to a thread of the first.
+        sinks["127.0.0.1"].failures = 10**6
+        act(w, cg, WORK)
+        wait_for(lambda: sinks["127.0.0.2"].posts)
+        events = c.stop()
     arrived = sum(count(received(w, sink)) for sink in sinks.values())
     assert arrived == len(events), (arrived, len(events))
 
@@ -213,7 +227,7 @@ def through_a_proxy(w):
     server, url = grpc_sink(w)
     tunnel, asked = tunnelling_proxy()
     r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url.replace("127.0.0.1", "localhost"), OTEL_EXPORTER_OTLP_PROTOCOL="grpc", http_proxy=tunnel, OTEL_METRICS_EXPORTER="none"))
-    check_logs(r, [g["logs"] for g in map(json.loads, w.stop(server).splitlines()) if "logs" in g])
+    check_logs(r, grpc_logs(w.stop(server)))
     assert asked and asked[0].startswith(b"CONNECT localhost:"), asked
 
 

@@ -12,6 +12,7 @@ import time
 
 from checks import complete, same
 from registry import scenario
+from scrape import free_port
 
 ACT = """
     _, ips = actor.lookup("a.test", "A")
@@ -184,12 +185,15 @@ def per_signal_endpoints(w):
     assert not r.stderr, r.stderr
 
 
-def grpc_sink(w, failures=0, tls=()):
-    import socket
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    return w.start([w.sink, "grpc", str(port), str(failures), *tls], ready="ready"), "http%s://127.0.0.1:%d" % ("s" if tls else "", port)
+def grpc_sink(w, *options, port=0, address="127.0.0.1"):
+    """A gRPC server of OTLP, and its URL; what else it does, tests/e2e/otlp_sink.cc says."""
+    port = port or free_port()
+    return w.start([w.sink, "grpc", str(port), "--address", address, *options], ready="ready"), "http%s://%s:%d" % ("s" if "--tls" in options else "", address, port)
+
+
+def grpc_logs(told):
+    """The requests of log records among what grpc_sink told."""
+    return [g["logs"] for g in map(json.loads, told.splitlines()) if "logs" in g]
 
 
 @scenario
@@ -208,9 +212,9 @@ def an_endpoint_that_is_busy_at_first(w):
     sink = HttpSink(failures=2)
     r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
     check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
-    sink, url = grpc_sink(w, failures=2)
+    sink, url = grpc_sink(w, "--codes", "14,14")
     r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
-    check_logs(r, [g["logs"] for g in map(json.loads, w.stop(sink).splitlines()) if "logs" in g])
+    check_logs(r, grpc_logs(w.stop(sink)))
 
 
 @scenario
@@ -281,12 +285,12 @@ def both_sides_show_certificates(w):
     sink = HttpSink(tls=context)
     r = host_net(w, ACT, tls_env(files, files, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
     check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
-    server, url = grpc_sink(w, tls=(files["server"], files["server"][:-3] + "key", files["ca"]))
+    server, url = grpc_sink(w, "--tls", files["server"], files["server"][:-3] + "key", files["ca"])
     r = host_net(w, ACT, tls_env(files, files, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
-    check_logs(r, [g["logs"] for g in map(json.loads, w.stop(server).splitlines()) if "logs" in g])
+    check_logs(r, grpc_logs(w.stop(server)))
     # Another CA's: neither of them takes it, and nothing is told in the clear.
     sink.posts.clear()
-    server, url = grpc_sink(w, tls=(files["server"], files["server"][:-3] + "key", files["ca"]))
+    server, url = grpc_sink(w, "--tls", files["server"], files["server"][:-3] + "key", files["ca"])
     for more in ({"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}, {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}):
         r = host_net(w, ACT, tls_env(files, others, SANDPIPER_FLUSH_TIMEOUT_MS="1000", **{k: v for k, v in more.items()}))
         assert "%d log records were not exported" % len(r.events) in r.stderr, r.stderr

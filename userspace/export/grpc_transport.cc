@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/version.h"
+#include "userspace/export/gzip.h"
 #include "userspace/export/response.h"
 #include "userspace/export/transport.h"
 
@@ -18,6 +19,11 @@ namespace {
 
 // How often certificate files are looked at again.
 constexpr unsigned kCertificateSeconds = 10;
+// A name is looked up again at most so often, when its address does not answer.
+constexpr int kNameMilliseconds = 10'000;
+// What gRPC itself reads of an answer. Past it, it says what a server says of a request that is too large, which would be sent again in
+// two: of an answer that is only longer than we want, we should know that the request was taken.
+constexpr int kReadMax = 64 << 20;
 
 const char* Method(Signal signal) {
   return signal == Signal::kLogs ? "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
@@ -50,6 +56,14 @@ std::string Text(const grpc::ByteBuffer& buffer) {
   return out;
 }
 
+// Servers compress as we do. gRPC would inflate an answer without a bound.
+SendResult ReadAnswer(const std::string& answer) {
+  if (!IsGzip(answer))
+    return answer.size() > kResponseMax ? UnreadResponse("longer than 4 MiB") : ReadResponse(answer);
+  const auto inflated = Gunzip(answer, kResponseMax);
+  return inflated ? ReadResponse(*inflated) : UnreadResponse("broken, or longer than 4 MiB");
+}
+
 // Bytes in, bytes out: a request is serialized once, however often it is sent.
 class GrpcTransport : public OtlpTransport {
  public:
@@ -59,6 +73,9 @@ class GrpcTransport : public OtlpTransport {
       gpr_set_log_function([](gpr_log_func_args*) {});
     grpc::ChannelArguments arguments;
     arguments.SetUserAgentPrefix(absl::StrCat("sandpiper/", kVersion));
+    arguments.SetMaxReceiveMessageSize(kReadMax);
+    arguments.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+    arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kNameMilliseconds);
     stub_ = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(endpoint.target, Credentials(endpoint), arguments));
   }
   ~GrpcTransport() override {
@@ -90,7 +107,7 @@ class GrpcTransport : public OtlpTransport {
     queue_.Next(&tag, &ok);
     SetCurrent(nullptr);
     if (status.ok())
-      return ReadResponse(Text(answer));
+      return ReadAnswer(Text(answer));
     return FromGrpc(status.error_code(), status.error_message(), status.error_details());
   }
 

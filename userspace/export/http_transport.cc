@@ -1,5 +1,4 @@
 #include <curl/curl.h>
-#include <zlib.h>
 
 #include <atomic>
 #include <memory>
@@ -7,24 +6,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/version.h"
+#include "userspace/export/gzip.h"
 #include "userspace/export/response.h"
 #include "userspace/export/transport.h"
 
 namespace sandpiper {
 namespace {
 
-// OTLP 1.11 asks for a bound on responses and recommends this one. It is never inflated: we do not say that we could.
-constexpr size_t kResponseMax = 4 << 20;
 // Connections are made anew so often, certificates read again, and names looked up again.
 constexpr long kConnectionSeconds = 300, kCertificateSeconds = 10, kNameSeconds = 10;
-constexpr int kGzipWindow = 15 + 16;
 
 struct CurlDeleter {
   void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
-// A short count makes curl fail the transfer.
+// A short count makes curl fail the transfer. What comes is never inflated: we do not say that we could.
 size_t Collect(char* data, size_t one, size_t size, void* out) {
   auto* body = static_cast<std::string*>(out);
   if (body->size() + size > kResponseMax)
@@ -35,22 +32,6 @@ size_t Collect(char* data, size_t one, size_t size, void* out) {
 
 // curl asks about once a second, and more often while data comes.
 int Progress(void* cancelled, curl_off_t, curl_off_t, curl_off_t, curl_off_t) { return *static_cast<std::atomic<bool>*>(cancelled); }
-
-// The same bytes for the same input. Empty if zlib has no memory.
-std::string Gzip(const std::string& in) {
-  z_stream stream = {};
-  if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-    return "";
-  std::string out(deflateBound(&stream, in.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
-  stream.avail_in = static_cast<uInt>(in.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  const bool done = deflate(&stream, Z_FINISH) == Z_STREAM_END;
-  out.resize(done ? stream.total_out : 0);
-  deflateEnd(&stream);
-  return out;
-}
 
 class HttpTransport : public OtlpTransport {
  public:
@@ -102,7 +83,7 @@ class HttpTransport : public OtlpTransport {
     const bool success = status >= 200 && status < 300;
     // Whatever it had to say beyond: it took the request, or not.
     if (code == CURLE_WRITE_ERROR && success)
-      return {.verdict = SendResult::kSent, .rejected = 0, .retry_after = std::nullopt, .error = "the answer is larger than 4 MiB"};
+      return UnreadResponse("longer than 4 MiB");
     if (code != CURLE_OK && code != CURLE_WRITE_ERROR)
       return {.verdict = SendResult::kRetry, .rejected = 0, .retry_after = std::nullopt, .error = curl_easy_strerror(code)};
     if (success)

@@ -40,6 +40,10 @@ std::optional<std::chrono::milliseconds> RetryDelay(const rpc::Status& status) {
 
 }  // namespace
 
+SendResult UnreadResponse(const char* why) {
+  return {.verdict = SendResult::kSent, .rejected = 0, .retry_after = std::nullopt, .error = absl::StrCat("the answer is ", why)};
+}
+
 SendResult ReadResponse(const std::string& response) {
   // The responses of all signals are alike on the wire: rejected = 1, error_message = 2 in partial_success = 1.
   opentelemetry::proto::collector::logs::v1::ExportLogsServiceResponse parsed;

@@ -10,6 +10,12 @@
 
 namespace sandpiper {
 
+// OTLP 1.11 asks for a bound on responses and recommends this one, in bytes.
+inline constexpr size_t kResponseMax = 4 << 20;
+
+// Of a success whose response is not read, and why.
+SendResult UnreadResponse(const char* why);
+
 // Of a success: what a partial one left out. An answer that is no response means nothing, as Loki's 204 has none.
 SendResult ReadResponse(const std::string& response);
 
