@@ -154,7 +154,7 @@ void AddSpoolOptions(CLI::App* app, Config* config) {
          "--spool-age-s", [config](int s) { config->spool.age_max = std::chrono::seconds(s); }, "how long they may wait (default 86400)")
       ->envname("SANDPIPER_SPOOL_AGE_S")
       ->check(CLI::Range(1, 31'536'000));
-  app->add_flag("--spool-write-first", config->spool.durable, "put every record on disk before it is sent, for audits")
+  app->add_flag("--spool-write-first", config->spool_write_first, "put every record on disk before it is sent, for audits")
       ->envname("SANDPIPER_SPOOL_WRITE_FIRST");
 }
 

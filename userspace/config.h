@@ -29,6 +29,7 @@ struct Config {
   std::chrono::milliseconds flush_timeout{5'000};     // at the end, for what exporters still hold
   OtelConfig otel;
   Spool::Options spool{.path = "/var/lib/sandpiper/spool.db"};  // of log records for OTLP; an empty path: none
+  bool spool_write_first = false;                               // each request is on disk before it is sent
   std::vector<Attribute> extra_attributes;
   // Regular expressions for what no log record may show.
   std::vector<std::string> redact_arguments = DefaultArgumentPatterns();

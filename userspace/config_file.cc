@@ -214,7 +214,7 @@ Readers AllReaders(Config* config) {
       {"spool", [=](const YAML::Node& n) { config->spool.path = Text(n); }},
       {"spool_bytes", [=](const YAML::Node& n) { config->spool.bytes_max = Bytes(n); }},
       {"spool_age_s", [=](const YAML::Node& n) { config->spool.age_max = std::chrono::seconds(Number(n, 1, 31'536'000)); }},
-      {"spool_write_first", [=](const YAML::Node& n) { config->spool.durable = As<bool>(n, "true or false"); }},
+      {"spool_write_first", [=](const YAML::Node& n) { config->spool_write_first = As<bool>(n, "true or false"); }},
       {"log_level",
        [=](const YAML::Node& n) {
          const std::map<std::string, Severity> levels = {{"debug", Severity::kDebug}, {"info", Severity::kInfo}, {"warn", Severity::kWarn}};

@@ -1,8 +1,9 @@
-// log_sender URL SPOOL FIRST [COUNT [EACH MINUTES]]: exports records numbered from FIRST on, with every one on disk before it is sent,
-// until it is killed, or COUNT of them (0: only what is on disk). Each EACH-th has a time so many minutes ago. Writes how many have
-// arrived, each time there is news; at the end "sent N refused N".
+// log_sender URL SPOOL [options]: exports numbered records, with every one on disk before it is sent, until it is killed, or --count of
+// them. Writes how many have arrived, each time there is news; at the end "sent N refused N".
+#include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
+#include <iostream>
+#include <limits>
 #include <string>
 #include <thread>
 
@@ -11,40 +12,72 @@
 
 using sandpiper::LogExporter;
 
+namespace {
+
+constexpr uint64_t kMinute = 60 * sandpiper::kSecond;
+
+struct Options {
+  std::string url, spool;
+  uint64_t first = 0, count = 1'000'000;
+  uint64_t old_each = 0, old_minutes = 0, over_minutes = 0;
+  bool hold = false;
+};
+
+// Of the record of this index: how long ago it happened.
+uint64_t Age(const Options& options, uint64_t index) {
+  if (options.old_each > 0 && (options.first + index) % options.old_each == 0)
+    return options.old_minutes * kMinute;
+  return options.over_minutes * kMinute / options.count * (options.count - index);
+}
+
+void Tell(const LogExporter& exporter) {
+  static uint64_t told = 0;
+  if (const uint64_t sent = exporter.counts().sent; sent != told) {
+    told = sent;
+    printf("%llu\n", static_cast<unsigned long long>(sent));
+    fflush(stdout);
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  if (argc < 4)
-    return 2;
-  auto spool = std::make_unique<sandpiper::Spool>(sandpiper::Spool::Options{.path = argv[2], .durable = true});
+  Options options;
+  CLI::App app("sandpiper's exporter of log records");
+  app.add_option("url", options.url)->required();
+  app.add_option("spool", options.spool)->required();
+  app.add_option("--first", options.first, "the first number");
+  app.add_option("--count", options.count, "0: only what is on disk");
+  app.add_option("--old-each", options.old_each, "each so-and-so many-th happened --old-minutes ago");
+  app.add_option("--old-minutes", options.old_minutes);
+  app.add_option("--over-minutes", options.over_minutes, "they happened one after the other, in so many minutes until now");
+  app.add_flag("--hold", options.hold, "does not end before its stdin does");
+  CLI11_PARSE(app, argc, argv);
+
+  auto spool = std::make_unique<sandpiper::Spool>(sandpiper::Spool::Options{.path = options.spool});
   if (const absl::Status status = spool->Open(); !status.ok()) {
     fprintf(stderr, "%s\n", status.ToString().c_str());
     return 1;
   }
-  sandpiper::OtlpEndpoint endpoint = {.target = argv[1]};
-  const bool bounded = argc > 4;
-  const long first = atol(argv[3]), count = bounded ? atol(argv[4]) : 1'000'000, each = argc > 6 ? atol(argv[5]) : 0;
-  LogExporter exporter(sandpiper::MakeHttpTransport(endpoint, sandpiper::Signal::kLogs), {{"service.name", std::string("killed")}},
+  LogExporter exporter(sandpiper::MakeHttpTransport({.target = options.url}, sandpiper::Signal::kLogs),
+                       {{"service.name", std::string("killed")}},
                        {.queue_max = 1'000'000, .batch_max = 100, .delay = std::chrono::milliseconds(1), .write_first = true},
                        std::move(spool), [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
-  const uint64_t age = argc > 6 ? static_cast<uint64_t>(atol(argv[6])) * 60 * sandpiper::kSecond : 0;
-  printf("began\n");
+  puts("began");
   fflush(stdout);
-  uint64_t sent = 0;
-  for (long i = first; i < first + count; ++i) {
+  for (uint64_t i = 0; i < options.count; ++i) {
     const uint64_t now = sandpiper::ReadClock(CLOCK_REALTIME);
-    const bool old = each > 0 && i % each == 0;
-    exporter.Push({.time_unix_ns = old ? now - age : now,
+    exporter.Push({.time_unix_ns = now - Age(options, i),
                    .observed_unix_ns = now,
                    .event = "number",
-                   .body = std::to_string(i),
+                   .body = std::to_string(options.first + i),
                    .attributes = {{"sandbox_id", std::string("s")}}});
     if (i % 20 == 0)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (const uint64_t now_sent = exporter.counts().sent; now_sent != sent) {
-      sent = now_sent;
-      printf("%llu\n", static_cast<unsigned long long>(sent));
-      fflush(stdout);
-    }
+    Tell(exporter);
   }
+  if (options.hold)
+    std::cin.ignore(std::numeric_limits<std::streamsize>::max());
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + std::chrono::seconds(60));
   const sandpiper::ExportCounts counts = exporter.counts();

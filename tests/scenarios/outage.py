@@ -87,23 +87,33 @@ def what_is_on_disk_is_sent_by_the_next_run(w):
     same_records(events, peers.entries('{service_name="next"}'))
 
 
+def sender_of(w):
+    return os.path.join(os.path.dirname(w.sink), "log_sender")
+
+
+def numbers_of(peers, first, count):
+    """What Loki has of these numbers, less the first, in order."""
+    numbers = [int(line) - first for _, line, _ in peers.entries('{service_name="killed"}', hours=12)]
+    return sorted(n for n in numbers if 0 <= n < count)
+
+
 @scenario
 def killed_at_two_hundred_moments(w):
     """The exporter alone, with all on disk before it is sent, and a Loki that counts: of each run the first so many, without a hole, none twice, and no
     fewer than it knew to have arrived."""
     peers = peers_of(w)
-    sender = os.path.join(os.path.dirname(w.sink), "log_sender")
+    sender = sender_of(w)
     url, spool = peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "killed.db")
     rng, runs = random.Random(1), []
     for i in range(200):
         first = 1_000_000 * (i + 1)
-        p = subprocess.Popen([sender, url, spool, str(first)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        p = subprocess.Popen([sender, url, spool, "--first", str(first)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert p.stdout.readline() == b"began\n"
         time.sleep(rng.uniform(0, 0.12))
         p.kill()
         told = p.communicate()[0].split(b"\n")
         runs.append((first, int(told[-2]) if len(told) > 1 else 0))
-    assert subprocess.run([sender, url, spool, "0", "0"], stdout=subprocess.DEVNULL).returncode == 0
+    assert subprocess.run([sender, url, spool, "--count", "0"], stdout=subprocess.DEVNULL).returncode == 0
     numbers = sorted(int(line) for _, line, _ in peers.entries('{service_name="killed"}'))
     assert len(numbers) == len(set(numbers)), "told twice"
     arrived, left = 0, 0
@@ -121,11 +131,9 @@ def killed_at_two_hundred_moments(w):
 def send_old_ones(w, first, each, minutes):
     """The exporter sends 1,000 numbers from `first` on, each so-and-so many-th with a time long ago. (what it says of them, those that Loki has less `first`)."""
     peers = peers_of(w)
-    sender = os.path.join(os.path.dirname(w.sink), "log_sender")
-    done = subprocess.run([sender, peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "old-%d.db" % first), str(first), "1000", str(each), str(minutes)],
-                          capture_output=True, text=True)
-    numbers = [int(line) - first for _, line, _ in peers.entries('{service_name="killed"}', hours=12)]
-    return done.stdout.splitlines()[-1], sorted(n for n in numbers if 0 <= n < 1000)
+    done = subprocess.run([sender_of(w), peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "old-%d.db" % first), "--first", str(first), "--count", "1000",
+                           "--old-each", str(each), "--old-minutes", str(minutes)], capture_output=True, text=True)
+    return done.stdout.splitlines()[-1], numbers_of(peers, first, 1000)
 
 
 @scenario
@@ -142,6 +150,39 @@ def fifty_five_minutes_are_not_too_old(w):
     said, numbers = send_old_ones(w, 950_000_000, 2, minutes=55)
     assert said == "sent 1000 refused 0", said
     assert numbers == list(range(1000)), numbers[:20]
+
+
+@scenario
+def loki_is_away_for_an_hour(w):
+    """As its records tell: one a second, over the last hour. Then it comes back, and has each once."""
+    peers = peers_of(w)
+    peers.stop("loki")
+    sender = subprocess.Popen([sender_of(w), peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "hour.db"), "--first", "970000000", "--count", "3600",
+                               "--over-minutes", "60", "--hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    w.children.append(sender)
+    assert "log records cannot be sent" in sender.stderr.readline()
+    time.sleep(5)  # it tries again
+    peers.start_loki()
+    said, problems = sender.communicate(timeout=300)
+    w.children.remove(sender)
+    assert said.splitlines()[-1] == "sent 3600 refused 0" and "log records are sent again" in problems, (said[-100:], problems)
+    assert numbers_of(peers, 970_000_000, 3600) == list(range(3600))
+
+
+@scenario
+def answers_after_thirty_seconds(w):
+    """Loki has it at once, and the answer comes long after the ten seconds that an attempt may take: it is sent again, and is there once."""
+    peers = peers_of(w)
+
+    def late(number, handler):
+        if number == 1:
+            time.sleep(30)
+        return False
+    relay = Relay(peers.loki, late)
+    r = host_net(w, ACT, direct(peers, OTEL_SERVICE_NAME="late", OTEL_METRICS_EXPORTER="none",
+                                OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=relay.url + "/otlp/v1/logs"))
+    assert relay.asked >= 2
+    same_records(r.events, peers.entries('{service_name="late"}'))
 
 
 @scenario

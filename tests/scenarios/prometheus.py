@@ -3,9 +3,10 @@
 import json
 import os
 import re
+import subprocess
 
 from attribution import Collector, act
-from checks import complete
+from checks import complete, same
 from loki import direct, peers_of
 from metrics import wait_for
 from otlp import ACT, host_net
@@ -41,6 +42,17 @@ def every_metric_has_its_name_labels_and_value(w):
     # Of what the catalog has, what this sandbox could have.
     told = {re.sub(r"_(count|sum|bucket)$", "", n) for n, _ in got}
     assert len(told) > 25, told
+
+
+@scenario
+def one_point_that_prometheus_refuses_costs_one(w):
+    """It answers 400 for a request with one of delta temporality in it, and takes nothing of the request."""
+    peers = peers_of(w)
+    sender = os.path.join(os.path.dirname(w.sink), "metric_sender")
+    done = subprocess.run([sender, peers.prometheus + "/api/v1/otlp/v1/metrics", "1000", "500"], capture_output=True, text=True)
+    assert done.stdout == "sent 998 refused 2\n", (done.stdout, done.stderr)
+    result = json.loads(get(peers.prometheus + "/api/v1/query", query="test_number_total"))["data"]["result"]
+    same("points", [(s["metric"]["i"], float(s["value"][1])) for s in result], [(str(i), i) for i in range(1000) if (i + 1) % 500])
 
 
 @scenario

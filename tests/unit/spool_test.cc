@@ -25,7 +25,7 @@ class SpoolTest : public ::testing::Test {
   ~SpoolTest() override { fs::remove_all(folder_); }
   std::unique_ptr<Spool> Open(uint64_t bytes_max = 1 << 20) {
     auto spool = std::make_unique<Spool>(
-        Spool::Options{.path = folder_ + "/logs.db", .bytes_max = bytes_max, .age_max = std::chrono::hours(1), .durable = false});
+        Spool::Options{.path = folder_ + "/logs.db", .bytes_max = bytes_max, .age_max = std::chrono::hours(1)});
     const absl::Status status = spool->Open();
     EXPECT_TRUE(status.ok()) << status;
     return spool;

@@ -85,7 +85,7 @@ absl::Status Spool::Load() {
   RETURN_IF_ERROR(Run("PRAGMA locking_mode=EXCLUSIVE"));
   RETURN_IF_ERROR(Run("PRAGMA auto_vacuum=FULL"));
   RETURN_IF_ERROR(Run("PRAGMA journal_mode=WAL"));
-  RETURN_IF_ERROR(Run(options_.durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+  RETURN_IF_ERROR(Run("PRAGMA synchronous=FULL"));
   RETURN_IF_ERROR(Run(kSchema));
   RETURN_IF_ERROR(Prepare("INSERT INTO requests(time, items, size, crc, bytes) VALUES(?, ?, ?, ?, ?)", &insert_));
   RETURN_IF_ERROR(Prepare("SELECT id, time, items, size FROM requests WHERE id > ? ORDER BY id LIMIT 1", &oldest_));

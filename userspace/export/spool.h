@@ -28,8 +28,6 @@ class Spool {
     std::string path;                   // of the file; its folder is made
     uint64_t bytes_max = 256ull << 20;  // of requests; the file is a little larger
     std::chrono::milliseconds age_max{std::chrono::hours(24)};
-    // What Append returned from also survives a loss of power, and everything is written before it is sent.
-    bool durable = false;
   };
   struct Entry {
     int64_t id = 0;
@@ -46,7 +44,8 @@ class Spool {
   // Unavailable. After an error Append tries again.
   absl::Status Open();
 
-  // Drops the oldest where there is no room. An error, as of a disk that is full: it is not in there.
+  // What it returned from survives a loss of power. Drops the oldest where there is no room. An error, as of a disk that is full: it is
+  // not in there.
   absl::Status Append(const Request& request, uint64_t now_unix_ns);
   // The oldest one; those that are too old or broken are dropped first.
   std::optional<Entry> Front(uint64_t now_unix_ns);
