@@ -18,7 +18,10 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 
 	if (!ctx->sk)
 		return NULL;
-	state = bpf_sk_storage_get(&socket_states, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	state = make_state(ctx->sk, bpf_get_socket_cookie(ctx));
+	/* What handle_tcp_bytes walks. */
+	if (!cfg_socket_storage && !bpf_sk_storage_get(&socket_states, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE))
+		state = NULL;
 	if (!state) {
 		add(&ref->counters->storage_failed, 1);
 		return NULL;

@@ -91,12 +91,12 @@ static __always_inline void deny_udp(struct sandbox_ref *ref, __u64 cookie, stru
 
 static __always_inline struct socket_state *state_of(struct sock *sk, struct sandbox_ref *ref, const struct skb_packet *p)
 {
-	struct socket_state *state = bpf_sk_storage_get(&socket_states, sk, 0, 0);
+	struct socket_state *state = find_state(sk, cookie_of(sk));
 
 	if (state)
 		return state;
 	/* A socket from before the sandbox was watched: the packet tells where it goes. */
-	state = bpf_sk_storage_get(&socket_states, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	state = make_state(sk, cookie_of(sk));
 	if (!state) {
 		add(&ref->counters->storage_failed, 1);
 		return NULL;
@@ -180,12 +180,12 @@ int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigne
 	if (skb->skb_iif)
 		return dropped_on_the_way(skb);
 	sk = skb->sk;
-	if (!sk || !find_socket(socket_cgroup_id(sk), bpf_sk_storage_get(&socket_states, sk, 0, 0), &ref) || !read_skb(skb, &p))
+	if (!sk || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie_of(sk)), &ref) || !read_skb(skb, &p))
 		return 0;
 	state = state_of(sk, &ref, &p);
 	if (!state || is_loopback(&state->peer))
 		return 0;
-	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	cookie = cookie_of(sk);
 	if (p.transport == TRANSPORT_TCP) {
 		deny_tcp(&ref, cookie, state);
 	} else if (state->dns) {
@@ -208,10 +208,10 @@ int BPF_PROG(handle_hook_verdict, struct sk_buff *skb, struct nf_hook_state *hoo
 
 	if (verdict >= 0 || !sk || (hook->hook != NF_INET_LOCAL_OUT && hook->hook != NF_INET_POST_ROUTING))
 		return 0;
-	state = bpf_sk_storage_get(&socket_states, sk, 0, 0);
+	state = find_state(sk, cookie_of(sk));
 	if (!find_socket(socket_cgroup_id(sk), state, &ref) || !state || is_loopback(&state->peer))
 		return 0;
-	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	cookie = cookie_of(sk);
 	if (state->transport == TRANSPORT_TCP)
 		deny_tcp(&ref, cookie, state);
 	else

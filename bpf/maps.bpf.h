@@ -133,6 +133,14 @@ struct {
 	__type(value, struct socket_state);
 } socket_states SEC(".maps") __weak;
 
+/* By cookie, where programs on tracepoints may not use the storage of sockets. Set at load: one entry where they may. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct socket_state);
+} states_by_cookie SEC(".maps") __weak;
+
 /* LRU: a socket that talks to more peers than fit is seen as new attempts, never as an error for the others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -185,6 +193,9 @@ const volatile __u8 cfg_discover_containers __weak = 0;
 
 /* Network namespaces that lend nothing: the host's, and our own. */
 const volatile __u32 cfg_shared_netns[2] __weak = {};
+
+/* The states of sockets are in their storage. */
+const volatile __u8 cfg_socket_storage __weak = 1;
 
 /* The syscall tracepoints are in use: fill pending_calls. */
 const volatile __u8 cfg_track_calls __weak = 0;

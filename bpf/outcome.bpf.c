@@ -47,11 +47,11 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	__u64 cookie = cookie_of(sk);
 	struct sandbox_ref ref;
 
 	if (!cookie || (to != TCP_ESTABLISHED && to != TCP_CLOSE) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
-	    !find_socket(socket_cgroup_id(sk), bpf_sk_storage_get(&socket_states, sk, 0, 0), &ref))
+	    !find_socket(socket_cgroup_id(sk), find_state(sk, cookie), &ref))
 		return 0;
 	if (to == TCP_ESTABLISHED) {
 		if (from == TCP_SYN_SENT || from == TCP_SYN_RECV)
@@ -66,18 +66,30 @@ int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 	return 0;
 }
 
-/* An ICMP error for a connected UDP socket; from 5.14 on. */
-SEC("tp_btf/inet_sk_error_report")
-int BPF_PROG(handle_udp_error, struct sock *sk)
+/* An ICMP error for a connected UDP socket. */
+static __always_inline int udp_error(struct sock *sk)
 {
-	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	__u64 cookie = cookie_of(sk);
 	struct sandbox_ref ref;
 
-	if (!cookie || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP ||
-	    !find_socket(socket_cgroup_id(sk), bpf_sk_storage_get(&socket_states, sk, 0, 0), &ref))
+	if (!cookie || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie), &ref))
 		return 0;
 	emit_result(&ref, cookie, NULL, TRANSPORT_UDP, BPF_CORE_READ(sk, sk_err), 0, 0);
 	return 0;
+}
+
+/* From 5.14 on. */
+SEC("tp_btf/inet_sk_error_report")
+int BPF_PROG(handle_udp_error, struct sock *sk)
+{
+	return udp_error(sk);
+}
+
+/* Next best: what sockets call where that tracepoint will be. */
+SEC("fexit/sock_def_error_report")
+int BPF_PROG(handle_udp_error_report, struct sock *sk)
+{
+	return udp_error(sk);
 }
 
 static __always_inline void forget_source(struct socket_state *state, __u64 cookie)
@@ -93,14 +105,17 @@ static __always_inline void forget_source(struct socket_state *state, __u64 cook
 SEC("cgroup/sock_release")
 int handle_sock_release(struct bpf_sock *ctx)
 {
-	struct socket_state *state = bpf_sk_storage_get(&socket_states, ctx, 0, 0);
+	struct socket_state *state = find_state(ctx, bpf_get_socket_cookie(ctx));
 	struct sandbox_ref ref;
+	__u64 cookie;
 
-	if (state && state->source.port)
-		forget_source(state, bpf_get_socket_cookie(ctx));
-	if (!state || (state->transport == TRANSPORT_TCP && ctx->state != TCP_CLOSE) || !find_socket(state->cgroup_id, state, &ref))
+	if (!state)
 		return 1;
-	emit_close(&ref, bpf_get_socket_cookie(ctx), state->transport, 0, 0, 0);
+	cookie = bpf_get_socket_cookie(ctx);
+	if (state->source.port)
+		forget_source(state, cookie);
+	if ((state->transport != TRANSPORT_TCP || ctx->state == TCP_CLOSE) && find_socket(state->cgroup_id, state, &ref))
+		emit_close(&ref, cookie, state->transport, 0, 0, 0);
 	return 1;
 }
 
@@ -113,10 +128,10 @@ static __always_inline bool is_final_error(long result)
 /* Errors that come back before any packet leaves. Best mechanism: the protocol's own function, for every way in. */
 static __always_inline int returned(struct sock *sk, __u32 transport, const struct endpoint *peer, long result)
 {
-	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	__u64 cookie = cookie_of(sk);
 	struct sandbox_ref ref;
 
-	if (!cookie || !is_final_error(result) || !find_socket(socket_cgroup_id(sk), bpf_sk_storage_get(&socket_states, sk, 0, 0), &ref))
+	if (!cookie || !is_final_error(result) || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie), &ref))
 		return 0;
 	emit_result(&ref, cookie, peer, transport, -result, 0, RESULT_RETURNED);
 	return 0;
@@ -205,7 +220,7 @@ int handle_tcp_bytes(struct bpf_iter__bpf_sk_storage_map *ctx)
 
 	if (!sk)
 		return 0;
-	out.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	out.cookie = cookie_of(sk);
 	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
 		out.bytes[DIRECTION_SENT] = payload_sent(tcp, BPF_CORE_READ(sk, __sk_common.skc_state));
 		out.bytes[DIRECTION_RECEIVED] = payload_received(tcp, sk);

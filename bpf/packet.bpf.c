@@ -42,13 +42,13 @@ static __always_inline __u16 dns_flags(struct sandbox_ref *ref, struct socket_st
 }
 
 /* A socket that asked before it was watched, or that no hook saw: the port in the packet still says DNS. */
-static __always_inline struct socket_state *adopt_dns_socket(struct bpf_sock *sk, __u64 cgroup_id, const struct packet *p)
+static __always_inline struct socket_state *adopt_dns_socket(struct bpf_sock *sk, __u64 cookie, __u64 cgroup_id, const struct packet *p)
 {
 	struct socket_state *state;
 
 	if (p->transport != TRANSPORT_UDP || !is_dns_port(p->destination.port))
 		return NULL;
-	state = bpf_sk_storage_get(&socket_states, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	state = make_state(sk, cookie);
 	if (!state)
 		return NULL;
 	state->peer = p->destination;
@@ -69,7 +69,7 @@ static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 	bool leaves;
 
 	sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
-	state = sk ? bpf_sk_storage_get(&socket_states, sk, 0, 0) : NULL;
+	state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
 	if (!find_socket(bpf_skb_cgroup_id(skb), state, &ref))
 		return 1;
 	if (skb->ifindex != LOOPBACK_IFINDEX)
@@ -89,7 +89,7 @@ static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 	if (state && state->transport == TRANSPORT_TCP && !state->dns)
 		return 1;
 	if (!state && direction == DIRECTION_SENT)
-		state = adopt_dns_socket(sk, ref.cgroup_id, &p);
+		state = adopt_dns_socket(sk, cookie, ref.cgroup_id, &p);
 	if (!state) {
 		if (direction == DIRECTION_RECEIVED)
 			note_server(skb, &ref, cookie, &p);

@@ -60,6 +60,38 @@ static __always_inline bool same_endpoint(const struct endpoint *a, const struct
 	return x[0] == y[0] && x[1] == y[1] && a->port == b->port;
 }
 
+static const struct socket_state no_state = {};
+
+static __always_inline struct socket_state *new_state_by_cookie(__u64 cookie)
+{
+	bpf_map_update_elem(&states_by_cookie, &cookie, &no_state, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&states_by_cookie, &cookie);
+}
+
+/*
+ * NULL where nothing is known of the socket. `sk`: what this kind of program may pass as one; the cookie is worked out only where it is
+ * needed. Macros for both: the verifier wants to see the pointer's type.
+ */
+#define find_state(sk, its_cookie)                                                 \
+	({                                                                         \
+		struct socket_state *_state;                                       \
+		if (cfg_socket_storage) {                                          \
+			_state = bpf_sk_storage_get(&socket_states, sk, 0, 0);     \
+		} else {                                                           \
+			__u64 _cookie = its_cookie;                                \
+			_state = bpf_map_lookup_elem(&states_by_cookie, &_cookie); \
+		}                                                                  \
+		_state;                                                            \
+	})
+
+/* NULL where there is no memory. */
+#define make_state(sk, its_cookie)                                                                                          \
+	(cfg_socket_storage ? (struct socket_state *)bpf_sk_storage_get(&socket_states, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) \
+			    : new_state_by_cookie(its_cookie))
+
+/* What programs on tracepoints have: 0 for a socket that no program of a cgroup ever saw. */
+#define cookie_of(sk) BPF_CORE_READ(sk, __sk_common.skc_cookie.counter)
+
 /* The sandbox of the socket. Where no helper tells it, the socket's own data does. */
 static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 {

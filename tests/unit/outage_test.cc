@@ -171,6 +171,19 @@ TEST_F(OutageTest, WrittenBeforeItIsSent) {
   EXPECT_EQ(exporter->stored()->bytes, 0u);
 }
 
+// What is on disk before it is sent leaves in the order in which it came: of a run that is killed, nothing is missing in between.
+TEST_F(OutageTest, WrittenAndSentInOrder) {
+  endpoint_.answer = [this](const std::string& request) {
+    const auto bodies = Bodies(request);
+    taken_.insert(taken_.end(), bodies.begin(), bodies.end());
+    return Answer(SendResult::kSent);
+  };
+  auto exporter = Start({.queue_max = 40, .batch_max = 5, .delay = milliseconds(1), .write_first = true});
+  Push(exporter.get(), Numbers(10'000));
+  EXPECT_EQ(Finish(exporter.get()).sent, 10'000u);
+  EXPECT_EQ(taken_, Numbers(10'000));
+}
+
 // No spool can be made there: memory does what it can, says so once, and heals.
 TEST_F(OutageTest, ADiskThatDoesNotTakeIt) {
   std::ofstream(folder_) << "a file where the folder should be";

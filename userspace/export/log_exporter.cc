@@ -90,14 +90,17 @@ bool LogExporter::StoreRequest(const Request& request, Lock* lock) {
 }
 
 bool LogExporter::StoreBatch(Lock* lock) {
+  idle_.wait(*lock, [&] { return !storing_; });
   std::vector<LogRecord> batch = TakeBatch();
   if (batch.empty())
     return true;
+  storing_ = true;
   in_hand_ += batch.size();
   lock->unlock();
   const Request request = {.bytes = ToOtlp(batch, resource_).SerializeAsString(), .items = batch.size()};
   lock->lock();
   const bool stored = StoreRequest(request, lock);
+  storing_ = false;
   in_hand_ -= batch.size();
   if (!stored)
     queue_.insert(queue_.begin(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));

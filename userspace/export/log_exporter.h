@@ -64,7 +64,7 @@ class LogExporter {
   void Store();
 
   std::vector<LogRecord> TakeBatch();
-  // Up to a batch of the queue to disk. False, and it is in the queue again, if the disk does not take it.
+  // Up to a batch of the queue to disk, after what was taken before it. False, and it is in the queue again, if the disk does not take it.
   bool StoreBatch(Lock* lock);
   bool StoreRequest(const Request& request, Lock* lock);
   // Takes out those that are on disk. True if all are.
@@ -91,6 +91,7 @@ class LogExporter {
   std::deque<LogRecord> queue_;
   Stored stored_;             // as the spool said last
   bool spool_fails_ = false;  // as it did last
+  bool storing_ = false;      // a batch of the queue is on its way to disk
   size_t in_hand_ = 0;        // records on their way from the queue to a request or to disk
   bool busy_ = false;         // the thread that sends has something to send
   bool saved_ = true;         // which is also on disk

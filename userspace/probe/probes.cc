@@ -58,6 +58,27 @@ absl::Status LoadError(int error) {
   return ErrnoStatus(error, absl::StrCat("loading the probes: ", details));
 }
 
+constexpr char kSocketState[] = "socket.state", kStorage[] = "socket storage", kByCookie[] = "map by cookie";
+
+bool IsAvoided(const ProbeOptions& options, const std::string& probe, const std::string& mechanism) {
+  return std::find(options.avoid.begin(), options.avoid.end(), std::make_pair(probe, mechanism)) != options.avoid.end();
+}
+
+// Where programs keep what they know of a socket.
+ProbeState ChooseSocketState(const ProbeOptions& options, const btf* kernel, sandpiper_bpf* skeleton) {
+  ProbeState state = {.probe = kSocketState, .mechanism = kStorage, .reason = ""};
+  if (IsAvoided(options, kSocketState, kStorage))
+    state.reason = absl::StrCat(kStorage, ": left out by --avoid");
+  else if (btf__find_by_name_kind(kernel, "bpf_sk_storage_get_tracing", BTF_KIND_FUNC) <= 0)
+    state.reason = absl::StrCat(kStorage, ": this kernel has none for tracing programs, which came with 5.11");
+  if (!state.reason.empty())
+    state.mechanism = kByCookie;
+  skeleton->rodata->cfg_socket_storage = state.reason.empty();
+  if (state.reason.empty())
+    bpf_map__set_max_entries(skeleton->maps.states_by_cookie, 1);
+  return state;
+}
+
 absl::Status SetLimit(const bpf_map* limits, uint32_t ring, uint32_t ring_bytes) {
   ring_limit limit = {};
   limit.spare_bytes = static_cast<uint64_t>(kSpare * ring_bytes);
@@ -107,7 +128,7 @@ std::vector<Probes::Ladder> Probes::Ladders() const {
       {"egress.denied",
        false,
        {{Hook::kTracepoint, {p.handle_dropped_packet}, "skb_drop_reason"}, {Hook::kFunctionExit, {p.handle_hook_verdict}}}},
-      {"udp.error", false, {{Hook::kTracepoint, {p.handle_udp_error}}}},
+      {"udp.error", false, {{Hook::kTracepoint, {p.handle_udp_error}}, {Hook::kFunctionExit, {p.handle_udp_error_report}}}},
       {"tcp.bytes", false, {{Hook::kStorageIterator, {p.handle_tcp_bytes}}}},
   };
 }
@@ -118,6 +139,7 @@ absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
     for (const Ladder::Rung& rung : ladder.rungs)
       known.emplace_back(ladder.probe, Name(rung.hook));
   }
+  known.emplace_back(kSocketState, kStorage);
   for (const std::string& mechanism : NftProbe::Mechanisms())
     known.emplace_back("nftables", mechanism);
   for (const std::string& mechanism : DeviceProbe::Mechanisms())
@@ -158,8 +180,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     for (const Ladder::Rung& rung : ladder.rungs) {
       absl::Status available;
       if (state.mechanism.empty()) {
-        if (std::find(options.avoid.begin(), options.avoid.end(), std::make_pair(state.probe, std::string(Name(rung.hook)))) !=
-            options.avoid.end())
+        if (IsAvoided(options, state.probe, Name(rung.hook)))
           available = absl::CancelledError("left out by --avoid");
         if (rung.needs_enum && btf__find_by_name_kind(kernel.get(), rung.needs_enum, BTF_KIND_ENUM) <= 0)
           available = absl::NotFoundError(absl::StrCat("this kernel has no ", rung.needs_enum));
@@ -180,6 +201,8 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
       skeleton->rodata->cfg_track_calls = state.mechanism == Name(Hook::kSyscallTracepoint);
     probes->states_.push_back(std::move(state));
   }
+
+  probes->states_.push_back(ChooseSocketState(options, kernel.get(), skeleton));
 
   const bool has_modules = btf__find_by_name_kind(kernel.get(), "btf_trace_module_load", BTF_KIND_TYPEDEF) > 0;
   bpf_program__set_autoload(skeleton->progs.handle_module_load, has_modules);
