@@ -39,6 +39,15 @@ struct {
 	__type(value, struct work);
 } scratch SEC(".maps");
 
+static __always_inline bool begin(struct sandbox_ref *ref, struct work **work)
+{
+	const struct owner owner = { .member = cfg_owner.member, .sandbox = cfg_owner.sandbox };
+	__u32 zero = 0;
+
+	*work = bpf_map_lookup_elem(&scratch, &zero);
+	return *work && find_owner(&owner, 0, ref);
+}
+
 /* Nobody can foresee it, so that no guest can make two of its flows look like one of another. */
 static __always_inline __u64 new_cookie(void)
 {
@@ -61,18 +70,41 @@ static __always_inline struct device_flow *find_flow(struct work *work, int dire
 	return bpf_map_lookup_elem(&device_flows, key);
 }
 
-static __always_inline void pass_dns(struct __sk_buff *skb, struct sandbox_ref *ref, struct packet *p, __u64 cookie, int direction)
+static __always_inline struct dns_message dns_message_of(struct sandbox_ref *ref, struct packet *p, __u64 cookie, int direction)
 {
 	struct dns_message m = {
 		.ref = ref,
 		.packet = p,
-		.server = direction == DIRECTION_SENT ? p->destination : p->source,
+		.server = direction == DIRECTION_SENT ? &p->destination : &p->source,
 		.cookie = cookie,
 		.kind = direction == DIRECTION_SENT ? EVENT_DNS_QUERY : EVENT_DNS_ANSWER,
 	};
 
-	if (p->payload_bytes)
-		emit_dns(skb, &m);
+	return m;
+}
+
+static __always_inline void pass_dns(struct __sk_buff *skb, struct sandbox_ref *ref, struct packet *p, __u64 cookie, int direction)
+{
+	struct dns_message m = dns_message_of(ref, p, cookie, direction);
+
+	if (emit_dns(skb, &m, 0))
+		emit_rest_of_dns(skb, direction);
+}
+
+__noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done)
+{
+	struct device_flow *flow;
+	struct dns_message m;
+	struct sandbox_ref ref;
+	struct work *work;
+
+	if (!begin(&ref, &work) || !parse_packet(skb, &work->packet))
+		return 0;
+	flow = find_flow(work, direction);
+	if (!flow)
+		return 0;
+	m = dns_message_of(&ref, &work->packet, flow->cookie, direction);
+	return emit_dns(skb, &m, done);
 }
 
 static __always_inline struct socket_state *state_of(struct work *work)
@@ -255,14 +287,11 @@ static __always_inline void on_icmp(struct __sk_buff *skb, struct sandbox_ref *r
 /* `direction` is the guest's: what it sends comes in by its device. */
 static __always_inline void handle_device(struct __sk_buff *skb, int direction)
 {
-	const struct owner owner = { .member = cfg_owner.member, .sandbox = cfg_owner.sandbox };
 	struct sandbox_ref ref;
 	struct work *work;
-	__u32 zero = 0;
 	bool parsed;
 
-	work = bpf_map_lookup_elem(&scratch, &zero);
-	if (!work || !find_owner(&owner, 0, &ref))
+	if (!begin(&ref, &work))
 		return;
 	parsed = parse_packet(skb, &work->packet);
 	add(&ref.counters->network_io[direction], work->packet.bytes);

@@ -59,9 +59,41 @@ static __always_inline struct socket_state *adopt_dns_socket(struct bpf_sock *sk
 	return state;
 }
 
-static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
+static __always_inline struct dns_message dns_message_of(struct sandbox_ref *ref, struct socket_state *state, struct packet *p,
+							 __u64 cookie, int direction)
+{
+	struct dns_message m = {
+		.ref = ref,
+		.packet = p,
+		.process = &state->process,
+		.server = direction == DIRECTION_SENT ? &state->peer : &p->source,
+		.cookie = cookie,
+		.kind = direction == DIRECTION_SENT ? EVENT_DNS_QUERY : EVENT_DNS_ANSWER,
+		.flags = dns_flags(ref, state, p, direction),
+	};
+
+	return m;
+}
+
+__noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done)
+{
+	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
+	struct socket_state *state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
+	struct dns_message m;
+	struct sandbox_ref ref;
+	struct packet p;
+
+	if (!state || !find_socket(bpf_skb_cgroup_id(skb), state, &ref) || !parse_packet(skb, &p))
+		return 0;
+	m = dns_message_of(&ref, state, &p, bpf_get_socket_cookie(skb), direction);
+	return emit_dns(skb, &m, done);
+}
+
+/* True if it is of DNS, and there is more of it than was passed on. */
+static __always_inline bool account(struct __sk_buff *skb, int direction)
 {
 	struct socket_state *state;
+	struct dns_message m;
 	struct sandbox_ref ref;
 	struct bpf_sock *sk;
 	struct packet p;
@@ -71,67 +103,70 @@ static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 	sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
 	state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
 	if (!find_socket(bpf_skb_cgroup_id(skb), state, &ref))
-		return 1;
+		return false;
 	if (skb->ifindex != LOOPBACK_IFINDEX)
 		add(&ref.counters->network_io[direction], skb->len);
 	if (!sk)
-		return 1;
+		return false;
 	leaves = state && direction == DIRECTION_SENT && !state->source.port && skb->ifindex != LOOPBACK_IFINDEX;
 	if (state && state->transport == TRANSPORT_TCP && !state->dns && !leaves)
-		return 1;
+		return false;
 	if (!state && sk->protocol != IPPROTO_UDP)
-		return 1;
+		return false;
 	if (!parse_packet(skb, &p))
-		return 1;
+		return false;
 	cookie = bpf_get_socket_cookie(skb);
 	if (leaves)
 		note_source(&ref, cookie, state, &p);
 	if (state && state->transport == TRANSPORT_TCP && !state->dns)
-		return 1;
+		return false;
 	if (!state && direction == DIRECTION_SENT)
 		state = adopt_dns_socket(sk, cookie, ref.cgroup_id, &p);
 	if (!state) {
 		if (direction == DIRECTION_RECEIVED)
 			note_server(skb, &ref, cookie, &p);
-		return 1;
+		return false;
 	}
 	if (p.transport == TRANSPORT_UDP && direction == DIRECTION_SENT && !state->dns) {
 		account_udp_sent(&ref, cookie, state, &p);
-		return 1;
+		return false;
 	}
 	if (p.transport == TRANSPORT_UDP && direction == DIRECTION_RECEIVED && !(state->ever_dns && is_dns_port(p.source.port))) {
 		if (account_udp_received(&ref, cookie, &p))
-			return 1;
+			return false;
 		/* What comes to a DNS socket is DNS, also from where nothing was asked: user space tells that from an answer. */
 		if (!state->ever_dns) {
 			note_server(skb, &ref, cookie, &p);
-			return 1;
+			return false;
 		}
 	}
-	if (p.payload_bytes) {
-		struct dns_message m = {
-			.ref = &ref,
-			.packet = &p,
-			.process = state->process,
-			.server = direction == DIRECTION_SENT ? state->peer : p.source,
-			.cookie = cookie,
-			.kind = direction == DIRECTION_SENT ? EVENT_DNS_QUERY : EVENT_DNS_ANSWER,
-			.flags = dns_flags(&ref, state, &p, direction),
-		};
+	m = dns_message_of(&ref, state, &p, cookie, direction);
+	return emit_dns(skb, &m, 0);
+}
 
-		emit_dns(skb, &m);
-	}
-	return 1;
+/* Not static, so that what they need of the stack is not there beside what emit_more_dns needs. */
+__noinline int account_sent(struct __sk_buff *skb)
+{
+	return account(skb, DIRECTION_SENT);
+}
+
+__noinline int account_received(struct __sk_buff *skb)
+{
+	return account(skb, DIRECTION_RECEIVED);
 }
 
 SEC("cgroup_skb/egress")
 int handle_egress(struct __sk_buff *skb)
 {
-	return handle_packet(skb, DIRECTION_SENT);
+	if (account_sent(skb))
+		emit_rest_of_dns(skb, DIRECTION_SENT);
+	return 1;
 }
 
 SEC("cgroup_skb/ingress")
 int handle_ingress(struct __sk_buff *skb)
 {
-	return handle_packet(skb, DIRECTION_RECEIVED);
+	if (account_received(skb))
+		emit_rest_of_dns(skb, DIRECTION_RECEIVED);
+	return 1;
 }

@@ -123,8 +123,8 @@ static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p
 struct dns_message {
 	struct sandbox_ref *ref;
 	struct packet *packet;
-	struct process_key process;
-	struct endpoint server;
+	const struct process_key *process; /* NULL: not known */
+	const struct endpoint *server;
 	__u64 cookie;
 	__u16 kind;
 	__u16 flags;
@@ -137,8 +137,11 @@ struct dns_message {
 			return;                                                                                  \
 		event->header.flags |= m->flags;                                                                 \
 		event->cookie = m->cookie;                                                                       \
-		event->process = m->process;                                                                     \
-		event->server = m->server;                                                                       \
+		if (m->process)                                                                                  \
+			event->process = *m->process;                                                            \
+		else                                                                                             \
+			__builtin_memset(&event->process, 0, sizeof(event->process));                            \
+		event->server = *m->server;                                                                      \
 		event->transport = m->packet->transport;                                                         \
 		event->payload_bytes = m->packet->payload_bytes;                                                 \
 		event->data_bytes = last + 1;                                                                    \
@@ -166,19 +169,28 @@ static __always_inline void emit_dns_part(struct __sk_buff *skb, const struct dn
 		EMIT_DNS(DNS_CHUNK);
 }
 
-/* A stream is passed on whole, a datagram up to one chunk. */
-static __always_inline void emit_dns(struct __sk_buff *skb, const struct dns_message *m)
+/* `done`: bytes of the payload that were passed on before. True if there is more: a stream is passed on whole, a datagram up to one chunk.
+ */
+static __always_inline bool emit_dns(struct __sk_buff *skb, const struct dns_message *m, __u32 done)
 {
-	__u32 total = m->packet->payload_bytes, done = 0;
+	__u32 total = m->packet->payload_bytes, left = total - done;
 
-	for (int i = 0; i < DNS_CHUNKS_MAX; i++) {
-		__u32 left = total - done;
+	if (total <= done)
+		return false;
+	emit_dns_part(skb, m, done, (left < DNS_CHUNK ? left : DNS_CHUNK) - 1);
+	return left > DNS_CHUNK && m->packet->transport == TRANSPORT_TCP;
+}
 
-		if (done >= total)
-			break;
-		emit_dns_part(skb, m, done, (left < DNS_CHUNK ? left : DNS_CHUNK) - 1);
-		done += DNS_CHUNK;
-		if (m->packet->transport == TRANSPORT_UDP)
+/*
+ * One more chunk, of which 0 is the last. Each object has its own, which works out anew whose it is: chunks past the first are rare, and
+ * the verifier looks at a function that is not static once, and not at each of its calls.
+ */
+int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done);
+
+static __always_inline void emit_rest_of_dns(struct __sk_buff *skb, int direction)
+{
+	for (int i = 1; i < DNS_CHUNKS_MAX; i++) {
+		if (!emit_more_dns(skb, direction, i * DNS_CHUNK))
 			break;
 	}
 }
@@ -208,8 +220,11 @@ static __always_inline bool note_inbound(__u64 cookie, const struct packet *p)
 	return !bpf_map_update_elem(&udp_flows, &key, &flow, BPF_NOEXIST);
 }
 
-/* The first packet of an attempt that leaves the namespace: what is dropped on its way further is known by its source. */
-static __always_inline void note_source(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state, const struct packet *p)
+/*
+ * The first packet of an attempt that leaves the namespace: what is dropped on its way further is known by its source. Not inlined: what it
+ * needs of the stack is not there beside all the rest.
+ */
+static __noinline int note_source(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state, const struct packet *p)
 {
 	struct source_key key = { .address = p->source, .transport = p->transport };
 	struct source *before = bpf_map_lookup_elem(&sources, &key);
@@ -218,6 +233,7 @@ static __always_inline void note_source(struct sandbox_ref *ref, __u64 cookie, s
 	source.ambiguous = before && before->owner.sandbox != ref->owner.sandbox;
 	bpf_map_update_elem(&sources, &key, &source, BPF_ANY);
 	state->source = p->source;
+	return 0;
 }
 
 #endif
