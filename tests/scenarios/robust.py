@@ -9,7 +9,9 @@ import time
 
 from attribution import Collector, act, told
 from checks import complete, everything, invariant
+from otlp import HttpSink
 from registry import scenario
+from scrape import free_port
 
 
 def fails(w, argv, status, *words, wrap=(), env=None):
@@ -279,9 +281,25 @@ def the_doctor_tells_what_the_report_does(w):
         name = "resources" if probe["probe"] == "resources" else "probe " + probe["probe"]
         assert (told[name]["found"], told[name]["reason"]) == (probe["mechanism"], probe.get("reason", "")), (probe, told[name])
     assert told["probe connect.error"]["state"] == "degraded" and "--avoid" in told["probe connect.error"]["reason"]
-    assert told["cgroup v2"]["found"] == w.mount and told["kernel"]["found"] == os.uname().release
+    assert told["cgroup v2"]["found"].startswith(w.mount + " (") and told["kernel"]["found"] == os.uname().release + " " + os.uname().machine
+    assert {told[s]["state"] for s in ("BTF", "capabilities", "main job")} == {"on"} and {"lockdown", "clock"} <= set(told), told
     assert not [d for d in os.listdir(w.mount) if d.startswith("sandpiper-doctor")]
     table = subprocess.run([w.sandpiper, "doctor"], capture_output=True, timeout=120).stdout.decode().splitlines()
     assert len(table) == len(told) and all("  " in l for l in table), table
-    done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", w.sandpiper, "doctor"], capture_output=True, timeout=120)
+    done = subprocess.run(["setpriv", "--bounding-set=-all,+bpf", w.sandpiper, "doctor", "--format", "json"], capture_output=True, timeout=120)
+    told = {f["subject"]: f for f in json.loads(done.stdout)}
     assert done.returncode == 1 and b"root" in done.stderr, done.stderr
+    assert told["main job"]["state"] == told["capabilities"]["state"] == "off" and "no CAP_NET_ADMIN" in told["capabilities"]["reason"], told
+
+
+@scenario
+def the_doctor_asks_the_endpoint(w):
+    sink, port = HttpSink(), free_port()
+    for url, state in ((sink.url, "on"), ("http://127.0.0.1:%d" % port, "off")):
+        done = subprocess.run([w.sandpiper, "doctor", "--format", "json"], capture_output=True, timeout=120, env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url})
+        told = {f["subject"]: f for f in json.loads(done.stdout)}
+        assert done.returncode == 0, done.stderr
+        for signal in ("logs", "metrics"):
+            found = told["endpoint " + signal]
+            assert found["found"] == "%s/v1/%s" % (url, signal) and found["state"] == state and bool(found["reason"]) == (state == "off"), found
+    assert [body for _, _, body in sink.posts] == [b"", b""]

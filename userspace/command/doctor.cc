@@ -2,47 +2,36 @@
 #include <fcntl.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
+#include "userspace/command/host_checks.h"
 #include "userspace/probe/probes.h"
-#include "userspace/runtime/runtimes.h"
 #include "userspace/sandbox/cgroup_fs.h"
 #include "userspace/sandbox/resources.h"
 
 namespace sandpiper {
 namespace {
 
-// One line of the answer: what it is about, what is in use, and why nothing better is.
-struct Finding {
-  std::string subject, found, state, reason;
-};
-
 Finding OfProbe(const ProbeState& probe) {
   const char* state = probe.mechanism.empty() ? "off" : probe.reason.empty() ? "on" : "degraded";
   return {.subject = "probe " + probe.probe, .found = probe.mechanism, .state = state, .reason = probe.reason};
 }
 
-absl::StatusOr<std::vector<Finding>> Examine(const Config& config) {
-  utsname kernel = {};
-  uname(&kernel);
-  std::vector<Finding> out = {{.subject = "kernel", .found = kernel.release, .state = "on", .reason = ""}};
+absl::StatusOr<std::vector<Finding>> TryProbes(const Config& config) {
   ASSIGN_OR_RETURN(const std::string mount, FindCgroupMount());
-  out.push_back({.subject = "cgroup v2", .found = mount, .state = "on", .reason = ""});
   ASSIGN_OR_RETURN(const std::unique_ptr<Probes> probes, Probes::Load(config.probes));
   ASSIGN_OR_RETURN(const OwnedCgroup cgroup, OwnedCgroup::Create(absl::StrCat(mount, "/sandpiper-doctor-", getpid())));
   const UniqueFd fd(open(cgroup.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   RETURN_IF_ERROR(probes->Attach(fd.get()));
+  std::vector<Finding> out;
   for (const ProbeState& probe : probes->states())
     out.push_back(OfProbe(probe));
   const ResourceReader resources(mount);
@@ -50,13 +39,26 @@ absl::StatusOr<std::vector<Finding>> Examine(const Config& config) {
                  .found = Name(resources.source()),
                  .state = resources.reason().empty() ? "on" : "degraded",
                  .reason = resources.reason()});
-  for (const RuntimeSocket& socket : config.sockets ? *config.sockets : DefaultRuntimeSockets()) {
-    const bool there = access(socket.path.c_str(), R_OK | W_OK) == 0;
-    out.push_back({.subject = socket.api == RuntimeSocket::Api::kCri ? "runtime cri" : "runtime engine",
-                   .found = socket.path,
-                   .state = there ? "on" : "off",
-                   .reason = there ? "" : strerror(errno)});
-  }
+  return out;
+}
+
+struct Examination {
+  std::vector<Finding> findings;
+  absl::Status main_job;  // whether `exec` and `run` can do it
+};
+
+Examination Examine(const Config& config) {
+  Examination out = {.findings = {CheckKernel(), CheckBtf(), CheckLockdown(), CheckCgroups(), CheckCapabilities(), CheckClock()},
+                     .main_job = absl::OkStatus()};
+  const auto append = [&](const std::vector<Finding>& more) { out.findings.insert(out.findings.end(), more.begin(), more.end()); };
+  const auto probes = TryProbes(config);
+  if (probes.ok())
+    append(*probes);
+  out.main_job = probes.status();
+  append(CheckRuntimes(config));
+  append(CheckEndpoints(config));
+  out.findings.push_back(
+      {.subject = "main job", .found = "", .state = probes.ok() ? "on" : "off", .reason = std::string(probes.status().message())});
   return out;
 }
 
@@ -91,14 +93,12 @@ void PrintJson(const std::vector<Finding>& findings) {
 }  // namespace
 
 int RunDoctor(const Config& config, ReportFormat format) {
-  const auto findings = Examine(config);
-  if (!findings.ok())
-    return Fail(findings.status(), kExitFailure);
+  const Examination examination = Examine(config);
   if (format == ReportFormat::kJson)
-    PrintJson(*findings);
+    PrintJson(examination.findings);
   else
-    PrintTable(*findings);
-  return 0;
+    PrintTable(examination.findings);
+  return examination.main_job.ok() ? 0 : Fail(examination.main_job, kExitFailure);
 }
 
 }  // namespace sandpiper

@@ -1,0 +1,170 @@
+#include "userspace/command/host_checks.h"
+
+#include <linux/capability.h>
+#include <sys/timex.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "userspace/export/transport.h"
+#include "userspace/runtime/runtimes.h"
+#include "userspace/sandbox/cgroup_fs.h"
+
+namespace sandpiper {
+namespace {
+
+// An endpoint that takes longer is told as one that does not answer.
+constexpr std::chrono::milliseconds kPatience{5'000};
+
+struct Need {
+  int capability;
+  const char* name;
+  bool required;
+  const char* what_for;
+};
+
+constexpr Need kNeeds[] = {
+    {CAP_BPF, "CAP_BPF", true, "loading the probes"},
+    {CAP_PERFMON, "CAP_PERFMON", true, "reading the kernel's data"},
+    {CAP_NET_ADMIN, "CAP_NET_ADMIN", true, "programs about packets and sockets"},
+    {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", false, "reading rules in other network namespaces, BTF of modules, tracefs"},
+    {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "looking at processes of other users"},
+};
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+Finding On(std::string subject, std::string found) {
+  return {.subject = std::move(subject), .found = std::move(found), .state = "on", .reason = ""};
+}
+
+// A URL may hold a password.
+std::string WithoutUser(const std::string& target) {
+  const size_t scheme = target.find("://"), at = target.find('@');
+  const size_t host = scheme == std::string::npos ? 0 : scheme + 3;
+  return at != std::string::npos && at < target.find('/', host) ? target.substr(0, host) + target.substr(at + 1) : target;
+}
+
+Finding CheckEndpoint(const char* subject, Signal signal, OtlpEndpoint endpoint) {
+  if (endpoint.timeout.count() == 0 || endpoint.timeout > kPatience)
+    endpoint.timeout = kPatience;
+  Finding out = On(subject, endpoint.unix_socket.empty() ? WithoutUser(endpoint.target) : endpoint.unix_socket);
+  const SendResult result = MakeTransport(endpoint, signal)->Send("");
+  if (result.verdict != SendResult::kSent) {
+    out.state = "off";
+    out.reason = result.error;
+  }
+  return out;
+}
+
+}  // namespace
+
+Finding CheckKernel() {
+  utsname kernel = {};
+  uname(&kernel);
+  return On("kernel", absl::StrCat(kernel.release, " ", kernel.machine));
+}
+
+Finding CheckBtf() {
+  Finding out = On("BTF", "/sys/kernel/btf/vmlinux");
+  if (access(out.found.c_str(), R_OK)) {
+    out.state = "off";
+    out.reason = absl::StrCat(strerror(errno), ": a kernel built with CONFIG_DEBUG_INFO_BTF is needed");
+  }
+  return out;
+}
+
+Finding CheckLockdown(const std::string& file) {
+  Finding out = On("lockdown", "none");
+  const std::string modes = ReadFile(file);
+  const size_t begin = modes.find('['), end = modes.find(']');
+  if (begin == std::string::npos || end == std::string::npos || end < begin) {
+    out.found = "not known";
+    out.reason = absl::StrCat(file, " does not tell");
+    return out;
+  }
+  out.found = modes.substr(begin + 1, end - begin - 1);
+  if (out.found == "confidentiality") {
+    out.state = "off";
+    out.reason = "no program may read the kernel's data (LOCKDOWN_BPF_READ_KERNEL)";
+  }
+  return out;
+}
+
+Finding CheckCapabilities(const std::string& status) {
+  Finding out = On("capabilities", "all that are needed");
+  uint64_t effective = 0;
+  for (const auto line : absl::StrSplit(ReadFile(status), '\n')) {
+    if (absl::StartsWith(line, "CapEff:") &&
+        !absl::SimpleHexAtoi(absl::StripAsciiWhitespace(absl::StripPrefix(line, "CapEff:")), &effective))
+      effective = 0;
+  }
+  // CAP_SYS_ADMIN stands for the two that were split off it (capabilities(7), Linux 5.8).
+  if (effective & (1ull << CAP_SYS_ADMIN))
+    effective |= 1ull << CAP_BPF | 1ull << CAP_PERFMON;
+  for (const Need& need : kNeeds) {
+    if (effective & (1ull << need.capability))
+      continue;
+    if (out.state != "off")
+      out.state = need.required ? "off" : "degraded";
+    out.found = "not all";
+    absl::StrAppend(&out.reason, out.reason.empty() ? "" : "; ", "no ", need.name, " for ", need.what_for);
+  }
+  return out;
+}
+
+Finding CheckCgroups(const std::string& mountinfo) {
+  const auto mount = FindCgroupMount(mountinfo);
+  if (!mount.ok())
+    return {.subject = "cgroup v2", .found = "", .state = "off", .reason = std::string(mount.status().message())};
+  // systemd's names for the two layouts: v2 alone, or beside hierarchies of v1.
+  const bool hybrid = ReadFile(mountinfo).find(" - cgroup ") != std::string::npos;
+  return On("cgroup v2", absl::StrCat(*mount, hybrid ? " (hybrid)" : " (unified)"));
+}
+
+Finding CheckClock() {
+  timex time = {};
+  const int state = adjtimex(&time);
+  Finding out = On("clock", "synchronized");
+  if (state == TIME_ERROR || (time.status & STA_UNSYNC)) {
+    out.found = "free-running";
+    out.state = "degraded";
+    out.reason = "the kernel is not told that the clock is kept right (adjtimex: STA_UNSYNC)";
+  }
+  return out;
+}
+
+std::vector<Finding> CheckRuntimes(const Config& config) {
+  std::vector<Finding> out;
+  for (const RuntimeSocket& socket : config.sockets ? *config.sockets : DefaultRuntimeSockets()) {
+    const bool there = access(socket.path.c_str(), R_OK | W_OK) == 0;
+    out.push_back({.subject = socket.api == RuntimeSocket::Api::kCri ? "runtime cri" : "runtime engine",
+                   .found = socket.path,
+                   .state = there ? "on" : "off",
+                   .reason = there ? "" : strerror(errno)});
+  }
+  return out;
+}
+
+std::vector<Finding> CheckEndpoints(const Config& config) {
+  std::vector<Finding> out;
+  if (config.otel.logs.otlp)
+    out.push_back(CheckEndpoint("endpoint logs", Signal::kLogs, *config.otel.logs.otlp));
+  if (config.otel.metrics.otlp)
+    out.push_back(CheckEndpoint("endpoint metrics", Signal::kMetrics, *config.otel.metrics.otlp));
+  return out;
+}
+
+}  // namespace sandpiper
