@@ -33,7 +33,7 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 	state->peer = *peer;
 	state->owner = ref->owner;
 	state->cgroup_id = ref->cgroup_id;
-	state->by_namespace = ref->flags == EVENT_BY_NAMESPACE;
+	state->flags = ref->flags;
 	state->transport = ctx->protocol == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP;
 	state->dns = is_dns_port(peer->port);
 	state->ever_dns |= state->dns;
@@ -59,13 +59,21 @@ static __always_inline void track_call(__u64 cookie, const struct endpoint *peer
 static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
 {
 	struct bpf_sock *typed = ctx->sk;
+	__u64 cgroup_id, user_id;
 	struct sock *sk = NULL;
-	__u64 cgroup_id;
 
 	if (!typed || bpf_probe_read_kernel(&sk, sizeof(sk), &typed))
 		return false;
 	cgroup_id = socket_cgroup_id(sk);
-	return find_sandbox(cgroup_id, ref) || find_by_namespace(BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), cgroup_id, ref);
+	if (find_sandbox(cgroup_id, ref))
+		return true;
+	/* Made before its process came into the sandbox, or handed to it. */
+	user_id = bpf_get_current_cgroup_id();
+	if (user_id != cgroup_id && find_sandbox(user_id, ref)) {
+		ref->flags = EVENT_BY_PROCESS;
+		return true;
+	}
+	return find_by_namespace(BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), cgroup_id, ref);
 }
 
 /* TCP is attempted here. A UDP connect sends nothing and may never (getaddrinfo sorts addresses by it): its first packet is the attempt. */

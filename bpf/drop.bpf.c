@@ -165,8 +165,7 @@ static __always_inline int dropped_on_the_way(struct sk_buff *skb)
 	return 0;
 }
 
-SEC("tp_btf/kfree_skb")
-int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigned int reason)
+static __always_inline int dropped_by_netfilter(struct sk_buff *skb)
 {
 	struct socket_state *state;
 	struct skb_packet p;
@@ -174,8 +173,6 @@ int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigne
 	struct sock *sk;
 	__u64 cookie;
 
-	if (reason != bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NETFILTER_DROP))
-		return 0;
 	/* What came in by a device is on its way through, or to one of the sandbox's sockets. */
 	if (skb->skb_iif)
 		return dropped_on_the_way(skb);
@@ -197,7 +194,27 @@ int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigne
 	return 0;
 }
 
-/* Next best, where drops carry no reason: the verdict of the hooks. The packet is gone by then, so all is taken from the socket. */
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigned int reason)
+{
+	if (reason != bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NETFILTER_DROP))
+		return 0;
+	return dropped_by_netfilter(skb);
+}
+
+/* The code of nf_hook_slow(), the only one that drops what a hook refuses. */
+const volatile __u64 cfg_hook_begin = 0, cfg_hook_end = 0;
+
+/* Next best, where drops carry no reason, before 5.17: the place that drops it. */
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(handle_packet_dropped_there, struct sk_buff *skb, __u64 location)
+{
+	if (location < cfg_hook_begin || location >= cfg_hook_end)
+		return 0;
+	return dropped_by_netfilter(skb);
+}
+
+/* Last, the verdict of the hooks. The packet is gone by then, so all is taken from the socket. */
 SEC("fexit/nf_hook_slow")
 int BPF_PROG(handle_hook_verdict, struct sk_buff *skb, struct nf_hook_state *hook, const void *entries, unsigned int index, int verdict)
 {

@@ -104,7 +104,9 @@ enum {
 
 /* In the flags of every kind. */
 enum {
-	EVENT_BY_NAMESPACE = 1 << 15, /* of no watched cgroup, but in the network namespace of a sandbox */
+	/* Of no watched cgroup, but in the network namespace of a sandbox, or of a socket that a process of a sandbox uses. */
+	EVENT_BY_NAMESPACE = 1 << 15,
+	EVENT_BY_PROCESS = 1 << 14,
 };
 
 struct event_header {

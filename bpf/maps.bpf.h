@@ -22,8 +22,8 @@ struct socket_state {
 	__u8 dns;      /* the last destination is a DNS server */
 	__u8 ever_dns; /* a DNS server was among the destinations */
 	__u8 denied;   /* TCP: a packet of this attempt was denied, and told */
-	__u8 by_namespace;
-	__u8 pad0[7];
+	__u16 flags;   /* of its events: EVENT_BY_… */
+	__u8 pad0[6];
 };
 
 struct source_key {

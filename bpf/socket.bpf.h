@@ -110,14 +110,14 @@ static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 	return BPF_CORE_READ(cgroup, kn, id);
 }
 
-/* By the cgroup of the socket; where nobody watches that, by what was noted when the socket was used from within a sandbox's namespace. */
+/* By the cgroup of the socket; where nobody watches that, by what was noted when the socket was used from within a sandbox. */
 static __always_inline bool find_socket(__u64 cgroup_id, const struct socket_state *state, struct sandbox_ref *ref)
 {
 	if (find_sandbox(cgroup_id, ref))
 		return true;
-	if (!state || !state->by_namespace || !find_owner(&state->owner, cgroup_id, ref))
+	if (!state || !state->flags || !find_owner(&state->owner, cgroup_id, ref))
 		return false;
-	ref->flags = EVENT_BY_NAMESPACE;
+	ref->flags = state->flags;
 	return true;
 }
 

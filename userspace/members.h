@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -24,9 +25,9 @@ namespace sandpiper {
 struct Member {
   uint64_t sandbox = 0;
   Role role = Role::kNone;
-  Origin origin = 0, origin_by_namespace = 0;  // of its events in the sandbox
-  uint64_t cgroup_id = 0;                      // 0: a device
-  std::string path;                            // absolute; empty for a device, and where the cgroup was gone before we looked
+  std::array<Origin, 3> origins = {};  // of its events in the sandbox, by Attributed
+  uint64_t cgroup_id = 0;              // 0: a device
+  std::string path;                    // absolute; empty for a device, and where the cgroup was gone before we looked
   std::string container_id;
   std::string device;
   KernelCounts before;        // counted while it was of another sandbox

@@ -23,6 +23,12 @@ namespace {
 
 constexpr char kDeviceRuntime[] = "device";
 
+// What is not the member's by its cgroup says so instead of naming the part.
+std::array<Origin, 3> OriginsOf(std::vector<Attribute> attributes, SandboxPipeline* sandbox) {
+  const auto by = [&](const char* what) { return sandbox->AddOrigin({{"sandbox.attribution", std::string(what)}}); };
+  return {sandbox->AddOrigin(std::move(attributes)), by("namespace"), by("process")};
+}
+
 }  // namespace
 
 Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options, const DiscoveryOptions& discovery,
@@ -104,8 +110,7 @@ absl::Status Pipeline::AddCgroup(SandboxPipeline* sandbox, const std::string& pa
   Member member;
   member.sandbox = sandbox->sandbox().serial;
   member.role = role;
-  member.origin = sandbox->AddOrigin(std::move(attributes));
-  member.origin_by_namespace = sandbox->AddOrigin({{"sandbox.attribution", std::string("namespace")}});
+  member.origins = OriginsOf(std::move(attributes), sandbox);
   member.cgroup_id = id;
   member.path = path;
   RETURN_IF_ERROR(members_.Put(serial, std::move(member)));
@@ -182,8 +187,7 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   }
   member.sandbox = serial;
   member.role = decision.selected->role;
-  member.origin = sandbox->AddOrigin(AttributesOf(decision));
-  member.origin_by_namespace = sandbox->AddOrigin({{"sandbox.attribution", std::string("namespace")}});
+  member.origins = OriginsOf(AttributesOf(decision), sandbox);
   member.cgroup_id = candidate.cgroup_id;
   member.path = there ? path : "";
   member.container_id = decision.path.container_id;
@@ -250,7 +254,7 @@ void Pipeline::Deliver(const Event& event) {
   std::visit(
       [&](auto& what) {
         if constexpr (requires { what.origin; })
-          what.origin = event.by_namespace ? member->origin_by_namespace : member->origin;
+          what.origin = member->origins[static_cast<size_t>(event.by)];
       },
       placed.what);
   if (auto* change = std::get_if<NftChange>(&placed.what)) {

@@ -156,7 +156,11 @@ TEST(Decode, WhatIsAttributedByNamespaceSaysSo) {
   e.header = {.kind = EVENT_EXIT, .flags = EVENT_BY_NAMESPACE, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
   const auto event = Decode(std::span(reinterpret_cast<const std::byte*>(&e), sizeof(e)));
   ASSERT_TRUE(event.ok());
-  EXPECT_TRUE(event->by_namespace);
+  EXPECT_EQ(event->by, Attributed::kNamespace);
+  e.header.flags = EVENT_BY_PROCESS;
+  EXPECT_EQ(Decode(std::as_bytes(std::span(&e, 1)))->by, Attributed::kProcess);
+  e.header.flags = 0;
+  EXPECT_EQ(Decode(std::as_bytes(std::span(&e, 1)))->by, Attributed::kCgroup);
 }
 
 }  // namespace

@@ -206,6 +206,12 @@ absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
   }
 }
 
+Attributed ToAttributed(uint16_t flags) {
+  if (flags & EVENT_BY_NAMESPACE)
+    return Attributed::kNamespace;
+  return flags & EVENT_BY_PROCESS ? Attributed::kProcess : Attributed::kCgroup;
+}
+
 }  // namespace
 
 absl::StatusOr<Event> Decode(Bytes record) {
@@ -217,7 +223,7 @@ absl::StatusOr<Event> Decode(Bytes record) {
   return Event{.time_ns = header.time_ns,
                .member = header.member,
                .cgroup_id = header.cgroup_id,
-               .by_namespace = (header.flags & EVENT_BY_NAMESPACE) != 0,
+               .by = ToAttributed(header.flags),
                .kind = header.kind,
                .what = std::move(what)};
 }

@@ -139,12 +139,16 @@ struct CgroupMade {
 // A watched cgroup was removed: no process is left in it.
 struct CgroupGone {};
 
+// What makes an event the member's: its cgroup is; or it is of no watched cgroup, but in the network namespace of the member's sandbox, or
+// of a socket that a process of it uses.
+enum class Attributed { kCgroup, kNamespace, kProcess };
+
 struct Event {
   uint64_t time_ns = 0;  // CLOCK_BOOTTIME
   uint64_t member = 0;   // 0: of none
   uint64_t cgroup_id = 0;
-  bool by_namespace = false;  // of no watched cgroup, but in the network namespace of the member's sandbox
-  uint16_t kind = 0;          // enum event_kind, for accounting
+  Attributed by = Attributed::kCgroup;
+  uint16_t kind = 0;  // enum event_kind, for accounting
   std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload, NftChange, NftLoaded, CgroupMade, CgroupGone> what;
 };
 

@@ -28,6 +28,7 @@ namespace {
 constexpr double kSpare = 0.5, kInASecond = 0.5;
 constexpr uint64_t kBurst = 1'000'000'000;  // ns
 
+constexpr char kDropReasons[] = "skb_drop_reason";
 constexpr char kKernelBtf[] = "/sys/kernel/btf/vmlinux";
 
 // libbpf tells its reasons by printing only: the last lines end up in the error of the call that failed.
@@ -98,6 +99,10 @@ struct Probes::Ladder {
     Hook hook;
     std::vector<bpf_program*> programs;
     const char* needs_enum = nullptr;  // a type without which the programs have nothing to go by
+    const char* name = nullptr;        // where the hook's alone does not tell it from another rung
+    absl::Status unavailable = absl::OkStatus();
+
+    const char* Mechanism() const { return name ? name : Name(hook); }
   };
   const char* probe;
   bool required;
@@ -127,7 +132,9 @@ std::vector<Probes::Ladder> Probes::Ladders() const {
          {p.handle_exit_connect, p.handle_exit_sendto, p.handle_exit_sendmsg, p.handle_exit_sendmmsg, p.handle_exit_io_uring}}}},
       {"egress.denied",
        false,
-       {{Hook::kTracepoint, {p.handle_dropped_packet}, "skb_drop_reason"}, {Hook::kFunctionExit, {p.handle_hook_verdict}}}},
+       {{Hook::kTracepoint, {p.handle_dropped_packet}, kDropReasons},
+        {Hook::kTracepoint, {p.handle_packet_dropped_there}, nullptr, "tp_btf by place", hook_code_.status()},
+        {Hook::kFunctionExit, {p.handle_hook_verdict}}}},
       {"udp.error", false, {{Hook::kTracepoint, {p.handle_udp_error}}, {Hook::kFunctionExit, {p.handle_udp_error_report}}}},
       {"tcp.bytes", false, {{Hook::kStorageIterator, {p.handle_tcp_bytes}}}},
   };
@@ -137,7 +144,7 @@ absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
   std::vector<std::pair<std::string, std::string>> known;
   for (const Ladder& ladder : Ladders()) {
     for (const Ladder::Rung& rung : ladder.rungs)
-      known.emplace_back(ladder.probe, Name(rung.hook));
+      known.emplace_back(ladder.probe, rung.Mechanism());
   }
   known.emplace_back(kSocketState, kStorage);
   for (const std::string& mechanism : NftProbe::Mechanisms())
@@ -174,13 +181,21 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   if (!kernel)
     return ErrnoStatus(errno, absl::StrCat("reading ", kKernelBtf));
 
+  // Where there are reasons, from 6.7 on, rules drop by themselves (nft_do_chain), and the place does not tell.
+  if (btf__find_by_name_kind(kernel.get(), kDropReasons, BTF_KIND_ENUM) <= 0)
+    probes->hook_code_ = FindFunction("nf_hook_slow");
+  if (probes->hook_code_.ok()) {
+    skeleton->rodata->cfg_hook_begin = probes->hook_code_->begin;
+    skeleton->rodata->cfg_hook_end = probes->hook_code_->end;
+  }
   RETURN_IF_ERROR(probes->CheckAvoided(options));
   for (const Ladder& ladder : probes->Ladders()) {
     ProbeState state = {.probe = ladder.probe, .mechanism = "", .reason = ""};
     for (const Ladder::Rung& rung : ladder.rungs) {
       absl::Status available;
       if (state.mechanism.empty()) {
-        if (IsAvoided(options, state.probe, Name(rung.hook)))
+        available = rung.unavailable;
+        if (IsAvoided(options, state.probe, rung.Mechanism()))
           available = absl::CancelledError("left out by --avoid");
         if (rung.needs_enum && btf__find_by_name_kind(kernel.get(), rung.needs_enum, BTF_KIND_ENUM) <= 0)
           available = absl::NotFoundError(absl::StrCat("this kernel has no ", rung.needs_enum));
@@ -191,9 +206,9 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
       for (bpf_program* program : rung.programs)
         bpf_program__set_autoload(program, use);
       if (use)
-        state.mechanism = Name(rung.hook);
+        state.mechanism = rung.Mechanism();
       else if (!available.ok())
-        absl::StrAppend(&state.reason, state.reason.empty() ? "" : "; ", Name(rung.hook), ": ", std::string(available.message()));
+        absl::StrAppend(&state.reason, state.reason.empty() ? "" : "; ", rung.Mechanism(), ": ", std::string(available.message()));
     }
     if (state.mechanism.empty() && ladder.required)
       return absl::FailedPreconditionError(absl::StrCat("the probe ", state.probe, " cannot work on this kernel: ", state.reason));
@@ -273,7 +288,7 @@ absl::Status Probes::Attach(int cgroup_fd) {
   std::vector<Ladder> ladders = Ladders();
   for (size_t i = 0; i < ladders.size(); ++i) {
     for (const Ladder::Rung& rung : ladders[i].rungs) {
-      if (states_[i].mechanism != Name(rung.hook))
+      if (states_[i].mechanism != rung.Mechanism())
         continue;
       for (const bpf_program* program : rung.programs) {
         absl::StatusOr<bpf_link*> link = AttachProgram(rung.hook, program, target);

@@ -13,6 +13,7 @@
 #include "userspace/base/fd.h"
 #include "userspace/event/event.h"
 #include "userspace/probe/device_probe.h"
+#include "userspace/probe/kallsyms.h"
 #include "userspace/probe/nft_probe.h"
 #include "userspace/probe/program_runs.h"
 
@@ -130,6 +131,7 @@ class Probes {
   std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;  // produces nothing by itself
   std::unique_ptr<NftProbe> nft_;
   std::vector<std::pair<uint64_t, std::unique_ptr<DeviceProbe>>> devices_;  // by member
+  absl::StatusOr<FunctionCode> hook_code_ = absl::FailedPreconditionError("drops carry reasons here");
   std::vector<std::string> nft_avoid_, device_avoid_;
   std::vector<uint16_t> dns_ports_;
   std::vector<ProbeState> states_;
