@@ -82,15 +82,28 @@ get_kernel() { # SUITE PACKAGE NAME
   return 1
 }
 
-boot() { # KERNEL LOG [PATTERN]: the scenarios in a guest; what it prints is told with the name of the log before it
+boot() { # KERNEL LOG [PATTERN [INITRD]]: the scenarios in a guest; what it prints is told with the name of the log before it
   local label command="cd $PWD && SCENARIOS_SLOW=1 $(scenarios "${3:-}")"
   label=$(basename "$2")
   # QEMU's emulation loses a guest at boot now and then: one that never came up is started once more.
   for try in 1 2; do
-    tests/vm/boot.sh "$cache/$1" "$cache/$1.initrd" "${command// /+}" 2>&1 | sed -u 's/\r//' | tee "$2" | sed -u "s/^/$label: /"
+    tests/vm/boot.sh "$cache/$1" "${4:-$cache/$1.initrd}" "${command// /+}" 2>&1 | sed -u 's/\r//' | tee "$2" | sed -u "s/^/$label: /"
     grep -q '^.*guest: linux' "$2" && return
     [ $try = 1 ] && echo "== $label: the guest did not come up, again"
   done
+}
+
+# One or two of each probe.
+some=dns.a_and,dns.glibc,connect.refused,deny.tcp_output,nft.replaced,nft.changed_by_the_app,process.children,attribution.two,robust.the_doctor_tells,robust.a_kernel_that
+
+# Hosts that lack something: all works, or what does not is told with its reason.
+run_degraded() { # LOGS
+  MODULE_BTF=no tests/vm/initrd.sh "$1/initrd" "$cache/linux-6.1"
+  boot linux-6.1 "$1/6.1-without-module-btf" $some "$1/initrd"
+  rm "$1/initrd"
+  LSM=lockdown,capability ARGUMENTS=lockdown=integrity boot linux-6.1 "$1/6.1-integrity" $some
+  ARGUMENTS=lockdown=confidentiality boot linux-6.1 "$1/6.1-confidentiality" robust.a_kernel_that
+  CPUS=1 MEMORY=768 ARGUMENTS=GUEST_CGROUPS=hybrid boot linux-6.1 "$1/6.1-small-hybrid" $some
 }
 
 # One after the other: two at a time starve each other on two cores, and what a scenario does in a second then takes a minute.
@@ -102,9 +115,16 @@ run_vm() {
     boot linux-6.1 "$logs/6.1" \
       -kube.short,-kube.a_restarted,-kube.rules,-kube.the_runtime,-engine.,-systemd.,-otlp.,-robust.bad,-discovery.bad,-discovery.flags,-discovery.labels,-discovery.two,-discovery.an_identity,-discovery.runtimes,-discovery.a_slow,-metrics.prometheus,-metrics.nobody,-metrics.delta,-metrics.a_sandbox,-metrics.too,-metrics.sandboxes,-loki.,-prometheus.,-otelcol.,-outage.,-endpoint,-redaction.
     GUEST_INIT=systemd boot linux-6.1 "$logs/6.1-systemd" systemd.
+    run_degraded "$logs"
+  fi
+  if get_kernel bullseye linux-image-amd64 linux-5.10; then
+    boot linux-5.10 "$logs/5.10" $some,connect.,deny.,forward.,evasion.,nft.,device.behind_a_veth
   fi
   if get_kernel bookworm-backports linux-image-amd64 linux-6.12; then
     boot linux-6.12 "$logs/6.12" deny.,forward.,device.,nft,redirect.,sidecar.
+  fi
+  if get_kernel sid linux-image-amd64 linux-sid; then
+    boot linux-sid "$logs/sid" $some,deny.,evasion.
   fi
   for log in "$logs"/*; do
     count "$(grep -E '^[0-9]+ passed, ' "$log" | tail -1)" || fail "vm: the guest $(basename "$log") did not end its scenarios"

@@ -10,7 +10,7 @@ import time
 from attribution import Collector, act, told
 from checks import complete, everything, invariant
 from otlp import HttpSink
-from registry import scenario
+from registry import Skip, scenario
 from scrape import free_port
 
 
@@ -303,3 +303,18 @@ def the_doctor_asks_the_endpoint(w):
             found = told["endpoint " + signal]
             assert found["found"] == "%s/v1/%s" % (url, signal) and found["state"] == state and bool(found["reason"]) == (state == "off"), found
     assert [body for _, _, body in sink.posts] == [b"", b""]
+
+
+@scenario
+def a_kernel_that_lets_nobody_read_it(w):
+    """lockdown=confidentiality: nothing can be watched, which is said with its reason."""
+    try:
+        mode = open("/sys/kernel/security/lockdown").read()
+    except OSError:
+        mode = ""
+    if "[confidentiality]" not in mode:
+        raise Skip("the kernel is not locked down that far; a guest of the vm tier is")
+    done = subprocess.run([w.sandpiper, "doctor", "--format", "json"], capture_output=True, timeout=120)
+    told = {f["subject"]: f for f in json.loads(done.stdout)}
+    assert done.returncode == 1 and told["lockdown"]["state"] == told["main job"]["state"] == "off", told
+    fails(w, ["exec", "--", "true"], 125, "lockdown=confidentiality")

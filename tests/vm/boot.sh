@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # boot.sh KERNEL_DIR INITRD COMMAND: boots a guest under software emulation over the host's file system and runs COMMAND (blanks as +) in it.
+# CPUS, MEMORY (MiB), LSM, ARGUMENTS (of the kernel) make it another one than usual.
 set -euo pipefail
 kernel=$(find "$1" -name 'vmlinuz*' -type f | head -1)
 # Without cx16: QEMU 7.2 mishandles cmpxchg16b, kernels from 6.12 on then panic now and then.
-exec timeout "${LIMIT:-3600}" qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -cpu "${CPU:-max,la57=off,-cx16}" -m 3072 \
+exec timeout "${LIMIT:-3600}" qemu-system-x86_64 -accel tcg,thread=multi -smp "${CPUS:-2}" -cpu "${CPU:-max,la57=off,-cx16}" -m "${MEMORY:-3072}" \
   -nodefaults -nographic -no-reboot -serial stdio -kernel "$kernel" -initrd "$2" \
   -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
-  -append "console=ttyS0 quiet panic=-1 mitigations=off lsm=lockdown,capability,bpf GUEST_COMMAND=$3 ${GUEST_INIT:+GUEST_INIT=$GUEST_INIT}"
+  -append "console=ttyS0 quiet panic=-1 mitigations=off lsm=${LSM:-lockdown,capability,bpf} ${ARGUMENTS:-} GUEST_COMMAND=$3 ${GUEST_INIT:+GUEST_INIT=$GUEST_INIT}"

@@ -19,7 +19,19 @@ mount -t sysfs sysfs /root/sys
 mount -t devtmpfs dev /root/dev
 mount -t tmpfs tmpfs /root/tmp
 mount -t tmpfs tmpfs /root/run
-mount -t cgroup2 cgroup2 /root/sys/fs/cgroup
+# With GUEST_CGROUPS=hybrid, v1 beside v2, as systemd mounts them.
+case $(cat /root/proc/cmdline) in
+  *GUEST_CGROUPS=hybrid*)
+    mount -t tmpfs tmpfs /root/sys/fs/cgroup
+    for controller in cpu,cpuacct memory pids; do
+      mkdir /root/sys/fs/cgroup/$controller
+      mount -t cgroup -o $controller cgroup /root/sys/fs/cgroup/$controller
+    done
+    mkdir /root/sys/fs/cgroup/unified
+    mount -t cgroup2 cgroup2 /root/sys/fs/cgroup/unified
+    ;;
+  *) mount -t cgroup2 cgroup2 /root/sys/fs/cgroup ;;
+esac
 mount -t securityfs securityfs /root/sys/kernel/security
 mkdir -p /root/dev/pts /root/dev/shm
 mount -t devpts devpts /root/dev/pts

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# initrd.sh OUT KERNEL_DIR: an initramfs of busybox, guest-init.sh and the modules that it needs to get at the host's file system.
+# initrd.sh OUT KERNEL_DIR: an initramfs of busybox, guest-init.sh and the modules that it needs to get at the host's file system. With
+# MODULE_BTF=no they tell nothing of their types.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(realpath -m "$1") kernel=$2
-modules="crc32c_generic virtio_pci 9pnet_virtio 9p overlay veth nf_tables nft_chain_nat nft_redir nft_ct nft_reject_inet tun"
+modules="crc32c_generic virtio_pci 9pnet_virtio 9p overlay veth nf_tables nft_chain_nat nft_redir nft_ct nft_reject_inet nft_counter nft_compat tun"
 t=$(mktemp -d)
 trap 'rm -rf "$t"' EXIT
 mkdir -p "$t"/{bin,modules,proc,sys,dev,host,upper,root}
@@ -22,6 +23,7 @@ add() {
     *.zst) zstd -dcq "$file" ;;
     *) cat "$file" ;;
   esac > "$t/modules/$name.ko"
+  [ "${MODULE_BTF:-yes}" = yes ] || objcopy --remove-section=.BTF "$t/modules/$name.ko"
   for d in $(objcopy -O binary --only-section=.modinfo "$t/modules/$name.ko" /dev/stdout | tr '\0' '\n' | sed -n 's/^depends=//p' | tr ',' ' '); do
     add "$d"
   done

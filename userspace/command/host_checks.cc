@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "userspace/base/lockdown.h"
 #include "userspace/export/transport.h"
 #include "userspace/runtime/runtimes.h"
 #include "userspace/sandbox/cgroup_fs.h"
@@ -88,14 +89,12 @@ Finding CheckBtf() {
 
 Finding CheckLockdown(const std::string& file) {
   Finding out = On("lockdown", "none");
-  const std::string modes = ReadFile(file);
-  const size_t begin = modes.find('['), end = modes.find(']');
-  if (begin == std::string::npos || end == std::string::npos || end < begin) {
+  out.found = LockdownMode(file);
+  if (out.found.empty()) {
     out.found = "not known";
     out.reason = absl::StrCat(file, " does not tell");
     return out;
   }
-  out.found = modes.substr(begin + 1, end - begin - 1);
   if (out.found == "confidentiality") {
     out.state = "off";
     out.reason = "no program may read the kernel's data (LOCKDOWN_BPF_READ_KERNEL)";

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "userspace/base/lockdown.h"
 #include "userspace/config.h"
 
 namespace sandpiper {
@@ -18,8 +19,8 @@ struct Finding {
 
 Finding CheckKernel();
 Finding CheckBtf();
-// `file`: of securityfs, with the mode in brackets (Documentation/admin-guide/LSM, security/lockdown/lockdown.c).
-Finding CheckLockdown(const std::string& file = "/sys/kernel/security/lockdown");
+// Off where no probe can work.
+Finding CheckLockdown(const std::string& file = kLockdownFile);
 // `status`: of a process (proc(5)). Off where the probes cannot be loaded.
 Finding CheckCapabilities(const std::string& status = "/proc/self/status");
 Finding CheckCgroups(const std::string& mountinfo = "/proc/self/mountinfo");

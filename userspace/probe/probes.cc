@@ -15,6 +15,7 @@
 
 #include "bpf/sandpiper_bpf.skel.h"
 #include "userspace/base/fd.h"
+#include "userspace/base/lockdown.h"
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
 #include "userspace/probe/mechanism.h"
@@ -53,6 +54,9 @@ endpoint ToKernel(const Endpoint& e) {
 
 absl::Status LoadError(int error) {
   const std::string details = libbpf_says.substr(0, libbpf_says.find('\n'));
+  if (LockdownMode() == "confidentiality")
+    return absl::FailedPreconditionError(
+        absl::StrCat("the kernel was started with lockdown=confidentiality, where no program may read its data: ", details));
   if (error == EPERM || error == EACCES)
     return absl::PermissionDeniedError(absl::StrCat("the kernel refused to load the probes (", strerror(error),
                                                     "): run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. ", details));

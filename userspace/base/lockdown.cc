@@ -1,0 +1,16 @@
+#include "userspace/base/lockdown.h"
+
+#include <fstream>
+#include <iterator>
+
+namespace sandpiper {
+
+std::string LockdownMode(const std::string& file) {
+  std::ifstream stream(file);
+  const std::string modes{std::istreambuf_iterator<char>(stream), {}};
+  // The one in force is in brackets.
+  const size_t begin = modes.find('['), end = modes.find(']');
+  return begin != std::string::npos && end != std::string::npos && begin < end ? modes.substr(begin + 1, end - begin - 1) : "";
+}
+
+}  // namespace sandpiper
