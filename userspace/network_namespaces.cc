@@ -4,13 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
+#include "userspace/base/file.h"
 #include "userspace/base/netns.h"
 #include "userspace/sandbox/proc.h"
 
@@ -20,10 +19,7 @@ namespace {
 // How often the end of processes makes us look who is left in a namespace.
 constexpr uint64_t kCheckInterval = kSecond;
 
-std::string CgroupOf(pid_t pid) {
-  std::ifstream file(absl::StrCat("/proc/", pid, "/cgroup"));
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+std::string CgroupOf(pid_t pid) { return ReadFile(absl::StrCat("/proc/", pid, "/cgroup")).value_or(""); }
 
 // The parent is in the namespace too, and in another cgroup.
 bool ParentIsThere(pid_t pid, uint32_t netns) {

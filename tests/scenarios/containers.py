@@ -1,6 +1,7 @@
 """Real container runtimes for scenarios: in folders and a network namespace of their own, with one small image made here."""
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
@@ -126,6 +127,17 @@ class Containerd:
         if start:
             self.cri("start", created)
         return created
+
+    def wait_end(self, container):
+        """Of one that was started: until its cgroup has no process, or is gone with it."""
+        for _ in range(1200):
+            try:
+                if not any(open(path).read() for path in glob.glob("%s/**/%s/cgroup.procs" % (self.w.cgroups, container), recursive=True)):
+                    return
+            except OSError:
+                return
+            time.sleep(0.05)
+        raise AssertionError("the container %s does not end" % container)
 
     def remove_pod(self, pod):
         self.cri("stop-pod", pod[0])

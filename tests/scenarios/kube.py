@@ -67,6 +67,7 @@ def short_lived_containers_are_all_named(w):
             port = 10000 + i
             x = runtime.container(made[pod], "c%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % port)
             truth[port] = ("sb-%d" % pod, x, "c%d" % i)
+            runtime.wait_end(x)  # a removal would kill it, connected or not
             runtime.cri("remove", x)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(one, range(count)))

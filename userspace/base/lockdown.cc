@@ -1,13 +1,11 @@
 #include "userspace/base/lockdown.h"
 
-#include <fstream>
-#include <iterator>
+#include "userspace/base/file.h"
 
 namespace sandpiper {
 
 std::string LockdownMode(const std::string& file) {
-  std::ifstream stream(file);
-  const std::string modes{std::istreambuf_iterator<char>(stream), {}};
+  const std::string modes = ReadFile(file).value_or("");
   // The one in force is in brackets.
   const size_t begin = modes.find('['), end = modes.find(']');
   return begin != std::string::npos && end != std::string::npos && begin < end ? modes.substr(begin + 1, end - begin - 1) : "";

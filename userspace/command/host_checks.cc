@@ -8,14 +8,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "userspace/base/file.h"
 #include "userspace/base/lockdown.h"
 #include "userspace/export/transport.h"
 #include "userspace/runtime/runtimes.h"
@@ -41,11 +40,6 @@ constexpr Need kNeeds[] = {
     {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", false, "reading rules in other network namespaces, BTF of modules, tracefs"},
     {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "looking at processes of other users"},
 };
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 Finding On(std::string subject, std::string found) {
   return {.subject = std::move(subject), .found = std::move(found), .state = "on", .reason = ""};
@@ -105,7 +99,7 @@ Finding CheckLockdown(const std::string& file) {
 Finding CheckCapabilities(const std::string& status) {
   Finding out = On("capabilities", "all that are needed");
   uint64_t effective = 0;
-  for (const auto line : absl::StrSplit(ReadFile(status), '\n')) {
+  for (const auto line : absl::StrSplit(ReadFile(status).value_or(""), '\n')) {
     if (absl::StartsWith(line, "CapEff:") &&
         !absl::SimpleHexAtoi(absl::StripAsciiWhitespace(absl::StripPrefix(line, "CapEff:")), &effective))
       effective = 0;
@@ -129,7 +123,7 @@ Finding CheckCgroups(const std::string& mountinfo) {
   if (!mount.ok())
     return {.subject = "cgroup v2", .found = "", .state = "off", .reason = std::string(mount.status().message())};
   // systemd's names for the two layouts: v2 alone, or beside hierarchies of v1.
-  const bool hybrid = ReadFile(mountinfo).find(" - cgroup ") != std::string::npos;
+  const bool hybrid = ReadFile(mountinfo).value_or("").find(" - cgroup ") != std::string::npos;
   return On("cgroup v2", absl::StrCat(*mount, hybrid ? " (hybrid)" : " (unified)"));
 }
 

@@ -4,20 +4,14 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <vector>
 
 #include "absl/strings/str_split.h"
 #include "userspace/base/clock.h"
+#include "userspace/base/file.h"
 
 namespace sandpiper {
 namespace {
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 struct Stat {
   std::string comm;
@@ -30,7 +24,7 @@ uint64_t Tick() { return kSecond / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)); 
 
 // pid (comm) state ppid … starttime is field 22; comm may hold spaces and parentheses, so count from the last one.
 std::optional<Stat> ReadStat(const std::string& base) {
-  const std::string stat = ReadAll(base + "/stat");
+  const std::string stat = ReadFile(base + "/stat").value_or("");
   const size_t open = stat.find('('), close = stat.rfind(')');
   if (open == std::string::npos || close == std::string::npos || close < open)
     return std::nullopt;
@@ -66,7 +60,7 @@ std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc) {
   // "net:[4026531840]"
   const std::string netns = std::filesystem::read_symlink(base + "/ns/net", error).string();
   out.netns = static_cast<uint32_t>(strtoul(netns.substr(netns.find('[') + 1).c_str(), nullptr, 10));
-  std::string line = ReadAll(base + "/cmdline");
+  std::string line = ReadFile(base + "/cmdline").value_or("");
   if (!line.empty() && line.back() == '\0')
     line.pop_back();
   if (!line.empty())

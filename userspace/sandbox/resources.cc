@@ -1,25 +1,16 @@
 #include "userspace/sandbox/resources.h"
 
-#include <fstream>
-#include <iterator>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "userspace/base/file.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
 namespace {
-
-std::optional<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  if (!file)
-    return std::nullopt;
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  return file.bad() ? std::nullopt : std::optional(std::move(text));
-}
 
 std::optional<uint64_t> ReadNumber(const std::string& path) {
   const auto text = ReadFile(path);
