@@ -45,8 +45,10 @@ absl::Status Outputs::StartExporters(const TellProblem& tell) {
         tell(absl::StrCat(std::string(status.message()), "; log records are kept in memory until it can be used"));
       }
     }
-    const LogExporter::Options options = {
-        .queue_max = otel.log_queue_max, .batch_max = otel.log_batch_max, .delay = otel.log_delay, .write_first = config_.spool_write_first};
+    const LogExporter::Options options = {.queue_max = otel.log_queue_max,
+                                          .batch_max = otel.log_batch_max,
+                                          .delay = otel.log_delay,
+                                          .write_first = config_.spool_write_first};
     log_exporter_ =
         std::make_unique<LogExporter>(MakeTransport(*otel.logs.otlp, Signal::kLogs), otel.resource, options, std::move(spool), tell);
   }
