@@ -98,6 +98,7 @@ some=dns.a_and,dns.glibc,connect.refused,deny.tcp_output,nft.replaced,nft.change
 
 # Hosts that lack something: all works, or what does not is told with its reason.
 run_degraded() { # LOGS
+  [ -z "$pattern" ] || return 0
   MODULE_BTF=no tests/vm/initrd.sh "$1/initrd" "$cache/linux-6.1"
   boot linux-6.1 "$1/6.1-without-module-btf" $some "$1/initrd"
   rm "$1/initrd"
