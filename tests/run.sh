@@ -125,7 +125,7 @@ run_vm() {
     boot linux-6.12 "$logs/6.12" deny.,forward.,device.,nft,redirect.,sidecar.
   fi
   if get_kernel sid linux-image-amd64 linux-sid; then
-    # Since 7.2 the storage of sockets needs cmpxchg16b (kmalloc_nolock), which boot.sh leaves out for the sake of 6.12.
+    # On 7.2 there is no storage of sockets without cmpxchg16b, which boot.sh leaves out for the sake of 6.12.
     CPU=max,la57=off boot linux-sid "$logs/sid" $some,deny.,evasion.
   fi
   for log in "$logs"/*; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # boot.sh KERNEL_DIR INITRD COMMAND: boots a guest under software emulation over the host's file system and runs COMMAND (blanks as +) in it.
-# CPUS, MEMORY (MiB), LSM, ARGUMENTS (of the kernel) make it another one than usual.
+# CPU, CPUS, MEMORY (MiB), LSM, ARGUMENTS (of the kernel) make it another one than usual.
 set -euo pipefail
 kernel=$(find "$1" -name 'vmlinuz*' -type f | head -1)
 # Without cx16: QEMU 7.2 mishandles cmpxchg16b, kernels from 6.12 on then panic now and then.
