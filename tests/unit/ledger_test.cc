@@ -74,7 +74,9 @@ TEST(Ledger, PastItsCapacityItSaysSo) {
   EXPECT_EQ(ledger.destinations().size(), 3u);
   EXPECT_EQ(ledger.overflowed(), 7u);
   EXPECT_TRUE(ledger.distinct_is_estimated());
-  EXPECT_EQ(ledger.distinct(), 10u);  // few are counted exactly
+  // Hashes are salted anew in each run. Two of ten in one register of 4096 are one run in a hundred, three such pairs one in millions.
+  EXPECT_LE(ledger.distinct(), 10u);
+  EXPECT_GE(ledger.distinct(), 8u);
 }
 
 TEST(Ledger, PastItsCapacityTheSumsStayExact) {
@@ -105,8 +107,8 @@ TEST(Ledger, DistinctDestinationsAreEstimatedWithinItsError) {
   constexpr int kMany = 200'000;
   for (int i = 0; i < kMany; ++i)
     ledger.OnAttempt(MakeFlow(static_cast<uint64_t>(i), 1, "h" + std::to_string(i) + ".test"));
-  // Four times the standard error of 1.6 %.
-  EXPECT_NEAR(static_cast<double>(ledger.distinct()), kMany, kMany * 0.065);
+  // The standard error is 1.6 %: more than five of it.
+  EXPECT_NEAR(static_cast<double>(ledger.distinct()), kMany, kMany * 0.09);
 }
 
 }  // namespace

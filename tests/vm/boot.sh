@@ -4,7 +4,7 @@
 set -euo pipefail
 kernel=$(find "$1" -name 'vmlinuz*' -type f | head -1)
 # Without cx16: QEMU 7.2 mishandles cmpxchg16b, kernels from 6.12 on then panic now and then.
-exec timeout "${LIMIT:-3600}" qemu-system-x86_64 -accel tcg,thread=multi -smp "${CPUS:-2}" -cpu "${CPU:-max,la57=off,-cx16}" -m "${MEMORY:-3072}" \
+exec timeout "${LIMIT:-2700}" qemu-system-x86_64 -accel tcg,thread=multi -smp "${CPUS:-2}" -cpu "${CPU:-max,la57=off,-cx16}" -m "${MEMORY:-3072}" \
   -nodefaults -nographic -no-reboot -serial stdio -kernel "$kernel" -initrd "$2" \
   -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
   -append "console=ttyS0 quiet panic=-1 mitigations=off lsm=${LSM:-lockdown,capability,bpf} ${ARGUMENTS:-} GUEST_COMMAND=$3 ${GUEST_INIT:+GUEST_INIT=$GUEST_INIT}"
