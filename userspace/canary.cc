@@ -1,6 +1,5 @@
 #include "userspace/canary.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,7 +20,7 @@ namespace sandpiper {
 namespace {
 
 constexpr uint64_t kLook = 50 * kMillisecond;
-// Its process takes milliseconds; the rest is for a host that is busy.
+// Its process takes milliseconds, and ends itself after ten seconds; the rest is for a host that is busy.
 constexpr uint64_t kEndWithin = 20 * kSecond;
 // Its sockets close a moment after its process, and events are worked off in bursts.
 constexpr uint64_t kListen = 500 * kMillisecond;
@@ -48,7 +47,7 @@ std::string OwnCgroup() {
 
 constexpr char kName[] = "sandpiper-canary-";
 
-// Those of collectors that were killed.
+// Those of collectors that were killed together with their keepers.
 void RemoveLeft(const std::string& parent) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(parent, error)) {
@@ -66,75 +65,48 @@ void RemoveLeft(const std::string& parent) {
 absl::StatusOr<std::unique_ptr<Canary>> Canary::Create(const std::string& mount, const Options& options) {
   const std::string parent = mount + OwnCgroup();
   RemoveLeft(parent);
-  ASSIGN_OR_RETURN(OwnedCgroup cgroup, OwnedCgroup::Create(absl::StrCat(parent, "/", kName, getpid())));
-  return std::unique_ptr<Canary>(new Canary(std::move(cgroup), options));
+  ASSIGN_OR_RETURN(std::unique_ptr<CanaryKeeper> keeper,
+                   CanaryKeeper::Start(absl::StrCat(parent, "/", kName, getpid()), options.dns_port));
+  return std::unique_ptr<Canary>(new Canary(std::move(keeper), options));
 }
 
-Canary::~Canary() {
-  if (pid_ == 0)
-    return;
-  kill(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
-}
-
-absl::Status Canary::Sing() {
-  const std::string port = absl::StrCat(options_.dns_port);
-  const char* const argv[] = {"sandpiper", "canary", port.c_str(), nullptr};
-  const char* const environment[] = {nullptr};
-  const UniqueFd procs(open(absl::StrCat(cgroup_.path(), "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-  if (!procs.ok())
-    return ErrnoStatus(errno, absl::StrCat("entering the cgroup ", cgroup_.path()));
-  pid_ = fork();
-  if (pid_ < 0) {
-    pid_ = 0;
-    return ErrnoStatus(errno, "fork");
-  }
-  if (pid_ > 0)
-    return absl::OkStatus();
-  // Other threads may hold any lock: system calls only.
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+void Canary::Begin(uint64_t now_ns, const Counts& counts) {
+  before_ = counts();
+  seen_before_ = seen_;
   // What is wrong with it, it tells once.
-  if (const int null = !problem_.empty() ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1; null >= 0)
-    dup2(null, STDERR_FILENO);
-  if (write(procs.get(), "0", 1) == 1)
-    execve("/proc/self/exe", const_cast<char* const*>(argv), const_cast<char* const*>(environment));
-  _exit(127);
+  const absl::Status status = keeper_->Begin(/*quiet=*/!problem_.empty());
+  if (!status.ok())
+    OnFailure(absl::StrCat("it cannot be started: ", std::string(status.message())));
+  state_ = status.ok() ? State::kSinging : State::kResting;
+  began_ns_ = now_ns;
+  due_ns_ = now_ns + (status.ok() ? kLook : Nanoseconds(options_.interval));
 }
 
-bool Canary::HasEnded() {
-  int status = 0;
-  if (waitpid(pid_, &status, WNOHANG) == 0)
-    return false;
-  pid_ = 0;
-  failed_ = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-  return true;
+void Canary::LookForEnd(uint64_t now_ns) {
+  due_ns_ = now_ns + kLook;
+  const auto ended = keeper_->End();
+  if (!ended.ok()) {
+    OnFailure(std::string(ended.status().message()));
+    state_ = State::kResting;
+    due_ns_ = now_ns + Nanoseconds(options_.interval);
+  } else if (*ended) {
+    failed_ = !WIFEXITED(**ended) || WEXITSTATUS(**ended) != 0;
+    state_ = State::kListening;
+    due_ns_ = now_ns + kListen;
+  } else if (now_ns > began_ns_ + kEndWithin) {
+    OnFailure("its program does not end");
+  }
 }
 
 void Canary::Work(uint64_t now_ns, const Counts& counts) {
   if (now_ns < due_ns_)
     return;
   switch (state_) {
-    case State::kResting: {
-      before_ = counts();
-      seen_before_ = seen_;
-      const absl::Status status = Sing();
-      if (!status.ok())
-        OnFailure(absl::StrCat("it cannot be started: ", std::string(status.message())));
-      state_ = status.ok() ? State::kSinging : State::kResting;
-      began_ns_ = now_ns;
-      due_ns_ = now_ns + (status.ok() ? kLook : Nanoseconds(options_.interval));
+    case State::kResting:
+      Begin(now_ns, counts);
       break;
-    }
     case State::kSinging:
-      due_ns_ = now_ns + kLook;
-      if (now_ns > began_ns_ + kEndWithin)
-        kill(pid_, SIGKILL);  // which makes it a failure
-      if (HasEnded()) {
-        state_ = State::kListening;
-        due_ns_ = now_ns + kListen;
-      }
+      LookForEnd(now_ns);
       break;
     case State::kListening:
       Judge(counts());

@@ -1,9 +1,7 @@
 // Proof that the probes see: now and then a process of our own, in a cgroup of its own, runs a program that looks a name up and connects,
-// in a network namespace that it makes for that. What the kernel side does not tell of it, it does not tell of sandboxes either.
+// in a network namespace of its own. What the kernel side does not tell of it, it does not tell of sandboxes either.
 #ifndef SANDPIPER_USERSPACE_CANARY_H_
 #define SANDPIPER_USERSPACE_CANARY_H_
-
-#include <sys/types.h>
 
 #include <array>
 #include <chrono>
@@ -16,8 +14,7 @@
 #include "absl/status/statusor.h"
 #include "bpf/events.h"
 #include "userspace/aggregate/sandbox_metrics.h"
-#include "userspace/base/fd.h"
-#include "userspace/sandbox/cgroup_fs.h"
+#include "userspace/canary_keeper.h"
 
 namespace sandpiper {
 
@@ -27,13 +24,13 @@ class Canary {
     std::chrono::milliseconds interval{60'000};
     uint16_t dns_port = 53;
   };
-  // Makes its cgroup below our own; `mount`: of cgroup v2. An error where it cannot, as on a read-only mount.
+  // Makes its cgroup below our own; `mount`: of cgroup v2. An error where it cannot, as on a read-only mount. Before there is a probe that
+  // would find the cgroup, and before this process has threads.
   static absl::StatusOr<std::unique_ptr<Canary>> Create(const std::string& mount, const Options& options);
-  ~Canary();
   Canary(const Canary&) = delete;
   Canary& operator=(const Canary&) = delete;
 
-  const std::string& cgroup() const { return cgroup_.path(); }
+  const std::string& cgroup() const { return keeper_->cgroup(); }
 
   // An event of it came through.
   void OnEvent(uint16_t kind) { ++seen_[kind]; }
@@ -54,19 +51,17 @@ class Canary {
   using ByKind = std::array<uint64_t, KernelCounts::kKinds>;
   enum class State { kResting, kSinging, kListening };
 
-  Canary(OwnedCgroup cgroup, const Options& options) : cgroup_(std::move(cgroup)), options_(options) {}
+  Canary(std::unique_ptr<CanaryKeeper> keeper, const Options& options) : keeper_(std::move(keeper)), options_(options) {}
 
-  absl::Status Sing();
-  // True if its process has ended.
-  bool HasEnded();
+  void Begin(uint64_t now_ns, const Counts& counts);
+  void LookForEnd(uint64_t now_ns);
   void Judge(const KernelCounts& counts);
   void OnFailure(std::string problem);
 
-  OwnedCgroup cgroup_;
+  std::unique_ptr<CanaryKeeper> keeper_;
   Options options_;
   State state_ = State::kResting;
   uint64_t due_ns_ = 0, began_ns_ = 0;
-  pid_t pid_ = 0;
   bool failed_ = false;
   ByKind seen_{}, seen_before_{};
   KernelCounts before_;

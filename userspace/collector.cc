@@ -1,6 +1,7 @@
 #include "userspace/collector.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 
 #include <algorithm>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "userspace/base/clock.h"
 #include "userspace/base/fd.h"
 #include "userspace/base/status.h"
+#include "userspace/privilege/system_calls.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
@@ -27,6 +29,13 @@ constexpr std::chrono::milliseconds kRulesLimit{5'000};
 void SleepUntil(uint64_t boot_ns) {
   const timespec t = {.tv_sec = static_cast<time_t>(boot_ns / kSecond), .tv_nsec = static_cast<long>(boot_ns % kSecond)};
   clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &t, nullptr);
+}
+
+// Before 5.19, only who may make maps may use them, where unprivileged users may do neither (c8644cd0efe7).
+bool MapsNeedCapability(const Probes& probes) {
+  absl::Status status;
+  const absl::Status ran = RunWithoutCapabilities([&] { status = probes.ReadCounters(0).status(); });
+  return !ran.ok() || absl::IsPermissionDenied(status);
 }
 
 void Tell(const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); }
@@ -58,9 +67,17 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
   };
   ASSIGN_OR_RETURN(collector->critical_, Ring::Open(collector->probes_->critical_ring_fd(), handler(&self->critical_last_ns_)));
   ASSIGN_OR_RETURN(collector->bulk_, Ring::Open(collector->probes_->bulk_ring_fd(), handler(&self->bulk_last_ns_)));
-  ASSIGN_OR_RETURN(collector->outputs_, Outputs::Start(config, ndjson, Tell, [self](uint64_t now_ns, MetricReader* reader) {
-                     self->pipeline_->Collect(now_ns, reader);
-                   }));
+  // Who speaks with the world has no capabilities, and threads of libraries neither.
+  absl::Status started;
+  RETURN_IF_ERROR(RunWithoutCapabilities([&] {
+    auto outputs = Outputs::Start(config, ndjson, Tell, [self](uint64_t now_ns, MetricReader* reader) {
+      self->pipeline_->Collect(now_ns, reader);
+    });
+    started = outputs.status();
+    if (outputs.ok())
+      self->outputs_ = *std::move(outputs);
+  }));
+  RETURN_IF_ERROR(started);
   return collector;
 }
 
@@ -75,19 +92,15 @@ absl::StatusOr<ConfigChange> Collector::Reload(const Config& config) {
   return change;
 }
 
-absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here) {
+absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here,
+                              absl::StatusOr<std::unique_ptr<Canary>> canary) {
   // Of the sandbox alone; else at the root, since a sandbox may be anywhere, and others may come into its network namespace.
   const std::string& top = here ? sandboxes[0].cgroup : mount_;
   const UniqueFd cgroup(open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.ok())
     return ErrnoStatus(errno, absl::StrCat("opening the cgroup ", top));
-  // Before there is a probe that would find its cgroup.
-  absl::StatusOr<std::unique_ptr<Canary>> canary = absl::CancelledError("not asked for");
-  const bool sings = !here && config_.canary_interval.count() > 0;
-  if (sings)
-    canary = Canary::Create(mount_, {.interval = config_.canary_interval, .dns_port = config_.probes.dns_ports[0]});
   RETURN_IF_ERROR(probes_->Attach(cgroup.get()));
-  if (sings)
+  if (!canary.ok() || *canary)
     pipeline_->WatchCanary(std::move(canary));
   for (const Sandbox& sandbox : sandboxes) {
     ASSIGN_OR_RETURN(const uint64_t serial, pipeline_->AddSandbox(sandbox));
@@ -106,8 +119,26 @@ absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::
 }
 
 absl::Status Collector::Serve(const std::string& path) {
-  ASSIGN_OR_RETURN(api_, ApiServer::Start(path));
+  absl::StatusOr<std::unique_ptr<ApiServer>> api = absl::UnknownError("");
+  RETURN_IF_ERROR(RunWithoutCapabilities([&] { api = ApiServer::Start(path); }));
+  ASSIGN_OR_RETURN(api_, std::move(api));
   return absl::OkStatus();
+}
+
+bool Collector::AttachesMore() const { return config_.probes.devices || probes_->waits_for_nf_tables(); }
+
+absl::Status Collector::Confine(const Capabilities& kept) {
+  // Namespaces, arguments and files of other users' processes (ptrace_may_access() in kernel/ptrace.c).
+  Capabilities all = {CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH};
+  all.insert(kept.begin(), kept.end());
+  if (MapsNeedCapability(*probes_))
+    all.insert(CAP_BPF);
+  if (AttachesMore()) {
+    all.insert({CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN});
+    to_confine_ = kept;
+  }
+  RETURN_IF_ERROR(KeepCapabilities(all));
+  return config_.limit_system_calls ? LimitSystemCalls(AttachesMore() ? BpfCalls::kAll : BpfCalls::kMapsOnly) : absl::OkStatus();
 }
 
 // Bulk first: whatever a connection's process did before it is then in the critical ring, which is drained after.
@@ -171,6 +202,10 @@ size_t Collector::RunUntil(std::span<const pollfd> waited) {
     if (api_)
       api_->Answer([this] { return pipeline_->Describe(); });
     outputs_->AnswerScrapes(BootNow());
+    if (to_confine_ && !AttachesMore()) {
+      if (const absl::Status status = Confine(*std::exchange(to_confine_, std::nullopt)); !status.ok())
+        Tell(std::string(status.message()));
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "userspace/config.h"
 #include "userspace/outputs.h"
 #include "userspace/pipeline.h"
+#include "userspace/privilege/capabilities.h"
 #include "userspace/probe/ring.h"
 
 namespace sandpiper {
@@ -29,10 +31,15 @@ class Collector {
 
   // Watches the sandboxes, and looks for more by the rules. Once. `here`: there is one, in a cgroup of ours, that will run in our own
   // network namespace; otherwise their processes tell where.
-  absl::Status Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here);
+  // `canary`: as it was made before the probes, or why there is none; null: nobody wants one.
+  absl::Status Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here,
+                     absl::StatusOr<std::unique_ptr<Canary>> canary);
 
   // Answers on a unix socket what `sandpiper status` asks.
   absl::Status Serve(const std::string& path);
+
+  // Gives up what is not needed any more, for good: capabilities but `kept` and those that the configuration needs, and most system calls.
+  absl::Status Confine(const Capabilities& kept);
 
   // Works until one of `waited` has one of the events asked for (poll(2)). Returns its index.
   size_t RunUntil(std::span<const pollfd> waited);
@@ -51,6 +58,8 @@ class Collector {
  private:
   explicit Collector(const Config& config);
 
+  // Devices that come, or nf_tables.
+  bool AttachesMore() const;
   // Takes records and works off those that no older one can follow. True if the rings were empty at the end.
   bool Drain();
   void OnTimers(uint64_t now_ns);
@@ -64,6 +73,7 @@ class Collector {
   uint64_t critical_last_ns_ = 0, bulk_last_ns_ = 0;  // time of the last record taken
   std::unique_ptr<Outputs> outputs_;
   uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;
+  std::optional<Capabilities> to_confine_;  // as soon as nothing is attached any more
   std::unique_ptr<ApiServer> api_;
 };
 

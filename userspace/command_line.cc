@@ -87,6 +87,9 @@ void AddCommonOptions(CLI::App* app, Config* config) {
       ->envname("SANDPIPER_METRIC_SANDBOX_ID");
   app->add_flag("--program-statistics", config->probes.program_statistics, "have the kernel count runs and time of its programs")
       ->envname("SANDPIPER_PROGRAM_STATISTICS");
+  app->add_flag("--limit-system-calls,!--no-limit-system-calls", config->limit_system_calls,
+                "have the kernel refuse sandpiper itself what it does not need once all is attached (default)")
+      ->envname("SANDPIPER_LIMIT_SYSTEM_CALLS");
   app->add_option("--log-level", config->log_level, "records below it are not made: debug, info or warn (default info)")
       ->envname("SANDPIPER_LOG_LEVEL")
       ->transform(CLI::CheckedTransformer(

@@ -41,6 +41,7 @@ struct Config {
   std::optional<std::vector<SelectionRule>> rules;
   std::optional<std::vector<RuntimeSocket>> sockets;
   bool all_containers = false;
+  bool limit_system_calls = true;  // of sandpiper itself, once all is attached
   DiscoveryOptions discovery;
   std::string api_socket = "/run/sandpiper/sandpiper.sock";  // of the running collector; empty: none
   std::string sandbox_id;                                    // OPENSANDBOX_EGRESS_SANDBOX_ID, where there is one sandbox only

@@ -200,6 +200,7 @@ Readers AllReaders(Config* config) {
       {"metric_sandbox_id", [=](const YAML::Node& n) { config->sandbox_in_metrics = As<bool>(n, "true or false"); }},
       {"canary_interval_ms", [=](const YAML::Node& n) { config->canary_interval = std::chrono::milliseconds(Number(n, 0, 86'400'000)); }},
       {"limit_records", [=](const YAML::Node& n) { config->probes.limit_sandboxes = As<bool>(n, "true or false"); }},
+      {"limit_system_calls", [=](const YAML::Node& n) { config->limit_system_calls = As<bool>(n, "true or false"); }},
       {"program_statistics", [=](const YAML::Node& n) { config->probes.program_statistics = As<bool>(n, "true or false"); }},
       {"dns_port",
        [=](const YAML::Node& n) {
@@ -259,6 +260,11 @@ absl::Status Read(const std::string& origin, const std::function<YAML::Node()>& 
 absl::Status ReadConfigFile(const std::string& path, Config* config) {
   return Read(
       path, [&] { return YAML::LoadFile(path); }, config);
+}
+
+absl::Status ReadConfigText(const std::string& origin, const std::string& yaml, Config* config) {
+  return Read(
+      origin, [&] { return YAML::Load(yaml); }, config);
 }
 
 absl::Status ReadConfigValue(const std::string& origin, const std::string& key, const std::string& yaml, Config* config) {

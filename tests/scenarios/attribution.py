@@ -32,6 +32,11 @@ class Collector:
             assert line, "it ended: " + self.before.decode()
         self.first = line.decode()
 
+    def keeper(self):
+        """The process that starts its canary."""
+        (pid,) = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, check=True).stdout.split()
+        return int(pid)
+
     def until_told(self, part):
         """Reads what it says on stderr until it says this; returns the line."""
         while line := self.process.stderr.readline().decode():

@@ -56,6 +56,7 @@ int main(int argc, char **argv)
 		{ "exec-flip", exec_flip },
 		{ "show", show },
 		{ "hide", hide },
+		{ "inject", inject },
 		{ "flood-connect", flood_connect },
 		{ "flood-dns", flood_dns },
 		{ "flood-exec", flood_exec },

@@ -19,6 +19,7 @@ int connect_ia32(char **args);
 int exec_flip(char **args);
 int show(char **args);
 int hide(char **args);
+int inject(char **args);
 int flood_connect(char **args);
 int flood_dns(char **args);
 int flood_exec(char **args);

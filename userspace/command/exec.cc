@@ -1,5 +1,6 @@
 // sandpiper exec: runs a command as a sandbox of its own and reports what it did.
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -135,8 +136,10 @@ int RunExec(Config config, const ExecOptions& options) {
   if (!cgroup.ok())
     return Fail(cgroup.status(), kExitExecFailure);
   const Sandbox sandbox = {.id = options.id, .cgroup = cgroup->path(), .sidecars = {}};
-  absl::Status status = (*collector)->Watch({sandbox}, {}, /*here=*/true);
+  absl::Status status = (*collector)->Watch({sandbox}, {}, /*here=*/true, nullptr);
   status.Update(status.ok() ? cgroup->AddProcess(child->pid()) : absl::OkStatus());
+  // To end what the command leaves behind, to remove its cgroup, and to write the report where the user wants it.
+  status.Update(status.ok() ? (*collector)->Confine({CAP_KILL, CAP_DAC_OVERRIDE}) : absl::OkStatus());
   if (!status.ok())
     return Fail(status, kExitExecFailure);
 

@@ -70,6 +70,9 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
   const auto sandboxes = Select(*mount, config);
   if (!sandboxes.ok())
     return Fail(sandboxes.status(), kExitFailure);
+  absl::StatusOr<std::unique_ptr<Canary>> canary = nullptr;
+  if (config.canary_interval.count() > 0)
+    canary = Canary::Create(*mount, {.interval = config.canary_interval, .dns_port = config.probes.dns_ports[0]});
   const UniqueFd signal_fd = TakeSignals({SIGTERM, SIGINT, SIGHUP});
   auto collector = Collector::Start(config, stdout);
   if (!collector.ok())
@@ -77,7 +80,9 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
   const auto devices = ParseDevices(config.devices);
   if (!devices.ok())
     return Fail(devices.status(), kExitFailure);
-  if (const absl::Status status = (*collector)->Watch(*sandboxes, *devices, /*here=*/false); !status.ok())
+  if (const absl::Status status = (*collector)->Watch(*sandboxes, *devices, /*here=*/false, std::move(canary)); !status.ok())
+    return Fail(status, kExitFailure);
+  if (const absl::Status status = (*collector)->Confine({}); !status.ok())
     return Fail(status, kExitFailure);
   const size_t count = (*collector)->pipeline().sandboxes().size();
   fprintf(stderr, "sandpiper: ready, watching %zu sandbox%s%s\n", count, count == 1 ? "" : "es",

@@ -82,6 +82,7 @@ std::vector<std::string> NftProbe::Mechanisms() {
 
 void NftProbe::Attach() {
   const bool there = NfTablesIsThere();
+  waits_ = !there;
   std::string reasons;
   for (const Rung& rung : Ladder()) {
     if (mechanism_ == rung.mechanism)

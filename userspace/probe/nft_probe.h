@@ -33,6 +33,9 @@ class NftProbe {
   void Attach();
   void Detach();
 
+  // A better one may come with the module.
+  bool waits_for_nf_tables() const { return waits_; }
+
   void AppendRuns(std::vector<ProgramRuns>* out) const;
 
   // Empty: none, and then only user space's own notifications tell of changes.
@@ -60,6 +63,7 @@ class NftProbe {
   Skeleton skeleton_;
   Links links_;
   std::string mechanism_, reason_;
+  bool waits_ = false;
 };
 
 }  // namespace sandpiper

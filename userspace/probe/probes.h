@@ -97,6 +97,8 @@ class Probes {
   // nf_tables was loaded: the probe on it may do better now.
   void OnNftLoaded();
 
+  bool waits_for_nf_tables() const { return nft_ && nft_->waits_for_nf_tables(); }
+
   // Sums over all CPUs; every value only ever grows.
   absl::StatusOr<member_counters> ReadCounters(uint64_t member) const;
 

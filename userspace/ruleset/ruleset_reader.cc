@@ -1,5 +1,6 @@
 #include "userspace/ruleset/ruleset_reader.h"
 
+#include <linux/capability.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "userspace/base/clock.h"
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
+#include "userspace/privilege/capabilities.h"
 
 namespace sandpiper {
 namespace {
@@ -156,6 +158,8 @@ void RulesetReader::ReadIfDue(uint32_t netns, Namespace* space) {
 }
 
 void RulesetReader::Run() {
+  // Entering a namespace (setns(2)), and asking for rules there (netlink_net_capable() in nfnetlink_rcv()). Without them, Open says why.
+  KeepCapabilities({CAP_SYS_ADMIN, CAP_NET_ADMIN}).IgnoreError();
   for (;;) {
     uint64_t sync;
     {

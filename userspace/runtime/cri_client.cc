@@ -6,20 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "cri.grpc.pb.h"
 #include "userspace/base/status.h"
+#include "userspace/runtime/cri_replies.h"
 #include "userspace/runtime/runtime_client.h"
 
 namespace sandpiper {
 namespace {
 
 namespace cri = runtime::v1;
-
-template <typename Pairs>
-Container::Texts ToTexts(const Pairs& pairs) {
-  Container::Texts out;
-  for (const cri::Text& pair : pairs)
-    out.emplace(pair.key(), pair.value());
-  return out;
-}
 
 // "containerd" says "containerd", CRI-O "cri-o".
 std::string RuntimeName(const std::string& name) { return name.empty() ? "cri" : name; }
@@ -58,31 +51,28 @@ class CriClient : public RuntimeClient {
     request.mutable_filter()->set_id(id);
     cri::ListContainersResponse containers;
     RETURN_IF_ERROR(Call("ListContainers", [&](grpc::ClientContext* c) { return stub_->ListContainers(c, request, &containers); }));
+    // Its pod; or it is itself the pause container of one.
+    std::string pod = id;
     for (const cri::Container& container : containers.containers()) {
-      if (container.id() != id)
-        continue;
-      ASSIGN_OR_RETURN(const std::vector<cri::PodSandbox> pods, Pods(container.pod_sandbox_id()));
-      return ToContainer(container, pods.empty() ? cri::PodSandbox() : pods[0]);
+      if (container.id() == id)
+        pod = container.pod_sandbox_id();
     }
-    ASSIGN_OR_RETURN(const std::vector<cri::PodSandbox> pods, Pods(id));
-    return pods.empty() || pods[0].id() != id ? std::nullopt : std::optional(ToPause(pods[0]));
+    ASSIGN_OR_RETURN(const cri::ListPodSandboxResponse pods, Pods(pod));
+    for (Container& container : ContainersOfLists(containers, pods)) {
+      if (container.id == id)
+        return Named(std::move(container));
+    }
+    return std::nullopt;
   }
 
   absl::StatusOr<std::vector<Container>> List() override {
     RETURN_IF_ERROR(LearnName());
     cri::ListContainersResponse containers;
     RETURN_IF_ERROR(Call("ListContainers", [&](grpc::ClientContext* c) { return stub_->ListContainers(c, {}, &containers); }));
-    ASSIGN_OR_RETURN(const std::vector<cri::PodSandbox> pods, Pods(""));
-    std::vector<Container> out;
-    std::map<std::string, const cri::PodSandbox*> by_id;
-    for (const cri::PodSandbox& pod : pods) {
-      by_id[pod.id()] = &pod;
-      out.push_back(ToPause(pod));
-    }
-    for (const cri::Container& container : containers.containers()) {
-      const auto pod = by_id.find(container.pod_sandbox_id());
-      out.push_back(ToContainer(container, pod == by_id.end() ? cri::PodSandbox() : *pod->second));
-    }
+    ASSIGN_OR_RETURN(const cri::ListPodSandboxResponse pods, Pods(""));
+    std::vector<Container> out = ContainersOfLists(containers, pods);
+    for (Container& container : out)
+      container.runtime = name();
     return out;
   }
 
@@ -93,8 +83,8 @@ class CriClient : public RuntimeClient {
       context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
       const auto stream = stub_->GetContainerEvents(&context, {});
       for (cri::ContainerEventResponse event; stream->Read(&event);) {
-        for (const cri::ContainerStatus& status : event.containers_statuses())
-          tell(ToContainer(status, event.pod_sandbox_status()));
+        for (Container& container : ContainersOfEvent(event))
+          tell(Named(std::move(container)));
       }
       const grpc::Status status = stream->Finish();
       if (!status.ok() && status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED)
@@ -126,46 +116,19 @@ class CriClient : public RuntimeClient {
     return RuntimeName(name_);
   }
 
+  Container Named(Container container) {
+    container.runtime = name();
+    return container;
+  }
+
   // All of them where `id` is empty.
-  absl::StatusOr<std::vector<cri::PodSandbox>> Pods(const std::string& id) {
+  absl::StatusOr<cri::ListPodSandboxResponse> Pods(const std::string& id) {
     cri::ListPodSandboxRequest request;
     if (!id.empty())
       request.mutable_filter()->set_id(id);
     cri::ListPodSandboxResponse response;
     RETURN_IF_ERROR(Call("ListPodSandbox", [&](grpc::ClientContext* c) { return stub_->ListPodSandbox(c, request, &response); }));
-    return std::vector<cri::PodSandbox>(response.items().begin(), response.items().end());
-  }
-
-  template <typename Pod>
-  static Container::Pod ToPod(const Pod& pod) {
-    return {.name = pod.metadata().name(),
-            .name_space = pod.metadata().namespace_(),
-            .uid = pod.metadata().uid(),
-            .labels = ToTexts(pod.labels()),
-            .annotations = ToTexts(pod.annotations())};
-  }
-
-  // Of a list, or of an event.
-  template <typename One, typename Pod>
-  Container ToContainer(const One& container, const Pod& pod) {
-    Container out;
-    out.id = container.id();
-    out.name = container.metadata().name();
-    out.image = container.image().image();
-    out.runtime = name();
-    out.labels = ToTexts(container.labels());
-    out.annotations = ToTexts(container.annotations());
-    out.pod = ToPod(pod);
-    return out;
-  }
-
-  Container ToPause(const cri::PodSandbox& pod) {
-    Container out;
-    out.id = pod.id();
-    out.runtime = name();
-    out.pause = true;
-    out.pod = ToPod(pod);
-    return out;
+    return response;
   }
 
   std::unique_ptr<cri::RuntimeService::Stub> stub_;

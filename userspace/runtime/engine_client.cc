@@ -1,5 +1,4 @@
 #include <curl/curl.h>
-#include <rapidjson/document.h>
 
 #include <mutex>
 #include <utility>
@@ -7,62 +6,15 @@
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
+#include "userspace/runtime/engine_replies.h"
 #include "userspace/runtime/runtime_client.h"
 
 namespace sandpiper {
 namespace {
 
-using Json = rapidjson::Value;
-
 // Events are asked for again so many seconds from before a stream began or broke off: clocks and starts are never exact.
 constexpr int64_t kEventsBefore = 30;
 int64_t ABitAgo() { return static_cast<int64_t>(ReadClock(CLOCK_REALTIME) / kSecond) - kEventsBefore; }
-
-// Absent, or of another type than the API says: as if it were not there.
-const Json* Get(const Json& object, const char* key) {
-  if (!object.IsObject())
-    return nullptr;
-  const auto it = object.FindMember(key);
-  return it == object.MemberEnd() ? nullptr : &it->value;
-}
-
-std::string Text(const Json* value) { return value && value->IsString() ? std::string(value->GetString(), value->GetStringLength()) : ""; }
-
-Container::Texts Texts(const Json* object) {
-  Container::Texts out;
-  if (!object || !object->IsObject())
-    return out;
-  for (const auto& member : object->GetObject())
-    out.emplace(std::string(member.name.GetString(), member.name.GetStringLength()), Text(&member.value));
-  return out;
-}
-
-// ["A=1", …]
-Container::Texts Environment(const Json* list) {
-  Container::Texts out;
-  if (!list || !list->IsArray())
-    return out;
-  for (const Json& entry : list->GetArray()) {
-    const std::string text = Text(&entry);
-    if (const size_t equals = text.find('='); equals != std::string::npos)
-      out.emplace(text.substr(0, equals), text.substr(equals + 1));
-  }
-  return out;
-}
-
-std::string WithoutSlash(const std::string& name) { return name.starts_with('/') ? name.substr(1) : name; }
-
-// "container:ID"
-std::string NetworkOf(const Json* host_config) {
-  constexpr std::string_view kContainer = "container:";
-  const std::string mode = host_config ? Text(Get(*host_config, "NetworkMode")) : "";
-  return mode.starts_with(kContainer) ? mode.substr(kContainer.size()) : "";
-}
-
-const Json& Or(const Json* value) {
-  static const Json kNothing;
-  return value ? *value : kNothing;
-}
 
 class EngineClient : public RuntimeClient {
  public:
@@ -70,44 +22,24 @@ class EngineClient : public RuntimeClient {
 
   absl::StatusOr<std::optional<Container>> Find(const std::string& id) override {
     RETURN_IF_ERROR(LearnName());
-    absl::StatusOr<rapidjson::Document> answer = GetJson(absl::StrCat("/containers/", id, "/json"));
+    const absl::StatusOr<std::string> answer = Get(absl::StrCat("/containers/", id, "/json"));
     if (absl::IsNotFound(answer.status()))
       return std::nullopt;
     RETURN_IF_ERROR(answer.status());
-    const Json& config = Or(Get(*answer, "Config"));
-    Container out;
-    out.id = Text(Get(*answer, "Id"));
-    out.name = WithoutSlash(Text(Get(*answer, "Name")));
-    out.image = Text(Get(config, "Image"));
-    out.runtime = name();
-    out.labels = Texts(Get(config, "Labels"));
-    out.environment = Environment(Get(config, "Env"));
-    out.network_of = NetworkOf(Get(*answer, "HostConfig"));
+    ASSIGN_OR_RETURN(Container out, ContainerOfInspect(*answer));
     if (out.id != id)
       return absl::InternalError(absl::StrCat("the answer about ", id, " is about \"", out.id.substr(0, 80), "\""));
+    out.runtime = name();
     return out;
   }
 
+  // The list leaves out the environment, and Podman the network: one is asked for each that is new.
   absl::StatusOr<std::vector<Container>> List() override {
     RETURN_IF_ERROR(LearnName());
-    ASSIGN_OR_RETURN(const rapidjson::Document answer, GetJson("/containers/json?all=true"));
-    if (!answer.IsArray())
-      return absl::InternalError("the list of containers is no list");
-    std::vector<Container> out;
-    for (const Json& entry : answer.GetArray()) {
-      // The list leaves out the environment, and Podman the network: one is asked for each that is new.
-      if (const std::string id = Text(Get(entry, "Id")); !id.empty()) {
-        Container container;
-        container.id = id;
-        if (const Json* names = Get(entry, "Names"); names && names->IsArray() && !names->Empty())
-          container.name = WithoutSlash(Text(&(*names)[0]));
-        container.image = Text(Get(entry, "Image"));
-        container.labels = Texts(Get(entry, "Labels"));
-        container.runtime = name();
-        container.complete = false;
-        out.push_back(std::move(container));
-      }
-    }
+    ASSIGN_OR_RETURN(const std::string answer, Get("/containers/json?all=true"));
+    ASSIGN_OR_RETURN(std::vector<Container> out, ContainersOfList(answer));
+    for (Container& container : out)
+      container.runtime = name();
     return out;
   }
 
@@ -130,22 +62,12 @@ class EngineClient : public RuntimeClient {
  private:
   using Take = std::function<bool(std::string_view)>;
 
-  void OnEvent(const std::string& line, const std::function<void(Container)>& tell) {
-    rapidjson::Document event;
-    event.Parse(line.data(), line.size());
-    if (event.HasParseError())
+  void OnEvent(std::string_view line, const std::function<void(Container)>& tell) {
+    auto container = ContainerOfEvent(line);
+    if (!container)
       return;
-    const Json& actor = Or(Get(event, "Actor"));
-    Container container;
-    container.id = Text(Get(actor, "ID"));
-    // Labels stand among attributes of the container itself.
-    container.labels = Texts(Get(actor, "Attributes"));
-    container.name = container.labels["name"];
-    container.image = container.labels["image"];
-    container.runtime = name();
-    container.complete = false;
-    if (!container.id.empty())
-      tell(std::move(container));
+    container->runtime = name();
+    tell(*std::move(container));
   }
 
   std::string name() {
@@ -157,30 +79,20 @@ class EngineClient : public RuntimeClient {
   absl::Status LearnName() {
     if (!name().empty())
       return absl::OkStatus();
-    ASSIGN_OR_RETURN(const rapidjson::Document version, GetJson("/version"));
-    std::string name = "docker";
-    if (const Json* components = Get(version, "Components"); components && components->IsArray()) {
-      for (const Json& component : components->GetArray()) {
-        if (Text(Get(component, "Name")).find("Podman") != std::string::npos)
-          name = "podman";
-      }
-    }
+    ASSIGN_OR_RETURN(const std::string version, Get("/version"));
+    ASSIGN_OR_RETURN(std::string name, EngineName(version));
     const std::lock_guard lock(mutex_);
     name_ = std::move(name);
     return absl::OkStatus();
   }
 
-  absl::StatusOr<rapidjson::Document> GetJson(const std::string& path) {
+  absl::StatusOr<std::string> Get(const std::string& path) {
     std::string body;
     RETURN_IF_ERROR(Request(path, kCallTimeout.count(), nullptr, [&](std::string_view bytes) {
       body.append(bytes);
       return body.size() <= kAnswerMax;
     }));
-    rapidjson::Document document;
-    document.Parse(body.data(), body.size());
-    if (document.HasParseError())
-      return absl::InternalError(absl::StrCat("GET ", path, ": the answer is no JSON"));
-    return document;
+    return body;
   }
 
   static size_t OnBytes(char* data, size_t size, size_t count, void* take) {

@@ -36,7 +36,7 @@ std::vector<std::string> DefaultBundleFolders() {
 
 std::optional<Container> ParseBundle(const std::string& id, std::string_view json) {
   rapidjson::Document config;
-  config.Parse(json.data(), json.size());
+  config.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (config.HasParseError() || !config.IsObject())
     return std::nullopt;
   Container out;

@@ -1,18 +1,22 @@
 #include "userspace/runtime/runtimes.h"
 
+#include <linux/capability.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "userspace/privilege/capabilities.h"
 #include "userspace/runtime/runtime_client.h"
 
 namespace sandpiper {
@@ -31,6 +35,16 @@ constexpr std::chrono::seconds kFollowAgain{1};
 // Of things that wait to be taken, or to be asked.
 constexpr size_t kWaitingMax = 16'384;
 constexpr size_t kHeardMax = 1'024;
+
+// Nothing, but for a socket that is another user's, or in a folder of one, as those of rootless Podman.
+Capabilities NeedsFor(const std::string& path) {
+  for (std::filesystem::path part = path; part.has_relative_path(); part = part.parent_path()) {
+    struct stat info = {};
+    if (stat(part.c_str(), &info) == 0 && info.st_uid != geteuid())
+      return {CAP_DAC_OVERRIDE};
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -53,8 +67,8 @@ class Runtimes::Source {
         patience_(patience),
         shared_(shared),
         client_(socket.api == RuntimeSocket::Api::kCri ? MakeCriClient(socket.path) : MakeEngineClient(socket.path)),
-        asker_([this] { Ask(); }),
-        follower_([this] { Follow(); }) {}
+        asker_([this] { KeepCapabilities(NeedsFor(path_)).IgnoreError(), Ask(); }),
+        follower_([this] { KeepCapabilities(NeedsFor(path_)).IgnoreError(), Follow(); }) {}
 
   ~Source() {
     {

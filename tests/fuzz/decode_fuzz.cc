@@ -1,0 +1,15 @@
+// Records of the ring (bpf/events.h).
+#include "tests/fuzz/fuzz.h"
+#include "userspace/event/decode.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const auto record = std::as_bytes(std::span(data, size));
+  const auto event = sandpiper::Decode(record);
+  const auto owner = sandpiper::OwnerOf(record);
+  if (event.ok()) {
+    sandpiper::testing::Require(owner.has_value(), "a record that is understood has an owner");
+    sandpiper::testing::Require(owner->kind == event->kind && owner->member == event->member, "both say the same of it");
+    sandpiper::KindName(event->kind);
+  }
+  return 0;
+}

@@ -1,0 +1,124 @@
+#include "tests/fuzz/dns_differential.h"
+
+#include <ldns/ldns.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <memory>
+#include <vector>
+
+#include "userspace/event/dns_message.h"
+
+namespace sandpiper::testing {
+namespace {
+
+// As DnsMessage::name has it, from labels without compression.
+std::string NameOf(const ldns_rdf* name) {
+  const uint8_t* wire = ldns_rdf_data(name);
+  std::string out;
+  for (size_t at = 0; wire[at] != 0; at += wire[at] + 1u) {
+    if (!out.empty())
+      out += '.';
+    for (size_t i = 1; i <= wire[at]; ++i) {
+      const uint8_t c = wire[at + i];
+      char text[5] = {static_cast<char>(std::tolower(c)), 0, 0, 0, 0};
+      if (c == '.' || c == '\\')
+        snprintf(text, sizeof(text), "\\%c", c);
+      else if (c <= 0x20 || c >= 0x7f)
+        snprintf(text, sizeof(text), "\\%03d", c);
+      out += text;
+    }
+  }
+  return out.empty() ? "." : out;
+}
+
+std::string AddressOf(const ldns_rdf* data) {
+  Address address;
+  if (ldns_rdf_size(data) == 4) {
+    uint8_t octets[4];
+    std::copy_n(ldns_rdf_data(data), 4, octets);
+    address = Address::FromIpv4(octets);
+  } else {
+    std::copy_n(ldns_rdf_data(data), 16, address.bytes.begin());
+  }
+  return address.ToString();
+}
+
+struct Reading {
+  std::string name;
+  unsigned id, type, rcode;
+  bool response, truncated;
+  std::vector<std::string> addresses, aliases;
+
+  bool operator==(const Reading&) const = default;
+  std::string ToString() const {
+    std::string out = name + " id " + std::to_string(id) + " type " + std::to_string(type) + " rcode " + std::to_string(rcode) +
+                      (response ? " answer" : " question") + (truncated ? " cut" : "");
+    for (const auto* list : {&addresses, &aliases}) {
+      for (const std::string& one : *list)
+        out += " | " + one;
+    }
+    return out;
+  }
+};
+
+Reading Ours(const DnsMessage& message) {
+  Reading out = {.name = message.name,
+                 .id = message.id,
+                 .type = message.type,
+                 .rcode = message.rcode,
+                 .response = message.is_response,
+                 .truncated = message.truncated,
+                 .addresses = {},
+                 .aliases = message.aliases};
+  for (const DnsAddress& address : message.addresses)
+    out.addresses.push_back(address.owner + " " + std::to_string(address.ttl_seconds) + " " + address.address.ToString());
+  return out;
+}
+
+Reading Theirs(const ldns_pkt* packet) {
+  const ldns_rr* question = ldns_rr_list_rr(ldns_pkt_question(packet), 0);
+  Reading out = {.name = NameOf(ldns_rr_owner(question)),
+                 .id = ldns_pkt_id(packet),
+                 .type = ldns_rr_get_type(question),
+                 .rcode = ldns_pkt_get_rcode(packet),
+                 .response = static_cast<bool>(ldns_pkt_qr(packet)),
+                 .truncated = static_cast<bool>(ldns_pkt_tc(packet)),
+                 .addresses = {},
+                 .aliases = {}};
+  const ldns_rr_list* answers = ldns_pkt_answer(packet);
+  for (size_t i = 0; i < ldns_rr_list_rr_count(answers); ++i) {
+    const ldns_rr* record = ldns_rr_list_rr(answers, i);
+    if (ldns_rr_get_class(record) != LDNS_RR_CLASS_IN || ldns_rr_rd_count(record) == 0)
+      continue;
+    const ldns_rdf* data = ldns_rr_rdf(record, 0);
+    if (ldns_rr_get_type(record) == LDNS_RR_TYPE_CNAME)
+      out.aliases.push_back(NameOf(data));
+    else if (ldns_rr_get_type(record) == LDNS_RR_TYPE_A || ldns_rr_get_type(record) == LDNS_RR_TYPE_AAAA)
+      out.addresses.push_back(NameOf(ldns_rr_owner(record)) + " " + std::to_string(ldns_rr_ttl(record)) + " " + AddressOf(data));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string CompareWithLdns(std::string_view wire, Agreement* agreement) {
+  const auto ours = ParseDns(wire, false);
+  ldns_pkt* parsed = nullptr;
+  const bool read = ldns_wire2pkt(&parsed, reinterpret_cast<const uint8_t*>(wire.data()), wire.size()) == LDNS_STATUS_OK;
+  const std::unique_ptr<ldns_pkt, decltype(&ldns_pkt_free)> theirs(read ? parsed : nullptr, ldns_pkt_free);
+  const bool one_question = theirs && ldns_pkt_qdcount(theirs.get()) == 1;
+  *agreement = ours.ok() ? (theirs ? Agreement::kBothRead : Agreement::kOnlyWeRead)
+                         : (theirs ? Agreement::kOnlyLdnsReads : Agreement::kNeitherReads);
+  if (*agreement == Agreement::kBothRead) {
+    const Reading a = Ours(*ours), b = Theirs(theirs.get());
+    return a == b ? "" : "we read: " + a.ToString() + "; ldns: " + b.ToString();
+  }
+  const std::string why(ours.status().message());
+  if (*agreement == Agreement::kOnlyLdnsReads && one_question && why.find("compression pointer") == std::string::npos)
+    return "we refuse what ldns reads: " + why;
+  return "";
+}
+
+}  // namespace sandpiper::testing

@@ -1,0 +1,33 @@
+// What OTLP endpoints answer. The first byte: how it came.
+#include <string>
+
+#include "tests/fuzz/fuzz.h"
+#include "userspace/export/gzip.h"
+#include "userspace/export/response.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace sandpiper;
+  if (size < 2)
+    return 0;
+  const std::string body(testing::Text(data + 2, size - 2));
+  switch (data[0]) {
+    case 'r':
+      ReadResponse(body);
+      break;
+    case 'h':
+      FromHttp(data[1] * 4, std::nullopt, body);
+      break;
+    case 'g':
+      FromGrpc(data[1] % 20, body.substr(0, 10), body);
+      break;
+    case 'z':
+      if (const auto out = Gunzip(body, kResponseMax)) {
+        testing::Require(out->size() <= kResponseMax, "no more than asked for");
+        testing::Require(Gunzip(Gzip(*out), kResponseMax) == *out, "what is packed comes out");
+      }
+      break;
+    default:
+      break;
+  }
+  return 0;
+}

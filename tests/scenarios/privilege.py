@@ -1,0 +1,93 @@
+"""What sandpiper itself may do: no more than it needs, by what the kernel says of its threads, and by having them try."""
+
+import glob
+import os
+import re
+import subprocess
+
+from attribution import Collector, act
+from checks import same
+from registry import scenario
+from scrape import free_port, serving
+
+# <linux/capability.h>
+CAPABILITIES = {"DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "KILL": 5, "NET_BIND_SERVICE": 10, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_PTRACE": 19,
+                "SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}
+
+# x86-64's numbers, with arguments that can do no harm: without a filter most of them would fail with another error, and some would succeed.
+EPERM, GETPID = -1, 39
+FORBIDDEN = {
+    "process_vm_readv": "310,1", "ptrace": "101,1,1", "fork": "56,0x20200", "execve": "59", "execveat": "322,0,0,0,0,0x1000", "unshare": "272,0",
+    "setns of mounts": "308,-1,0x20000", "mount": "165", "umount": "166", "pivot_root": "155", "chroot": "161", "open_by_handle_at": "304,-1",
+    "init_module": "175", "finit_module": "313,-1", "delete_module": "176", "kexec_load": "246,0,99", "reboot": "169", "swapon": "167",
+    "bpf, loading a program": "321,5", "bpf, attaching one": "321,28", "bpf, a program by its id": "321,13", "perf_event_open": "298",
+    "a packet socket": "41,17,3", "a vsock": "41,40,1", "io_uring_setup": "425,0", "userfaultfd": "323,-1", "keyctl": "250,99", "add_key": "248",
+    "setuid": "105,0", "setresuid": "117,-1,-1,-1", "personality": "135,0xffffffff", "memfd_create": "319", "pidfd_getfd": "438,-1", "chmod": "90",
+    "mknod": "133", "symlink": "88", "truncate": "76", "setxattr": "188", "acct": "163,1", "sethostname": "170,0,-1", "iopl": "172,9",
+}
+
+
+def statuses(pid):
+    """{thread: {field of /proc/PID/task/TID/status: value}}"""
+    return {int(path.split("/")[-2]): dict(re.findall(r"(\w+):\t(.*)", open(path).read())) for path in glob.glob("/proc/%d/task/*/status" % pid)}
+
+
+def names(mask):
+    by_number = {number: name for name, number in CAPABILITIES.items()}
+    return {by_number.get(bit, bit) for bit in range(64) if int(mask, 16) >> bit & 1}
+
+
+def maps_need_capability():
+    major, minor = map(int, os.uname().release.split(".")[:2])
+    return (major, minor) < (5, 19) and open("/proc/sys/kernel/unprivileged_bpf_disabled").read().strip() != "0"
+
+
+@scenario
+def a_running_collector_holds_what_it_needs_and_no_more(w):
+    """With everything switched on that has threads: rules are read by the one thread that may enter namespaces."""
+    cg, port = w.new_cgroup("watched"), free_port()
+    sink = "http://127.0.0.1:%d" % free_port()
+    c = Collector(w, [cg], env={**serving(port), "OTEL_EXPORTER_OTLP_ENDPOINT": sink, "OTEL_LOGS_EXPORTER": "otlp", "SANDPIPER_SOCKET": w.dir + "/api.sock"})
+    act(w, cg, "actor.tcp('10.77.0.3', 8080)")
+    threads = statuses(c.process.pid)
+    main = {"SYS_PTRACE", "DAC_READ_SEARCH"} | ({"BPF"} if maps_need_capability() else set())
+    held = {thread: names(status["CapPrm"]) for thread, status in threads.items()}
+    assert held.pop(c.process.pid) == main, held
+    readers = [thread for thread, has in held.items() if has]
+    assert len(readers) == 1 and held[readers[0]] == {"SYS_ADMIN", "NET_ADMIN"}, held
+    assert len(held) > 3, threads
+    for status in threads.values():
+        assert status["CapEff"] == status["CapPrm"] and int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0, status
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2"), status
+    (status,) = statuses(c.keeper()).values()
+    assert names(status["CapPrm"]) <= {"NET_BIND_SERVICE", "DAC_OVERRIDE"} and status["NoNewPrivs"] == "1", status
+    events = c.stop()
+    same("peers", [e["peer"] for e in events if e["opensandbox.event"] == "egress.outbound"], ["10.77.0.3"])
+
+
+@scenario
+def forbidden_calls_are_refused_in_every_thread(w):
+    cg = w.new_cgroup("tried")
+    c = Collector(w, [cg], env={**serving(free_port()), "SANDPIPER_SOCKET": w.dir + "/api.sock"})
+    calls = [str(GETPID), *FORBIDDEN.values(), str(GETPID)]
+    done = subprocess.run([w.triggers, "inject", str(c.process.pid), *calls], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    results = {}
+    for line in done.stdout.decode().splitlines():
+        thread, _, result = map(int, line.split())
+        results.setdefault(thread, []).append(result)
+    same("threads", list(results), list(statuses(c.process.pid)))
+    expected = dict(zip(["control", *FORBIDDEN, "control again"], [c.process.pid, *[EPERM] * len(FORBIDDEN), c.process.pid]))
+    for got in results.values():
+        assert dict(zip(expected, got)) == expected, {what: result for what, result in zip(expected, got) if expected[what] != result}
+    # It works as before.
+    act(w, cg, "actor.tcp('10.77.0.3', 8080)")
+    events = c.stop()
+    same("peers", [e["peer"] for e in events if e["opensandbox.event"] == "egress.outbound"], ["10.77.0.3"])
+
+
+@scenario
+def without_the_filter_of_system_calls(w):
+    c = Collector(w, [w.new_cgroup("open")], options=["--no-limit-system-calls"])
+    assert {status["Seccomp"] for status in statuses(c.process.pid).values()} <= {"0", open("/proc/self/status").read().split("Seccomp:\t")[1][0]}
+    c.stop()
