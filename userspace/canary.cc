@@ -65,8 +65,7 @@ void RemoveLeft(const std::string& parent) {
 absl::StatusOr<std::unique_ptr<Canary>> Canary::Create(const std::string& mount, const Options& options) {
   const std::string parent = mount + OwnCgroup();
   RemoveLeft(parent);
-  ASSIGN_OR_RETURN(std::unique_ptr<CanaryKeeper> keeper,
-                   CanaryKeeper::Start(absl::StrCat(parent, "/", kName, getpid()), options.dns_port));
+  ASSIGN_OR_RETURN(std::unique_ptr<CanaryKeeper> keeper, CanaryKeeper::Start(absl::StrCat(parent, "/", kName, getpid()), options.dns_port));
   return std::unique_ptr<Canary>(new Canary(std::move(keeper), options));
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -29,8 +30,9 @@ namespace {
 
 // What is asked for, one byte each.
 constexpr char kSing = 's', kSingQuietly = 'q';
-// A signal that is meant for the collector, as from a terminal, must not keep this process from removing the cgroup.
-constexpr int kForTheCollector[] = {SIGINT, SIGTERM, SIGHUP};
+// A signal that is meant for the collector, as from a terminal, or that comes of its end, must not keep this process from removing the
+// cgroup.
+constexpr int kIgnored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 
 absl::Status RaiseLoopback() {
   const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -48,12 +50,12 @@ bool MayWrite(const std::string& folder) {
 
 class Keeper {
  public:
-  Keeper(std::string cgroup, uint16_t dns_port, UniqueFd socket)
-      : cgroup_(std::move(cgroup)), port_(absl::StrCat(dns_port)), socket_(std::move(socket)) {}
+  Keeper(std::string cgroup, uint16_t dns_port, UniqueFd asked, UniqueFd answers)
+      : cgroup_(std::move(cgroup)), port_(absl::StrCat(dns_port)), asked_(std::move(asked)), answers_(std::move(answers)) {}
 
   absl::Status Prepare() {
     prctl(PR_SET_NAME, "canary-keeper");
-    for (const int signal : kForTheCollector)
+    for (const int signal : kIgnored)
       ::signal(signal, SIG_IGN);
     null_ = UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC));
     procs_ = UniqueFd(open(absl::StrCat(cgroup_, "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
@@ -74,13 +76,13 @@ class Keeper {
 
   // Until the collector is gone.
   void Run() {
+    Answer(0);
     char asked;
-    while (recv(socket_.get(), &asked, 1, 0) == 1) {
-      const int status = Sing(asked == kSingQuietly);
-      if (send(socket_.get(), &status, sizeof(status), MSG_NOSIGNAL) != sizeof(status))
-        break;
-    }
+    while (read(asked_.get(), &asked, 1) == 1)
+      Answer(Sing(asked == kSingQuietly));
   }
+
+  void Answer(int status) { [[maybe_unused]] const ssize_t n = write(answers_.get(), &status, sizeof(status)); }
 
  private:
   int Sing(bool quiet) {
@@ -89,7 +91,7 @@ class Keeper {
       Exec(quiet);
     // Its end, or that of the collector.
     const UniqueFd ended(static_cast<int>(syscall(SYS_pidfd_open, singer, 0)));
-    pollfd polled[] = {{.fd = ended.get(), .events = POLLIN, .revents = 0}, {.fd = socket_.get(), .events = POLLIN, .revents = 0}};
+    pollfd polled[] = {{.fd = ended.get(), .events = POLLIN, .revents = 0}, {.fd = asked_.get(), .events = POLLIN, .revents = 0}};
     while (ended.ok() && poll(polled, 2, -1) < 0 && errno == EINTR) {
     }
     if (polled[0].revents == 0)
@@ -100,7 +102,7 @@ class Keeper {
   }
 
   [[noreturn]] void Exec(bool quiet) const {
-    for (const int signal : kForTheCollector)
+    for (const int signal : kIgnored)
       ::signal(signal, SIG_DFL);
     if (quiet)
       dup2(null_.get(), STDERR_FILENO);
@@ -112,16 +114,16 @@ class Keeper {
   }
 
   const std::string cgroup_, port_;
-  UniqueFd socket_, procs_, null_;
+  UniqueFd asked_, answers_, procs_, null_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CanaryKeeper>> CanaryKeeper::Start(const std::string& cgroup, uint16_t dns_port) {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
-    return ErrnoStatus(errno, "socketpair");
-  UniqueFd ours(ends[0]), theirs(ends[1]);
+  int ask[2], answer[2];
+  if (pipe2(ask, O_CLOEXEC) || pipe2(answer, O_CLOEXEC | O_NONBLOCK))
+    return ErrnoStatus(errno, "pipe2");
+  UniqueFd asked(ask[0]), ours(ask[1]), answers(answer[0]), theirs(answer[1]);
   rmdir(cgroup.c_str());  // left empty by one of our pid
   if (mkdir(cgroup.c_str(), 0755))
     return ErrnoStatus(errno, absl::StrCat("making the cgroup ", cgroup));
@@ -133,34 +135,43 @@ absl::StatusOr<std::unique_ptr<CanaryKeeper>> CanaryKeeper::Start(const std::str
   }
   if (pid == 0) {
     ours.reset();
-    Keeper keeper(cgroup, dns_port, std::move(theirs));
-    const std::string problem(keeper.Prepare().message());
-    // An empty packet would look like the end.
-    if (send(ends[1], problem.c_str(), problem.size() + 1, MSG_NOSIGNAL) > 0 && problem.empty())
+    answers.reset();
+    Keeper keeper(cgroup, dns_port, std::move(asked), std::move(theirs));
+    if (const absl::Status status = keeper.Prepare(); status.ok())
       keeper.Run();
+    else
+      fprintf(stderr, "sandpiper: the canary: %s\n", std::string(status.message()).c_str());
     rmdir(cgroup.c_str());
     _exit(0);
   }
+  asked.reset();
   theirs.reset();
-  std::unique_ptr<CanaryKeeper> keeper(new CanaryKeeper(cgroup, pid, std::move(ours)));
-  char problem[256] = "its keeper did not start";
-  const ssize_t told = recv(keeper->socket_.get(), problem, sizeof(problem) - 1, 0);
-  return told == 1 ? absl::StatusOr<std::unique_ptr<CanaryKeeper>>(std::move(keeper)) : absl::InternalError(problem);
+  std::unique_ptr<CanaryKeeper> keeper(new CanaryKeeper(cgroup, pid, std::move(ours), std::move(answers)));
+  // It says once that it is ready.
+  pollfd ready = {.fd = keeper->answers_.get(), .events = POLLIN, .revents = 0};
+  while (poll(&ready, 1, -1) < 0 && errno == EINTR) {
+  }
+  RETURN_IF_ERROR(keeper->End().status());
+  return keeper;
 }
 
 CanaryKeeper::~CanaryKeeper() {
-  socket_.reset();
+  asks_.reset();
   waitpid(pid_, nullptr, 0);
 }
 
 absl::Status CanaryKeeper::Begin(bool quiet) {
+  // A pipe that nobody reads would be a signal.
+  pollfd gone = {.fd = asks_.get(), .events = 0, .revents = 0};
+  if (poll(&gone, 1, 0) != 0)
+    return absl::UnavailableError("its keeper is gone");
   const char asked = quiet ? kSingQuietly : kSing;
-  return send(socket_.get(), &asked, 1, MSG_NOSIGNAL) == 1 ? absl::OkStatus() : ErrnoStatus(errno, "asking its keeper");
+  return write(asks_.get(), &asked, 1) == 1 ? absl::OkStatus() : ErrnoStatus(errno, "asking its keeper");
 }
 
 absl::StatusOr<std::optional<int>> CanaryKeeper::End() {
   int status = 0;
-  const ssize_t n = recv(socket_.get(), &status, sizeof(status), MSG_DONTWAIT);
+  const ssize_t n = read(answers_.get(), &status, sizeof(status));
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return std::nullopt;
   if (n != sizeof(status))

@@ -33,11 +33,12 @@ class CanaryKeeper {
   absl::StatusOr<std::optional<int>> End();
 
  private:
-  CanaryKeeper(std::string cgroup, pid_t pid, UniqueFd socket) : cgroup_(std::move(cgroup)), pid_(pid), socket_(std::move(socket)) {}
+  CanaryKeeper(std::string cgroup, pid_t pid, UniqueFd asks, UniqueFd answers)
+      : cgroup_(std::move(cgroup)), pid_(pid), asks_(std::move(asks)), answers_(std::move(answers)) {}
 
   std::string cgroup_;
   pid_t pid_;
-  UniqueFd socket_;
+  UniqueFd asks_, answers_;  // pipes
 };
 
 }  // namespace sandpiper

@@ -70,9 +70,8 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
   // Who speaks with the world has no capabilities, and threads of libraries neither.
   absl::Status started;
   RETURN_IF_ERROR(RunWithoutCapabilities([&] {
-    auto outputs = Outputs::Start(config, ndjson, Tell, [self](uint64_t now_ns, MetricReader* reader) {
-      self->pipeline_->Collect(now_ns, reader);
-    });
+    auto outputs =
+        Outputs::Start(config, ndjson, Tell, [self](uint64_t now_ns, MetricReader* reader) { self->pipeline_->Collect(now_ns, reader); });
     started = outputs.status();
     if (outputs.ok())
       self->outputs_ = *std::move(outputs);

@@ -86,6 +86,9 @@ class World:
     def without_rules(self):
         sh("nsenter --net=/run/netns/%s nft flush ruleset" % self.server)
 
+    def without_client_rules(self):
+        sh("nsenter --net=/run/netns/%s nft flush ruleset" % self.client)
+
     def write_resolv(self, text):
         with open(self.resolv, "w") as f:
             f.write(text)
@@ -158,13 +161,13 @@ class World:
         finally:
             subprocess.run(nft + ["flush", "ruleset"], check=True)
 
-    def exec(self, argv, options=(), env=None, stdin=None):
-        """sandpiper exec of argv in the sandbox's network."""
+    def exec(self, argv, options=(), env=None, stdin=None, sandpiper=None):
+        """sandpiper exec of argv in the sandbox's network; `sandpiper`: another command line that starts it."""
         files = {k: os.path.join(self.dir, k) for k in ("report", "events", "metrics")}
         for f in files.values():
             if os.path.exists(f):
                 os.unlink(f)
-        command = [self.sandpiper, "exec", "--format", "json", "-o", files["report"], "--events", files["events"],
+        command = [*(sandpiper or [self.sandpiper]), "exec", "--format", "json", "-o", files["report"], "--events", files["events"],
                    "--metrics", files["metrics"], *options, "--", *argv]
         with self.told_to_peers(env) as (env, told):
             done = subprocess.run(self.in_sandbox_net(command), capture_output=True, stdin=stdin or subprocess.DEVNULL,
@@ -187,11 +190,11 @@ class World:
         yield {**more, **env}, told
         told.check(self.peers, name)
 
-    def actor(self, code, options=(), env=None):
+    def actor(self, code, options=(), env=None, **how):
         """Runs Python code in a sandbox with `actor` imported; what it did comes back as the truth."""
         import textwrap
         argv = [PYTHON, "-c", "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()" % (HERE, textwrap.dedent(code))]
-        return self.exec(argv, options, env)
+        return self.exec(argv, options, env, **how)
 
     def new_cgroup(self, name):
         path = os.path.join(self.cgroups, name)

@@ -44,13 +44,19 @@ static long call_in(pid_t thread, const unsigned long *call)
 	return regs.rax;
 }
 
-static void stop(pid_t thread)
+/* False where it has ended meanwhile. */
+static int stop(pid_t thread)
 {
 	int status;
 
-	if (ptrace(PTRACE_SEIZE, thread, NULL, NULL) || ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) ||
-	    waitpid(thread, &status, __WALL) != thread)
-		die("PTRACE_SEIZE");
+	if (ptrace(PTRACE_SEIZE, thread, NULL, NULL)) {
+		if (errno != ESRCH)
+			die("PTRACE_SEIZE");
+		return 0;
+	}
+	if (ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) || waitpid(thread, &status, __WALL) != thread)
+		die("PTRACE_INTERRUPT");
+	return WIFSTOPPED(status);
 }
 
 static void make_calls(pid_t thread, char **calls)
@@ -93,18 +99,20 @@ static int find_threads(const char *tasks, pid_t *threads, int count)
 int inject(char **args)
 {
 	pid_t threads[THREADS_MAX];
-	int count = 0, stopped = 0;
+	int there[THREADS_MAX], count = 0, looked_at = 0;
 	char tasks[64];
 
 	snprintf(tasks, sizeof(tasks), "/proc/%s/task", args[0]);
-	/* All of them stand still meanwhile: they share the code in which the calls are planted. One that still ran may have started another. */
-	while ((count = find_threads(tasks, threads, count)) > stopped)
-		while (stopped < count)
-			stop(threads[stopped++]);
+	/* All of them stand still meanwhile: they share the code in which the calls are planted. One that still ran may have started
+	 * another. */
+	while ((count = find_threads(tasks, threads, count)) > looked_at)
+		for (; looked_at < count; looked_at++)
+			there[looked_at] = stop(threads[looked_at]);
 	for (int i = 0; i < count; i++)
-		make_calls(threads[i], args + 1);
+		if (there[i])
+			make_calls(threads[i], args + 1);
 	for (int i = 0; i < count; i++)
-		if (ptrace(PTRACE_DETACH, threads[i], NULL, NULL))
+		if (there[i] && ptrace(PTRACE_DETACH, threads[i], NULL, NULL))
 			die("PTRACE_DETACH");
 	return 0;
 }

@@ -60,6 +60,7 @@ int main(int argc, char **argv)
 		{ "flood-connect", flood_connect },
 		{ "flood-dns", flood_dns },
 		{ "flood-exec", flood_exec },
+		{ "flood-fork", flood_fork },
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "exit"))

@@ -106,17 +106,19 @@ int connect_unreachable_uring(char **args)
 	return 0;
 }
 
-/* flood-connect ADDRESS PORT COUNT: non-blocking connects, as fast as one thread can. Prints how many it made. */
+/* ADDRESS PORT COUNT [STEP]: as many connects, each given up at once, each to an address STEP further within ADDRESS/8. Prints how many. */
 int flood_connect(char **args)
 {
 	struct sockaddr_in server = ipv4(args[0], atoi(args[1]));
-	long count = atol(args[2]), made = 0;
+	long count = atol(args[2]), step = args[3] ? atol(args[3]) : 0, made = 0;
+	in_addr_t first = ntohl(server.sin_addr.s_addr);
 
 	for (; made < count; made++) {
 		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 		if (fd < 0)
 			break;
+		server.sin_addr.s_addr = htonl((first & 0xff000000) | ((first + made * step) & 0xffffff));
 		connect(fd, (struct sockaddr *)&server, sizeof(server));
 		close(fd);
 	}

@@ -165,3 +165,25 @@ int flood_exec(char **args)
 	printf("%ld\n", made);
 	return 0;
 }
+
+/* COUNT: tries to start as many processes at a time as there may be, until it has tried so often. Prints how many it got. */
+int flood_fork(char **args)
+{
+	long tries = atol(args[0]), made = 0;
+
+	for (; tries > 0; tries--) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(0);
+		if (pid > 0)
+			made++;
+		else /* no more may live: their ends make room */
+			while (waitpid(-1, NULL, WNOHANG) > 0)
+				;
+	}
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	printf("%ld\n", made);
+	return 0;
+}

@@ -23,6 +23,7 @@ int inject(char **args);
 int flood_connect(char **args);
 int flood_dns(char **args);
 int flood_exec(char **args);
+int flood_fork(char **args);
 
 struct sockaddr_in ipv4(const char *address, int port);
 /* A query of type A for "NAME.test"; returns its length. */

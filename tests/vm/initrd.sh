@@ -4,7 +4,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(realpath -m "$1") kernel=$2
-modules="crc32c_generic virtio_pci 9pnet_virtio 9p overlay veth nf_tables nft_chain_nat nft_redir nft_ct nft_reject_inet nft_counter nft_compat tun"
+modules="crc32c_generic virtio_pci 9pnet_virtio 9p overlay veth nf_tables nft_chain_nat nft_redir nft_ct nft_reject_inet nft_counter nft_compat tun sch_ingress cls_matchall act_gact"
 t=$(mktemp -d)
 trap 'rm -rf "$t"' EXIT
 mkdir -p "$t"/{bin,modules,proc,sys,dev,host,upper,root}

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/text.h"
+#include "userspace/correlate/encrypted_dns.h"
 
 namespace sandpiper {
 namespace {
@@ -21,6 +22,11 @@ int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
 
 void Add(LogRecord* record, std::string key, AttributeValue value) { record->attributes.push_back({std::move(key), std::move(value)}); }
 
+void AddEncryptedDns(const std::string& host, const Address& address, uint16_t port, Transport transport, LogRecord* record) {
+  if (const char* const kind = EncryptedDns(host, address, port, transport))
+    Add(record, "dns.encrypted", std::string(kind));
+}
+
 void AddPeer(LogRecord* record, const Flow& flow) {
   if (!flow.name.empty())
     Add(record, "target.host", flow.name);
@@ -29,6 +35,7 @@ void AddPeer(LogRecord* record, const Flow& flow) {
   Add(record, "network.peer.port", int64_t{flow.peer.port});
   Add(record, "network.transport", std::string(Name(flow.transport)));
   Add(record, "network.type", std::string(NetworkType(flow.peer.address)));
+  AddEncryptedDns(flow.name, flow.peer.address, flow.peer.port, flow.transport, record);
 }
 
 void AddDestination(const DestinationKey& key, LogRecord* record) {
@@ -38,6 +45,7 @@ void AddDestination(const DestinationKey& key, LogRecord* record) {
     Add(record, "peer", key.address.ToString());
   Add(record, "network.peer.port", int64_t{key.port});
   Add(record, "network.transport", std::string(Name(key.transport)));
+  AddEncryptedDns(key.host, key.address, key.port, key.transport, record);
 }
 
 std::string Target(const Flow& flow) { return DestinationKey{flow.name, flow.peer.address, flow.peer.port, flow.transport}.ToString(); }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -36,10 +37,20 @@ struct Need {
 constexpr Need kNeeds[] = {
     {CAP_BPF, "CAP_BPF", true, "loading the probes"},
     {CAP_PERFMON, "CAP_PERFMON", true, "reading the kernel's data"},
-    {CAP_NET_ADMIN, "CAP_NET_ADMIN", true, "programs about packets and sockets"},
+    {CAP_NET_ADMIN, "CAP_NET_ADMIN", true, "programs about packets and sockets, and reading rules"},
     {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", false, "reading rules in other network namespaces, BTF of modules, tracefs"},
     {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "looking at processes of other users"},
+    {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false, "files in sandboxes of other users"},
+    {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", false, "making cgroups at the top, as exec and the canary do outside of a service"},
+    {CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE", true, "locking memory for maps, before Linux 5.11"},
 };
+
+// Since 5.11 their memory is accounted to cgroups, and not to RLIMIT_MEMLOCK.
+bool LocksMemory() {
+  utsname name = {};
+  int major = 0, minor = 0;
+  return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 11));
+}
 
 Finding On(std::string subject, std::string found) {
   return {.subject = std::move(subject), .found = std::move(found), .state = "on", .reason = ""};
@@ -108,7 +119,7 @@ Finding CheckCapabilities(const std::string& status) {
   if (effective & (1ull << CAP_SYS_ADMIN))
     effective |= 1ull << CAP_BPF | 1ull << CAP_PERFMON;
   for (const Need& need : kNeeds) {
-    if (effective & (1ull << need.capability))
+    if (effective & (1ull << need.capability) || (need.capability == CAP_SYS_RESOURCE && !LocksMemory()))
       continue;
     if (out.state != "off")
       out.state = need.required ? "off" : "degraded";

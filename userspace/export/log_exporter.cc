@@ -161,6 +161,9 @@ void LogExporter::Deliver(Lock* lock) {
     lock->unlock();
     const Delivered delivered = delivery_.Send(&requests);
     lock->lock();
+    // First off the disk, then counted: who is killed in between has not said that it arrived, and the next run sends it again.
+    if (entry && requests.empty())
+      Remove(entry->id, lock);
     counts_.Add(delivered);
     outage_.Note(delivered, spool_ ? "they are kept on disk" : "they are kept in memory, while there is room");
     store_.notify_all();
@@ -184,8 +187,6 @@ void LogExporter::Deliver(Lock* lock) {
     if (stopping_)
       break;
   }
-  if (entry && requests.empty())
-    Remove(entry->id, lock);
   // The whole of an entry is on disk still; that a part of it arrived, its records tell by being the same.
   for (const Request& request : requests)
     counts_.dropped_at_exit += entry ? 0 : request.items;

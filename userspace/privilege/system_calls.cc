@@ -14,26 +14,25 @@
 namespace sandpiper {
 namespace {
 
-using Filter = std::unique_ptr<void, void (*)(scmp_filter_ctx)>;
-
 constexpr const char* kAllowed[] = {
     // Memory, threads, signals, time.
     "brk", "clock_getres", "clock_gettime", "clock_nanosleep", "exit", "exit_group", "futex", "get_robust_list", "getcpu", "getrandom",
     "getrusage", "gettimeofday", "kill", "madvise", "membarrier", "mlock", "mmap", "mprotect", "mremap", "munmap", "munlock", "nanosleep",
     "restart_syscall", "rseq", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sched_getaffinity",
-    "sched_yield", "set_robust_list", "set_tid_address", "sigaltstack", "sysinfo", "tgkill", "time", "times", "uname", "wait4", "waitid",
+    "sched_getparam", "sched_getscheduler", "sched_yield", "set_robust_list", "set_tid_address", "sigaltstack", "sysinfo", "tgkill", "time",
+    "times", "uname", "wait4", "waitid",
     // Who we are, and becoming less.
     "capget", "capset", "getegid", "geteuid", "getgid", "getgroups", "getpid", "getppid", "getrlimit", "getuid", "gettid", "prctl",
     "prlimit64", "seccomp",
     // Files: cgroupfs, /proc, configuration, certificates, the spool.
     "access", "close", "close_range", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fallocate", "fchmod", "fchown", "fcntl",
     "fdatasync", "flock", "fstat", "fstatfs", "fsync", "ftruncate", "getcwd", "getdents64", "inotify_add_watch", "inotify_init1",
-    "inotify_rm_watch", "ioctl", "lseek", "lstat", "mkdir", "mkdirat", "name_to_handle_at", "newfstatat", "open", "openat", "openat2", "pread64",
-    "pwrite64", "read", "readlink", "readlinkat", "readv", "rename", "renameat", "renameat2", "rmdir", "stat", "statfs", "statx", "umask",
-    "unlink", "unlinkat", "utimensat", "write", "writev",
+    "inotify_rm_watch", "ioctl", "lseek", "lstat", "mkdir", "mkdirat", "name_to_handle_at", "newfstatat", "open", "openat", "openat2",
+    "pread64", "pwrite64", "read", "readlink", "readlinkat", "readv", "rename", "renameat", "renameat2", "rmdir", "stat", "statfs", "statx",
+    "umask", "unlink", "unlinkat", "utimensat", "write", "writev",
     // Waiting.
-    "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2", "pipe", "pipe2", "poll",
-    "ppoll", "pselect6", "select", "timerfd_create", "timerfd_settime",
+    "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2", "pipe", "pipe2", "poll", "ppoll",
+    "pselect6", "select", "timerfd_create", "timerfd_settime",
     // Sockets; which, below.
     "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen", "recvfrom", "recvmmsg", "recvmsg",
     "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown"};
@@ -58,10 +57,18 @@ absl::Status Check(int result, const char* what) {
   return result < 0 ? ErrnoStatus(-result, absl::StrCat("limiting system calls: ", what)) : absl::OkStatus();
 }
 
-class Rules {
+class Filter {
  public:
-  explicit Rules(scmp_filter_ctx filter) : filter_(filter) {}
+  // `otherwise`: what becomes of calls without a rule.
+  explicit Filter(uint32_t otherwise) : filter_(seccomp_init(otherwise), seccomp_release) {
+    status_ = filter_ ? Check(seccomp_attr_set(filter_.get(), SCMP_FLTATR_CTL_TSYNC, 1), "for all threads")
+                      : absl::InternalError("limiting system calls: libseccomp gives no filter");
+  }
 
+  void Set(scmp_filter_attr attribute, uint32_t value) {
+    if (status_.ok())
+      status_ = Check(seccomp_attr_set(filter_.get(), attribute, value), "setting up the filter");
+  }
   void Allow(const char* name) {
     // One that this architecture does not have is no error.
     if (const int number = seccomp_syscall_resolve_name(name); number != __NR_SCMP_ERROR)
@@ -70,48 +77,56 @@ class Rules {
   void AllowIf(const char* name, scmp_arg_cmp argument) { Add(SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(name), name, {argument}); }
   void Fail(const char* name, uint16_t error) { Add(SCMP_ACT_ERRNO(error), seccomp_syscall_resolve_name(name), name, {}); }
 
-  const absl::Status& status() const { return status_; }
+  absl::Status Load() {
+    RETURN_IF_ERROR(status_);
+    return Check(seccomp_load(filter_.get()), "the kernel refuses the filter");
+  }
 
  private:
   void Add(uint32_t action, int number, const char* name, std::initializer_list<scmp_arg_cmp> arguments) {
-    status_.Update(Check(seccomp_rule_add_array(filter_, action, number, static_cast<unsigned>(arguments.size()), arguments.begin()), name));
+    if (status_.ok())
+      status_ =
+          Check(seccomp_rule_add_array(filter_.get(), action, number, static_cast<unsigned>(arguments.size()), arguments.begin()), name);
   }
 
-  scmp_filter_ctx filter_;
+  std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter_;
   absl::Status status_;
 };
+
+// Threads, and no processes: the flags of clone3 are in memory, where a filter cannot look; without it the C library takes clone. A filter
+// of its own, since this is nothing that the log should tell of.
+absl::Status HideClone3() {
+  Filter filter(SCMP_ACT_ALLOW);
+  filter.Fail("clone3", ENOSYS);
+  return filter.Load();
+}
 
 }  // namespace
 
 absl::Status LimitSystemCalls(BpfCalls bpf) {
-  const Filter filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)), seccomp_release);
-  if (!filter)
-    return absl::InternalError("limiting system calls: libseccomp gives no filter");
-  RETURN_IF_ERROR(Check(seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1), "for all threads"));
-  RETURN_IF_ERROR(Check(seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_LOG, 1), "telling of them"));
-  RETURN_IF_ERROR(Check(seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2), "as a tree"));
-  Rules rules(filter.get());
+  RETURN_IF_ERROR(HideClone3());
+  Filter filter(SCMP_ACT_ERRNO(EPERM));
+  filter.Set(SCMP_FLTATR_CTL_LOG, 1);
+  filter.Set(SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a tree, and no list
   for (const char* name : kAllowed)
-    rules.Allow(name);
+    filter.Allow(name);
   for (const int family : kFamilies) {
-    rules.AllowIf("socket", SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family)));
-    rules.AllowIf("socketpair", SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family)));
+    filter.AllowIf("socket", SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family)));
+    filter.AllowIf("socketpair", SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family)));
   }
-  // Threads, and no processes. The flags of clone3 are in memory, where a filter cannot look; without it the C library takes clone.
-  rules.AllowIf("clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-  rules.Fail("clone3", ENOSYS);
-  rules.AllowIf("setns", SCMP_A1(SCMP_CMP_EQ, CLONE_NEWNET));
+  filter.AllowIf("clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+  filter.Allow("clone3");
+  filter.AllowIf("setns", SCMP_A1(SCMP_CMP_EQ, CLONE_NEWNET));
   if (bpf == BpfCalls::kAll) {
-    rules.Allow("bpf");
-    rules.Allow("perf_event_open");
-    // Packet sockets, where the kernel has nothing better for a device.
-    rules.AllowIf("socket", SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
+    filter.Allow("bpf");
+    filter.Allow("perf_event_open");
+    // Where the kernel has nothing better for a device.
+    filter.AllowIf("socket", SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
   } else {
     for (const int command : kMapCommands)
-      rules.AllowIf("bpf", SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(command)));
+      filter.AllowIf("bpf", SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(command)));
   }
-  RETURN_IF_ERROR(rules.status());
-  return Check(seccomp_load(filter.get()), "the kernel refuses the filter");
+  return filter.Load();
 }
 
 }  // namespace sandpiper

@@ -10,7 +10,8 @@
 namespace sandpiper {
 
 // Each pod's pause container, which CRI does not list, and each container with its pod, where that is among `pods`.
-std::vector<Container> ContainersOfLists(const runtime::v1::ListContainersResponse& containers, const runtime::v1::ListPodSandboxResponse& pods);
+std::vector<Container> ContainersOfLists(const runtime::v1::ListContainersResponse& containers,
+                                         const runtime::v1::ListPodSandboxResponse& pods);
 
 std::vector<Container> ContainersOfEvent(const runtime::v1::ContainerEventResponse& event);
 
