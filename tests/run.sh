@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# tests/run.sh [unit|e2e|kernel|vm|matrix|all] [PATTERN]: builds, then runs the tests of that tier; all by default, which is all but matrix. Ends with
-# "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it, or
+# tests/run.sh [unit|e2e|kernel|vm|matrix|fuzz|all] [PATTERN]: builds, then runs the tests of that tier; all by default, which is all but matrix and
+# fuzz. Ends with # "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it, or
 # one of several with commas between them;
 # one with a minus before it: not those.
-#   unit    pure functions and classes, no privileges
+#   unit    pure functions and classes, and what the fuzzers start from; no privileges
 #   e2e     scenarios with ground truth on this machine's kernel, sent to a real Loki, Prometheus and OpenTelemetry Collector and read back;
 #           root, and Go to build them once
 #   kernel  scenarios with ground truth on this machine's kernel, without these; of all, those that e2e has not run already; root
 #   vm      of the same scenarios, what differs between kernels, on stock Debian kernels in QEMU, software emulation; root only to read
 #           what the guest shares
 #   matrix  all scenarios on each of these kernels: hours
+#   fuzz    each parser of what others choose, with libFuzzer, ASan and UBSan, for a minute each; PATTERN: one of them
 set -uo pipefail
 cd "$(dirname "$0")/.."
 tier=${1:-all} pattern=${2:-}
@@ -27,7 +28,7 @@ skip() { echo "skip $*"; skipped=$((skipped + 1)); }
 run_unit() {
   local log
   log=$(mktemp)
-  if ! bazel test --keep_going --noshow_progress //tests/unit:all 2>&1 | tee "$log" | grep -E '^//|^FAIL|error:|Failure|^ERROR'; then :; fi
+  if ! bazel test --keep_going --noshow_progress //tests/unit:all //tests/fuzz:all 2>&1 | tee "$log" | grep -E '^//|^FAIL|error:|Failure|^ERROR'; then :; fi
   # One count a test case, from what the runner wrote; a target that did not build or crashed has none, and is one failure.
   local xml tests failures
   while read -r xml; do
@@ -35,7 +36,9 @@ run_unit() {
     passed=$((passed + ${tests:-0} - ${failures:-0})) failed=$((failed + ${failures:-0}))
   done < <(find -L bazel-testlogs/tests/unit -name test.xml)
   local broken
-  broken=$(grep -cE '^//tests/unit:.*(FAILED TO BUILD|NO STATUS|FAILED in|TIMEOUT)' "$log")
+  # Corpora are programs of their own, one count each.
+  passed=$((passed + $(grep -cE '^//tests/fuzz:.* PASSED' "$log")))
+  broken=$(grep -cE '^//tests/(unit|fuzz):.*(FAILED TO BUILD|NO STATUS|FAILED in|TIMEOUT)' "$log")
   failed=$((failed + broken))
   grep -q '^//tests/unit:' "$log" || fail "unit: no test ran"
   rm -f "$log"
@@ -89,7 +92,8 @@ on_other_kernels() { # MODE
   rm -f "$log"
 }
 
-case $tier in unit | e2e | kernel | vm | matrix | all) ;; *) echo "usage: tests/run.sh [unit|e2e|kernel|vm|matrix|all] [PATTERN]" >&2; exit 2 ;; esac
+case $tier in unit | e2e | kernel | vm | matrix | fuzz | all) ;; *) echo "usage: tests/run.sh [unit|e2e|kernel|vm|matrix|fuzz|all] [PATTERN]" >&2; exit 2 ;; esac
+[ "$tier" != fuzz ] || exec tests/fuzz/run.sh 60 ${pattern:+"$pattern"}
 if ! bazel build --noshow_progress //userspace:sandpiper //tests/triggers //tests/e2e:all; then
   echo "0 passed, 1 failed, 0 skipped"
   exit 1

@@ -115,10 +115,11 @@ std::string CompareWithLdns(std::string_view wire, Agreement* agreement) {
     const Reading a = Ours(*ours), b = Theirs(theirs.get());
     return a == b ? "" : "we read: " + a.ToString() + "; ldns: " + b.ToString();
   }
+  // ldns follows pointers that go forwards, and takes records of the wrong length.
   const std::string why(ours.status().message());
-  if (*agreement == Agreement::kOnlyLdnsReads && one_question && why.find("compression pointer") == std::string::npos)
-    return "we refuse what ldns reads: " + why;
-  return "";
+  const bool stricter = why.find("compression pointer") != std::string::npos || why.find("record that is not") != std::string::npos ||
+                        why.find("does not fill its record") != std::string::npos;
+  return *agreement == Agreement::kOnlyLdnsReads && one_question && !stricter ? "we refuse what ldns reads: " + why : "";
 }
 
 }  // namespace sandpiper::testing

@@ -1,10 +1,15 @@
 // Netlink messages of nf_tables: dumps of chains, sets, rules and elements, and notifications of changes. The kernel writes them, from what
-// a sandbox asked for.
+// a sandbox asked for: their form is right (on a wrong one libnftnl ends the process), and what they hold is anybody's choice. So the input
+// is what to change: which of the real messages in ruleset_base, and then (place, byte) of what their attributes hold.
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
-#include <cstring>
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
 #include <vector>
 
 #include "tests/fuzz/fuzz.h"
@@ -12,6 +17,60 @@
 #include "userspace/ruleset/nft_notifications.h"
 
 namespace {
+
+struct Base {
+  std::vector<uint32_t> words;  // aligned, as recv(2) would place it
+  size_t bytes = 0;
+  std::vector<size_t> places;  // of bytes that attributes hold
+};
+
+// Whether these bytes are attributes and nothing else. The kernel does not mark all that are nested.
+bool AreAttributes(const char* at, size_t size) {
+  while (size >= sizeof(nlattr)) {
+    const auto* attribute = reinterpret_cast<const nlattr*>(at);
+    const size_t whole = MNL_ALIGN(attribute->nla_len);
+    if (attribute->nla_len < sizeof(nlattr) || whole > size || (attribute->nla_type & NLA_TYPE_MASK) > 64)
+      return false;
+    at += whole;
+    size -= whole;
+  }
+  return size == 0;
+}
+
+void FindPlaces(const char* begin, const char* at, size_t size, std::vector<size_t>* out) {
+  while (size >= sizeof(nlattr)) {
+    const auto* attribute = reinterpret_cast<const nlattr*>(at);
+    const size_t length = attribute->nla_len - sizeof(nlattr), whole = std::min<size_t>(MNL_ALIGN(attribute->nla_len), size);
+    const char* payload = at + sizeof(nlattr);
+    if (length >= sizeof(nlattr) && AreAttributes(payload, length)) {
+      FindPlaces(begin, payload, length, out);
+    } else if (length > 0) {
+      // The NUL of a text stays.
+      for (size_t i = 0; i < length - (payload[length - 1] == 0); ++i)
+        out->push_back(static_cast<size_t>(payload - begin) + i);
+    }
+    at += whole;
+    size -= whole;
+  }
+}
+
+std::vector<Base> ReadBases() {
+  std::vector<Base> out;
+  for (const auto& entry : std::filesystem::directory_iterator("tests/fuzz/ruleset_base")) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    Base base = {.words = std::vector<uint32_t>(text.size() / 4 + 1), .bytes = text.size(), .places = {}};
+    auto* bytes = reinterpret_cast<char*>(base.words.data());
+    std::copy(text.begin(), text.end(), bytes);
+    int left = static_cast<int>(text.size());
+    for (auto* message = reinterpret_cast<const nlmsghdr*>(bytes); mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+      const auto* attributes = static_cast<const char*>(mnl_nlmsg_get_payload_offset(message, sizeof(nfgenmsg)));
+      FindPlaces(bytes, attributes, mnl_nlmsg_get_payload_len(message) - sizeof(nfgenmsg), &base.places);
+    }
+    out.push_back(std::move(base));
+  }
+  return out;
+}
 
 absl::Status Add(sandpiper::NftDump* dump, const nlmsghdr* message) {
   switch (NFNL_MSG_TYPE(message->nlmsg_type)) {
@@ -31,18 +90,20 @@ absl::Status Add(sandpiper::NftDump* dump, const nlmsghdr* message) {
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // As recv(2) would place it.
-  std::vector<uint32_t> aligned(size / 4 + 1);
-  std::memcpy(aligned.data(), data, size);
-  const auto* bytes = reinterpret_cast<const char*>(aligned.data());
+  static const std::vector<Base> kBases = ReadBases();
+  sandpiper::testing::Require(!kBases.empty(), "tests/fuzz/ruleset_base is there");
+  if (size == 0)
+    return 0;
+  Base base = kBases[data[0] % kBases.size()];
+  auto* bytes = reinterpret_cast<char*>(base.words.data());
+  for (size_t at = 1; at + 3 <= size; at += 3)
+    bytes[base.places[(data[at] | data[at + 1] << 8) % base.places.size()]] = static_cast<char>(data[at + 2]);
   std::vector<sandpiper::NftTransaction> transactions;
-  sandpiper::NftNotifications().Read({bytes, size}, &transactions);
+  sandpiper::NftNotifications().Read({bytes, base.bytes}, &transactions);
   sandpiper::NftDump dump;
-  int left = static_cast<int>(size);
-  for (auto* message = reinterpret_cast<const nlmsghdr*>(bytes); mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-    if (mnl_nlmsg_get_payload_len(message) >= sizeof(nfgenmsg))
-      Add(&dump, message).IgnoreError();
-  }
+  int left = static_cast<int>(base.bytes);
+  for (auto* message = reinterpret_cast<const nlmsghdr*>(bytes); mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+    Add(&dump, message).IgnoreError();
   if (dump.CheckElements().ok())
     dump.Flatten(1);
   return 0;

@@ -21,9 +21,11 @@ DEAD = ("10.77.0.4", "9")  # swallows what it gets
 MEMORY_MAX = 192 << 20  # as docs/security.md says
 
 
-def most_memory(c):
-    """What the collector had resident at most, in bytes."""
-    return int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/%d/status" % c.process.pid).read())[1]) << 10
+def check_memory(c):
+    """What the collector had resident at most."""
+    most = int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/%d/status" % c.process.pid).read())[1]) << 10
+    assert most < MEMORY_MAX, most
+    print("     %d MiB at most" % (most >> 20))
 
 
 def share(w, n):
@@ -192,7 +194,7 @@ def a_fork_bomb_under_a_limit(w):
     s = settled(port, ["bomb", "beside-a-bomb"], lambda s: s.sum("sandbox_process_exits_total", sandbox_id="bomb") == made + 1)
     assert s.account("bomb")["exit"][0] == made + 1 and s.account("bomb")["fork"][0] == made, s.account("bomb")
     assert s.sum("sandbox_process_execs_total", sandbox_id="bomb") == 2
-    assert most_memory(c) < MEMORY_MAX, most_memory(c)
+    check_memory(c)
     events = c.stop()
     runs = [args_of(e) for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == "beside-a-bomb"]
     same("programs", [r for r in runs if r[0] == "true"], [("true", str(i)) for i in range(10)])
@@ -214,7 +216,7 @@ def connects_all_over_a_network(w):
         s = settled(port, ["wide", "narrow"], lambda s: s.sum("sandbox_connect_attempts_total", sandbox_id="wide") == n)
         assert s.account("wide")["connect"][0] == n, s.account("wide")
         lost = s.account("wide")["connect"][2]
-        assert most_memory(c) < MEMORY_MAX, most_memory(c)
+        check_memory(c)
         events = c.stop()
     finally:
         subprocess.run([*route, "del", "10.0.0.0/8"], check=True)
@@ -244,7 +246,7 @@ def rules_that_change_all_the_time(w):
     by = s.by("sandbox_nftables_transactions_total", "operation", "outcome", sandbox_id="churn")
     # The first one made the table: where only netlink tells, it may have been before anybody could listen in that namespace (docs/events.md).
     assert by.pop(("static", "committed")) in (done["static"], done["static"] + 1) and by == {("dynamic", "committed"): done["dynamic"]}, (by, done)
-    assert most_memory(c) < MEMORY_MAX, most_memory(c)
+    check_memory(c)
     events = c.stop()
     # The namespace was the calm one's for the length of one command: its rules are told as loaded, or as updated.
     assert [e for e in events if e["opensandbox.event"] in ("egress.loaded", "egress.updated") and e["sandbox_id"] == "steady"], events
