@@ -137,7 +137,11 @@ absl::Status Collector::Confine(const Capabilities& kept) {
     to_confine_ = kept;
   }
   RETURN_IF_ERROR(KeepCapabilities(all));
-  return config_.limit_system_calls ? LimitSystemCalls(AttachesMore() ? BpfCalls::kAll : BpfCalls::kMapsOnly) : absl::OkStatus();
+  if (!config_.limit_system_calls)
+    return absl::OkStatus();
+  const absl::Status limited = LimitSystemCalls(AttachesMore() ? BpfCalls::kAll : BpfCalls::kMapsOnly);
+  return limited.ok() ? limited
+                      : absl::Status(limited.code(), absl::StrCat(std::string(limited.message()), "; --no-limit-system-calls does without"));
 }
 
 // Bulk first: whatever a connection's process did before it is then in the critical ring, which is drained after.

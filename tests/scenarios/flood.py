@@ -18,7 +18,7 @@ SMALL = ["--ring-bytes", "64K", "--critical-ring-bytes", "64K"]
 DEAD = ("10.77.0.4", "9")  # swallows what it gets
 
 
-MEMORY_MAX = 192 << 20  # as docs/security.md says
+MEMORY_MAX = 128 << 20  # as docs/security.md says
 
 
 def check_memory(c):

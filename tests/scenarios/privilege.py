@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 
+import modules
 from attribution import Collector, act
 from checks import complete, same
-from registry import scenario
+from metrics import wait_for
+from registry import Skip, scenario
 from scrape import free_port, serving
 
 # <linux/capability.h>
@@ -85,6 +87,30 @@ def forbidden_calls_are_refused_in_every_thread(w):
     act(w, cg, "actor.tcp('10.77.0.3', 8080)")
     events = c.stop()
     same("peers", [e["peer"] for e in events if e["opensandbox.event"] == "egress.outbound"], ["10.77.0.3"])
+
+
+@scenario
+def what_is_kept_for_nf_tables_goes_when_it_is_there(w):
+    if "nf_tables" not in modules.loaded():
+        raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
+    w.without_rules()
+    gone = modules.unload("nf_tables")
+    try:
+        c = Collector(w, [w.new_cgroup("late")])
+
+        def held():
+            return names(statuses(c.process.pid)[c.process.pid]["CapPrm"])
+        assert {"BPF", "PERFMON", "SYS_ADMIN"} <= held(), held()
+        modules.load("nf_tables")
+        wait_for(lambda: "SYS_ADMIN" not in held())
+        assert held() == {"SYS_PTRACE", "DAC_READ_SEARCH"} | ({"BPF"} if maps_need_capability() else set()), held()
+        done = subprocess.run([w.triggers, "inject", str(c.process.pid), FORBIDDEN["bpf, loading a program"], FORBIDDEN["perf_event_open"]], capture_output=True, timeout=120)
+        assert {line.split()[2] for line in done.stdout.decode().splitlines()} == {str(EPERM)}, done
+        c.stop()
+    finally:
+        for name in gone:
+            modules.load(name)
+        w.with_rules()
 
 
 @scenario

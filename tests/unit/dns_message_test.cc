@@ -101,6 +101,8 @@ TEST(ParseDns, CutAndTruncatedMessagesKeepWhatIsThere) {
   EXPECT_EQ(ParseDns(part, true)->addresses.size(), 2u);
   const std::string tc = Answer(1, "a.test", {ARecord(1), ARecord(2)}, 0, 1, 0x0200);
   EXPECT_EQ(ParseDns(tc.substr(0, tc.size() - 3), false)->addresses.size(), 1u);
+  // A record that is there, and whose name goes on beyond it, is wrong and not cut.
+  EXPECT_TRUE(absl::IsInvalidArgument(ParseDns(Answer(1, "a.test", {Record(U16(0xc00c), 5, "\x21x")}), true).status()));
 }
 
 TEST(ParseDns, RecordsOfOtherClassesAreSkipped) {

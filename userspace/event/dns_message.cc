@@ -108,10 +108,12 @@ absl::Status ReadAnswer(std::string_view wire, size_t* at, DnsMessage* message) 
     message->addresses.push_back({std::move(owner), address, ttl});
   } else if (type == kTypeCname) {
     size_t name_at = data;
-    ASSIGN_OR_RETURN(std::string target, ReadName(wire.substr(0, data + length), &name_at));
-    if (name_at != data + length)
+    absl::StatusOr<std::string> target = ReadName(wire.substr(0, data + length), &name_at);
+    // Its bytes are all there: one that ends beyond them is not cut off.
+    if (absl::IsOutOfRange(target.status()) || (target.ok() && name_at != data + length))
       return Malformed("a CNAME that does not fill its record", data);
-    message->aliases.push_back(std::move(target));
+    RETURN_IF_ERROR(target.status());
+    message->aliases.push_back(*std::move(target));
   }
   return absl::OkStatus();
 }

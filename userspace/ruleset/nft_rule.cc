@@ -5,6 +5,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -274,7 +275,8 @@ class Decoder {
     auto index = RegisterIndex(nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG));
     while (index && *index < kRegisters && registers_[*index] && (bytes < key_bytes || parts.empty())) {
       parts.push_back(*registers_[*index]);
-      const uint32_t words = (parts.back().bytes + 3) / 4;
+      // One at least: what tells of no bytes must not keep us here.
+      const uint32_t words = std::max(1u, (parts.back().bytes + 3) / 4);
       bytes += words * 4;
       *index += words;
     }
