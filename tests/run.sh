@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# tests/run.sh [unit|e2e|kernel|vm|matrix|fuzz|all] [PATTERN]: builds, then runs the tests of that tier; all by default, which is all but matrix and
-# fuzz. Ends with # "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it, or
-# one of several with commas between them;
-# one with a minus before it: not those.
+# tests/run.sh [unit|e2e|kernel|vm|matrix|fuzz|all] [PATTERN]: builds, then runs the tests of that tier; all by default, which is all but
+# matrix and fuzz. Ends with "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it, or one of several with commas
+# between them; one with a minus before it: not those.
 #   unit    pure functions and classes, and what the fuzzers start from; no privileges
 #   e2e     scenarios with ground truth on this machine's kernel, sent to a real Loki, Prometheus and OpenTelemetry Collector and read back;
 #           root, and Go to build them once

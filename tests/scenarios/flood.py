@@ -232,7 +232,7 @@ def connects_all_over_a_network(w):
 @scenario
 def rules_that_change_all_the_time(w):
     """In a network namespace that the sandbox made for itself, as fast as nft can: each transaction is counted, and the neighbour's change is told."""
-    churn, calm, port = w.new_cgroup("churn"), w.new_cgroup("steady"), free_port()
+    churn, calm, port = w.new_cgroup("rule-storm"), w.new_cgroup("steady"), free_port()
     c = Collector(w, [churn, calm], env=serving(port))
     rules = "add table inet fence; add set inet fence s { type ipv4_addr; flags timeout; }; add set inet fence t { type ipv4_addr; }; add chain inet fence out { type filter hook output priority 0; }"
     storm = "%s %s 3 %d" % (PYTHON, os.path.join(HERE, "nft_storm.py"), 30 if w.slow else 2000)
@@ -242,8 +242,8 @@ def rules_that_change_all_the_time(w):
     w.stop(running)
     w.without_client_rules()
     done = json.loads(running.told.splitlines()[-1])
-    s = settled(port, ["churn", "steady"], lambda s: s.sum("sandbox_nftables_transactions_total", sandbox_id="churn") >= sum(done.values()))
-    by = s.by("sandbox_nftables_transactions_total", "operation", "outcome", sandbox_id="churn")
+    s = settled(port, ["rule-storm", "steady"], lambda s: s.sum("sandbox_nftables_transactions_total", sandbox_id="rule-storm") >= sum(done.values()))
+    by = s.by("sandbox_nftables_transactions_total", "operation", "outcome", sandbox_id="rule-storm")
     # The first one made the table: where only netlink tells, it may have been before anybody could listen in that namespace (docs/events.md).
     assert by.pop(("static", "committed")) in (done["static"], done["static"] + 1) and by == {("dynamic", "committed"): done["dynamic"]}, (by, done)
     check_memory(c)

@@ -318,3 +318,15 @@ def a_kernel_that_lets_nobody_read_it(w):
     told = {f["subject"]: f for f in json.loads(done.stdout)}
     assert done.returncode == 1 and told["lockdown"]["state"] == told["main job"]["state"] == "off", told
     fails(w, ["exec", "--", "true"], 125, "lockdown=confidentiality")
+
+
+@scenario
+def every_dns_message_comes_through_the_program(w):
+    """Right and wrong ones, run through the program of a device by BPF_PROG_TEST_RUN, byte for byte, and read as ldns reads them."""
+    count = 2000 if w.slow else 50000
+    done = subprocess.run([os.path.join(os.path.dirname(w.sink), "dns_test_run"), str(count)], capture_output=True, text=True, timeout=280)
+    if done.returncode == 77:
+        raise Skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("%d messages, " % count), done.stdout
+    print("     " + done.stdout.strip())
