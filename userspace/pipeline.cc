@@ -276,8 +276,9 @@ void Pipeline::Process(uint64_t until_ns) {
   for (; done < pending_.size() && pending_[done].time_ns <= until_ns; ++done) {
     const Event& event = pending_[done];
     if (std::holds_alternative<NftLoaded>(event.what)) {
-      probes_->OnNftLoaded();
+      // Listening takes less than attaching.
       namespaces_.Begin(/*fresh=*/true);
+      probes_->OnNftLoaded();
       continue;
     }
     if (std::holds_alternative<CgroupMade>(event.what))

@@ -104,13 +104,14 @@ def a_network_namespace_of_its_own(w):
 @scenario
 def out_of_the_cgroup(w):
     """It makes cgroups below its own, takes a cgroup namespace, and moves to where nobody watches: below, it is its own; outside, its network namespace
-    gives it away, and what it does there is marked."""
+    gives it away, as long as one of its processes stays, and what it does there is marked."""
     box, outside = w.new_cgroup("escapes"), w.new_cgroup("unwatched")
     c = Collector(w, [box])
     act(w, box, """
 import os, subprocess, sys
 def move(to):
     open(to + "/cgroup.procs", "w").write(str(os.getpid()))
+stays = subprocess.Popen(["sleep", "1000"])
 os.makedirs(%r + "/a/b")
 move(%r + "/a/b")
 actor.lookup("below.test", "A")
@@ -119,6 +120,7 @@ move(%r)
 actor.lookup("outside.test", "A")
 actor.tcp("10.77.0.3", 8080)
 actor.run(["true", "outside"])
+stays.kill()
 """ % (box, box, outside))
     events = c.stop()
     hosts = {e["target.host"]: e.get("sandbox.attribution") for e in events if e["opensandbox.event"] == "egress.outbound" and "target.host" in e}

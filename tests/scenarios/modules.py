@@ -17,8 +17,8 @@ def loaded():
 
 def _file(name):
     release = os.uname().release
-    roots = ["/lib/modules/" + release] + glob.glob(os.environ.get("SANDPIPER_CACHE", "/var/cache/sandpiper") + "/*/lib/modules/" + release)
-    for root in roots + [r.replace("/lib/", "/usr/lib/", 1) for r in roots]:
+    cache = os.environ.get("SANDPIPER_CACHE", "/var/cache/sandpiper")
+    for root in ["/lib/modules/" + release] + [r for usr in ("", "usr/") for r in glob.glob("%s/*/%slib/modules/%s" % (cache, usr, release))]:
         for path in glob.glob(root + "/kernel/**/" + name + ".ko*", recursive=True):
             return path
     raise FileNotFoundError(name)

@@ -130,7 +130,7 @@ def nf_tables_loaded_late(w):
     typed = os.path.exists("/sys/kernel/btf/nf_tables")
     gone = modules.unload("nf_tables")
     try:
-        for pause in (0, 2):
+        for pause in (0, 6 if w.slow else 2):
             if "nf_tables" in modules.loaded():
                 modules.unload("nf_tables")
             r = w.actor("""
@@ -140,15 +140,16 @@ def nf_tables_loaded_late(w):
                 time.sleep(%d)
                 for n in (1, 2):
                     subprocess.run(["nft", "-f", "-"], input=b"table ip t { chain c { type filter hook output priority 5; ip daddr 10.0.0.%%d accept; }; }" %% n, check=True)
-                    time.sleep(1)
+                    time.sleep(%d)
                 subprocess.run(["nft", "flush", "ruleset"], check=True)
-            """ % pause)
+            """ % (pause, 5 if w.slow else 1))
             complete(r)
-            # What the first batch held is not known where it came before anybody could listen; that there was one is.
-            first = "static" if pause else "other"
-            assert transactions(r) == Counter([(first, "committed"), ("static", "committed"), ("flush", "committed")]), (pause, transactions(r))
+            # What the first batch held is not known where it came before anybody could listen; that there was one is. Nor who made it, where one
+            # mechanism took the place of another meanwhile.
+            counted = [Counter([(first, "committed"), ("static", "committed"), ("flush", "committed")]) for first in ("static", "other")]
+            assert transactions(r) in (counted[:1] if pause else counted), (pause, transactions(r))
             (loaded,) = r.of("egress.loaded")
-            assert loaded["sandbox.role"] == "app" and rules_of(loaded) == [("allow", "10.0.0.1")], (pause, loaded)
+            assert loaded.get("sandbox.role") in ("app", None if not pause else "app") and rules_of(loaded) == [("allow", "10.0.0.1")], (pause, loaded)
             assert [rules_of(e) for e in r.of("egress.updated")] == [[("allow", "10.0.0.2")], []], (pause, r.of("egress.updated"))
             # Its types stood there, of a kernel from 5.11 on, while it was.
             assert probe(r)["mechanism"] == ("fexit" if typed else "kprobe"), (pause, probe(r))

@@ -1,5 +1,6 @@
 """What sandpiper itself may do: no more than it needs, by what the kernel says of its threads, and by having them try."""
 
+import contextlib
 import glob
 import json
 import os
@@ -32,7 +33,11 @@ FORBIDDEN = {
 
 def statuses(pid):
     """{thread: {field of /proc/PID/task/TID/status: value}}"""
-    return {int(path.split("/")[-2]): dict(re.findall(r"(\w+):\t(.*)", open(path).read())) for path in glob.glob("/proc/%d/task/*/status" % pid)}
+    out = {}
+    for path in glob.glob("/proc/%d/task/*/status" % pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            out[int(path.split("/")[-2])] = dict(re.findall(r"(\w+):\t(.*)", open(path).read()))
+    return out
 
 
 def names(mask):

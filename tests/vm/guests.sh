@@ -14,7 +14,7 @@ trap 'rm -rf "$logs"' EXIT
 passed=0 failed=0 skipped=0
 
 # One or two of each probe, and what doctor says of this kernel.
-some=dns.a_and,dns.glibc,connect.refused,deny.tcp_output,nft.replaced,nft.changed_by_the_app,process.children,attribution.two,robust.the_doctor_tells,robust.a_kernel_that
+some=dns.a_and,dns.glibc,connect.refused,deny.tcp_output,nft.replaced,nft.changed_by_the_app,process.children,attribution.two,robust.the_doctor_tells,robust.a_kernel_that,robust.every_dns
 few=dns.glibc,connect.refused,deny.tcp_output,nft.replaced,process.children,robust.the_doctor_tells
 # About container runtimes, exporters or configuration, and not about the kernel.
 userspace=kube.short,kube.a_restarted,kube.rules,kube.the_runtime,engine.,systemd.,otlp.,robust.bad,discovery.bad,discovery.flags,discovery.labels,discovery.two,discovery.an_identity,discovery.runtimes,discovery.a_slow,metrics.prometheus,metrics.nobody,metrics.delta,metrics.a_sandbox,metrics.too,metrics.sandboxes,loki.,prometheus.,otelcol.,outage.,endpoint,redaction.
@@ -46,7 +46,7 @@ guest() {
 everything() { # LABEL KERNEL: all scenarios, divided so that no guest is the last one for long
   guest "$1-lookups" "$2" "dns.,redirect.,attribution.,-${userspace//,/,-}"
   guest "$1-connections" "$2" "connect.,process.,evasion.,privilege.,-${userspace//,/,-}"
-  guest "$1-rules" "$2" "deny.,forward.,device.,nft,sidecar.,-${userspace//,/,-}"
+  guest "$1-rules" "$2" "deny.,forward.,device.,nft,sidecar.,tenants.,-${userspace//,/,-}"
   guest "$1-others" "$2" "discovery.,kube.,robust.,flood.,metrics.,-${userspace//,/,-}"
 }
 
@@ -61,12 +61,12 @@ kernel() { # LABEL SUITE PATTERN, and the environment of boot.sh: what MODE asks
   fi
 }
 
-kernel 6.1 bookworm "$some,deny.,forward.,device.,nft_limits.,evasion.,privilege.,flood."
+kernel 6.1 bookworm "$some,deny.,forward.,device.,nft_limits.,evasion.,privilege.,tenants.,flood."
 # 5.10 has the most of what is done in another way there: storage of sockets, outcomes of datagrams, places of drops.
-kernel 5.10 bullseye "$some,connect.tcp,connect.bytes,connect.killed,connect.udp_,connect.io_uring,connect.named,deny.,forward.,evasion.,privilege."
-kernel 6.12 bookworm-backports "$some,forward.,device.,nft_limits."
+kernel 5.10 bullseye "$some,connect.tcp,connect.bytes,connect.killed,connect.udp_,connect.io_uring,connect.named,deny.,forward.,evasion.,privilege.,tenants.another_c"
+kernel 6.12 bookworm-backports "$some,forward.,device.,nft_limits.,tenants."
 # On 7.2 there is no storage of sockets without cmpxchg16b, which boot.sh leaves out for the sake of 6.12.
-CPU=max,la57=off kernel sid sid "$some,evasion.,privilege."
+CPU=max,la57=off kernel sid sid "$some,evasion.,privilege.,tenants."
 if [ -z "$pattern" ] && [ -d "$cache/linux-6.1" ]; then
   # Hosts that lack something: all works, or what does not is told with its reason.
   MODULE_BTF=no tests/vm/initrd.sh "$logs/initrd" "$cache/linux-6.1"
