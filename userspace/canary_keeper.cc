@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -82,9 +81,12 @@ class Keeper {
       Answer(Sing(asked == kSingQuietly));
   }
 
-  void Answer(int status) { [[maybe_unused]] const ssize_t n = write(answers_.get(), &status, sizeof(status)); }
+  // In place of the first answer, from which its length tells it.
+  void Refuse(const std::string& why) { [[maybe_unused]] const ssize_t n = write(answers_.get(), why.data(), why.size()); }
 
  private:
+  void Answer(int status) { [[maybe_unused]] const ssize_t n = write(answers_.get(), &status, sizeof(status)); }
+
   int Sing(bool quiet) {
     const pid_t singer = fork();
     if (singer == 0)
@@ -140,18 +142,21 @@ absl::StatusOr<std::unique_ptr<CanaryKeeper>> CanaryKeeper::Start(const std::str
     if (const absl::Status status = keeper.Prepare(); status.ok())
       keeper.Run();
     else
-      fprintf(stderr, "sandpiper: the canary: %s\n", std::string(status.message()).c_str());
+      keeper.Refuse(std::string(status.message()));
     rmdir(cgroup.c_str());
     _exit(0);
   }
   asked.reset();
   theirs.reset();
   std::unique_ptr<CanaryKeeper> keeper(new CanaryKeeper(cgroup, pid, std::move(ours), std::move(answers)));
-  // It says once that it is ready.
+  // It says that it is ready, or why not.
   pollfd ready = {.fd = keeper->answers_.get(), .events = POLLIN, .revents = 0};
   while (poll(&ready, 1, -1) < 0 && errno == EINTR) {
   }
-  RETURN_IF_ERROR(keeper->End().status());
+  char told[256];
+  const ssize_t n = read(keeper->answers_.get(), told, sizeof(told));
+  if (n != sizeof(int))
+    return absl::InternalError(n > 0 ? std::string(told, static_cast<size_t>(n)) : "its keeper ended");
   return keeper;
 }
 

@@ -90,6 +90,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
         account = s.account(x)
         assert account["exec"][0] == n + 1 and account["exit"][0] == n + 1, account
     assert s.sum("sandpiper_events_dropped_total", kind="exec") > 0
+    check_memory(c)
     events = c.stop()
     execs = [e for e in events if e["opensandbox.event"] == "process.exec"]
     assert len(execs) == s.sum("sandpiper_events_delivered_total", kind="exec")
@@ -116,6 +117,7 @@ def a_reader_that_stands_still_for_ten_seconds(w):
     # nsenter runs the trigger: two programs each, one process.
     assert s.sum("sandbox_process_execs_total") == n // 50 + 6, s.by("sandbox_process_execs_total")
     assert s.sum("sandbox_process_exits_total") == n // 50 + 3
+    check_memory(c)
     events = c.stop()
     loss = [e for e in events if e["opensandbox.event"] == "sandpiper.loss"]
     for kind in ("connect", "dns_query", "exec"):
@@ -147,6 +149,7 @@ for i in range(%d):
     assert all(dropped == 0 for _, _, dropped in s.account("calm").values()), s.account("calm")
     limited = s.by("sandpiper_events_dropped_total", "reason", sandbox_id="loud")
     assert limited.get(("rate_limited",), 0) > 0, limited
+    check_memory(c)
     events = c.stop()
     assert len(truth["lookups"]) == n
     same("lookups", told(events, "calm")[0], ["q%d.test" % i for i in range(n)])
@@ -237,10 +240,10 @@ def rules_that_change_all_the_time(w):
     rules = "add table inet fence; add set inet fence s { type ipv4_addr; flags timeout; }; add set inet fence t { type ipv4_addr; }; add chain inet fence out { type filter hook output priority 0; }"
     storm = "%s %s 3 %d" % (PYTHON, os.path.join(HERE, "nft_storm.py"), 30 if w.slow else 2000)
     running = w.start(["unshare", "-n", "sh", "-c", "nft '%s' && exec %s" % (rules, storm)], cgroup=churn)
-    act(w, calm, "assert actor.run(['nft', 'add table inet calm; add chain inet calm out { type filter hook output priority 0; policy drop; }']) == 0")
+    with w.nft(""):
+        act(w, calm, "assert actor.run(['nft', 'add table inet calm; add chain inet calm out { type filter hook output priority 0; policy drop; }']) == 0")
     assert running.wait(timeout=280) == 0
     w.stop(running)
-    w.without_client_rules()
     done = json.loads(running.told.splitlines()[-1])
     s = settled(port, ["rule-storm", "steady"], lambda s: s.sum("sandbox_nftables_transactions_total", sandbox_id="rule-storm") >= sum(done.values()))
     by = s.by("sandbox_nftables_transactions_total", "operation", "outcome", sandbox_id="rule-storm")

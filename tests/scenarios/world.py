@@ -86,9 +86,6 @@ class World:
     def without_rules(self):
         sh("nsenter --net=/run/netns/%s nft flush ruleset" % self.server)
 
-    def without_client_rules(self):
-        sh("nsenter --net=/run/netns/%s nft flush ruleset" % self.client)
-
     def write_resolv(self, text):
         with open(self.resolv, "w") as f:
             f.write(text)

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint16_t kTlsPort = 853, kHttpsPort = 443;
 
-// Public resolvers, as their operators publish them. A name stands for those below it too: customers get names of their own.
+// Public resolvers that are widely known; no list is whole. A name stands for those below it too: customers get names of their own.
 constexpr std::string_view kHosts[] = {"cloudflare-dns.com",
                                        "one.one.one.one",
                                        "dns.google",
