@@ -78,13 +78,13 @@ class Peers:
     def spawn(self, name, argv, env=None):
         log = open(os.path.join(self.w.dir, name + ".log"), "ab")
         self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **(env or {})})
-        self.w.children.append(self.running[name])
+        self.w.residents.append(self.running[name])
 
     def stop(self, name, kill=False):
         child = self.running.pop(name)
         child.kill() if kill else child.terminate()
         child.wait(timeout=60)
-        self.w.children.remove(child)
+        self.w.residents.remove(child)
 
     def start_loki(self):
         config = os.path.join(HERE, "../../deploy/loki/loki.yaml")

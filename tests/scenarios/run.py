@@ -40,6 +40,7 @@ def main():
             except Exception:
                 verdict, word = "failed", "FAIL"
                 print(traceback.format_exc())
+            w.end_scenario()
             counts[verdict] += 1
             print("%-4s %s (%.1f s)" % (word, name, time.monotonic() - began), flush=True)
     print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)

@@ -47,7 +47,7 @@ class World:
         self.tag = "sp%d" % os.getpid()
         self.client, self.server = self.tag + "c", self.tag + "s"
         self.dir = tempfile.mkdtemp(prefix="sandpiper-scenarios-")
-        self.children = []
+        self.residents, self.children = [], []  # processes that end with the world, and those that end with a scenario
         self.mount = cgroup_mount()
         self.cgroups = os.path.join(self.mount, self.tag)
 
@@ -72,6 +72,7 @@ class World:
             sh(f"ip -n {ns} link set {ns}0 up")
         self.with_rules()
         self.start([PYTHON, os.path.join(HERE, "servers.py")], ns=s, ready="ready")
+        self.residents, self.children = self.children, []
         self.resolv = os.path.join(self.dir, "resolv.conf")
         self.write_resolv("nameserver %s\noptions timeout:1 attempts:2\n" % SERVER4)
         os.makedirs(self.cgroups)
@@ -91,7 +92,7 @@ class World:
             f.write(text)
 
     def start(self, argv, ns=None, ready=None, cgroup=None, **popen):
-        """Starts a helper that ends with the world; waits for the word `ready` on its stdout."""
+        """Starts a helper that ends with the scenario; waits for the word `ready` on its stdout."""
         def enter():
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
             if cgroup:
@@ -122,25 +123,40 @@ class World:
         self.children.remove(child)
         return child.told
 
-    def __exit__(self, *_):
-        for child in self.children:
-            child.kill()
-            child.wait()
-        for ns in (self.client, self.server):
-            subprocess.run(["ip", "netns", "del", ns], stderr=subprocess.DEVNULL)
-        # What a failed scenario left running.
-        for path, _, _ in os.walk(self.cgroups):
-            for pid in open(os.path.join(path, "cgroup.procs")).read().split():
-                os.kill(int(pid), signal.SIGKILL)
-        # Container runtimes make theirs in the hierarchies of v1 too, on a hybrid host.
-        for top in {self.cgroups, *glob.glob("/sys/fs/cgroup/*/" + self.tag)}:
+    def end_scenario(self):
+        """Nothing of it stays, also if it failed: the next one may give its cgroups the same names. Container runtimes make theirs in the
+        hierarchies of v1 too, on a hybrid host."""
+        self.end_processes(self.children)
+        self.remove_cgroups(glob.glob(self.cgroups + "/*/") + glob.glob("/sys/fs/cgroup/*/" + self.tag + "/*/"))
+
+    def remove_cgroups(self, tops):
+        """With what runs in them."""
+        for top in tops:
             for path, _, _ in os.walk(top, topdown=False):
                 for _ in range(50):
                     try:
+                        with open(os.path.join(path, "cgroup.procs")) as f:
+                            for pid in f.read().split():
+                                os.kill(int(pid), signal.SIGKILL)
                         os.rmdir(path)
+                        break
+                    except FileNotFoundError:
                         break
                     except OSError:
                         time.sleep(0.1)
+
+    def end_processes(self, processes):
+        for process in processes:
+            process.kill()
+            process.wait()
+        processes.clear()
+
+    def __exit__(self, *_):
+        self.end_processes(self.children)
+        self.end_processes(self.residents)
+        for ns in (self.client, self.server):
+            subprocess.run(["ip", "netns", "del", ns], stderr=subprocess.DEVNULL)
+        self.remove_cgroups({self.cgroups, *glob.glob("/sys/fs/cgroup/*/" + self.tag)})
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def in_sandbox_net(self, argv):
