@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/fd.h"
+#include "userspace/base/service_manager.h"
 #include "userspace/base/status.h"
 #include "userspace/privilege/system_calls.h"
 #include "userspace/sandbox/cgroup_fs.h"
@@ -42,7 +43,7 @@ void Tell(const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", probl
 
 }  // namespace
 
-Collector::Collector(const Config& config) : config_(config) {}
+Collector::Collector(const Config& config) : config_(config), watchdog_ns_(WatchdogIntervalNs()) {}
 
 absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config, FILE* ndjson) {
   std::unique_ptr<Collector> collector(new Collector(config));
@@ -62,6 +63,10 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
       [self](uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns) {
         self->outputs_->OnSandboxEnd(sandbox, last, time_unix_ns);
       });
+  if (!config.capture.path.empty()) {
+    ASSIGN_OR_RETURN(auto capture, CaptureWriter::Create(config.capture, config.probes.dns_ports, Tell));
+    collector->pipeline_->StartCapture(std::move(capture));
+  }
   const auto handler = [self](uint64_t* last_ns) {
     return [self, last_ns](std::span<const std::byte> record) { *last_ns = std::max(*last_ns, self->pipeline_->OnRecord(record)); };
   };
@@ -119,7 +124,7 @@ absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::
 
 absl::Status Collector::Serve(const std::string& path) {
   absl::StatusOr<std::unique_ptr<ApiServer>> api = absl::UnknownError("");
-  RETURN_IF_ERROR(RunWithoutCapabilities([&] { api = ApiServer::Start(path); }));
+  RETURN_IF_ERROR(RunWithoutCapabilities([&] { api = ApiServer::Start(path, outputs_->recent()); }));
   ASSIGN_OR_RETURN(api_, std::move(api));
   return absl::OkStatus();
 }
@@ -166,11 +171,16 @@ void Collector::OnTimers(uint64_t now_ns) {
     outputs_->ExportMetrics(now_ns);
     next_metrics_ns_ = now_ns + Nanoseconds(config_.otel.metric_interval);
   }
+  if (watchdog_ns_ > 0 && now_ns >= next_sign_of_life_ns_) {
+    NotifyServiceManager("WATCHDOG=1");
+    next_sign_of_life_ns_ = now_ns + watchdog_ns_;
+  }
 }
 
 uint64_t Collector::NextDeadline() const {
   const uint64_t metrics = outputs_->exports_metrics() ? next_metrics_ns_ : next_window_ns_;
-  return std::min({pipeline_->NextDeadline(), next_window_ns_, metrics});
+  const uint64_t sign_of_life = watchdog_ns_ > 0 ? next_sign_of_life_ns_ : next_window_ns_;
+  return std::min({pipeline_->NextDeadline(), next_window_ns_, metrics, sign_of_life});
 }
 
 size_t Collector::RunUntil(std::span<const pollfd> waited) {
@@ -203,7 +213,7 @@ size_t Collector::RunUntil(std::span<const pollfd> waited) {
       outputs_->Flush();
     OnTimers(BootNow());
     if (api_)
-      api_->Answer([this] { return pipeline_->Describe(); });
+      api_->Answer([this](size_t destinations) { return pipeline_->Describe(destinations); });
     outputs_->AnswerScrapes(BootNow());
     if (to_confine_ && !AttachesMore()) {
       if (const absl::Status status = Confine(*std::exchange(to_confine_, std::nullopt)); !status.ok())

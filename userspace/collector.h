@@ -35,7 +35,7 @@ class Collector {
   absl::Status Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here,
                      absl::StatusOr<std::unique_ptr<Canary>> canary);
 
-  // Answers on a unix socket what `sandpiper status` asks.
+  // Answers on a unix socket what `sandpiper status`, `observe` and `top` ask.
   absl::Status Serve(const std::string& path);
 
   // Gives up what is not needed any more, for good: capabilities but `kept` and those that the configuration needs, and most system calls.
@@ -73,6 +73,8 @@ class Collector {
   uint64_t critical_last_ns_ = 0, bulk_last_ns_ = 0;  // time of the last record taken
   std::unique_ptr<Outputs> outputs_;
   uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;
+  const uint64_t watchdog_ns_;         // how often the service manager wants a sign of life; 0: it does not
+  uint64_t next_sign_of_life_ns_ = 0;
   std::optional<Capabilities> to_confine_;  // as soon as nothing is attached any more
   std::unique_ptr<ApiServer> api_;
 };

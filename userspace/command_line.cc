@@ -2,105 +2,23 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "userspace/base/status.h"
 #include "userspace/base/text.h"
 #include "userspace/config_file.h"
+#include "userspace/flags.h"
 
 namespace sandpiper {
 namespace {
-
-void AddRingOption(CLI::App* app, const char* name, const char* env, uint32_t* bytes, const char* help) {
-  app->add_option_function<std::string>(
-         name, [bytes](const std::string& text) { *bytes = *ParseRingSize(text); }, help)
-      ->envname(env)
-      ->check([](const std::string& text) { return std::string(ParseRingSize(text).status().message()); });
-}
-
-void AddAvoidOption(CLI::App* app, Config* config) {
-  app->add_option_function<std::vector<std::string>>(
-         "--avoid",
-         [config](const std::vector<std::string>& all) {
-           config->probes.avoid.clear();
-           for (const std::string& one : all) {
-             const size_t colon = one.find(':');
-             config->probes.avoid.emplace_back(one.substr(0, colon), one.substr(colon + 1));
-           }
-         },
-         "PROBE:MECHANISM to leave out, as egress.denied:tp_btf; repeatable; the probe takes its next one")
-      ->envname("SANDPIPER_AVOID")
-      ->delimiter(',')
-      ->check([](const std::string& text) { return text.find(':') == std::string::npos ? text + " is not PROBE:MECHANISM" : ""; })
-      ->allow_extra_args(false);
-}
-
-void AddRedactionOption(CLI::App* app, const char* name, const char* env, std::vector<std::string>* patterns, const char* help) {
-  app->add_option_function<std::vector<std::string>>(
-         name, [patterns](const std::vector<std::string>& all) { *patterns = all; }, help)
-      ->envname(env)
-      ->check([](const std::string& text) { return std::string(Redaction::Make({text}).status().message()); })
-      ->allow_extra_args(false);
-}
-
-void AddCommonOptions(CLI::App* app, Config* config) {
-  static std::string read_before;  // by ReadFile
-  app->add_option("--config", read_before, "YAML file; flags and environment beat it")->envname("SANDPIPER_CONFIG");
-  app->add_option_function<int>(
-         "--dns-timeout-ms", [config](int ms) { config->dns_timeout = std::chrono::milliseconds(ms); },
-         "a lookup that nobody answers so long is a timeout (default 5000)")
-      ->envname("SANDPIPER_DNS_TIMEOUT_MS")
-      ->check(CLI::Range(1, 3'600'000));
-  app->add_option_function<int>(
-         "--window-s", [config](int s) { config->window = std::chrono::seconds(s); }, "how often each destination is told of (default 60)")
-      ->envname("SANDPIPER_WINDOW_S")
-      ->check(CLI::Range(1, 86'400));
-  app->add_option_function<int>(
-         "--flush-timeout-ms", [config](int ms) { config->flush_timeout = std::chrono::milliseconds(ms); },
-         "how long exporters may still send at the end (default 5000)")
-      ->envname("SANDPIPER_FLUSH_TIMEOUT_MS")
-      ->check(CLI::Range(0, 3'600'000));
-  app->add_option_function<std::vector<uint16_t>>(
-         "--dns-port", [config](const std::vector<uint16_t>& ports) { config->probes.dns_ports = ports; },
-         "ports that are DNS, at most four (default 53)")
-      ->envname("SANDPIPER_DNS_PORT")
-      ->delimiter(',')
-      ->check(CLI::Range(1, 65535))
-      ->allow_extra_args(false);
-  AddRingOption(app, "--ring-bytes", "SANDPIPER_RING_BYTES", &config->probes.bulk_ring_bytes,
-                "buffer for DNS and connection events (default 8M)");
-  AddRingOption(app, "--critical-ring-bytes", "SANDPIPER_CRITICAL_RING_BYTES", &config->probes.critical_ring_bytes,
-                "buffer for process events (default 4M)");
-  app->add_option("--destinations-max", config->destinations_max,
-                  "destinations kept apart in each sandbox's ledger; beyond, they are summed up (default 10000)")
-      ->envname("SANDPIPER_DESTINATIONS_MAX")
-      ->check(CLI::Range(1, 1'000'000));
-  app->add_option("--metric-series-max", config->series_max, "series of each metric; beyond, sandboxes are summed up (default 2000)")
-      ->envname("SANDPIPER_METRIC_SERIES_MAX")
-      ->check(CLI::Range(1, 1'000'000));
-  app->add_flag("--metric-sandbox-id,!--no-metric-sandbox-id", config->sandbox_in_metrics, "tell metrics of each sandbox apart (default)")
-      ->envname("SANDPIPER_METRIC_SANDBOX_ID");
-  app->add_flag("--program-statistics", config->probes.program_statistics, "have the kernel count runs and time of its programs")
-      ->envname("SANDPIPER_PROGRAM_STATISTICS");
-  app->add_flag("--limit-system-calls,!--no-limit-system-calls", config->limit_system_calls,
-                "have the kernel refuse sandpiper itself what it does not need once all is attached (default)")
-      ->envname("SANDPIPER_LIMIT_SYSTEM_CALLS");
-  app->add_option("--log-level", config->log_level, "records below it are not made: debug, info or warn (default info)")
-      ->envname("SANDPIPER_LOG_LEVEL")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Severity>{{"debug", Severity::kDebug}, {"info", Severity::kInfo}, {"warn", Severity::kWarn}}));
-  AddRedactionOption(app, "--redact-arguments", "SANDPIPER_REDACT_ARGUMENTS", &config->redact_arguments,
-                     "regular expression for what records may not show of arguments, in its groups if it has some; repeatable; in place of "
-                     "those for passwords and tokens");
-  AddRedactionOption(app, "--redact-hosts", "SANDPIPER_REDACT_HOSTS", &config->redact_hosts,
-                     "the same for names that were looked up, targets of rules, and arguments; repeatable");
-  AddAvoidOption(app, config);
-}
 
 // The file comes before the flags that beat it, wherever on the command line it is named.
 std::string ConfigPath(int argc, char** argv) {
@@ -133,118 +51,151 @@ absl::Status ReadFile(const std::string& path, Config* config) {
   return absl::OkStatus();
 }
 
-void AddFormatOption(CLI::App* app, ReportFormat* format) {
-  app->add_option("--format", *format, "table or json")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, ReportFormat>{{"table", ReportFormat::kTable}, {"json", ReportFormat::kJson}}));
+// "5m", "90s", "1h30m" ago, or a time as RFC 3339 has it.
+absl::StatusOr<uint64_t> ParseSince(const std::string& text) {
+  absl::Duration ago;
+  absl::Time time;
+  std::string error;
+  if (absl::ParseDuration(text, &ago))
+    time = absl::Now() - ago;
+  else if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error))
+    return absl::InvalidArgumentError(absl::StrCat(Escape(text), " is neither a duration (5m, 1h30m) nor a time (2026-01-02T03:04:05Z)"));
+  return static_cast<uint64_t>(std::max<int64_t>(absl::ToUnixNanos(time), 0));
 }
 
-void AddSocketOption(CLI::App* app, Config* config) {
-  app->add_option("--socket", config->api_socket, "unix socket of the collector (default /run/sandpiper/sandpiper.sock); \"\": none")
-      ->envname("SANDPIPER_SOCKET");
+void AddExec(CLI::App* app, CommandLine* out) {
+  CLI::App* const exec = app->add_subcommand("exec", "run a command as a sandbox of its own and report what it did");
+  AddCommonOptions(exec, &out->config);
+  AddCaptureOptions(exec, &out->config);
+  exec->add_option("--id", out->exec.id, "sandbox_id (default: the name of the command)");
+  AddFormatOption(exec, &out->exec.format, /*html=*/true);
+  exec->add_option("-o,--report", out->exec.report_file, "write the report to this file instead of stdout");
+  exec->add_option("--events", out->exec.events_file, "write every record to this file, one JSON object a line");
+  exec->add_option("--metrics", out->exec.metrics_file, "write the final metrics to this file, one JSON object a line");
+  exec->add_option_function<int>(
+          "--progress-s", [out](int s) { out->exec.progress = std::chrono::seconds(s); },
+          "how often to tell on stderr what was seen so far (default 10 on a terminal, else 0); 0: never")
+      ->check(CLI::Range(0, 86'400));
+  exec->add_option("command", out->exec.command, "the command and its arguments, after --")->required();
+  exec->prefix_command(false);
 }
 
-void AddSpoolOptions(CLI::App* app, Config* config) {
-  app->add_option("--spool", config->spool.path,
-                  "file for log records that an OTLP endpoint does not take now (default /var/lib/sandpiper/spool.db); \"\": none")
-      ->envname("SANDPIPER_SPOOL");
-  app->add_option_function<std::string>(
-         "--spool-bytes", [config](const std::string& text) { config->spool.bytes_max = *ParseBytes(text); },
-         "how much of them; beyond, the oldest make room (default 256M)")
-      ->envname("SANDPIPER_SPOOL_BYTES")
-      ->check([](const std::string& text) { return std::string(ParseBytes(text).status().message()); });
-  app->add_option_function<int>(
-         "--spool-age-s", [config](int s) { config->spool.age_max = std::chrono::seconds(s); }, "how long they may wait (default 86400)")
-      ->envname("SANDPIPER_SPOOL_AGE_S")
-      ->check(CLI::Range(1, 31'536'000));
-  app->add_flag("--spool-write-first", config->spool_write_first, "put every record on disk before it is sent, for audits")
-      ->envname("SANDPIPER_SPOOL_WRITE_FIRST");
+void AddRecordFormatOptions(CLI::App* app, RecordFormat* format, ColorMode* color) {
+  app->add_option("--format", *format, "compact, table or json (default compact)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, RecordFormat>{
+          {"compact", RecordFormat::kCompact}, {"table", RecordFormat::kTable}, {"json", RecordFormat::kJson}}));
+  app->add_option("--color", *color, "auto, always or never (default auto: on a terminal, unless NO_COLOR is set)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, ColorMode>{{"auto", ColorMode::kAuto}, {"always", ColorMode::kAlways}, {"never", ColorMode::kNever}}));
 }
 
-void AddRunOptions(CLI::App* run, Config* config) {
-  AddSpoolOptions(run, config);
-  AddSocketOption(run, config);
-  run->add_option("--cgroup", config->cgroups,
-                  "PATH[=ID] of a cgroup to watch, with all below it; repeatable; * and ? match, also what is made later")
-      ->envname("SANDPIPER_CGROUP")
-      ->allow_extra_args(false);
-  run->add_option("--device", config->devices,
-                  "[NETNS:]NAME[=ID]: a tap or veth whose other end is a sandbox with sockets of its own, as a microVM, now or later; * "
-                  "and ? match; "
-                  "repeatable")
-      ->envname("SANDPIPER_DEVICE")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  run->add_option_function<int>(
-         "--canary-interval-ms", [config](int ms) { config->canary_interval = std::chrono::milliseconds(ms); },
-         "how often a process of our own tries out whether the probes see (default 60000); 0: never")
-      ->envname("SANDPIPER_CANARY_INTERVAL_MS")
-      ->check(CLI::Range(0, 86'400'000));
-  run->add_flag("--limit-records,!--no-limit-records", config->probes.limit_sandboxes,
-                "let no sandbox fill the buffers so that others find no room (default)")
-      ->envname("SANDPIPER_LIMIT_RECORDS");
-  run->add_flag("--all-containers", config->all_containers, "every container is a sandbox")->envname("SANDPIPER_ALL_CONTAINERS");
-  run->add_option_function<int>(
-         "--metadata-wait-ms", [config](int ms) { config->discovery.metadata_wait = std::chrono::milliseconds(ms); },
-         "how long events wait for what the runtime says of their container (default 5000)")
-      ->envname("SANDPIPER_METADATA_WAIT_MS")
-      ->check(CLI::Range(0, 3'600'000));
+void AddObserve(CLI::App* app, CommandLine* out) {
+  CLI::App* const observe = app->add_subcommand("observe", "show records of the running collector: those that come, or the last ones");
+  v1::ObserveRequest* const request = &out->observe.request;
+  AddSocketOption(observe, &out->config);
+  const auto add_patterns = [&](const char* flag, const char* help, google::protobuf::RepeatedPtrField<std::string>* patterns) {
+    observe
+        ->add_option_function<std::vector<std::string>>(
+            flag, [patterns](const std::vector<std::string>& all) { patterns->Assign(all.begin(), all.end()); }, help)
+        ->allow_extra_args(false);
+  };
+  add_patterns("--sandbox", "of sandboxes with this id; * and ? match; repeatable", request->mutable_sandboxes());
+  add_patterns("--event", "of this kind, as egress.denied or process.*; repeatable", request->mutable_events());
+  add_patterns("--host", "about this name or address, as *.example.com; repeatable", request->mutable_hosts());
+  observe->add_flag_callback("--denied", [request] { request->set_denied(true); }, "about what was refused");
+  observe->add_option_function<uint32_t>(
+      "--last", [request](uint32_t n) { request->set_last(n); }, "the last N of those that the collector still has, instead of those that come");
+  observe->add_option_function<std::string>(
+             "--since", [request](const std::string& text) { request->set_since_unix_ns(*ParseSince(text)); },
+             "those that the collector still has from a time on: 5m, 1h30m, 2026-01-02T03:04:05Z")
+      ->check([](const std::string& text) { return std::string(ParseSince(text).status().message()); });
+  observe->add_flag_callback("-f,--follow", [request] { request->set_follow(true); }, "and then those that come");
+  AddRecordFormatOptions(observe, &out->observe.format, &out->observe.color);
+  observe->final_callback([request] {
+    if (request->last() == 0 && request->since_unix_ns() == 0)
+      request->set_follow(true);
+    else if (request->last() == 0)
+      request->set_last(std::numeric_limits<uint32_t>::max());
+  });
+}
+
+void AddReplay(CLI::App* app, CommandLine* out) {
+  CLI::App* const replay = app->add_subcommand("replay", "work off a capture again, and show its records");
+  AddCommonOptions(replay, &out->config);
+  AddRecordFormatOptions(replay, &out->replay.format, &out->replay.color);
+  replay->add_flag("--otlp", out->replay.otlp, "send them to the configured OTLP endpoint too");
+  replay->add_option("file", out->replay.file, "what run --capture, or exec --capture, wrote")->required();
+}
+
+void AddTop(CLI::App* app, CommandLine* out) {
+  CLI::App* const top = app->add_subcommand("top", "show the busiest sandboxes of the running collector, again and again; q ends it");
+  AddSocketOption(top, &out->config);
+  top->add_option_function<int>(
+         "--interval-ms", [out](int ms) { out->top.interval = std::chrono::milliseconds(ms); }, "between two looks (default 1000)")
+      ->check(CLI::Range(50, 3'600'000));
+  top->add_option("--frames", out->top.frames, "end after so many looks (default: one where stdout is no terminal)");
+}
+
+// Each subcommand with what it is in a CommandLine.
+void AddSubcommands(CLI::App* app, CommandLine* out) {
+  app->require_subcommand(1);
+  AddExec(app, out);
+  CLI::App* const run = app->add_subcommand("run", "watch sandboxes until SIGTERM; records go to stdout and, if configured, to OTLP");
+  AddCommonOptions(run, &out->config);
+  AddRunOptions(run, &out->config);
+  AddObserve(app, out);
+  AddTop(app, out);
+  AddReplay(app, out);
+  CLI::App* const status = app->add_subcommand("status", "list the sandboxes that the running collector watches");
+  AddSocketOption(status, &out->config);
+  AddFormatOption(status, &out->format);
+  CLI::App* const doctor = app->add_subcommand("doctor", "try every probe, and tell what this host lacks");
+  AddCommonOptions(doctor, &out->config);
+  AddFormatOption(doctor, &out->format);
+  CLI::App* const validate = app->add_subcommand("validate", "tell what run would do with this configuration, without doing it");
+  AddCommonOptions(validate, &out->config);
+  AddRunOptions(validate, &out->config);
+  AddFormatOption(validate, &out->format);
+  CLI::App* const canary = app->add_subcommand("canary")->group("");  // of a collector's own, see userspace/canary.h
+  canary->add_option("port", out->canary_port);
+  app->add_subcommand("version", "print the version");
+}
+
+const std::map<std::string, CommandLine::Command>& Commands() {
+  using enum CommandLine::Command;
+  static const std::map<std::string, CommandLine::Command> commands = {
+      {"exec", kExec},     {"run", kRun},           {"observe", kObserve}, {"top", kTop},        {"status", kStatus},
+      {"doctor", kDoctor}, {"validate", kValidate}, {"canary", kCanary},   {"version", kVersion}, {"replay", kReplay}};
+  return commands;
 }
 
 }  // namespace
+
+std::unique_ptr<CLI::App> MakeApp(CommandLine* out) {
+  auto app = std::make_unique<CLI::App>(
+      "sandpiper tells what a sandbox looked up, where it connected, what it ran and what it was refused, from the host kernel.", "sandpiper");
+  AddSubcommands(app.get(), out);
+  return app;
+}
 
 absl::Status ReadCommandLine(int argc, char** argv, CommandLine* out) {
   Config& config = out->config;
   config = ReadEnvironment(GetProcessEnv);
   RETURN_IF_ERROR(ReadFile(ConfigPath(argc, argv), &config));
-  CLI::App app("sandpiper tells what a sandbox looked up, where it connected, what it ran and what it was refused, from the host kernel.");
-  app.require_subcommand(1);
-
-  CLI::App* exec = app.add_subcommand("exec", "run a command as a sandbox of its own and report what it did");
-  AddCommonOptions(exec, &config);
-  exec->add_option("--id", out->exec.id, "sandbox_id (default: the name of the command)");
-  AddFormatOption(exec, &out->exec.format);
-  exec->add_option("-o,--report", out->exec.report_file, "write the report to this file instead of stdout");
-  exec->add_option("--events", out->exec.events_file, "write every record to this file, one JSON object a line");
-  exec->add_option("--metrics", out->exec.metrics_file, "write the final metrics to this file, one JSON object a line");
-  exec->add_option("command", out->exec.command, "the command and its arguments, after --")->required();
-  exec->prefix_command(false);
-
-  CLI::App* run = app.add_subcommand("run", "watch sandboxes until SIGTERM; records go to stdout and, if configured, to OTLP");
-  AddCommonOptions(run, &config);
-  AddRunOptions(run, &config);
-
-  CLI::App* status = app.add_subcommand("status", "list the sandboxes that the running collector watches");
-  AddSocketOption(status, &config);
-  AddFormatOption(status, &out->format);
-
-  CLI::App* doctor = app.add_subcommand("doctor", "try every probe, and tell what this host lacks");
-  AddCommonOptions(doctor, &config);
-  AddFormatOption(doctor, &out->format);
-
-  CLI::App* canary = app.add_subcommand("canary")->group("");  // of a collector's own, see userspace/canary.h
-  canary->add_option("port", out->canary_port);
-
-  app.add_subcommand("version", "print the version");
-
+  const std::unique_ptr<CLI::App> app = MakeApp(out);
   absl::Status result;
   try {
-    app.parse(argc, argv);
+    app->parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {
-      app.exit(error);
+      app->exit(error);
       out->command = CommandLine::kHelp;
       return result;
     }
     result = absl::InvalidArgumentError(absl::StrCat(error.what(), " (sandpiper --help tells more)"));
   }
-  for (const auto& [name, command] : std::map<std::string, CommandLine::Command>{{"exec", CommandLine::kExec},
-                                                                                 {"run", CommandLine::kRun},
-                                                                                 {"status", CommandLine::kStatus},
-                                                                                 {"doctor", CommandLine::kDoctor},
-                                                                                 {"canary", CommandLine::kCanary},
-                                                                                 {"version", CommandLine::kVersion}}) {
-    if (app.got_subcommand(name))
+  for (const auto& [name, command] : Commands()) {
+    if (app->got_subcommand(name))
       out->command = command;
   }
   if (result.ok() && out->command == CommandLine::kExec) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "userspace/capture.h"
 #include "userspace/export/otel_config.h"
 #include "userspace/export/record_limits.h"
 #include "userspace/export/spool.h"
@@ -28,6 +29,7 @@ struct Config {
   std::chrono::milliseconds canary_interval{60'000};  // 0: no canary
   std::chrono::milliseconds flush_timeout{5'000};     // at the end, for what exporters still hold
   OtelConfig otel;
+  CaptureWriter::Options capture;
   Spool::Options spool{.path = "/var/lib/sandpiper/spool.db"};  // of log records for OTLP; an empty path: none
   bool spool_write_first = false;                               // each request is on disk before it is sent
   std::vector<Attribute> extra_attributes;
@@ -41,9 +43,11 @@ struct Config {
   std::optional<std::vector<SelectionRule>> rules;
   std::optional<std::vector<RuntimeSocket>> sockets;
   bool all_containers = false;
+  bool records_on_stdout = true;
   bool limit_system_calls = true;  // of sandpiper itself, once all is attached
   DiscoveryOptions discovery;
   std::string api_socket = "/run/sandpiper/sandpiper.sock";  // of the running collector; empty: none
+  size_t recent_records = 2'000;                             // kept for who asks at the socket
   std::string sandbox_id;                                    // OPENSANDBOX_EGRESS_SANDBOX_ID, where there is one sandbox only
 
   std::map<std::string, std::string> file;  // what the configuration file says, YAML by key

@@ -212,6 +212,8 @@ Readers AllReaders(Config* config) {
       {"critical_ring_bytes", [=](const YAML::Node& n) { config->probes.critical_ring_bytes = RingBytes(n); }},
       {"redact_arguments", [=](const YAML::Node& n) { config->redact_arguments = Patterns(n); }},
       {"redact_hosts", [=](const YAML::Node& n) { config->redact_hosts = Patterns(n); }},
+      {"capture", [=](const YAML::Node& n) { config->capture.path = Text(n); }},
+      {"capture_bytes", [=](const YAML::Node& n) { config->capture.bytes_max = Bytes(n); }},
       {"spool", [=](const YAML::Node& n) { config->spool.path = Text(n); }},
       {"spool_bytes", [=](const YAML::Node& n) { config->spool.bytes_max = Bytes(n); }},
       {"spool_age_s", [=](const YAML::Node& n) { config->spool.age_max = std::chrono::seconds(Number(n, 1, 31'536'000)); }},
@@ -235,6 +237,8 @@ Readers AllReaders(Config* config) {
          }
        }},
       {"socket", [=](const YAML::Node& n) { config->api_socket = Text(n); }},
+      {"stdout", [=](const YAML::Node& n) { config->records_on_stdout = As<bool>(n, "true or false"); }},
+      {"recent_records", [=](const YAML::Node& n) { config->recent_records = static_cast<size_t>(Number(n, 1, 1'000'000)); }},
   };
 }
 

@@ -1,5 +1,6 @@
 #include "userspace/describe.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "userspace/base/clock.h"
@@ -38,7 +39,34 @@ std::string RuntimeOf(const Decision& decision) {
   return decision.path.unit.empty() ? "cgroup" : "systemd";
 }
 
-v1::ListSandboxesResponse DescribeSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members) {
+namespace {
+
+void AddDestinations(const Ledger& ledger, size_t most, v1::Sandbox* out) {
+  using Entry = std::pair<const DestinationKey, Destination>;
+  std::vector<const Entry*> all;
+  for (const Entry& entry : ledger.destinations()) {
+    if (!entry.second.loopback)
+      all.push_back(&entry);
+  }
+  const auto end = all.begin() + static_cast<ptrdiff_t>(std::min(most, all.size()));
+  std::partial_sort(all.begin(), end, all.end(), [](const Entry* a, const Entry* b) { return a->second.total.attempts > b->second.total.attempts; });
+  for (auto it = all.begin(); it != end; ++it) {
+    const DestinationStats& total = (*it)->second.total;
+    v1::Destination* const told = out->add_top_destinations();
+    told->set_target((*it)->first.ToString());
+    told->set_attempts(total.attempts);
+    told->set_established(total.established);
+    told->set_denied(total.denied);
+    told->set_failed(total.failed);
+    told->set_sent(total.sent);
+    told->set_received(total.received);
+  }
+}
+
+}  // namespace
+
+v1::ListSandboxesResponse DescribeSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members,
+                                            size_t destinations) {
   v1::ListSandboxesResponse out;
   std::map<uint64_t, v1::Sandbox*> by_serial;
   for (const auto& [serial, sandbox] : sandboxes) {
@@ -57,6 +85,8 @@ v1::ListSandboxesResponse DescribeSandboxes(const std::map<uint64_t, std::unique
     for (const auto& [what, count] : totals.dropped)
       dropped += count;
     described->set_dropped(dropped);
+    if (destinations > 0)
+      AddDestinations(sandbox->ledger(), destinations, described);
   }
   for (const auto& [serial, member] : members.all()) {
     const auto sandbox = by_serial.find(member.sandbox);

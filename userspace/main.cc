@@ -25,6 +25,14 @@ int main(int argc, char** argv) {
         RETURN_IF_ERROR(sandpiper::ReadCommandLine(argc, argv, &again));
         return std::move(again.config);
       });
+    case CommandLine::kObserve:
+      return sandpiper::RunObserve(line.config, line.observe);
+    case CommandLine::kTop:
+      return sandpiper::RunTop(line.config, line.top);
+    case CommandLine::kReplay:
+      return sandpiper::RunReplay(line.config, line.replay);
+    case CommandLine::kValidate:
+      return sandpiper::RunValidate(std::move(line.config), line.format);
     case CommandLine::kStatus:
       return sandpiper::RunStatus(line.config, line.format);
     case CommandLine::kDoctor:

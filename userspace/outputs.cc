@@ -75,6 +75,10 @@ void Outputs::OnRecord(LogRecord record) {
   limits_.Apply(&record);
   if (ndjson_)
     fprintf(ndjson_, "%s\n", ToJson(record).c_str());
+  if (watcher_)
+    watcher_(record);
+  if (config_.recent_records > 0)
+    recent_.Push(record);
   if (log_exporter_)
     log_exporter_->Push(std::move(record));
 }

@@ -18,6 +18,7 @@
 #include "userspace/export/log_exporter.h"
 #include "userspace/export/metric_exporter.h"
 #include "userspace/export/prometheus_exporter.h"
+#include "userspace/export/recent_records.h"
 
 namespace sandpiper {
 
@@ -35,6 +36,8 @@ class Outputs {
   absl::Status Reload(const Config& config);
 
   void OnRecord(LogRecord record);
+  // Sees each record as it leaves: hidden and cut.
+  void SetWatcher(std::function<void(const LogRecord&)> watcher) { watcher_ = std::move(watcher); }
   // The last values of a sandbox, and when (Unix time) it ended.
   void OnSandboxEnd(uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns);
   void ExportMetrics(uint64_t now_ns);
@@ -50,6 +53,8 @@ class Outputs {
 
   // All there is to tell now, for a report.
   MetricSnapshot Metrics(uint64_t now_ns);
+  // Records as they left; none where Config::recent_records is 0.
+  RecentRecords* recent() { return &recent_; }
   // Endpoints that records or points did not reach, one line each, for people.
   std::vector<std::string> Problems() const;
 
@@ -61,7 +66,7 @@ class Outputs {
   };
 
   Outputs(const Config& config, RecordLimits limits, FILE* ndjson, Collect collect)
-      : config_(config), limits_(std::move(limits)), ndjson_(ndjson), collect_(std::move(collect)) {}
+      : config_(config), limits_(std::move(limits)), ndjson_(ndjson), collect_(std::move(collect)), recent_(config.recent_records) {}
   absl::Status StartExporters(const TellProblem& tell);
   MetricSnapshot Read(uint64_t now_ns, Reader* reader);
 
@@ -69,6 +74,8 @@ class Outputs {
   RecordLimits limits_;
   FILE* ndjson_;
   Collect collect_;
+  RecentRecords recent_;
+  std::function<void(const LogRecord&)> watcher_;
   std::unique_ptr<LogExporter> log_exporter_;
   std::unique_ptr<MetricExporter> metric_exporter_;
   std::unique_ptr<PrometheusExporter> prometheus_;

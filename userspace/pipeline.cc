@@ -23,12 +23,6 @@ namespace {
 
 constexpr char kDeviceRuntime[] = "device";
 
-// What is not the member's by its cgroup says so instead of naming the part.
-std::array<Origin, 3> OriginsOf(std::vector<Attribute> attributes, SandboxPipeline* sandbox) {
-  const auto by = [&](const char* what) { return sandbox->AddOrigin({{"sandbox.attribution", std::string(what)}}); };
-  return {sandbox->AddOrigin(std::move(attributes)), by("namespace"), by("process")};
-}
-
 }  // namespace
 
 Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options, const DiscoveryOptions& discovery,
@@ -71,11 +65,16 @@ SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& r
   if (const auto known = by_id_.find(id); known != by_id_.end() && members_.Lives(known->second))
     return sandboxes_.at(known->second).get();
   const uint64_t serial = next_sandbox_++;
-  const FlowTable::ReadUdp read_udp = [probes = probes_](const Flow& flow) {
-    const UdpFlowCounts counts = probes->ReadUdpFlow(flow.cookie, flow.peer);
-    return FlowTable::UdpCounts{.sent = counts.bytes.sent, .received = counts.bytes.received, .denied = counts.denied};
+  const FlowTable::ReadUdp read_udp = [this](const Flow& flow) {
+    const UdpFlowCounts counts = probes_->ReadUdpFlow(flow.cookie, flow.peer);
+    const FlowTable::UdpCounts out = {.sent = counts.bytes.sent, .received = counts.bytes.received, .denied = counts.denied};
+    if (capture_)
+      capture_->UdpFlow(flow, out);
+    return out;
   };
   const SandboxIdentity identity = {.serial = serial, .id = id, .runtime = runtime};
+  if (capture_)
+    capture_->Sandbox(identity, born_ns);
   by_id_[id] = serial;
   return sandboxes_.emplace(serial, std::make_unique<SandboxPipeline>(identity, options_, read_udp, sink_, born_ns)).first->second.get();
 }
@@ -101,6 +100,12 @@ SandboxPipeline* Pipeline::SandboxOf(const Member& member) const {
   return it == sandboxes_.end() ? nullptr : it->second.get();
 }
 
+std::array<Origin, 3> Pipeline::AddMember(uint64_t serial, std::vector<Attribute> attributes, SandboxPipeline* sandbox) {
+  if (capture_)
+    capture_->Member(serial, sandbox->sandbox().serial, BootNow(), attributes);
+  return sandbox->AddMember(std::move(attributes));
+}
+
 absl::Status Pipeline::AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role) {
   ASSIGN_OR_RETURN(const uint64_t id, CgroupId(path));
   const uint64_t serial = attribution_.NextMember();
@@ -110,7 +115,7 @@ absl::Status Pipeline::AddCgroup(SandboxPipeline* sandbox, const std::string& pa
   Member member;
   member.sandbox = sandbox->sandbox().serial;
   member.role = role;
-  member.origins = OriginsOf(std::move(attributes), sandbox);
+  member.origins = AddMember(serial, std::move(attributes), sandbox);
   member.cgroup_id = id;
   member.path = path;
   RETURN_IF_ERROR(members_.Put(serial, std::move(member)));
@@ -129,9 +134,10 @@ void Pipeline::OnExisting(SandboxPipeline* sandbox, const std::string& path) {
 }
 
 uint64_t Pipeline::AddDevice(const std::string& id, const LinkChange& link) {
-  const SandboxPipeline* const sandbox = FindOrAdd(id, kDeviceRuntime, BootNow());
+  SandboxPipeline* const sandbox = FindOrAdd(id, kDeviceRuntime, BootNow());
   const uint64_t serial = attribution_.NextMember();
   Member member;
+  member.origins = AddMember(serial, {}, sandbox);
   member.sandbox = sandbox->sandbox().serial;
   member.device = link.name;
   const owner owner = {.member = serial, .sandbox = member.sandbox};
@@ -187,7 +193,7 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   }
   member.sandbox = serial;
   member.role = decision.selected->role;
-  member.origins = OriginsOf(AttributesOf(decision), sandbox);
+  member.origins = AddMember(candidate.member, AttributesOf(decision), sandbox);
   member.cgroup_id = candidate.cgroup_id;
   member.path = there ? path : "";
   member.container_id = decision.path.container_id;
@@ -226,6 +232,8 @@ void Pipeline::NoteNamespaces(const Event& event, uint64_t sandbox) {
 }
 
 uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
+  if (capture_)
+    capture_->Record(record);
   absl::StatusOr<Event> event = Decode(record);
   if (event.ok()) {
     pending_.push_back(*std::move(event));
@@ -310,7 +318,7 @@ void Pipeline::EndIfEmpty(uint64_t serial, uint64_t now_ns) {
   sandbox->second->OnCounters({});
   if (sandbox->second->flows().size() > 0)
     ReadBytes(now_ns);
-  sandbox->second->Stop(now_ns);
+  Stop(sandbox->second.get(), now_ns);
   if (on_end_)
     on_end_(serial, MetricsOf(*sandbox->second, {}), now_ns + static_cast<uint64_t>(UnixOffset()));
   if (const auto named = by_id_.find(sandbox->second->sandbox().id); named != by_id_.end() && named->second == serial)
@@ -357,6 +365,8 @@ void Pipeline::ReadBytes(uint64_t now_ns) {
   absl::flat_hash_set<uint64_t> living;
   for (const SocketBytes& socket : probes_->ReadSockets()) {
     living.insert(socket.cookie);
+    if (capture_)
+      capture_->TcpBytes(socket.cookie, socket.bytes.sent, socket.bytes.received);
     for (const auto& [serial, sandbox] : sandboxes_)
       sandbox->flows().SetTcpBytes(socket.cookie, socket.bytes.sent, socket.bytes.received);
   }
@@ -380,12 +390,18 @@ void Pipeline::Stop(uint64_t now_ns) {
   ReadCounters();
   ReadBytes(now_ns);
   for (const auto& [serial, sandbox] : sandboxes_)
-    sandbox->Stop(now_ns);
+    Stop(sandbox.get(), now_ns);
 }
 
-v1::ListSandboxesResponse Pipeline::Describe() {
+void Pipeline::Stop(SandboxPipeline* sandbox, uint64_t now_ns) {
+  sandbox->Stop(now_ns);
+  if (capture_)
+    capture_->End(sandbox->sandbox().serial, now_ns, sandbox->counters());
+}
+
+v1::ListSandboxesResponse Pipeline::Describe(size_t destinations) {
   ReadCounters();
-  v1::ListSandboxesResponse out = DescribeSandboxes(sandboxes_, members_);
+  v1::ListSandboxesResponse out = DescribeSandboxes(sandboxes_, members_, destinations);
   out.set_waiting(attribution_.waiting());
   out.set_unattributed(unattributed_);
   return out;

@@ -15,6 +15,7 @@
 #include "sandpiper.pb.h"
 #include "userspace/aggregate/metric_reader.h"
 #include "userspace/attribution.h"
+#include "userspace/capture.h"
 #include "userspace/canary_watch.h"
 #include "userspace/devices.h"
 #include "userspace/members.h"
@@ -34,6 +35,8 @@ class Pipeline {
   Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options, const DiscoveryOptions& discovery, RecordSink sink,
            Attribution::Tell tell, OnEnd on_end);
 
+  // From now on, what comes in is written down too. Before the first sandbox.
+  void StartCapture(std::unique_ptr<CaptureWriter> capture) { capture_ = std::move(capture); }
   // Watches what the user named, and all below it; processes that are in there already become known. Returns the sandbox's number.
   absl::StatusOr<uint64_t> AddSandbox(const Sandbox& sandbox);
   // What passes the device belongs to its sandbox, now if it is there, or when it comes.
@@ -69,7 +72,8 @@ class Pipeline {
   std::vector<ProbeState> ProbeStates() const;
   // From now on, whether the probes see is tried out. An error is told as the canary's state.
   void WatchCanary(absl::StatusOr<std::unique_ptr<Canary>> canary);
-  v1::ListSandboxesResponse Describe();
+  // `destinations`: of each sandbox, those with the most attempts.
+  v1::ListSandboxesResponse Describe(size_t destinations);
 
   const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes() const { return sandboxes_; }
   // Attempts and connections that have not ended.
@@ -81,6 +85,8 @@ class Pipeline {
   SandboxPipeline* FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns);
   SandboxPipeline* SandboxOf(const Member& member) const;
   absl::Status AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role);
+  std::array<Origin, 3> AddMember(uint64_t serial, std::vector<Attribute> attributes, SandboxPipeline* sandbox);
+  void Stop(SandboxPipeline* sandbox, uint64_t now_ns);
   uint64_t AddDevice(const std::string& id, const LinkChange& link);
   void OnExisting(SandboxPipeline* sandbox, const std::string& path);
   void OnJoin(const Decision& decision, Held held);
@@ -109,6 +115,7 @@ class Pipeline {
   uint64_t unattributed_ = 0;
   uint64_t start_unix_ns_;
   OnEnd on_end_;
+  std::unique_ptr<CaptureWriter> capture_;  // null: none
 };
 
 }  // namespace sandpiper

@@ -50,7 +50,8 @@ SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions&
       sink_(std::move(sink)),
       log_level_(options.log_level),
       started_ns_(now_ns),
-      unix_offset_(UnixOffset()),
+      recorded_unix_offset_(options.recorded_unix_offset),
+      unix_offset_(recorded_unix_offset_.value_or(UnixOffset())),
       start_unix_ns_(now_ns + static_cast<uint64_t>(unix_offset_)),
       processes_(options.exited_max),
       lookups_({.timeout_ns = options.dns_timeout_ns}),
@@ -72,6 +73,11 @@ void SandboxPipeline::OnEvent(const Event& event) {
 Origin SandboxPipeline::AddOrigin(std::vector<Attribute> attributes) {
   records_.SetOrigin(++origins_, std::move(attributes));
   return origins_;
+}
+
+std::array<Origin, 3> SandboxPipeline::AddMember(std::vector<Attribute> attributes) {
+  const auto by = [&](const char* what) { return AddOrigin({{"sandbox.attribution", std::string(what)}}); };
+  return {AddOrigin(std::move(attributes)), by("namespace"), by("process")};
 }
 
 void SandboxPipeline::OnCounters(const KernelCounts& counters) {
@@ -98,7 +104,7 @@ void SandboxPipeline::OnExisting(const Exec& process) { processes_.OnExec(proces
 void SandboxPipeline::On(const Exec& exec, uint64_t time_ns) {
   const Process& process = processes_.OnExec(exec, time_ns);
   Emit(records_.Exec(process, processes_.Ancestors(process), unix_offset_));
-  if (!IsOpenSandboxEgress(process.path))
+  if (!IsOpenSandboxEgress(process.path) || recorded_unix_offset_)
     return;
   if (const auto policy = ReadOpenSandboxPolicy(static_cast<pid_t>(process.key.pid)))
     Emit(records_.PolicyLoaded(*policy, process, unix_offset_));
@@ -339,7 +345,7 @@ uint64_t SandboxPipeline::NextDeadline() const {
 }
 
 void SandboxPipeline::CloseWindow(uint64_t now_ns) {
-  unix_offset_ = UnixOffset();  // follow steps of the wall clock
+  unix_offset_ = recorded_unix_offset_.value_or(UnixOffset());  // follow steps of the wall clock
   flows_.RefreshUdp();
   flows_.TakeDenials([&](const Flow& flow, uint64_t count) { Deny(DenialOf(flow, now_ns), count); });
   for (const Denials::WindowEntry& entry : denials_.CloseWindow())

@@ -2,6 +2,7 @@
 #ifndef SANDPIPER_USERSPACE_SANDBOX_PIPELINE_H_
 #define SANDPIPER_USERSPACE_SANDBOX_PIPELINE_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -38,6 +39,9 @@ struct PipelineOptions {
   size_t names_max = 16'384;
   size_t exited_max = 8'192;
   HistogramKind histograms = HistogramKind::kExplicit;
+  // Of events that were recorded at another time, maybe on another host: what to add to their times to get Unix time. Processes are not looked
+  // up then.
+  std::optional<int64_t> recorded_unix_offset;
 };
 
 // The rules that a sandbox was under, for the report.
@@ -58,8 +62,9 @@ class SandboxPipeline {
   // `now_ns`: when the sandbox came to be.
   SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
 
-  // Another part of it, with what stands on all of its records. Events name it by what is returned.
-  Origin AddOrigin(std::vector<Attribute> attributes);
+  // Another part of it, with what stands on all of its records. Events name it by what is returned, by Attributed: what is not the part's by
+  // its cgroup says so instead of naming it.
+  std::array<Origin, 3> AddMember(std::vector<Attribute> attributes);
 
   void OnEvent(const Event& event);
   // A process that was there before we looked.
@@ -100,6 +105,7 @@ class SandboxPipeline {
   SandboxTotals Totals() const;
 
  private:
+  Origin AddOrigin(std::vector<Attribute> attributes);
   void On(const Exec& exec, uint64_t time_ns);
   void On(const Exit& exit, uint64_t time_ns);
   void On(const Fork& fork, uint64_t time_ns);
@@ -138,6 +144,7 @@ class SandboxPipeline {
   RecordSink sink_;
   Severity log_level_;
   uint64_t started_ns_;
+  const std::optional<int64_t> recorded_unix_offset_;
   int64_t unix_offset_;
   uint64_t start_unix_ns_;  // of every series: fixed, also when the wall clock steps
 

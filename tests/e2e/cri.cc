@@ -3,6 +3,8 @@
 //
 //   cri SOCKET pod '{"name": …, "namespace": …, "uid": …, "labels": {…}, "annotations": {…}, "cgroup_parent": …}'     prints the id
 //   cri SOCKET container POD '{"name": …, "image": …, "command": […], "labels": {…}, "env": {…}}'                       prints the id
+//       and, as the pod template of a DaemonSet has it: "args", "mounts": [{"host", "container", "readonly"}], "add": […], "privileged",
+//       "readonly_root", "unconfined"; in both "host_pid"; "log_path" of a container in the "log_directory" of its pod
 //   cri SOCKET start|stop|remove CONTAINER · cri SOCKET stop-pod|remove-pod POD
 //   cri SOCKET serve FILE      FILE: {"pods": [{"id", …}], "containers": [{"id", "pod", …}], "delay_ms": N, "events": [{"id", "pod": {…},
 //   …}]},
@@ -70,6 +72,47 @@ void FillPod(const Json& spec, Message* message) {
   FillTexts(spec, message);
 }
 
+template <typename Add>
+void ForEachText(const Json& object, const char* key, Add add) {
+  if (const auto it = object.FindMember(key); it != object.MemberEnd()) {
+    for (const auto& entry : it->value.GetArray())
+      add(Bytes(entry));
+  }
+}
+
+bool IsSet(const Json& object, const char* key) {
+  const auto it = object.FindMember(key);
+  return it != object.MemberEnd() && it->value.GetBool();
+}
+
+// NamespaceMode in api.proto: 0 the pod's, 1 the container's, 2 the node's.
+constexpr int kContainerPid = 1, kNodePid = 2;
+
+void FillSecurity(const Json& spec, cri::ContainerConfig* config) {
+  if (const auto mounts = spec.FindMember("mounts"); mounts != spec.MemberEnd()) {
+    for (const auto& mount : mounts->value.GetArray()) {
+      cri::Mount* const out = config->add_mounts();
+      out->set_host_path(Get(mount, "host"));
+      out->set_container_path(Get(mount, "container"));
+      out->set_readonly(IsSet(mount, "readonly"));
+    }
+  }
+  if (!spec.HasMember("add") && !IsSet(spec, "privileged"))
+    return;
+  cri::LinuxContainerSecurityContext* const context = config->mutable_linux()->mutable_security_context();
+  ForEachText(spec, "add", [&](const std::string& name) { context->mutable_capabilities()->add_add_capabilities(name); });
+  context->mutable_capabilities()->add_drop_capabilities("ALL");
+  context->set_privileged(IsSet(spec, "privileged"));
+  context->mutable_run_as_user()->set_value(0);
+  context->set_readonly_rootfs(IsSet(spec, "readonly_root"));
+  context->set_no_new_privs(!IsSet(spec, "privileged"));
+  context->mutable_namespace_options()->set_pid(IsSet(spec, "host_pid") ? kNodePid : kContainerPid);
+  if (IsSet(spec, "unconfined")) {
+    context->mutable_seccomp()->set_profile_type(1);
+    context->mutable_apparmor()->set_profile_type(1);
+  }
+}
+
 rapidjson::Document Parse(const std::string& text) {
   rapidjson::Document document;
   document.Parse(text.data(), text.size());
@@ -103,8 +146,10 @@ class Client {
     cri::ContainerConfig* config = request.mutable_config();
     config->mutable_metadata()->set_name(Get(spec, "name"));
     config->mutable_image()->set_image(Get(spec, "image"));
-    for (const auto& word : spec["command"].GetArray())
-      config->add_command(Bytes(word));
+    ForEachText(spec, "command", [&](const std::string& word) { config->add_command(word); });
+    ForEachText(spec, "args", [&](const std::string& word) { config->add_args(word); });
+    FillSecurity(spec, config);
+    config->set_log_path(Get(spec, "log_path"));
     FillTexts(spec, config);
     ForEach(spec, "env", [&] { return config->add_envs(); });
     if (spec.HasMember("pod"))
@@ -138,7 +183,10 @@ class Client {
   static cri::PodSandboxConfig ConfigOf(const Json& spec) {
     cri::PodSandboxConfig config;
     FillPod(spec, &config);
+    config.set_log_directory(Get(spec, "log_directory"));
     config.mutable_linux()->set_cgroup_parent(Get(spec, "cgroup_parent"));
+    if (IsSet(spec, "host_pid"))
+      config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(kNodePid);
     return config;
   }
 

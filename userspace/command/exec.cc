@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "userspace/command/report.h"
 #include "userspace/command/signals.h"
 #include "userspace/export/metrics_json.h"
+#include "userspace/export/ndjson.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
@@ -75,6 +77,9 @@ class HeldChild {
 // A connection that closes with its last process does so at once; one that a peer keeps open is reported as open.
 constexpr std::chrono::milliseconds kSettle{300};
 
+// What a browser can still show.
+constexpr size_t kRecordsOnPage = 20'000;
+
 bool WriteOut(const std::string& file, const std::string& text) {
   if (file.empty()) {
     fputs(text.c_str(), stdout);
@@ -88,22 +93,56 @@ bool WriteOut(const std::string& file, const std::string& text) {
   return static_cast<bool>(out);
 }
 
+// A long run is not silent: what was seen so far, now and then, on stderr.
+class Progress {
+ public:
+  Progress(std::optional<std::chrono::seconds> every, Pipeline* pipeline)
+      : pipeline_(pipeline), began_ns_(BootNow()), timer_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {
+    const time_t seconds = every ? every->count() : isatty(STDERR_FILENO) ? kProgress.count() : 0;
+    const itimerspec time = {.it_interval = {.tv_sec = seconds, .tv_nsec = 0}, .it_value = {.tv_sec = seconds, .tv_nsec = 0}};
+    timerfd_settime(timer_.get(), 0, &time, nullptr);
+  }
+
+  int fd() const { return timer_.get(); }
+  void Tell() const {
+    uint64_t expired;
+    [[maybe_unused]] const ssize_t n = read(timer_.get(), &expired, sizeof(expired));
+    const v1::Sandbox sandbox = pipeline_->Describe(0).sandboxes(0);
+    fprintf(stderr, "sandpiper: %llu s: %llu programs, %llu lookups, %llu connection attempts to %llu destinations, %llu denied\n",
+            Number((BootNow() - began_ns_) / kSecond), Number(sandbox.execs()), Number(sandbox.lookups()), Number(sandbox.attempts()),
+            Number(sandbox.destinations()), Number(sandbox.denied()));
+  }
+
+ private:
+  static constexpr std::chrono::seconds kProgress{10};
+  static unsigned long long Number(uint64_t n) { return n; }
+
+  Pipeline* const pipeline_;
+  const uint64_t began_ns_;
+  const UniqueFd timer_;
+};
+
 // Until the last process is gone. The first signal is CMD's business (a terminal sends SIGINT to it too, SIGTERM is passed on); the second
 // one ends everything that is left.
-void WaitForEnd(Collector* collector, OwnedCgroup* cgroup, pid_t child, int signal_fd) {
+void WaitForEnd(Collector* collector, OwnedCgroup* cgroup, pid_t child, int signal_fd, const Progress& progress) {
   int signals = 0;
   while (cgroup->populated()) {
     // A file of cgroupfs always has POLLIN; POLLPRI tells of a change.
-    const pollfd ends[] = {{.fd = cgroup->events_fd(), .events = POLLPRI, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}};
-    if (collector->RunUntil(ends) != 1)
-      continue;
+    const pollfd ends[] = {{.fd = cgroup->events_fd(), .events = POLLPRI, .revents = 0},
+                           {.fd = signal_fd, .events = POLLIN, .revents = 0},
+                           {.fd = progress.fd(), .events = POLLIN, .revents = 0}};
+    const size_t happened = collector->RunUntil(ends);
+    if (happened == 2)
+      progress.Tell();
     signalfd_siginfo info;
-    if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
+    if (happened != 1 || read(signal_fd, &info, sizeof(info)) != sizeof(info))
       continue;
     if (++signals > 1)
       cgroup->KillAll();
     else if (info.ssi_signo == SIGTERM)
       kill(child, SIGTERM);
+    else if (isatty(STDERR_FILENO))
+      fputs("\nsandpiper: waiting for the command to end; Ctrl-C again ends all of it, and then comes the report\n", stderr);
   }
 }
 
@@ -115,6 +154,7 @@ int RunExec(Config config, const ExecOptions& options) {
   WarnAll(config);
   config.probes.limit_sandboxes = false;  // there is one only
   config.spool.path.clear();              // what is left is in the report
+  config.recent_records = 0;
   const auto mount = FindCgroupMount();
   if (!mount.ok())
     return Fail(mount.status(), kExitExecFailure);
@@ -132,6 +172,16 @@ int RunExec(Config config, const ExecOptions& options) {
   auto collector = Collector::Start(config, events.get());
   if (!collector.ok())
     return Fail(collector.status(), kExitExecFailure);
+  std::vector<std::string> records;  // for the page
+  uint64_t beyond = 0;
+  if (options.format == ReportFormat::kHtml) {
+    (*collector)->outputs().SetWatcher([&](const LogRecord& record) {
+      if (records.size() < kRecordsOnPage)
+        records.push_back(ToJson(record));
+      else
+        ++beyond;
+    });
+  }
   auto cgroup = OwnedCgroup::Create(absl::StrCat(*mount, "/sandpiper-exec-", getpid()));
   if (!cgroup.ok())
     return Fail(cgroup.status(), kExitExecFailure);
@@ -145,7 +195,8 @@ int RunExec(Config config, const ExecOptions& options) {
 
   child->Go();
   const int exec_error = child->ExecError();
-  WaitForEnd(collector->get(), &*cgroup, child->pid(), signal_fd.get());
+  WaitForEnd(collector->get(), &*cgroup, child->pid(), signal_fd.get(),
+             Progress(options.progress, &(*collector)->pipeline()));
   const uint64_t ended_ns = BootNow();
   (*collector)->Settle(kSettle);
   int wait_status = 0;
@@ -163,7 +214,12 @@ int RunExec(Config config, const ExecOptions& options) {
                              .wait_status = wait_status,
                              .ended_ns = ended_ns,
                              .unattributed = pipeline.unattributed()};
-  WriteOut(options.report_file, options.format == ReportFormat::kJson ? JsonReport(input) : TableReport(input));
+  const std::string report = options.format == ReportFormat::kJson   ? JsonReport(input)
+                             : options.format == ReportFormat::kHtml ? HtmlReport(input, records)
+                                                                     : TableReport(input);
+  WriteOut(options.report_file, report);
+  if (beyond > 0)
+    fprintf(stderr, "sandpiper: %llu records more are not on the page; --events FILE has them all\n", static_cast<unsigned long long>(beyond));
   if (!options.metrics_file.empty())
     WriteOut(options.metrics_file, ToJson((*collector)->outputs().Metrics(ended_ns)));
   for (const std::string& problem : (*collector)->outputs().Problems())

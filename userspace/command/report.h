@@ -1,4 +1,4 @@
-// What a sandbox did, for people (table) and for programs (JSON).
+// What a sandbox did, for people (table, page) and for programs (JSON).
 #ifndef SANDPIPER_USERSPACE_COMMAND_REPORT_H_
 #define SANDPIPER_USERSPACE_COMMAND_REPORT_H_
 
@@ -22,6 +22,8 @@ struct ReportInput {
 
 std::string TableReport(const ReportInput& input);
 std::string JsonReport(const ReportInput& input);
+// One page for a browser, which needs nothing else: a timeline, who reached what, tables. `records`: its log records, each a JSON object.
+std::string HtmlReport(const ReportInput& input, const std::vector<std::string>& records);
 
 }  // namespace sandpiper
 

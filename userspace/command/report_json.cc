@@ -96,7 +96,7 @@ void WriteStatus(Json* json, uint32_t wait_status) {
     json->Field("exit_code", static_cast<uint64_t>(WEXITSTATUS(status)));
 }
 
-void WriteDestinations(Json* json, const Ledger& ledger) {
+void WriteDestinations(Json* json, const Ledger& ledger, uint64_t began_ns) {
   json->Array("destinations", [&] {
     for (const auto& [key, d] : ledger.destinations()) {
       json->Object(nullptr, [&, &key = key, &d = d] {
@@ -106,6 +106,7 @@ void WriteDestinations(Json* json, const Ledger& ledger) {
         json->Field("port", uint64_t{key.port});
         json->Field("transport", std::string(Name(key.transport)));
         json->Field("loopback", d.loopback);
+        json->Field("first_ms", Milliseconds(d.first_ns - std::min(d.first_ns, began_ns)));  // since the sandbox began
         json->Field("attempts", d.total.attempts);
         json->Counts("outcomes", d.outcomes);
         json->Field("sent", d.total.sent);
@@ -174,7 +175,7 @@ std::string JsonReport(const ReportInput& input) {
     json.Field("duration_ms", Milliseconds(input.ended_ns - sandbox.started_ns()));
     json.Field("complete", gaps.empty());
     json.Field("gaps", gaps);
-    WriteDestinations(&json, sandbox.ledger());
+    WriteDestinations(&json, sandbox.ledger(), sandbox.started_ns());
     WriteLookups(&json, sandbox.ledger());
     WriteProcesses(&json, sandbox.processes());
     json.Object("rules", [&] {

@@ -1,14 +1,12 @@
 // sandpiper run: the collector, until SIGTERM or SIGINT.
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstring>
 
 #include "absl/strings/str_join.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/fd.h"
+#include "userspace/base/service_manager.h"
 #include "userspace/collector.h"
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
@@ -17,21 +15,6 @@
 
 namespace sandpiper {
 namespace {
-
-// sd_notify(3): one datagram to the socket that the service manager names.
-void Notify(const std::string& state) {
-  const std::string path = GetProcessEnv("NOTIFY_SOCKET");
-  sockaddr_un address = {};
-  if (path.empty() || path.size() >= sizeof(address.sun_path))
-    return;
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  if (address.sun_path[0] == '@')
-    address.sun_path[0] = '\0';
-  const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sendto(fd.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
-         static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size()));
-}
 
 absl::StatusOr<std::vector<Sandbox>> Select(const std::string& mount, const Config& config) {
   ASSIGN_OR_RETURN(std::vector<Sandbox> sandboxes, SelectCgroups(config.cgroups, mount));
@@ -65,6 +48,8 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
   if (!mount.ok())
     return Fail(mount.status(), kExitFailure);
   config.probes.devices = !config.devices.empty();
+  if (config.api_socket.empty())
+    config.recent_records = 0;
   if (const absl::Status status = ResolveDiscovery(*mount, &config); !status.ok())
     return Fail(status, kExitFailure);
   const auto sandboxes = Select(*mount, config);
@@ -74,7 +59,7 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
   if (config.canary_interval.count() > 0)
     canary = Canary::Create(*mount, {.interval = config.canary_interval, .dns_port = config.probes.dns_ports[0]});
   const UniqueFd signal_fd = TakeSignals({SIGTERM, SIGINT, SIGHUP});
-  auto collector = Collector::Start(config, stdout);
+  auto collector = Collector::Start(config, config.records_on_stdout ? stdout : nullptr);
   if (!collector.ok())
     return Fail(collector.status(), kExitFailure);
   const auto devices = ParseDevices(config.devices);
@@ -84,6 +69,10 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
     return Fail(status, kExitFailure);
   if (const absl::Status status = (*collector)->Confine({}); !status.ok())
     return Fail(status, kExitFailure);
+  if (!config.api_socket.empty()) {
+    if (const absl::Status status = (*collector)->Serve(config.api_socket); !status.ok())
+      fprintf(stderr, "sandpiper: %s; going on without\n", std::string(status.message()).c_str());
+  }
   const size_t count = (*collector)->pipeline().sandboxes().size();
   fprintf(stderr, "sandpiper: ready, watching %zu sandbox%s%s\n", count, count == 1 ? "" : "es",
           config.discovery.rules.empty() && devices->empty() ? "" : ", looking for more");
@@ -92,21 +81,18 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
       fprintf(stderr, "sandpiper: probe %s uses %s (%s)\n", state.probe.c_str(),
               state.mechanism.empty() ? "nothing" : state.mechanism.c_str(), state.reason.c_str());
   }
-  if (!config.api_socket.empty()) {
-    if (const absl::Status status = (*collector)->Serve(config.api_socket); !status.ok())
-      fprintf(stderr, "sandpiper: %s; going on without\n", std::string(status.message()).c_str());
-  }
-  Notify("READY=1");
+  NotifyServiceManager("READY=1");
   const pollfd signals[] = {{.fd = signal_fd.get(), .events = POLLIN, .revents = 0}};
   while (true) {
     (*collector)->RunUntil(signals);
     signalfd_siginfo signal = {};
     if (read(signal_fd.get(), &signal, sizeof(signal)) != sizeof(signal) || signal.ssi_signo != SIGHUP)
       break;
-    Notify(absl::StrCat("RELOADING=1\nMONOTONIC_USEC=", ReadClock(CLOCK_MONOTONIC) / 1000));
+    NotifyServiceManager(absl::StrCat("RELOADING=1\nMONOTONIC_USEC=", ReadClock(CLOCK_MONOTONIC) / 1000));
     Reload(reload, collector->get());
-    Notify("READY=1");
+    NotifyServiceManager("READY=1");
   }
+  NotifyServiceManager("STOPPING=1");
   (*collector)->Finish();
   for (const std::string& problem : (*collector)->outputs().Problems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# build.sh [FOLDER]: a Debian package of what bazel built, into FOLDER (default: bazel-out's own deb folder); prints its path. VERSION in
+# the environment stands for the program's own.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+out=$(realpath -m "${1:-/var/cache/sandpiper/deb}")
+bazel build --noshow_progress //userspace:sandpiper //userspace:write_reference >&2
+binary=bazel-bin/userspace/sandpiper reference=bazel-bin/userspace/write_reference
+version=${VERSION:-$($binary version | cut -d' ' -f2)}
+architecture=$(dpkg --print-architecture)
+t=$(mktemp -d)
+trap 'rm -rf "$t"' EXIT
+root=$t/sandpiper
+mkdir -p "$t/debian" "$out"
+install -D -m 755 "$binary" "$root/usr/bin/sandpiper"
+strip --strip-unneeded "$root/usr/bin/sandpiper"
+install -D -m 644 deploy/debian/sandpiper.service "$root/lib/systemd/system/sandpiper.service"
+install -D -m 644 deploy/debian/sandpiper.yaml "$root/etc/sandpiper/sandpiper.yaml"
+install -D -m 600 deploy/debian/sandpiper.default "$root/etc/default/sandpiper"
+install -d "$root"/usr/share/{man/man8,bash-completion/completions,zsh/vendor-completions,fish/vendor_completions.d,doc/sandpiper}
+"$reference" man | gzip -9n > "$root/usr/share/man/man8/sandpiper.8.gz"
+"$reference" bash > "$root/usr/share/bash-completion/completions/sandpiper"
+"$reference" zsh > "$root/usr/share/zsh/vendor-completions/_sandpiper"
+"$reference" fish > "$root/usr/share/fish/vendor_completions.d/sandpiper.fish"
+install -m 644 LICENSE "$root/usr/share/doc/sandpiper/copyright"
+cp -r deploy/grafana deploy/loki deploy/prometheus "$root/usr/share/doc/sandpiper/"
+# What the program is linked with, in the versions that its symbols need.
+printf 'Source: sandpiper\n\nPackage: sandpiper\nArchitecture: any\n' > "$t/debian/control"
+depends=$(cd "$t" && dpkg-shlibdeps -O -e"$root/usr/bin/sandpiper" 2> /dev/null | sed -n 's/^shlibs:Depends=//p')
+[ -n "$depends" ] || { echo "build.sh: dpkg-shlibdeps names no package" >&2; exit 1; }
+install -d "$root/DEBIAN"
+install -m 755 deploy/debian/{postinst,prerm,postrm} "$root/DEBIAN/"
+printf '/etc/sandpiper/sandpiper.yaml\n/etc/default/sandpiper\n' > "$root/DEBIAN/conffiles"
+cat > "$root/DEBIAN/control" << CONTROL
+Package: sandpiper
+Version: $version
+Architecture: $architecture
+Maintainer: The sandpiper authors <sandpiper@localhost>
+Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
+Depends: $depends, init-system-helpers (>= 1.54)
+Recommends: ca-certificates
+Section: admin
+Priority: optional
+Description: egress of sandboxes, told by the host kernel
+ Watches containers, pods, systemd units and other cgroups with eBPF, and
+ tells of each one what it looked up, where it connected, what it ran, which
+ nftables rules it was under, what was refused, and whether anything was
+ missed: as JSON lines, over OTLP, and to Prometheus.
+CONTROL
+file=$out/sandpiper_${version}_${architecture}.deb
+dpkg-deb --root-owner-group --build "$root" "$file" > /dev/null
+echo "$file"

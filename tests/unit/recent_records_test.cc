@@ -1,0 +1,91 @@
+// Who looks on sees what he asked for, in order, and holds up nobody.
+#include "userspace/export/recent_records.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace sandpiper {
+namespace {
+
+using namespace std::chrono_literals;
+
+LogRecord Record(const std::string& event, const std::string& sandbox, std::vector<Attribute> more = {}, uint64_t time = 100) {
+  LogRecord out = {.time_unix_ns = time, .event = event, .body = sandbox, .attributes = {{"opensandbox.event", event}, {"sandbox_id", sandbox}}};
+  out.attributes.insert(out.attributes.end(), more.begin(), more.end());
+  return out;
+}
+
+TEST(RecordFilter, EachListIsAnAlternative) {
+  const LogRecord lookup = Record("egress.outbound", "sb-1", {{"target.host", std::string("Pypi.org")}, {"target.ips", std::vector<std::string>{"192.0.2.7"}}});
+  EXPECT_TRUE(RecordFilter{}.Matches(lookup));
+  EXPECT_TRUE((RecordFilter{.sandboxes = {"sb-2", "sb-*"}, .events = {"egress.*"}, .hosts = {"pypi.org"}}).Matches(lookup));
+  EXPECT_TRUE(RecordFilter{.hosts = {"192.0.2.*"}}.Matches(lookup));
+  EXPECT_FALSE(RecordFilter{.hosts = {"192.0.3.*"}}.Matches(lookup));
+  EXPECT_FALSE(RecordFilter{.sandboxes = {"sb"}}.Matches(lookup));
+  EXPECT_FALSE(RecordFilter{.events = {"process.*"}}.Matches(lookup));
+  EXPECT_FALSE(RecordFilter{.hosts = {"*"}}.Matches(Record("process.exec", "sb-1")));
+}
+
+TEST(RecordFilter, DeniedAndSince) {
+  const RecordFilter denied = {.denied = true};
+  EXPECT_TRUE(denied.Matches(Record("egress.denied", "a")));
+  EXPECT_TRUE(denied.Matches(Record("egress.destination", "a", {{"egress.denied", int64_t{2}}})));
+  EXPECT_FALSE(denied.Matches(Record("egress.destination", "a", {{"egress.denied", int64_t{0}}})));
+  EXPECT_FALSE(denied.Matches(Record("egress.outbound", "a")));
+  EXPECT_TRUE(RecordFilter{.since_unix_ns = 100}.Matches(Record("x", "a")));
+  EXPECT_FALSE(RecordFilter{.since_unix_ns = 101}.Matches(Record("x", "a")));
+}
+
+TEST(RecentRecords, KeepsTheNewestAndTellsTheLast) {
+  RecentRecords records(3);
+  for (const char* name : {"1", "2", "3", "4"})
+    records.Push(Record("e", name));
+  EXPECT_EQ(records.All().size(), 3u);
+  const auto watcher = records.Watch({}, 2);
+  ASSERT_TRUE(watcher.ok());
+  records.Push(Record("e", "5"));
+  std::vector<std::string> seen;
+  while (const auto record = (*watcher)->Wait(0ms).record)
+    seen.push_back(record->body);
+  EXPECT_EQ(seen, (std::vector<std::string>{"3", "4", "5"}));
+}
+
+TEST(RecentRecords, WhoIsSlowIsToldHowManyWereMissed) {
+  RecentRecords records(1);
+  const auto watcher = records.Watch({.events = {"e"}}, 0);
+  ASSERT_TRUE(watcher.ok());
+  for (size_t i = 0; i < RecentRecords::kQueueMax + 7; ++i)
+    records.Push(Record("e", "x"));
+  records.Push(Record("other", "x"));  // which nobody misses
+  size_t seen = 0;
+  while (const auto record = (*watcher)->Wait(0ms).record)
+    ++seen;
+  EXPECT_EQ(seen, RecentRecords::kQueueMax);
+}
+
+TEST(RecentRecords, MissedComesAfterWhatWasQueuedBeforeIt) {
+  RecentRecords records(1);
+  const auto watcher = records.Watch({}, 0);
+  ASSERT_TRUE(watcher.ok());
+  for (size_t i = 0; i < RecentRecords::kQueueMax + 7; ++i)
+    records.Push(Record("e", "x"));
+  for (size_t i = 0; i < RecentRecords::kQueueMax; ++i)
+    ASSERT_TRUE((*watcher)->Wait(0ms).record);
+  EXPECT_EQ((*watcher)->Wait(0ms).missed, 7u);
+  EXPECT_EQ((*watcher)->Wait(0ms).missed, 0u);
+}
+
+TEST(RecentRecords, WatchersAreBounded) {
+  RecentRecords records(1);
+  std::vector<std::unique_ptr<RecentRecords::Watcher>> watchers;
+  for (size_t i = 0; i < RecentRecords::kWatchersMax; ++i)
+    watchers.push_back(*records.Watch({}, 0));
+  EXPECT_TRUE(absl::IsResourceExhausted(records.Watch({}, 0).status()));
+  watchers.pop_back();
+  EXPECT_TRUE(records.Watch({}, 0).ok());
+}
+
+}  // namespace
+}  // namespace sandpiper

@@ -1,0 +1,63 @@
+// sandpiper replay: the records of a capture.
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "userspace/base/clock.h"
+#include "userspace/command/commands.h"
+#include "userspace/command/errors.h"
+#include "userspace/command/record_text.h"
+#include "userspace/export/ndjson.h"
+#include "userspace/outputs.h"
+#include "userspace/replay.h"
+
+namespace sandpiper {
+namespace {
+
+// Records leave as those of a collector do, but for metrics: their times are past.
+absl::StatusOr<std::unique_ptr<Outputs>> StartOutputs(Config config, bool otlp) {
+  config.otel.metrics = {};
+  if (!otlp)
+    config.otel.logs = {};
+  config.recent_records = 0;
+  config.spool.path.clear();
+  return Outputs::Start(
+      config, nullptr, [](const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); },
+      [](uint64_t, MetricReader*) {});
+}
+
+}  // namespace
+
+int RunReplay(const Config& config, const ReplayCommandOptions& options) {
+  WarnAll(config);
+  auto outputs = StartOutputs(config, options.otlp);
+  if (!outputs.ok())
+    return Fail(outputs.status(), kExitFailure);
+  const bool color = WantsColor(options.color);
+  if (options.format == RecordFormat::kTable)
+    printf("%s\n", TableTitles().c_str());
+  (*outputs)->SetWatcher([&](const LogRecord& record) { printf("%s\n", RecordLine(ToJson(record), options.format, color).c_str()); });
+  const ReplayOptions replay = {.pipeline = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
+                                             .dns_ports = {},
+                                             .extra_attributes = config.extra_attributes,
+                                             .log_level = config.log_level,
+                                             .destinations_max = config.destinations_max,
+                                             .histograms = config.otel.histograms,
+                                             .recorded_unix_offset = {}},
+                                .window_ns = Nanoseconds(config.window)};
+  const auto summary = ReplayCapture(options.file, replay, [&](LogRecord record) { (*outputs)->OnRecord(std::move(record)); });
+  if (!summary.ok())
+    return Fail(summary.status(), kExitFailure);
+  const bool written = fflush(stdout) == 0;
+  (*outputs)->Finish(BootNow(), config.flush_timeout);
+  const auto number = [](uint64_t n) { return static_cast<unsigned long long>(n); };
+  fprintf(stderr, "sandpiper: replayed %llu events of %llu sandboxes; %llu of them cannot be read, %llu belong to none\n",
+          number(summary->records), number(summary->sandboxes), number(summary->undecodable), number(summary->unattributed));
+  if (!summary->cut.empty())
+    fprintf(stderr, "sandpiper: %s; what stands before that is all there is\n", summary->cut.c_str());
+  for (const std::string& problem : (*outputs)->Problems())
+    fprintf(stderr, "sandpiper: %s\n", problem.c_str());
+  return written && summary->cut.empty() ? 0 : kExitFailure;
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,24 @@
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "userspace/command/report.h"
+
+namespace sandpiper {
+namespace {
+
+constexpr char kPage[] =
+#include "userspace/command/report_html.inc"
+    ;
+
+// Within <script>, where "<" could begin its end; in JSON it stands in texts only.
+std::string InScript(const std::string& json) { return absl::StrReplaceAll(json, {{"<", "\\u003c"}}); }
+
+}  // namespace
+
+std::string HtmlReport(const ReportInput& input, const std::vector<std::string>& records) {
+  std::string list = "[";
+  for (const std::string& record : records)
+    absl::StrAppend(&list, list.size() > 1 ? ",\n" : "", record);
+  return absl::StrReplaceAll(kPage, {{"@REPORT@", InScript(JsonReport(input))}, {"@RECORDS@", InScript(list + "]")}});
+}
+
+}  // namespace sandpiper

@@ -1,0 +1,56 @@
+#include "userspace/export/record_filter.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+
+namespace sandpiper {
+namespace {
+
+template <typename T>
+const T* Find(const LogRecord& record, const char* key) {
+  for (const Attribute& attribute : record.attributes) {
+    if (attribute.key == key)
+      return std::get_if<T>(&attribute.value);
+  }
+  return nullptr;
+}
+
+bool AnyMatches(const std::vector<std::string>& patterns, const std::string& text, int flags) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) { return fnmatch(p.c_str(), text.c_str(), flags) == 0; });
+}
+
+bool HostMatches(const std::vector<std::string>& patterns, const LogRecord& record) {
+  for (const char* key : {"target.host", "peer"}) {
+    const auto* const text = Find<std::string>(record, key);
+    if (text && AnyMatches(patterns, *text, FNM_CASEFOLD))
+      return true;
+  }
+  const auto* const addresses = Find<std::vector<std::string>>(record, "target.ips");
+  return addresses &&
+         std::any_of(addresses->begin(), addresses->end(), [&](const std::string& a) { return AnyMatches(patterns, a, FNM_CASEFOLD); });
+}
+
+bool IsDenied(const LogRecord& record) {
+  if (record.event == "egress.denied")
+    return true;
+  const auto* const count = Find<int64_t>(record, "egress.denied");
+  return count && *count > 0;
+}
+
+}  // namespace
+
+bool RecordFilter::Matches(const LogRecord& record) const {
+  if (record.time_unix_ns < since_unix_ns || (denied && !IsDenied(record)))
+    return false;
+  if (!events.empty() && !AnyMatches(events, record.event, 0))
+    return false;
+  if (!sandboxes.empty()) {
+    const auto* const id = Find<std::string>(record, "sandbox_id");
+    if (!id || !AnyMatches(sandboxes, *id, 0))
+      return false;
+  }
+  return hosts.empty() || HostMatches(hosts, record);
+}
+
+}  // namespace sandpiper
