@@ -1,7 +1,15 @@
 #!/usr/bin/env bash
+# demo.sh [--html FILE]
 # The main job on a throw-away sandbox: installs what is missing, builds, then runs a few ordinary programs in a network namespace of their
-# own, with a real DNS server and real servers beside it, and shows what sandpiper saw of them. Needs no Internet once the packages are there.
+# own, with a real DNS server and real servers beside it, and shows what sandpiper saw of them; with --html as a page for a browser, in FILE. Needs
+# no Internet once the packages are there.
 set -euo pipefail
+report=()
+case $#:${1:-} in
+  0:) ;;
+  2:--html) report=(--format html -o "$(realpath -m "$2")") ;;
+  *) echo "usage: $0 [--html FILE]" >&2; exit 2 ;;
+esac
 [ "$(id -u)" = 0 ] || { echo "demo: needs root: sudo $0" >&2; exit 1; }
 cd "$(dirname "$0")/.."
 deploy/setup.sh
@@ -72,4 +80,5 @@ AGENT
 chmod +x "$tmp/agent.sh"
 echo "demo: the sandbox runs"
 # A mount namespace of its own, for its resolv.conf; the sandbox needs nothing of sandpiper.
-enter $inside unshare -m sh -c 'mount --bind "$1/resolv.conf" /etc/resolv.conf && exec "$2" exec --id demo -- "$1/agent.sh"' sh "$tmp" "$sandpiper"
+enter $inside unshare -m bash -c 'mount --bind "$1/resolv.conf" /etc/resolv.conf && exec "$2" exec --id demo "${@:3}" -- "$1/agent.sh"' sh "$tmp" "$sandpiper" "${report[@]}"
+[ ${#report[@]} = 0 ] || echo "demo: the report is in ${report[3]}"

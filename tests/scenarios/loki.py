@@ -9,6 +9,7 @@ import shutil
 import time
 
 from attribution import Collector, act
+from packaging import documents
 from peers import get, same_records
 from registry import Skip, scenario
 from world import HERE
@@ -129,6 +130,15 @@ def every_query_of_the_page_and_the_dashboards(w):
     assert 0 < len(within) < len(lookups)
     assert set(told) == set(page), "not tested: %r" % (set(page) - set(told))
     dashboards(peers)
+    alerts(peers)
+
+
+def alerts(peers):
+    """Loki understands each rule's expression; those about what was just done fire, and no other."""
+    rules = [r for g in documents(open(os.path.join(HERE, "../../deploy/loki/rules.yaml")).read())[0]["groups"] for r in g["rules"]]
+    fired = {r["alert"]: {s["metric"].get("sandbox_id") for s in peers.query(r["expr"])} for r in rules}
+    want = {"SandboxTamperedWithItsRules": {"sb-abc"}, "SandboxRanFromScratchFolder": {"sb-abc"}, "SandboxReachedSomethingNew": set(), "SandpiperMissedEvents": set()}
+    assert fired == want, fired
 
 
 def filled_in(expression):

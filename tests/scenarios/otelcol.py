@@ -1,10 +1,23 @@
 """A real OpenTelemetry Collector takes every request, over each transport, and refuses none."""
 
+import os
+import subprocess
+
 from checks import complete
 from loki import peers_of
 from otlp import ACT, host_net
 from peers import same_records
 from registry import scenario
+from world import HERE
+
+
+@scenario
+def the_example_configuration_is_valid(w):
+    peers = peers_of(w)
+    config = os.path.join(HERE, "../../deploy/otelcol/config.yaml")
+    done = subprocess.run([peers.folder + "/otelcol", "validate", "--config", config], capture_output=True, timeout=60,
+                          env={**os.environ, "LOKI": peers.loki, "PROMETHEUS": peers.prometheus})
+    assert done.returncode == 0, done.stderr
 
 
 @scenario

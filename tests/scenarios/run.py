@@ -13,7 +13,7 @@ import peers  # noqa: E402
 import registry  # noqa: E402
 import world  # noqa: E402
 
-for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft", "nft_limits", "sidecar", "process", "attribution", "evasion", "privilege", "tenants", "discovery", "kube", "engine", "systemd", "packaging", "robust", "commands", "flood", "metrics", "otlp", "loki", "prometheus", "otelcol", "outage", "endpoint", "endpoint_grpc", "redaction"):
+for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft", "nft_limits", "sidecar", "process", "attribution", "evasion", "privilege", "tenants", "discovery", "kube", "engine", "systemd", "packaging", "robust", "commands", "documents", "flood", "metrics", "otlp", "loki", "prometheus", "otelcol", "outage", "endpoint", "endpoint_grpc", "redaction"):
     __import__(module)
 
 

@@ -74,7 +74,10 @@ if [ -z "$pattern" ] && [ -d "$cache/linux-6.1" ]; then
   LSM=lockdown,capability ARGUMENTS=lockdown=integrity guest 6.1-integrity linux-6.1 $few
   ARGUMENTS=lockdown=confidentiality guest 6.1-confidentiality linux-6.1 robust.a_kernel_that
   MEMORY=768 ARGUMENTS=GUEST_CGROUPS=hybrid guest 6.1-small-hybrid linux-6.1 $few
-  GUEST_INIT=systemd guest 6.1-systemd linux-6.1 systemd.
+  # Two versions of the Debian package, for an upgrade.
+  rm -rf "$cache/deb"
+  deploy/debian/build.sh "$cache/deb" > "$logs/deb" && VERSION=9.9.9 deploy/debian/build.sh "$cache/deb" >> "$logs/deb" && rm "$logs/deb"
+  GUEST_INIT=systemd guest 6.1-systemd linux-6.1 systemd.,packaging.the_debian_package_is_installed
 fi
 wait
 rm -f "$logs/initrd"

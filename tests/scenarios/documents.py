@@ -1,0 +1,135 @@
+"""Every command of the README and of docs/ is run: here as it stands, or by the scenario or script that is named here. Those of blocks marked
+`cluster` need one."""
+
+import glob
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+
+from attribution import Collector, act
+from packaging import REPO
+from registry import scenario
+
+# By the beginning of the command: what runs it.
+ELSEWHERE = {
+    "sudo deploy/setup.sh": ".ci/run",
+    "bazel build //userspace:sandpiper": "tests/run.sh",
+    "sudo tests/run.sh": ".ci/run",
+    "tests/run.sh [": ".ci/run",
+    "sandpiper exec [": "commands.a_long_run_is_not_silent",  # a synopsis
+    "tests/vm/boot.sh ": "tests/vm/guests.sh",
+    "deploy/debian/build.sh": "packaging.the_debian_package_holds_what_it_says",
+    "sudo dpkg --install ": "packaging.the_debian_package_is_installed_upgraded_and_purged",
+    "sudo systemctl reload sandpiper": "packaging.the_debian_package_is_installed_upgraded_and_purged",
+    "journalctl -u sandpiper": "packaging.the_debian_package_is_installed_upgraded_and_purged",
+    "deploy/image/build.sh": "packaging.the_image_is_small_and_says_what_is_in_it",
+    "podman load ": "packaging.the_image_watches_another_container_of_podman",
+    "podman run ": "packaging.the_image_watches_another_container_of_podman",
+    "sudo bazel-bin/userspace/sandpiper exec -- curl": "deploy/demo.sh",
+}
+COMMAND = re.compile(r"^(?:sudo |(?:[A-Z][A-Z0-9_]*=\S+ )+)?(?:\S*/)?(?:sandpiper|bazel|setup\.sh|build\.sh|run\.sh|demo\.sh|boot\.sh|dpkg|systemctl|journalctl|podman|docker|kubectl|helm)(?: |$)")
+
+
+def commands():
+    """[(page, command)] of indented and fenced blocks, with lines that go on joined."""
+    for page in [REPO + "/README.md", *sorted(glob.glob(REPO + "/docs/*.md"))]:
+        fence = None
+        text = re.sub(r"\\\n\s*", " ", open(page).read())
+        for line in text.splitlines():
+            if line.startswith("```"):
+                fence = None if fence is not None else line[3:].strip()
+                continue
+            stripped = re.sub(r"\s+# .*", "", line.strip())
+            if (fence in ("sh", "sh cluster") or fence is None and line.startswith("    ")) and COMMAND.match(stripped):
+                yield os.path.basename(page), stripped, fence == "sh cluster"
+
+
+def elsewhere(command):
+    return next((by for start, by in ELSEWHERE.items() if command.startswith(start)), None)
+
+
+def runnable(w, command):
+    """(environment, words), with what stands for something put in its place; None if it is for elsewhere."""
+    words, env = shlex.split(command.replace(" …", "")), {}
+    while words and ("=" in words[0] and words[0].split("=")[0].isupper()):
+        name, _, value = words.pop(0).partition("=")
+        env[name] = value
+    if words[0] == "sudo":
+        words.pop(0)
+    if os.path.basename(words[0]) != "sandpiper":
+        return None
+    stands_for = {"/etc/sandpiper/sandpiper.yaml": REPO + "/deploy/debian/sandpiper.yaml", "sandpiper.yaml": REPO + "/deploy/debian/sandpiper.yaml", "/var/tmp/today.capture": w.dir + "/today.capture",
+                  "/sys/fs/cgroup/boxes/*": w.cgroups + "/boxes/*"}
+    return env, [w.sandpiper] + [stands_for.get(x, x) for x in words[1:]]
+
+
+@scenario
+def every_command_of_the_documents_is_run(w):
+    a = w.new_cgroup("boxes/sb-7")
+    base = {**os.environ, "SANDPIPER_SOCKET": w.dir + "/documents.sock", "SANDPIPER_SPOOL": w.dir + "/documents.db"}
+    tried = set()
+    all_commands = list(commands())
+    assert len(all_commands) > 25, all_commands
+    c = None
+    # `replay` needs what `run --capture` made, and who asks needs somebody who answers.
+    order = sorted(all_commands, key=lambda x: (any(y in x[1] for y in (" observe", " status", " top")), "replay" in x[1]))
+    for page, command, cluster in order:
+        by = elsewhere(command)
+        if by:
+            tried.add(by)
+            continue
+        if cluster:
+            assert command.split()[0] in ("kubectl", "helm"), (page, command)
+            continue
+        made = runnable(w, command)
+        assert made, "%s: nothing runs `%s`: name what does in ELSEWHERE" % (page, command)
+        env, argv = made
+        what = argv[1]
+        if what in ("observe", "status", "top") and not c:
+            c = Collector(w, [a], options=["--socket", base["SANDPIPER_SOCKET"]])
+            act(w, a, "actor.lookup('documents.example.com', 'A'); actor.run(['true'])")
+        p = subprocess.Popen(argv, env={**base, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if what == "run":
+            line = b""
+            while b"ready" not in line:
+                line = p.stderr.readline()
+                assert line, (command, p.wait())
+            p.send_signal(signal.SIGTERM)
+        elif what == "observe" and "--last" not in argv and "--since" not in argv or "--follow" in argv:
+            time.sleep(0.5)
+            assert p.poll() is None, (command, p.stderr.read())
+            p.send_signal(signal.SIGTERM)
+        out, err = p.communicate(timeout=120)
+        assert p.returncode in (0, -signal.SIGTERM), (page, command, p.returncode, err)
+    c.stop()
+    assert set(ELSEWHERE.values()) == tried, "no page has what is run by %r" % (set(ELSEWHERE.values()) - tried)
+
+
+@scenario
+def files_and_anchors_that_pages_name_are_there(w):
+    anchors = lambda path: {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", open(path).read(), re.M)}
+    for page in [REPO + "/README.md", *glob.glob(REPO + "/docs/*.md")]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", open(page).read()):
+            if target.startswith("http"):
+                continue
+            name, _, anchor = target.partition("#")
+            path = os.path.normpath(os.path.join(os.path.dirname(page), name)) if name else page
+            assert os.path.exists(path), (page, target)
+            if anchor:
+                assert anchor in anchors(path), (page, target, sorted(anchors(path)))
+
+
+@scenario
+def the_demo_writes_its_page(w):
+    """The one command of a newcomer, with what it is to end in."""
+    page = w.dir + "/demo.html"
+    done = subprocess.run([REPO + "/deploy/demo.sh", "--html", page], capture_output=True, timeout=300)
+    assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
+    text = open(page).read()
+    for part in ("packages.test", "exfil.example.test", "egress.denied", "\"complete\": true"):
+        assert part in text, part
+    left = subprocess.run(["ip", "netns", "list"], capture_output=True).stdout.decode()
+    assert "spdemo" not in left, left
