@@ -1,5 +1,5 @@
-// Writes down what the kernel side tells, with whose it is, so that it can be worked off again: proto/capture.proto. Texts are raw and nothing
-// is hidden in it: the file is for its owner alone.
+// Writes down what the kernel side tells, with whose it is, so that it can be worked off again: proto/capture.proto. Texts are raw and
+// nothing is hidden in it: the file is for its owner alone.
 #ifndef SANDPIPER_USERSPACE_CAPTURE_H_
 #define SANDPIPER_USERSPACE_CAPTURE_H_
 
@@ -27,8 +27,8 @@ namespace sandpiper {
 class CaptureWriter {
  public:
   struct Options {
-    std::string path;                       // empty: no capture
-    uint64_t bytes_max = 1ull << 30;        // where it ends, with a word about it
+    std::string path;                 // empty: no capture
+    uint64_t bytes_max = 1ull << 30;  // where it ends, with a word about it
   };
   using Tell = std::function<void(const std::string& problem)>;
 

@@ -145,8 +145,9 @@ absl::Status Collector::Confine(const Capabilities& kept) {
   if (!config_.limit_system_calls)
     return absl::OkStatus();
   const absl::Status limited = LimitSystemCalls(AttachesMore() ? BpfCalls::kAll : BpfCalls::kMapsOnly);
-  return limited.ok() ? limited
-                      : absl::Status(limited.code(), absl::StrCat(std::string(limited.message()), "; --no-limit-system-calls does without"));
+  return limited.ok()
+             ? limited
+             : absl::Status(limited.code(), absl::StrCat(std::string(limited.message()), "; --no-limit-system-calls does without"));
 }
 
 // Bulk first: whatever a connection's process did before it is then in the critical ring, which is drained after.

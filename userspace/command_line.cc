@@ -1,8 +1,8 @@
 #include "userspace/command_line.h"
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -102,14 +102,18 @@ void AddObserve(CLI::App* app, CommandLine* out) {
   add_patterns("--sandbox", "of sandboxes with this id; * and ? match; repeatable", request->mutable_sandboxes());
   add_patterns("--event", "of this kind, as egress.denied or process.*; repeatable", request->mutable_events());
   add_patterns("--host", "about this name or address, as *.example.com; repeatable", request->mutable_hosts());
-  observe->add_flag_callback("--denied", [request] { request->set_denied(true); }, "about what was refused");
+  observe->add_flag_callback(
+      "--denied", [request] { request->set_denied(true); }, "about what was refused");
   observe->add_option_function<uint32_t>(
-      "--last", [request](uint32_t n) { request->set_last(n); }, "the last N of those that the collector still has, instead of those that come");
-  observe->add_option_function<std::string>(
-             "--since", [request](const std::string& text) { request->set_since_unix_ns(*ParseSince(text)); },
-             "those that the collector still has from a time on: 5m, 1h30m, 2026-01-02T03:04:05Z")
+      "--last", [request](uint32_t n) { request->set_last(n); },
+      "the last N of those that the collector still has, instead of those that come");
+  observe
+      ->add_option_function<std::string>(
+          "--since", [request](const std::string& text) { request->set_since_unix_ns(*ParseSince(text)); },
+          "those that the collector still has from a time on: 5m, 1h30m, 2026-01-02T03:04:05Z")
       ->check([](const std::string& text) { return std::string(ParseSince(text).status().message()); });
-  observe->add_flag_callback("-f,--follow", [request] { request->set_follow(true); }, "and then those that come");
+  observe->add_flag_callback(
+      "-f,--follow", [request] { request->set_follow(true); }, "and then those that come");
   AddRecordFormatOptions(observe, &out->observe.format, &out->observe.color);
   observe->final_callback([request] {
     if (request->last() == 0 && request->since_unix_ns() == 0)
@@ -164,7 +168,7 @@ void AddSubcommands(CLI::App* app, CommandLine* out) {
 const std::map<std::string, CommandLine::Command>& Commands() {
   using enum CommandLine::Command;
   static const std::map<std::string, CommandLine::Command> commands = {
-      {"exec", kExec},     {"run", kRun},           {"observe", kObserve}, {"top", kTop},        {"status", kStatus},
+      {"exec", kExec},     {"run", kRun},           {"observe", kObserve}, {"top", kTop},         {"status", kStatus},
       {"doctor", kDoctor}, {"validate", kValidate}, {"canary", kCanary},   {"version", kVersion}, {"replay", kReplay}};
   return commands;
 }
@@ -173,7 +177,8 @@ const std::map<std::string, CommandLine::Command>& Commands() {
 
 std::unique_ptr<CLI::App> MakeApp(CommandLine* out) {
   auto app = std::make_unique<CLI::App>(
-      "sandpiper tells what a sandbox looked up, where it connected, what it ran and what it was refused, from the host kernel.", "sandpiper");
+      "sandpiper tells what a sandbox looked up, where it connected, what it ran and what it was refused, from the host kernel.",
+      "sandpiper");
   AddSubcommands(app.get(), out);
   return app;
 }
@@ -183,6 +188,13 @@ absl::Status ReadCommandLine(int argc, char** argv, CommandLine* out) {
   config = ReadEnvironment(GetProcessEnv);
   RETURN_IF_ERROR(ReadFile(ConfigPath(argc, argv), &config));
   const std::unique_ptr<CLI::App> app = MakeApp(out);
+  // CLI11 reads the variables of all subcommands, of the others too, after the flags of the one that is called; both may be of one setting.
+  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; })) {
+    for (CLI::Option* option : command->get_options()) {
+      if (argc < 2 || command->get_name() != argv[1])
+        option->envname("");
+    }
+  }
   absl::Status result;
   try {
     app->parse(argc, argv);

@@ -49,7 +49,8 @@ void AddDestinations(const Ledger& ledger, size_t most, v1::Sandbox* out) {
       all.push_back(&entry);
   }
   const auto end = all.begin() + static_cast<ptrdiff_t>(std::min(most, all.size()));
-  std::partial_sort(all.begin(), end, all.end(), [](const Entry* a, const Entry* b) { return a->second.total.attempts > b->second.total.attempts; });
+  std::partial_sort(all.begin(), end, all.end(),
+                    [](const Entry* a, const Entry* b) { return a->second.total.attempts > b->second.total.attempts; });
   for (auto it = all.begin(); it != end; ++it) {
     const DestinationStats& total = (*it)->second.total;
     v1::Destination* const told = out->add_top_destinations();

@@ -111,7 +111,8 @@ std::string Quoted(const std::string& text) { return absl::StrReplaceAll(text, {
 }  // namespace
 
 std::string ManPage(const CLI::App& app) {
-  std::string out = absl::StrCat(".TH SANDPIPER 8 \"\" \"sandpiper ", kVersion, "\" \"System administration\"\n", kManHead, ".SH COMMANDS\n");
+  std::string out =
+      absl::StrCat(".TH SANDPIPER 8 \"\" \"sandpiper ", kVersion, "\" \"System administration\"\n", kManHead, ".SH COMMANDS\n");
   for (const CLI::App* command : Commands(app)) {
     absl::StrAppend(&out, ".SS sandpiper ", Roff(command->get_name()), "\n", Roff(command->get_description()), "\n");
     for (const CLI::Option* flag : Flags(*command)) {
@@ -164,7 +165,8 @@ std::string ZshCompletion(const CLI::App& app) {
     absl::StrAppend(&cases, "    ", command->get_name(), ")\n      _arguments \\\n");
     for (const CLI::Option* flag : Flags(*command)) {
       for (const std::string& name : Names(*flag))
-        absl::StrAppend(&cases, "        '*", name, "[", describe(flag->get_description()), "]", TakesValue(*flag) ? ":value:_files" : "", "' \\\n");
+        absl::StrAppend(&cases, "        '*", name, "[", describe(flag->get_description()), "]", TakesValue(*flag) ? ":value:_files" : "",
+                        "' \\\n");
     }
     absl::StrAppend(&cases, "        '*:file:_files' ;;\n");
   }
@@ -177,8 +179,8 @@ std::string ZshCompletion(const CLI::App& app) {
 std::string FishCompletion(const CLI::App& app) {
   std::string out = "# fish completion for sandpiper\n";
   for (const CLI::App* command : Commands(app)) {
-    absl::StrAppend(&out, "complete -c sandpiper -n __fish_use_subcommand -f -a ", command->get_name(), " -d '", Quoted(command->get_description()),
-                    "'\n");
+    absl::StrAppend(&out, "complete -c sandpiper -n __fish_use_subcommand -f -a ", command->get_name(), " -d '",
+                    Quoted(command->get_description()), "'\n");
     for (const CLI::Option* flag : Flags(*command)) {
       absl::StrAppend(&out, "complete -c sandpiper -n '__fish_seen_subcommand_from ", command->get_name(), "'");
       for (const std::string& name : flag->get_snames())

@@ -189,9 +189,9 @@ class Player {
       next_window_ns_ = sandbox.born_ns() + options_.window_ns;
     Playing& playing = playing_[sandbox.serial()];
     playing.last_ns = sandbox.born_ns();
-    playing.pipeline = std::make_unique<SandboxPipeline>(
-        SandboxIdentity{.serial = sandbox.serial(), .id = sandbox.id(), .runtime = sandbox.runtime()}, options_.pipeline, read_udp, sink_,
-        sandbox.born_ns());
+    playing.pipeline =
+        std::make_unique<SandboxPipeline>(SandboxIdentity{.serial = sandbox.serial(), .id = sandbox.id(), .runtime = sandbox.runtime()},
+                                          options_.pipeline, read_udp, sink_, sandbox.born_ns());
   }
 
   // Windows in which nothing happens, up to `next_ns`, have nothing to tell.

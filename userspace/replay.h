@@ -1,5 +1,5 @@
-// Works off a capture (userspace/capture.h) as the running pipeline would have: decoded, attributed, correlated, aggregated. Nothing of this host
-// is looked at. What came over netlink, rules and their changes, is in no capture.
+// Works off a capture (userspace/capture.h) as the running pipeline would have: decoded, attributed, correlated, aggregated. Nothing of
+// this host is looked at. What came over netlink, rules and their changes, is in no capture.
 #ifndef SANDPIPER_USERSPACE_REPLAY_H_
 #define SANDPIPER_USERSPACE_REPLAY_H_
 

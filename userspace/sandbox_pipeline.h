@@ -39,8 +39,8 @@ struct PipelineOptions {
   size_t names_max = 16'384;
   size_t exited_max = 8'192;
   HistogramKind histograms = HistogramKind::kExplicit;
-  // Of events that were recorded at another time, maybe on another host: what to add to their times to get Unix time. Processes are not looked
-  // up then.
+  // Of events that were recorded at another time, maybe on another host: what to add to their times to get Unix time. Processes are not
+  // looked up then.
   std::optional<int64_t> recorded_unix_offset;
 };
 
@@ -62,8 +62,8 @@ class SandboxPipeline {
   // `now_ns`: when the sandbox came to be.
   SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
 
-  // Another part of it, with what stands on all of its records. Events name it by what is returned, by Attributed: what is not the part's by
-  // its cgroup says so instead of naming it.
+  // Another part of it, with what stands on all of its records. Events name it by what is returned, by Attributed: what is not the part's
+  // by its cgroup says so instead of naming it.
   std::array<Origin, 3> AddMember(std::vector<Attribute> attributes);
 
   void OnEvent(const Event& event);

@@ -64,8 +64,8 @@ def prometheus_gets_the_same_and_finds_it_valid(w):
 
 @scenario
 def nobody_listens_unless_asked(w):
-    c = Collector(w, [w.new_cgroup("unasked")], env={"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(free_port()),
-                                                   "OTEL_SDK_DISABLED": "true"})
+    c = Collector(w, [w.new_cgroup("unasked")], options=["--socket", ""], env={"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(free_port()),
+                                                                                          "OTEL_SDK_DISABLED": "true"})
     links = [os.readlink("/proc/%d/fd/%s" % (c.process.pid, fd)) for fd in os.listdir("/proc/%d/fd" % c.process.pid)]
     assert not any(l.startswith("socket:") for l in links), links
     c.stop()

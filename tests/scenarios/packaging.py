@@ -51,7 +51,7 @@ def the_chart_is_valid_with_every_set_of_values(w):
     everything = w.dir + "/everything.yaml"
     with open(everything, "w") as f:
         json.dump({"config": {"all_containers": True}, "otlp": {"endpoint": "http://c:4318", "protocol": "grpc", "headersSecret": {"name": "h"}}, "prometheus": {"enabled": True, "serviceMonitor": {"enabled": True}},
-                   "dashboards": {"enabled": True}, "alerts": {"enabled": True}, "openshift": True, "clusterName": "c1", "imagePullSecrets": [{"name": "p"}], "podLabels": {"a": "b"}, "extraEnv": [{"name": "X", "value": "y"}]}, f)
+                   "dashboards": {"enabled": True}, "alerts": {"enabled": True, "prometheusRule": {"enabled": True}}, "openshift": True, "clusterName": "c1", "imagePullSecrets": [{"name": "p"}], "podLabels": {"a": "b"}, "extraEnv": [{"name": "X", "value": "y"}]}, f)
     privileged = w.dir + "/privileged.yaml"
     with open(privileged, "w") as f:
         json.dump({"privileged": True, "appArmor": False}, f)
@@ -60,7 +60,7 @@ def the_chart_is_valid_with_every_set_of_values(w):
         run(tool, "lint", "--strict", CHART, *words)
         text = run(tool, "template", "x", CHART, "--kube-version", "1.30.0", *words)
         kinds = [d["kind"] for d in documents(text)]
-        assert kinds.count("DaemonSet") == 1 and kinds.count("ConfigMap") == (3 if values == everything else 1), kinds
+        assert kinds.count("DaemonSet") == 1 and kinds.count("ConfigMap") == (4 if values == everything else 1), kinds
         core = w.dir + "/core.yaml"
         with open(core, "w") as f:
             # Those of the Prometheus operator are not the API's own.

@@ -12,13 +12,15 @@ namespace {
 using namespace std::chrono_literals;
 
 LogRecord Record(const std::string& event, const std::string& sandbox, std::vector<Attribute> more = {}, uint64_t time = 100) {
-  LogRecord out = {.time_unix_ns = time, .event = event, .body = sandbox, .attributes = {{"opensandbox.event", event}, {"sandbox_id", sandbox}}};
+  LogRecord out = {
+      .time_unix_ns = time, .event = event, .body = sandbox, .attributes = {{"opensandbox.event", event}, {"sandbox_id", sandbox}}};
   out.attributes.insert(out.attributes.end(), more.begin(), more.end());
   return out;
 }
 
 TEST(RecordFilter, EachListIsAnAlternative) {
-  const LogRecord lookup = Record("egress.outbound", "sb-1", {{"target.host", std::string("Pypi.org")}, {"target.ips", std::vector<std::string>{"192.0.2.7"}}});
+  const LogRecord lookup =
+      Record("egress.outbound", "sb-1", {{"target.host", std::string("Pypi.org")}, {"target.ips", std::vector<std::string>{"192.0.2.7"}}});
   EXPECT_TRUE(RecordFilter{}.Matches(lookup));
   EXPECT_TRUE((RecordFilter{.sandboxes = {"sb-2", "sb-*"}, .events = {"egress.*"}, .hosts = {"pypi.org"}}).Matches(lookup));
   EXPECT_TRUE(RecordFilter{.hosts = {"192.0.2.*"}}.Matches(lookup));

@@ -55,7 +55,8 @@ class ReplayTest : public ::testing::Test {
   }
   absl::StatusOr<ReplaySummary> Replay() {
     told_.clear();
-    return ReplayCapture(path_, {.pipeline = {}, .window_ns = 3600 * kSecond}, [this](LogRecord record) { told_.push_back(std::move(record)); });
+    return ReplayCapture(path_, {.pipeline = {}, .window_ns = 3600 * kSecond},
+                         [this](LogRecord record) { told_.push_back(std::move(record)); });
   }
   std::vector<std::string> Events() const {
     std::vector<std::string> out;

@@ -1,8 +1,8 @@
 #include "userspace/api/api_server.h"
 
+#include <fcntl.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/server_posix.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -88,8 +88,7 @@ class ApiServer::Service : public v1::Collector::Service {
  public:
   explicit Service(RecentRecords* records) : records_(records) {}
 
-  grpc::Status ListSandboxes(grpc::ServerContext*, const v1::ListSandboxesRequest* request,
-                             v1::ListSandboxesResponse* response) override {
+  grpc::Status ListSandboxes(grpc::ServerContext*, const v1::ListSandboxesRequest* request, v1::ListSandboxesResponse* response) override {
     uint32_t most = destinations_;
     const uint32_t wanted = std::min(request->destinations(), kDestinationsMax);
     while (most < wanted && !destinations_.compare_exchange_weak(most, wanted)) {
@@ -175,7 +174,8 @@ class ApiServer::Listener {
 
   // False: it ends.
   bool Serve() {
-    std::vector<pollfd> polled = {{.fd = socket_.get(), .events = POLLIN, .revents = 0}, {.fd = ending_.get(), .events = POLLIN, .revents = 0}};
+    std::vector<pollfd> polled = {{.fd = socket_.get(), .events = POLLIN, .revents = 0},
+                                  {.fd = ending_.get(), .events = POLLIN, .revents = 0}};
     for (const UniqueFd& client : clients_)
       polled.push_back({.fd = client.get(), .events = POLLRDHUP, .revents = 0});
     poll(polled.data(), polled.size(), -1);
@@ -223,7 +223,8 @@ ApiServer::~ApiServer() {
 
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const std::string& path, RecentRecords* records) {
   if (path.size() >= sizeof(sockaddr_un::sun_path))
-    return absl::InvalidArgumentError(absl::StrCat("the socket ", path, ": a path of at most ", sizeof(sockaddr_un::sun_path) - 1, " bytes"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the socket ", path, ": a path of at most ", sizeof(sockaddr_un::sun_path) - 1, " bytes"));
   if (SomebodyAnswers(path))
     return absl::AlreadyExistsError(absl::StrCat("the socket ", path, ": another collector answers there"));
   std::error_code error;

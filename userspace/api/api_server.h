@@ -1,5 +1,5 @@
-// Answers questions about the running collector on a unix socket. Clients are served by threads of gRPC; what they ask of the pipeline is made
-// by the event loop, when it gets to it: a client that hangs holds up nobody.
+// Answers questions about the running collector on a unix socket. Clients are served by threads of gRPC; what they ask of the pipeline is
+// made by the event loop, when it gets to it: a client that hangs holds up nobody.
 #ifndef SANDPIPER_USERSPACE_API_API_SERVER_H_
 #define SANDPIPER_USERSPACE_API_API_SERVER_H_
 

@@ -195,8 +195,7 @@ int RunExec(Config config, const ExecOptions& options) {
 
   child->Go();
   const int exec_error = child->ExecError();
-  WaitForEnd(collector->get(), &*cgroup, child->pid(), signal_fd.get(),
-             Progress(options.progress, &(*collector)->pipeline()));
+  WaitForEnd(collector->get(), &*cgroup, child->pid(), signal_fd.get(), Progress(options.progress, &(*collector)->pipeline()));
   const uint64_t ended_ns = BootNow();
   (*collector)->Settle(kSettle);
   int wait_status = 0;
@@ -219,7 +218,8 @@ int RunExec(Config config, const ExecOptions& options) {
                                                                      : TableReport(input);
   WriteOut(options.report_file, report);
   if (beyond > 0)
-    fprintf(stderr, "sandpiper: %llu records more are not on the page; --events FILE has them all\n", static_cast<unsigned long long>(beyond));
+    fprintf(stderr, "sandpiper: %llu records more are not on the page; --events FILE has them all\n",
+            static_cast<unsigned long long>(beyond));
   if (!options.metrics_file.empty())
     WriteOut(options.metrics_file, ToJson((*collector)->outputs().Metrics(ended_ns)));
   for (const std::string& problem : (*collector)->outputs().Problems())

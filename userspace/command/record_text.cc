@@ -24,7 +24,8 @@ class Attributes {
   bool Has(const char* key) const { return json_.HasMember(key); }
   std::string Text(const char* key) const {
     const auto found = json_.FindMember(key);
-    return found != json_.MemberEnd() && found->value.IsString() ? std::string(found->value.GetString(), found->value.GetStringLength()) : "";
+    return found != json_.MemberEnd() && found->value.IsString() ? std::string(found->value.GetString(), found->value.GetStringLength())
+                                                                 : "";
   }
   int64_t Number(const char* key) const {
     const auto found = json_.FindMember(key);
@@ -132,9 +133,9 @@ std::string TableLine(const std::vector<std::string>& cells) {
 
 // ECMA-48 "select graphic rendition".
 const char* Color(const RecordText& record) {
-  static const std::map<std::string, const char*> by_event = {{"egress.failed", "33"},  {"process.exec", "34"}, {"process.exit", "2"},
-                                                              {"egress.loaded", "35"},  {"egress.updated", "35"},
-                                                              {"sandbox.started", "32"}, {"sandbox.stopped", "32"}};
+  static const std::map<std::string, const char*> by_event = {{"egress.failed", "33"},  {"process.exec", "34"},   {"process.exit", "2"},
+                                                              {"egress.loaded", "35"},  {"egress.updated", "35"}, {"sandbox.started", "32"},
+                                                              {"sandbox.stopped", "32"}};
   if (record.level == "warn" || record.level == "error")
     return "31";
   const auto found = by_event.find(record.event);
@@ -179,7 +180,10 @@ absl::StatusOr<RecordText> ReadRecord(const std::string& json) {
   if (document.HasParseError() || !document.IsObject() || !document.HasMember("opensandbox.event"))
     return absl::InvalidArgumentError("this is no log record of sandpiper's");
   const Attributes record(document);
-  RecordText out = {.level = record.Text("level"), .sandbox = record.Text("sandbox_id"), .event = record.Text("opensandbox.event"), .process = ProcessText(record)};
+  RecordText out = {.level = record.Text("level"),
+                    .sandbox = record.Text("sandbox_id"),
+                    .event = record.Text("opensandbox.event"),
+                    .process = ProcessText(record)};
   // "2026-01-02T03:04:05.000000006Z"
   const std::string ts = record.Text("ts");
   out.time = ts.size() > 23 ? absl::StrCat(ts.substr(11, 12), "Z") : ts;

@@ -1,4 +1,6 @@
 // sandpiper replay: the records of a capture.
+#include "userspace/replay.h"
+
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -9,7 +11,6 @@
 #include "userspace/command/record_text.h"
 #include "userspace/export/ndjson.h"
 #include "userspace/outputs.h"
-#include "userspace/replay.h"
 
 namespace sandpiper {
 namespace {

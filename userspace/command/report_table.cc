@@ -63,7 +63,8 @@ std::string Lookups(const Ledger& ledger) {
   for (const auto& [question, stats] : ledger.questions()) {
     const bool readable = !question.first.empty();
     table.Add({readable ? question.first : "(malformed)", readable ? DnsTypeName(question.second) : "-", absl::StrCat(stats.lookups),
-               Outcomes(stats.outcomes, stats.lookups), List(stats.addresses), stats.server.ToString(), DurationText(stats.latency_max_ns)});
+               Outcomes(stats.outcomes, stats.lookups), List(stats.addresses), stats.server.ToString(),
+               DurationText(stats.latency_max_ns)});
   }
   return Section("Lookups", table);
 }
@@ -130,8 +131,8 @@ std::string TableReport(const ReportInput& input) {
   absl::StrAppend(&out, Destinations(sandbox.ledger(), false), Lookups(sandbox.ledger()), Destinations(sandbox.ledger(), true),
                   Processes(sandbox.processes()));
   absl::StrAppend(&out, "\nTotals: ", totals.destinations, " destinations, ", totals.attempts, " connection attempts, ", totals.lookups,
-                  " lookups, ", totals.denied, " denied, ", totals.execs, " programs started; ", BytesText(sandbox.counters().sent), " sent, ",
-                  BytesText(sandbox.counters().received), " received on the network.\n");
+                  " lookups, ", totals.denied, " denied, ", totals.execs, " programs started; ", BytesText(sandbox.counters().sent),
+                  " sent, ", BytesText(sandbox.counters().received), " received on the network.\n");
   out += Rules(sandbox.rules());
   if (totals.ignored_answers > 0)
     absl::StrAppend(&out, totals.ignored_answers, " DNS answers came from the wrong address or to no question, and were ignored.\n");

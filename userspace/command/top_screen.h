@@ -11,7 +11,7 @@
 namespace sandpiper {
 
 struct TopView {
-  double seconds = 1;       // between the two
+  double seconds = 1;  // between the two
   uint64_t now_unix_ns = 0;
   size_t rows = 24, columns = 80;
 };

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
@@ -82,8 +82,9 @@ std::vector<Setting> Describe(const Config& config) {
   add("runtimes", sockets);
   add("records", Outputs(config.otel.logs, config.records_on_stdout));
   add("metrics", Outputs(config.otel.metrics, config.otel.metrics.console && config.records_on_stdout));
-  add("spool", config.spool.path.empty() ? std::vector<std::string>{}
-                                         : std::vector<std::string>{absl::StrCat(config.spool.path, ", at most ", BytesText(config.spool.bytes_max))});
+  add("spool", config.spool.path.empty()
+                   ? std::vector<std::string>{}
+                   : std::vector<std::string>{absl::StrCat(config.spool.path, ", at most ", BytesText(config.spool.bytes_max))});
   add("socket", config.api_socket.empty() ? std::vector<std::string>{} : std::vector<std::string>{config.api_socket});
   add("resource", resource);
   add("hidden in arguments", config.redact_arguments);

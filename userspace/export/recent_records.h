@@ -61,8 +61,8 @@ class RecentRecords {
 
   static constexpr size_t kWatchersMax = 16, kQueueMax = 4'096;
 
-  // Sees first those of the records that are there, at most the last `last` of them, then all that come. ResourceExhausted where kWatchersMax
-  // look on already.
+  // Sees first those of the records that are there, at most the last `last` of them, then all that come. ResourceExhausted where
+  // kWatchersMax look on already.
   absl::StatusOr<std::unique_ptr<Watcher>> Watch(RecordFilter filter, size_t last);
 
  private:

@@ -10,7 +10,8 @@
 
 namespace sandpiper {
 
-// Of each list that is not empty, one must match. Patterns are those of glob(7), without regard to case for hosts; "/" and "." are ordinary.
+// Of each list that is not empty, one must match. Patterns are those of glob(7), without regard to case for hosts; "/" and "." are
+// ordinary.
 struct RecordFilter {
   std::vector<std::string> sandboxes;  // patterns for sandbox_id
   std::vector<std::string> events;     // patterns for opensandbox.event
