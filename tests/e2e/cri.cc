@@ -5,7 +5,7 @@
 //   cri SOCKET container POD '{"name": …, "image": …, "command": […], "labels": {…}, "env": {…}}'                       prints the id
 //       and, as the pod template of a DaemonSet has it: "args", "mounts": [{"host", "container", "readonly"}], "add": […], "privileged",
 //       "readonly_root", "unconfined"; in both "host_pid"; "log_path" of a container in the "log_directory" of its pod
-//   cri SOCKET start|stop|remove CONTAINER · cri SOCKET stop-pod|remove-pod POD
+//   cri SOCKET start|remove CONTAINER · cri SOCKET stop CONTAINER [SECONDS, until it is killed] · cri SOCKET stop-pod|remove-pod POD
 //   cri SOCKET serve FILE      FILE: {"pods": [{"id", …}], "containers": [{"id", "pod", …}], "delay_ms": N, "events": [{"id", "pod": {…},
 //   …}]},
 //                              read anew for each call; a stream of events tells those and stays open
@@ -159,9 +159,10 @@ class Client {
     puts(response.container_id().c_str());
   }
 
-  void OnContainer(const std::string& command, const std::string& id) {
+  void OnContainer(const std::string& command, const std::string& id, int seconds) {
     cri::ContainerIdRequest request;
     request.set_container_id(id);
+    request.set_timeout(seconds);
     cri::Nothing nothing;
     Call([&](grpc::ClientContext* c) {
       return command == "start"  ? stub_->StartContainer(c, request, &nothing)
@@ -303,7 +304,7 @@ int main(int argc, char** argv) {
   else if (command == "container" && argc > 4)
     client.Container(argument, argv[4]);
   else if (command == "start" || command == "stop" || command == "remove")
-    client.OnContainer(command, argument);
+    client.OnContainer(command, argument, argc > 4 ? std::stoi(argv[4]) : 0);
   else if (command == "stop-pod" || command == "remove-pod")
     client.OnPod(command, argument);
   else

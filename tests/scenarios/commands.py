@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -207,12 +208,14 @@ def a_long_run_is_not_silent(w):
     # On a terminal of its own, where Ctrl-C reaches both.
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # one that is ignored when a shell starts cannot be trapped
         os.execv(w.sandpiper, [w.sandpiper, "exec", "--", "sh", "-c", "trap 'echo trapped' INT; echo here; while :; do sleep 0.1; done"])
     out = b""
 
     def read_until(word):
         nonlocal out
         while word not in out:
+            assert select.select([terminal], [], [], 60)[0], (word, out)
             try:
                 out += os.read(terminal, 4096)
             except OSError:

@@ -230,7 +230,7 @@ def the_pod_of_the_manifest_does_the_main_job(w):
         runtime.wait_end(app)
         wait_until(lambda: '"process.exit"' in log() and "in-a-pod" in log(), lambda: log()[-3000:])
         status = probe().stdout.decode()
-        runtime.cri("stop", made_container)
+        runtime.cri("stop", made_container, str(pod_spec["terminationGracePeriodSeconds"]))
         text = log()
     events = [json.loads(l) for l in text.splitlines() if l.startswith("{")]
     assert "sb-k8s" in status, status

@@ -189,7 +189,7 @@ def a_stopped_reader_loses_nothing_it_does_not_admit(w):
 @scenario
 def no_endpoint_no_network(w):
     cg = w.new_cgroup("quiet")
-    c = Collector(w, [cg], env={"OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"})
+    c = Collector(w, [cg], options=["--socket", ""], env={"OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"})
     links = [os.readlink("/proc/%d/fd/%s" % (c.process.pid, fd)) for fd in os.listdir("/proc/%d/fd" % c.process.pid)]
     assert not any(l.startswith("socket:") for l in links), links
     events = c.stop()

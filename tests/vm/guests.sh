@@ -61,12 +61,12 @@ kernel() { # LABEL SUITE PATTERN, and the environment of boot.sh: what MODE asks
   fi
 }
 
-kernel 6.1 bookworm "$some,deny.every,forward.,device.,nft_limits.every,evasion.,privilege.,tenants.,flood."
+kernel 6.1 bookworm "$some,device.behind,deny.every,forward.dropped,nft_limits.every,evasion.,privilege.a_running,privilege.forbidden,tenants.,flood.a_flood"
 # 5.10 has the most of what is done in another way there: storage of sockets, outcomes of datagrams, places of drops.
-kernel 5.10 bullseye "$some,connect.tcp,connect.bytes,connect.killed,connect.udp_,connect.io_uring,connect.named,deny.,forward.,evasion.,privilege.,tenants.another_c,-privilege.what"
-kernel 6.12 bookworm-backports "$some,forward.,device.behind,nft_limits.,tenants."
+kernel 5.10 bullseye "$some,connect.tcp,connect.udp_refused,connect.udp_one,connect.io_uring,connect.named,deny.every,deny.udp,forward.dropped,evasion.,privilege.the_smallest"
+kernel 6.12 bookworm-backports "$some,device.behind_a_veth,nft_limits.every,nft_limits.nf_tables,tenants."
 # On 7.2 there is no storage of sockets without cmpxchg16b, which boot.sh leaves out for the sake of 6.12.
-CPU=max,la57=off kernel sid sid "$some,privilege.,tenants.,-privilege.what"
+CPU=max,la57=off kernel sid sid "$some,privilege.the_smallest,tenants."
 if [ -z "$pattern" ] && [ -d "$cache/linux-6.1" ]; then
   # Hosts that lack something: all works, or what does not is told with its reason.
   MODULE_BTF=no tests/vm/initrd.sh "$logs/initrd" "$cache/linux-6.1"

@@ -1,5 +1,6 @@
 #include "userspace/base/text.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/strings/escaping.h"
@@ -16,6 +17,12 @@ bool IsControl(std::string_view sequence) {
   if (sequence.size() == 2)
     return byte(0) == 0xc2 && byte(1) < 0xa0;
   return sequence.size() == 3 && byte(0) == 0xe2 && byte(1) == 0x80 && (byte(2) == 0xa8 || byte(2) == 0xa9);
+}
+
+// Of ASCII that stays as it is.
+size_t PlainLength(std::string_view text) {
+  const auto special = [](char c) { return static_cast<signed char>(c) < 0x20 || c == 0x7f || c == '\\'; };
+  return static_cast<size_t>(std::find_if(text.begin(), text.end(), special) - text.begin());
 }
 
 }  // namespace
@@ -44,7 +51,13 @@ size_t Utf8SequenceLength(std::string_view text) {
 std::string Escape(std::string_view raw) {
   std::string out;
   out.reserve(raw.size());
-  while (!raw.empty()) {
+  while (true) {
+    // Most texts are plain from one end to the other.
+    const size_t plain = PlainLength(raw);
+    out.append(raw.substr(0, plain));
+    raw.remove_prefix(plain);
+    if (raw.empty())
+      return out;
     size_t length = Utf8SequenceLength(raw);
     const bool keep = length > 0 && !IsControl(raw.substr(0, length)) && raw[0] != '\\';
     if (length == 0)
@@ -59,7 +72,6 @@ std::string Escape(std::string_view raw) {
     }
     raw.remove_prefix(length);
   }
-  return out;
 }
 
 std::string Unescape(std::string_view escaped) {
