@@ -80,7 +80,13 @@ run_e2e() {
   esac
 }
 
-run_kernel() { on_this_kernel kernel "$without_peers"; }
+# What the chart is checked with; without it those scenarios are skipped, and say so.
+get_chart_tools() { tests/e2e/chart_tools.sh "$cache/chart-tools" || [ $? = 3 ] || fail "kernel: the tools for the chart were not built"; }
+
+run_kernel() {
+  get_chart_tools
+  on_this_kernel kernel "$without_peers"
+}
 
 # Where this machine's kernel ran no scenarios, a guest runs them all.
 on_other_kernels() { # MODE
