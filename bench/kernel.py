@@ -1,0 +1,124 @@
+"""kernel.py SANDPIPER LOAD EMPTY [QUICK]: what observing costs each kind of event, in nanoseconds, which in a guest under -icount are instructions.
+Prints one JSON object behind the word "bench". Each collector is stopped while it is measured against, so that what is counted is the kernel's part
+alone; the rings are large enough for that."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+sandpiper, empty = map(os.path.abspath, (sys.argv[1], sys.argv[3]))
+# In memory: a program that is started from the host's file system waits for it.
+load = shutil.copy(sys.argv[2], "/tmp/load")
+ROUNDS = 7
+# How often one thing is done in a round: a round is long beside a clock tick, and short beside a ring.
+EVENTS = {"pid": 20000, "packet": 1000, "dns": 1000, "attempt": 1000, "connect": 300, "exec": 60}
+PEERS = {
+    "attempt": {"tcpconnect": ["tcpconnect"], "bpftrace": ["bpftrace", "-e", "kprobe:tcp_v4_connect { printf(\"%s %d\\n\", comm, pid); } kretprobe:tcp_v4_connect { printf(\"%d\\n\", retval); }"]},
+    "exec": {"execsnoop": ["execsnoop"], "bpftrace": ["bpftrace", "-e", "tracepoint:syscalls:sys_enter_execve { join(args->argv); }"]},
+}
+RING = ["--ring-bytes", "64M", "--critical-ring-bytes", "64M", "--no-limit-records", "--canary-interval-ms", "0", "--socket", ""]
+
+
+def cgroup_mount():
+    for line in open("/proc/self/mountinfo"):
+        left, _, right = line.partition(" - ")
+        if right.startswith("cgroup2 "):
+            return left.split()[4]
+
+
+top = cgroup_mount() + "/bench"
+for name in ("watched", "plain", "server"):
+    os.makedirs(os.path.join(top, name), exist_ok=True)
+
+
+def enter(cgroup):
+    def now():
+        with open(os.path.join(top, cgroup, "cgroup.procs"), "w") as f:
+            f.write("0")
+    return now
+
+
+def measure(what, cgroup):
+    """Of the rounds behind the first: the median."""
+    out = subprocess.run([load, what, str(EVENTS[what]), str(ROUNDS)], stdout=subprocess.PIPE, preexec_fn=enter(cgroup), check=True, env={**os.environ, "SERVER_CGROUP": os.path.join(top, "server")})
+    return statistics.median(int(x) for x in out.stdout.split()[1:])
+
+
+class Beside:
+    """A program that observes, stopped once it does."""
+
+    def __init__(self, argv, ready):
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL if ready == "stderr" else subprocess.PIPE, stderr=subprocess.PIPE if ready == "stderr" else subprocess.DEVNULL)
+        self.ready = ready
+
+    def __enter__(self):
+        if self.ready == "stdout":
+            assert b"ready" in self.process.stdout.readline()
+        elif self.ready == "stderr":
+            while True:
+                line = self.process.stderr.readline()
+                assert line, "it ended"
+                if b"ready" in line:
+                    break
+            time.sleep(1)
+        else:
+            # Those who do not say so: until programs of theirs are there.
+            before = programs()
+            for _ in range(600):
+                time.sleep(0.2)
+                if programs() > before:
+                    break
+            time.sleep(3)
+        self.process.send_signal(signal.SIGSTOP)
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+def programs():
+    return subprocess.run(["bpftool", "prog", "show"], capture_output=True).stdout.count(b"tag ")
+
+
+def run_counts():
+    """{name: (runs, nanoseconds)} of programs, where the kernel keeps them."""
+    out = {}
+    for p in json.loads(subprocess.run(["bpftool", "--json", "prog", "show"], capture_output=True, check=True).stdout):
+        if p.get("run_cnt"):
+            out[p["name"]] = (p["run_cnt"], p["run_time_ns"])
+    return out
+
+
+result = {"kernel": os.uname().release, "events": {}}
+off = {what: measure(what, "watched") for what in EVENTS}
+with Beside([empty, cgroup_mount()], "stdout"):
+    floor = {what: measure(what, "watched") for what in EVENTS}
+with Beside([sandpiper, "run", "--cgroup", top + "/watched", *RING], "stderr"):
+    watched = {what: measure(what, "watched") for what in EVENTS}
+    unwatched = {what: measure(what, "plain") for what in EVENTS}
+for what in EVENTS:
+    result["events"][what] = {"alone": off[what], "empty programs": floor[what] - off[what], "unwatched": unwatched[what] - off[what], "watched": watched[what] - off[what]}
+for what, peers in PEERS.items():
+    for name, argv in peers.items():
+        if len(sys.argv) > 4 or not shutil.which(argv[0]):
+            continue
+        with Beside(argv, None):
+            result["events"][what][name] = measure(what, "watched") - off[what]
+# Which program takes how much; keeping the count costs each run something, so these add up to more.
+with Beside([sandpiper, "run", "--program-statistics", "--cgroup", top + "/watched", *RING], "stderr"):
+    for what in EVENTS:
+        if what == "pid":
+            continue
+        before = run_counts()
+        measure(what, "watched")
+        events = EVENTS[what] * ROUNDS
+        result["events"][what]["programs"] = {name: [round((runs - before.get(name, (0, 0))[0]) / events, 2), round((ns - before.get(name, (0, 0))[1]) / max(runs - before.get(name, (0, 0))[0], 1))]
+                                              for name, (runs, ns) in sorted(run_counts().items()) if runs - before.get(name, (0, 0))[0] >= events / 2}
+print("bench " + json.dumps(result), flush=True)

@@ -1,0 +1,45 @@
+"""table.py user|kernel FILE: what bench/user.py or bench/kernel.py measured, as a table. table.py join FOLDER: all of it as one JSON object."""
+
+import glob
+import json
+import os
+import sys
+
+
+def table(rows):
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(str(cell).ljust(width) if i == 0 else str(cell).rjust(width) for i, (cell, width) in enumerate(zip(row, widths))))
+
+
+def objects(path):
+    return [json.loads(line) for line in open(path) if line.strip()]
+
+
+def user(path):
+    result, = objects(path)
+    table([("user space, %d events, %d records" % (result["events"], result["records"]), "instructions")] + [(what, round(n)) for what, n in result["instructions"].items()])
+
+
+def kernel(path):
+    for result in objects(path):
+        peers = sorted({name for event in result["events"].values() for name in event} - {"alone", "empty programs", "unwatched", "watched", "programs"})
+        rows = [("Linux " + result["kernel"], "alone", "+ empty programs", "+ sandpiper, unwatched", "+ sandpiper, watched", *["+ " + p for p in peers])]
+        for what, event in result["events"].items():
+            cell = lambda name: round(event[name]) if name in event else "-"
+            rows.append((what, *[cell(name) for name in ("alone", "empty programs", "unwatched", "watched", *peers)]))
+        table(rows)
+        for what, event in result["events"].items():
+            for name, (runs, each) in event.get("programs", {}).items():
+                print("  %s: %s, %.1f runs of %d instructions" % (what, name, runs, each))
+
+
+def join(folder):
+    out = {}
+    for path in sorted(glob.glob(folder + "/*.json")):
+        part = os.path.basename(path)[:-len(".json")]
+        out[part] = objects(path) if part == "kernel" else json.load(open(path))
+    print(json.dumps(out, indent=1))
+
+
+{"user": user, "kernel": kernel, "join": join}[sys.argv[1]](sys.argv[2])
