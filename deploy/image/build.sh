@@ -54,7 +54,7 @@ buildah "${storage[@]}" config --entrypoint '["/usr/bin/sandpiper"]' --cmd run -
   --label org.opencontainers.image.licenses=Apache-2.0 "$container"
 mkdir -p "$(dirname "$archive")"
 rm -f "$archive"
-# The same content is the same image.
+# The time is the commit's, not that of the build.
 buildah "${storage[@]}" commit -q --timestamp "$(git log -1 --format=%ct 2> /dev/null || echo 0)" "$container" "$name" > /dev/null
 buildah "${storage[@]}" push -q "$name" "oci-archive:$archive:$name"
 echo "$archive"

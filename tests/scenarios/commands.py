@@ -81,7 +81,7 @@ def observe_tells_what_stdout_tells(w):
 
 @scenario
 def one_who_hangs_holds_up_nobody(w):
-    """The collector goes on; who looked away is told how much was missed, and a seventeenth is told that there are sixteen."""
+    """The collector goes on, ends in time, and tells a seventeenth that there are sixteen. What one who is slow misses is counted: recent_records_test."""
     cg = w.new_cgroup("hung")
     n = 1000 if w.slow else 10000
     c = collector(w, cg, options=["--no-limit-records"])
