@@ -99,7 +99,7 @@ on_other_kernels() { # MODE
 
 case $tier in unit | e2e | kernel | vm | matrix | fuzz | all) ;; *) echo "usage: tests/run.sh [unit|e2e|kernel|vm|matrix|fuzz|all] [PATTERN]" >&2; exit 2 ;; esac
 [ "$tier" != fuzz ] || exec tests/fuzz/run.sh 60 ${pattern:+"$pattern"}
-if ! bazel build --noshow_progress //userspace:sandpiper //tests/triggers //tests/e2e:all; then
+if ! bazel build --noshow_progress //userspace:all //tests/triggers //tests/e2e:all; then
   echo "0 passed, 1 failed, 0 skipped"
   exit 1
 fi
