@@ -26,9 +26,9 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 		add(&ref->counters->storage_failed, 1);
 		return NULL;
 	}
-	fill_process(&state->process, (struct task_struct *)bpf_get_current_task());
+	fill_current_process(&state->process);
 	bpf_get_current_comm(state->comm, COMM_BYTES);
-	state->netns = task_netns((struct task_struct *)bpf_get_current_task());
+	state->netns = current_netns();
 	enter_netns(state->netns, &ref->owner);
 	state->peer = *peer;
 	state->owner = ref->owner;
@@ -38,6 +38,7 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 	state->dns = is_dns_port(peer->port);
 	state->ever_dns |= state->dns;
 	state->denied = 0;
+	state->told = 0;
 	if (state->transport == TRANSPORT_TCP)
 		state->source.port = 0;
 	return state;
@@ -52,19 +53,55 @@ static __always_inline void track_call(__u64 cookie, const struct endpoint *peer
 		bpf_map_update_elem(&pending_calls, &thread, &call, BPF_ANY);
 }
 
-/*
- * sock_addr programs have no helper for the cgroup of the socket, and the verifier allows no arithmetic on ctx->sk. Read back from the
- * stack by a helper, the pointer is a plain number that CO-RE reads can start from.
- */
-static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
+/* The verifier allows no arithmetic on ctx->sk. A TCP socket can be had as one with fields, where that helper may be called. */
+static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 {
-	struct bpf_sock *typed = ctx->sk;
-	__u64 cgroup_id, user_id;
+	struct bpf_sock *sk = ctx->sk;
+
+	return cfg_typed_pointers && ctx->protocol == IPPROTO_TCP && sk ? (struct sock *)bpf_skc_to_tcp_sock(sk) : NULL;
+}
+
+/* Any other, read back from the stack by a helper, is a plain number that copies can start from. */
+static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *given = ctx->sk;
 	struct sock *sk = NULL;
 
-	if (!typed || bpf_probe_read_kernel(&sk, sizeof(sk), &typed))
-		return false;
-	cgroup_id = socket_cgroup_id(sk);
+	bpf_probe_read_kernel(&sk, sizeof(sk), &given);
+	return sk;
+}
+
+/* sock_addr programs have no helper for it. A socket never changes its own. */
+static __always_inline __u64 cgroup_of_socket(struct bpf_sock_addr *ctx)
+{
+	struct sock *sk = typed_socket(ctx);
+	struct socket_state *state;
+
+	if (sk)
+		return socket_cgroup_id(sk);
+	if (!ctx->sk)
+		return 0;
+	state = find_state(ctx->sk, bpf_get_socket_cookie(ctx));
+	if (state && !state->flags)
+		return state->cgroup_id;
+	sk = untyped_socket(ctx);
+	return bpf_core_field_exists(sk->sk_cgrp_data.cgroup) ? BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id) : untagged_cgroup_id(sk);
+}
+
+static __always_inline __u32 netns_of_socket(struct bpf_sock_addr *ctx)
+{
+	struct sock *sk = typed_socket(ctx);
+
+	if (sk)
+		return sk->__sk_common.skc_net.net->ns.inum;
+	sk = untyped_socket(ctx);
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
+static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
+{
+	__u64 cgroup_id = cgroup_of_socket(ctx), user_id;
+
 	if (find_sandbox(cgroup_id, ref))
 		return true;
 	/* Made before its process came into the sandbox, or handed to it. */
@@ -73,7 +110,7 @@ static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sa
 		ref->flags = EVENT_BY_PROCESS;
 		return true;
 	}
-	return find_by_namespace(BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), cgroup_id, ref);
+	return find_by_namespace(netns_of_socket(ctx), cgroup_id, ref);
 }
 
 /* TCP is attempted here. A UDP connect sends nothing and may never (getaddrinfo sorts addresses by it): its first packet is the attempt. */

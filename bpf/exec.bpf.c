@@ -13,16 +13,15 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 static __always_inline void fill_exec(struct exec_event *event, struct task_struct *task, struct linux_binprm *binprm, __u32 args_bytes,
 				      const struct owner *owner)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct fs_struct *fs = task->fs;
 	struct path *root = __builtin_preserve_access_index(&fs->root);
-	struct file *exe = BPF_CORE_READ(mm, exe_file);
-	const char *filename = BPF_CORE_READ(binprm, filename);
+	struct file *exe = task->mm->exe_file;
+	const char *filename = binprm->filename;
 	long n;
 
 	fill_process(&event->process, task);
-	fill_process(&event->parent, BPF_CORE_READ(task, real_parent));
-	BPF_CORE_READ_INTO(&event->comm, task, comm);
+	fill_process(&event->parent, task->real_parent);
+	bpf_get_current_comm(event->comm, COMM_BYTES);
 	event->pad0 = 0;
 	event->netns = task_netns(task);
 	enter_netns(event->netns, owner);
@@ -33,7 +32,7 @@ static __always_inline void fill_exec(struct exec_event *event, struct task_stru
 		event->header.flags |= EXEC_CWD_TRUNCATED;
 	/* load_script() replaces interp and keeps filename, which names the script. */
 	event->script_bytes = 0;
-	if (filename != BPF_CORE_READ(binprm, interp)) {
+	if (filename != binprm->interp) {
 		n = bpf_probe_read_kernel_str(event->script, SCRIPT_BYTES, filename);
 		event->script_bytes = n > 0 ? n - 1 : 0;
 		event->header.flags |= EXEC_SCRIPT;
@@ -53,13 +52,14 @@ static __always_inline void read_args(struct exec_event *event, unsigned long st
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	unsigned long start = BPF_CORE_READ(mm, arg_start), bytes = BPF_CORE_READ(mm, arg_end) - start;
 	struct exec_event *event;
 	struct sandbox_ref ref;
+	unsigned long start, bytes;
 
 	if (!find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
+	start = task->mm->arg_start;
+	bytes = task->mm->arg_end - start;
 	if (bytes <= ARGS_SMALL) {
 		event = reserve_event(critical, &ref, EVENT_EXEC, sizeof(*event) + ARGS_SMALL);
 		if (!event)
@@ -95,7 +95,7 @@ static __always_inline __u32 how_it_ended(__u32 status, bool oom)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(handle_exit, struct task_struct *task)
 {
-	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	struct signal_struct *signal = task->signal;
 	struct process_key process = {}, once;
 	struct exit_event *event;
 	struct sandbox_ref ref;
@@ -103,21 +103,18 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 	__u32 status;
 	bool oom;
 
-	if (!find_process(task, bpf_get_current_cgroup_id(), &ref))
-		return 0;
-	if (BPF_CORE_READ(signal, live.counter) != 0)
+	if (signal->live.counter != 0 || !find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
 	fill_process(&process, task);
 	once = process;
 	once.tid = 0;
 	/* The last thread may come here when the one that reported is gone already: then it is alone, and must look all the same. */
-	if (BPF_CORE_READ(signal, nr_threads) > 1 ? bpf_map_update_elem(&reported_exits, &once, &one, BPF_NOEXIST) != 0
-						  : bpf_map_lookup_elem(&reported_exits, &once) != NULL)
+	if (signal->nr_threads > 1 ? bpf_map_update_elem(&reported_exits, &once, &one, BPF_NOEXIST) != 0
+				   : bpf_map_lookup_elem(&reported_exits, &once) != NULL)
 		return 0;
 	/* wait_task_zombie(): the group's code where one was set, else the leader's own. */
-	status = BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT ? BPF_CORE_READ(signal, group_exit_code)
-								  : BPF_CORE_READ(task, group_leader, exit_code);
-	oom = (status & 0x7f) && BPF_CORE_READ(signal, oom_mm);
+	status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->group_leader->exit_code;
+	oom = (status & 0x7f) && signal->oom_mm;
 	add(&ref.counters->exits[how_it_ended(status, oom)], 1);
 	event = reserve_event(critical, &ref, EVENT_EXIT, sizeof(*event));
 	if (!event)
@@ -138,8 +135,12 @@ static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind, str
 	if (!event)
 		return 0;
 	fill_process(&event->process, task);
-	fill_process(&event->parent, BPF_CORE_READ(task, real_parent));
-	BPF_CORE_READ_INTO(&event->comm, task, comm);
+	fill_process(&event->parent, task->real_parent);
+	/* A child has its parent's, which calls. */
+	if (kind == EVENT_FORK)
+		bpf_get_current_comm(event->comm, COMM_BYTES);
+	else
+		BPF_CORE_READ_INTO(&event->comm, task, comm);
 	event->netns = task_netns(task);
 	event->pad0 = 0;
 	enter_netns(event->netns, &ref->owner);
@@ -153,7 +154,7 @@ int BPF_PROG(handle_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct sandbox_ref ref;
 
-	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+	if (child->pid != child->tgid)
 		return 0;
 	if (!find_process(child, task_cgroup_id(child), &ref))
 		return 0;
@@ -166,7 +167,7 @@ int BPF_PROG(handle_attach_task, struct cgroup *to, const char *path, struct tas
 	struct sandbox_ref ref;
 
 	/* Ids are unique within one hierarchy only; 0 is cgroup v2. */
-	if (BPF_CORE_READ(to, root, hierarchy_id) != 0 || !find_sandbox(BPF_CORE_READ(to, kn, id), &ref))
+	if (to->root->hierarchy_id != 0 || !find_sandbox(to->kn->id, &ref))
 		return 0;
 	return emit_process(&ref, EVENT_ENTER, task);
 }

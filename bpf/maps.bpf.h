@@ -23,7 +23,8 @@ struct socket_state {
 	__u8 ever_dns; /* a DNS server was among the destinations */
 	__u8 denied;   /* TCP: a packet of this attempt was denied, and told */
 	__u16 flags;   /* of its events: EVENT_BY_… */
-	__u8 pad0[6];
+	__u8 told;     /* TCP: user space knows how this attempt ended */
+	__u8 pad0[5];
 };
 
 struct source_key {
@@ -196,6 +197,12 @@ const volatile __u32 cfg_shared_netns[2] __weak = {};
 
 /* The states of sockets are in their storage. */
 const volatile __u8 cfg_socket_storage __weak = 1;
+
+/*
+ * Programs on cgroups may have the current task, and a TCP socket, as pointers whose fields the verifier lets them load; where not, each
+ * field is copied by a helper. Programs on tracepoints are given such pointers everywhere.
+ */
+const volatile __u8 cfg_typed_pointers __weak = 0;
 
 /* The syscall tracepoints are in use: fill pending_calls. */
 const volatile __u8 cfg_track_calls __weak = 0;

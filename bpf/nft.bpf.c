@@ -37,7 +37,6 @@ const volatile __u32 cfg_own_tgid = 0;
 /* The change belongs to the sandbox that lives in the namespace, else to the one that made it, which lives there from now on. */
 static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
 	struct netns_owner *lives;
 	struct owner owner = {}, *actor;
@@ -62,8 +61,8 @@ static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 	event = reserve_event(critical, &ref, EVENT_NFT, sizeof(*event));
 	if (!event)
 		return 0;
-	fill_process(&event->process, task);
-	BPF_CORE_READ_INTO(&event->comm, task, comm);
+	fill_current_process(&event->process);
+	bpf_get_current_comm(event->comm, COMM_BYTES);
 	event->actor = actor ? actor->member : 0;
 	event->netns = netns;
 	event->error = error;

@@ -23,10 +23,10 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
  */
 static __always_inline __u64 payload_sent(struct tcp_sock *tcp, int state)
 {
-	__u32 next = BPF_CORE_READ(tcp, snd_nxt);
-	__u64 sent = BPF_CORE_READ(tcp, bytes_acked) + (__u32)(next - BPF_CORE_READ(tcp, snd_una));
+	__u32 next = tcp->snd_nxt;
+	__u64 sent = tcp->bytes_acked + (__u32)(next - tcp->snd_una);
 	bool fin = state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK || state == TCP_CLOSING;
-	__u32 controls = 1 + (fin && next == BPF_CORE_READ(tcp, write_seq));
+	__u32 controls = 1 + (fin && next == tcp->write_seq);
 
 	return sent > controls ? sent - controls : 0;
 }
@@ -34,24 +34,32 @@ static __always_inline __u64 payload_sent(struct tcp_sock *tcp, int state)
 /* rcv_nxt counts the peer's FIN as a byte, tcp_rcv_nxt_update() adds it. */
 static __always_inline __u64 payload_received(struct tcp_sock *tcp, struct sock *sk)
 {
-	__u64 received = BPF_CORE_READ(tcp, bytes_received);
+	__u64 received = tcp->bytes_received;
 
-	return received && BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_FLAG_DONE ? received - 1 : received;
+	return received && sk->__sk_common.skc_flags & SOCK_FLAG_DONE ? received - 1 : received;
 }
 
 /*
  * The fate of a TCP attempt, where the kernel decides it: also for non-blocking calls, and when the program is gone. A socket without a
- * cookie was never seen by connect.bpf.c. A close in SYN_SENT with no error is the caller giving up.
+ * cookie was never seen by connect.bpf.c. A close in SYN_SENT with no error is the caller giving up, or a call that is about to return its
+ * error.
  */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 {
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	__u64 cookie = cookie_of(sk);
+	struct socket_state *state;
 	struct sandbox_ref ref;
+	struct tcp_sock *tcp;
+	__u64 cookie;
+	bool told;
 
-	if (!cookie || (to != TCP_ESTABLISHED && to != TCP_CLOSE) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
-	    !find_socket(socket_cgroup_id(sk), find_state(sk, cookie), &ref))
+	if (to != TCP_ESTABLISHED && to != TCP_CLOSE)
+		return 0;
+	cookie = cookie_of(sk);
+	if (!cookie || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	state = find_state(sk, cookie);
+	if (!find_socket(socket_cgroup_id(sk), state, &ref))
 		return 0;
 	if (to == TCP_ESTABLISHED) {
 		if (from == TCP_SYN_SENT || from == TCP_SYN_RECV)
@@ -59,10 +67,15 @@ int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 		return 0;
 	}
 	if (from == TCP_SYN_SENT) {
-		emit_result(&ref, cookie, NULL, TRANSPORT_TCP, BPF_CORE_READ(sk, sk_err), 0, 0);
-		return 0;
+		told = emit_result(&ref, cookie, NULL, TRANSPORT_TCP, sk->sk_err, 0, 0) && sk->sk_err;
+	} else {
+		tcp = bpf_skc_to_tcp_sock(sk);
+		if (!tcp)
+			return 0;
+		told = emit_close(&ref, cookie, TRANSPORT_TCP, payload_sent(tcp, from), payload_received(tcp, sk), sk->sk_err);
 	}
-	emit_close(&ref, cookie, TRANSPORT_TCP, payload_sent(tcp, from), payload_received(tcp, sk), BPF_CORE_READ(sk, sk_err));
+	if (state)
+		state->told = told;
 	return 0;
 }
 
@@ -72,9 +85,9 @@ static __always_inline int udp_error(struct sock *sk)
 	__u64 cookie = cookie_of(sk);
 	struct sandbox_ref ref;
 
-	if (!cookie || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie), &ref))
+	if (!cookie || sk->sk_protocol != IPPROTO_UDP || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie), &ref))
 		return 0;
-	emit_result(&ref, cookie, NULL, TRANSPORT_UDP, BPF_CORE_READ(sk, sk_err), 0, 0);
+	emit_result(&ref, cookie, NULL, TRANSPORT_UDP, sk->sk_err, 0, 0);
 	return 0;
 }
 
@@ -101,20 +114,22 @@ static __always_inline void forget_source(struct socket_state *state, __u64 cook
 		bpf_map_delete_elem(&sources, &key);
 }
 
-/* UDP ends here; TCP only where it never left CLOSE, as after an error that no other hook saw. */
+/* UDP ends here; TCP only where it never left CLOSE, or by an error that no other hook told. */
 SEC("cgroup/sock_release")
 int handle_sock_release(struct bpf_sock *ctx)
 {
 	struct socket_state *state = find_state(ctx, bpf_get_socket_cookie(ctx));
 	struct sandbox_ref ref;
 	__u64 cookie;
+	bool over;
 
 	if (!state)
 		return 1;
 	cookie = bpf_get_socket_cookie(ctx);
 	if (state->source.port)
 		forget_source(state, cookie);
-	if ((state->transport != TRANSPORT_TCP || ctx->state == TCP_CLOSE) && find_socket(state->cgroup_id, state, &ref))
+	over = state->transport != TRANSPORT_TCP || (ctx->state == TCP_CLOSE && !state->told);
+	if (over && find_socket(state->cgroup_id, state, &ref))
 		emit_close(&ref, cookie, state->transport, 0, 0, 0);
 	return 1;
 }
@@ -128,10 +143,17 @@ static __always_inline bool is_final_error(long result)
 /* Errors that come back before any packet leaves. Best mechanism: the protocol's own function, for every way in. */
 static __always_inline int returned(struct sock *sk, __u32 transport, const struct endpoint *peer, long result)
 {
-	__u64 cookie = cookie_of(sk);
+	struct socket_state *state;
 	struct sandbox_ref ref;
+	__u64 cookie;
 
-	if (!cookie || !is_final_error(result) || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie), &ref))
+	if (!is_final_error(result))
+		return 0;
+	cookie = cookie_of(sk);
+	if (!cookie)
+		return 0;
+	state = find_state(sk, cookie);
+	if ((state && state->told) || !find_socket(socket_cgroup_id(sk), state, &ref))
 		return 0;
 	emit_result(&ref, cookie, peer, transport, -result, 0, RESULT_RETURNED);
 	return 0;
@@ -166,7 +188,7 @@ static __always_inline int call_exits(long result)
 
 	if (!call)
 		return 0;
-	if (is_final_error(result) && find_process((struct task_struct *)bpf_get_current_task(), bpf_get_current_cgroup_id(), &ref))
+	if (is_final_error(result) && find_current(&ref))
 		emit_result(&ref, call->cookie, &call->peer, call->transport, -result, 0, RESULT_RETURNED);
 	bpf_map_delete_elem(&pending_calls, &thread);
 	return 0;
@@ -216,13 +238,14 @@ int handle_tcp_bytes(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct socket_bytes out = {};
 	struct sock *sk = ctx->sk;
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	struct tcp_sock *tcp;
 
 	if (!sk)
 		return 0;
 	out.cookie = cookie_of(sk);
-	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
-		out.bytes[DIRECTION_SENT] = payload_sent(tcp, BPF_CORE_READ(sk, __sk_common.skc_state));
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (tcp) {
+		out.bytes[DIRECTION_SENT] = payload_sent(tcp, sk->__sk_common.skc_state);
 		out.bytes[DIRECTION_RECEIVED] = payload_received(tcp, sk);
 	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));

@@ -98,11 +98,12 @@ static __always_inline bool account(struct __sk_buff *skb, int direction)
 	struct bpf_sock *sk;
 	struct packet p;
 	__u64 cookie;
-	bool leaves;
+	bool watched, leaves;
 
+	watched = find_sandbox(bpf_skb_cgroup_id(skb), &ref);
 	sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
 	state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
-	if (!find_socket(bpf_skb_cgroup_id(skb), state, &ref))
+	if (!watched && (!state || !find_by_state(bpf_skb_cgroup_id(skb), state, &ref)))
 		return false;
 	if (skb->ifindex != LOOPBACK_IFINDEX)
 		add(&ref.counters->network_io[direction], skb->len);

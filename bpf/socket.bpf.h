@@ -90,35 +90,40 @@ static __always_inline struct socket_state *new_state_by_cookie(__u64 cookie)
 			    : new_state_by_cookie(its_cookie))
 
 /* What programs on tracepoints have: 0 for a socket that no program of a cgroup ever saw. */
-#define cookie_of(sk) BPF_CORE_READ(sk, __sk_common.skc_cookie.counter)
+#define cookie_of(sk) ((__u64)(sk)->__sk_common.skc_cookie.counter)
 
-/* The sandbox of the socket. Where no helper tells it, the socket's own data does. */
-static __always_inline __u64 socket_cgroup_id(struct sock *sk)
+/* Up to 5.14 the pointer to the cgroup has tag bits, and all is copied. */
+static __always_inline __u64 untagged_cgroup_id(struct sock *sk)
 {
-	struct cgroup *cgroup;
+	struct sock_cgroup_data___v510 *data = (void *)__builtin_preserve_access_index(&sk->sk_cgrp_data);
+	__u64 tagged = BPF_CORE_READ(data, val);
 
-	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup)) {
-		cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
-	} else {
-		struct sock_cgroup_data___v510 *data = (void *)__builtin_preserve_access_index(&sk->sk_cgrp_data);
-		__u64 tagged = BPF_CORE_READ(data, val);
-
-		if (tagged & 1) /* holds v1 class ids instead of a pointer */
-			return 0;
-		cgroup = (void *)(tagged & ~3ULL);
-	}
-	return BPF_CORE_READ(cgroup, kn, id);
+	if (tagged & 1) /* holds v1 class ids instead of a pointer */
+		return 0;
+	return BPF_CORE_READ((struct cgroup *)(tagged & ~3ULL), kn, id);
 }
 
-/* By the cgroup of the socket; where nobody watches that, by what was noted when the socket was used from within a sandbox. */
-static __always_inline bool find_socket(__u64 cgroup_id, const struct socket_state *state, struct sandbox_ref *ref)
+/* The sandbox of the socket. Where no helper tells it, the socket's own data does. `sk` as the verifier knows it. */
+static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 {
-	if (find_sandbox(cgroup_id, ref))
-		return true;
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return sk->sk_cgrp_data.cgroup->kn->id;
+	return untagged_cgroup_id(sk);
+}
+
+/* By what was noted when the socket was used from within a sandbox. */
+static __always_inline bool find_by_state(__u64 cgroup_id, const struct socket_state *state, struct sandbox_ref *ref)
+{
 	if (!state || !state->flags || !find_owner(&state->owner, cgroup_id, ref))
 		return false;
 	ref->flags = state->flags;
 	return true;
+}
+
+/* By the cgroup of the socket; where nobody watches that, by its state. */
+static __always_inline bool find_socket(__u64 cgroup_id, const struct socket_state *state, struct sandbox_ref *ref)
+{
+	return find_sandbox(cgroup_id, ref) || find_by_state(cgroup_id, state, ref);
 }
 
 /* One attempt: counted exactly, and told. */
@@ -143,14 +148,14 @@ static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie, 
 	submit_event(event);
 }
 
-/* `peer` may be left out where the socket alone says which attempt this is about. */
-static __always_inline void emit_result(struct sandbox_ref *ref, __u64 cookie, const struct endpoint *peer, __u32 transport, __u32 error,
+/* `peer` may be left out where the socket alone says which attempt this is about. False where it finds no room. */
+static __always_inline bool emit_result(struct sandbox_ref *ref, __u64 cookie, const struct endpoint *peer, __u32 transport, __u32 error,
 					__u32 established, __u16 flags)
 {
 	struct connect_result_event *event = reserve_event(bulk, ref, EVENT_CONNECT_RESULT, sizeof(*event));
 
 	if (!event)
-		return;
+		return false;
 	event->header.flags |= flags;
 	event->cookie = cookie;
 	if (peer)
@@ -162,20 +167,22 @@ static __always_inline void emit_result(struct sandbox_ref *ref, __u64 cookie, c
 	event->established = established;
 	event->pad0 = 0;
 	submit_event(event);
+	return true;
 }
 
-static __always_inline void emit_close(struct sandbox_ref *ref, __u64 cookie, __u32 transport, __u64 sent, __u64 received, __u32 error)
+static __always_inline bool emit_close(struct sandbox_ref *ref, __u64 cookie, __u32 transport, __u64 sent, __u64 received, __u32 error)
 {
 	struct close_event *event = reserve_event(bulk, ref, EVENT_CLOSE, sizeof(*event));
 
 	if (!event)
-		return;
+		return false;
 	event->cookie = cookie;
 	event->bytes[DIRECTION_SENT] = sent;
 	event->bytes[DIRECTION_RECEIVED] = received;
 	event->transport = transport;
 	event->error = error;
 	submit_event(event);
+	return true;
 }
 
 static __always_inline struct udp_flow *find_udp_flow(__u64 cookie, const struct endpoint *peer)

@@ -84,6 +84,12 @@ ProbeState ChooseSocketState(const ProbeOptions& options, const btf* kernel, san
   return state;
 }
 
+// Whether programs on cgroups may have pointers whose fields they load. The two came to them in different kernels.
+bool HasTypedPointers() {
+  return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_get_current_task_btf, nullptr) == 1 &&
+         libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_skc_to_tcp_sock, nullptr) == 1;
+}
+
 absl::Status SetLimit(const bpf_map* limits, uint32_t ring, uint32_t ring_bytes) {
   ring_limit limit = {};
   limit.spare_bytes = static_cast<uint64_t>(kSpare * ring_bytes);
@@ -221,6 +227,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     probes->states_.push_back(std::move(state));
   }
 
+  skeleton->rodata->cfg_typed_pointers = HasTypedPointers();
   probes->states_.push_back(ChooseSocketState(options, kernel.get(), skeleton));
 
   const bool has_modules = btf__find_by_name_kind(kernel.get(), "btf_trace_module_load", BTF_KIND_TYPEDEF) > 0;
