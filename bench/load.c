@@ -1,5 +1,5 @@
-/* load WHAT N ROUNDS: does WHAT N times, ROUNDS times over, and prints the nanoseconds that one takes in each round. In a guest under
- * -icount a nanosecond is an instruction (bench/kernel.sh).
+/* load WHAT N ROUNDS [RATE]: does WHAT N times, ROUNDS times over, and prints the nanoseconds that one takes in each round. In a guest under
+ * -icount a nanosecond is an instruction (bench/kernel.sh). With RATE, no more than so many a second.
  *   connect   a TCP connection over loopback: connect, a byte there and back, close; the server is a process of its own, in the cgroup that the
  *             environment's SERVER_CGROUP names
  *   attempt   a TCP connect that is refused
@@ -7,6 +7,7 @@
  *   packet    the same to another port
  *   exec      fork, exec of this program, exit, wait
  *   pid       getpgid(2), for comparison
+ * load serve PORT: a server as that of dns, until it is ended
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -139,14 +140,27 @@ static void exec_once(const char *self)
 	waitpid(pid, NULL, 0);
 }
 
+/* Waits until the i-th of `rate` a second is due. Spins: a timer's slack is longer than the time between two. */
+static void pace(unsigned long long begin, long i, long rate)
+{
+	while (rate && now() < begin + i * 1000000000ull / rate)
+		;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2)
 		return 0; /* of exec */
-	if (argc != 4)
+	if (argc == 3 && !strcmp(argv[1], "serve")) {
+		serve(SOCK_DGRAM, atoi(argv[2]));
+		puts("ready");
+		fflush(stdout);
+		pause();
+	}
+	if (argc != 4 && argc != 5)
 		return 2;
 	const char *what = argv[1];
-	long n = atol(argv[2]);
+	long n = atol(argv[2]), rate = argc == 5 ? atol(argv[4]) : 0;
 	int rounds = atoi(argv[3]), datagrams = !strcmp(what, "dns") || !strcmp(what, "packet"), port = !strcmp(what, "dns") ? 53 : 5300, s = -1;
 
 	if (datagrams) {
@@ -163,6 +177,7 @@ int main(int argc, char **argv)
 		unsigned long long begin = now();
 
 		for (long i = 0; i < n; i++) {
+			pace(begin, i, rate);
 			if (datagrams)
 				query_once(s, i);
 			else if (!strcmp(what, "connect"))

@@ -12,9 +12,9 @@ std::vector<Attribute> AttributesOf(const Decision& decision) {
   const std::optional<Container>& container = decision.container;
   const CgroupPath& path = decision.path;
   std::vector<Attribute> out;
-  const auto add = [&](const char* key, const std::string& value) {
+  const auto add = [&](AttributeKey key, const std::string& value) {
     if (!value.empty())
-      out.push_back({key, CleanId(value)});
+      out.push_back({std::move(key), CleanId(value)});
   };
   add("sandbox.role", Name(decision.selected->role));
   add("container.id", path.container_id);
@@ -23,7 +23,7 @@ std::vector<Attribute> AttributesOf(const Decision& decision) {
     return out;
   }
   const bool in_pod = !container->pod.uid.empty() || !container->pod.name.empty();
-  add(in_pod ? "k8s.container.name" : "container.name", container->name);
+  add(in_pod ? AttributeKey("k8s.container.name") : AttributeKey("container.name"), container->name);
   add("container.image.name", container->image);
   add("k8s.pod.name", container->pod.name);
   add("k8s.namespace.name", container->pod.name_space);

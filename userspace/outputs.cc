@@ -73,14 +73,17 @@ absl::Status Outputs::Reload(const Config& config) {
 
 void Outputs::OnRecord(LogRecord record) {
   limits_.Apply(&record);
-  if (ndjson_)
-    fprintf(ndjson_, "%s\n", ToJson(record).c_str());
+  const auto shared = std::make_shared<const LogRecord>(std::move(record));
+  if (ndjson_) {
+    const std::string line = ToJson(*shared) + "\n";
+    fwrite(line.data(), 1, line.size(), ndjson_);
+  }
   if (watcher_)
-    watcher_(record);
+    watcher_(*shared);
   if (config_.recent_records > 0)
-    recent_.Push(record);
+    recent_.Push(shared);
   if (log_exporter_)
-    log_exporter_->Push(std::move(record));
+    log_exporter_->Push(shared);
 }
 
 MetricSnapshot Outputs::Read(uint64_t now_ns, Reader* reader) {

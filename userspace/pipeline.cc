@@ -235,10 +235,8 @@ uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
   if (capture_)
     capture_->Record(record);
   absl::StatusOr<Event> event = Decode(record);
-  if (event.ok()) {
-    pending_.push_back(*std::move(event));
-    return pending_.back().time_ns;
-  }
+  if (event.ok())
+    return pending_.Push(*std::move(event)).time_ns;
   const auto owner = OwnerOf(record);
   const Member* const member = owner ? members_.Find(owner->member) : nullptr;
   SandboxPipeline* const sandbox = member ? SandboxOf(*member) : nullptr;
@@ -249,7 +247,7 @@ uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
   return 0;
 }
 
-void Pipeline::Deliver(const Event& event) {
+void Pipeline::Deliver(Event event) {
   const Member* const member = members_.Find(event.member);
   SandboxPipeline* const sandbox = member ? SandboxOf(*member) : nullptr;
   if (canary_.Take(event))
@@ -258,43 +256,40 @@ void Pipeline::Deliver(const Event& event) {
     ++unattributed_;
     return;
   }
-  Event placed = event;
   std::visit(
       [&](auto& what) {
         if constexpr (requires { what.origin; })
           what.origin = member->origins[static_cast<size_t>(event.by)];
       },
-      placed.what);
-  if (auto* change = std::get_if<NftChange>(&placed.what)) {
+      event.what);
+  if (auto* change = std::get_if<NftChange>(&event.what)) {
     const Member* const actor = members_.Find(change->actor_member);
     change->actor = actor ? actor->sandbox : 0;
     change->sidecar = actor && actor->role == Role::kSidecar;
   }
-  sandbox->OnEvent(placed);
-  NoteNamespaces(placed, member->sandbox);
+  sandbox->OnEvent(event);
+  NoteNamespaces(event, member->sandbox);
   if (std::holds_alternative<CgroupGone>(event.what) && event.cgroup_id == member->cgroup_id) {
     members_.Gone(event.member, event.time_ns);
     namespaces_.OnMemberGone(member->sandbox);
   }
 }
 
-void Pipeline::Process(uint64_t until_ns) {
-  std::stable_sort(pending_.begin(), pending_.end(), [](const Event& a, const Event& b) { return a.time_ns < b.time_ns; });
-  size_t done = 0;
-  for (; done < pending_.size() && pending_[done].time_ns <= until_ns; ++done) {
-    const Event& event = pending_[done];
-    if (std::holds_alternative<NftLoaded>(event.what)) {
-      // Listening takes less than attaching.
-      namespaces_.Begin(/*fresh=*/true);
-      probes_->OnNftLoaded();
-      continue;
-    }
-    if (std::holds_alternative<CgroupMade>(event.what))
-      attribution_.OnMade(event);
-    if (!attribution_.Keep(event))
-      Deliver(event);
+void Pipeline::Take(Event event) {
+  if (std::holds_alternative<NftLoaded>(event.what)) {
+    // Listening takes less than attaching.
+    namespaces_.Begin(/*fresh=*/true);
+    probes_->OnNftLoaded();
+    return;
   }
-  pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(done));
+  if (std::holds_alternative<CgroupMade>(event.what))
+    attribution_.OnMade(event);
+  if (!attribution_.Keep(event))
+    Deliver(std::move(event));
+}
+
+void Pipeline::Process(uint64_t until_ns) {
+  pending_.TakeUntil(until_ns, [this](Event&& event) { Take(std::move(event)); });
   EndMembers(until_ns);
 }
 
@@ -340,7 +335,7 @@ uint64_t Pipeline::NextDeadline() const {
   // Records that are younger than the last Process wait for the next.
   uint64_t next = std::min({namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline(), canary_.NextDeadline()});
   if (!pending_.empty())
-    next = std::min(next, pending_.back().time_ns);
+    next = std::min(next, pending_.youngest_ns());
   for (const auto& [serial, sandbox] : sandboxes_)
     next = std::min(next, sandbox->NextDeadline());
   return next;

@@ -18,6 +18,7 @@
 #include "userspace/canary_watch.h"
 #include "userspace/capture.h"
 #include "userspace/devices.h"
+#include "userspace/event/event_queue.h"
 #include "userspace/members.h"
 #include "userspace/network_namespaces.h"
 #include "userspace/probe/probes.h"
@@ -90,7 +91,8 @@ class Pipeline {
   uint64_t AddDevice(const std::string& id, const LinkChange& link);
   void OnExisting(SandboxPipeline* sandbox, const std::string& path);
   void OnJoin(const Decision& decision, Held held);
-  void Deliver(const Event& event);
+  void Take(Event event);
+  void Deliver(Event event);
   void EndMembers(uint64_t until_ns);
   void EndIfEmpty(uint64_t sandbox, uint64_t now_ns);
   MetricSnapshot MetricsOf(const SandboxPipeline& sandbox, const std::map<uint64_t, ResourceUse>& uses) const;
@@ -111,7 +113,7 @@ class Pipeline {
   Attribution attribution_;
   Devices devices_;
   NetworkNamespaces namespaces_;
-  std::vector<Event> pending_;
+  EventQueue pending_;
   uint64_t unattributed_ = 0;
   uint64_t start_unix_ns_;
   OnEnd on_end_;

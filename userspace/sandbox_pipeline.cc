@@ -103,7 +103,7 @@ void SandboxPipeline::OnExisting(const Exec& process) { processes_.OnExec(proces
 
 void SandboxPipeline::On(const Exec& exec, uint64_t time_ns) {
   const Process& process = processes_.OnExec(exec, time_ns);
-  Emit(records_.Exec(process, processes_.Ancestors(process), unix_offset_));
+  EmitInfo([&] { return records_.Exec(process, processes_.Ancestors(process), unix_offset_); });
   if (!IsOpenSandboxEgress(process.path) || recorded_unix_offset_)
     return;
   if (const auto policy = ReadOpenSandboxPolicy(static_cast<pid_t>(process.key.pid)))
@@ -113,7 +113,7 @@ void SandboxPipeline::On(const Exec& exec, uint64_t time_ns) {
 void SandboxPipeline::On(const Exit& exit, uint64_t time_ns) {
   const Process& process = processes_.OnExit(exit, time_ns);
   metrics_.OnExit(process);
-  Emit(records_.Exit(process, unix_offset_));
+  EmitInfo([&] { return records_.Exit(process, unix_offset_); });
 }
 
 void SandboxPipeline::On(const Fork& fork, uint64_t time_ns) { processes_.OnFork(fork, time_ns); }
@@ -202,7 +202,7 @@ void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
     if (lookup.refused_sends > 0)
       Deny(DenialOf(lookup, DenialLayer::kNetfilter), lookup.refused_sends);
     if (lookup.outcome != DnsOutcome::kDenied) {
-      Emit(records_.Lookup(lookup, processes_.Find(lookup.process), unix_offset_));
+      EmitInfo([&] { return records_.Lookup(lookup, processes_.Find(lookup.process), unix_offset_); });
     } else if (lookup.denied_by == DenialLayer::kDns) {
       metrics_.OnDenied(DenialLayer::kDns, lookup.transport);
       Deny(DenialOf(lookup, DenialLayer::kDns), 1);
@@ -226,7 +226,7 @@ bool SandboxPipeline::IsDnsStream(const Flow& flow) const {
 
 void SandboxPipeline::Outbound(const Flow& flow) {
   if (flow.name.empty() && !flow.peer.address.is_loopback())
-    Emit(records_.Outbound(flow, processes_.Find(flow.process), unix_offset_));
+    EmitInfo([&] { return records_.Outbound(flow, processes_.Find(flow.process), unix_offset_); });
 }
 
 void SandboxPipeline::Decided(const Flow& flow) {
@@ -241,7 +241,7 @@ void SandboxPipeline::Decided(const Flow& flow) {
       Deny(DenialOf(flow, flow.decided_ns), 1);
     }
   } else if (flow.transport == Transport::kTcp || flow.outcome != ConnectOutcome::kOther) {
-    Emit(records_.Failed(flow, processes_.Find(flow.process), unix_offset_));
+    EmitInfo([&] { return records_.Failed(flow, processes_.Find(flow.process), unix_offset_); });
   }
 }
 
@@ -260,7 +260,7 @@ void SandboxPipeline::Ended(const Flow& flow) {
   if (IsDnsStream(flow) && !dns_streams_.contains(flow.cookie))
     Outbound(flow);
   if (flow.reset && !flow.peer.address.is_loopback())
-    Emit(records_.Failed(flow, processes_.Find(flow.process), unix_offset_));
+    EmitInfo([&] { return records_.Failed(flow, processes_.Find(flow.process), unix_offset_); });
 }
 
 ActorRole SandboxPipeline::RoleOf(const std::optional<RulesetActor>& actor) const {
@@ -352,7 +352,7 @@ void SandboxPipeline::CloseWindow(uint64_t now_ns) {
     Emit(records_.Denied(entry, now_ns, unix_offset_));
   flows_.ForEach([&](const Flow& flow) { ledger_.OnBytes(flow); });
   for (const Ledger::WindowEntry& entry : ledger_.CloseWindow())
-    Emit(records_.Destination(entry, now_ns, unix_offset_));
+    EmitInfo([&] { return records_.Destination(entry, now_ns, unix_offset_); });
   // What is gone and nobody told of.
   if (counters_.untold(EVENT_EXIT) > 0)
     processes_.ForgetDead([](const ProcessKey& process) { return Lives(process); });

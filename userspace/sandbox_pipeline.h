@@ -136,6 +136,12 @@ class SandboxPipeline {
     if (record.severity >= log_level_)
       sink_(std::move(record));
   }
+  // Of those that each event may make: not made where they would not leave.
+  template <typename Make>
+  void EmitInfo(const Make& make) {
+    if (log_level_ <= Severity::kInfo)
+      sink_(make());
+  }
 
   SandboxIdentity sandbox_;
   Origin origins_ = 0;

@@ -4,7 +4,7 @@
 
 #include "userspace/base/clock.h"
 #include "userspace/export/ndjson.h"
-#include "userspace/export/otlp.h"
+#include "userspace/export/otlp_metrics.h"
 
 namespace sandpiper {
 namespace {
@@ -34,23 +34,6 @@ TEST(Ndjson, OneObjectALine) {
   EXPECT_EQ(json["count"].GetInt64(), -3);
   EXPECT_EQ(json["dns.duration_ms"].GetDouble(), 1.5);
   EXPECT_TRUE(json["egress.first_contact"].GetBool());
-}
-
-TEST(Otlp, LogRecord) {
-  const LogRecord record = Sample();
-  const OtlpLogs request = ToOtlp(std::span(&record, 1), {{"service.name", std::string("sandpiper")}});
-  const auto& resource = request.resource_logs(0);
-  EXPECT_EQ(resource.resource().attributes(0).value().string_value(), "sandpiper");
-  EXPECT_EQ(resource.scope_logs(0).scope().name(), "sandpiper");
-  const auto& out = resource.scope_logs(0).log_records(0);
-  EXPECT_EQ(out.time_unix_nano(), 1767323045000000006u);
-  EXPECT_EQ(out.observed_time_unix_nano(), 1767323046000000000u);
-  EXPECT_EQ(out.severity_number(), 13);
-  EXPECT_EQ(out.severity_text(), "WARN");
-  EXPECT_EQ(out.event_name(), "egress.denied");
-  EXPECT_EQ(out.body().string_value(), "egress denied a.test");
-  EXPECT_EQ(out.attributes(1).value().array_value().values(1).string_value(), "2001:db8::1");
-  EXPECT_EQ(out.attributes(2).value().int_value(), -3);
 }
 
 TEST(Otlp, MetricsOfEveryKind) {

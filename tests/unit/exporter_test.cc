@@ -6,6 +6,7 @@
 #include "tests/unit/fake_endpoint.h"
 #include "userspace/export/log_exporter.h"
 #include "userspace/export/metric_exporter.h"
+#include "userspace/export/otlp_metrics.h"
 
 namespace sandpiper {
 namespace {
@@ -16,7 +17,7 @@ ExportCounts SendLogs(Endpoint* endpoint, const std::vector<std::string>& bodies
   LogExporter exporter(std::make_unique<FakeTransport>(endpoint), {},
                        {.queue_max = 10'000, .batch_max = 512, .delay = kLong, .write_first = false}, nullptr, [](const std::string&) {});
   for (const std::string& body : bodies)
-    exporter.Push({.event = "e", .body = body});
+    exporter.Push(std::make_shared<const LogRecord>(LogRecord{.event = "e", .body = body}));
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + kLong);
   return exporter.counts();

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "userspace/export/otlp.h"
+#include "tests/unit/generated_logs.h"
 #include "userspace/export/transport.h"
 
 namespace sandpiper {

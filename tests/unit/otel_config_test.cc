@@ -196,7 +196,7 @@ TEST(Config, SandboxIdStandsOnTheResourceOfASingleSandbox) {
       ReadEnvironment([](const char* name) -> std::string { return std::string(name) == "OPENSANDBOX_EGRESS_SANDBOX_ID" ? "sb-1" : ""; });
   std::map<std::string, std::string> resource;
   for (const Attribute& attribute : config.otel.resource)
-    resource[attribute.key] = std::get<std::string>(attribute.value);
+    resource[std::string(attribute.key.view())] = std::get<std::string>(attribute.value);
   EXPECT_EQ(resource["sandbox_id"], "sb-1");
   EXPECT_EQ(resource["service.name"], "sandpiper");
   EXPECT_FALSE(resource["service.version"].empty());

@@ -46,7 +46,7 @@ class OutageTest : public ::testing::Test {
   void Push(LogExporter* exporter, const std::vector<std::string>& bodies) {
     for (const std::string& body : bodies) {
       for (uint64_t full = exporter->counts().dropped_queue_full;; full = exporter->counts().dropped_queue_full) {
-        exporter->Push({.event = "e", .body = body});
+        exporter->Push(std::make_shared<const LogRecord>(LogRecord{.event = "e", .body = body}));
         if (exporter->counts().dropped_queue_full == full)
           break;
         std::this_thread::sleep_for(milliseconds(1));
@@ -195,7 +195,7 @@ TEST_F(OutageTest, ADiskThatDoesNotTakeIt) {
   };
   auto exporter = Start({.queue_max = 500, .batch_max = 50, .delay = milliseconds(5)});
   for (const std::string& body : Numbers(550))
-    exporter->Push({.event = "e", .body = body});
+    exporter->Push(std::make_shared<const LogRecord>(LogRecord{.event = "e", .body = body}));
   while (asked < 20)
     std::this_thread::sleep_for(milliseconds(1));
   EXPECT_EQ(Told("kept in memory"), 1);

@@ -18,6 +18,10 @@ LogRecord Record(const std::string& event, const std::string& sandbox, std::vect
   return out;
 }
 
+SharedRecord Shared(const std::string& event, const std::string& sandbox) {
+  return std::make_shared<const LogRecord>(Record(event, sandbox));
+}
+
 TEST(RecordFilter, EachListIsAnAlternative) {
   const LogRecord lookup =
       Record("egress.outbound", "sb-1", {{"target.host", std::string("Pypi.org")}, {"target.ips", std::vector<std::string>{"192.0.2.7"}}});
@@ -43,15 +47,18 @@ TEST(RecordFilter, DeniedAndSince) {
 TEST(RecentRecords, KeepsTheNewestAndTellsTheLast) {
   RecentRecords records(3);
   for (const char* name : {"1", "2", "3", "4"})
-    records.Push(Record("e", name));
-  EXPECT_EQ(records.All().size(), 3u);
-  const auto watcher = records.Watch({}, 2);
-  ASSERT_TRUE(watcher.ok());
-  records.Push(Record("e", "5"));
-  std::vector<std::string> seen;
-  while (const auto record = (*watcher)->Wait(0ms).record)
-    seen.push_back(record->body);
-  EXPECT_EQ(seen, (std::vector<std::string>{"3", "4", "5"}));
+    records.Push(Shared("e", name));
+  const auto all = records.Watch({}, 10), last = records.Watch({}, 2);
+  ASSERT_TRUE(all.ok() && last.ok());
+  records.Push(Shared("e", "5"));
+  const auto seen = [](RecentRecords::Watcher* watcher) {
+    std::vector<std::string> out;
+    while (const auto record = watcher->Wait(0ms).record)
+      out.push_back(record->body);
+    return out;
+  };
+  EXPECT_EQ(seen(all->get()), (std::vector<std::string>{"2", "3", "4", "5"}));
+  EXPECT_EQ(seen(last->get()), (std::vector<std::string>{"3", "4", "5"}));
 }
 
 TEST(RecentRecords, WhoIsSlowIsToldHowManyWereMissed) {
@@ -59,8 +66,8 @@ TEST(RecentRecords, WhoIsSlowIsToldHowManyWereMissed) {
   const auto watcher = records.Watch({.events = {"e"}}, 0);
   ASSERT_TRUE(watcher.ok());
   for (size_t i = 0; i < RecentRecords::kQueueMax + 7; ++i)
-    records.Push(Record("e", "x"));
-  records.Push(Record("other", "x"));  // which nobody misses
+    records.Push(Shared("e", "x"));
+  records.Push(Shared("other", "x"));  // which nobody misses
   size_t seen = 0;
   while (const auto record = (*watcher)->Wait(0ms).record)
     ++seen;
@@ -72,7 +79,7 @@ TEST(RecentRecords, MissedComesAfterWhatWasQueuedBeforeIt) {
   const auto watcher = records.Watch({}, 0);
   ASSERT_TRUE(watcher.ok());
   for (size_t i = 0; i < RecentRecords::kQueueMax + 7; ++i)
-    records.Push(Record("e", "x"));
+    records.Push(Shared("e", "x"));
   for (size_t i = 0; i < RecentRecords::kQueueMax; ++i)
     ASSERT_TRUE((*watcher)->Wait(0ms).record);
   EXPECT_EQ((*watcher)->Wait(0ms).missed, 7u);

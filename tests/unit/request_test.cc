@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/fake_endpoint.h"
+#include "userspace/export/otlp_metrics.h"
 
 namespace sandpiper {
 namespace {

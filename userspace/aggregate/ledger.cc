@@ -73,29 +73,36 @@ void Ledger::OnDecided(const Flow& flow) {
   }
 }
 
-void Ledger::OnBytes(const Flow& flow) {
+void Ledger::Count(const Flow& flow, Bytes* counted) {
+  if (flow.sent <= counted->sent && flow.received <= counted->received)
+    return;
   Destination* const destination = &Find(flow);
-  auto& [sent, received] = counted_[{flow.cookie, flow.peer}];
-  destination->total.sent += std::max(flow.sent, sent) - sent;
-  destination->total.received += std::max(flow.received, received) - received;
-  sent = std::max(flow.sent, sent);
-  received = std::max(flow.received, received);
+  const Bytes now = {.sent = std::max(flow.sent, counted->sent), .received = std::max(flow.received, counted->received)};
+  destination->total.sent += now.sent - counted->sent;
+  destination->total.received += now.received - counted->received;
+  *counted = now;
 }
 
+void Ledger::OnBytes(const Flow& flow) { Count(flow, &counted_[{flow.cookie, flow.peer}]); }
+
+// Most flows end before they were ever asked for their bytes.
 void Ledger::OnEnded(const Flow& flow) {
-  OnBytes(flow);
-  counted_.erase({flow.cookie, flow.peer});
+  const auto known = counted_.find({flow.cookie, flow.peer});
+  Bytes none, *const counted = known == counted_.end() ? &none : &known->second;
+  Count(flow, counted);
+  if (known != counted_.end())
+    counted_.erase(known);
 }
 
 void Ledger::OnLookup(const Lookup& lookup) {
-  const std::pair<std::string, uint16_t> question = {lookup.name, lookup.type};
-  auto it = questions_.find(question);
-  if (it == questions_.end()) {
+  std::pair<std::string, uint16_t> question = {lookup.name, lookup.type};
+  auto it = questions_.lower_bound(question);
+  if (it == questions_.end() || it->first != question) {
     if (questions_.size() >= capacity_) {
       ++overflowed_;
       return;
     }
-    it = questions_.emplace(question, QuestionStats{}).first;
+    it = questions_.emplace_hint(it, std::move(question), QuestionStats{});
   }
   QuestionStats& stats = it->second;
   ++stats.lookups;

@@ -92,7 +92,13 @@ class Ledger {
   std::vector<WindowEntry> CloseWindow();
 
  private:
+  struct Bytes {
+    uint64_t sent = 0, received = 0;
+  };
+
   Destination& Find(const Flow& flow);
+  // What is beyond `counted`, which then says so.
+  void Count(const Flow& flow, Bytes* counted);
 
   size_t capacity_;
   uint64_t overflowed_ = 0;
@@ -100,7 +106,7 @@ class Ledger {
   Destination beyond_, loopback_beyond_;
   DistinctEstimate estimate_;  // of all, from the moment that one is not kept
   std::map<std::pair<std::string, uint16_t>, QuestionStats> questions_;
-  std::map<std::pair<uint64_t, Endpoint>, std::pair<uint64_t, uint64_t>> counted_;  // bytes of living flows that are in already
+  std::map<std::pair<uint64_t, Endpoint>, Bytes> counted_;  // bytes of living flows that are in already
 };
 
 }  // namespace sandpiper

@@ -3,7 +3,10 @@
 #define SANDPIPER_USERSPACE_AGGREGATE_LOG_RECORD_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -13,8 +16,26 @@ namespace sandpiper {
 
 using AttributeValue = std::variant<std::string, int64_t, double, bool, std::vector<std::string>, std::vector<Rule>>;
 
+// The name of an attribute. Nearly all of them stand in the code and are not copied; those of a configuration are kept with it.
+class AttributeKey {
+ public:
+  // Literals only: the text stays where it is.
+  template <size_t N>
+  AttributeKey(const char (&literal)[N])  // NOLINT(google-explicit-constructor)
+      : literal_(literal, N - 1) {}
+  explicit AttributeKey(std::string made) : made_(std::move(made)) {}
+
+  std::string_view view() const { return made_.empty() ? literal_ : std::string_view(made_); }
+  size_t size() const { return view().size(); }
+  bool operator==(std::string_view other) const { return view() == other; }
+
+ private:
+  std::string_view literal_;
+  std::string made_;
+};
+
 struct Attribute {
-  std::string key;
+  AttributeKey key;
   AttributeValue value;
 };
 
@@ -30,6 +51,9 @@ struct LogRecord {
   std::vector<Attribute> attributes;  // all text in them is valid UTF-8
   uint32_t dropped_attributes = 0;    // that there was no room for
 };
+
+// As it leaves: several may hold it, and none changes it.
+using SharedRecord = std::shared_ptr<const LogRecord>;
 
 }  // namespace sandpiper
 

@@ -27,7 +27,7 @@ std::string SeriesKey(const std::vector<Attribute>& attributes) {
     const auto* text = std::get_if<std::string>(&attribute.value);
     const std::string value = text ? *text : std::get<bool>(attribute.value) ? "true" : "false";
     // Lengths, so that no value can look like another key.
-    pairs.push_back(absl::StrCat(attribute.key.size(), ":", attribute.key, value.size(), ":", value));
+    pairs.push_back(absl::StrCat(attribute.key.size(), ":", std::string(attribute.key.view()), value.size(), ":", value));
   }
   std::sort(pairs.begin(), pairs.end());
   std::string out;

@@ -20,7 +20,10 @@ double Milliseconds(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
 
 int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
 
-void Add(LogRecord* record, std::string key, AttributeValue value) { record->attributes.push_back({std::move(key), std::move(value)}); }
+// Room for what a record holds at most, but for rules and losses: it does not grow.
+constexpr size_t kAttributes = 24;
+
+void Add(LogRecord* record, AttributeKey key, AttributeValue value) { record->attributes.push_back({std::move(key), std::move(value)}); }
 
 void AddEncryptedDns(const std::string& host, const Address& address, uint16_t port, Transport transport, LogRecord* record) {
   if (const char* const kind = EncryptedDns(host, address, port, transport))
@@ -70,14 +73,16 @@ const char* ErrorText(DnsOutcome outcome) {
 }  // namespace
 
 std::string RecordMaker::Clean(const std::string& raw) {
+  if (IsPlain(raw))
+    return raw;
   std::string escaped = Escape(raw);
   escaped_texts_ += escaped != raw;
   return escaped;
 }
 
-void RecordMaker::AddText(LogRecord* record, const char* key, const std::string& raw) {
+void RecordMaker::AddText(LogRecord* record, AttributeKey key, const std::string& raw) {
   if (!raw.empty())
-    Add(record, key, Clean(raw));
+    Add(record, std::move(key), Clean(raw));
 }
 
 void RecordMaker::SetOrigin(Origin origin, std::vector<Attribute> attributes) {
@@ -108,7 +113,9 @@ LogRecord RecordMaker::Begin(const char* event, Severity severity, std::string b
                       .severity = severity,
                       .event = event,
                       .body = std::move(body),
-                      .attributes = {{"opensandbox.event", std::string(event)}}};
+                      .attributes = {}};
+  record.attributes.reserve(kAttributes);
+  Add(&record, "opensandbox.event", record.event);
   record.attributes.insert(record.attributes.end(), identity_.begin(), identity_.end());
   return record;
 }
@@ -245,7 +252,7 @@ LogRecord RecordMaker::Exit(const Process& process, int64_t unix_offset) {
             process.exited_ns, unix_offset);
   AddProcess(&record, process.key, process.comm, &process);
   AddOrigin(&record, process.origin);
-  Add(&record, signaled ? "process.exit.signal" : "process.exit.code", int64_t{code});
+  Add(&record, signaled ? AttributeKey("process.exit.signal") : AttributeKey("process.exit.code"), int64_t{code});
   if (process.oom)
     Add(&record, "process.exit.oom", true);
   Add(&record, "process.duration_ms", Milliseconds(process.duration_ns()));
@@ -275,7 +282,7 @@ LogRecord RecordMaker::Stopped(const SandboxTotals& totals, uint64_t time_ns, in
   for (const auto& [kind, count] : totals.dropped) {
     if (kind != kNoMemory)  // nothing was produced either
       dropped += count;
-    Add(&record, absl::StrCat("sandpiper.dropped.", kind), Int(count));
+    Add(&record, AttributeKey(absl::StrCat("sandpiper.dropped.", kind)), Int(count));
   }
   Add(&record, "sandpiper.dropped", Int(dropped));
   return record;
@@ -287,7 +294,7 @@ LogRecord RecordMaker::Loss(const std::vector<std::pair<std::string, uint64_t>>&
     sum += count;
   LogRecord record = Begin("sandpiper.loss", Severity::kWarn, absl::StrCat(sum, " events were not delivered"), time_ns, unix_offset);
   for (const auto& [what, count] : dropped)
-    Add(&record, absl::StrCat("sandpiper.dropped.", what), Int(count));
+    Add(&record, AttributeKey(absl::StrCat("sandpiper.dropped.", what)), Int(count));
   Add(&record, "sandpiper.dropped", Int(sum));
   return record;
 }

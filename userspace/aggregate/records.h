@@ -81,7 +81,7 @@ class RecordMaker {
   LogRecord Begin(const char* event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset);
 
   std::string Clean(const std::string& raw);
-  void AddText(LogRecord* record, const char* key, const std::string& raw);
+  void AddText(LogRecord* record, AttributeKey key, const std::string& raw);
   // `beyond`: rules that are left out of `rules`.
   void AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules, uint64_t beyond);
   void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process);

@@ -43,11 +43,11 @@ void RecordMaker::AddRules(LogRecord* record, const std::string& key, const std:
   for (const Rule& rule : rules)
     clean.push_back({rule.action, Clean(rule.target)});
   if (Bytes(clean) <= kRulesBytesMax && beyond == 0) {
-    record->attributes.push_back({key, std::move(clean)});
+    record->attributes.push_back({AttributeKey(key), std::move(clean)});
     return;
   }
-  record->attributes.push_back({key + ".sha256", Digest(clean)});
-  record->attributes.push_back({key + ".count", static_cast<int64_t>(clean.size() + beyond)});
+  record->attributes.push_back({AttributeKey(key + ".sha256"), Digest(clean)});
+  record->attributes.push_back({AttributeKey(key + ".count"), static_cast<int64_t>(clean.size() + beyond)});
 }
 
 void RecordMaker::AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process) {

@@ -48,6 +48,8 @@ size_t Utf8SequenceLength(std::string_view text) {
   return 0;
 }
 
+bool IsPlain(std::string_view raw) { return PlainLength(raw) == raw.size(); }
+
 std::string Escape(std::string_view raw) {
   std::string out;
   out.reserve(raw.size());

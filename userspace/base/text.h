@@ -11,6 +11,9 @@ namespace sandpiper {
 // and a backslash becomes \\ so that the original can be told from an escape. Printable text without backslashes is unchanged.
 std::string Escape(std::string_view raw);
 
+// ASCII that Escape leaves as it is: most of what there is.
+bool IsPlain(std::string_view raw);
+
 // The inverse of Escape for anything that Escape returned.
 std::string Unescape(std::string_view escaped);
 

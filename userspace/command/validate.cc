@@ -73,7 +73,7 @@ std::vector<Setting> Describe(const Config& config) {
     keys.push_back(key);
   for (const Attribute& attribute : config.otel.resource) {
     if (const auto* const text = std::get_if<std::string>(&attribute.value))
-      resource.push_back(absl::StrCat(attribute.key, "=", *text));
+      resource.push_back(absl::StrCat(std::string(attribute.key.view()), "=", *text));
   }
   add("keys of the file", keys);
   add("cgroups", config.cgroups);

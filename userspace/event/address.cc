@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+
 namespace sandpiper {
 namespace {
 
@@ -24,13 +26,15 @@ bool Address::is_ipv4() const { return std::equal(kMappedPrefix.begin(), kMapped
 bool Address::is_loopback() const { return is_ipv4() ? bytes[12] == 127 : *this == kIpv6Loopback; }
 
 std::string Address::ToString() const {
+  if (is_ipv4())
+    return absl::StrCat(bytes[12], ".", bytes[13], ".", bytes[14], ".", bytes[15]);
   char text[INET6_ADDRSTRLEN];
-  return is_ipv4() ? inet_ntop(AF_INET, bytes.data() + 12, text, sizeof(text)) : inet_ntop(AF_INET6, bytes.data(), text, sizeof(text));
+  return inet_ntop(AF_INET6, bytes.data(), text, sizeof(text));
 }
 
 std::string Endpoint::ToString() const {
   const std::string host = address.ToString();
-  return (address.is_ipv4() ? host : "[" + host + "]") + ":" + std::to_string(port);
+  return address.is_ipv4() ? absl::StrCat(host, ":", port) : absl::StrCat("[", host, "]:", port);
 }
 
 }  // namespace sandpiper

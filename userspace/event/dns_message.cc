@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kHeaderBytes = 12;
 constexpr size_t kNameMax = 255;  // RFC 1035 2.3.4, on the wire
+constexpr size_t kNameUsual = 48;
 // A name of 255 bytes has at most 127 labels, so that many pointers are the most that can make sense.
 constexpr int kJumpsMax = 127;
 constexpr uint16_t kTypeA = 1, kTypeCname = 5, kTypeAaaa = 28, kClassIn = 1;
@@ -45,6 +46,7 @@ void AppendLabel(std::string_view label, std::string* text) {
 // Reads the name at *at and moves *at behind it.
 absl::StatusOr<std::string> ReadName(std::string_view wire, size_t* at) {
   std::string text;
+  text.reserve(kNameUsual);
   size_t position = *at, wire_bytes = 1;
   std::optional<size_t> behind;
   for (int jumps = 0;;) {
@@ -82,8 +84,16 @@ absl::StatusOr<std::string> ReadName(std::string_view wire, size_t* at) {
   return text.empty() ? "." : text;
 }
 
+// As servers write it nearly always: a pointer to the question.
+absl::StatusOr<std::string> ReadOwner(std::string_view wire, const std::string& question, size_t* at) {
+  if (*at + 2 > wire.size() || Read16(wire, *at) != (0xc000 | kHeaderBytes))
+    return ReadName(wire, at);
+  *at += 2;
+  return question;
+}
+
 absl::Status ReadAnswer(std::string_view wire, size_t* at, DnsMessage* message) {
-  ASSIGN_OR_RETURN(std::string owner, ReadName(wire, at));
+  ASSIGN_OR_RETURN(std::string owner, ReadOwner(wire, message->name, at));
   if (*at + 10 > wire.size())
     return OutOfBytes(*at);
   const uint16_t type = Read16(wire, *at), dns_class = Read16(wire, *at + 2), length = Read16(wire, *at + 8);

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
-#include "userspace/export/otlp.h"
+#include "userspace/export/otlp_logs.h"
 
 namespace sandpiper {
 namespace {
@@ -47,7 +47,7 @@ void LogExporter::Stop() {
   }
 }
 
-void LogExporter::Push(LogRecord record) {
+void LogExporter::Push(SharedRecord record) {
   const std::lock_guard lock(mutex_);
   if (queue_.size() >= options_.queue_max) {
     ++counts_.dropped_queue_full;
@@ -60,9 +60,9 @@ void LogExporter::Push(LogRecord record) {
   }
 }
 
-std::vector<LogRecord> LogExporter::TakeBatch() {
+std::vector<SharedRecord> LogExporter::TakeBatch() {
   const auto end = queue_.begin() + static_cast<ptrdiff_t>(std::min(queue_.size(), options_.batch_max));
-  std::vector<LogRecord> batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
+  std::vector<SharedRecord> batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
   queue_.erase(queue_.begin(), end);
   return batch;
 }
@@ -91,13 +91,13 @@ bool LogExporter::StoreRequest(const Request& request, Lock* lock) {
 
 bool LogExporter::StoreBatch(Lock* lock) {
   idle_.wait(*lock, [&] { return !storing_; });
-  std::vector<LogRecord> batch = TakeBatch();
+  std::vector<SharedRecord> batch = TakeBatch();
   if (batch.empty())
     return true;
   storing_ = true;
   in_hand_ += batch.size();
   lock->unlock();
-  const Request request = {.bytes = ToOtlp(batch, resource_).SerializeAsString(), .items = batch.size()};
+  const Request request = {.bytes = EncodeLogs(batch, resource_), .items = batch.size()};
   lock->lock();
   const bool stored = StoreRequest(request, lock);
   storing_ = false;
@@ -139,12 +139,12 @@ bool LogExporter::StoreRequests(std::deque<Request>* requests, Lock* lock) {
 }
 
 std::deque<Request> LogExporter::TakeRequest(Lock* lock) {
-  const std::vector<LogRecord> batch = TakeBatch();
+  const std::vector<SharedRecord> batch = TakeBatch();
   if (batch.empty())
     return {};
   in_hand_ += batch.size();
   lock->unlock();
-  std::deque<Request> requests = {{.bytes = ToOtlp(batch, resource_).SerializeAsString(), .items = batch.size()}};
+  std::deque<Request> requests = {{.bytes = EncodeLogs(batch, resource_), .items = batch.size()}};
   lock->lock();
   in_hand_ -= batch.size();
   return requests;

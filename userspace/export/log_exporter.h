@@ -37,7 +37,7 @@ class LogExporter {
   LogExporter& operator=(const LogExporter&) = delete;
 
   // Never blocks. A full queue counts the record as dropped.
-  void Push(LogRecord record);
+  void Push(SharedRecord record);
   // Sends what is queued without waiting for requests to fill. Returns at once.
   void BeginFlush();
   // Waits until all is sent, or on disk while the endpoint fails once more, or `deadline`. What is in memory then goes to disk, or is
@@ -63,7 +63,7 @@ class LogExporter {
   // The thread that puts on disk what queues up behind the one that sends.
   void Store();
 
-  std::vector<LogRecord> TakeBatch();
+  std::vector<SharedRecord> TakeBatch();
   // Up to a batch of the queue to disk, after what was taken before it. False, and it is in the queue again, if the disk does not take it.
   bool StoreBatch(Lock* lock);
   bool StoreRequest(const Request& request, Lock* lock);
@@ -88,7 +88,7 @@ class LogExporter {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_, store_, idle_;
-  std::deque<LogRecord> queue_;
+  std::deque<SharedRecord> queue_;
   Stored stored_;             // as the spool said last
   bool spool_fails_ = false;  // as it did last
   bool storing_ = false;      // a batch of the queue is on its way to disk

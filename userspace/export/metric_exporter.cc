@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "userspace/export/otlp.h"
+#include "userspace/export/otlp_metrics.h"
 
 namespace sandpiper {
 

@@ -22,7 +22,7 @@ std::string ToJson(const MetricSnapshot& snapshot) {
       json.Key("attributes");
       json.StartObject();
       for (const Attribute& attribute : point.attributes) {
-        json.Key(attribute.key.c_str());
+        json.Key(std::string(attribute.key.view()).c_str());
         if (const auto* text = std::get_if<std::string>(&attribute.value))
           json.String(text->c_str());
         else

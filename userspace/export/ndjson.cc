@@ -61,7 +61,8 @@ std::string ToJson(const LogRecord& record) {
   json.Key("msg");
   Write(&json, record.body);
   for (const Attribute& attribute : record.attributes) {
-    json.Key(attribute.key.c_str());
+    const std::string_view key = attribute.key.view();
+    json.Key(key.data(), static_cast<rapidjson::SizeType>(key.size()));
     std::visit([&](const auto& value) { Write(&json, value); }, attribute.value);
   }
   if (record.dropped_attributes > 0) {

@@ -22,7 +22,7 @@ std::vector<prometheus::ClientMetric::Label> Labels(const std::vector<Attribute>
   std::vector<prometheus::ClientMetric::Label> out;
   for (const Attribute& attribute : attributes) {
     const auto* text = std::get_if<std::string>(&attribute.value);
-    out.push_back({PrometheusLabel(attribute.key), text ? *text : std::get<bool>(attribute.value) ? "true" : "false"});
+    out.push_back({PrometheusLabel(std::string(attribute.key.view())), text ? *text : std::get<bool>(attribute.value) ? "true" : "false"});
   }
   return out;
 }

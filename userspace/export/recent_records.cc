@@ -8,27 +8,21 @@
 
 namespace sandpiper {
 
-void RecentRecords::Push(const LogRecord& record) {
-  Record shared = std::make_shared<const LogRecord>(record);
+void RecentRecords::Push(SharedRecord record) {
   const std::lock_guard lock(mutex_);
   for (Watcher* const watcher : watchers_) {
-    if (!watcher->filter_.Matches(*shared))
+    if (!watcher->filter_.Matches(*record))
       continue;
     if (watcher->queue_.size() >= kQueueMax) {
       ++watcher->missed_;
       continue;
     }
-    watcher->queue_.push_back(shared);
+    watcher->queue_.push_back(record);
     watcher->wake_.notify_one();
   }
-  records_.push_back(std::move(shared));
+  records_.push_back(std::move(record));
   if (records_.size() > keep_)
     records_.pop_front();
-}
-
-std::vector<RecentRecords::Record> RecentRecords::All() const {
-  const std::lock_guard lock(mutex_);
-  return {records_.begin(), records_.end()};
 }
 
 absl::StatusOr<std::unique_ptr<RecentRecords::Watcher>> RecentRecords::Watch(RecordFilter filter, size_t last) {
@@ -55,7 +49,7 @@ RecentRecords::Next RecentRecords::Watcher::Wait(std::chrono::milliseconds limit
   // What was missed came after all that is in the queue.
   if (queue_.empty())
     return {.record = nullptr, .missed = std::exchange(missed_, 0)};
-  Record next = std::move(queue_.front());
+  SharedRecord next = std::move(queue_.front());
   queue_.pop_front();
   return {.record = std::move(next)};
 }

@@ -11,7 +11,6 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "userspace/aggregate/log_record.h"
@@ -21,20 +20,16 @@ namespace sandpiper {
 
 class RecentRecords {
  public:
-  using Record = std::shared_ptr<const LogRecord>;
-
   // `keep`: records, the newest.
   explicit RecentRecords(size_t keep) : keep_(keep) {}
   RecentRecords(const RecentRecords&) = delete;
   RecentRecords& operator=(const RecentRecords&) = delete;
 
   // Never waits for those who look on.
-  void Push(const LogRecord& record);
-  // The oldest first.
-  std::vector<Record> All() const;
+  void Push(SharedRecord record);
 
   struct Next {
-    Record record;        // null: none came in time
+    SharedRecord record;        // null: none came in time
     uint64_t missed = 0;  // for want of room, instead of it
   };
 
@@ -55,7 +50,7 @@ class RecentRecords {
     RecentRecords* const records_;
     const RecordFilter filter_;
     std::condition_variable wake_;
-    std::deque<Record> queue_;
+    std::deque<SharedRecord> queue_;
     uint64_t missed_ = 0;
   };
 
@@ -67,8 +62,8 @@ class RecentRecords {
 
  private:
   const size_t keep_;
-  mutable std::mutex mutex_;
-  std::deque<Record> records_;
+  std::mutex mutex_;
+  std::deque<SharedRecord> records_;
   std::set<Watcher*> watchers_;
 };
 

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
-#include "userspace/export/otlp.h"
+#include "opentelemetry/proto/collector/logs/v1/logs_service.pb.h"
+#include "opentelemetry/proto/collector/metrics/v1/metrics_service.pb.h"
 
 namespace sandpiper {
 namespace {
+
+using OtlpLogs = opentelemetry::proto::collector::logs::v1::ExportLogsServiceRequest;
+using OtlpMetrics = opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 
 // Which items stay, as they are met one after the other.
 struct Range {

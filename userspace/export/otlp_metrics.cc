@@ -1,50 +1,25 @@
-#include "userspace/export/otlp.h"
+#include "userspace/export/otlp_metrics.h"
 
 #include <map>
 #include <string_view>
 
-#include "absl/strings/ascii.h"
 #include "userspace/base/version.h"
-#include "userspace/export/ndjson.h"
 
 namespace sandpiper {
 namespace {
 
 namespace otlp = opentelemetry::proto;
 
-constexpr char kScope[] = "sandpiper";
-
-void Set(otlp::common::v1::AnyValue* out, const std::string& text) { out->set_string_value(text); }
-void Set(otlp::common::v1::AnyValue* out, int64_t number) { out->set_int_value(number); }
-void Set(otlp::common::v1::AnyValue* out, double number) { out->set_double_value(number); }
-void Set(otlp::common::v1::AnyValue* out, bool value) { out->set_bool_value(value); }
-void Set(otlp::common::v1::AnyValue* out, const std::vector<std::string>& list) {
-  auto* array = out->mutable_array_value();
-  for (const std::string& item : list)
-    array->add_values()->set_string_value(item);
-}
-
-// Each one a map, as attributes of logs may nest (OTLP common.proto, AnyValue).
-void Set(otlp::common::v1::AnyValue* out, const std::vector<Rule>& rules) {
-  auto* array = out->mutable_array_value();
-  for (const Rule& rule : rules) {
-    auto* map = array->add_values()->mutable_kvlist_value();
-    const auto add = [map](const char* key, const std::string& value) {
-      auto* pair = map->add_values();
-      pair->set_key(key);
-      pair->mutable_value()->set_string_value(value);
-    };
-    add("action", rule.action);
-    add("target", rule.target);
-  }
-}
-
+// Attributes of metrics are text or bool (MetricPoint).
 template <typename Message>
 void AddAttributes(const std::vector<Attribute>& attributes, Message* out) {
   for (const Attribute& attribute : attributes) {
     auto* pair = out->add_attributes();
-    pair->set_key(attribute.key);
-    std::visit([&](const auto& value) { Set(pair->mutable_value(), value); }, attribute.value);
+    pair->set_key(std::string(attribute.key.view()));
+    if (const auto* text = std::get_if<std::string>(&attribute.value))
+      pair->mutable_value()->set_string_value(*text);
+    else
+      pair->mutable_value()->set_bool_value(std::get<bool>(attribute.value));
   }
 }
 
@@ -132,27 +107,6 @@ void SetMetric(const MetricFamily& family, uint64_t time, Temporality wanted, ot
 }
 
 }  // namespace
-
-OtlpLogs ToOtlp(std::span<const LogRecord> records, const std::vector<Attribute>& resource) {
-  OtlpLogs request;
-  auto* resource_logs = request.add_resource_logs();
-  AddAttributes(resource, resource_logs->mutable_resource());
-  auto* scope_logs = resource_logs->add_scope_logs();
-  scope_logs->mutable_scope()->set_name(kScope);
-  scope_logs->mutable_scope()->set_version(kVersion);
-  for (const LogRecord& record : records) {
-    auto* out = scope_logs->add_log_records();
-    out->set_time_unix_nano(record.time_unix_ns);
-    out->set_observed_time_unix_nano(record.observed_unix_ns);
-    out->set_severity_number(static_cast<otlp::logs::v1::SeverityNumber>(record.severity));
-    out->set_severity_text(absl::AsciiStrToUpper(LevelName(record.severity)));
-    out->set_event_name(record.event);
-    out->set_dropped_attributes_count(record.dropped_attributes);
-    out->mutable_body()->set_string_value(record.body);
-    AddAttributes(record.attributes, out);
-  }
-  return request;
-}
 
 OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource, Temporality temporality) {
   OtlpMetrics request;

@@ -1,0 +1,73 @@
+// encode [ROUNDS]: a batch of log records to an OTLP request, ROUNDS times over: by EncodeLogs, by the classes that protoc generates on an
+// arena, and, as the floor, a copy of the finished bytes. Prints one JSON object: CPU nanoseconds a record. Each is a function of its own,
+// for callgrind to count.
+#include <google/protobuf/arena.h>
+#include <time.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "bench/sample_records.h"
+#include "tests/unit/generated_logs.h"
+#include "userspace/export/otlp_logs.h"
+
+namespace sandpiper {
+
+constexpr size_t kBatch = 512;  // as the exporter's default
+
+std::vector<Attribute> resource;
+std::vector<SharedRecord> records;
+
+[[gnu::noinline]] std::string ByOurs() { return EncodeLogs(records, resource); }
+
+[[gnu::noinline]] std::string ByGenerated() {
+  google::protobuf::Arena arena;
+  auto* request = google::protobuf::Arena::CreateMessage<OtlpLogs>(&arena);
+  FillLogs(records, resource, request);
+  return request->SerializeAsString();
+}
+
+[[gnu::noinline]] std::string ByCopy(const std::string& bytes) { return bytes; }
+
+double CpuSeconds() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
+}
+
+template <typename Encode>
+double Measure(int rounds, const Encode& encode) {
+  const double begin = CpuSeconds();
+  size_t bytes = 0;
+  for (int i = 0; i < rounds; ++i)
+    bytes += encode().size();
+  if (bytes == 0)
+    abort();
+  return (CpuSeconds() - begin) * 1e9 / (static_cast<double>(rounds) * kBatch);
+}
+
+}  // namespace sandpiper
+
+int main(int argc, char** argv) {
+  using namespace sandpiper;
+  const int rounds = argc > 1 ? atoi(argv[1]) : 200;
+  resource = SampleResource();
+  records = SampleRecords(kBatch);
+  const std::string bytes = ByOurs();
+  if (bytes != ByGenerated()) {
+    fprintf(stderr, "encode: the two do not write the same\n");
+    return 1;
+  }
+  // In turns, so that what else the machine does falls on all of them.
+  double ours = 0, generated = 0, copy = 0;
+  constexpr int kTurns = 5;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    ours += Measure(rounds, ByOurs) / kTurns;
+    generated += Measure(rounds, ByGenerated) / kTurns;
+    copy += Measure(rounds, [&] { return ByCopy(bytes); }) / kTurns;
+  }
+  printf("{\"batch\": %zu, \"runs\": %d, \"bytes\": %.1f, \"ns\": {\"ours\": %.1f, \"generated\": %.1f, \"copy\": %.1f}}\n", kBatch,
+         rounds * kTurns + 1, static_cast<double>(bytes.size()) / kBatch, ours, generated, copy);
+  return 0;
+}

@@ -1,0 +1,73 @@
+// Records as a busy sandbox makes them, for what is measured of their encoding and sending: in ten, six lookups, two execs, an exit and a
+// connection to an address that no lookup explains.
+#ifndef SANDPIPER_BENCH_SAMPLE_RECORDS_H_
+#define SANDPIPER_BENCH_SAMPLE_RECORDS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "userspace/aggregate/records.h"
+
+namespace sandpiper {
+
+inline std::vector<Attribute> SampleResource() {
+  return {{"service.name", std::string("sandpiper")},
+          {"service.version", std::string("0.1.0")},
+          {"service.instance.id", std::string("8f1c2a7be5d94a0c9b0d3e6f7a8b9c0d")},
+          {"host.name", std::string("node-17.example")}};
+}
+
+inline std::vector<SharedRecord> SampleRecords(size_t count) {
+  constexpr uint64_t kStart = 1'000'000'000'000;
+  constexpr int64_t kUnixOffset = 1'790'000'000'000'000'000;
+  RecordMaker maker({{"sandbox_id", std::string("0f9d2c7e4b6a41d8")}, {"sandbox.runtime", std::string("containerd")}});
+  maker.SetOrigin(1, {{"container.id", std::string(64, 'c')},
+                      {"k8s.pod.name", std::string("agent-7f9c5d6b8-x2x9q")},
+                      {"k8s.namespace.name", std::string("sandboxes")}});
+  std::vector<SharedRecord> out;
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t now = kStart + i * 1'000'000;
+    const Process process = {.origin = 1,
+                             .key = {.pid = static_cast<uint32_t>(1000 + i % 5000), .start_ns = kStart},
+                             .parent = {.pid = 999, .start_ns = kStart},
+                             .comm = "python3",
+                             .path = "/usr/bin/python3.11",
+                             .working_directory = "/workspace/project",
+                             .args = {"python3", "-m", "pip", "install", "--no-cache-dir", "package-" + std::to_string(i)},
+                             .exec_ns = now,
+                             .exited_ns = now + 1'000'000};
+    LogRecord record;
+    if (i % 10 < 6) {
+      Lookup lookup = {.origin = 1,
+                       .name = "host-" + std::to_string(i) + ".example.com",
+                       .type = 1,
+                       .process = process.key,
+                       .asked_ns = now,
+                       .ended_ns = now + 1'500'000,
+                       .outcome = DnsOutcome::kOk,
+                       .rcode = 0};
+      lookup.server = {.address = Address::FromIpv4({10, 96, 0, 10}), .port = 53};
+      for (uint8_t a = 1; a <= 2; ++a)
+        lookup.addresses.push_back({.address = Address::FromIpv4({203, 0, 113, a}), .ttl_seconds = 60});
+      record = maker.Lookup(lookup, &process, kUnixOffset);
+    } else if (i % 10 < 8) {
+      record = maker.Exec(process, {"/bin/sh", "/usr/bin/tini"}, kUnixOffset);
+    } else if (i % 10 == 8) {
+      record = maker.Exit(process, kUnixOffset);
+    } else {
+      const Flow flow = {.origin = 1,
+                         .process = process.key,
+                         .comm = "python3",
+                         .peer = {.address = Address::FromIpv4({198, 51, 100, 7}), .port = 443},
+                         .started_ns = now};
+      record = maker.Outbound(flow, &process, kUnixOffset);
+    }
+    out.push_back(std::make_shared<const LogRecord>(std::move(record)));
+  }
+  return out;
+}
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_BENCH_SAMPLE_RECORDS_H_

@@ -1,0 +1,87 @@
+// Fields of protobuf messages, written from the last to the first: the length of what was written is known when it is due, before the
+// content, so that nothing is measured first or moved afterwards. https://protobuf.dev/programming-guides/encoding/
+#ifndef SANDPIPER_USERSPACE_EXPORT_PROTO_WRITER_H_
+#define SANDPIPER_USERSPACE_EXPORT_PROTO_WRITER_H_
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace sandpiper {
+
+class ProtoWriter {
+ public:
+  // `bytes`: what there is room for before it has to grow.
+  explicit ProtoWriter(size_t bytes) : capacity_(bytes), buffer_(std::make_unique_for_overwrite<char[]>(bytes)) {}
+
+  void Varint(int field, uint64_t value) {
+    PutVarint(value);
+    PutTag(field, kVarint);
+  }
+  void Fixed64(int field, uint64_t value) {
+    PutFixed64(value);
+    PutTag(field, kFixed64);
+  }
+  void Double(int field, double value) { Fixed64(field, std::bit_cast<uint64_t>(value)); }
+  void Bytes(int field, std::string_view value) {
+    memcpy(Grow(value.size()), value.data(), value.size());
+    PutVarint(value.size());
+    PutTag(field, kLengthDelimited);
+  }
+  // `write` writes the fields of the message, the last one first.
+  template <typename Write>
+  void Message(int field, const Write& write) {
+    const size_t before = size_;
+    write();
+    PutVarint(size_ - before);
+    PutTag(field, kLengthDelimited);
+  }
+
+  size_t size() const { return size_; }
+  std::string_view view() const { return {buffer_.get() + capacity_ - size_, size_}; }
+
+ private:
+  enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2 };
+
+  // Where the next `bytes`, which stand before all others, go.
+  char* Grow(size_t bytes) {
+    if (size_ + bytes > capacity_)
+      Reallocate(size_ + bytes);
+    size_ += bytes;
+    return buffer_.get() + capacity_ - size_;
+  }
+
+  void Reallocate(size_t least) {
+    const size_t capacity = std::bit_ceil(least) * 2;
+    auto buffer = std::make_unique_for_overwrite<char[]>(capacity);
+    memcpy(buffer.get() + capacity - size_, buffer_.get() + capacity_ - size_, size_);
+    buffer_ = std::move(buffer);
+    capacity_ = capacity;
+  }
+
+  void PutVarint(uint64_t value) {
+    char* to = Grow((static_cast<size_t>(std::bit_width(value | 1)) + 6) / 7);
+    for (; value >= 0x80; value >>= 7)
+      *to++ = static_cast<char>(value | 0x80);
+    *to = static_cast<char>(value);
+  }
+
+  void PutFixed64(uint64_t value) {
+    char* const to = Grow(sizeof(value));
+    for (size_t i = 0; i < sizeof(value); ++i)
+      to[i] = static_cast<char>(value >> (8 * i));
+  }
+
+  void PutTag(int field, WireType type) { PutVarint(static_cast<uint32_t>(field) << 3 | type); }
+
+  size_t capacity_;
+  size_t size_ = 0;
+  std::unique_ptr<char[]> buffer_;  // filled from its end
+};
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_EXPORT_PROTO_WRITER_H_
