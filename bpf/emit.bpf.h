@@ -127,23 +127,30 @@ __weak __noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
 /* The end of a sandbox is told however much it produced before: there are no more of those than of cgroups. */
 #define has_budget(event_kind) ((event_kind) != EVENT_CGROUP_MADE && (event_kind) != EVENT_CGROUP_GONE)
 
+/* False after counting that the sandbox has no share of the ring left for it. */
+static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kind, __u32 ring, __u32 bytes)
+{
+	add(&ref->counters->produced[event_kind], 1);
+	if (!has_budget(event_kind) || may_write(ref->owner.sandbox, ring, bytes))
+		return true;
+	add(&ref->counters->limited[event_kind], 1);
+	return false;
+}
+
 /*
  * `ring` is critical or bulk. A macro, since a reservation needs a size that is constant at the call. NULL after counting the loss.
  */
-#define reserve_event(ring, ref, event_kind, bytes)                                                   \
-	({                                                                                            \
-		struct event_header *_header = NULL;                                                  \
-		add(&(ref)->counters->produced[event_kind], 1);                                       \
-		if (has_budget(event_kind) && !may_write((ref)->owner.sandbox, RING_##ring, bytes)) { \
-			add(&(ref)->counters->limited[event_kind], 1);                                \
-		} else {                                                                              \
-			_header = bpf_ringbuf_reserve(&ring##_ring, bytes, 0);                        \
-			if (_header)                                                                  \
-				stamp(_header, ref, event_kind, bytes);                               \
-			else                                                                          \
-				add(&(ref)->counters->dropped[event_kind], 1);                        \
-		}                                                                                     \
-		(void *)_header;                                                                      \
+#define reserve_event(ring, ref, event_kind, bytes)                             \
+	({                                                                      \
+		struct event_header *_header = NULL;                            \
+		if (count_event(ref, event_kind, RING_##ring, bytes)) {         \
+			_header = bpf_ringbuf_reserve(&ring##_ring, bytes, 0);  \
+			if (_header)                                            \
+				stamp(_header, ref, event_kind, bytes);         \
+			else                                                    \
+				add(&(ref)->counters->dropped[event_kind], 1);  \
+		}                                                               \
+		(void *)_header;                                                \
 	})
 
 /*

@@ -60,11 +60,7 @@ enum {
 	EXITED_SIGNAL = 2,
 	EXITED_OOM = 3, /* by the out-of-memory killer */
 	EXITED_COUNT = 4,
-	/*
-	 * One 4 KiB read of the argument area covers what a report needs; records are reserved at the smaller size
-	 * when the arguments fit, since a ring reservation must have a constant size.
-	 */
-	ARGS_SMALL = 512,
+	/* One read of the argument area covers what a report needs. */
 	ARGS_MAX = 4096,
 	/* Path components deepest first, each followed by NUL: the last one may start at 511 and be of NAME_MAX bytes. */
 	PATH_COMPONENT = 256,
@@ -143,6 +139,7 @@ enum exec_flags {
 	EXEC_CWD_TRUNCATED = 1 << 4,
 };
 
+/* Behind it come args_bytes of arguments, NUL-separated as in /proc/PID/cmdline. */
 struct exec_event {
 	struct event_header header;
 	struct process_key process;
@@ -157,9 +154,6 @@ struct exec_event {
 	char path[PATH_BYTES];
 	char cwd[PATH_BYTES];
 	char script[SCRIPT_BYTES];
-#ifndef __cplusplus
-	char args[]; /* NUL-separated, as in /proc/PID/cmdline */
-#endif
 };
 SP_ASSERT_SIZE(exec_event, 1888);
 

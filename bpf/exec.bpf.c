@@ -39,46 +39,62 @@ static __always_inline void fill_exec(struct exec_event *event, struct task_stru
 	}
 }
 
-/* The bound stands beside the read: older verifiers lose what was known of a number that was away on the stack. */
-static __always_inline void read_args(struct exec_event *event, unsigned long start, __u32 bytes, __u32 room)
+/* Put together where its length need not be known beforehand. Programs stay on their CPU, and none interrupts itself. */
+struct exec_record {
+	struct exec_event event;
+	char args[ARGS_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct exec_record);
+} exec_records SEC(".maps");
+
+/* `last` is the length less one: checked from above alone, it has a bound from both sides that every verifier follows, also beside the call. */
+static __always_inline void read_args(struct exec_record *record, unsigned long start, __u32 last)
 {
-	asm volatile("" : "+r"(bytes));
-	if (bytes > room)
+	asm volatile("" : "+r"(last));
+	if (last >= ARGS_MAX)
 		return;
-	if (bpf_probe_read_user(event->args, bytes, (void *)start))
-		event->header.flags |= EXEC_ARGS_UNREADABLE;
+	if (bpf_probe_read_user(record->args, last + 1, (void *)start))
+		record->event.header.flags |= EXEC_ARGS_UNREADABLE;
+}
+
+static __always_inline void send_exec(struct sandbox_ref *ref, struct exec_record *record)
+{
+	__u32 size = record->event.header.size;
+
+	if (size > sizeof(*record) || bpf_ringbuf_output(&critical_ring, record, size, 0))
+		add(&ref->counters->dropped[EVENT_EXEC], 1);
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
 {
-	struct exec_event *event;
+	struct exec_record *record;
 	struct sandbox_ref ref;
 	unsigned long start, bytes;
+	__u32 zero = 0, args_bytes, size;
 
 	if (!find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
 	start = task->mm->arg_start;
 	bytes = task->mm->arg_end - start;
-	if (bytes <= ARGS_SMALL) {
-		event = reserve_event(critical, &ref, EVENT_EXEC, sizeof(*event) + ARGS_SMALL);
-		if (!event)
-			return 0;
-		fill_exec(event, task, binprm, bytes, &ref.owner);
-		read_args(event, start, bytes, ARGS_SMALL);
-		submit_event(event);
+	args_bytes = bytes > ARGS_MAX ? ARGS_MAX : bytes;
+	size = sizeof(record->event) + args_bytes;
+	if (!count_event(&ref, EVENT_EXEC, RING_critical, size))
 		return 0;
-	}
-	event = reserve_event(critical, &ref, EVENT_EXEC, sizeof(*event) + ARGS_MAX);
-	if (!event)
-		return 0;
-	fill_exec(event, task, binprm, bytes > ARGS_MAX ? ARGS_MAX : bytes, &ref.owner);
-	if (bytes > ARGS_MAX) {
-		event->header.flags |= EXEC_ARGS_TRUNCATED;
-		bytes = ARGS_MAX;
-	}
-	read_args(event, start, bytes, ARGS_MAX);
-	submit_event(event);
+	record = bpf_map_lookup_elem(&exec_records, &zero);
+	if (!record)
+		return 0; /* there is one */
+	stamp(&record->event.header, &ref, EVENT_EXEC, size);
+	fill_exec(&record->event, task, binprm, args_bytes, &ref.owner);
+	if (bytes > ARGS_MAX)
+		record->event.header.flags |= EXEC_ARGS_TRUNCATED;
+	read_args(record, start, args_bytes - 1);
+	send_exec(&ref, record);
 	return 0;
 }
 

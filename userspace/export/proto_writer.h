@@ -63,6 +63,11 @@ class ProtoWriter {
   }
 
   void PutVarint(uint64_t value) {
+    // Tags and nearly all lengths.
+    if (value < 0x80) {
+      *Grow(1) = static_cast<char>(value);
+      return;
+    }
     char* to = Grow((static_cast<size_t>(std::bit_width(value | 1)) + 6) / 7);
     for (; value >= 0x80; value >>= 7)
       *to++ = static_cast<char>(value | 0x80);

@@ -24,8 +24,12 @@ struct NftProbe::Rung {
 bool NfTablesIsThere() {
   if (access("/sys/module/nf_tables", F_OK) == 0)
     return true;
-  const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
-  return kernel && btf__find_by_name_kind(kernel.get(), "nf_tables_commit", BTF_KIND_FUNC) > 0;
+  // Megabytes to read, for what does not change.
+  static const bool built_in = [] {
+    const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
+    return kernel && btf__find_by_name_kind(kernel.get(), "nf_tables_commit", BTF_KIND_FUNC) > 0;
+  }();
+  return built_in;
 }
 
 void NftProbe::SkeletonDeleter::operator()(nft_bpf* skeleton) const { nft_bpf::destroy(skeleton); }
