@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # kernel.sh [QUICK]: guest instructions for each kind of event, by bench/kernel.py on stock kernels under -icount, one JSON object a line. QUICK: without
-# the peers.
+# the peers. KERNELS="NAME SUITE": that one alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${SANDPIPER_CACHE:-/var/cache/sandpiper}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-for kernel in "6.1 bookworm" "6.12 bookworm-backports"; do
+kernels=("6.1 bookworm" "6.12 bookworm-backports")
+[ -z "${KERNELS:-}" ] || kernels=("$KERNELS")
+for kernel in "${kernels[@]}"; do
   read -r name suite <<< "$kernel"
   tests/vm/kernel.sh "$suite" linux-image-amd64 "$cache/linux-$name" >&2
   tests/vm/initrd.sh "$cache/linux-$name.initrd" "$cache/linux-$name"

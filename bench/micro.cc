@@ -32,7 +32,7 @@ void LedgerNewDestination(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(LedgerNewDestination)->Arg(1'000)->Arg(10'000);
+BENCHMARK(LedgerNewDestination)->Arg(1'000)->Arg(10'000)->Arg(1'000'000);
 
 // One past the bound: summed up, and estimated.
 void LedgerBeyond(benchmark::State& state) {

@@ -30,7 +30,7 @@ def maps_kib(pid):
             told = dict(re.findall(r"^(\w+):\s*(\S+)", open(path).read(), re.M))
         except FileNotFoundError:
             continue
-        if "map_id" in told:
+        if "memlock" in told and "map_id" in told:
             seen[told["map_id"]] = int(told["memlock"])
     return sum(seen.values()) // 1024
 

@@ -1,4 +1,4 @@
-"""table.py user|kernel FILE: what bench/user.py or bench/kernel.py measured, as a table. table.py join FOLDER: all of it as one JSON object."""
+"""table.py PART FILE: what bench/PART.py measured, as a table. table.py join FOLDER: all of it as one JSON object."""
 
 import glob
 import json
@@ -34,6 +34,27 @@ def kernel(path):
                 print("  %s: %s, %.1f runs of %d instructions" % (what, name, runs, each))
 
 
+def throughput(path):
+    result, = objects(path)
+    rows = [("events", "a second", "lost", "for a second of CPU", "bound by")]
+    for what, modes in result["events"].items():
+        rows += [("%s, %s" % (what, mode), r["events_per_s"], r["lost"], r["events_per_cpu_s"], r["bound"]) for mode, r in modes.items()]
+    table(rows)
+    table([("log records", "a second", "for a second of CPU")] + [(who, r["records_per_s"], r["records_per_cpu_s"]) for who, r in result["records"].items()])
+
+
+def host(path):
+    result, = objects(path)
+    table([("watched / not", "median", "p10", "p90", "collector, CPU us each")] + [(what, r["ratio"], r["p10"], r["p90"], r["collector_cpu_us_each"]) for what, r in result.items()])
+
+
+def scale(path):
+    result, = objects(path)
+    table([("sandboxes", "start ms", "PSS MiB", "maps MiB", "CPU us an event")] + [(n, r["start_ms"], r["pss_mib"], r["maps_mib"], r["cpu_us_an_event"]) for n, r in result["sandboxes"].items()])
+    table([("one sandbox", "")] + [("start, ms: median", result["start_ms"]["median"]), ("idle, PSS MiB", result["idle"]["pss_mib"]), ("idle, maps MiB", result["idle"]["maps_mib"]),
+           ("idle, wake-ups a second", result["idle"]["wakeups_per_s"]), ("idle, CPU %", result["idle"]["cpu_percent"]), ("stripped binary, MiB", result["binary_mib"])])
+
+
 def join(folder):
     out = {}
     for path in sorted(glob.glob(folder + "/*.json")):
@@ -42,4 +63,4 @@ def join(folder):
     print(json.dumps(out, indent=1))
 
 
-{"user": user, "kernel": kernel, "join": join}[sys.argv[1]](sys.argv[2])
+{"user": user, "kernel": kernel, "throughput": throughput, "host": host, "scale": scale, "join": join}[sys.argv[1]](sys.argv[2])

@@ -67,7 +67,7 @@ def exporters():
                 out["sandpiper, %s, %s" % (protocol, gzip)] = {"records_per_cpu_s": round(result["records"] / result["cpu_s"]), "records_per_s": round(result["records"] / result["wall_s"])}
         if otelcol:
             for gzip in ("none", "gzip"):
-                out["otelcol, grpc in and out, %s" % gzip] = collector_between(targets["grpc"], gzip)
+                out["otelcol, grpc in, http out, %s" % gzip] = collector_between(targets["http"], gzip)
     finally:
         process.stdin.close()
         process.wait(timeout=60)
@@ -80,10 +80,10 @@ def collector_between(target, gzip):
         with open(config, "w") as f:
             f.write("""
 receivers: {otlp: {protocols: {grpc: {endpoint: 127.0.0.1:14317}}}}
-exporters: {otlp: {endpoint: "%s", tls: {insecure: true}, compression: %s}}
+exporters: {otlphttp: {logs_endpoint: "%s", compression: %s}}
 service:
   telemetry: {metrics: {level: none}}
-  pipelines: {logs: {receivers: [otlp], exporters: [otlp]}}
+  pipelines: {logs: {receivers: [otlp], exporters: [otlphttp]}}
 """ % (target, gzip))
         with open(folder + "/log", "w+") as log:
             process = subprocess.Popen(pinned(0, [otelcol, "--config", config]), stdout=log, stderr=log, env={**os.environ, "GOMAXPROCS": "1"})

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tests/run.sh [unit|e2e|kernel|vm|matrix|fuzz|all] [PATTERN]: builds, then runs the tests of that tier; all by default, which is all but
+# tests/run.sh [unit|e2e|kernel|vm|budget|matrix|fuzz|all] [PATTERN]: builds, then runs the tests of that tier; all by default, which is all but
 # matrix and fuzz. Ends with "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it, or one of several with commas
 # between them; one with a minus before it: not those.
 #   unit    pure functions and classes, and what the fuzzers start from; no privileges
@@ -8,6 +8,7 @@
 #   kernel  scenarios with ground truth on this machine's kernel, without these; of all, those that e2e has not run already; root
 #   vm      of the same scenarios, what differs between kernels, on stock Debian kernels in QEMU, software emulation; root only to read
 #           what the guest shares
+#   budget  instructions in user space and in a guest, and bytes, against bench/budgets.json
 #   matrix  all scenarios on each of these kernels: hours
 #   fuzz    each parser of what others choose, with libFuzzer, ASan and UBSan, for a minute each; PATTERN: one of them
 set -uo pipefail
@@ -97,7 +98,15 @@ on_other_kernels() { # MODE
   rm -f "$log"
 }
 
-case $tier in unit | e2e | kernel | vm | matrix | fuzz | all) ;; *) echo "usage: tests/run.sh [unit|e2e|kernel|vm|matrix|fuzz|all] [PATTERN]" >&2; exit 2 ;; esac
+run_budget() {
+  local log
+  log=$(mktemp)
+  bench/check.sh 2>&1 | tee "$log"
+  count "$(tail -1 "$log")" || fail "budget: it was not measured"
+  rm -f "$log"
+}
+
+case $tier in unit | e2e | kernel | vm | budget | matrix | fuzz | all) ;; *) echo "usage: tests/run.sh [unit|e2e|kernel|vm|budget|matrix|fuzz|all] [PATTERN]" >&2; exit 2 ;; esac
 [ "$tier" != fuzz ] || exec tests/fuzz/run.sh 60 ${pattern:+"$pattern"}
 if ! bazel build --noshow_progress //userspace:all //tests/triggers //tests/e2e:all; then
   echo "0 passed, 1 failed, 0 skipped"
@@ -107,6 +116,7 @@ if [ "$tier" = unit ] || [ "$tier" = all ]; then run_unit; fi
 if [ "$tier" = e2e ] || [ "$tier" = all ]; then run_e2e; fi
 if [ "$tier" = kernel ] || [ "$tier" = all ]; then run_kernel; fi
 if [ "$tier" = vm ] || [ "$tier" = all ]; then on_other_kernels "$guests"; fi
+if [ "$tier" = budget ] || [ "$tier" = all ]; then run_budget; fi
 if [ "$tier" = matrix ]; then on_other_kernels matrix; fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <thread>
@@ -117,6 +118,7 @@ absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::
   pipeline_->SyncRules(kRulesLimit);
   const uint64_t now = BootNow();
   pipeline_->OnTick(now);
+  malloc_trim(0);  // what the kernel's types took while programs were loaded
   next_window_ns_ = now + Nanoseconds(config_.window);
   next_metrics_ns_ = now + Nanoseconds(config_.otel.metric_interval);
   return absl::OkStatus();

@@ -126,10 +126,13 @@ void Members::Unwatch(uint64_t now_ns) {
     if (member.cgroup_id != 0)
       probes_->UnwatchCgroup(member.cgroup_id, serial);
     member.unwatched_ns = BootNow();
+    ++leaving_;
   }
 }
 
 void Members::TakeEnded(uint64_t until_ns, const Ended& ended) {
+  if (leaving_ == 0)
+    return;
   std::vector<std::pair<uint64_t, Member>> out;
   for (auto it = members_.begin(); it != members_.end();) {
     if (it->second.unwatched_ns == 0 || it->second.unwatched_ns > until_ns) {
@@ -137,6 +140,7 @@ void Members::TakeEnded(uint64_t until_ns, const Ended& ended) {
       continue;
     }
     out.emplace_back(it->first, std::move(it->second));
+    --leaving_;
     it = members_.erase(it);
   }
   for (const auto& [serial, member] : out) {
@@ -189,6 +193,8 @@ std::map<uint64_t, KernelCounts> Members::CountsBySandbox() const {
 
 uint64_t Members::NextDeadline() const {
   uint64_t next = next_end_ns_;
+  if (leaving_ == 0)
+    return next;
   for (const auto& [serial, member] : members_) {
     if (member.unwatched_ns != 0)
       next = std::min(next, member.unwatched_ns);

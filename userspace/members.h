@@ -86,6 +86,7 @@ class Members {
   Probes* probes_;
   ResourceReader resources_;
   std::map<uint64_t, Member> members_;
+  size_t leaving_ = 0;  // members that the kernel side was told of, and that are still here
   uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
 };
 

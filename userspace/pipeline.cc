@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
@@ -46,7 +47,7 @@ Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptio
           },
           [this](uint64_t serial, const RulesetOutcome& outcome) {
             if (const auto sandbox = sandboxes_.find(serial); sandbox != sandboxes_.end())
-              sandbox->second->OnRules(outcome);
+              HandRules(sandbox->second.get(), outcome);
           },
           [this](uint32_t netns, uint64_t sandbox, bool lends) {
             if (sandbox == 0)
@@ -268,6 +269,7 @@ void Pipeline::Deliver(Event event) {
     change->sidecar = actor && actor->role == Role::kSidecar;
   }
   sandbox->OnEvent(event);
+  Reschedule(*sandbox);
   NoteNamespaces(event, member->sandbox);
   if (std::holds_alternative<CgroupGone>(event.what) && event.cgroup_id == member->cgroup_id) {
     members_.Gone(event.member, event.time_ns);
@@ -318,6 +320,7 @@ void Pipeline::EndIfEmpty(uint64_t serial, uint64_t now_ns) {
     on_end_(serial, MetricsOf(*sandbox->second, {}), now_ns + static_cast<uint64_t>(UnixOffset()));
   if (const auto named = by_id_.find(sandbox->second->sandbox().id); named != by_id_.end() && named->second == serial)
     by_id_.erase(named);
+  due_.Remove(serial);
   sandboxes_.erase(sandbox);
 }
 
@@ -327,18 +330,25 @@ void Pipeline::OnTick(uint64_t now_ns) {
   members_.Unwatch(now_ns);
   canary_.Work(now_ns);
   namespaces_.Work(now_ns, /*all=*/false);
-  for (const auto& [serial, sandbox] : sandboxes_)
-    sandbox->OnTick(now_ns);
+  for (const uint64_t serial : due_.TakeDue(now_ns)) {
+    SandboxPipeline& sandbox = *sandboxes_.at(serial);
+    sandbox.OnTick(now_ns);
+    Reschedule(sandbox);
+  }
 }
+
+void Pipeline::HandRules(SandboxPipeline* sandbox, const RulesetOutcome& outcome) {
+  sandbox->OnRules(outcome);
+  Reschedule(*sandbox);
+}
+
+void Pipeline::Reschedule(const SandboxPipeline& sandbox) { due_.Set(sandbox.sandbox().serial, sandbox.NextDeadline()); }
 
 uint64_t Pipeline::NextDeadline() const {
   // Records that are younger than the last Process wait for the next.
-  uint64_t next = std::min({namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline(), canary_.NextDeadline()});
-  if (!pending_.empty())
-    next = std::min(next, pending_.youngest_ns());
-  for (const auto& [serial, sandbox] : sandboxes_)
-    next = std::min(next, sandbox->NextDeadline());
-  return next;
+  const uint64_t young = pending_.empty() ? Schedule::kNever : pending_.youngest_ns();
+  return std::min({young, due_.Next(), namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline(),
+                   canary_.NextDeadline()});
 }
 
 size_t Pipeline::open_connections() const {
@@ -358,25 +368,32 @@ void Pipeline::ReadCounters() {
 
 void Pipeline::ReadBytes(uint64_t now_ns) {
   absl::flat_hash_set<uint64_t> living;
+  absl::flat_hash_map<uint64_t, FlowTable::TcpCounts> bytes;
   for (const SocketBytes& socket : probes_->ReadSockets()) {
     living.insert(socket.cookie);
+    bytes[socket.cookie] = {.sent = socket.bytes.sent, .received = socket.bytes.received};
     if (capture_)
       capture_->TcpBytes(socket.cookie, socket.bytes.sent, socket.bytes.received);
-    for (const auto& [serial, sandbox] : sandboxes_)
-      sandbox->flows().SetTcpBytes(socket.cookie, socket.bytes.sent, socket.bytes.received);
   }
-  if (!probes_->sees_all_sockets())
-    return;
-  for (const auto& [serial, sandbox] : sandboxes_)
-    sandbox->OnLivingSockets(living, now_ns);
+  const FlowTable::ReadTcp read = [&](uint64_t cookie) {
+    const auto socket = bytes.find(cookie);
+    return socket == bytes.end() ? std::nullopt : std::optional(socket->second);
+  };
+  for (const auto& [serial, sandbox] : sandboxes_) {
+    sandbox->flows().RefreshTcp(read);
+    if (probes_->sees_all_sockets())
+      sandbox->OnLivingSockets(living, now_ns);
+  }
 }
 
 void Pipeline::CloseWindow(uint64_t now_ns) {
   members_.LookForGone(now_ns);
   ReadCounters();
   ReadBytes(now_ns);
-  for (const auto& [serial, sandbox] : sandboxes_)
+  for (const auto& [serial, sandbox] : sandboxes_) {
     sandbox->CloseWindow(now_ns);
+    Reschedule(*sandbox);
+  }
 }
 
 void Pipeline::Stop(uint64_t now_ns) {

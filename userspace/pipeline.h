@@ -15,6 +15,7 @@
 #include "sandpiper.pb.h"
 #include "userspace/aggregate/metric_reader.h"
 #include "userspace/attribution.h"
+#include "userspace/base/schedule.h"
 #include "userspace/canary_watch.h"
 #include "userspace/capture.h"
 #include "userspace/devices.h"
@@ -95,6 +96,9 @@ class Pipeline {
   void Deliver(Event event);
   void EndMembers(uint64_t until_ns);
   void EndIfEmpty(uint64_t sandbox, uint64_t now_ns);
+  // After what may have changed when it is due.
+  void Reschedule(const SandboxPipeline& sandbox);
+  void HandRules(SandboxPipeline* sandbox, const RulesetOutcome& outcome);
   MetricSnapshot MetricsOf(const SandboxPipeline& sandbox, const std::map<uint64_t, ResourceUse>& uses) const;
   MetricSnapshot HealthMetrics() const;
   void ReadCounters();
@@ -105,6 +109,7 @@ class Pipeline {
   PipelineOptions options_;
   RecordSink sink_;
   std::map<uint64_t, std::unique_ptr<SandboxPipeline>> sandboxes_;  // by serial
+  Schedule due_;                                                    // of them
   std::map<std::string, uint64_t> by_id_;
   uint64_t next_sandbox_ = 1;
   Attribution::Tell tell_;

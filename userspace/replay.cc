@@ -205,12 +205,12 @@ class Player {
     SandboxPipeline& pipeline = *ending->second.pipeline;
     const auto end = capture_.ends.find(ending->first);
     pipeline.OnCounters(end == capture_.ends.end() ? ending->second.seen : ToCounts(end->second.counts()));
-    std::vector<uint64_t> cookies;
-    pipeline.flows().ForEach([&](const Flow& flow) { cookies.push_back(flow.cookie); });
-    for (const uint64_t cookie : cookies) {
-      if (const auto bytes = capture_.tcp.find(cookie); bytes != capture_.tcp.end())
-        pipeline.flows().SetTcpBytes(cookie, bytes->second.sent(), bytes->second.received());
-    }
+    pipeline.flows().RefreshTcp([this](uint64_t cookie) -> std::optional<FlowTable::TcpCounts> {
+      const auto bytes = capture_.tcp.find(cookie);
+      if (bytes == capture_.tcp.end())
+        return std::nullopt;
+      return FlowTable::TcpCounts{.sent = bytes->second.sent(), .received = bytes->second.received()};
+    });
     pipeline.Stop(now_ns);
     playing_.erase(ending);
   }

@@ -67,11 +67,11 @@ int main(int argc, char** argv) {
   fflush(stdout);
   for (uint64_t i = 0; i < options.count; ++i) {
     const uint64_t now = sandpiper::ReadClock(CLOCK_REALTIME);
-    exporter.Push({.time_unix_ns = now - Age(options, i),
-                   .observed_unix_ns = now,
-                   .event = "number",
-                   .body = std::to_string(options.first + i),
-                   .attributes = {{"sandbox_id", std::string("s")}}});
+    exporter.Push(std::make_shared<const sandpiper::LogRecord>(sandpiper::LogRecord{.time_unix_ns = now - Age(options, i),
+                                                                                    .observed_unix_ns = now,
+                                                                                    .event = "number",
+                                                                                    .body = std::to_string(options.first + i),
+                                                                                    .attributes = {{"sandbox_id", std::string("s")}}}));
     if (i % 20 == 0)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     Tell(exporter);

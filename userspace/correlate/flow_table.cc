@@ -274,10 +274,14 @@ void FlowTable::EndOfGuests(uint64_t now_ns, std::vector<FlowChange>* changes) {
   }
 }
 
-void FlowTable::SetTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received) {
-  if (const auto it = flows_.find({cookie, Endpoint{}}); it != flows_.end()) {
-    it->second.flow.sent = sent;
-    it->second.flow.received = received;
+void FlowTable::RefreshTcp(const ReadTcp& read_tcp) {
+  for (auto& [key, entry] : flows_) {
+    if (entry.flow.transport != Transport::kTcp)
+      continue;
+    if (const auto counts = read_tcp(entry.flow.cookie)) {
+      entry.flow.sent = counts->sent;
+      entry.flow.received = counts->received;
+    }
   }
 }
 

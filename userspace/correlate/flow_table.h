@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,6 +60,11 @@ class FlowTable {
     uint64_t sent = 0, received = 0, denied = 0;
   };
   using ReadUdp = std::function<UdpCounts(const Flow&)>;
+  struct TcpCounts {
+    uint64_t sent = 0, received = 0;
+  };
+  // Of the living socket of this cookie; nothing if there is none.
+  using ReadTcp = std::function<std::optional<TcpCounts>(uint64_t cookie)>;
 
   FlowTable(size_t capacity, ReadUdp read_udp) : capacity_(capacity), read_udp_(std::move(read_udp)) {}
 
@@ -73,7 +79,7 @@ class FlowTable {
   // Settles what waited for a second word; with `all`, also what is still open: a TCP attempt whose end was not seen is kUnknown then.
   void Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes);
 
-  void SetTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received);
+  void RefreshTcp(const ReadTcp& read_tcp);
   void RefreshUdp();
   // Flows whose sockets are gone, although nobody told so: that event was lost. Not at once, since one may still be on its way.
   void EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns, std::vector<FlowChange>* changes);

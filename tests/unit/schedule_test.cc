@@ -1,0 +1,35 @@
+// Who is due is told once, at the last time that was set.
+#include "userspace/base/schedule.h"
+
+#include <gtest/gtest.h>
+
+namespace sandpiper {
+namespace {
+
+TEST(Schedule, TheLastWordCounts) {
+  Schedule schedule;
+  EXPECT_EQ(schedule.Next(), Schedule::kNever);
+  schedule.Set(1, 50);
+  schedule.Set(2, 20);
+  schedule.Set(1, 10);
+  EXPECT_EQ(schedule.Next(), 10u);
+  schedule.Set(1, 30);
+  EXPECT_EQ(schedule.Next(), 20u);
+  EXPECT_EQ(schedule.TakeDue(25), std::vector<uint64_t>{2});
+  EXPECT_TRUE(schedule.TakeDue(25).empty());
+  schedule.Set(1, Schedule::kNever);
+  EXPECT_EQ(schedule.Next(), Schedule::kNever);
+}
+
+TEST(Schedule, SeveralAtOneTimeAndSomeRemoved) {
+  Schedule schedule;
+  for (uint64_t who = 1; who <= 4; ++who)
+    schedule.Set(who, 100);
+  schedule.Remove(3);
+  schedule.Remove(9);
+  EXPECT_EQ(schedule.TakeDue(100), (std::vector<uint64_t>{1, 2, 4}));
+  EXPECT_EQ(schedule.Next(), Schedule::kNever);
+}
+
+}  // namespace
+}  // namespace sandpiper
