@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 
 from common import Collector, cgroup, cpu_seconds, enter, pinned
 
@@ -28,8 +29,10 @@ def by_dnsperf(watched):
     server = subprocess.Popen(pinned(1, [load, "serve", "5353"]), stdout=subprocess.PIPE)
     try:
         assert b"ready" in server.stdout.readline()
-        queries = "".join("q%d.bench.test A\n" % i for i in range(1000))
-        done = subprocess.run(pinned(1, ["dnsperf", "-s", "127.0.0.1", "-p", "5353", "-n", str(QUERIES // 1000), "-c", "1", "-q", "20"]), input=queries.encode(), preexec_fn=enter(watched), stdout=subprocess.PIPE, check=True)
+        with tempfile.NamedTemporaryFile("w") as queries:
+            queries.writelines("q%d.bench.test A\n" % i for i in range(1000))
+            queries.flush()
+            done = subprocess.run(pinned(1, ["dnsperf", "-s", "127.0.0.1", "-p", "5353", "-d", queries.name, "-n", str(QUERIES // 1000), "-c", "1", "-q", "20"]), preexec_fn=enter(watched), stdout=subprocess.PIPE, check=True)
         rate = [float(line.split()[-1]) for line in done.stdout.decode().splitlines() if "Queries per second" in line]
         return 1e9 / rate[0], QUERIES
     finally:
