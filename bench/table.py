@@ -1,4 +1,4 @@
-"""table.py PART FILE: what bench/PART.py measured, as a table. table.py join FOLDER: all of it as one JSON object."""
+"""table.py PART FILE [markdown]: what bench/PART.py measured, as a table. table.py join FOLDER: all of it as one JSON object."""
 
 import glob
 import json
@@ -7,6 +7,11 @@ import sys
 
 
 def table(rows):
+    if sys.argv[3:] == ["markdown"]:
+        cells = [[("{:,}".format(c) if isinstance(c, int) else str(c)) for c in row] for row in rows]
+        cells.insert(1, ["---"] + ["---:"] * (len(rows[0]) - 1))
+        print("\n".join("| %s |" % " | ".join(row) for row in cells) + "\n")
+        return
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(str(cell).ljust(width) if i == 0 else str(cell).rjust(width) for i, (cell, width) in enumerate(zip(row, widths))))

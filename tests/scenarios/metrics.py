@@ -191,8 +191,9 @@ os.read(0, 1)
     p = subprocess.Popen([PYTHON, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                          preexec_fn=lambda: open(cg + "/cgroup.procs", "w").write(str(os.getpid())))
     spent = float(p.stdout.readline())
+    processes = 8  # children go on in the loop
+    wait_for(lambda: len(open(cg + "/cgroup.procs").read().split()) == processes)
     s = Scrape(port)
-    processes = len(open(cg + "/cgroup.procs").read().split())
     cpu = s.sum("sandbox_cpu_time_seconds_total")
     stat = dict(l.split() for l in open(cg + "/cpu.stat").read().splitlines())
     # Before the first reading nothing of the interpreter's own start is in os.times of another process.
