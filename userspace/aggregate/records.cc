@@ -23,7 +23,10 @@ int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
 // Room for what a record holds at most, but for rules and losses: it does not grow.
 constexpr size_t kAttributes = 24;
 
-void Add(LogRecord* record, AttributeKey key, AttributeValue value) { record->attributes.push_back({std::move(key), std::move(value)}); }
+template <typename Value>
+void Add(LogRecord* record, AttributeKey key, Value&& value) {
+  record->attributes.emplace_back(std::move(key), std::forward<Value>(value));
+}
 
 void AddEncryptedDns(const std::string& host, const Address& address, uint16_t port, Transport transport, LogRecord* record) {
   if (const char* const kind = EncryptedDns(host, address, port, transport))
