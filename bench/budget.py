@@ -23,7 +23,7 @@ def measured():
             kernel = ".".join(result["kernel"].split(".")[:2])
             for what, event in result["events"].items():
                 for who in ("watched", "unwatched"):
-                    if what != "pid":
+                    if what != "pid" and who in event:
                         out["%s instructions, %s, %s" % (kernel, what, who)] = round(event[who])
             for name, n in result["verified"].items():
                 out["%s verifier, %s" % (kernel, name)] = n

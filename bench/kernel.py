@@ -22,6 +22,7 @@ load = shutil.copy(sys.argv[2], "/tmp/load")
 ROUNDS = 7
 # How often one thing is done in a round: a round is long beside a clock tick, and short beside a ring.
 EVENTS = {"pid": 20000, "packet": 1000, "dns": 1000, "attempt": 1000, "connect": 300, "exec": 60}
+COMMITS = 10
 PEERS = {
     "attempt": {"tcpconnect": ["tcpconnect"], "bpftrace": ["bpftrace", "-e", "kprobe:tcp_v4_connect { printf(\"%s %d\\n\", comm, pid); } kretprobe:tcp_v4_connect { printf(\"%d\\n\", retval); }"]},
     "exec": {"execsnoop": ["execsnoop"], "bpftrace": ["bpftrace", "-e", "tracepoint:syscalls:sys_enter_execve { join(args->argv); }"]},
@@ -161,4 +162,11 @@ with Beside([sandpiper, "run", "--program-statistics", "--cgroup", top + "/watch
         events = EVENTS[what] * ROUNDS
         result["events"][what]["programs"] = {name: [round((runs - before.get(name, (0, 0))[0]) / events, 2), round((ns - before.get(name, (0, 0))[1]) / max(runs - before.get(name, (0, 0))[0], 1))]
                                               for name, (runs, ns) in sorted(run_counts().items()) if runs - before.get(name, (0, 0))[0] >= events / 2}
+    # A commit of nftables: what the programs on it take; nft(8) itself is a thousand times as much.
+    before = run_counts()
+    for i in range(COMMITS):
+        subprocess.run(["nft", "add table inet bench%d" % i], preexec_fn=enter("watched"), check=True)
+    programs_of_nft = {name: (runs - before.get(name, (0, 0))[0], ns - before.get(name, (0, 0))[1]) for name, (runs, ns) in run_counts().items() if name.startswith(("handle_nft", "handle_netlink"))}
+    result["events"]["nft commit"] = {"watched": sum(ns for _, ns in programs_of_nft.values()) / COMMITS,
+                                      "programs": {name: [round(runs / COMMITS, 2), round(ns / runs)] for name, (runs, ns) in programs_of_nft.items() if runs}}
 print("bench " + json.dumps(result), flush=True)

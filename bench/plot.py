@@ -38,7 +38,7 @@ if "kernel" in measured:
         for what, event in result["events"].items():
             if what == "pid":
                 continue
-            rows += [("%s: sandpiper, watched" % what, event["watched"]), ("%s: sandpiper, unwatched" % what, event["unwatched"]), ("%s: empty programs" % what, event["empty programs"])]
+            rows += [("%s: %s%s" % (what, who, key), event[key]) for who, key in (("sandpiper, ", "watched"), ("sandpiper, ", "unwatched"), ("", "empty programs")) if key in event]
             rows += [("%s: %s" % (what, peer), event[peer]) for peer in ("tcpconnect", "execsnoop", "bpftrace") if peer in event]
         bars("kernel-" + version, "What observing adds in the kernel, Linux " + version, "instructions for each", rows)
 if "user" in measured:
