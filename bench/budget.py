@@ -22,9 +22,8 @@ def measured():
             result = json.loads(line)
             kernel = ".".join(result["kernel"].split(".")[:2])
             for what, event in result["events"].items():
-                for who in ("watched", "unwatched"):
-                    if what != "pid" and who in event:
-                        out["%s instructions, %s, %s" % (kernel, what, who)] = round(event[who])
+                for who, n in event.get("within programs", {}).items():
+                    out["%s instructions within programs, %s, %s" % (kernel, what, who)] = round(n)
             for name, n in result["verified"].items():
                 out["%s verifier, %s" % (kernel, name)] = n
     if os.path.exists(folder + "/size.json"):

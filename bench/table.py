@@ -28,7 +28,7 @@ def user(path):
 
 def kernel(path):
     for result in objects(path):
-        peers = sorted({name for event in result["events"].values() for name in event} - {"alone", "empty programs", "unwatched", "watched", "programs"})
+        peers = sorted({name for event in result["events"].values() for name in event} - {"alone", "empty programs", "unwatched", "watched", "programs", "within programs"})
         rows = [("Linux " + result["kernel"], "alone", "+ empty programs", "+ sandpiper, unwatched", "+ sandpiper, watched", *["+ " + p for p in peers])]
         for what, event in result["events"].items():
             cell = lambda name: round(event[name]) if name in event else "-"
