@@ -52,6 +52,7 @@ class Beside:
     """A program that observes, stopped once it does."""
 
     def __init__(self, argv, ready):
+        self.before = programs()
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL if ready == "stderr" else subprocess.PIPE, stderr=subprocess.PIPE if ready == "stderr" else subprocess.DEVNULL)
         self.ready = ready
 
@@ -67,8 +68,8 @@ class Beside:
             time.sleep(1)
         else:
             # Those who do not say so: until programs of theirs are there, and they do nothing more.
-            before, spent = programs(), -1.0
-            while programs() <= before or cpu_seconds(self.process.pid) != spent:
+            spent = -1.0
+            while programs() <= self.before or cpu_seconds(self.process.pid) != spent:
                 assert self.process.poll() is None, "it ended"
                 spent = cpu_seconds(self.process.pid)
                 time.sleep(3)
