@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from common import cgroup_mount, cpu_seconds
+from common import cgroup_mount
 
 sandpiper, empty = map(os.path.abspath, (sys.argv[1], sys.argv[3]))
 # In memory: a program that is started from the host's file system waits for it.
@@ -67,12 +67,15 @@ class Beside:
                     break
             time.sleep(1)
         else:
-            # Those who do not say so: until programs of theirs are there, and they do nothing more.
-            spent = -1.0
-            while programs() <= self.before or cpu_seconds(self.process.pid) != spent:
+            # Those who do not say so: until programs of theirs are there, and a while after it, in which they attach them.
+            for _ in range(100):
                 assert self.process.poll() is None, "it ended"
-                spent = cpu_seconds(self.process.pid)
-                time.sleep(3)
+                if programs() > self.before:
+                    break
+                time.sleep(1)
+            else:
+                raise SystemExit("kernel.py: %r has no programs" % self.process.args)
+            time.sleep(20)
         self.process.send_signal(signal.SIGSTOP)
         return self
 
