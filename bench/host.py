@@ -1,4 +1,4 @@
-"""host.py SANDPIPER LOAD: what being watched costs on this machine, as ratios of CPU time: off and on in turns, the load on CPU 1 and the collector on CPU 0,
+"""host.py SANDPIPER LOAD: what being watched costs on this machine, as ratios of the time that the load takes: off and on in turns, the load on CPU 1 and the collector on CPU 0,
 medians of the pairs. For comparison on one machine; nothing is gated on them. Prints one JSON object."""
 
 import json
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-from common import Collector, cgroup, cpu_seconds, enter, pinned
+from common import Collector, cgroup, enter, pinned
 
 sandpiper, load = map(os.path.abspath, sys.argv[1:3])
 PAIRS = 11

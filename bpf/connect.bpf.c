@@ -82,7 +82,8 @@ static __always_inline __u64 cgroup_of_socket(struct bpf_sock_addr *ctx)
 	if (!ctx->sk)
 		return 0;
 	state = find_state(ctx->sk, bpf_get_socket_cookie(ctx));
-	if (state && !state->flags)
+	/* 0: another thread has just made it, and not yet filled it. */
+	if (state && !state->flags && state->cgroup_id)
 		return state->cgroup_id;
 	sk = untyped_socket(ctx);
 	return bpf_core_field_exists(sk->sk_cgrp_data.cgroup) ? BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id) : untagged_cgroup_id(sk);

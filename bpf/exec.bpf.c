@@ -87,8 +87,10 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 	if (!count_event(&ref, EVENT_EXEC, RING_critical, size))
 		return 0;
 	record = bpf_map_lookup_elem(&exec_records, &zero);
-	if (!record)
-		return 0; /* there is one */
+	if (!record) {
+		add(&ref.counters->dropped[EVENT_EXEC], 1);
+		return 0;
+	}
 	stamp(&record->event.header, &ref, EVENT_EXEC, size);
 	fill_exec(&record->event, task, binprm, args_bytes, &ref.owner);
 	if (bytes > ARGS_MAX)

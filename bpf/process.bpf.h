@@ -14,8 +14,7 @@
 #define PATH_STEPS 24
 
 /*
- * `task` as the verifier knows it: what its fields hold is loaded, as the kernel itself would, where a helper that copies takes a hundred
- * instructions a field.
+ * `task` as the verifier knows it: what its fields hold is loaded, as the kernel itself would, without a call of a helper for each.
  */
 static __always_inline void fill_process(struct process_key *key, struct task_struct *task)
 {
