@@ -185,7 +185,8 @@ def at_most(pids, cg):
 def a_fork_bomb_under_a_limit(w):
     """It starts what it may, over and over: each process is counted, and the neighbour's programs are told."""
     bomb, calm, port, n = w.new_cgroup("bomb"), w.new_cgroup("beside-a-bomb"), free_port(), share(w, 50000)
-    c = Collector(w, [bomb, calm], options=["--critical-ring-bytes", "64K"], env=serving(port))
+    # Small enough to fill up; the neighbour's programs are well within its share of it, which is half of the ring in a second.
+    c = Collector(w, [bomb, calm], options=["--critical-ring-bytes", "256K"], env=serving(port))
     with at_most(200, bomb) as more:
         enter = "echo $$ > %s/cgroup.procs; " % more if more else ""
         running = w.start(["sh", "-c", enter + "exec %s flood-fork %d" % (w.triggers, n)], cgroup=bomb)
