@@ -65,7 +65,6 @@ enum {
 	/* Path components deepest first, each followed by NUL: the last one may start at 511 and be of NAME_MAX bytes. */
 	PATH_COMPONENT = 256,
 	PATH_STARTS = 512,
-	PATH_BYTES = PATH_STARTS + PATH_COMPONENT,
 	SCRIPT_BYTES = 256,
 	COMM_BYTES = 16,
 	/* DNS payload classes: RFC 1035 UDP limit, one Ethernet frame, and the EDNS size that servers commonly allow (RFC 6891 6.2.5). */
@@ -134,28 +133,28 @@ SP_ASSERT_SIZE(endpoint, 24);
 enum exec_flags {
 	EXEC_ARGS_TRUNCATED = 1 << 0,
 	EXEC_ARGS_UNREADABLE = 1 << 1,
-	EXEC_SCRIPT = 1 << 2, /* `script` names the file behind the interpreter that runs */
+	EXEC_SCRIPT = 1 << 2, /* the script is the file behind the interpreter that runs */
 	EXEC_PATH_TRUNCATED = 1 << 3,
 	EXEC_CWD_TRUNCATED = 1 << 4,
 };
 
-/* Behind it come args_bytes of arguments, NUL-separated as in /proc/PID/cmdline. */
+/*
+ * Behind it, one after the other: the components of the path and of the working directory, the script with its NUL, and the arguments,
+ * NUL-separated as in /proc/PID/cmdline.
+ */
 struct exec_event {
 	struct event_header header;
 	struct process_key process;
 	struct process_key parent;
-	__u32 args_bytes;
+	__u32 netns; /* inode number of the network namespace */
 	__u16 path_bytes;
 	__u16 cwd_bytes;
-	__u16 script_bytes; /* without the NUL */
-	__u16 pad0;
-	__u32 netns; /* inode number of the network namespace */
+	__u16 script_bytes; /* 0 where there is none */
+	__u16 args_bytes;
+	__u32 pad0;
 	char comm[COMM_BYTES];
-	char path[PATH_BYTES];
-	char cwd[PATH_BYTES];
-	char script[SCRIPT_BYTES];
 };
-SP_ASSERT_SIZE(exec_event, 1888);
+SP_ASSERT_SIZE(exec_event, 96);
 
 enum exit_flags {
 	EXIT_OOM = 1 << 0,

@@ -6,18 +6,19 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "bpf/exec_record.bpf.h"
 #include "bpf/process.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
-static __always_inline void fill_exec(struct exec_event *event, struct task_struct *task, struct linux_binprm *binprm, __u32 args_bytes,
+static __always_inline void fill_exec(struct exec_record *record, struct task_struct *task, struct linux_binprm *binprm,
 				      const struct owner *owner)
 {
+	struct exec_event *event = &record->event;
 	struct fs_struct *fs = task->fs;
 	struct path *root = __builtin_preserve_access_index(&fs->root);
 	struct file *exe = task->mm->exe_file;
 	const char *filename = binprm->filename;
-	long n;
 
 	fill_process(&event->process, task);
 	fill_process(&event->parent, task->real_parent);
@@ -25,49 +26,20 @@ static __always_inline void fill_exec(struct exec_event *event, struct task_stru
 	event->pad0 = 0;
 	event->netns = task_netns(task);
 	enter_netns(event->netns, owner);
-	event->args_bytes = args_bytes;
-	if (!read_path(event->path, &event->path_bytes, __builtin_preserve_access_index(&exe->f_path), root))
+	record->used = 0;
+	if (!append_path(record, __builtin_preserve_access_index(&exe->f_path), root))
 		event->header.flags |= EXEC_PATH_TRUNCATED;
-	if (!read_path(event->cwd, &event->cwd_bytes, __builtin_preserve_access_index(&fs->pwd), root))
+	event->path_bytes = record->used;
+	if (!append_path(record, __builtin_preserve_access_index(&fs->pwd), root))
 		event->header.flags |= EXEC_CWD_TRUNCATED;
+	event->cwd_bytes = record->used - event->path_bytes;
 	/* load_script() replaces interp and keeps filename, which names the script. */
 	event->script_bytes = 0;
 	if (filename != binprm->interp) {
-		n = bpf_probe_read_kernel_str(event->script, SCRIPT_BYTES, filename);
-		event->script_bytes = n > 0 ? n - 1 : 0;
+		event->script_bytes = append_name(record, filename);
 		event->header.flags |= EXEC_SCRIPT;
 	}
-}
-
-/* Put together where its length need not be known beforehand. Programs stay on their CPU, and none interrupts itself. */
-struct exec_record {
-	struct exec_event event;
-	char args[ARGS_MAX];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct exec_record);
-} exec_records SEC(".maps");
-
-/* `last` is the length less one: checked from above alone, it has a bound from both sides that every verifier follows, also beside the call. */
-static __always_inline void read_args(struct exec_record *record, unsigned long start, __u32 last)
-{
-	asm volatile("" : "+r"(last));
-	if (last >= ARGS_MAX)
-		return;
-	if (bpf_probe_read_user(record->args, last + 1, (void *)start))
-		record->event.header.flags |= EXEC_ARGS_UNREADABLE;
-}
-
-static __always_inline void send_exec(struct sandbox_ref *ref, struct exec_record *record)
-{
-	__u32 size = record->event.header.size;
-
-	if (size > sizeof(*record) || bpf_ringbuf_output(&critical_ring, record, size, 0))
-		add(&ref->counters->dropped[EVENT_EXEC], 1);
+	append_args(record, task->mm->arg_start, task->mm->arg_end);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -75,28 +47,24 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 {
 	struct exec_record *record;
 	struct sandbox_ref ref;
-	unsigned long start, bytes;
-	__u32 zero = 0, args_bytes, size;
+	__u32 zero = 0, size;
 
 	if (!find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
-	start = task->mm->arg_start;
-	bytes = task->mm->arg_end - start;
-	args_bytes = bytes > ARGS_MAX ? ARGS_MAX : bytes;
-	size = sizeof(record->event) + args_bytes;
-	if (!count_event(&ref, EVENT_EXEC, RING_critical, size))
-		return 0;
 	record = bpf_map_lookup_elem(&exec_records, &zero);
 	if (!record) {
-		add(&ref.counters->dropped[EVENT_EXEC], 1);
+		if (count_event(&ref, EVENT_EXEC, RING_critical, sizeof(record->event)))
+			add(&ref.counters->dropped[EVENT_EXEC], 1);
 		return 0;
 	}
-	stamp(&record->event.header, &ref, EVENT_EXEC, size);
-	fill_exec(&record->event, task, binprm, args_bytes, &ref.owner);
-	if (bytes > ARGS_MAX)
-		record->event.header.flags |= EXEC_ARGS_TRUNCATED;
-	read_args(record, start, args_bytes - 1);
-	send_exec(&ref, record);
+	stamp(&record->event.header, &ref, EVENT_EXEC, 0);
+	fill_exec(record, task, binprm, &ref.owner);
+	size = sizeof(record->event) + record->used;
+	record->event.header.size = size;
+	if (!count_event(&ref, EVENT_EXEC, RING_critical, size))
+		return 0;
+	if (size > sizeof(record->event) + TEXT_BYTES || bpf_ringbuf_output(&critical_ring, record, size, 0))
+		add(&ref.counters->dropped[EVENT_EXEC], 1);
 	return 0;
 }
 

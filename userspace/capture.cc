@@ -43,7 +43,7 @@ absl::StatusOr<std::unique_ptr<CaptureWriter>> CaptureWriter::Create(const Optio
       new CaptureWriter(options, std::make_unique<google::protobuf::io::FileOutputStream>(fd, 1 << 18), std::move(tell)));
   v1::CaptureEntry entry;
   v1::CaptureHeader* const header = entry.mutable_header();
-  header->set_version(1);
+  header->set_version(kCaptureFormat);
   header->set_sandpiper_version(kVersion);
   header->set_unix_offset_ns(UnixOffset());
   header->mutable_dns_ports()->Assign(dns_ports.begin(), dns_ports.end());

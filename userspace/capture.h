@@ -24,6 +24,9 @@ class FileOutputStream;
 
 namespace sandpiper {
 
+// Of proto/capture.proto and of the records of bpf/events.h in it. Raised with each change of either that an older reader would misread.
+constexpr uint32_t kCaptureFormat = 2;
+
 class CaptureWriter {
  public:
   struct Options {

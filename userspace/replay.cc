@@ -16,12 +16,11 @@
 #include "capture.pb.h"
 #include "userspace/base/fd.h"
 #include "userspace/base/status.h"
+#include "userspace/capture.h"
 #include "userspace/event/decode.h"
 
 namespace sandpiper {
 namespace {
-
-constexpr uint32_t kVersion = 1;
 
 using UdpCounts = std::map<std::pair<uint64_t, Endpoint>, FlowTable::UdpCounts>;
 
@@ -112,9 +111,9 @@ absl::StatusOr<Capture> ReadCapture(const std::string& path) {
   if (!next() || !entry.has_header())
     return absl::InvalidArgumentError(absl::StrCat(path, " is no capture: sandpiper run --capture FILE makes one"));
   out.header = entry.header();
-  if (out.header.version() != kVersion)
+  if (out.header.version() != kCaptureFormat)
     return absl::InvalidArgumentError(absl::StrCat(path, ": a capture of format ", out.header.version(), ", made by sandpiper ",
-                                                   out.header.sandpiper_version(), "; this one reads format ", kVersion));
+                                                   out.header.sandpiper_version(), "; this one reads format ", kCaptureFormat));
   while (next())
     Add(&entry, &out);
   if (!clean_end)

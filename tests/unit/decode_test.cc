@@ -23,42 +23,52 @@ Bytes Forge(T fixed, const std::string& tail = "") {
   return out;
 }
 
-exec_event ExecRecord(const std::string& components, const std::string& args) {
+struct ExecTexts {
+  std::string path, cwd, script, args;
+};
+
+exec_event ExecRecord(const ExecTexts& texts, uint16_t flags = 0) {
   exec_event e = {};
   e.header.kind = EVENT_EXEC;
+  e.header.flags = flags;
   e.header.member = 5;
   e.header.time_ns = 77;
   e.process.tgid = 42;
   e.process.start_ns = 9;
-  std::memcpy(e.path, components.data(), components.size());
-  e.path_bytes = static_cast<__u16>(components.size());
-  e.args_bytes = static_cast<__u32>(args.size());
+  e.path_bytes = static_cast<__u16>(texts.path.size());
+  e.cwd_bytes = static_cast<__u16>(texts.cwd.size());
+  e.script_bytes = static_cast<__u16>(texts.script.size());
+  e.args_bytes = static_cast<__u16>(texts.args.size());
   std::strcpy(e.comm, "comm");
   return e;
 }
 
+Exec DecodedExec(const ExecTexts& texts, uint16_t flags = 0) {
+  return std::get<Exec>(Decode(Forge(ExecRecord(texts, flags), texts.path + texts.cwd + texts.script + texts.args))->what);
+}
+
 TEST(Decode, Exec) {
-  const std::string args("sh\0-c\0\0x", 8);
-  const auto event = Decode(Forge(ExecRecord(std::string("dash\0bin\0usr\0", 13), args), args));
+  const ExecTexts texts = {.path = std::string("dash\0bin\0usr\0", 13),
+                           .cwd = std::string("tmp\0", 4),
+                           .script = std::string("./run\0", 6),
+                           .args = std::string("sh\0-c\0\0x", 8)};
+  const auto event = Decode(Forge(ExecRecord(texts), texts.path + texts.cwd + texts.script + texts.args));
   ASSERT_TRUE(event.ok()) << event.status();
   EXPECT_EQ(event->member, 5u);
   EXPECT_EQ(event->time_ns, 77u);
   const Exec& exec = std::get<Exec>(event->what);
   EXPECT_EQ(exec.path, "/usr/bin/dash");
+  EXPECT_EQ(exec.working_directory, "/tmp");
+  EXPECT_EQ(exec.script, "./run");
   EXPECT_EQ(exec.args, (std::vector<std::string>{"sh", "-c", "", "x"}));
   EXPECT_EQ(exec.process.pid, 42u);
   EXPECT_EQ(exec.comm, "comm");
 }
 
 TEST(Decode, PathsThatAreNoFiles) {
-  const auto path = [](const std::string& components, uint16_t flags = 0) {
-    exec_event e = ExecRecord(components, "");
-    e.header.flags = flags;
-    return std::get<Exec>(Decode(Forge(e))->what).path;
-  };
-  EXPECT_EQ(path(""), "/");
-  EXPECT_EQ(path(std::string("memfd:hidden\0", 13)), "memfd:hidden");
-  EXPECT_EQ(path(std::string("c\0b\0", 4), EXEC_PATH_TRUNCATED), ".../b/c");
+  EXPECT_EQ(DecodedExec({}).path, "/");
+  EXPECT_EQ(DecodedExec({.path = std::string("memfd:hidden\0", 13), .cwd = {}, .script = {}, .args = {}}).path, "memfd:hidden");
+  EXPECT_EQ(DecodedExec({.path = std::string("c\0b\0", 4), .cwd = {}, .script = {}, .args = {}}, EXEC_PATH_TRUNCATED).path, ".../b/c");
 }
 
 // The five that every decoder needs: short, exact, longer, unknown, lying.
@@ -74,12 +84,11 @@ TEST(Decode, ShortExactLongerUnknownLying) {
   EXPECT_EQ(std::get<Exit>(Decode(longer)->what).status, 256u);
   e.header.kind = 999;
   EXPECT_FALSE(Decode(Forge(e)).ok());
-  exec_event lying = ExecRecord("", "");
+  exec_event lying = ExecRecord({});
   lying.args_bytes = 1000;
-  EXPECT_FALSE(Decode(Forge(lying)).ok());
-  lying.args_bytes = 0;
-  lying.path_bytes = 60000;
-  EXPECT_FALSE(Decode(Forge(lying)).ok());
+  EXPECT_FALSE(Decode(Forge(lying, std::string(999, 'a'))).ok());
+  lying.path_bytes = lying.cwd_bytes = lying.script_bytes = 60000;
+  EXPECT_FALSE(Decode(Forge(lying, std::string(60000, 'a'))).ok());
   dns_event dns = {};
   dns.header.kind = EVENT_DNS_QUERY;
   dns.data_bytes = 1;
@@ -87,7 +96,7 @@ TEST(Decode, ShortExactLongerUnknownLying) {
 }
 
 TEST(Decode, OwnerOfWhatCannotBeDecoded) {
-  exec_event lying = ExecRecord("", "");
+  exec_event lying = ExecRecord({});
   lying.args_bytes = 1000;
   const Bytes record = Forge(lying);
   EXPECT_EQ(OwnerOf(record)->member, 5u);

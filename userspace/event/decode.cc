@@ -70,23 +70,30 @@ std::vector<std::string> SplitArgs(std::string_view area) {
 absl::StatusOr<decltype(Event::what)> DecodeExec(Bytes record) {
   ASSIGN_OR_RETURN(const auto r, Read<exec_event>(record));
   const exec_event& e = r.fixed;
-  if (e.path_bytes > PATH_BYTES || e.cwd_bytes > PATH_BYTES || e.script_bytes > SCRIPT_BYTES || e.args_bytes > r.tail.size())
+  std::string_view text = r.tail;
+  if (size_t{e.path_bytes} + e.cwd_bytes + e.script_bytes + e.args_bytes > text.size())
     return absl::InvalidArgumentError("exec record with a length beyond its own size");
+  const auto take = [&text](size_t bytes) {
+    const std::string_view taken = text.substr(0, bytes);
+    text.remove_prefix(bytes);
+    return taken;
+  };
+  const std::string_view path = take(e.path_bytes), cwd = take(e.cwd_bytes), script = take(e.script_bytes), args = take(e.args_bytes);
   const uint16_t flags = e.header.flags;
   Exec exec = {
       .process = ToProcess(e.process),
       .parent = ToProcess(e.parent),
       .comm = ToComm(e.comm),
-      .path = JoinPath({e.path, e.path_bytes}, flags & EXEC_PATH_TRUNCATED),
-      .working_directory = JoinPath({e.cwd, e.cwd_bytes}, flags & EXEC_CWD_TRUNCATED),
-      .script = {e.script, e.script_bytes},
+      .path = JoinPath(path, flags & EXEC_PATH_TRUNCATED),
+      .working_directory = JoinPath(cwd, flags & EXEC_CWD_TRUNCATED),
+      .script = std::string(script.substr(0, script.find('\0'))),
       .args = {},
       .args_truncated = (flags & EXEC_ARGS_TRUNCATED) != 0,
       .args_unreadable = (flags & EXEC_ARGS_UNREADABLE) != 0,
       .netns = e.netns,
   };
   if (!exec.args_unreadable)
-    exec.args = SplitArgs(r.tail.substr(0, e.args_bytes));
+    exec.args = SplitArgs(args);
   return exec;
 }
 
