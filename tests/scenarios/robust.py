@@ -113,7 +113,7 @@ import select, socket, time
 s = socket.create_connection(("10.77.0.4", 8080))
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.connect(("10.77.0.4", 9000)); u.settimeout(5)
 print("up", flush=True)
-end = time.monotonic() + 100
+end = time.monotonic() + 300
 n = 0
 while not select.select([sys.stdin], [], [], 0)[0]:
     assert time.monotonic() < end

@@ -17,7 +17,7 @@ passed=0 failed=0 skipped=0
 some=dns.a_and,dns.glibc,connect.refused,deny.tcp_output,nft.replaced,nft.changed_by_the_app,process.children,attribution.two,robust.the_doctor_tells,robust.a_kernel_that,robust.every_dns
 few=dns.glibc,connect.refused,deny.tcp_output,nft.replaced,process.children,robust.the_doctor_tells
 # About container runtimes, exporters or configuration, and not about the kernel.
-userspace=kube.short,kube.a_restarted,kube.rules,kube.the_runtime,engine.,systemd.,otlp.,robust.bad,discovery.bad,discovery.flags,discovery.labels,discovery.two,discovery.an_identity,discovery.runtimes,discovery.a_slow,metrics.prometheus,metrics.nobody,metrics.delta,metrics.a_sandbox,metrics.too,metrics.sandboxes,loki.,prometheus.,otelcol.,outage.,endpoint,redaction.
+userspace=kube.short,kube.a_restarted,kube.rules,kube.the_runtime,engine.,systemd.,otlp.,robust.bad,discovery.bad,discovery.flags,discovery.labels,discovery.two,discovery.an_identity,discovery.runtimes,discovery.a_slow,discovery.more,metrics.prometheus,metrics.nobody,metrics.delta,metrics.a_sandbox,metrics.too,metrics.sandboxes,loki.,prometheus.,otelcol.,outage.,endpoint,redaction.
 
 get_kernel() { # SUITE PACKAGE NAME
   tests/vm/kernel.sh "$1" "$2" "$cache/$3" && tests/vm/initrd.sh "$cache/$3.initrd" "$cache/$3" && return
