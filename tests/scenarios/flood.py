@@ -14,7 +14,6 @@ from registry import Skip, scenario
 from scrape import Scrape, free_port, serving
 from world import HERE, PYTHON
 
-SMALL = ["--ring-bytes", "64K", "--critical-ring-bytes", "64K"]
 DEAD = ("10.77.0.4", "9")  # swallows what it gets
 
 
@@ -26,6 +25,12 @@ def check_memory(c):
     most = int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/%d/status" % c.process.pid).read())[1]) << 10
     assert most < MEMORY_MAX, most
     print("     %d MiB at most" % (most >> 20))
+
+
+def small(w):
+    """Rings that a flood fills up, also one that an emulated guest makes."""
+    size = "4K" if w.slow else "64K"
+    return ["--ring-bytes", size, "--critical-ring-bytes", size]
 
 
 def share(w, n):
@@ -48,7 +53,7 @@ def settled(port, sandboxes, want):
 def a_million_connects(w):
     n = share(w, 1000000) // 4
     one = "%s flood-connect 10.77.0.4 1 %d & " % (w.triggers, n)
-    r = w.exec(["sh", "-c", one * 4 + "wait"], options=SMALL)
+    r = w.exec(["sh", "-c", one * 4 + "wait"], options=small(w))
     assert [int(l) for l in r.stdout.split()] == [n] * 4
     invariant(r)
     assert r.report["totals"]["attempts"] == 4 * n
@@ -63,7 +68,7 @@ def a_million_connects(w):
 def a_million_lookups(w):
     n = share(w, 1000000) // 4
     one = "%s flood-dns %s %s %d %d & "
-    r = w.exec(["sh", "-c", "".join(one % (w.triggers, *DEAD, n, i) for i in range(4)) + "wait"], options=[*SMALL, "--dns-port", "9"])
+    r = w.exec(["sh", "-c", "".join(one % (w.triggers, *DEAD, n, i) for i in range(4)) + "wait"], options=[*small(w), "--dns-port", "9"])
     assert [int(l) for l in r.stdout.split()] == [n] * 4
     invariant(r)
     assert r.report["events"]["dns_query"]["produced"] == 4 * n, r.report["events"]
@@ -76,7 +81,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
     n, port = share(w, 50000) // 50, free_port()
     cgroups = [w.new_cgroup("f%d" % i) for i in range(50)]
     names = [os.path.basename(c) for c in cgroups]
-    c = Collector(w, cgroups, options=["--critical-ring-bytes", "8K", "--no-limit-records"], env=serving(port))
+    c = Collector(w, cgroups, options=["--critical-ring-bytes", "4K", "--no-limit-records"], env=serving(port))
     running = [w.start([w.triggers, "flood-exec", str(n)], cgroup=cg) for cg in cgroups]
     for p in running:
         assert p.wait(timeout=280) == 0
@@ -100,7 +105,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
 def a_reader_that_stands_still_for_ten_seconds(w):
     cg, port, n = w.new_cgroup("still"), free_port(), share(w, 50000)
     # A flow whose end was lost is found out in the second window after it.
-    c = Collector(w, [cg], options=[*SMALL, "--dns-port", "9", "--window-s", "1"], env=serving(port))
+    c = Collector(w, [cg], options=[*small(w), "--dns-port", "9", "--window-s", "1"], env=serving(port))
     c.process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     floods = [["flood-connect", "10.77.0.4", "1", str(n)], ["flood-dns", *DEAD, str(n), "1"], ["flood-exec", str(n // 50)]]
