@@ -94,7 +94,8 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
     for x in names:
         account = s.account(x)
         assert account["exec"][0] == n + 1 and account["exit"][0] == n + 1, account
-    assert s.sum("sandpiper_events_dropped_total", kind="exec") > 0
+    # An emulated guest starts programs too slowly to be a flood.
+    assert w.slow or s.sum("sandpiper_events_dropped_total", kind="exec") > 0
     check_memory(c)
     events = c.stop()
     execs = [e for e in events if e["opensandbox.event"] == "process.exec"]
@@ -253,8 +254,11 @@ def rules_that_change_all_the_time(w):
     done = json.loads(running.told.splitlines()[-1])
     s = settled(port, ["rule-storm", "steady"], lambda s: s.sum("sandbox_nftables_transactions_total", sandbox_id="rule-storm") >= sum(done.values()))
     by = s.by("sandbox_nftables_transactions_total", "operation", "outcome", sandbox_id="rule-storm")
-    # The first one made the table: where only netlink tells, it may have been before anybody could listen in that namespace (docs/events.md).
-    assert by.pop(("static", "committed")) in (done["static"], done["static"] + 1) and by == {("dynamic", "committed"): done["dynamic"]}, (by, done)
+    # The first one made the table: where only netlink tells, it may have been before anybody could listen in that namespace, and then what it
+    # held is not known (docs/events.md).
+    unknown = by.pop(("other", "committed"), 0)
+    assert unknown <= 1 and by.pop(("static", "committed")) + unknown in (done["static"], done["static"] + 1), (by, unknown, done)
+    assert by == {("dynamic", "committed"): done["dynamic"]}, (by, done)
     check_memory(c)
     events = c.stop()
     # The namespace was the calm one's for the length of one command: its rules are told as loaded, or as updated.
