@@ -23,9 +23,19 @@ int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
 // Room for what a record holds at most, but for rules and losses: it does not grow.
 constexpr size_t kAttributes = 24;
 
+// Becomes an attribute where that will stay: emplace_back of an aggregate's parts is beyond clang 14, which builds the fuzz targets.
+template <typename Value>
+struct AttributeParts {
+  AttributeKey&& key;
+  Value&& value;
+  operator Attribute() && {  // NOLINT(google-explicit-constructor)
+    return {.key = std::move(key), .value = std::forward<Value>(value)};
+  }
+};
+
 template <typename Value>
 void Add(LogRecord* record, AttributeKey key, Value&& value) {
-  record->attributes.emplace_back(std::move(key), std::forward<Value>(value));
+  record->attributes.emplace_back(AttributeParts<Value>{std::move(key), std::forward<Value>(value)});
 }
 
 void AddEncryptedDns(const std::string& host, const Address& address, uint16_t port, Transport transport, LogRecord* record) {
