@@ -1,7 +1,5 @@
 #include "userspace/export/otlp_logs.h"
 
-#include <ranges>
-
 #include "opentelemetry/proto/collector/logs/v1/logs_service.pb.h"
 #include "userspace/base/version.h"
 #include "userspace/export/proto_writer.h"
@@ -34,6 +32,18 @@ std::string_view SeverityText(Severity severity) {
 // What a record takes, about; a batch of longer ones has the buffer grow.
 constexpr size_t kRecordBytes = 768;
 
+// What std::views::reverse is, which clang 14 does not understand in libstdc++ 12; it builds the fuzz targets.
+template <typename List>
+class Backwards {
+ public:
+  explicit Backwards(const List& list) : list_(list) {}
+  auto begin() const { return list_.rbegin(); }
+  auto end() const { return list_.rend(); }
+
+ private:
+  const List& list_;
+};
+
 void Write(ProtoWriter* out, const std::string& text) { out->Bytes(AnyValue::kStringValueFieldNumber, text); }
 void Write(ProtoWriter* out, int64_t number) { out->Varint(AnyValue::kIntValueFieldNumber, static_cast<uint64_t>(number)); }
 void Write(ProtoWriter* out, double number) { out->Double(AnyValue::kDoubleValueFieldNumber, number); }
@@ -41,7 +51,7 @@ void Write(ProtoWriter* out, bool value) { out->Varint(AnyValue::kBoolValueField
 
 void Write(ProtoWriter* out, const std::vector<std::string>& list) {
   out->Message(AnyValue::kArrayValueFieldNumber, [&] {
-    for (const std::string& item : std::views::reverse(list))
+    for (const std::string& item : Backwards(list))
       out->Message(common::ArrayValue::kValuesFieldNumber, [&] { Write(out, item); });
   });
 }
@@ -59,7 +69,7 @@ void WritePair(ProtoWriter* out, int field, std::string_view key, const WriteVal
 // Each one a map, as attributes of logs may nest (OTLP common.proto, AnyValue).
 void Write(ProtoWriter* out, const std::vector<Rule>& rules) {
   out->Message(AnyValue::kArrayValueFieldNumber, [&] {
-    for (const Rule& rule : std::views::reverse(rules)) {
+    for (const Rule& rule : Backwards(rules)) {
       out->Message(common::ArrayValue::kValuesFieldNumber, [&] {
         out->Message(AnyValue::kKvlistValueFieldNumber, [&] {
           WritePair(out, common::KeyValueList::kValuesFieldNumber, "target", [&] { Write(out, rule.target); });
@@ -71,7 +81,7 @@ void Write(ProtoWriter* out, const std::vector<Rule>& rules) {
 }
 
 void WriteAttributes(ProtoWriter* out, int field, const std::vector<Attribute>& attributes) {
-  for (const Attribute& attribute : std::views::reverse(attributes))
+  for (const Attribute& attribute : Backwards(attributes))
     WritePair(out, field, attribute.key.view(), [&] { std::visit([&](const auto& value) { Write(out, value); }, attribute.value); });
 }
 
@@ -103,7 +113,7 @@ std::string EncodeLogs(std::span<const SharedRecord> records, const std::vector<
   ProtoWriter out(kRecordBytes * (records.size() + 1));
   out.Message(opentelemetry::proto::collector::logs::v1::ExportLogsServiceRequest::kResourceLogsFieldNumber, [&] {
     out.Message(logs::ResourceLogs::kScopeLogsFieldNumber, [&] {
-      for (const SharedRecord& record : std::views::reverse(records))
+      for (const SharedRecord& record : Backwards(records))
         out.Message(logs::ScopeLogs::kLogRecordsFieldNumber, [&] { WriteRecord(&out, *record); });
       out.Message(logs::ScopeLogs::kScopeFieldNumber, [&] {
         WriteText(&out, common::InstrumentationScope::kVersionFieldNumber, kVersion);
