@@ -179,6 +179,26 @@ TEST_F(SpoolTest, ABrokenFileCostsWhatIsBroken) {
   EXPECT_GT(lost, 0u);
 }
 
+// By another SQLite, or another program: put aside as what is broken is.
+TEST_F(SpoolTest, AFileOfAnotherFormatIsPutAside) {
+  ASSERT_TRUE(Open()->Append({"one", 1}, now_).ok());
+  std::ifstream in(folder_ + "/logs.db", std::ios::binary);
+  const std::string good{std::istreambuf_iterator<char>(in), {}};
+  const auto changed = [&good](size_t at, const std::string& to) { return std::string(good).replace(at, to.size(), to); };
+  // Offsets of SQLite's database header, https://www.sqlite.org/fileformat.html 1.3; then its one table without its columns.
+  const size_t columns = good.find("items INTEGER");
+  ASSERT_NE(columns, std::string::npos);
+  for (const std::string& bad : {changed(18, "\x09"), changed(47, "\x09"), changed(columns, "other")}) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    std::ofstream(folder_ + "/logs.db", std::ios::binary) << bad;
+    auto spool = Open();
+    EXPECT_EQ(spool->counts().corrupt, 1u);
+    EXPECT_TRUE(fs::exists(folder_ + "/logs.db.broken"));
+    EXPECT_TRUE(spool->Append({"goes on", 1}, now_).ok());
+  }
+}
+
 // kill -9 at any moment: what Append returned from is there, as a whole, once and in order.
 TEST_F(SpoolTest, KilledAtAnyMoment) {
   std::mt19937 random(2);

@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <filesystem>
@@ -57,7 +58,13 @@ absl::Status Spool::Error(const char* what) const {
   switch (code) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_ERROR:  // what we ask is right: the file is of another format, or has other tables
       return absl::DataLossError(message);
+    case SQLITE_READONLY:
+      // Where the disk lets us write, it is the file that asks for a newer SQLite.
+      return sqlite3_extended_errcode(database_) == SQLITE_READONLY && access(options_.path.c_str(), W_OK) == 0
+                 ? absl::DataLossError(message)
+                 : absl::InternalError(message);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::UnavailableError(absl::StrCat(message, ": another sandpiper uses it"));
