@@ -70,7 +70,7 @@ class Beside:
         else:
             # Those who do not say so: until programs of theirs are there, and a while after it, in which they attach them.
             for _ in range(100):
-                assert self.process.poll() is None, "it ended"
+                assert self.process.poll() is None, "%r ended" % self.process.args
                 if programs() > self.before:
                     break
                 time.sleep(1)
@@ -151,6 +151,9 @@ with Beside([sandpiper, "run", "--cgroup", top + "/watched", *RING], "stderr"):
     unwatched = {what: cost(what, "plain") for what in EVENTS}
 for what in EVENTS:
     result["events"][what] = {"alone": off[what], "empty programs": floor[what], "unwatched": unwatched[what], "watched": watched[what]}
+# Some of them look their tracepoints up there.
+if len(sys.argv) <= 4 and not os.path.isdir("/sys/kernel/tracing/events"):
+    subprocess.run(["mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing"], check=True)
 for what, peers in PEERS.items():
     for name, argv in peers.items():
         if len(sys.argv) > 4 or not shutil.which(argv[0]):
