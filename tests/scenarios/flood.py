@@ -82,11 +82,15 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
     cgroups = [w.new_cgroup("f%d" % i) for i in range(50)]
     names = [os.path.basename(c) for c in cgroups]
     c = Collector(w, cgroups, options=["--critical-ring-bytes", "4K", "--no-limit-records"], env=serving(port))
+    # An emulated guest starts programs too slowly to be a flood, but for a reader that does not read.
+    if w.slow:
+        c.process.send_signal(signal.SIGSTOP)
     running = [w.start([w.triggers, "flood-exec", str(n)], cgroup=cg) for cg in cgroups]
     for p in running:
         assert p.wait(timeout=280) == 0
         w.stop(p)
         assert int(p.told) == n, p.told
+    c.process.send_signal(signal.SIGCONT)
     # The trigger itself is one more.
     s = settled(port, names, lambda s: s.sum("sandbox_process_exits_total") == 50 * (n + 1))
     assert s.by("sandbox_process_execs_total", "sandbox_id") == {(x,): n + 1 for x in names}
@@ -94,8 +98,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
     for x in names:
         account = s.account(x)
         assert account["exec"][0] == n + 1 and account["exit"][0] == n + 1, account
-    # An emulated guest starts programs too slowly to be a flood.
-    assert w.slow or s.sum("sandpiper_events_dropped_total", kind="exec") > 0
+    assert s.sum("sandpiper_events_dropped_total", kind="exec") > 0
     check_memory(c)
     events = c.stop()
     execs = [e for e in events if e["opensandbox.event"] == "process.exec"]
