@@ -43,9 +43,9 @@ failed = 0
 for what, n in sorted(now.items()):
     budget = budgets.get(what)
     if budget is None:
-        print("FAIL budget: %s has none; bench/check.sh write" % what)
+        print("FAILED budget: %s has none; bench/check.sh write" % what)
     elif n > budget * (1 + TOLERANCE):
-        print("FAIL budget: %s: %d, and %d is allowed (+3 %%)" % (what, n, budget))
+        print("FAILED budget: %s: %d, and %d is allowed (+3 %%)" % (what, n, budget))
     else:
         if n < budget * (1 - TOLERANCE):
             print("     budget: %s: %d, of %d: it can be lowered" % (what, n, budget))

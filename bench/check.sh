@@ -15,5 +15,5 @@ if command -v valgrind > /dev/null; then
 else
   echo "skip budget: user space: valgrind is not installed"
 fi
-KERNELS="6.1 bookworm" bench/kernel.sh QUICK > "$t/kernel.json" || { echo "FAIL budget: the guest measured nothing"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+KERNELS="6.1 bookworm" bench/kernel.sh QUICK > "$t/kernel.json" || { echo "FAILED budget: the guest measured nothing"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 python3 bench/budget.py "$t" "$@"

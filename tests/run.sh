@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tests/run.sh [unit|e2e|kernel|vm|budget|matrix|fuzz|all] [PATTERN]: builds, then runs the tests of that tier; all by default, which is all but
-# matrix and fuzz. Ends with "N passed, N failed, N skipped". PATTERN: only scenarios whose name holds it, or one of several with commas
-# between them; one with a minus before it: not those.
+# matrix and fuzz. Ends with what failed, each with its reason, and "N passed, N failed, N skipped". PATTERN: only scenarios whose name
+# holds it, or one of several with commas between them; one with a minus before it: not those.
 #   unit    pure functions and classes, and what the fuzzers start from; no privileges
 #   e2e     scenarios with ground truth on this machine's kernel, sent to a real Loki, Prometheus and OpenTelemetry Collector and read back;
 #           root, and Go to build them once
@@ -15,14 +15,17 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 tier=${1:-all} pattern=${2:-}
 cache=${SANDPIPER_CACHE:-/var/cache/sandpiper}
-passed=0 failed=0 skipped=0 guests=sample
+passed=0 failed=0 skipped=0 guests=sample told=$(mktemp)
+trap 'rm -f "$told"' EXIT
 
-count() { # LINE: adds "N passed, N failed, N skipped"
-  [[ $1 =~ ([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped ]] || return 1
+# LOG: adds its last line, "N passed, N failed, N skipped", and keeps what it says has failed.
+count() {
+  grep '^FAILED ' "$1" >> "$told"
+  [[ $(tail -1 "$1") =~ ([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped ]] || return 1
   passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
 }
 
-fail() { echo "FAIL $*"; failed=$((failed + 1)); }
+fail() { echo "FAILED $*" | tee -a "$told"; failed=$((failed + 1)); }
 skip() { echo "skip $*"; skipped=$((skipped + 1)); }
 
 run_unit() {
@@ -34,12 +37,14 @@ run_unit() {
   while read -r xml; do
     tests=$(sed -n 's/^<testsuites tests="\([0-9]*\)".*/\1/p' "$xml") failures=$(sed -n 's/^<testsuites tests="[0-9]*" failures="\([0-9]*\)".*/\1/p' "$xml")
     passed=$((passed + ${tests:-0} - ${failures:-0})) failed=$((failed + ${failures:-0}))
+    sed -nE 'N; s/.*<testcase name="([^"]*)".* classname="([^"]*)".*\n *<failure message="([^"]{0,600}).*/FAILED \2.\1: \3/p; D' "$xml" >> "$told"
   done < <(find -L bazel-testlogs/tests/unit -name test.xml)
   local broken
   # Corpora are programs of their own, one count each.
   passed=$((passed + $(grep -cE '^//tests/fuzz:.* PASSED' "$log")))
   broken=$(grep -cE '^//tests/(unit|fuzz):.*(FAILED TO BUILD|NO STATUS|FAILED in|TIMEOUT)' "$log")
   failed=$((failed + broken))
+  sed -nE 's#^(//tests/(unit|fuzz):[^ ]*) +(FAILED.*|NO STATUS.*|TIMEOUT.*)#FAILED \1: \3#p' "$log" >> "$told"
   grep -q '^//tests/unit:' "$log" || fail "unit: no test ran"
   rm -f "$log"
 }
@@ -65,7 +70,7 @@ on_this_kernel() { # TIER [PATTERN] [OPTIONS]
   local log
   log=$(mktemp)
   PATH=/usr/sbin:/usr/bin:/sbin:/bin bash -c "exec $(scenarios "${2:-}" "${3:-}")" 2>&1 | tee "$log"
-  count "$(tail -1 "$log")" || fail "$1: the scenarios did not end"
+  count "$log" || fail "$1: the scenarios did not end"
   rm -f "$log"
 }
 
@@ -94,7 +99,7 @@ on_other_kernels() { # MODE
   local log
   log=$(mktemp)
   tests/vm/guests.sh "$1" "$pattern" | tee "$log"
-  count "$(tail -1 "$log")" || fail "vm: the guests did not end"
+  count "$log" || fail "vm: the guests did not end"
   rm -f "$log"
 }
 
@@ -102,7 +107,7 @@ run_budget() {
   local log
   log=$(mktemp)
   bench/check.sh 2>&1 | tee "$log"
-  count "$(tail -1 "$log")" || fail "budget: it was not measured"
+  count "$log" || fail "budget: it was not measured"
   rm -f "$log"
 }
 
@@ -118,5 +123,6 @@ if [ "$tier" = kernel ] || [ "$tier" = all ]; then run_kernel; fi
 if [ "$tier" = vm ] || [ "$tier" = all ]; then on_other_kernels "$guests"; fi
 if [ "$tier" = budget ] || [ "$tier" = all ]; then run_budget; fi
 if [ "$tier" = matrix ]; then on_other_kernels matrix; fi
+cat "$told"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # guests.sh MODE [PATTERN]: boots the guests of MODE, one CPU each and as many at a time as this machine has, runs the scenarios in them and
-# ends with "N passed, N failed, N skipped". What a guest prints is told with its name before it.
+# ends with what failed and "N passed, N failed, N skipped". What a guest prints is told with its name before it.
 #   sample  each kernel with what differs between kernels, and hosts that lack something
 #   first   as sample, and all scenarios on the first kernel
 #   matrix  as sample, and all scenarios on each kernel
@@ -21,7 +21,7 @@ userspace=kube.short,kube.a_restarted,kube.rules,kube.the_runtime,engine.,system
 
 get_kernel() { # SUITE PACKAGE NAME
   tests/vm/kernel.sh "$1" "$2" "$cache/$3" && tests/vm/initrd.sh "$cache/$3.initrd" "$cache/$3" && return
-  echo "FAIL vm: no kernel of $2 in $1"
+  echo "FAILED vm: no kernel of $2 in $1"
   failed=$((failed + 1))
   return 1
 }
@@ -82,10 +82,11 @@ fi
 wait
 rm -f "$logs/initrd"
 for log in "$logs"/*; do
+  sed -n "s/^FAILED /FAILED $(basename "$log"): /p" "$log"
   if [[ $(grep -E '^[0-9]+ passed, ' "$log" | tail -1) =~ ([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped ]]; then
     passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
   else
-    echo "FAIL vm: the guest $(basename "$log") did not end its scenarios"
+    echo "FAILED $(basename "$log"): it did not end its scenarios"
     failed=$((failed + 1))
   fi
 done
