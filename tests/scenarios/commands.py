@@ -104,6 +104,26 @@ def one_who_hangs_holds_up_nobody(w):
 
 
 @scenario
+def who_asked_leaves_nothing_behind(w):
+    """What answers is there while somebody is connected: an idle collector has no thread that wakes up for it."""
+    c = collector(w, w.new_cgroup("quiet"))
+    has = lambda: tuple(len(os.listdir("/proc/%d/%s" % (c.process.pid, what))) for what in ("task", "fd"))
+    threads = has()[0]
+    assert asking(w, "status").returncode == 0
+    until(lambda: has()[0] == threads, "the first one leaves threads")
+    before = has()  # gRPC keeps two descriptors from its first use on
+    looks_on = subprocess.Popen([w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--follow"], stdout=subprocess.DEVNULL)
+    w.children.append(looks_on)
+    until(lambda: has() > before, "nobody looks on")
+    for _ in range(5):
+        assert asking(w, "status").returncode == 0
+    looks_on.kill()
+    until(lambda: has() == before, "others leave threads or descriptors")
+    assert asking(w, "status").returncode == 0
+    c.stop()
+
+
+@scenario
 def only_its_user_and_root_may_ask(w):
     """By who connects, and not by the mode of a file that somebody changed."""
     cg, path = w.new_cgroup("asked"), w.dir + "/asked.sock"

@@ -139,15 +139,14 @@ class ApiServer::Service : public v1::Collector::Service {
   std::atomic<uint32_t> destinations_ = 0;
 };
 
-// Accepts connections, looks who they are, and hands them to gRPC, which does not say who connected.
+// Accepts connections, looks who they are, and hands them to gRPC, which does not say who connected. A server of gRPC is there while
+// somebody is connected: it wakes up twice a second for nothing.
 class ApiServer::Listener {
  public:
-  Listener(std::string path, UniqueFd socket, std::unique_ptr<grpc::Server> server)
-      : path_(std::move(path)), socket_(std::move(socket)), server_(std::move(server)), thread_([this] { Run(); }) {}
+  Listener(std::string path, UniqueFd socket, Service* service)
+      : path_(std::move(path)), socket_(std::move(socket)), service_(service), thread_([this] { Run(); }) {}
   ~Listener() {
     Tell(ending_);
-    server_->Shutdown(std::chrono::system_clock::now() + kEndWithin);
-    Tell(ended_);
     thread_.join();
     unlink(path_.c_str());
   }
@@ -164,12 +163,33 @@ class ApiServer::Listener {
   void Run() {
     while (Serve()) {
     }
+    if (!server_)
+      return;
+    std::thread end([this] {
+      EndServer();
+      Tell(ended_);
+    });
     // gRPC would wait for ever for what is on its way to a client that does not read.
     pollfd ended = {.fd = ended_.get(), .events = POLLIN, .revents = 0};
     if (poll(&ended, 1, kEndWithin.count()) == 0) {
       for (const UniqueFd& client : clients_)
         shutdown(client.get(), SHUT_RDWR);
     }
+    end.join();
+  }
+
+  // False: gRPC makes none, and who asks finds nobody.
+  bool BeginServer() {
+    if (server_)
+      return true;
+    grpc::ServerBuilder builder;
+    builder.RegisterService(service_);
+    server_ = builder.BuildAndStart();
+    return server_ != nullptr;
+  }
+  void EndServer() {
+    server_->Shutdown(std::chrono::system_clock::now() + kEndWithin);
+    server_.reset();
   }
 
   // False: it ends.
@@ -187,6 +207,8 @@ class ApiServer::Listener {
     }
     if (polled[0].revents != 0)
       Accept();
+    if (server_ && clients_.empty())
+      EndServer();
     return true;
   }
 
@@ -198,7 +220,7 @@ class ApiServer::Listener {
       return;
     }
     UniqueFd ours(fcntl(client.get(), F_DUPFD_CLOEXEC, 0));
-    if (!ours.ok() || clients_.size() >= kClientsMax || !MayAsk(client.get()))
+    if (!ours.ok() || clients_.size() >= kClientsMax || !MayAsk(client.get()) || !BeginServer())
       return;
     clients_.push_back(std::move(ours));
     grpc::AddInsecureChannelFromFd(server_.get(), client.release());
@@ -207,9 +229,10 @@ class ApiServer::Listener {
   const std::string path_;
   const UniqueFd socket_;
   const UniqueFd ending_{eventfd(0, EFD_CLOEXEC)}, ended_{eventfd(0, EFD_CLOEXEC)};
-  const std::unique_ptr<grpc::Server> server_;
-  std::vector<UniqueFd> clients_;  // the thread's; gRPC has descriptors of its own
-  std::thread thread_;             // last: it uses all the others
+  Service* const service_;
+  std::unique_ptr<grpc::Server> server_;  // the thread's, as all below
+  std::vector<UniqueFd> clients_;         // gRPC has descriptors of its own
+  std::thread thread_;                    // last: it uses all the others
 };
 
 ApiServer::ApiServer() = default;
@@ -232,12 +255,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const std::string& p
   ASSIGN_OR_RETURN(UniqueFd socket, Listen(path));
   std::unique_ptr<ApiServer> api(new ApiServer());
   api->service_ = std::make_unique<Service>(records);
-  grpc::ServerBuilder builder;
-  builder.RegisterService(api->service_.get());
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (!server)
-    return absl::UnavailableError(absl::StrCat("the socket ", path, ": gRPC makes no server"));
-  api->listener_ = std::make_unique<Listener>(path, std::move(socket), std::move(server));
+  api->listener_ = std::make_unique<Listener>(path, std::move(socket), api->service_.get());
   return api;
 }
 
