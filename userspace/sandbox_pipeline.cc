@@ -191,10 +191,10 @@ void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
     if (const auto after = allowances_.OnAnswer(address, time_ns))
       metrics_.OnAllowed(*after);
   }
-  for (const auto& [name, address] : changes.learned) {
-    if (const auto after = allowances_.OnAnswer(address.address, time_ns))
+  for (const Learned& learned : changes.learned) {
+    if (const auto after = allowances_.OnAnswer(learned.address, time_ns))
       metrics_.OnAllowed(*after);
-    names_.Learn(address.address, name, address.ttl_seconds, time_ns);
+    names_.Learn(learned.address, learned.name, learned.ttl_seconds, time_ns);
   }
   for (const Lookup& lookup : changes.done) {
     metrics_.OnLookup(lookup);

@@ -57,7 +57,7 @@ TEST_F(DnsLookupsTest, QuestionAndAnswer) {
   EXPECT_EQ(done()[0].ended_ns - done()[0].asked_ns, 12 * kMillisecond);
   EXPECT_EQ(done()[0].addresses[0].address.ToString(), "192.0.2.9");
   ASSERT_EQ(changes_.learned.size(), 1u);
-  EXPECT_EQ(changes_.learned[0].first, "a.test");
+  EXPECT_EQ(changes_.learned[0].name, "a.test");
 }
 
 TEST_F(DnsLookupsTest, TimeoutHasNoRcodeAndComesAfterAGrace) {

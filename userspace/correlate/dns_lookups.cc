@@ -1,7 +1,9 @@
 #include "userspace/correlate/dns_lookups.h"
 
 #include <algorithm>
+#include <span>
 
+#include "absl/hash/hash.h"
 #include "userspace/base/clock.h"
 
 namespace sandpiper {
@@ -30,7 +32,9 @@ DnsOutcome OutcomeOf(uint8_t rcode) {
   }
 }
 
-bool Contains(const std::vector<uint16_t>& ids, uint16_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
+bool Contains(std::span<const uint16_t> ids, uint16_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
+
+size_t HashOfQuestion(const std::string& name, uint16_t type) { return absl::HashOf(name, type); }
 
 }  // namespace
 
@@ -66,13 +70,13 @@ void DnsLookups::OnPayload(const DnsPayload& payload, uint64_t time_ns, DnsChang
 void DnsLookups::OnClose(uint64_t cookie) { streams_.erase(cookie); }
 
 void DnsLookups::OnMessage(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes) {
-  const absl::StatusOr<DnsMessage> message = ParseDns(wire, payload.cut);
+  absl::StatusOr<DnsMessage> message = ParseDns(wire, payload.cut);
   if (!message.ok() || message->is_response == payload.is_query)
     OnMalformed(payload, wire, time_ns, changes);
   else if (payload.is_query)
     OnQuery(payload, *message, time_ns, changes);
   else
-    OnAnswer(payload, *message, time_ns, changes);
+    OnAnswer(payload, *std::move(message), time_ns, changes);
 }
 
 void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes) {
@@ -100,20 +104,27 @@ void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, u
     return;
   const uint16_t id = static_cast<uint16_t>(static_cast<uint8_t>(wire[0]) << 8 | static_cast<uint8_t>(wire[1]));
   // A resolver throws it away and waits on; if nothing better comes, this is what went wrong.
-  for (auto it = exchanges_.lower_bound({payload.cookie, id, "", 0});
+  for (auto it = exchanges_.lower_bound({payload.cookie, id, 0});
        it != exchanges_.end() && std::get<0>(it->first) == payload.cookie && std::get<1>(it->first) == id; ++it) {
     if (it->second.server == payload.server)
       it->second.open->malformed_answer = true;
   }
 }
 
+DnsLookups::Exchange* DnsLookups::FindExchange(const DnsPayload& payload, const DnsMessage& message) {
+  const auto found = exchanges_.find({payload.cookie, message.id, HashOfQuestion(message.name, message.type)});
+  return found != exchanges_.end() && found->second.open->Asks(message) ? &found->second : nullptr;
+}
+
 // The same program asking again: on the same socket, with the same id, or, where a resolver picks a new id, from the same thread.
 DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload, const DnsMessage& message) {
-  const auto [first, last] = by_question_.equal_range({message.name, message.type});
-  for (auto it = first; it != last; ++it) {
-    const Open& open = *it->second;
-    if (open.lookup.process == payload.process && (Contains(open.ids, message.id) || (open.thread != 0 && open.thread == payload.thread)))
-      return it->second;
+  const auto found = by_question_.find(HashOfQuestion(message.name, message.type));
+  if (found == by_question_.end())
+    return open_.end();
+  for (const OpenList::iterator open : found->second) {
+    const bool same = Contains(open->ids, message.id) || (open->thread != 0 && open->thread == payload.thread);
+    if (same && open->lookup.process == payload.process && open->Asks(message))
+      return open;
   }
   return open_.end();
 }
@@ -121,24 +132,23 @@ DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload, c
 // The server within the sandbox, behind a redirect or on a loopback address, asks the question of the program on its behalf. It may keep
 // the id or choose its own.
 DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payload, const DnsMessage& message) {
-  if (payload.redirected)
+  const auto found = by_question_.find(HashOfQuestion(message.name, message.type));
+  if (payload.redirected || found == by_question_.end())
     return open_.end();
-  const auto [first, last] = by_question_.equal_range({message.name, message.type});
-  for (auto it = first; it != last; ++it) {
-    const Open& open = *it->second;
-    const bool within = open.lookup.redirected || open.lookup.server.address.is_loopback();
-    if (within && !open.tentative && open.lookup.process != payload.process)
-      return it->second;
+  for (const OpenList::iterator open : found->second) {
+    const bool within = open->lookup.redirected || open->lookup.server.address.is_loopback();
+    if (within && !open->tentative && open->lookup.process != payload.process && open->Asks(message))
+      return open;
   }
   return open_.end();
 }
 
 void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes) {
-  const ExchangeKey key = {payload.cookie, message.id, message.name, message.type};
+  Exchange* const known = FindExchange(payload, message);
   Exchange exchange = {.open = open_.end(), .server = payload.server, .sent_ns = time_ns, .upstream = false};
-  if (const auto known = exchanges_.find(key); known != exchanges_.end()) {
-    exchange.open = known->second.open;
-    exchange.upstream = known->second.upstream;
+  if (known) {
+    exchange.open = known->open;
+    exchange.upstream = known->upstream;
   } else if (exchange.open = FindSame(payload, message); exchange.open != open_.end()) {
     exchange.upstream = false;
   } else if (exchange.open = FindRedirected(payload, message); exchange.open != open_.end()) {
@@ -159,7 +169,7 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, u
     lookup.process = payload.process;
     lookup.asked_ns = time_ns;
     exchange.open->thread = payload.thread;
-    by_question_.emplace(std::make_pair(message.name, message.type), exchange.open);
+    by_question_[HashOfQuestion(message.name, message.type)].push_back(exchange.open);
   }
   Open& open = *exchange.open;
   if (!exchange.upstream) {
@@ -182,17 +192,22 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, u
   } else {
     open.forwarded = true;
   }
-  if (exchanges_.insert_or_assign(key, exchange).second)
-    open.exchanges.push_back(key);
+  if (known) {
+    *known = exchange;
+    return;
+  }
+  const ExchangeKey key = {payload.cookie, message.id, HashOfQuestion(message.name, message.type)};
+  exchanges_.emplace(key, exchange);
+  open.exchanges.push_back(key);
 }
 
-void DnsLookups::OnAnswer(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes) {
-  const auto found = exchanges_.find({payload.cookie, message.id, message.name, message.type});
-  if (found == exchanges_.end() || found->second.server != payload.server) {
+void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, uint64_t time_ns, DnsChanges* changes) {
+  const Exchange* const found = FindExchange(payload, message);
+  if (!found || found->server != payload.server) {
     ++ignored_answers_;
     return;
   }
-  const Exchange& exchange = found->second;
+  const Exchange& exchange = *found;
   Open& open = *exchange.open;
   const bool said_no = message.rcode == kDnsNxDomain || message.rcode == kDnsRefused;
   if (said_no && !payload.local_server) {
@@ -213,9 +228,9 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, const DnsMessage& message, 
     open.lookup.outcome = DnsOutcome::kDenied;
     open.lookup.denied_by = DenialLayer::kDns;
   }
-  open.lookup.addresses = message.addresses;
   for (const DnsAddress& address : message.addresses)
-    changes->learned.emplace_back(open.lookup.name, address);
+    changes->learned.push_back({.name = open.lookup.name, .address = address.address, .ttl_seconds = address.ttl_seconds});
+  open.lookup.addresses = std::move(message.addresses);
   const bool goes_on =
       (message.truncated && payload.transport == Transport::kUdp) || (message.rcode != kDnsNoError && message.rcode != kDnsNxDomain);
   if (!goes_on) {
@@ -232,14 +247,10 @@ bool DnsLookups::KnownToBeNothing(const std::string& name, uint64_t time_ns) con
 }
 
 void DnsLookups::Finish(OpenList::iterator open, DnsChanges* changes) {
-  const std::pair<std::string, uint16_t> question = {open->lookup.name, open->lookup.type};
-  const auto [first, last] = by_question_.equal_range(question);
-  for (auto it = first; it != last; ++it) {
-    if (it->second == open) {
-      by_question_.erase(it);
-      break;
-    }
-  }
+  const auto asked = by_question_.find(HashOfQuestion(open->lookup.name, open->lookup.type));
+  asked->second.erase(std::find(asked->second.begin(), asked->second.end(), open));
+  if (asked->second.empty())
+    by_question_.erase(asked);
   for (const ExchangeKey& key : open->exchanges)
     exchanges_.erase(key);
   changes->done.push_back(std::move(open->lookup));

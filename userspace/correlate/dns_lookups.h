@@ -10,9 +10,11 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "userspace/correlate/denial.h"
 #include "userspace/event/dns_message.h"
 #include "userspace/event/dns_stream.h"
@@ -44,10 +46,17 @@ struct Lookup {
   uint64_t refused_sends = 0;                  // queries of UDP that netfilter threw away
 };
 
-// What one step brought: lookups that are over, and addresses that the sandbox now knows by name, which may come earlier.
+// An address that the sandbox now knows by the name that it asked for.
+struct Learned {
+  std::string name;
+  Address address;
+  uint32_t ttl_seconds = 0;
+};
+
+// What one step brought: lookups that are over, and what was learned, which may come earlier.
 struct DnsChanges {
   std::vector<Lookup> done;
-  std::vector<std::pair<std::string, DnsAddress>> learned;
+  std::vector<Learned> learned;
   // Addresses in answers to a proxy within the sandbox, which the application does not know yet.
   std::vector<Address> forwarded;
 };
@@ -79,19 +88,22 @@ class DnsLookups {
   uint64_t evicted() const { return evicted_; }
 
  private:
-  using ExchangeKey = std::tuple<uint64_t, uint16_t, std::string, uint16_t>;  // cookie, id, name, type
+  // Cookie, id, hash of the question. In order, so that those of one id are side by side.
+  using ExchangeKey = std::tuple<uint64_t, uint16_t, size_t>;
   struct Open {
     Lookup lookup;
     uint32_t thread = 0;
-    std::vector<uint16_t> ids;
-    std::vector<ExchangeKey> exchanges;
+    absl::InlinedVector<uint16_t, 2> ids;
+    absl::InlinedVector<ExchangeKey, 2> exchanges;
     uint64_t deadline_ns = 0;
     bool tentative = false;  // an answer came, but the program may still go on: TC, or an error that makes resolvers try elsewhere
     bool malformed_answer = false;
     bool forwarded = false;  // a server in the sandbox asked on
+
+    bool Asks(const DnsMessage& message) const { return lookup.type == message.type && lookup.name == message.name; }
   };
   using OpenList = std::list<Open>;
-  // One question on one socket.
+  // The question of `open`, on one socket.
   struct Exchange {
     OpenList::iterator open;
     Endpoint server;
@@ -104,11 +116,13 @@ class DnsLookups {
 
   void OnMessage(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes);
   void OnQuery(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes);
-  void OnAnswer(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes);
+  void OnAnswer(const DnsPayload& payload, DnsMessage message, uint64_t time_ns, DnsChanges* changes);
   void OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes);
   // True if it is known from an earlier answer that the name does not exist: a server may say so again without asking.
   bool KnownToBeNothing(const std::string& name, uint64_t time_ns) const;
   void SetDeadline(Open* open, uint64_t deadline_ns);
+  // NULL where nothing like it is known.
+  Exchange* FindExchange(const DnsPayload& payload, const DnsMessage& message);
   OpenList::iterator FindSame(const DnsPayload& payload, const DnsMessage& message);
   OpenList::iterator FindRedirected(const DnsPayload& payload, const DnsMessage& message);
   void Finish(OpenList::iterator open, DnsChanges* changes);
@@ -116,7 +130,8 @@ class DnsLookups {
   Limits limits_;
   OpenList open_;                                                // oldest first
   uint64_t earliest_ns_ = std::numeric_limits<uint64_t>::max();  // no deadline is before it
-  std::multimap<std::pair<std::string, uint16_t>, OpenList::iterator> by_question_;
+  // By the hash of the question, which Asks confirms.
+  absl::flat_hash_map<size_t, absl::InlinedVector<OpenList::iterator, 1>> by_question_;
   std::map<ExchangeKey, Exchange> exchanges_;
   absl::flat_hash_map<uint64_t, Streams> streams_;
   absl::flat_hash_map<std::string, uint64_t> nothing_;  // names that a server outside said no to, and when

@@ -12,22 +12,22 @@ namespace sandpiper {
 namespace {
 
 using Bytes = std::span<const std::byte>;
+using What = decltype(Event::what);
 
 // The fixed part of a record, and the bytes behind it.
 template <typename T>
 struct Record {
-  T fixed;
+  T fixed = {};
   std::string_view tail;
 };
 
 template <typename T>
-absl::StatusOr<Record<T>> Read(Bytes record) {
+absl::Status Read(Bytes record, Record<T>* out) {
   if (record.size() < sizeof(T))
     return absl::InvalidArgumentError(absl::StrCat("record of ", record.size(), " bytes where the kind needs ", sizeof(T)));
-  Record<T> out;
-  std::memcpy(&out.fixed, record.data(), sizeof(T));
-  out.tail = {reinterpret_cast<const char*>(record.data()) + sizeof(T), record.size() - sizeof(T)};
-  return out;
+  std::memcpy(&out->fixed, record.data(), sizeof(T));
+  out->tail = {reinterpret_cast<const char*>(record.data()) + sizeof(T), record.size() - sizeof(T)};
+  return absl::OkStatus();
 }
 
 ProcessKey ToProcess(const process_key& p) { return {.pid = p.tgid, .start_ns = p.start_ns}; }
@@ -43,22 +43,30 @@ std::string ToComm(const char (&comm)[COMM_BYTES]) { return std::string(comm, st
 
 // Components deepest first, each with its NUL -> "/a/b/c". A memfd has no slash to stand under.
 std::string JoinPath(std::string_view components, bool truncated) {
-  std::vector<std::string_view> parts;
-  while (!components.empty()) {
-    const size_t end = std::min(components.find('\0'), components.size());
-    parts.push_back(components.substr(0, end));
-    components.remove_prefix(std::min(end + 1, components.size()));
+  if (components.ends_with('\0'))
+    components.remove_suffix(1);
+  else if (components.empty())
+    return truncated ? "..." : "/";
+  if (components.starts_with("memfd:") && components.find('\0') == components.npos)
+    return std::string(components);
+  constexpr std::string_view kBefore = "...";
+  std::string path;
+  path.reserve(kBefore.size() + 1 + components.size());
+  if (truncated)
+    path += kBefore;
+  for (;;) {
+    const size_t nul = components.rfind('\0');
+    path += '/';
+    path += components.substr(nul + 1);  // npos + 1 is 0
+    if (nul == components.npos)
+      return path;
+    components = components.substr(0, nul);
   }
-  if (parts.size() == 1 && parts[0].starts_with("memfd:"))
-    return std::string(parts[0]);
-  std::string path = truncated ? "..." : "";
-  for (auto part = parts.rbegin(); part != parts.rend(); ++part)
-    absl::StrAppend(&path, "/", std::string(*part));
-  return path.empty() ? "/" : path;
 }
 
 std::vector<std::string> SplitArgs(std::string_view area) {
   std::vector<std::string> args;
+  args.reserve(static_cast<size_t>(std::count(area.begin(), area.end(), '\0')) + 1);
   while (!area.empty()) {
     const size_t end = std::min(area.find('\0'), area.size());
     args.emplace_back(area.substr(0, end));
@@ -67,8 +75,9 @@ std::vector<std::string> SplitArgs(std::string_view area) {
   return args;
 }
 
-absl::StatusOr<decltype(Event::what)> DecodeExec(Bytes record) {
-  ASSIGN_OR_RETURN(const auto r, Read<exec_event>(record));
+absl::Status DecodeExec(Bytes record, What* what) {
+  Record<exec_event> r;
+  RETURN_IF_ERROR(Read(record, &r));
   const exec_event& e = r.fixed;
   std::string_view text = r.tail;
   if (size_t{e.path_bytes} + e.cwd_bytes + e.script_bytes + e.args_bytes > text.size())
@@ -80,39 +89,40 @@ absl::StatusOr<decltype(Event::what)> DecodeExec(Bytes record) {
   };
   const std::string_view path = take(e.path_bytes), cwd = take(e.cwd_bytes), script = take(e.script_bytes), args = take(e.args_bytes);
   const uint16_t flags = e.header.flags;
-  Exec exec = {
+  *what = Exec{
       .process = ToProcess(e.process),
       .parent = ToProcess(e.parent),
       .comm = ToComm(e.comm),
       .path = JoinPath(path, flags & EXEC_PATH_TRUNCATED),
       .working_directory = JoinPath(cwd, flags & EXEC_CWD_TRUNCATED),
       .script = std::string(script.substr(0, script.find('\0'))),
-      .args = {},
+      .args = flags & EXEC_ARGS_UNREADABLE ? std::vector<std::string>() : SplitArgs(args),
       .args_truncated = (flags & EXEC_ARGS_TRUNCATED) != 0,
       .args_unreadable = (flags & EXEC_ARGS_UNREADABLE) != 0,
       .netns = e.netns,
   };
-  if (!exec.args_unreadable)
-    exec.args = SplitArgs(args);
-  return exec;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<decltype(Event::what)> DecodeFork(Bytes record, bool entered) {
-  ASSIGN_OR_RETURN(const auto r, Read<fork_event>(record));
-  return Fork{.process = ToProcess(r.fixed.process),
-              .parent = ToProcess(r.fixed.parent),
-              .comm = ToComm(r.fixed.comm),
-              .entered = entered,
-              .netns = r.fixed.netns};
+absl::Status DecodeFork(Bytes record, bool entered, What* what) {
+  Record<fork_event> r;
+  RETURN_IF_ERROR(Read(record, &r));
+  *what = Fork{.process = ToProcess(r.fixed.process),
+               .parent = ToProcess(r.fixed.parent),
+               .comm = ToComm(r.fixed.comm),
+               .entered = entered,
+               .netns = r.fixed.netns};
+  return absl::OkStatus();
 }
 
-absl::StatusOr<decltype(Event::what)> DecodeDns(Bytes record, bool is_query) {
-  ASSIGN_OR_RETURN(const auto r, Read<dns_event>(record));
+absl::Status DecodeDns(Bytes record, bool is_query, What* what) {
+  Record<dns_event> r;
+  RETURN_IF_ERROR(Read(record, &r));
   const dns_event& e = r.fixed;
   if (e.data_bytes > r.tail.size() || e.transport >= TRANSPORT_COUNT)
     return absl::InvalidArgumentError("dns record with a length beyond its own size");
   const Transport transport = static_cast<Transport>(e.transport);
-  return DnsPayload{
+  *what = DnsPayload{
       .cookie = e.cookie,
       .is_query = is_query,
       .transport = transport,
@@ -127,87 +137,104 @@ absl::StatusOr<decltype(Event::what)> DecodeDns(Bytes record, bool is_query) {
       .tcp_ack = e.tcp_ack,
       .data = std::string(r.tail.substr(0, e.data_bytes)),
   };
+  return absl::OkStatus();
 }
 
-absl::StatusOr<decltype(Event::what)> DecodeNft(Bytes record) {
-  ASSIGN_OR_RETURN(const auto r, Read<nft_event>(record));
+absl::Status DecodeNft(Bytes record, What* what) {
+  Record<nft_event> r;
+  RETURN_IF_ERROR(Read(record, &r));
   if (r.fixed.result > NFT_SENT)
     return absl::InvalidArgumentError("nft record with an unknown result");
-  return NftChange{.result = static_cast<NftChange::Result>(r.fixed.result),
-                   .error = -r.fixed.error,
-                   .netns = r.fixed.netns,
-                   .process = ToProcess(r.fixed.process),
-                   .thread = r.fixed.process.tid,
-                   .comm = ToComm(r.fixed.comm),
-                   .actor_member = r.fixed.actor};
+  *what = NftChange{.result = static_cast<NftChange::Result>(r.fixed.result),
+                    .error = -r.fixed.error,
+                    .netns = r.fixed.netns,
+                    .process = ToProcess(r.fixed.process),
+                    .thread = r.fixed.process.tid,
+                    .comm = ToComm(r.fixed.comm),
+                    .actor_member = r.fixed.actor};
+  return absl::OkStatus();
 }
 
-absl::StatusOr<decltype(Event::what)> DecodeCgroupMade(Bytes record) {
-  ASSIGN_OR_RETURN(const auto r, Read<cgroup_event>(record));
+absl::Status DecodeCgroupMade(Bytes record, What* what) {
+  Record<cgroup_event> r;
+  RETURN_IF_ERROR(Read(record, &r));
   if (r.fixed.path_bytes > CGROUP_PATH_BYTES)
     return absl::InvalidArgumentError("cgroup record with a length beyond its own size");
   // One byte is the NUL's: a path that fills the rest may have been longer.
   const bool cut = r.fixed.path_bytes >= CGROUP_PATH_BYTES - 1;
-  return CgroupMade{.path = cut ? "" : std::string(r.fixed.path, r.fixed.path_bytes)};
+  *what = CgroupMade{.path = cut ? "" : std::string(r.fixed.path, r.fixed.path_bytes)};
+  return absl::OkStatus();
 }
 
-absl::StatusOr<decltype(Event::what)> DecodeBody(uint16_t kind, Bytes record) {
+absl::Status DecodeBody(uint16_t kind, Bytes record, What* what) {
   switch (kind) {
     case EVENT_EXEC:
-      return DecodeExec(record);
+      return DecodeExec(record, what);
     case EVENT_EXIT: {
-      ASSIGN_OR_RETURN(const auto r, Read<exit_event>(record));
-      return Exit{.process = ToProcess(r.fixed.process), .status = r.fixed.status, .oom = (r.fixed.header.flags & EXIT_OOM) != 0};
+      Record<exit_event> r;
+      RETURN_IF_ERROR(Read(record, &r));
+      *what = Exit{.process = ToProcess(r.fixed.process), .status = r.fixed.status, .oom = (r.fixed.header.flags & EXIT_OOM) != 0};
+      return absl::OkStatus();
     }
     case EVENT_FORK:
     case EVENT_ENTER:
-      return DecodeFork(record, kind == EVENT_ENTER);
+      return DecodeFork(record, kind == EVENT_ENTER, what);
     case EVENT_CONNECT: {
-      ASSIGN_OR_RETURN(const auto r, Read<connect_event>(record));
-      return Connect{.cookie = r.fixed.cookie,
+      Record<connect_event> r;
+      RETURN_IF_ERROR(Read(record, &r));
+      *what = Connect{.cookie = r.fixed.cookie,
+                      .transport = static_cast<Transport>(r.fixed.transport & 1),
+                      .process = ToProcess(r.fixed.process),
+                      .comm = ToComm(r.fixed.comm),
+                      .guest = r.fixed.cookie >> COOKIE_DEVICE_BIT != 0,
+                      .peer = ToEndpoint(r.fixed.peer),
+                      .netns = r.fixed.netns};
+      return absl::OkStatus();
+    }
+    case EVENT_CONNECT_RESULT: {
+      Record<connect_result_event> r;
+      RETURN_IF_ERROR(Read(record, &r));
+      *what = ConnectResult{.cookie = r.fixed.cookie,
+                            .transport = static_cast<Transport>(r.fixed.transport & 1),
+                            .peer = ToEndpoint(r.fixed.peer),
+                            .established = r.fixed.established != 0,
+                            .returned = (r.fixed.header.flags & RESULT_RETURNED) != 0,
+                            .error = static_cast<int>(r.fixed.error)};
+      return absl::OkStatus();
+    }
+    case EVENT_DENIED: {
+      Record<denied_event> r;
+      RETURN_IF_ERROR(Read(record, &r));
+      *what = Denied{.cookie = r.fixed.cookie,
                      .transport = static_cast<Transport>(r.fixed.transport & 1),
                      .process = ToProcess(r.fixed.process),
                      .comm = ToComm(r.fixed.comm),
-                     .guest = r.fixed.cookie >> COOKIE_DEVICE_BIT != 0,
-                     .peer = ToEndpoint(r.fixed.peer),
-                     .netns = r.fixed.netns};
-    }
-    case EVENT_CONNECT_RESULT: {
-      ASSIGN_OR_RETURN(const auto r, Read<connect_result_event>(record));
-      return ConnectResult{.cookie = r.fixed.cookie,
-                           .transport = static_cast<Transport>(r.fixed.transport & 1),
-                           .peer = ToEndpoint(r.fixed.peer),
-                           .established = r.fixed.established != 0,
-                           .returned = (r.fixed.header.flags & RESULT_RETURNED) != 0,
-                           .error = static_cast<int>(r.fixed.error)};
-    }
-    case EVENT_DENIED: {
-      ASSIGN_OR_RETURN(const auto r, Read<denied_event>(record));
-      return Denied{.cookie = r.fixed.cookie,
-                    .transport = static_cast<Transport>(r.fixed.transport & 1),
-                    .process = ToProcess(r.fixed.process),
-                    .comm = ToComm(r.fixed.comm),
-                    .peer = ToEndpoint(r.fixed.peer)};
+                     .peer = ToEndpoint(r.fixed.peer)};
+      return absl::OkStatus();
     }
     case EVENT_CLOSE: {
-      ASSIGN_OR_RETURN(const auto r, Read<close_event>(record));
-      return Close{.cookie = r.fixed.cookie,
-                   .transport = static_cast<Transport>(r.fixed.transport & 1),
-                   .sent = r.fixed.bytes[DIRECTION_SENT],
-                   .received = r.fixed.bytes[DIRECTION_RECEIVED],
-                   .error = static_cast<int>(r.fixed.error)};
+      Record<close_event> r;
+      RETURN_IF_ERROR(Read(record, &r));
+      *what = Close{.cookie = r.fixed.cookie,
+                    .transport = static_cast<Transport>(r.fixed.transport & 1),
+                    .sent = r.fixed.bytes[DIRECTION_SENT],
+                    .received = r.fixed.bytes[DIRECTION_RECEIVED],
+                    .error = static_cast<int>(r.fixed.error)};
+      return absl::OkStatus();
     }
     case EVENT_DNS_QUERY:
     case EVENT_DNS_ANSWER:
-      return DecodeDns(record, kind == EVENT_DNS_QUERY);
+      return DecodeDns(record, kind == EVENT_DNS_QUERY, what);
     case EVENT_NFT:
-      return DecodeNft(record);
+      return DecodeNft(record, what);
     case EVENT_NFT_LOADED:
-      return NftLoaded{};
+      *what = NftLoaded{};
+      return absl::OkStatus();
     case EVENT_CGROUP_MADE:
-      return DecodeCgroupMade(record);
+      return DecodeCgroupMade(record, what);
     case EVENT_CGROUP_GONE:
-      return CgroupGone{};
+      *what = CgroupGone{};
+      return absl::OkStatus();
     default:
       return absl::InvalidArgumentError(absl::StrCat("record of unknown kind ", kind));
   }
@@ -222,24 +249,26 @@ Attributed ToAttributed(uint16_t flags) {
 }  // namespace
 
 absl::StatusOr<Event> Decode(Bytes record) {
-  ASSIGN_OR_RETURN(const auto r, Read<event_header>(record));
+  Record<event_header> r;
+  RETURN_IF_ERROR(Read(record, &r));
   const event_header& header = r.fixed;
   if (header.size > record.size())
     return absl::InvalidArgumentError(absl::StrCat("record says ", header.size, " bytes, has ", record.size()));
-  ASSIGN_OR_RETURN(auto what, DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header)))));
-  return Event{.time_ns = header.time_ns,
-               .member = header.member,
-               .cgroup_id = header.cgroup_id,
-               .by = ToAttributed(header.flags),
-               .kind = header.kind,
-               .what = std::move(what)};
+  absl::StatusOr<Event> event(absl::in_place);
+  event->time_ns = header.time_ns;
+  event->member = header.member;
+  event->cgroup_id = header.cgroup_id;
+  event->by = ToAttributed(header.flags);
+  event->kind = header.kind;
+  RETURN_IF_ERROR(DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header))), &event->what));
+  return event;
 }
 
 std::optional<RecordOwner> OwnerOf(Bytes record) {
-  const auto r = Read<event_header>(record);
-  if (!r.ok())
+  Record<event_header> r;
+  if (!Read(record, &r).ok())
     return std::nullopt;
-  return RecordOwner{.member = r->fixed.member, .kind = r->fixed.kind};
+  return RecordOwner{.member = r.fixed.member, .kind = r.fixed.kind};
 }
 
 const char* KindName(uint16_t kind) {

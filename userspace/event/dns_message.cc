@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "userspace/base/status.h"
 
 namespace sandpiper {
@@ -14,7 +13,6 @@ namespace {
 
 constexpr size_t kHeaderBytes = 12;
 constexpr size_t kNameMax = 255;  // RFC 1035 2.3.4, on the wire
-constexpr size_t kNameUsual = 48;
 // A name of 255 bytes has at most 127 labels, so that many pointers are the most that can make sense.
 constexpr int kJumpsMax = 127;
 constexpr uint16_t kTypeA = 1, kTypeCname = 5, kTypeAaaa = 28, kClassIn = 1;
@@ -31,22 +29,41 @@ absl::Status Malformed(std::string_view what, size_t at) {
 
 absl::Status OutOfBytes(size_t at) { return absl::OutOfRangeError(absl::StrCat("the message ends within a field at byte ", at)); }
 
-void AppendLabel(std::string_view label, std::string* text) {
+// In presentation form, one byte of a name takes four at most: \DDD.
+constexpr size_t kTextMax = 4 * kNameMax;
+
+// What a byte of a label becomes where it is one character; 0 where it is escaped. ASCII only: no locale.
+constexpr std::array<char, 256> kPlain = [] {
+  std::array<char, 256> out = {};
+  for (int c = '!'; c <= '~'; ++c)
+    out[static_cast<size_t>(c)] = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  out['.'] = out['\\'] = 0;
+  return out;
+}();
+
+// Writes `label` to `text`, and returns what is behind it.
+char* PutLabel(std::string_view label, char* text) {
   for (const char c : label) {
     const uint8_t byte = static_cast<uint8_t>(c);
-    if (byte == '.' || byte == '\\')
-      absl::StrAppend(text, "\\", std::string(1, c));
-    else if (byte > 0x20 && byte < 0x7f)
-      text->push_back(byte >= 'A' && byte <= 'Z' ? static_cast<char>(c + 32) : c);  // ASCII only: no locale
-    else
-      absl::StrAppendFormat(text, "\\%03d", byte);
+    if (kPlain[byte] != 0) {
+      *text++ = kPlain[byte];
+      continue;
+    }
+    *text++ = '\\';
+    if (byte == '.' || byte == '\\') {
+      *text++ = c;
+    } else {
+      *text++ = static_cast<char>('0' + byte / 100);
+      *text++ = static_cast<char>('0' + byte / 10 % 10);
+      *text++ = static_cast<char>('0' + byte % 10);
+    }
   }
+  return text;
 }
 
 // Reads the name at *at and moves *at behind it.
 absl::StatusOr<std::string> ReadName(std::string_view wire, size_t* at) {
-  std::string text;
-  text.reserve(kNameUsual);
+  char text[kTextMax], *end = text;
   size_t position = *at, wire_bytes = 1;
   std::optional<size_t> behind;
   for (int jumps = 0;;) {
@@ -75,13 +92,13 @@ absl::StatusOr<std::string> ReadName(std::string_view wire, size_t* at) {
     wire_bytes += length + 1u;
     if (wire_bytes > kNameMax)
       return Malformed("a name of over 255 bytes", position);
-    if (!text.empty())
-      text.push_back('.');
-    AppendLabel(wire.substr(position + 1, length), &text);
+    if (end != text)
+      *end++ = '.';
+    end = PutLabel(wire.substr(position + 1, length), end);
     position += length + 1u;
   }
   *at = behind.value_or(position + 1);
-  return text.empty() ? "." : text;
+  return end == text ? std::string(1, '.') : std::string(text, end);
 }
 
 // As servers write it nearly always: a pointer to the question.
