@@ -9,7 +9,7 @@
 
 #include "bpf/events.h"
 
-/* Components and crossings of mounts: deeper paths are rare, and each step costs the verifier. */
+/* Components within a mount; and beyond it, with the crossings of mounts. Deeper paths are rare, and each step costs the verifier. */
 #define PATH_STEPS 24
 
 /* Two paths and a script end below it: where texts start. A power of two, for append_at. */
@@ -26,10 +26,10 @@ struct exec_record {
 	volatile __u32 used; /* bytes of text */
 };
 
-/* Programs stay on their CPU, and none interrupts itself. */
+/* One for each program on exec: programs stay on their CPU, and none interrupts itself. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, struct exec_record);
 } exec_records SEC(".maps");
@@ -54,35 +54,34 @@ static __always_inline __u32 append_name(struct exec_record *record, const void 
 	return n;
 }
 
-/*
- * Appends the components of `path`, deepest first, each with its NUL, up to the root of the process: what the process itself would see,
- * and not d_path, which is allowed in few kinds of programs only. Both as the verifier knows them. False where there was more.
- */
-static __always_inline bool append_path(struct exec_record *record, struct path *path, struct path *root)
-{
-	struct dentry *dentry = path->dentry, *root_dentry = root->dentry, *parent, *mount_root;
-	struct vfsmount *vfsmount = path->mnt, *root_mount = root->mnt;
-	__u32 begin = record->used;
-	struct mount *mount, *up;
-	int steps = 0;
+/* Where a walk towards the root has come to. */
+struct walk {
+	struct dentry *dentry, *mount_root;
+	struct vfsmount *mount;
+};
 
-	/* Within its mount, fields are loaded. */
-	mount_root = vfsmount->mnt_root;
-	for (; steps < PATH_STEPS && dentry != mount_root; steps++) {
-		parent = dentry->d_parent;
-		if (dentry == parent || (dentry == root_dentry && vfsmount == root_mount))
-			break;
-		if (record->used - begin >= PATH_STARTS || !append_name(record, dentry->d_name.name))
-			return false;
-		dentry = parent;
-	}
-	/* Beyond it they are read: of what a mount is part of, the verifier knows no type. */
-	for (; steps < PATH_STEPS; steps++) {
-		if (dentry == root_dentry && vfsmount == root_mount)
+/*
+ * Beyond a mount, fields are read and not loaded: of what a mount is part of, the verifier knows no type. It is made to forget all types
+ * first, so that each step looks like the one before to it.
+ */
+static __always_inline bool append_beyond(struct exec_record *record, const struct walk *typed, const struct dentry *root_dentry,
+					  const struct vfsmount *root_mount, __u32 begin)
+{
+	struct dentry *dentry, *parent, *mount_root;
+	struct mount *mount, *up;
+	struct vfsmount *within;
+	struct walk at;
+
+	bpf_probe_read_kernel(&at, sizeof(at), typed);
+	dentry = at.dentry;
+	mount_root = at.mount_root;
+	within = at.mount;
+	for (int i = 0; i < PATH_STEPS; i++) {
+		if (dentry == root_dentry && within == root_mount)
 			return true;
 		parent = BPF_CORE_READ(dentry, d_parent);
 		if (dentry == mount_root || dentry == parent) {
-			mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+			mount = (void *)within - bpf_core_field_offset(struct mount, mnt);
 			up = BPF_CORE_READ(mount, mnt_parent);
 			if (up == mount || dentry != mount_root) {
 				/* The top: outside of the root, or an unmounted thing as memfd, whose name is all there is. */
@@ -91,8 +90,8 @@ static __always_inline bool append_path(struct exec_record *record, struct path 
 				return true;
 			}
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			vfsmount = (void *)up + bpf_core_field_offset(struct mount, mnt);
-			mount_root = BPF_CORE_READ(vfsmount, mnt_root);
+			within = (void *)up + bpf_core_field_offset(struct mount, mnt);
+			mount_root = BPF_CORE_READ(within, mnt_root);
 			continue;
 		}
 		if (record->used - begin >= PATH_STARTS || !append_name(record, BPF_CORE_READ(dentry, d_name.name)))
@@ -100,6 +99,31 @@ static __always_inline bool append_path(struct exec_record *record, struct path 
 		dentry = parent;
 	}
 	return false;
+}
+
+/*
+ * Appends the components of `path`, deepest first, each with its NUL, up to the root of the process: what the process itself would see,
+ * and not d_path, which is allowed in few kinds of programs only. Both as the verifier knows them. False where there was more.
+ */
+static __always_inline bool append_path(struct exec_record *record, struct path *path, struct path *root)
+{
+	struct dentry *root_dentry = root->dentry, *parent;
+	struct vfsmount *root_mount = root->mnt;
+	struct walk at = { .dentry = path->dentry, .mount = path->mnt };
+	__u32 begin = record->used;
+
+	at.mount_root = at.mount->mnt_root;
+	for (int i = 0; i < PATH_STEPS && at.dentry != at.mount_root; i++) {
+		parent = at.dentry->d_parent;
+		if (at.dentry == parent || (at.dentry == root_dentry && at.mount == root_mount))
+			break;
+		if (record->used - begin >= PATH_STARTS || !append_name(record, at.dentry->d_name.name))
+			return false;
+		at.dentry = parent;
+	}
+	if (at.dentry == root_dentry && at.mount == root_mount)
+		return true;
+	return append_beyond(record, &at, root_dentry, root_mount, begin);
 }
 
 /* A process may have arguments that cannot be read. Checked from above alone, `last` has a bound from both sides that every verifier follows. */
