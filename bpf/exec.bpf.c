@@ -8,6 +8,7 @@
 
 #include "bpf/exec_record.bpf.h"
 #include "bpf/process.bpf.h"
+#include "bpf/second.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
@@ -42,16 +43,15 @@ static __always_inline void fill_exec(struct exec_record *record, struct task_st
 	append_args(record, task->mm->arg_start, task->mm->arg_end);
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+static __always_inline int on_exec(struct task_struct *task, struct linux_binprm *binprm, bool second)
 {
 	struct exec_record *record;
 	struct sandbox_ref ref;
-	__u32 zero = 0, size;
+	__u32 own = second, size;
 
-	if (!find_process(task, bpf_get_current_cgroup_id(), &ref))
+	if (is_done(second, EVENT_EXEC, task->pid, task->self_exec_id) || !find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
-	record = bpf_map_lookup_elem(&exec_records, &zero);
+	record = bpf_map_lookup_elem(&exec_records, &own);
 	if (!record) {
 		if (count_event(&ref, EVENT_EXEC, RING_critical, sizeof(record->event)))
 			add(&ref.counters->dropped[EVENT_EXEC], 1);
@@ -68,6 +68,18 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 	return 0;
 }
 
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+{
+	return on_exec(task, binprm, false);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(second_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+{
+	return on_exec(task, binprm, true);
+}
+
 static __always_inline __u32 how_it_ended(__u32 status, bool oom)
 {
 	if (oom)
@@ -77,9 +89,8 @@ static __always_inline __u32 how_it_ended(__u32 status, bool oom)
 	return status ? EXITED_FAILURE : EXITED_SUCCESS;
 }
 
-/* Fires for each thread; the process ends with the last one. */
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(handle_exit, struct task_struct *task)
+/* Of each thread; the process ends with the last one. */
+static __always_inline int on_exit(struct task_struct *task, bool second)
 {
 	struct signal_struct *signal = task->signal;
 	struct process_key process = {}, once;
@@ -89,7 +100,8 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 	__u32 status;
 	bool oom;
 
-	if (signal->live.counter != 0 || !find_process(task, bpf_get_current_cgroup_id(), &ref))
+	if (is_done(second, EVENT_EXIT, task->pid, task->start_boottime) || signal->live.counter != 0 ||
+	    !find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
 	fill_process(&process, task);
 	once = process;
@@ -111,6 +123,18 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 	event->pad0 = 0;
 	submit_event(event);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(handle_exit, struct task_struct *task)
+{
+	return on_exit(task, false);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(second_exit, struct task_struct *task)
+{
+	return on_exit(task, true);
 }
 
 static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind, struct task_struct *task)
@@ -135,18 +159,29 @@ static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind, str
 }
 
 /* The child's cgroup, not the caller's: clone3 may place it elsewhere. */
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(handle_fork, struct task_struct *parent, struct task_struct *child)
+static __always_inline int on_fork(struct task_struct *child, bool second)
 {
 	struct sandbox_ref ref;
 
-	if (child->pid != child->tgid)
-		return 0;
-	if (!find_process(child, task_cgroup_id(child), &ref))
+	if (child->pid != child->tgid || is_done(second, EVENT_FORK, child->pid, child->start_boottime) ||
+	    !find_process(child, task_cgroup_id(child), &ref))
 		return 0;
 	return emit_process(&ref, EVENT_FORK, child);
 }
 
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(handle_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return on_fork(child, false);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(second_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return on_fork(child, true);
+}
+
+/* The kernel holds cgroup_mutex meanwhile, so that nothing can come between. */
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(handle_attach_task, struct cgroup *to, const char *path, struct task_struct *task)
 {

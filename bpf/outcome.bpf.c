@@ -7,6 +7,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "bpf/process.bpf.h"
+#include "bpf/second.bpf.h"
 #include "bpf/socket.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
@@ -44,8 +45,7 @@ static __always_inline __u64 payload_received(struct tcp_sock *tcp, struct sock 
  * cookie was never seen by connect.bpf.c. A close in SYN_SENT with no error is the caller giving up, or a call that is about to return its
  * error.
  */
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
+static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool second)
 {
 	struct socket_state *state;
 	struct sandbox_ref ref;
@@ -56,7 +56,7 @@ int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 	if (to != TCP_ESTABLISHED && to != TCP_CLOSE)
 		return 0;
 	cookie = cookie_of(sk);
-	if (!cookie || sk->sk_protocol != IPPROTO_TCP)
+	if (!cookie || sk->sk_protocol != IPPROTO_TCP || is_done(second, EVENT_CONNECT_RESULT, cookie, to))
 		return 0;
 	state = find_state(sk, cookie);
 	if (!find_socket(socket_cgroup_id(sk), state, &ref))
@@ -77,6 +77,18 @@ int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 	if (state)
 		state->told = told;
 	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
+{
+	return on_tcp_state(sk, from, to, false);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(second_tcp_state, struct sock *sk, int from, int to)
+{
+	return on_tcp_state(sk, from, to, true);
 }
 
 /* An ICMP error for a connected UDP socket. */

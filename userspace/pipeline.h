@@ -72,6 +72,7 @@ class Pipeline {
   void Collect(uint64_t now_ns, MetricReader* reader);
   // The mechanisms in use, of the probes and of what else may have to do with less.
   std::vector<ProbeState> ProbeStates() const;
+  std::vector<ProgramRuns> ProgramsRun() const { return probes_->ReadRuns(); }
   // From now on, whether the probes see is tried out. An error is told as the canary's state.
   void WatchCanary(absl::StatusOr<std::unique_ptr<Canary>> canary);
   // `destinations`: of each sandbox, those with the most attempts.

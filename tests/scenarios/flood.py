@@ -157,7 +157,8 @@ for i in range(%d):
     s = settled(port, ["calm", "loud"], lambda s: True)
     assert all(dropped == 0 for _, _, dropped in s.account("calm").values()), s.account("calm")
     limited = s.by("sandpiper_events_dropped_total", "reason", sandbox_id="loud")
-    assert limited.get(("rate_limited",), 0) > 0, limited
+    # What an emulated guest makes may be no more than what the reader takes.
+    assert w.slow or limited.get(("rate_limited",), 0) > 0, limited
     check_memory(c)
     events = c.stop()
     assert len(truth["lookups"]) == n

@@ -1,6 +1,8 @@
 """What ran: exec in every form, exits, arguments, ancestry."""
 
 import os
+import re
+from collections import Counter
 
 from checks import args_of, complete, ended, everything, identity, processes, resolved, unescape
 from registry import scenario
@@ -25,6 +27,24 @@ def status_is_passed_through(w):
         assert r.status == status, (command, r.status)
         complete(r)
         processes(r, {"execs": []})
+
+
+@scenario
+def programs_at_the_same_time_on_one_cpu(w):
+    """Where tasks may take a program of the probe's place in the middle of it, the kernel does not begin it once more: somebody has to make up for that."""
+    n, cpu = 150, min(os.sched_getaffinity(0))
+    loop = "(i=0; while [ $i -lt %d ]; do /bin/true %d; i=$((i+1)); done) & "
+    r = w.exec(["taskset", "-c", str(cpu), "sh", "-c", "".join(loop % (n, j) for j in range(4)) + "wait"])
+    # What both are kept from is lost, and is admitted: of these programs, or of others on this kernel.
+    left_out = {m[2]: int(m[1]) for gap in r.report["gaps"] if (m := re.match(r"the kernel left out (\d+) runs of handle_(\w+),", gap))}
+    assert len(left_out) == len(r.report["gaps"]) and sum(left_out.values()) <= 2 * n // 100, r.report["gaps"]
+    runs = Counter(args_of(e) for e in r.of("process.exec"))
+    told = [runs[("/bin/true", str(j))] for j in range(4)]
+    assert max(told) <= n and sum(told) >= 4 * n - left_out.get("exec", 0), (told, left_out)
+    # taskset, sh, and those; of taskset and sh, one process. Each loop is one.
+    totals = r.report["totals"]
+    for what, count in (("exec", 4 * n + 2), ("exit", 4 * n + 5)):
+        assert 0 <= count - totals[what + "s"] <= left_out.get(what, 0), (what, totals, left_out)
 
 
 @scenario

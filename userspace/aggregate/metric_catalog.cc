@@ -106,7 +106,7 @@ const MetricRow kProbeRunCount = {
     "runs of them, likewise"};
 const MetricRow kProbeMissed = {
     "sandpiper.probe.missed", kCounter, "{run}", kOwn, kOfHost, {"probe", "program"},
-    "runs that the kernel left out, since the program was running already on that CPU"};
+    "runs that the kernel left out, since the program was running already on that CPU, and that no second program made up for"};
 const MetricRow kTableEntries = {
     "sandpiper.table.entries", kGauge, "{entry}", kOwn, kOfHost, {"table"},
     "entries in a table that is bounded"};

@@ -212,7 +212,8 @@ int RunExec(Config config, const ExecOptions& options) {
                              .command = options.command,
                              .wait_status = wait_status,
                              .ended_ns = ended_ns,
-                             .unattributed = pipeline.unattributed()};
+                             .unattributed = pipeline.unattributed(),
+                             .programs = pipeline.ProgramsRun()};
   const std::string report = options.format == ReportFormat::kJson   ? JsonReport(input)
                              : options.format == ReportFormat::kHtml ? HtmlReport(input, records)
                                                                      : TableReport(input);

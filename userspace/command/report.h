@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "userspace/probe/probes.h"
+#include "userspace/probe/program_runs.h"
 #include "userspace/sandbox_pipeline.h"
 
 namespace sandpiper {
@@ -18,6 +19,7 @@ struct ReportInput {
   int wait_status = 0;  // of CMD, as wait(2) gives it
   uint64_t ended_ns = 0;
   uint64_t unattributed = 0;  // records that belong to nobody
+  std::vector<ProgramRuns> programs;
 };
 
 std::string TableReport(const ReportInput& input);

@@ -38,6 +38,11 @@ std::vector<std::string> Gaps(const ReportInput& input) {
     out.push_back(absl::StrCat("the kernel had no memory for ", failed, " sockets or cgroups"));
   if (input.unattributed > 0)
     out.push_back(absl::StrCat(input.unattributed, " records could not be attributed"));
+  for (const ProgramRuns& program : input.programs) {
+    if (program.missed > 0)
+      out.push_back(absl::StrCat("the kernel left out ", program.missed, " runs of ", program.program,
+                                 ", which was running on that CPU already: what they would have told is missing"));
+  }
   if (const uint64_t evicted = input.sandbox.lookups().evicted(); evicted > 0)
     out.push_back(absl::StrCat(evicted, " lookups were not followed to their end, too many were open"));
   if (const uint64_t overflowed = input.sandbox.ledger().overflowed(); overflowed > 0)

@@ -7,6 +7,7 @@
 #include <linux/perf_event.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -31,23 +32,6 @@ absl::StatusOr<__u32> FindTarget(const btf* kernel, const std::string& name, con
   if (id <= 0)
     return absl::NotFoundError(absl::StrCat("this kernel has no ", name));
   return static_cast<__u32>(id);
-}
-
-// The smallest program of the kind answers for all of them: what is refused is the kind, as under lockdown.
-absl::Status CheckFunctionExit(const btf* kernel, const std::string& function) {
-  ASSIGN_OR_RETURN(const __u32 id, FindTarget(kernel, function, "", BTF_KIND_FUNC));
-  const bpf_insn instructions[] = {
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = 0},
-      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
-  };
-  LIBBPF_OPTS(bpf_prog_load_opts, options);
-  options.expected_attach_type = BPF_TRACE_FEXIT;
-  options.attach_btf_id = id;
-  const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_TRACING, "fexit_check", "GPL", instructions, std::size(instructions), &options));
-  if (!program.ok())
-    return ErrnoStatus(errno, absl::StrCat("loading a program on the exit of ", function));
-  const UniqueFd link(bpf_raw_tracepoint_open(nullptr, program.get()));
-  return link.ok() ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("attaching to the exit of ", function));
 }
 
 // tracefs is often not mounted. A detached mount of our own gives the id without changing the host's mounts.
@@ -100,6 +84,27 @@ const char* Name(Hook hook) {
       return "iterator";
   }
   return "";
+}
+
+absl::Status CheckFunctionExit(const btf* kernel, const std::string& function) {
+  ASSIGN_OR_RETURN(const __u32 id, FindTarget(kernel, function, "", BTF_KIND_FUNC));
+  const bpf_insn instructions[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = 0},
+      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+  };
+  LIBBPF_OPTS(bpf_prog_load_opts, options);
+  options.expected_attach_type = BPF_TRACE_FEXIT;
+  options.attach_btf_id = id;
+  const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_TRACING, "fexit_check", "GPL", instructions, std::size(instructions), &options));
+  if (!program.ok())
+    return ErrnoStatus(errno, absl::StrCat("loading a program on the exit of ", function));
+  const UniqueFd link(bpf_raw_tracepoint_open(nullptr, program.get()));
+  return link.ok() ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("attaching to the exit of ", function));
+}
+
+absl::Status CheckKprobes() {
+  constexpr char kSource[] = "/sys/bus/event_source/devices/kprobe";
+  return access(kSource, F_OK) == 0 ? absl::OkStatus() : absl::NotFoundError(absl::StrCat("this kernel has no ", kSource));
 }
 
 absl::Status CheckAvailable(Hook hook, const bpf_program* program, const btf* kernel) {

@@ -11,12 +11,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "bpf/nft_bpf.skel.h"
+#include "userspace/probe/mechanism.h"
 #include "userspace/probe/shared_maps.h"
 
 namespace sandpiper {
 
 struct NftProbe::Rung {
   const char* mechanism;
+  // Whether this kernel has it at all, where that is known: a try takes time, since it reads all of the kernel's types.
+  const absl::Status NftProbe::*allowed;
   bool needs_nf_tables;
   std::vector<bpf_program* decltype(nft_bpf::progs)::*> programs;
 };
@@ -34,6 +37,9 @@ bool NfTablesIsThere() {
 
 void NftProbe::SkeletonDeleter::operator()(nft_bpf* skeleton) const { nft_bpf::destroy(skeleton); }
 void NftProbe::LinkDeleter::operator()(bpf_link* link) const { bpf_link__destroy(link); }
+
+NftProbe::NftProbe(bpf_object* object, std::vector<std::string> avoid, const btf* kernel)
+    : object_(object), avoid_(std::move(avoid)), function_exits_(CheckFunctionExit(kernel, "netlink_sendmsg")), kprobes_(CheckKprobes()) {}
 
 NftProbe::~NftProbe() = default;
 
@@ -68,12 +74,13 @@ std::string NftProbe::Try(const Rung& rung) {
 std::vector<NftProbe::Rung> NftProbe::Ladder() {
   using P = decltype(nft_bpf::progs);
   return {
-      {"fexit", true, {&P::handle_nft_commit, &P::handle_nft_abort, &P::handle_netlink_ack}},
+      {"fexit", &NftProbe::function_exits_, true, {&P::handle_nft_commit, &P::handle_nft_abort, &P::handle_netlink_ack}},
       {"kprobe",
+       &NftProbe::kprobes_,
        true,
        {&P::handle_nft_commit_entry, &P::handle_nft_commit_return, &P::handle_nft_abort_entry, &P::handle_netlink_ack_entry}},
-      {"fexit of netlink_sendmsg", false, {&P::handle_netlink_sendmsg}},
-      {"tp_btf", false, {&P::handle_socket_send}},
+      {"fexit of netlink_sendmsg", &NftProbe::function_exits_, false, {&P::handle_netlink_sendmsg}},
+      {"tp_btf", nullptr, false, {&P::handle_socket_send}},
   };
 }
 
@@ -94,6 +101,8 @@ void NftProbe::Attach() {
     std::string reason;
     if (std::find(avoid_.begin(), avoid_.end(), rung.mechanism) != avoid_.end())
       reason = "left out by --avoid";
+    else if (rung.allowed && !(this->*rung.allowed).ok())
+      reason = std::string((this->*rung.allowed).message());
     else if (rung.needs_nf_tables && !there)
       reason = "nf_tables is not loaded yet";
     else

@@ -7,10 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "userspace/probe/program_runs.h"
 
 struct bpf_link;
 struct bpf_object;
+struct btf;
 struct nft_bpf;
 
 namespace sandpiper {
@@ -20,8 +22,8 @@ bool NfTablesIsThere();
 
 class NftProbe {
  public:
-  // Shares the maps of `object`, which stays the caller's and must outlive it. `avoid`: mechanisms to leave out.
-  NftProbe(bpf_object* object, std::vector<std::string> avoid) : object_(object), avoid_(std::move(avoid)) {}
+  // Shares the maps of `object`, which stays the caller's and must outlive it. `avoid`: mechanisms to leave out. `kernel`: its BTF.
+  NftProbe(bpf_object* object, std::vector<std::string> avoid, const btf* kernel);
   ~NftProbe();
   NftProbe(const NftProbe&) = delete;
   NftProbe& operator=(const NftProbe&) = delete;
@@ -60,6 +62,7 @@ class NftProbe {
 
   bpf_object* object_;
   std::vector<std::string> avoid_;
+  const absl::Status function_exits_, kprobes_;  // whether this kernel has them
   Skeleton skeleton_;
   Links links_;
   std::string mechanism_, reason_;

@@ -90,6 +90,18 @@ bool HasTypedPointers() {
          libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_skc_to_tcp_sock, nullptr) == 1;
 }
 
+// Whether programs on tracepoints can be preempted, and so be kept from running: where they are entered with this guard and not with
+// preemption off (__DECLARE_TRACE in include/linux/tracepoint.h).
+void SetPreemptible(const btf* kernel, sandpiper_bpf* skeleton) {
+  const bool preemptible = btf__find_by_name_kind(kernel, "class_srcu_fast_notrace_t", BTF_KIND_TYPEDEF) > 0;
+  skeleton->rodata->cfg_preemptible = preemptible;
+  if (!preemptible)
+    bpf_map__set_max_entries(skeleton->maps.deeds_done, 1);
+  const auto& p = skeleton->progs;
+  for (bpf_program* program : {p.second_exec, p.second_exit, p.second_fork, p.second_tcp_state})
+    bpf_program__set_autoload(program, preemptible);
+}
+
 absl::Status SetLimit(const bpf_map* limits, uint32_t ring, uint32_t ring_bytes) {
   ring_limit limit = {};
   limit.spare_bytes = static_cast<uint64_t>(kSpare * ring_bytes);
@@ -127,14 +139,20 @@ Probes::~Probes() = default;
 
 std::vector<Probes::Ladder> Probes::Ladders() const {
   const auto& p = skeleton_->progs;
+  std::vector<bpf_program*> process = {p.handle_exec, p.handle_exit, p.handle_fork, p.handle_attach_task}, outcome = {p.handle_tcp_state};
+  // After the first ones: the kernel calls them in this order.
+  if (skeleton_->rodata->cfg_preemptible) {
+    process.insert(process.end(), {p.second_exec, p.second_exit, p.second_fork});
+    outcome.push_back(p.second_tcp_state);
+  }
   return {
       {"cgroup", true, {{Hook::kTracepoint, {p.handle_cgroup_mkdir, p.handle_cgroup_rmdir, p.handle_cgroup_release}}}},
-      {"process", true, {{Hook::kTracepoint, {p.handle_exec, p.handle_exit, p.handle_fork, p.handle_attach_task}}}},
+      {"process", true, {{Hook::kTracepoint, std::move(process)}}},
       {"connect",
        true,
        {{Hook::kCgroup, {p.handle_connect4, p.handle_connect6, p.handle_sendmsg4, p.handle_sendmsg6, p.handle_sock_release}}}},
       {"packet", true, {{Hook::kCgroup, {p.handle_egress, p.handle_ingress}}}},
-      {"connect.outcome", true, {{Hook::kTracepoint, {p.handle_tcp_state}}}},
+      {"connect.outcome", true, {{Hook::kTracepoint, std::move(outcome)}}},
       {"connect.error",
        false,
        {{Hook::kFunctionExit, {p.handle_stream_connect, p.handle_udp_sendmsg, p.handle_udpv6_sendmsg}},
@@ -198,6 +216,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     skeleton->rodata->cfg_hook_begin = probes->hook_code_->begin;
     skeleton->rodata->cfg_hook_end = probes->hook_code_->end;
   }
+  SetPreemptible(kernel.get(), skeleton);
   RETURN_IF_ERROR(probes->CheckAvoided(options));
   for (const Ladder& ladder : probes->Ladders()) {
     ProbeState state = {.probe = ladder.probe, .mechanism = "", .reason = ""};
@@ -232,9 +251,10 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
 
   const bool has_modules = btf__find_by_name_kind(kernel.get(), "btf_trace_module_load", BTF_KIND_TYPEDEF) > 0;
   bpf_program__set_autoload(skeleton->progs.handle_module_load, has_modules);
+  std::vector<std::string> nft_avoid;
   for (const auto& [probe, mechanism] : options.avoid) {
     if (probe == "nftables")
-      probes->nft_avoid_.push_back(mechanism);
+      nft_avoid.push_back(mechanism);
     if (probe == "device")
       probes->device_avoid_.push_back(mechanism);
   }
@@ -259,6 +279,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   libbpf_says.clear();
   if (const int error = sandpiper_bpf::load(skeleton); error)
     return LoadError(-error);
+  probes->nft_ = std::make_unique<NftProbe>(skeleton->obj, std::move(nft_avoid), kernel.get());
   if (options.limit_sandboxes) {
     RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_critical, options.critical_ring_bytes));
     RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_bulk, options.bulk_ring_bytes));
@@ -287,6 +308,13 @@ std::vector<ProgramRuns> Probes::ReadRuns() const {
     nft_->AppendRuns(&out);
   for (const auto& [member, device] : devices_)
     device->AppendRuns(&out);
+  // Read after the runs: what is made up for late is no loss.
+  const auto& made_up = skeleton_->bss->made_up;
+  TakeOffMadeUp({{"exec", made_up[EVENT_EXEC]},
+                 {"exit", made_up[EVENT_EXIT]},
+                 {"fork", made_up[EVENT_FORK]},
+                 {"tcp_state", made_up[EVENT_CONNECT_RESULT]}},
+                &out);
   return out;
 }
 
@@ -318,7 +346,6 @@ absl::Status Probes::Attach(int cgroup_fd) {
       }
     }
   }
-  nft_ = std::make_unique<NftProbe>(skeleton_->obj, nft_avoid_);
   nft_state_ = states_.size();
   states_.push_back({});
   AttachNft();

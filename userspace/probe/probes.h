@@ -134,7 +134,7 @@ class Probes {
   std::unique_ptr<NftProbe> nft_;
   std::vector<std::pair<uint64_t, std::unique_ptr<DeviceProbe>>> devices_;  // by member
   absl::StatusOr<FunctionCode> hook_code_ = absl::FailedPreconditionError("drops carry reasons here");
-  std::vector<std::string> nft_avoid_, device_avoid_;
+  std::vector<std::string> device_avoid_;
   std::vector<uint16_t> dns_ports_;
   std::vector<ProbeState> states_;
   size_t nft_state_ = 0;  // its place among them

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 struct bpf_object;
@@ -15,12 +16,15 @@ namespace sandpiper {
 struct ProgramRuns {
   std::string probe, program;
   uint64_t time_ns = 0, count = 0;
-  uint64_t missed = 0;  // left out, since it was running on that CPU already; from 5.12 on
+  uint64_t missed = 0;  // left out by the kernel, since it was running on that CPU already; from 5.12 on
 };
 
 // Nothing for a program that is not loaded.
 void AppendRuns(const char* probe, const bpf_program* program, std::vector<ProgramRuns>* out);
 void AppendRuns(const char* probe, const bpf_object* object, std::vector<ProgramRuns>* out);
+
+// Takes off handle_X what second_X (bpf/exec.bpf.c) made up for; what that one misses is no loss of its own. `made_up`: by X.
+void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up, std::vector<ProgramRuns>* programs);
 
 }  // namespace sandpiper
 

@@ -1,0 +1,21 @@
+#include "userspace/probe/program_runs.h"
+
+#include <gtest/gtest.h>
+
+namespace sandpiper {
+namespace {
+
+TEST(ProgramRuns, WhatTheSecondMadeUpForIsNotMissed) {
+  const auto program = [](const char* name, uint64_t missed) { return ProgramRuns{.probe = "process", .program = name, .missed = missed}; };
+  std::vector<ProgramRuns> programs = {program("handle_exec", 7), program("handle_exit", 3), program("handle_fork", 0),
+                                       program("second_exec", 2), program("handle_tcp_state", 1)};
+  TakeOffMadeUp({{"exec", 6}, {"exit", 0}, {"fork", 1}}, &programs);
+  std::vector<uint64_t> missed;
+  for (const ProgramRuns& p : programs)
+    missed.push_back(p.missed);
+  // Of fork, one was made up for between the two readings.
+  EXPECT_EQ(missed, (std::vector<uint64_t>{1, 3, 0, 0, 1}));
+}
+
+}  // namespace
+}  // namespace sandpiper
