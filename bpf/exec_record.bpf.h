@@ -16,14 +16,21 @@
 #define TEXT_STARTS 2048
 #define TEXT_BYTES (TEXT_STARTS + ARGS_MAX)
 
+/* Where a walk towards the root has come to. */
+struct walk {
+	struct dentry *dentry, *mount_root;
+	struct vfsmount *within;
+};
+
 /*
- * `used` lies in memory on purpose: the verifier does not follow what stands there, so that all ways to a step of a path look the same to
- * it.
+ * `used` and `beyond` lie in memory on purpose: the verifier does not follow what stands there, nor of what type a pointer was, so that all
+ * ways to a step of a path look the same to it.
  */
 struct exec_record {
 	struct exec_event event;
 	char text[TEXT_BYTES];
 	volatile __u32 used; /* bytes of text */
+	volatile struct walk beyond;
 };
 
 /* One for each program on exec: programs stay on their CPU, and none interrupts itself. */
@@ -54,28 +61,14 @@ static __always_inline __u32 append_name(struct exec_record *record, const void 
 	return n;
 }
 
-/* Where a walk towards the root has come to. */
-struct walk {
-	struct dentry *dentry, *mount_root;
-	struct vfsmount *mount;
-};
-
-/*
- * Beyond a mount, fields are read and not loaded: of what a mount is part of, the verifier knows no type. It is made to forget all types
- * first, so that each step looks like the one before to it.
- */
-static __always_inline bool append_beyond(struct exec_record *record, const struct walk *typed, const struct dentry *root_dentry,
-					  const struct vfsmount *root_mount, __u32 begin)
+/* From record->beyond on. Fields are read and not loaded: of what a mount is part of, the verifier knows no type. */
+static __always_inline bool append_beyond(struct exec_record *record, const struct dentry *root_dentry, const struct vfsmount *root_mount,
+					  __u32 begin)
 {
-	struct dentry *dentry, *parent, *mount_root;
+	struct dentry *dentry = record->beyond.dentry, *mount_root = record->beyond.mount_root, *parent;
+	struct vfsmount *within = record->beyond.within;
 	struct mount *mount, *up;
-	struct vfsmount *within;
-	struct walk at;
 
-	bpf_probe_read_kernel(&at, sizeof(at), typed);
-	dentry = at.dentry;
-	mount_root = at.mount_root;
-	within = at.mount;
 	for (int i = 0; i < PATH_STEPS; i++) {
 		if (dentry == root_dentry && within == root_mount)
 			return true;
@@ -107,23 +100,25 @@ static __always_inline bool append_beyond(struct exec_record *record, const stru
  */
 static __always_inline bool append_path(struct exec_record *record, struct path *path, struct path *root)
 {
-	struct dentry *root_dentry = root->dentry, *parent;
-	struct vfsmount *root_mount = root->mnt;
-	struct walk at = { .dentry = path->dentry, .mount = path->mnt };
+	struct dentry *dentry = path->dentry, *root_dentry = root->dentry, *parent, *mount_root;
+	struct vfsmount *within = path->mnt, *root_mount = root->mnt;
 	__u32 begin = record->used;
 
-	at.mount_root = at.mount->mnt_root;
-	for (int i = 0; i < PATH_STEPS && at.dentry != at.mount_root; i++) {
-		parent = at.dentry->d_parent;
-		if (at.dentry == parent || (at.dentry == root_dentry && at.mount == root_mount))
+	mount_root = within->mnt_root;
+	for (int i = 0; i < PATH_STEPS && dentry != mount_root; i++) {
+		parent = dentry->d_parent;
+		if (dentry == parent || (dentry == root_dentry && within == root_mount))
 			break;
-		if (record->used - begin >= PATH_STARTS || !append_name(record, at.dentry->d_name.name))
+		if (record->used - begin >= PATH_STARTS || !append_name(record, dentry->d_name.name))
 			return false;
-		at.dentry = parent;
+		dentry = parent;
 	}
-	if (at.dentry == root_dentry && at.mount == root_mount)
+	if (dentry == root_dentry && within == root_mount)
 		return true;
-	return append_beyond(record, &at, root_dentry, root_mount, begin);
+	record->beyond.dentry = dentry;
+	record->beyond.mount_root = mount_root;
+	record->beyond.within = within;
+	return append_beyond(record, root_dentry, root_mount, begin);
 }
 
 /* A process may have arguments that cannot be read. Checked from above alone, `last` has a bound from both sides that every verifier follows. */

@@ -31,18 +31,12 @@ struct {
 /* Runs of the first that were left out and that the second noticed, by kind, whoever it was: what the kernel counts beyond is lost. */
 __u64 made_up[EVENT_KIND_COUNT] __weak = {};
 
-/*
- * True for a second program that has nothing to do. `which` of this kind: what no other has under the same `whose`. To be asked before all
- * that may differ between the two.
- */
-static __always_inline bool is_done(bool second, __u32 kind, __u64 whose, __u64 which)
+static __always_inline bool look_for_mark(bool second, __u32 kind, __u64 whose, __u64 which)
 {
 	struct deed deed = { .whose = whose, .kind = kind };
 	__u64 *done;
 	bool same;
 
-	if (!cfg_preemptible)
-		return false;
 	if (!second) {
 		bpf_map_update_elem(&deeds_done, &deed, &which, BPF_ANY);
 		return false;
@@ -55,5 +49,11 @@ static __always_inline bool is_done(bool second, __u32 kind, __u64 whose, __u64 
 		__sync_fetch_and_add(&made_up[kind], 1);
 	return same;
 }
+
+/*
+ * True for a second program that has nothing to do. `which` of this kind: what no other has under the same `whose`. To be asked before all
+ * that may differ between the two. A macro: where there is no second program, none of it is worked out.
+ */
+#define is_done(second, kind, whose, which) (cfg_preemptible && look_for_mark(second, kind, whose, which))
 
 #endif
