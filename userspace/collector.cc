@@ -168,6 +168,8 @@ void Collector::OnTimers(uint64_t now_ns) {
   pipeline_->OnTick(now_ns);
   if (now_ns >= next_window_ns_) {
     pipeline_->CloseWindow(now_ns);
+    for (const std::string& missed : NewlyMissed(probes_->ReadRuns(), &missed_told_))
+      Tell(missed);
     next_window_ns_ = now_ns + Nanoseconds(config_.window);
   }
   if (now_ns >= next_metrics_ns_) {

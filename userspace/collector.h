@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -73,6 +74,7 @@ class Collector {
   uint64_t critical_last_ns_ = 0, bulk_last_ns_ = 0;  // time of the last record taken
   std::unique_ptr<Outputs> outputs_;
   uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;
+  std::map<std::string, uint64_t> missed_told_;
   const uint64_t watchdog_ns_;  // how often the service manager wants a sign of life; 0: it does not
   uint64_t next_sign_of_life_ns_ = 0;
   std::optional<Capabilities> to_confine_;  // as soon as nothing is attached any more

@@ -92,12 +92,15 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
         assert int(p.told) == n, p.told
     c.process.send_signal(signal.SIGCONT)
     # The trigger itself is one more.
-    s = settled(port, names, lambda s: s.sum("sandbox_process_exits_total") == 50 * (n + 1))
-    assert s.by("sandbox_process_execs_total", "sandbox_id") == {(x,): n + 1 for x in names}
-    assert s.by("sandbox_process_exits_total", "sandbox_id", "outcome") == {(x, "success"): n + 1 for x in names}
-    for x in names:
-        account = s.account(x)
-        assert account["exec"][0] == n + 1 and account["exit"][0] == n + 1, account
+    # From Linux 7.0 on the kernel may leave out what comes while both programs of the probe are running on that CPU, and says so.
+    left_out = lambda s, what: s.sum("sandpiper_probe_missed_total", program="handle_" + what)
+    s = settled(port, names, lambda s: s.sum("sandbox_process_exits_total") + left_out(s, "exit") >= 50 * (n + 1))
+    for what in ("exec", "exit"):
+        counts = s.by("sandbox_process_%ss_total" % what, "sandbox_id")
+        assert counts.keys() == {(x,) for x in names} and max(counts.values()) <= n + 1, counts
+        assert 0 <= 50 * (n + 1) - sum(counts.values()) <= left_out(s, what), (what, counts, left_out(s, what))
+        assert all(s.account(x)[what][0] == counts[(x,)] for x in names), what
+    assert {outcome for _, outcome in s.by("sandbox_process_exits_total", "sandbox_id", "outcome")} == {"success"}
     assert s.sum("sandpiper_events_dropped_total", kind="exec") > 0
     check_memory(c)
     events = c.stop()

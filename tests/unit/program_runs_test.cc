@@ -17,5 +17,16 @@ TEST(ProgramRuns, WhatTheSecondMadeUpForIsNotMissed) {
   EXPECT_EQ(missed, (std::vector<uint64_t>{1, 3, 0, 0, 1}));
 }
 
+TEST(ProgramRuns, WhatIsMissedIsToldOnce) {
+  std::vector<ProgramRuns> programs = {{.probe = "process", .program = "handle_exec", .missed = 2},
+                                       {.probe = "device", .program = "handle_frame", .missed = 1},
+                                       {.probe = "device", .program = "handle_frame", .missed = 1}};
+  std::map<std::string, uint64_t> told;
+  EXPECT_EQ(NewlyMissed(programs, &told), (std::vector<std::string>{MissedText("handle_exec", 2), MissedText("handle_frame", 2)}));
+  EXPECT_TRUE(NewlyMissed(programs, &told).empty());
+  programs[0].missed = 5;
+  EXPECT_EQ(NewlyMissed(programs, &told), std::vector<std::string>{MissedText("handle_exec", 3)});
+}
+
 }  // namespace
 }  // namespace sandpiper

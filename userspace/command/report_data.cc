@@ -40,8 +40,7 @@ std::vector<std::string> Gaps(const ReportInput& input) {
     out.push_back(absl::StrCat(input.unattributed, " records could not be attributed"));
   for (const ProgramRuns& program : input.programs) {
     if (program.missed > 0)
-      out.push_back(absl::StrCat("the kernel left out ", program.missed, " runs of ", program.program,
-                                 ", which was running on that CPU already: what they would have told is missing"));
+      out.push_back(MissedText(program.program, program.missed));
   }
   if (const uint64_t evicted = input.sandbox.lookups().evicted(); evicted > 0)
     out.push_back(absl::StrCat(evicted, " lookups were not followed to their end, too many were open"));

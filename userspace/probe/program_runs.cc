@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+
 namespace sandpiper {
 
 void AppendRuns(const char* probe, const bpf_program* program, std::vector<ProgramRuns>* out) {
@@ -35,6 +37,26 @@ void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up,
         program.missed = 0;
     }
   }
+}
+
+std::string MissedText(const std::string& program, uint64_t missed) {
+  return absl::StrCat("the kernel left out ", missed, " runs of ", program,
+                      ", which was running on that CPU already: what they would have told is missing");
+}
+
+std::vector<std::string> NewlyMissed(const std::vector<ProgramRuns>& programs, std::map<std::string, uint64_t>* told) {
+  // A program may be loaded once for each device.
+  std::map<std::string, uint64_t> missed;
+  for (const ProgramRuns& program : programs)
+    missed[program.program] += program.missed;
+  std::vector<std::string> out;
+  for (const auto& [program, count] : missed) {
+    if (uint64_t& before = (*told)[program]; count > before) {
+      out.push_back(MissedText(program, count - before));
+      before = count;
+    }
+  }
+  return out;
 }
 
 }  // namespace sandpiper

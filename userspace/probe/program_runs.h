@@ -3,6 +3,7 @@
 #define SANDPIPER_USERSPACE_PROBE_PROGRAM_RUNS_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,12 @@ void AppendRuns(const char* probe, const bpf_object* object, std::vector<Program
 
 // Takes off handle_X what second_X (bpf/exec.bpf.c) made up for; what that one misses is no loss of its own. `made_up`: by X.
 void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up, std::vector<ProgramRuns>* programs);
+
+// What `missed` runs of a program mean to whoever relies on what is told.
+std::string MissedText(const std::string& program, uint64_t missed);
+
+// A sentence for each program that misses more than `told` says of it, which then says so.
+std::vector<std::string> NewlyMissed(const std::vector<ProgramRuns>& programs, std::map<std::string, uint64_t>* told);
 
 }  // namespace sandpiper
 
