@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -158,6 +159,17 @@ TEST(Decode, ACgroupThatWasMade) {
   EXPECT_EQ(std::get<CgroupMade>(event->what).path, "");
   e.path_bytes = CGROUP_PATH_BYTES + 1;
   EXPECT_FALSE(Decode(bytes()).ok());
+}
+
+TEST(Decode, AnErrorThatIsNoErrnoIsRefused) {
+  nft_event e = {};
+  e.header = {.kind = EVENT_NFT, .flags = 0, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
+  e.error = -1;
+  const auto event = Decode(std::as_bytes(std::span(&e, 1)));
+  ASSERT_TRUE(event.ok());
+  EXPECT_EQ(std::get<NftChange>(event->what).error, 1);
+  e.error = std::numeric_limits<int32_t>::min();
+  EXPECT_FALSE(Decode(std::as_bytes(std::span(&e, 1))).ok());
 }
 
 TEST(Decode, WhatIsAttributedByNamespaceSaysSo) {

@@ -74,7 +74,7 @@ if [ -z "$pattern" ] && [ -d "$cache/linux-6.1" ]; then
   INITRD=$logs/initrd guest 6.1-without-module-btf linux-6.1 $few
   LSM=lockdown,capability ARGUMENTS=lockdown=integrity guest 6.1-integrity linux-6.1 $few
   ARGUMENTS=lockdown=confidentiality guest 6.1-confidentiality linux-6.1 robust.a_kernel_that
-  MEMORY=768 ARGUMENTS=GUEST_CGROUPS=hybrid guest 6.1-small-hybrid linux-6.1 $few
+  MEMORY=512 ARGUMENTS=GUEST_CGROUPS=hybrid guest 6.1-small-hybrid linux-6.1 $few
   # Two versions of the Debian package, for an upgrade.
   rm -rf "$cache/deb"
   deploy/debian/build.sh "$cache/deb" > "$logs/deb" && VERSION=9.9.9 deploy/debian/build.sh "$cache/deb" >> "$logs/deb" && rm "$logs/deb"

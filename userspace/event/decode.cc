@@ -14,6 +14,8 @@ namespace {
 using Bytes = std::span<const std::byte>;
 using What = decltype(Event::what);
 
+constexpr int kErrnoMax = 4095;  // MAX_ERRNO in include/linux/err.h
+
 // The fixed part of a record, and the bytes behind it.
 template <typename T>
 struct Record {
@@ -145,6 +147,8 @@ absl::Status DecodeNft(Bytes record, What* what) {
   RETURN_IF_ERROR(Read(record, &r));
   if (r.fixed.result > NFT_SENT)
     return absl::InvalidArgumentError("nft record with an unknown result");
+  if (r.fixed.error < -kErrnoMax || r.fixed.error > kErrnoMax)
+    return absl::InvalidArgumentError(absl::StrCat("nft record with the error ", r.fixed.error));
   *what = NftChange{.result = static_cast<NftChange::Result>(r.fixed.result),
                     .error = -r.fixed.error,
                     .netns = r.fixed.netns,
