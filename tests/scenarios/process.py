@@ -35,9 +35,9 @@ def programs_at_the_same_time_on_one_cpu(w):
     n, cpu = 150, min(os.sched_getaffinity(0))
     loop = "(i=0; while [ $i -lt %d ]; do /bin/true %d; i=$((i+1)); done) & "
     r = w.exec(["taskset", "-c", str(cpu), "sh", "-c", "".join(loop % (n, j) for j in range(4)) + "wait"])
-    # What both are kept from is lost, and is admitted: of these programs, or of others on this kernel.
+    # What both are kept from is lost, and is admitted: of these programs, or of others on this kernel. Without the second it was a dozen.
     left_out = {m[2]: int(m[1]) for gap in r.report["gaps"] if (m := re.match(r"the kernel left out (\d+) runs of handle_(\w+),", gap))}
-    assert len(left_out) == len(r.report["gaps"]) and sum(left_out.values()) <= 2 * n // 100, r.report["gaps"]
+    assert len(left_out) == len(r.report["gaps"]) and sum(left_out.values()) <= n // 25, r.report["gaps"]
     runs = Counter(args_of(e) for e in r.of("process.exec"))
     told = [runs[("/bin/true", str(j))] for j in range(4)]
     assert max(told) <= n and sum(told) >= 4 * n - left_out.get("exec", 0), (told, left_out)
