@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Programs on tracepoints may be preempted from Linux 7.0 on. The kernel leaves out a run of one that another task is in the middle of on
+ * Programs on tracepoints may be preempted on newer kernels: on 7.2, not yet on 6.18. The kernel leaves out a run of one that another task is in the middle of on
  * that CPU (__bpf_trace_run(), which takes it for a recursion). So there is each of those that matter twice, one behind the other, and the
  * second does what the first was kept from: where that one ran, it left a mark.
  */

@@ -92,7 +92,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
         assert int(p.told) == n, p.told
     c.process.send_signal(signal.SIGCONT)
     # The trigger itself is one more.
-    # From Linux 7.0 on the kernel may leave out what comes while both programs of the probe are running on that CPU, and says so.
+    # Newer kernels may leave out what comes while both programs of the probe are running on that CPU, and says so.
     left_out = lambda s, what: s.sum("sandpiper_probe_missed_total", program="handle_" + what)
     s = settled(port, names, lambda s: s.sum("sandbox_process_exits_total") + left_out(s, "exit") >= 50 * (n + 1))
     for what in ("exec", "exit"):

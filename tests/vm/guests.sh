@@ -66,7 +66,7 @@ kernel 6.1 bookworm "$some,device.behind,deny.every,forward.dropped,nft_limits.e
 kernel 5.10 bullseye "$some,connect.tcp,connect.udp_refused,connect.udp_one,connect.io_uring,connect.named,deny.every,deny.udp,forward.dropped,evasion.,privilege.the_smallest"
 kernel 6.12 bookworm-backports "$some,device.behind_a_veth,nft_limits.every,nft_limits.nf_tables,tenants."
 # On 7.2 there is no storage of sockets without cmpxchg16b, which boot.sh leaves out for the sake of 6.12.
-# From 7.0 on programs of the probe are preempted.
+# There programs of the probes are preempted, too.
 CPU=max,la57=off kernel sid sid "$some,process.programs_at,privilege.the_smallest,tenants."
 if [ -z "$pattern" ] && [ -d "$cache/linux-6.1" ]; then
   # Hosts that lack something: all works, or what does not is told with its reason.
