@@ -52,20 +52,20 @@ static __always_inline bool may_be_a_sandbox(struct cgroup *cgroup)
 /* Births come one at a time, under cgroup_mutex: the time of each is a number that no other has. */
 static __always_inline void discover(struct cgroup *cgroup, __u64 id, const char *path)
 {
-	struct owner owner = { .member = 1ULL << MEMBER_FOUND_BIT | bpf_ktime_get_boot_ns() };
+	struct watched_cgroup watched = { .owner.member = 1ULL << MEMBER_FOUND_BIT | bpf_ktime_get_boot_ns() };
 	struct cgroup_event *event;
 	struct sandbox_ref ref;
 	long n;
 
-	owner.sandbox = owner.member;
-	if (bpf_map_update_elem(&members, &owner.member, &no_counts, BPF_NOEXIST) || !find_owner(&owner, id, &ref)) {
+	watched.owner.sandbox = watched.owner.member;
+	if (bpf_map_update_elem(&members, &watched.owner.member, &no_counts, BPF_NOEXIST) || !find_owner(&watched.owner, id, &ref)) {
 		__sync_fetch_and_add(&births_lost, 1);
 		return;
 	}
 	event = reserve_event(critical, &ref, EVENT_CGROUP_MADE, sizeof(*event));
-	if (!event || bpf_map_update_elem(&watched_cgroups, &id, &owner, BPF_NOEXIST)) {
+	if (!event || watch_cgroup(id, &watched)) {
 		__sync_fetch_and_add(&births_lost, 1);
-		bpf_map_delete_elem(&members, &owner.member);
+		bpf_map_delete_elem(&members, &watched.owner.member);
 		if (event)
 			bpf_ringbuf_discard(event, 0);
 		return;
@@ -81,25 +81,36 @@ int BPF_PROG(handle_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
 	struct cgroup *parent = (struct cgroup *)BPF_CORE_READ(cgroup, self.parent);
 	struct member_counters *counters;
-	struct owner *owner;
+	struct watched_cgroup *above;
 	__u64 parent_id, id;
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0)
 		return 0;
 	parent_id = BPF_CORE_READ(parent, kn, id);
 	id = BPF_CORE_READ(cgroup, kn, id);
-	owner = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
-	if (!owner) {
+	above = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
+	if (!above) {
 		if (cfg_discover && may_be_a_sandbox(cgroup))
 			discover(cgroup, id, path);
 		return 0;
 	}
-	if (bpf_map_update_elem(&watched_cgroups, &id, owner, BPF_NOEXIST)) {
-		counters = bpf_map_lookup_elem(&members, &owner->member);
+	if (watch_cgroup(id, above)) {
+		counters = bpf_map_lookup_elem(&members, &above->owner.member);
 		if (counters)
 			add(&counters->storage_failed, 1);
 	}
 	return 0;
+}
+
+/* Where it lived, another one may be noted. */
+static __always_inline void end_member(__u64 member)
+{
+	struct watch *watch = get_watch();
+	__u8 yes = 1;
+
+	bpf_map_update_elem(&gone_members, &member, &yes, BPF_ANY);
+	if (watch)
+		__sync_fetch_and_add(&watch->netns_changes, 1);
 }
 
 SEC("tp_btf/cgroup_rmdir")
@@ -107,16 +118,15 @@ int BPF_PROG(handle_cgroup_rmdir, struct cgroup *cgroup)
 {
 	struct cgroup *parent = (struct cgroup *)BPF_CORE_READ(cgroup, self.parent);
 	__u64 parent_id = BPF_CORE_READ(parent, kn, id);
+	struct watched_cgroup *above;
 	struct event_header *event;
 	struct sandbox_ref ref;
-	struct owner *above;
-	__u8 yes = 1;
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0 || !find_sandbox(BPF_CORE_READ(cgroup, kn, id), &ref))
 		return 0;
 	above = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
-	if (!above || above->member != ref.owner.member)
-		bpf_map_update_elem(&gone_members, &ref.owner.member, &yes, BPF_ANY);
+	if (!above || above->owner.member != ref.owner.member)
+		end_member(ref.owner.member);
 	event = reserve_event(critical, &ref, EVENT_CGROUP_GONE, sizeof(*event));
 	if (event)
 		submit_event(event);
@@ -128,7 +138,7 @@ int BPF_PROG(handle_cgroup_release, struct cgroup *cgroup)
 {
 	__u64 id = BPF_CORE_READ(cgroup, kn, id);
 
-	if (BPF_CORE_READ(cgroup, root, hierarchy_id) == 0)
-		bpf_map_delete_elem(&watched_cgroups, &id);
+	if (BPF_CORE_READ(cgroup, root, hierarchy_id) == 0 && !bpf_map_delete_elem(&watched_cgroups, &id))
+		count_watched(id, -1);
 	return 0;
 }

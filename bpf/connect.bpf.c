@@ -14,6 +14,7 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
 static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct endpoint *peer)
 {
+	struct watch *watch = get_watch();
 	struct socket_state *state;
 
 	if (!ctx->sk)
@@ -26,10 +27,12 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 		add(&ref->counters->storage_failed, 1);
 		return NULL;
 	}
+	if (ref->flags && watch)
+		watch->lent_sockets = 1;
 	fill_current_process(&state->process);
 	bpf_get_current_comm(state->comm, COMM_BYTES);
 	state->netns = current_netns();
-	enter_netns(state->netns, &ref->owner);
+	enter_netns(state->netns, ref);
 	state->peer = *peer;
 	state->owner = ref->owner;
 	state->cgroup_id = ref->cgroup_id;
@@ -61,42 +64,64 @@ static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 	return cfg_typed_pointers && ctx->protocol == IPPROTO_TCP && sk ? (struct sock *)bpf_skc_to_tcp_sock(sk) : NULL;
 }
 
-/* Any other, read back from the stack by a helper, is a plain number that copies can start from. */
+/*
+ * Any other as a plain number that copies can start from: the difference of two pointers is one, and that of the current task is known.
+ * Where the task is no pointer, what a helper reads back from the stack is.
+ */
 static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *given = ctx->sk;
+	struct task_struct *task;
 	struct sock *sk = NULL;
+	__u64 number;
 
-	bpf_probe_read_kernel(&sk, sizeof(sk), &given);
-	return sk;
+	if (!cfg_typed_pointers) {
+		bpf_probe_read_kernel(&sk, sizeof(sk), &given);
+		return sk;
+	}
+	task = bpf_get_current_task_btf();
+	number = (__u64)given;
+	asm volatile("%0 -= %1" : "+r"(number) : "r"(task));
+	return (struct sock *)(number + bpf_get_current_task());
+}
+
+/* Mostly that of who uses it, whose number is had without a copy. */
+static __always_inline __u64 cgroup_of_untyped(struct sock *sk)
+{
+	struct cgroup *cgroup;
+
+	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return untagged_cgroup_id(sk);
+	cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	if (cfg_typed_pointers && cgroup == bpf_get_current_task_btf()->cgroups->dfl_cgrp)
+		return bpf_get_current_cgroup_id();
+	return BPF_CORE_READ(cgroup, kn, id);
 }
 
 /* sock_addr programs have no helper for it. A socket never changes its own. */
 static __always_inline __u64 cgroup_of_socket(struct bpf_sock_addr *ctx)
 {
 	struct sock *sk = typed_socket(ctx);
-	struct socket_state *state;
 
 	if (sk)
 		return socket_cgroup_id(sk);
-	if (!ctx->sk)
-		return 0;
-	state = find_state(ctx->sk, bpf_get_socket_cookie(ctx));
-	/* 0: another thread has just made it, and not yet filled it. */
-	if (state && !state->flags && state->cgroup_id)
-		return state->cgroup_id;
-	sk = untyped_socket(ctx);
-	return bpf_core_field_exists(sk->sk_cgrp_data.cgroup) ? BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id) : untagged_cgroup_id(sk);
+	return ctx->sk ? cgroup_of_untyped(untyped_socket(ctx)) : 0;
 }
 
 static __always_inline __u32 netns_of_socket(struct bpf_sock_addr *ctx)
 {
 	struct sock *sk = typed_socket(ctx);
+	struct net *net;
 
 	if (sk)
 		return sk->__sk_common.skc_net.net->ns.inum;
+	if (!ctx->sk)
+		return 0;
 	sk = untyped_socket(ctx);
-	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	if (cfg_typed_pointers && net == bpf_get_current_task_btf()->nsproxy->net_ns)
+		return current_netns();
+	return BPF_CORE_READ(net, ns.inum);
 }
 
 static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)

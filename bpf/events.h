@@ -92,6 +92,32 @@ struct owner {
 };
 SP_ASSERT_SIZE(owner, 16);
 
+/*
+ * What an event is compared with before any look-up: how many of the cgroups (by id) and network namespaces (by inode number) that somebody
+ * watches fall into a slot. Never too low. Namespaces that their table pushes out, or the kernel side puts aside, may stay counted.
+ */
+enum {
+	WATCH_SLOTS = 16384,
+};
+
+struct watch {
+	__u32 counts[WATCH_SLOTS];
+	__u32 lent_sockets;  /* 1: a sandbox has used a socket of another cgroup, so that sockets themselves must be asked too */
+	__u32 netns_changes; /* counts: a namespace was forgotten, or lost who lived there; what was noted before is to be noted again */
+};
+SP_ASSERT_SIZE(watch, 65544);
+
+static inline __u32 watch_slot(__u64 id)
+{
+	return id & (WATCH_SLOTS - 1);
+}
+
+struct watched_cgroup {
+	struct owner owner;
+	__u64 noted; /* the network namespace where one of its processes was last noted to live; above it, netns_changes of that time */
+};
+SP_ASSERT_SIZE(watched_cgroup, 24);
+
 /* A member that the kernel side found is its own sandbox until user space says whose it is. */
 enum {
 	MEMBER_FOUND_BIT = 62,

@@ -13,7 +13,7 @@
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
 static __always_inline void fill_exec(struct exec_record *record, struct task_struct *task, struct linux_binprm *binprm,
-				      const struct owner *owner)
+				      const struct sandbox_ref *ref)
 {
 	struct exec_event *event = &record->event;
 	struct fs_struct *fs = task->fs;
@@ -26,7 +26,7 @@ static __always_inline void fill_exec(struct exec_record *record, struct task_st
 	bpf_get_current_comm(event->comm, COMM_BYTES);
 	event->pad0 = 0;
 	event->netns = task_netns(task);
-	enter_netns(event->netns, owner);
+	enter_netns(event->netns, ref);
 	record->used = 0;
 	if (!append_path(record, __builtin_preserve_access_index(&exe->f_path), root))
 		event->header.flags |= EXEC_PATH_TRUNCATED;
@@ -58,7 +58,7 @@ static __always_inline int on_exec(struct task_struct *task, struct linux_binprm
 		return 0;
 	}
 	stamp(&record->event.header, &ref, EVENT_EXEC, 0);
-	fill_exec(record, task, binprm, &ref.owner);
+	fill_exec(record, task, binprm, &ref);
 	size = sizeof(record->event) + record->used;
 	record->event.header.size = size;
 	if (!count_event(&ref, EVENT_EXEC, RING_critical, size))
@@ -153,7 +153,7 @@ static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind, str
 		BPF_CORE_READ_INTO(&event->comm, task, comm);
 	event->netns = task_netns(task);
 	event->pad0 = 0;
-	enter_netns(event->netns, &ref->owner);
+	enter_netns(event->netns, ref);
 	submit_event(event);
 	return 0;
 }

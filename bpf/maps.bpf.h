@@ -57,13 +57,21 @@ struct pending_call {
 	__u32 pad0;
 };
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct watch);
+} watches SEC(".maps") __weak;
+
 /* By cgroup id. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
 	__type(key, __u64);
-	__type(value, struct owner);
+	__type(value, struct watched_cgroup);
 } watched_cgroups SEC(".maps") __weak;
 
 /* By inode number. */

@@ -39,7 +39,8 @@ static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
 	struct netns_owner *lives;
-	struct owner owner = {}, *actor;
+	struct watched_cgroup *actor;
+	struct owner owner;
 	__u32 netns = BPF_CORE_READ(net, ns.inum);
 	struct sandbox_ref ref;
 	struct nft_event *event;
@@ -51,8 +52,8 @@ static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 	if (lives) {
 		owner = lives->owner;
 	} else if (actor) {
-		owner = *actor;
-		enter_netns(netns, &owner);
+		owner = actor->owner;
+		note_netns(netns, &owner);
 	} else {
 		return 0;
 	}
@@ -63,7 +64,7 @@ static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 		return 0;
 	fill_current_process(&event->process);
 	bpf_get_current_comm(event->comm, COMM_BYTES);
-	event->actor = actor ? actor->member : 0;
+	event->actor = actor ? actor->owner.member : 0;
 	event->netns = netns;
 	event->error = error;
 	event->result = result;

@@ -47,19 +47,22 @@ static __always_inline __u64 payload_received(struct tcp_sock *tcp, struct sock 
  */
 static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool second)
 {
-	struct socket_state *state;
+	struct socket_state *state = NULL;
+	__u64 cookie, cgroup_id;
 	struct sandbox_ref ref;
 	struct tcp_sock *tcp;
-	__u64 cookie;
-	bool told;
+	bool watched, told;
 
 	if (to != TCP_ESTABLISHED && to != TCP_CLOSE)
 		return 0;
 	cookie = cookie_of(sk);
-	if (!cookie || sk->sk_protocol != IPPROTO_TCP || is_done(second, EVENT_CONNECT_RESULT, cookie, to))
+	cgroup_id = socket_cgroup_id(sk);
+	if (!cookie || sk->sk_protocol != IPPROTO_TCP || is_nobodys(cgroup_id) || is_done(second, EVENT_CONNECT_RESULT, cookie, to))
 		return 0;
-	state = find_state(sk, cookie);
-	if (!find_socket(socket_cgroup_id(sk), state, &ref))
+	watched = find_sandbox(cgroup_id, &ref);
+	if (!watched || to == TCP_CLOSE)
+		state = find_state(sk, cookie);
+	if (!watched && !find_by_state(cgroup_id, state, &ref))
 		return 0;
 	if (to == TCP_ESTABLISHED) {
 		if (from == TCP_SYN_SENT || from == TCP_SYN_RECV)
@@ -94,10 +97,10 @@ int BPF_PROG(second_tcp_state, struct sock *sk, int from, int to)
 /* An ICMP error for a connected UDP socket. */
 static __always_inline int udp_error(struct sock *sk)
 {
-	__u64 cookie = cookie_of(sk);
+	__u64 cookie = cookie_of(sk), cgroup_id = socket_cgroup_id(sk);
 	struct sandbox_ref ref;
 
-	if (!cookie || sk->sk_protocol != IPPROTO_UDP || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie), &ref))
+	if (!cookie || sk->sk_protocol != IPPROTO_UDP || is_nobodys(cgroup_id) || !find_socket(cgroup_id, find_state(sk, cookie), &ref))
 		return 0;
 	emit_result(&ref, cookie, NULL, TRANSPORT_UDP, sk->sk_err, 0, 0);
 	return 0;

@@ -90,27 +90,29 @@ __noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done)
 }
 
 /* True if it is of DNS, and there is more of it than was passed on. */
-static __always_inline bool account(struct __sk_buff *skb, int direction)
+static __always_inline bool account(struct __sk_buff *skb, __u64 cgroup_id, int direction)
 {
 	struct socket_state *state;
 	struct dns_message m;
 	struct sandbox_ref ref;
 	struct bpf_sock *sk;
 	struct packet p;
+	bool plain_tcp, leaves;
 	__u64 cookie;
-	bool watched, leaves;
 
-	watched = find_sandbox(bpf_skb_cgroup_id(skb), &ref);
 	sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
 	state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
-	if (!watched && (!state || !find_by_state(bpf_skb_cgroup_id(skb), state, &ref)))
+	plain_tcp = state && state->transport == TRANSPORT_TCP && !state->dns;
+	if (plain_tcp && skb->ifindex == LOOPBACK_IFINDEX)
+		return false;
+	if (!find_socket(cgroup_id, state, &ref))
 		return false;
 	if (skb->ifindex != LOOPBACK_IFINDEX)
 		add(&ref.counters->network_io[direction], skb->len);
 	if (!sk)
 		return false;
 	leaves = state && direction == DIRECTION_SENT && !state->source.port && skb->ifindex != LOOPBACK_IFINDEX;
-	if (state && state->transport == TRANSPORT_TCP && !state->dns && !leaves)
+	if (plain_tcp && !leaves)
 		return false;
 	if (!state && sk->protocol != IPPROTO_UDP)
 		return false;
@@ -119,7 +121,7 @@ static __always_inline bool account(struct __sk_buff *skb, int direction)
 	cookie = bpf_get_socket_cookie(skb);
 	if (leaves)
 		note_source(&ref, cookie, state, &p);
-	if (state && state->transport == TRANSPORT_TCP && !state->dns)
+	if (plain_tcp)
 		return false;
 	if (!state && direction == DIRECTION_SENT)
 		state = adopt_dns_socket(sk, cookie, ref.cgroup_id, &p);
@@ -146,20 +148,22 @@ static __always_inline bool account(struct __sk_buff *skb, int direction)
 }
 
 /* Not static, so that what they need of the stack is not there beside what emit_more_dns needs. */
-__noinline int account_sent(struct __sk_buff *skb)
+__noinline int account_sent(struct __sk_buff *skb, __u64 cgroup_id)
 {
-	return account(skb, DIRECTION_SENT);
+	return account(skb, cgroup_id, DIRECTION_SENT);
 }
 
-__noinline int account_received(struct __sk_buff *skb)
+__noinline int account_received(struct __sk_buff *skb, __u64 cgroup_id)
 {
-	return account(skb, DIRECTION_RECEIVED);
+	return account(skb, cgroup_id, DIRECTION_RECEIVED);
 }
 
 SEC("cgroup_skb/egress")
 int handle_egress(struct __sk_buff *skb)
 {
-	if (account_sent(skb))
+	__u64 cgroup_id = bpf_skb_cgroup_id(skb);
+
+	if (!is_nobodys(cgroup_id) && account_sent(skb, cgroup_id))
 		emit_rest_of_dns(skb, DIRECTION_SENT);
 	return 1;
 }
@@ -167,7 +171,9 @@ int handle_egress(struct __sk_buff *skb)
 SEC("cgroup_skb/ingress")
 int handle_ingress(struct __sk_buff *skb)
 {
-	if (account_received(skb))
+	__u64 cgroup_id = bpf_skb_cgroup_id(skb);
+
+	if (!is_nobodys(cgroup_id) && account_received(skb, cgroup_id))
 		emit_rest_of_dns(skb, DIRECTION_RECEIVED);
 	return 1;
 }

@@ -111,6 +111,14 @@ static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 	return untagged_cgroup_id(sk);
 }
 
+/* Nobody watches its cgroup, and no sandbox can have used it: all that a socket outside of sandboxes costs. */
+static __always_inline bool is_nobodys(__u64 cgroup_id)
+{
+	struct watch *watch = get_watch();
+
+	return watch && !watch->counts[watch_slot(cgroup_id)] && !watch->lent_sockets;
+}
+
 /* By what was noted when the socket was used from within a sandbox. */
 static __always_inline bool find_by_state(__u64 cgroup_id, const struct socket_state *state, struct sandbox_ref *ref)
 {

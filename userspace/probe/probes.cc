@@ -279,6 +279,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   libbpf_says.clear();
   if (const int error = sandpiper_bpf::load(skeleton); error)
     return LoadError(-error);
+  ASSIGN_OR_RETURN(probes->watches_, WatchCounts::Map(bpf_map__fd(skeleton->maps.watches)));
   probes->nft_ = std::make_unique<NftProbe>(skeleton->obj, std::move(nft_avoid), kernel.get());
   if (options.limit_sandboxes) {
     RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_critical, options.critical_ring_bytes));
@@ -375,22 +376,21 @@ void Probes::RemoveMember(uint64_t member) {
 }
 
 absl::Status Probes::WatchCgroup(uint64_t cgroup_id, const owner& owner, bool if_new) {
-  if (bpf_map__update_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &owner, sizeof(owner),
-                           if_new ? BPF_NOEXIST : BPF_ANY))
-    return ErrnoStatus(errno, "adding a cgroup to the kernel's table");
-  return absl::OkStatus();
+  const int error =
+      watches_.Update(bpf_map__fd(skeleton_->maps.watched_cgroups), cgroup_id, watched_cgroup{.owner = owner, .noted = 0}, if_new);
+  return error ? ErrnoStatus(error, "adding a cgroup to the kernel's table") : absl::OkStatus();
 }
 
 absl::StatusOr<owner> Probes::OwnerOf(uint64_t cgroup_id) const {
-  owner out = {};
+  watched_cgroup out = {};
   if (bpf_map__lookup_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &out, sizeof(out), 0))
     return ErrnoStatus(errno, "looking a cgroup up in the kernel's table");
-  return out;
+  return out.owner;
 }
 
 void Probes::UnwatchCgroup(uint64_t cgroup_id, uint64_t member) {
   if (const auto owner = OwnerOf(cgroup_id); owner.ok() && owner->member == member)
-    bpf_map__delete_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), 0);
+    watches_.Delete(bpf_map__fd(skeleton_->maps.watched_cgroups), cgroup_id);
 }
 
 absl::Status Probes::WatchDevice(unsigned ifindex, const owner& owner) {
@@ -411,10 +411,13 @@ void Probes::WatchNamespace(uint32_t netns, const owner& owner, bool lends) {
   const bool replace = lends || bpf_map__lookup_elem(map, &netns, sizeof(netns), &known, sizeof(known), 0) ||
                        known.owner.sandbox == owner.sandbox || !ReadCounters(known.owner.member).ok();
   const netns_owner value = {.owner = replace ? owner : known.owner, .lends = lends};
-  bpf_map__update_elem(map, &netns, sizeof(netns), &value, sizeof(value), BPF_ANY);
+  watches_.Update(bpf_map__fd(map), netns, value, /*if_new=*/false);
 }
 
-void Probes::ForgetNamespace(uint32_t netns) { bpf_map__delete_elem(skeleton_->maps.watched_netns, &netns, sizeof(netns), 0); }
+void Probes::ForgetNamespace(uint32_t netns) {
+  watches_.Delete(bpf_map__fd(skeleton_->maps.watched_netns), netns);
+  watches_.NamespacesChanged();
+}
 
 void Probes::AttachNft() {
   nft_->Attach();

@@ -16,6 +16,7 @@
 #include "userspace/probe/kallsyms.h"
 #include "userspace/probe/nft_probe.h"
 #include "userspace/probe/program_runs.h"
+#include "userspace/probe/watch_counts.h"
 
 struct bpf_link;
 struct sandpiper_bpf;
@@ -129,6 +130,7 @@ class Probes {
   std::vector<SocketBytes> ReadDeviceBytes() const;
 
   std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;
+  WatchCounts watches_;
   std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
   std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;  // produces nothing by itself
   std::unique_ptr<NftProbe> nft_;
