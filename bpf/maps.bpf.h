@@ -110,13 +110,13 @@ struct {
 /* Rare and precious: exec, exit, fork, moves. Set at load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 * 1024 * 1024);
+	__uint(max_entries, 2 * 1024 * 1024);
 } critical_ring SEC(".maps") __weak;
 
 /* What a program can flood: DNS and connections. Set at load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 * 1024 * 1024);
+	__uint(max_entries, 4 * 1024 * 1024);
 } bulk_ring SEC(".maps") __weak;
 
 /* By ring. */

@@ -31,12 +31,14 @@ static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_re
 		bpf_map_update_elem(&local_servers, &server, &yes, BPF_ANY);
 }
 
-static __always_inline __u16 dns_flags(struct sandbox_ref *ref, struct socket_state *state, const struct packet *p, int direction)
+/* A server of its own answers over loopback, as it was noted. */
+static __always_inline __u16 dns_flags(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_state *state, const struct packet *p,
+				       int direction)
 {
 	struct local_server server = { .sandbox = ref->owner.sandbox, .address = state->via };
 
 	if (direction == DIRECTION_RECEIVED)
-		return bpf_map_lookup_elem(&local_servers, &server) ? DNS_LOCAL : 0;
+		return skb->ifindex == LOOPBACK_IFINDEX && bpf_map_lookup_elem(&local_servers, &server) ? DNS_LOCAL : 0;
 	state->via = p->destination;
 	return same_endpoint(&p->destination, &state->peer) ? 0 : DNS_REDIRECTED;
 }
@@ -59,8 +61,8 @@ static __always_inline struct socket_state *adopt_dns_socket(struct bpf_sock *sk
 	return state;
 }
 
-static __always_inline struct dns_message dns_message_of(struct sandbox_ref *ref, struct socket_state *state, struct packet *p,
-							 __u64 cookie, int direction)
+static __always_inline struct dns_message dns_message_of(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_state *state,
+							 struct packet *p, __u64 cookie, int direction)
 {
 	struct dns_message m = {
 		.ref = ref,
@@ -69,7 +71,7 @@ static __always_inline struct dns_message dns_message_of(struct sandbox_ref *ref
 		.server = direction == DIRECTION_SENT ? &state->peer : &p->source,
 		.cookie = cookie,
 		.kind = direction == DIRECTION_SENT ? EVENT_DNS_QUERY : EVENT_DNS_ANSWER,
-		.flags = dns_flags(ref, state, p, direction),
+		.flags = dns_flags(skb, ref, state, p, direction),
 	};
 
 	return m;
@@ -85,7 +87,7 @@ __noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done)
 
 	if (!state || !find_socket(bpf_skb_cgroup_id(skb), state, &ref) || !parse_packet(skb, &p))
 		return 0;
-	m = dns_message_of(&ref, state, &p, bpf_get_socket_cookie(skb), direction);
+	m = dns_message_of(skb, &ref, state, &p, bpf_get_socket_cookie(skb), direction);
 	return emit_dns(skb, &m, done);
 }
 
@@ -143,7 +145,7 @@ static __always_inline bool account(struct __sk_buff *skb, __u64 cgroup_id, int 
 			return false;
 		}
 	}
-	m = dns_message_of(&ref, state, &p, cookie, direction);
+	m = dns_message_of(skb, &ref, state, &p, cookie, direction);
 	return emit_dns(skb, &m, 0);
 }
 

@@ -70,9 +70,9 @@ void AddCommonOptions(CLI::App* app, Config* config) {
       ->check(CLI::Range(1, 65535))
       ->allow_extra_args(false);
   AddRingOption(app, "--ring-bytes", "SANDPIPER_RING_BYTES", &config->probes.bulk_ring_bytes,
-                "buffer for DNS and connection events (default 8M)");
+                "buffer for DNS and connection events (default 4M)");
   AddRingOption(app, "--critical-ring-bytes", "SANDPIPER_CRITICAL_RING_BYTES", &config->probes.critical_ring_bytes,
-                "buffer for process events (default 4M)");
+                "buffer for process events (default 2M)");
   app->add_option("--destinations-max", config->destinations_max,
                   "destinations kept apart in each sandbox's ledger; beyond, they are summed up (default 10000)")
       ->envname("SANDPIPER_DESTINATIONS_MAX")

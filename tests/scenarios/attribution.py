@@ -44,10 +44,10 @@ class Collector:
                 return line
         raise AssertionError("it ended without a word of " + part)
 
-    def wait_for(self, event):
-        """Until a record of it has been written."""
+    def wait_for(self, event, times=1):
+        """Until so many records of it have been written."""
         for _ in range(600):
-            if b'"opensandbox.event":"%s"' % event.encode() in open(self.path, "rb").read():
+            if open(self.path, "rb").read().count(b'"opensandbox.event":"%s"' % event.encode()) >= times:
                 return
             time.sleep(0.1)
         raise AssertionError("no %s came" % event)

@@ -1,6 +1,7 @@
 """nftables: what the rules are, and who changed them. The truth is what nft(8) was told and what it answered."""
 
 import subprocess
+import time
 
 from attribution import Collector, act
 from checks import complete, everything, same
@@ -231,6 +232,37 @@ sys.stdin.readline()
     for name, n in (("left", 1), ("right", 2)):
         mine = [e for e in events if e["sandbox_id"] == name and e["opensandbox.event"] in ("egress.loaded", "egress.updated")]
         assert len(mine) == 1 and rules_of(mine[0]) == [("allow", "192.0.2.%d" % n)], mine
+
+
+@scenario
+def a_namespace_with_the_number_of_one_that_is_gone(w):
+    """One after the other, each entered from the sandbox and changed by the host: the kernel gives a number again as soon as it is free."""
+    cg = w.new_cgroup("serial")
+    numbers = []
+    c = Collector(w, [cg])
+    for n in range(1, 5):
+        p = act(w, cg, """
+import ctypes, os
+assert ctypes.CDLL(None).unshare(0x40000000) == 0  # CLONE_NEWNET
+actor.run(["true"])
+print(os.getpid(), os.stat("/proc/self/ns/net").st_ino, flush=True)
+sys.stdin.readline()
+""", wait=False)
+        pid, number = map(int, p.stdout.readline().split())
+        numbers.append(number)
+        inside = ["nsenter", "--net=/proc/%d/ns/net" % pid, "nft"]
+        subprocess.run(inside + ["-f", "-"], input=(OUT % ("drop", "")).encode(), check=True)
+        c.wait_for("egress.loaded", n)
+        subprocess.run(inside + ["add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.%d" % n, "accept"], check=True)
+        c.wait_for("egress.updated", n)
+        p.communicate(b"\n", timeout=60)
+        time.sleep(2)  # the collector lets go of a namespace when it sees that nobody is left
+    events = c.stop()
+    print("     numbers: %r" % numbers)
+    assert len(set(numbers)) < len(numbers), numbers
+    updated = [e for e in events if e["opensandbox.event"] == "egress.updated"]
+    assert [rules_of(e) for e in updated] == [[("allow", "192.0.2.%d" % n)] for n in range(1, 5)], updated
+    assert {(e["sandbox_id"], e["actor"]) for e in updated} == {("serial", "host")}, updated
 
 
 @scenario

@@ -25,8 +25,8 @@ namespace sandpiper {
 
 struct ProbeOptions {
   // Powers of two, at least a page.
-  uint32_t critical_ring_bytes = 4 << 20;
-  uint32_t bulk_ring_bytes = 8 << 20;
+  uint32_t critical_ring_bytes = 2 << 20;
+  uint32_t bulk_ring_bytes = 4 << 20;
   // No sandbox may fill a ring so that the others find no room. Off, one that is alone has all of it.
   bool limit_sandboxes = true;
   bool program_statistics = false;  // have the kernel keep times and counts; costs each run two readings of the clock
