@@ -1,7 +1,9 @@
-"""bpf_skeleton: kernel programs in C, linked into one object and wrapped as a C++ skeleton header."""
+"""bpf_skeleton: kernel programs in C, compiled as one unit and wrapped as a C++ skeleton header."""
 
 def bpf_skeleton(name, srcs, hdrs, visibility = None):
-    """Compiles each source with clang, links the objects and generates NAME.skel.h, whose struct is called NAME.
+    """Compiles the sources with clang and generates NAME.skel.h, whose struct is called NAME.
+
+    Not linked of one object each: the linker of Debian 12 (bpftool gen object) refuses a kernel function that two of them call.
 
     Args:
       name: name of the library and of the generated struct.
@@ -9,25 +11,19 @@ def bpf_skeleton(name, srcs, hdrs, visibility = None):
       hdrs: what they include.
       visibility: who may use the library.
     """
-    objects = []
-    for src in srcs:
-        out = src.replace(".bpf.c", ".bpf.o")
-        objects.append(out)
-        native.genrule(
-            name = out.replace(".", "_"),
-            srcs = [src] + hdrs,
-            outs = [out],
-            # The multiarch folder holds <asm/types.h>, which clang does not find for a BPF target.
-            cmd = "clang -g -O2 -Wall -Wextra -Werror -Wno-unused-parameter -target bpf -mcpu=v3 " +
-                  "-I. -I/usr/include/$$(uname -m)-linux-gnu -D__TARGET_ARCH_$$(uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/') " +
-                  "-c $(location %s) -o $@" % src,
-        )
     native.genrule(
         name = name + "_skel",
-        srcs = objects,
+        srcs = srcs + hdrs,
         outs = [name + ".bpf.o", name + ".skel.h"],
-        cmd = ("/usr/sbin/bpftool gen object $(location {n}.bpf.o) $(SRCS) && " +
-               "/usr/sbin/bpftool gen skeleton $(location {n}.bpf.o) name {n} > $(location {n}.skel.h)").format(n = name),
+        # The multiarch folder holds <asm/types.h>, which clang does not find for a BPF target.
+        cmd = ("for source in {srcs}; do echo \"#include \\\"$$source\\\"\"; done | " +
+               "clang -g -O2 -Wall -Wextra -Werror -Wno-unused-parameter -target bpf -mcpu=v3 " +
+               "-I. -I/usr/include/$$(uname -m)-linux-gnu -D__TARGET_ARCH_$$(uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/') " +
+               "-x c -c - -o $(location {n}.bpf.o) && " +
+               "/usr/sbin/bpftool gen skeleton $(location {n}.bpf.o) name {n} > $(location {n}.skel.h)").format(
+            n = name,
+            srcs = " ".join(["$(location %s)" % src for src in srcs]),
+        ),
     )
     native.cc_library(
         name = name,

@@ -9,8 +9,6 @@
 
 #include "bpf/emit.bpf.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
-
 #define NAME_BYTES 128
 #define CONTAINER_ID_DIGITS 64
 

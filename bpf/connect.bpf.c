@@ -10,8 +10,6 @@
 #include "bpf/process.bpf.h"
 #include "bpf/socket.bpf.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
-
 static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct endpoint *peer)
 {
 	struct watch *watch = get_watch();
@@ -114,7 +112,7 @@ static __always_inline __u32 netns_of_socket(struct bpf_sock_addr *ctx)
 	struct net *net;
 
 	if (sk)
-		return sk->__sk_common.skc_net.net->ns.inum;
+		return to_read(sk)->__sk_common.skc_net.net->ns.inum;
 	if (!ctx->sk)
 		return 0;
 	sk = untyped_socket(ctx);

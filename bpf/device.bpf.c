@@ -7,8 +7,6 @@
 
 #include "bpf/packet.bpf.h"
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
 #define ERROR_NETWORK_UNREACHABLE 101
 #define ERROR_CONNECTION_RESET 104
 #define ERROR_CONNECTION_REFUSED 111

@@ -10,8 +10,6 @@
 #include "bpf/skb.bpf.h"
 #include "bpf/socket.bpf.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
-
 /* `state` is left out where the packet has no socket any more: user space knows the attempt by its cookie. */
 static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
 					const struct endpoint *peer, __u32 transport)

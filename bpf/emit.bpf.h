@@ -3,7 +3,19 @@
 #ifndef SANDPIPER_EMIT_BPF_H
 #define SANDPIPER_EMIT_BPF_H
 
+#include <bpf/bpf_core_read.h>
+
 #include "bpf/maps.bpf.h"
+
+/* From Linux 6.2 on. */
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+
+/*
+ * The same pointer for reading what it points to, and what that points to. Of one that the verifier trusts, each load of a further pointer
+ * has it search the kernel's types by name, several times a millisecond: most of the time that loading the programs takes.
+ */
+#define to_read(pointer)                                                                                                          \
+	(cfg_casts ? (typeof(pointer))bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(typeof(*(pointer)))) : (pointer))
 
 struct sandbox_ref {
 	struct owner owner;
@@ -148,7 +160,7 @@ static __always_inline void enter_netns(__u32 netns, const struct sandbox_ref *r
  * CPUs that look at the same moment may each take the last of it, which lets a record too many through and changes no count. Not static:
  * the verifier looks at such a function once, and not at each call again.
  */
-__weak __noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
+__noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
 {
 	struct ring_limit *limit = bpf_map_lookup_elem(&ring_limits, &ring);
 	struct ring_budget *budget, whole = {};

@@ -10,19 +10,18 @@
 #include "bpf/process.bpf.h"
 #include "bpf/second.bpf.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
-
 static __always_inline void fill_exec(struct exec_record *record, struct task_struct *task, struct linux_binprm *binprm,
 				      const struct sandbox_ref *ref)
 {
 	struct exec_event *event = &record->event;
-	struct fs_struct *fs = task->fs;
+	struct fs_struct *fs = to_read(task)->fs;
 	struct path *root = __builtin_preserve_access_index(&fs->root);
-	struct file *exe = task->mm->exe_file;
+	struct mm_struct *mm = to_read(task)->mm;
+	struct file *exe = mm->exe_file;
 	const char *filename = binprm->filename;
 
 	fill_process(&event->process, task);
-	fill_process(&event->parent, task->real_parent);
+	fill_process(&event->parent, to_read(task)->real_parent);
 	bpf_get_current_comm(event->comm, COMM_BYTES);
 	event->pad0 = 0;
 	event->netns = task_netns(task);
@@ -40,7 +39,7 @@ static __always_inline void fill_exec(struct exec_record *record, struct task_st
 		event->script_bytes = append_name(record, filename);
 		event->header.flags |= EXEC_SCRIPT;
 	}
-	append_args(record, task->mm->arg_start, task->mm->arg_end);
+	append_args(record, mm->arg_start, mm->arg_end);
 }
 
 static __always_inline int on_exec(struct task_struct *task, struct linux_binprm *binprm, bool second)
@@ -92,7 +91,7 @@ static __always_inline __u32 how_it_ended(__u32 status, bool oom)
 /* Of each thread; the process ends with the last one. */
 static __always_inline int on_exit(struct task_struct *task, bool second)
 {
-	struct signal_struct *signal = task->signal;
+	struct signal_struct *signal = to_read(task)->signal;
 	struct process_key process = {}, once;
 	struct exit_event *event;
 	struct sandbox_ref ref;
@@ -111,7 +110,7 @@ static __always_inline int on_exit(struct task_struct *task, bool second)
 				   : bpf_map_lookup_elem(&reported_exits, &once) != NULL)
 		return 0;
 	/* wait_task_zombie(): the group's code where one was set, else the leader's own. */
-	status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->group_leader->exit_code;
+	status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : to_read(task)->group_leader->exit_code;
 	oom = (status & 0x7f) && signal->oom_mm;
 	add(&ref.counters->exits[how_it_ended(status, oom)], 1);
 	event = reserve_event(critical, &ref, EVENT_EXIT, sizeof(*event));
@@ -145,7 +144,7 @@ static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind, str
 	if (!event)
 		return 0;
 	fill_process(&event->process, task);
-	fill_process(&event->parent, task->real_parent);
+	fill_process(&event->parent, to_read(task)->real_parent);
 	/* A child has its parent's, which calls. */
 	if (kind == EVENT_FORK)
 		bpf_get_current_comm(event->comm, COMM_BYTES);
@@ -188,7 +187,7 @@ int BPF_PROG(handle_attach_task, struct cgroup *to, const char *path, struct tas
 	struct sandbox_ref ref;
 
 	/* Ids are unique within one hierarchy only; 0 is cgroup v2. */
-	if (to->root->hierarchy_id != 0 || !find_sandbox(to->kn->id, &ref))
+	if (to_read(to)->root->hierarchy_id != 0 || !find_sandbox(to_read(to)->kn->id, &ref))
 		return 0;
 	return emit_process(&ref, EVENT_ENTER, task);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Every map, once. __weak: the linker keeps one of them for all objects. User space sets the sizes marked "set at load". */
+/* Every map, once. User space sets the sizes marked "set at load". */
 #ifndef SANDPIPER_MAPS_BPF_H
 #define SANDPIPER_MAPS_BPF_H
 
@@ -7,6 +7,8 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/events.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* What a socket of a sandbox is about. Filled in the context of the program that uses it, read where no program is running. */
 struct socket_state {
@@ -63,7 +65,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct watch);
-} watches SEC(".maps") __weak;
+} watches SEC(".maps");
 
 /* By cgroup id. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in them. */
 struct {
@@ -72,7 +74,7 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, __u64);
 	__type(value, struct watched_cgroup);
-} watched_cgroups SEC(".maps") __weak;
+} watched_cgroups SEC(".maps");
 
 /* By inode number. */
 struct {
@@ -80,7 +82,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u32);
 	__type(value, struct netns_owner);
-} watched_netns SEC(".maps") __weak;
+} watched_netns SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
@@ -88,7 +90,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, struct member_counters);
-} members SEC(".maps") __weak;
+} members SEC(".maps");
 
 /* Members whose cgroup was removed. Their sockets may still close; nobody can be said to live with them any more. */
 struct {
@@ -96,7 +98,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, __u8);
-} gone_members SEC(".maps") __weak;
+} gone_members SEC(".maps");
 
 /* Which new cgroups are looked at. A name of 64 hexadecimal digits, as runtimes give containers, is without being here. */
 struct {
@@ -105,19 +107,19 @@ struct {
 	__uint(max_entries, 256);
 	__type(key, struct name_prefix);
 	__type(value, __u8);
-} cgroup_names SEC(".maps") __weak;
+} cgroup_names SEC(".maps");
 
 /* Rare and precious: exec, exit, fork, moves. Set at load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 2 * 1024 * 1024);
-} critical_ring SEC(".maps") __weak;
+} critical_ring SEC(".maps");
 
 /* What a program can flood: DNS and connections. Set at load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 * 1024 * 1024);
-} bulk_ring SEC(".maps") __weak;
+} bulk_ring SEC(".maps");
 
 /* By ring. */
 struct {
@@ -125,7 +127,7 @@ struct {
 	__uint(max_entries, RING_COUNT);
 	__type(key, __u32);
 	__type(value, struct ring_limit);
-} ring_limits SEC(".maps") __weak;
+} ring_limits SEC(".maps");
 
 /* By sandbox. One that was pushed out begins anew with all of it. */
 struct {
@@ -133,14 +135,14 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, struct ring_budget);
-} ring_budgets SEC(".maps") __weak;
+} ring_budgets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct socket_state);
-} socket_states SEC(".maps") __weak;
+} socket_states SEC(".maps");
 
 /* By cookie, where programs on tracepoints may not use the storage of sockets. Set at load: one entry where they may. */
 struct {
@@ -148,7 +150,7 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, __u64);
 	__type(value, struct socket_state);
-} states_by_cookie SEC(".maps") __weak;
+} states_by_cookie SEC(".maps");
 
 /* LRU: a socket that talks to more peers than fit is seen as new attempts, never as an error for the others. */
 struct {
@@ -156,7 +158,7 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, struct udp_flow_key);
 	__type(value, struct udp_flow);
-} udp_flows SEC(".maps") __weak;
+} udp_flows SEC(".maps");
 
 /* Set at load: one entry where no device is watched. */
 struct {
@@ -164,14 +166,14 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, struct device_flow_key);
 	__type(value, struct device_flow);
-} device_flows SEC(".maps") __weak;
+} device_flows SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct source_key);
 	__type(value, struct source);
-} sources SEC(".maps") __weak;
+} sources SEC(".maps");
 
 /* Where sockets of a sandbox serve datagrams from within its own network namespace, as a DNS proxy does. */
 struct {
@@ -179,14 +181,14 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct local_server);
 	__type(value, __u8);
-} local_servers SEC(".maps") __weak;
+} local_servers SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, __u64); /* pid_tgid */
 	__type(value, struct pending_call);
-} pending_calls SEC(".maps") __weak;
+} pending_calls SEC(".maps");
 
 /* Threads of one process that end at the same moment: the first one here reports the exit. */
 struct {
@@ -194,25 +196,28 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct process_key);
 	__type(value, __u8);
-} reported_exits SEC(".maps") __weak;
+} reported_exits SEC(".maps");
 
 /* Look at new cgroups; those of containers. */
-const volatile __u8 cfg_discover __weak = 0;
-const volatile __u8 cfg_discover_containers __weak = 0;
+const volatile __u8 cfg_discover = 0;
+const volatile __u8 cfg_discover_containers = 0;
 
 /* Network namespaces that lend nothing: the host's, and our own. */
-const volatile __u32 cfg_shared_netns[2] __weak = {};
+const volatile __u32 cfg_shared_netns[2] = {};
 
 /* The states of sockets are in their storage. */
-const volatile __u8 cfg_socket_storage __weak = 1;
+const volatile __u8 cfg_socket_storage = 1;
 
 /*
  * Programs on cgroups may have the current task, and a TCP socket, as pointers whose fields the verifier lets them load; where not, each
  * field is copied by a helper. Programs on tracepoints are given such pointers everywhere.
  */
-const volatile __u8 cfg_typed_pointers __weak = 0;
+const volatile __u8 cfg_typed_pointers = 0;
+
+/* There is bpf_rdonly_cast(). */
+const volatile __u8 cfg_casts = 0;
 
 /* The syscall tracepoints are in use: fill pending_calls. */
-const volatile __u8 cfg_track_calls __weak = 0;
+const volatile __u8 cfg_track_calls = 0;
 
 #endif

@@ -7,8 +7,6 @@
 
 #include "bpf/maps.bpf.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
-
 SEC("tp_btf/module_load")
 int BPF_PROG(handle_module_load, struct module *module)
 {

@@ -10,8 +10,6 @@
 #include "bpf/emit.bpf.h"
 #include "bpf/process.bpf.h"
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
 #define AF_NETLINK 16
 #define NETLINK_NETFILTER 12
 /* include/uapi/linux/netlink.h, include/uapi/linux/netfilter/nfnetlink.h */

@@ -10,8 +10,6 @@
 #include "bpf/second.bpf.h"
 #include "bpf/socket.bpf.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
-
 #define ERROR_INTERRUPTED 4
 #define ERROR_ALREADY_CONNECTED 106
 #define ERROR_ALREADY 114

@@ -6,8 +6,6 @@
 
 #include "bpf/packet.bpf.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
-
 static __always_inline void account_udp_sent(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state, const struct packet *p)
 {
 	struct udp_flow_key key = { .cookie = cookie, .peer = p->destination };

@@ -37,7 +37,7 @@ struct tcp_header {
 #define IPV4_FRAGMENT_OFFSET 0x1fff
 
 /* Before the IP header: a cgroup's programs get no link layer, those of a device may. */
-const volatile __u32 cfg_link_header __weak = 0;
+const volatile __u32 cfg_link_header = 0;
 
 static __always_inline long load_packet(struct __sk_buff *skb, __u32 offset, void *to, __u32 bytes)
 {
@@ -74,7 +74,7 @@ static __always_inline bool parse_ports(struct __sk_buff *skb, __u8 protocol, __
  * Past the extension headers of IPv6: the offset of what follows them and, above it, its protocol; -1 where the packet ends before. Not
  * static: the verifier then looks at the loop once, and not again for each way out of it.
  */
-__weak __noinline int skip_extensions(struct __sk_buff *skb, __u32 protocol)
+__noinline int skip_extensions(struct __sk_buff *skb, __u32 protocol)
 {
 	__u32 offset = IPV6_HEADER;
 	__u8 extension[2];

@@ -17,18 +17,18 @@ static __always_inline void fill_process(struct process_key *key, struct task_st
 {
 	key->tgid = task->tgid;
 	key->tid = task->pid;
-	key->start_ns = task->group_leader->start_boottime;
+	key->start_ns = to_read(task)->group_leader->start_boottime;
 }
 
 static __always_inline __u64 task_cgroup_id(struct task_struct *task)
 {
-	return task->cgroups->dfl_cgrp->kn->id;
+	return to_read(task)->cgroups->dfl_cgrp->kn->id;
 }
 
 /* The inode number of its network namespace, 0 when it is on its way out. */
 static __always_inline __u32 task_netns(struct task_struct *task)
 {
-	return task->nsproxy->net_ns->ns.inum;
+	return to_read(task)->nsproxy->net_ns->ns.inum;
 }
 
 /* By its cgroup; where nobody watches that, by its network namespace. */

@@ -13,7 +13,7 @@
 #include "bpf/events.h"
 
 /* There are second programs. */
-const volatile __u8 cfg_preemptible __weak = 0;
+const volatile __u8 cfg_preemptible = 0;
 
 struct deed {
 	__u64 whose; /* thread id, cookie of a socket */
@@ -26,10 +26,10 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct deed);
 	__type(value, __u64);
-} deeds_done SEC(".maps") __weak;
+} deeds_done SEC(".maps");
 
 /* Runs of the first that were left out and that the second noticed, by kind, whoever it was: what the kernel counts beyond is lost. */
-__u64 made_up[EVENT_KIND_COUNT] __weak = {};
+__u64 made_up[EVENT_KIND_COUNT] = {};
 
 static __always_inline bool look_for_mark(bool second, __u32 kind, __u64 whose, __u64 which)
 {

@@ -17,7 +17,7 @@
 #define UDP_HEADER 8
 
 /* Ports whose sockets carry DNS; the proxy behind a redirect may listen on any other. Unused slots are 0. */
-const volatile __u16 cfg_dns_ports[4] __weak = { 53 };
+const volatile __u16 cfg_dns_ports[4] = { 53 };
 
 static __always_inline bool is_dns_port(__u16 port)
 {
@@ -107,7 +107,7 @@ static __always_inline __u64 untagged_cgroup_id(struct sock *sk)
 static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 {
 	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return sk->sk_cgrp_data.cgroup->kn->id;
+		return to_read(sk)->sk_cgrp_data.cgroup->kn->id;
 	return untagged_cgroup_id(sk);
 }
 

@@ -247,6 +247,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   }
 
   skeleton->rodata->cfg_typed_pointers = HasTypedPointers();
+  skeleton->rodata->cfg_casts = btf__find_by_name_kind(kernel.get(), "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
   probes->states_.push_back(ChooseSocketState(options, kernel.get(), skeleton));
 
   const bool has_modules = btf__find_by_name_kind(kernel.get(), "btf_trace_module_load", BTF_KIND_TYPEDEF) > 0;
