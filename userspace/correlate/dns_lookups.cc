@@ -34,8 +34,6 @@ DnsOutcome OutcomeOf(uint8_t rcode) {
 
 bool Contains(std::span<const uint16_t> ids, uint16_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
 
-size_t HashOfQuestion(const std::string& name, uint16_t type) { return absl::HashOf(name, type); }
-
 }  // namespace
 
 const char* Name(DnsOutcome outcome) {
@@ -71,12 +69,15 @@ void DnsLookups::OnClose(uint64_t cookie) { streams_.erase(cookie); }
 
 void DnsLookups::OnMessage(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes) {
   absl::StatusOr<DnsMessage> message = ParseDns(wire, payload.cut);
-  if (!message.ok() || message->is_response == payload.is_query)
+  if (!message.ok() || message->is_response == payload.is_query) {
     OnMalformed(payload, wire, time_ns, changes);
-  else if (payload.is_query)
-    OnQuery(payload, *message, time_ns, changes);
+    return;
+  }
+  const size_t question = absl::HashOf(message->name, message->type);
+  if (payload.is_query)
+    OnQuery(payload, *message, question, time_ns, changes);
   else
-    OnAnswer(payload, *std::move(message), time_ns, changes);
+    OnAnswer(payload, *std::move(message), question, time_ns, changes);
 }
 
 void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes) {
@@ -111,14 +112,14 @@ void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, u
   }
 }
 
-DnsLookups::Exchange* DnsLookups::FindExchange(const DnsPayload& payload, const DnsMessage& message) {
-  const auto found = exchanges_.find({payload.cookie, message.id, HashOfQuestion(message.name, message.type)});
+DnsLookups::Exchange* DnsLookups::FindExchange(const DnsPayload& payload, const DnsMessage& message, size_t question) {
+  const auto found = exchanges_.find({payload.cookie, message.id, question});
   return found != exchanges_.end() && found->second.open->Asks(message) ? &found->second : nullptr;
 }
 
 // The same program asking again: on the same socket, with the same id, or, where a resolver picks a new id, from the same thread.
-DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload, const DnsMessage& message) {
-  const auto found = by_question_.find(HashOfQuestion(message.name, message.type));
+DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload, const DnsMessage& message, size_t question) {
+  const auto found = by_question_.find(question);
   if (found == by_question_.end())
     return open_.end();
   for (const OpenList::iterator open : found->second) {
@@ -131,8 +132,8 @@ DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload, c
 
 // The server within the sandbox, behind a redirect or on a loopback address, asks the question of the program on its behalf. It may keep
 // the id or choose its own.
-DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payload, const DnsMessage& message) {
-  const auto found = by_question_.find(HashOfQuestion(message.name, message.type));
+DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payload, const DnsMessage& message, size_t question) {
+  const auto found = by_question_.find(question);
   if (payload.redirected || found == by_question_.end())
     return open_.end();
   for (const OpenList::iterator open : found->second) {
@@ -143,15 +144,15 @@ DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payl
   return open_.end();
 }
 
-void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes) {
-  Exchange* const known = FindExchange(payload, message);
+void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, size_t question, uint64_t time_ns, DnsChanges* changes) {
+  Exchange* const known = FindExchange(payload, message, question);
   Exchange exchange = {.open = open_.end(), .server = payload.server, .sent_ns = time_ns, .upstream = false};
   if (known) {
     exchange.open = known->open;
     exchange.upstream = known->upstream;
-  } else if (exchange.open = FindSame(payload, message); exchange.open != open_.end()) {
+  } else if (exchange.open = FindSame(payload, message, question); exchange.open != open_.end()) {
     exchange.upstream = false;
-  } else if (exchange.open = FindRedirected(payload, message); exchange.open != open_.end()) {
+  } else if (exchange.open = FindRedirected(payload, message, question); exchange.open != open_.end()) {
     exchange.upstream = true;
   }
   if (exchange.open == open_.end()) {
@@ -169,7 +170,8 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, u
     lookup.process = payload.process;
     lookup.asked_ns = time_ns;
     exchange.open->thread = payload.thread;
-    by_question_[HashOfQuestion(message.name, message.type)].push_back(exchange.open);
+    exchange.open->question = question;
+    by_question_[question].push_back(exchange.open);
   }
   Open& open = *exchange.open;
   if (!exchange.upstream) {
@@ -196,13 +198,13 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, u
     *known = exchange;
     return;
   }
-  const ExchangeKey key = {payload.cookie, message.id, HashOfQuestion(message.name, message.type)};
+  const ExchangeKey key = {payload.cookie, message.id, question};
   exchanges_.emplace(key, exchange);
   open.exchanges.push_back(key);
 }
 
-void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, uint64_t time_ns, DnsChanges* changes) {
-  const Exchange* const found = FindExchange(payload, message);
+void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, size_t question, uint64_t time_ns, DnsChanges* changes) {
+  const Exchange* const found = FindExchange(payload, message, question);
   if (!found || found->server != payload.server) {
     ++ignored_answers_;
     return;
@@ -247,7 +249,7 @@ bool DnsLookups::KnownToBeNothing(const std::string& name, uint64_t time_ns) con
 }
 
 void DnsLookups::Finish(OpenList::iterator open, DnsChanges* changes) {
-  const auto asked = by_question_.find(HashOfQuestion(open->lookup.name, open->lookup.type));
+  const auto asked = by_question_.find(open->question);
   asked->second.erase(std::find(asked->second.begin(), asked->second.end(), open));
   if (asked->second.empty())
     by_question_.erase(asked);

@@ -92,6 +92,7 @@ class DnsLookups {
   using ExchangeKey = std::tuple<uint64_t, uint16_t, size_t>;
   struct Open {
     Lookup lookup;
+    size_t question = 0;  // its hash
     uint32_t thread = 0;
     absl::InlinedVector<uint16_t, 2> ids;
     absl::InlinedVector<ExchangeKey, 2> exchanges;
@@ -115,16 +116,17 @@ class DnsLookups {
   };
 
   void OnMessage(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes);
-  void OnQuery(const DnsPayload& payload, const DnsMessage& message, uint64_t time_ns, DnsChanges* changes);
-  void OnAnswer(const DnsPayload& payload, DnsMessage message, uint64_t time_ns, DnsChanges* changes);
+  // `question`: the hash of that of the message.
+  void OnQuery(const DnsPayload& payload, const DnsMessage& message, size_t question, uint64_t time_ns, DnsChanges* changes);
+  void OnAnswer(const DnsPayload& payload, DnsMessage message, size_t question, uint64_t time_ns, DnsChanges* changes);
   void OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes);
   // True if it is known from an earlier answer that the name does not exist: a server may say so again without asking.
   bool KnownToBeNothing(const std::string& name, uint64_t time_ns) const;
   void SetDeadline(Open* open, uint64_t deadline_ns);
   // NULL where nothing like it is known.
-  Exchange* FindExchange(const DnsPayload& payload, const DnsMessage& message);
-  OpenList::iterator FindSame(const DnsPayload& payload, const DnsMessage& message);
-  OpenList::iterator FindRedirected(const DnsPayload& payload, const DnsMessage& message);
+  Exchange* FindExchange(const DnsPayload& payload, const DnsMessage& message, size_t question);
+  OpenList::iterator FindSame(const DnsPayload& payload, const DnsMessage& message, size_t question);
+  OpenList::iterator FindRedirected(const DnsPayload& payload, const DnsMessage& message, size_t question);
   void Finish(OpenList::iterator open, DnsChanges* changes);
 
   Limits limits_;
