@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {
@@ -216,6 +219,17 @@ struct bpf_iter__bpf_sk_storage_map {
 };
 
 #pragma clang attribute pop
+
+/* There is bpf_rdonly_cast(), as from Linux 6.2 on. */
+const volatile __u8 cfg_casts = 0;
+
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+
+/*
+ * The same pointer, to read through. Of one that it trusts, the verifier searches all types of the kernel by name at each load of a further
+ * pointer, for a millisecond and a half: without this, most of the time that loading the programs takes.
+ */
+#define to_read(pointer) (cfg_casts ? (typeof(pointer))bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(typeof(*(pointer)))) : (pointer))
 
 /* The value differs between kernels: taken by its name. */
 enum skb_drop_reason {

@@ -214,9 +214,6 @@ const volatile __u8 cfg_socket_storage = 1;
  */
 const volatile __u8 cfg_typed_pointers = 0;
 
-/* There is bpf_rdonly_cast(). */
-const volatile __u8 cfg_casts = 0;
-
 /* The syscall tracepoints are in use: fill pending_calls. */
 const volatile __u8 cfg_track_calls = 0;
 
