@@ -35,8 +35,8 @@ KernelCounts ToCounts(const member_counters& in) {
 }  // namespace
 
 Member* Members::Find(uint64_t serial) {
-  const auto it = members_.find(serial);
-  return it == members_.end() ? nullptr : &it->second;
+  const auto it = by_serial_.find(serial);
+  return it == by_serial_.end() ? nullptr : it->second;
 }
 
 bool Members::Lives(uint64_t sandbox) const {
@@ -72,7 +72,9 @@ absl::Status Members::Put(uint64_t serial, Member member) {
   // One that the kernel side found is counted for already.
   if (const absl::Status added = probes_->AddMember(serial); !added.ok() && !absl::IsAlreadyExists(added))
     return added;
-  members_[serial] = std::move(member);
+  Member& kept = members_[serial];
+  kept = std::move(member);
+  by_serial_[serial] = &kept;
   return absl::OkStatus();
 }
 
@@ -141,6 +143,7 @@ void Members::TakeEnded(uint64_t until_ns, const Ended& ended) {
     }
     out.emplace_back(it->first, std::move(it->second));
     --leaving_;
+    by_serial_.erase(it->first);
     it = members_.erase(it);
   }
   for (const auto& [serial, member] : out) {

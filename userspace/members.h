@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "userspace/aggregate/sandbox_metrics.h"
 #include "userspace/probe/probes.h"
@@ -86,6 +87,7 @@ class Members {
   Probes* probes_;
   ResourceReader resources_;
   std::map<uint64_t, Member> members_;
+  absl::flat_hash_map<uint64_t, Member*> by_serial_;  // the same, looked up for each event
   size_t leaving_ = 0;  // members that the kernel side was told of, and that are still here
   uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
 };

@@ -77,7 +77,9 @@ SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& r
   if (capture_)
     capture_->Sandbox(identity, born_ns);
   by_id_[id] = serial;
-  return sandboxes_.emplace(serial, std::make_unique<SandboxPipeline>(identity, options_, read_udp, sink_, born_ns)).first->second.get();
+  std::unique_ptr<SandboxPipeline>& sandbox = sandboxes_[serial];
+  sandbox = std::make_unique<SandboxPipeline>(identity, options_, read_udp, sink_, born_ns);
+  return by_serial_[serial] = sandbox.get();
 }
 
 void Pipeline::SetLogLevel(Severity level) {
@@ -97,8 +99,8 @@ absl::StatusOr<uint64_t> Pipeline::AddSandbox(const Sandbox& sandbox) {
 }
 
 SandboxPipeline* Pipeline::SandboxOf(const Member& member) const {
-  const auto it = sandboxes_.find(member.sandbox);
-  return it == sandboxes_.end() ? nullptr : it->second.get();
+  const auto it = by_serial_.find(member.sandbox);
+  return it == by_serial_.end() ? nullptr : it->second;
 }
 
 std::array<Origin, 3> Pipeline::AddMember(uint64_t serial, std::vector<Attribute> attributes, SandboxPipeline* sandbox) {
@@ -321,6 +323,7 @@ void Pipeline::EndIfEmpty(uint64_t serial, uint64_t now_ns) {
   if (const auto named = by_id_.find(sandbox->second->sandbox().id); named != by_id_.end() && named->second == serial)
     by_id_.erase(named);
   due_.Remove(serial);
+  by_serial_.erase(serial);
   sandboxes_.erase(sandbox);
 }
 
@@ -331,7 +334,7 @@ void Pipeline::OnTick(uint64_t now_ns) {
   canary_.Work(now_ns);
   namespaces_.Work(now_ns, /*all=*/false);
   for (const uint64_t serial : due_.TakeDue(now_ns)) {
-    SandboxPipeline& sandbox = *sandboxes_.at(serial);
+    SandboxPipeline& sandbox = *by_serial_.at(serial);
     sandbox.OnTick(now_ns);
     Reschedule(sandbox);
   }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "sandpiper.pb.h"
 #include "userspace/aggregate/metric_reader.h"
@@ -110,6 +111,7 @@ class Pipeline {
   PipelineOptions options_;
   RecordSink sink_;
   std::map<uint64_t, std::unique_ptr<SandboxPipeline>> sandboxes_;  // by serial
+  absl::flat_hash_map<uint64_t, SandboxPipeline*> by_serial_;        // the same, looked up for each event
   Schedule due_;                                                    // of them
   std::map<std::string, uint64_t> by_id_;
   uint64_t next_sandbox_ = 1;
