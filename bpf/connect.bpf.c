@@ -54,33 +54,29 @@ static __always_inline void track_call(__u64 cookie, const struct endpoint *peer
 		bpf_map_update_elem(&pending_calls, &thread, &call, BPF_ANY);
 }
 
-/* The verifier allows no arithmetic on ctx->sk. A TCP socket can be had as one with fields, where that helper may be called. */
+/*
+ * One with fields, to read through; the verifier allows no arithmetic on ctx->sk. Where there are no casts it can be had of TCP, if the
+ * helper that gives it may be called; NULL otherwise.
+ */
 static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
 
-	return cfg_typed_pointers && ctx->protocol == IPPROTO_TCP && sk ? (struct sock *)bpf_skc_to_tcp_sock(sk) : NULL;
+	if (!sk)
+		return NULL;
+	if (cfg_casts)
+		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+	return cfg_typed_pointers && ctx->protocol == IPPROTO_TCP ? (struct sock *)bpf_skc_to_tcp_sock(sk) : NULL;
 }
 
-/*
- * Any other as a plain number that copies can start from: the difference of two pointers is one, and that of the current task is known.
- * Where the task is no pointer, what a helper reads back from the stack is.
- */
+/* Any other, read back from the stack by a helper, is a plain number that copies can start from. */
 static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *given = ctx->sk;
-	struct task_struct *task;
 	struct sock *sk = NULL;
-	__u64 number;
 
-	if (!cfg_typed_pointers) {
-		bpf_probe_read_kernel(&sk, sizeof(sk), &given);
-		return sk;
-	}
-	task = bpf_get_current_task_btf();
-	number = (__u64)given;
-	asm volatile("%0 -= %1" : "+r"(number) : "r"(task));
-	return (struct sock *)(number + bpf_get_current_task());
+	bpf_probe_read_kernel(&sk, sizeof(sk), &given);
+	return sk;
 }
 
 /* Mostly that of who uses it, whose number is had without a copy. */
@@ -112,7 +108,7 @@ static __always_inline __u32 netns_of_socket(struct bpf_sock_addr *ctx)
 	struct net *net;
 
 	if (sk)
-		return to_read(sk)->__sk_common.skc_net.net->ns.inum;
+		return sk->__sk_common.skc_net.net->ns.inum;
 	if (!ctx->sk)
 		return 0;
 	sk = untyped_socket(ctx);
