@@ -92,35 +92,21 @@ static __always_inline __u64 cgroup_of_untyped(struct sock *sk)
 	return BPF_CORE_READ(cgroup, kn, id);
 }
 
-/* sock_addr programs have no helper for it. A socket never changes its own. */
-static __always_inline __u64 cgroup_of_socket(struct bpf_sock_addr *ctx)
+static __always_inline __u32 netns_of_untyped(struct sock *sk)
 {
-	struct sock *sk = typed_socket(ctx);
+	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 
-	if (sk)
-		return socket_cgroup_id(sk);
-	return ctx->sk ? cgroup_of_untyped(untyped_socket(ctx)) : 0;
-}
-
-static __always_inline __u32 netns_of_socket(struct bpf_sock_addr *ctx)
-{
-	struct sock *sk = typed_socket(ctx);
-	struct net *net;
-
-	if (sk)
-		return sk->__sk_common.skc_net.net->ns.inum;
-	if (!ctx->sk)
-		return 0;
-	sk = untyped_socket(ctx);
-	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	if (cfg_typed_pointers && net == bpf_get_current_task_btf()->nsproxy->net_ns)
 		return current_netns();
 	return BPF_CORE_READ(net, ns.inum);
 }
 
+/* By the cgroup of the socket, for which sock_addr programs have no helper. A socket never changes its own. */
 static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
 {
-	__u64 cgroup_id = cgroup_of_socket(ctx), user_id;
+	struct sock *typed = typed_socket(ctx), *untyped = typed || !ctx->sk ? NULL : untyped_socket(ctx);
+	__u64 cgroup_id = typed ? socket_cgroup_id(typed) : untyped ? cgroup_of_untyped(untyped) : 0, user_id;
+	__u32 netns;
 
 	if (find_sandbox(cgroup_id, ref))
 		return true;
@@ -130,7 +116,8 @@ static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sa
 		ref->flags = EVENT_BY_PROCESS;
 		return true;
 	}
-	return find_by_namespace(netns_of_socket(ctx), cgroup_id, ref);
+	netns = typed ? typed->__sk_common.skc_net.net->ns.inum : untyped ? netns_of_untyped(untyped) : 0;
+	return find_by_namespace(netns, cgroup_id, ref);
 }
 
 /* TCP is attempted here. A UDP connect sends nothing and may never (getaddrinfo sorts addresses by it): its first packet is the attempt. */
