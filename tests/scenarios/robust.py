@@ -321,6 +321,28 @@ def a_kernel_that_lets_nobody_read_it(w):
 
 
 @scenario
+def a_kernel_without_its_compiler(w):
+    """net.core.bpf_jit_enable=0: sandpiper works, or says what it lacks."""
+    if not w.slow:
+        raise Skip("it would set this machine's kernel; the vm tier does")
+    path = "/proc/sys/net/core/bpf_jit_enable"
+    before = open(path).read()
+    try:
+        with open(path, "w") as f:
+            f.write("0")
+    except OSError as e:
+        raise Skip("this kernel's compiler cannot be turned off: %s" % e)
+    try:
+        if open(path).read().strip() != "0":
+            raise Skip("this kernel's compiler cannot be turned off")
+        done = subprocess.run([w.sandpiper, "exec", "--", "true"], capture_output=True, timeout=120)
+        assert done.returncode == 0 or (done.returncode == 125 and b"sysctl net.core.bpf_jit_enable=1" in done.stderr), done
+    finally:
+        with open(path, "w") as f:
+            f.write(before)
+
+
+@scenario
 def every_dns_message_comes_through_the_program(w):
     """Right and wrong ones, run through the program of a device by BPF_PROG_TEST_RUN, byte for byte, and read as ldns reads them."""
     count = 2000 if w.slow else 50000

@@ -15,6 +15,7 @@
 
 #include "bpf/sandpiper_bpf.skel.h"
 #include "userspace/base/fd.h"
+#include "userspace/base/file.h"
 #include "userspace/base/lockdown.h"
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
@@ -60,6 +61,10 @@ absl::Status LoadError(int error) {
   if (error == EPERM || error == EACCES)
     return absl::PermissionDeniedError(absl::StrCat("the kernel refused to load the probes (", strerror(error),
                                                     "): run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. ", details));
+  // From 5.13 on the verifier refuses a call of a kernel function (bpf_rdonly_cast) then, also one that is never reached.
+  if (ReadFile("/proc/sys/net/core/bpf_jit_enable").value_or("").starts_with('0'))
+    return absl::FailedPreconditionError(
+        absl::StrCat("the kernel's compiler for BPF is off, which the probes need (sysctl net.core.bpf_jit_enable=1): ", details));
   return ErrnoStatus(error, absl::StrCat("loading the probes: ", details));
 }
 
