@@ -19,6 +19,7 @@
 #include "userspace/base/lockdown.h"
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
+#include "userspace/probe/ladder.h"
 #include "userspace/probe/mechanism.h"
 #include "userspace/probe/program_runs.h"
 
@@ -30,7 +31,6 @@ namespace {
 constexpr double kSpare = 0.5, kInASecond = 0.5;
 constexpr uint64_t kBurst = 1'000'000'000;  // ns
 
-constexpr char kDropReasons[] = "skb_drop_reason";
 constexpr char kKernelBtf[] = "/sys/kernel/btf/vmlinux";
 
 // libbpf tells its reasons by printing only: the last lines end up in the error of the call that failed.
@@ -120,62 +120,15 @@ absl::Status SetLimit(const bpf_map* limits, uint32_t ring, uint32_t ring_bytes)
 
 }  // namespace
 
-// The mechanisms of a probe, best first. Without a required probe there is no main job to do.
-struct Probes::Ladder {
-  struct Rung {
-    Hook hook;
-    std::vector<bpf_program*> programs;
-    const char* needs_enum = nullptr;  // a type without which the programs have nothing to go by
-    const char* name = nullptr;        // where the hook's alone does not tell it from another rung
-    absl::Status unavailable = absl::OkStatus();
-
-    const char* Mechanism() const { return name ? name : Name(hook); }
-  };
-  const char* probe;
-  bool required;
-  std::vector<Rung> rungs;
-};
-
 void Probes::SkeletonDeleter::operator()(sandpiper_bpf* skeleton) const { sandpiper_bpf::destroy(skeleton); }
 void Probes::LinkDeleter::operator()(bpf_link* link) const { bpf_link__destroy(link); }
 
 Probes::Probes() = default;
 Probes::~Probes() = default;
 
-std::vector<Probes::Ladder> Probes::Ladders() const {
-  const auto& p = skeleton_->progs;
-  std::vector<bpf_program*> process = {p.handle_exec, p.handle_exit, p.handle_fork, p.handle_attach_task}, outcome = {p.handle_tcp_state};
-  // After the first ones: the kernel calls them in this order.
-  if (skeleton_->rodata->cfg_preemptible) {
-    process.insert(process.end(), {p.second_exec, p.second_exit, p.second_fork});
-    outcome.push_back(p.second_tcp_state);
-  }
-  return {
-      {"cgroup", true, {{Hook::kTracepoint, {p.handle_cgroup_mkdir, p.handle_cgroup_rmdir, p.handle_cgroup_release}}}},
-      {"process", true, {{Hook::kTracepoint, std::move(process)}}},
-      {"connect",
-       true,
-       {{Hook::kCgroup, {p.handle_connect4, p.handle_connect6, p.handle_sendmsg4, p.handle_sendmsg6, p.handle_sock_release}}}},
-      {"packet", true, {{Hook::kCgroup, {p.handle_egress, p.handle_ingress}}}},
-      {"connect.outcome", true, {{Hook::kTracepoint, std::move(outcome)}}},
-      {"connect.error",
-       false,
-       {{Hook::kFunctionExit, {p.handle_stream_connect, p.handle_udp_sendmsg, p.handle_udpv6_sendmsg}},
-        {Hook::kSyscallTracepoint,
-         {p.handle_exit_connect, p.handle_exit_sendto, p.handle_exit_sendmsg, p.handle_exit_sendmmsg, p.handle_exit_io_uring}}}},
-      {"egress.denied",
-       false,
-       {{Hook::kTracepoint, {p.handle_dropped_packet}, kDropReasons},
-        {Hook::kTracepoint, {p.handle_packet_dropped_there}, nullptr, "tp_btf by place", hook_code_.status()},
-        {Hook::kFunctionExit, {p.handle_hook_verdict}}}},
-      {"udp.error", false, {{Hook::kTracepoint, {p.handle_udp_error}}, {Hook::kFunctionExit, {p.handle_udp_error_report}}}},
-      {"tcp.bytes", false, {{Hook::kStorageIterator, {p.handle_tcp_bytes}}}},
-  };
-}
-
 absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
   std::vector<std::pair<std::string, std::string>> known;
-  for (const Ladder& ladder : Ladders()) {
+  for (const Ladder& ladder : Ladders(*skeleton_, hook_code_.status())) {
     for (const Ladder::Rung& rung : ladder.rungs)
       known.emplace_back(ladder.probe, rung.Mechanism());
   }
@@ -223,7 +176,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   }
   SetPreemptible(kernel.get(), skeleton);
   RETURN_IF_ERROR(probes->CheckAvoided(options));
-  for (const Ladder& ladder : probes->Ladders()) {
+  for (const Ladder& ladder : Ladders(*skeleton, probes->hook_code_.status())) {
     ProbeState state = {.probe = ladder.probe, .mechanism = "", .reason = ""};
     for (const Ladder::Rung& rung : ladder.rungs) {
       absl::Status available;
@@ -305,7 +258,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
 
 std::vector<ProgramRuns> Probes::ReadRuns() const {
   std::vector<ProgramRuns> out;
-  for (const Ladder& ladder : Ladders()) {
+  for (const Ladder& ladder : Ladders(*skeleton_, hook_code_.status())) {
     for (const Ladder::Rung& rung : ladder.rungs) {
       for (const bpf_program* program : rung.programs)
         AppendRuns(ladder.probe, program, &out);
@@ -331,7 +284,7 @@ absl::Status Probes::Attach(int cgroup_fd) {
     if (bpf_link* link = bpf_program__attach(skeleton_->progs.handle_module_load))
       links_.emplace_back(link);
   }
-  std::vector<Ladder> ladders = Ladders();
+  std::vector<Ladder> ladders = Ladders(*skeleton_, hook_code_.status());
   for (size_t i = 0; i < ladders.size(); ++i) {
     for (const Ladder::Rung& rung : ladders[i].rungs) {
       if (states_[i].mechanism != rung.Mechanism())

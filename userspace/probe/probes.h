@@ -114,7 +114,6 @@ class Probes {
   int bulk_ring_fd() const;
 
  private:
-  struct Ladder;
   struct SkeletonDeleter {
     void operator()(sandpiper_bpf* skeleton) const;
   };
@@ -123,7 +122,6 @@ class Probes {
   };
 
   Probes();
-  std::vector<Ladder> Ladders() const;
   // InvalidArgument for a probe or mechanism that does not exist.
   absl::Status CheckAvoided(const ProbeOptions& options) const;
   void AttachNft();
