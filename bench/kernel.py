@@ -17,6 +17,7 @@ import time
 from common import cgroup_mount
 
 sandpiper, empty = map(os.path.abspath, (sys.argv[1], sys.argv[3]))
+quick = len(sys.argv) > 4
 # In memory: a program that is started from the host's file system waits for it.
 load = shutil.copy(sys.argv[2], "/tmp/load")
 ROUNDS = 7
@@ -152,11 +153,11 @@ with Beside([sandpiper, "run", "--cgroup", top + "/watched", *RING], "stderr"):
 for what in EVENTS:
     result["events"][what] = {"alone": off[what], "empty programs": floor[what], "unwatched": unwatched[what], "watched": watched[what]}
 # Some of them look their tracepoints up there.
-if len(sys.argv) <= 4 and not os.path.isdir("/sys/kernel/tracing/events"):
+if not quick and not os.path.isdir("/sys/kernel/tracing/events"):
     subprocess.run(["mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing"], check=True)
 for what, peers in PEERS.items():
     for name, argv in peers.items():
-        if len(sys.argv) > 4 or not shutil.which(argv[0]):
+        if quick or not shutil.which(argv[0]):
             continue
         with Beside(argv, None):
             result["events"][what][name] = cost(what, "watched")
