@@ -64,8 +64,8 @@ static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 
 	if (!sk)
 		return NULL;
-	if (cfg_casts)
-		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+	if (HAS_CASTS)
+		return cast(struct sock, sk);
 	return cfg_typed_pointers && ctx->protocol == IPPROTO_TCP ? (struct sock *)bpf_skc_to_tcp_sock(sk) : NULL;
 }
 

@@ -220,16 +220,20 @@ struct bpf_iter__bpf_sk_storage_map {
 
 #pragma clang attribute pop
 
-/* There is bpf_rdonly_cast(), as from Linux 6.2 on. */
-const volatile __u8 cfg_casts = 0;
-
-extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
-
 /*
  * The same pointer, to read through. Of one that it trusts, the verifier searches all types of the kernel by name at each load of a further
- * pointer, for a millisecond and a half: without this, most of the time that loading the programs takes.
+ * pointer, for a millisecond and a half: without casts, most of the time that loading the programs takes. Linux has them from 6.2 on. What
+ * it lacks must not be called even where nothing gets to: so, two objects are made of the same programs.
  */
-#define to_read(pointer) (cfg_casts ? (typeof(pointer))bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(typeof(*(pointer)))) : (pointer))
+#ifdef SANDPIPER_CASTS
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;
+#define HAS_CASTS true
+#define cast(type, pointer) ((type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type)))
+#else
+#define HAS_CASTS false
+#define cast(type, pointer) ((type *)(pointer))
+#endif
+#define to_read(pointer) cast(typeof(*(pointer)), pointer)
 
 /* The value differs between kernels: taken by its name. */
 enum skb_drop_reason {

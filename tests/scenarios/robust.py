@@ -322,7 +322,7 @@ def a_kernel_that_lets_nobody_read_it(w):
 
 @scenario
 def a_kernel_without_its_compiler(w):
-    """net.core.bpf_jit_enable=0: sandpiper works, or says what it lacks."""
+    """net.core.bpf_jit_enable=0: sandpiper works all the same."""
     if not w.slow:
         raise Skip("it would set this machine's kernel; the vm tier does")
     path = "/proc/sys/net/core/bpf_jit_enable"
@@ -336,7 +336,7 @@ def a_kernel_without_its_compiler(w):
         if open(path).read().strip() != "0":
             raise Skip("this kernel's compiler cannot be turned off")
         done = subprocess.run([w.sandpiper, "exec", "--", "true"], capture_output=True, timeout=120)
-        assert done.returncode == 0 or (done.returncode == 125 and b"sysctl net.core.bpf_jit_enable=1" in done.stderr), done
+        assert done.returncode == 0, done
     finally:
         with open(path, "w") as f:
             f.write(before)

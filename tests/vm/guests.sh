@@ -61,7 +61,7 @@ kernel() { # LABEL SUITE PATTERN, and the environment of boot.sh: what MODE asks
   fi
 }
 
-kernel 6.1 bookworm "$some,device.behind,deny.every,forward.dropped,nft_limits.every,evasion.,privilege.a_running,privilege.forbidden,tenants.,flood.a_flood,robust.a_kernel_without"
+kernel 6.1 bookworm "$some,device.behind,deny.every,forward.dropped,nft_limits.every,evasion.,privilege.a_running,privilege.forbidden,privilege.the_smallest,tenants.,flood.a_flood,robust.a_kernel_without"
 # 5.10 has the most of what is done in another way there: storage of sockets, outcomes of datagrams, places of drops.
 kernel 5.10 bullseye "$some,connect.tcp,connect.udp_refused,connect.udp_one,connect.io_uring,connect.named,deny.every,deny.udp,forward.dropped,evasion.,privilege.the_smallest"
 kernel 6.12 bookworm-backports "$some,device.behind_a_veth,nft_limits.every,nft_limits.nf_tables,tenants."

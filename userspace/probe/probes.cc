@@ -11,9 +11,11 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "bpf/sandpiper_bpf.skel.h"
+#include "bpf/sandpiper_casts_bpf.skel.h"
 #include "userspace/base/fd.h"
 #include "userspace/base/file.h"
 #include "userspace/base/lockdown.h"
@@ -61,10 +63,6 @@ absl::Status LoadError(int error) {
   if (error == EPERM || error == EACCES)
     return absl::PermissionDeniedError(absl::StrCat("the kernel refused to load the probes (", strerror(error),
                                                     "): run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. ", details));
-  // From 5.13 on the verifier refuses a call of a kernel function (bpf_rdonly_cast) then, also one that is never reached.
-  if (ReadFile("/proc/sys/net/core/bpf_jit_enable").value_or("").starts_with('0'))
-    return absl::FailedPreconditionError(
-        absl::StrCat("the kernel's compiler for BPF is off, which the probes need (sysctl net.core.bpf_jit_enable=1): ", details));
   return ErrnoStatus(error, absl::StrCat("loading the probes: ", details));
 }
 
@@ -93,6 +91,30 @@ ProbeState ChooseSocketState(const ProbeOptions& options, const btf* kernel, san
 bool HasTypedPointers() {
   return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_get_current_task_btf, nullptr) == 1 &&
          libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_skc_to_tcp_sock, nullptr) == 1;
+}
+
+// Whether programs may call bpf_rdonly_cast(): programs that are not compiled may call no function of the kernel.
+bool HasCasts(const btf* kernel) {
+  return btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0 &&
+         !ReadFile("/proc/sys/net/core/bpf_jit_enable").value_or("").starts_with('0');
+}
+
+// As sandpiper_bpf::open(), from either object: both have the same programs, maps and constants. NULL with errno.
+sandpiper_bpf* OpenSkeleton(bool casts) {
+  auto* out = static_cast<sandpiper_bpf*>(calloc(1, sizeof(sandpiper_bpf)));
+  if (!out)
+    return nullptr;
+  int error = sandpiper_bpf__create_skeleton(out);
+  if (!error) {
+    if (casts)
+      out->skeleton->data = const_cast<void*>(sandpiper_casts_bpf::elf_bytes(&out->skeleton->data_sz));
+    error = bpf_object__open_skeleton(out->skeleton, nullptr);
+  }
+  if (!error)
+    return out;
+  sandpiper_bpf::destroy(out);
+  errno = -error;
+  return nullptr;
 }
 
 // Whether programs on tracepoints can be preempted, and so be kept from running: where they are entered with this guard and not with
@@ -159,13 +181,13 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   probes->cpus_ = libbpf_num_possible_cpus();
   if (probes->cpus_ <= 0)
     return ErrnoStatus(-probes->cpus_, "counting the CPUs");
-  probes->skeleton_.reset(sandpiper_bpf::open());
-  if (!probes->skeleton_)
-    return LoadError(errno);
-  sandpiper_bpf* skeleton = probes->skeleton_.get();
   const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
   if (!kernel)
     return ErrnoStatus(errno, absl::StrCat("reading ", kKernelBtf));
+  probes->skeleton_.reset(OpenSkeleton(HasCasts(kernel.get())));
+  if (!probes->skeleton_)
+    return LoadError(errno);
+  sandpiper_bpf* skeleton = probes->skeleton_.get();
 
   // Where there are reasons, from 6.7 on, rules drop by themselves (nft_do_chain), and the place does not tell.
   if (btf__find_by_name_kind(kernel.get(), kDropReasons, BTF_KIND_ENUM) <= 0)
@@ -205,7 +227,6 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   }
 
   skeleton->rodata->cfg_typed_pointers = HasTypedPointers();
-  skeleton->rodata->cfg_casts = btf__find_by_name_kind(kernel.get(), "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
   probes->states_.push_back(ChooseSocketState(options, kernel.get(), skeleton));
 
   const bool has_modules = btf__find_by_name_kind(kernel.get(), "btf_trace_module_load", BTF_KIND_TYPEDEF) > 0;
