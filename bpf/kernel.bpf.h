@@ -222,8 +222,8 @@ struct bpf_iter__bpf_sk_storage_map {
 
 /*
  * The same pointer, to read through. Of one that it trusts, the verifier searches all types of the kernel by name at each load of a further
- * pointer, for a millisecond and a half: without casts, most of the time that loading the programs takes. Linux has them from 6.2 on. What
- * it lacks must not be called even where nothing gets to: so, two objects are made of the same programs.
+ * pointer, for a millisecond and a half on 6.18: without casts, half of the time that loading the programs takes. Linux has them from 6.2
+ * on. What it lacks must not be called even where nothing gets to: so, two objects are made of the same programs.
  */
 #ifdef SANDPIPER_CASTS
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;
