@@ -26,8 +26,11 @@ void DecodeConnect(benchmark::State& state) {
   connect_event event = {};
   event.header.kind = EVENT_CONNECT;
   const auto record = Forge(event, "");
-  for (auto _ : state)
-    benchmark::DoNotOptimize(Decode(record));
+  for (auto _ : state) {
+    Event event;
+    benchmark::DoNotOptimize(Decode(record, &event));
+    benchmark::DoNotOptimize(event);
+  }
 }
 BENCHMARK(DecodeConnect);
 

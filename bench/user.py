@@ -31,7 +31,7 @@ def encoded(function):
     return counted / told["runs"] / told["batch"]
 
 
-decode, _, events = replay("sandpiper::Decode(std::span*)")
+decode, _, events = replay("sandpiper::Decode(std::span*")
 # With records below warn not made: what joining, verdicts and metrics take.
 aggregate, _, _ = replay("sandpiper::SandboxPipeline::OnEvent(*)", "--log-level", "warn")
 json_text, records, _ = replay("sandpiper::ToJson*", "--format", "json")

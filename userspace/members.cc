@@ -184,7 +184,10 @@ std::map<uint64_t, ResourceUse> Members::UseBySandbox() const {
 
 KernelCounts Members::CountsOf(uint64_t serial, const Member& member) const {
   const auto counters = probes_->ReadCounters(serial);
-  return counters.ok() ? ToCounts(*counters) - member.before : KernelCounts{};
+  if (!counters.ok())
+    return {};
+  const KernelCounts all = ToCounts(*counters);
+  return member.before ? all - *member.before : all;
 }
 
 std::map<uint64_t, KernelCounts> Members::CountsBySandbox() const {

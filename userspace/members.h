@@ -10,6 +10,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct Member {
   std::string path;                    // absolute; empty for a device, and where the cgroup was gone before we looked
   std::string container_id;
   std::string device;
-  KernelCounts before;        // counted while it was of another sandbox
+  std::shared_ptr<const KernelCounts> before;  // counted while it was of another sandbox; null: never
   ResourceUse use;            // as last read
   ResourceUse use_before;     // at the time when it became part of its sandbox
   uint64_t gone_ns = 0;       // when its cgroup or device went; 0: it is there

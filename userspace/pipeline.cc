@@ -191,7 +191,10 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
     if (SandboxPipeline* const former = SandboxOf(*known))
       former->OnMemberEnded(counts, Members::UseOf(*known));
     member = *known;
-    member.before += counts;
+    auto all = std::make_shared<KernelCounts>(counts);
+    if (known->before)
+      *all += *known->before;
+    member.before = std::move(all);
     member.use_before = member.use;
   }
   member.sandbox = serial;
@@ -237,9 +240,8 @@ void Pipeline::NoteNamespaces(const Event& event, uint64_t sandbox) {
 uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
   if (capture_)
     capture_->Record(record);
-  absl::StatusOr<Event> event = Decode(record);
-  if (event.ok())
-    return pending_.Push(*std::move(event)).time_ns;
+  if (const Event* const event = pending_.PushIf([&](Event* fresh) { return Decode(record, fresh).ok(); }))
+    return event->time_ns;
   const auto owner = OwnerOf(record);
   const Member* const member = owner ? members_.Find(owner->member) : nullptr;
   SandboxPipeline* const sandbox = member ? SandboxOf(*member) : nullptr;

@@ -72,9 +72,8 @@ void Add(v1::CaptureEntry* entry, Capture* out) {
     case v1::CaptureEntry::kRecord: {
       ++out->summary.records;
       const std::string& bytes = entry->record();
-      absl::StatusOr<Event> event = Decode(std::as_bytes(std::span(bytes.data(), bytes.size())));
-      if (event.ok())
-        out->events.push_back(*std::move(event));
+      if (Event event; Decode(std::as_bytes(std::span(bytes.data(), bytes.size())), &event).ok())
+        out->events.push_back(std::move(event));
       else
         ++out->summary.undecodable;
       return;

@@ -82,11 +82,14 @@ std::array<Origin, 3> SandboxPipeline::AddMember(std::vector<Attribute> attribut
 
 void SandboxPipeline::OnCounters(const KernelCounts& counters) {
   counters_ = counters;
-  counters_ += ended_members_;
+  if (ended_members_)
+    counters_ += *ended_members_;
 }
 
 void SandboxPipeline::OnMemberEnded(const KernelCounts& counters, const ResourceUse& use) {
-  ended_members_ += counters;
+  if (!ended_members_)
+    ended_members_ = std::make_unique<KernelCounts>();
+  *ended_members_ += counters;
   ended_use_.user_seconds += use.user_seconds;
   ended_use_.system_seconds += use.system_seconds;
 }
@@ -94,7 +97,7 @@ void SandboxPipeline::OnMemberEnded(const KernelCounts& counters, const Resource
 void SandboxPipeline::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns) {
   if (counters_.untold(EVENT_CLOSE) + counters_.untold(EVENT_CONNECT_RESULT) == 0)
     return;
-  std::vector<FlowChange> changes;
+  FlowChanges changes;
   flows_.EndUnseen(living, now_ns, &changes);
   Apply(changes);
 }
@@ -119,11 +122,8 @@ void SandboxPipeline::On(const Exit& exit, uint64_t time_ns) {
 void SandboxPipeline::On(const Fork& fork, uint64_t time_ns) { processes_.OnFork(fork, time_ns); }
 
 void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
-  std::vector<FlowChange> changes;
+  FlowChanges changes;
   const bool local = connect.peer.address.is_loopback();
-  const std::string name = local ? "" : names_.Find(connect.peer.address, time_ns);
-  const bool kept = flows_.OnConnect(connect, name, time_ns, &changes);
-  Apply(changes);
   const Flow flow = {.origin = connect.origin,
                      .cookie = connect.cookie,
                      .transport = connect.transport,
@@ -131,8 +131,10 @@ void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
                      .comm = connect.comm,
                      .guest = connect.guest,
                      .peer = connect.peer,
-                     .name = name,
+                     .name = local ? "" : names_.Find(connect.peer.address, time_ns),
                      .started_ns = time_ns};
+  const bool kept = flows_.OnConnect(flow, &changes);
+  Apply(changes);
   ledger_.OnAttempt(flow);
   if (!IsDnsStream(flow))
     Outbound(flow);
@@ -145,7 +147,7 @@ void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
 }
 
 void SandboxPipeline::On(const ConnectResult& result, uint64_t time_ns) {
-  std::vector<FlowChange> changes;
+  FlowChanges changes;
   flows_.OnResult(result, time_ns, &changes);
   Apply(changes);
 }
@@ -169,7 +171,7 @@ void SandboxPipeline::On(const Denied& denied, uint64_t time_ns) {
 }
 
 void SandboxPipeline::On(const Close& close, uint64_t time_ns) {
-  std::vector<FlowChange> changes;
+  FlowChanges changes;
   flows_.OnClose(close, time_ns, &changes);
   Apply(changes);
   lookups_.OnClose(close.cookie);
@@ -210,7 +212,7 @@ void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
   }
 }
 
-void SandboxPipeline::Apply(const std::vector<FlowChange>& changes) {
+void SandboxPipeline::Apply(const FlowChanges& changes) {
   for (const FlowChange& change : changes) {
     if (change.decided)
       Decided(change.flow);
@@ -335,7 +337,7 @@ void SandboxPipeline::OnTick(uint64_t now_ns) {
   DnsChanges dns;
   lookups_.Expire(now_ns, /*all=*/false, &dns);
   Apply(dns, now_ns);
-  std::vector<FlowChange> flows;
+  FlowChanges flows;
   flows_.Tick(now_ns, /*all=*/false, &flows);
   Apply(flows);
 }
@@ -371,7 +373,7 @@ void SandboxPipeline::Stop(uint64_t now_ns) {
   DnsChanges dns;
   lookups_.Expire(now_ns, /*all=*/true, &dns);
   Apply(dns, now_ns);
-  std::vector<FlowChange> flows;
+  FlowChanges flows;
   flows_.Tick(now_ns, /*all=*/true, &flows);
   Apply(flows);
   CloseWindow(now_ns);

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -122,7 +123,7 @@ class SandboxPipeline {
   void On(const CgroupGone&, uint64_t) {}
 
   void Apply(const DnsChanges& changes, uint64_t time_ns);
-  void Apply(const std::vector<FlowChange>& changes);
+  void Apply(const FlowChanges& changes);
   void Decided(const Flow& flow);
   void Ended(const Flow& flow);
   ActorRole RoleOf(const std::optional<RulesetActor>& actor) const;
@@ -165,7 +166,8 @@ class SandboxPipeline {
   Denials denials_;
   SandboxMetrics metrics_;
   RecordMaker records_;
-  KernelCounts counters_, ended_members_;
+  KernelCounts counters_;
+  std::unique_ptr<KernelCounts> ended_members_;  // null: none ended
   ResourceUse ended_use_;
   DeliveryCounts delivery_;
   RulesSummary rules_;

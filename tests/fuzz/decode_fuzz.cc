@@ -4,12 +4,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto record = std::as_bytes(std::span(data, size));
-  const auto event = sandpiper::Decode(record);
+  sandpiper::Event event;
+  const absl::Status status = sandpiper::Decode(record, &event);
   const auto owner = sandpiper::OwnerOf(record);
-  if (event.ok()) {
+  if (status.ok()) {
     sandpiper::testing::Require(owner.has_value(), "a record that is understood has an owner");
-    sandpiper::testing::Require(owner->kind == event->kind && owner->member == event->member, "both say the same of it");
-    sandpiper::KindName(event->kind);
+    sandpiper::testing::Require(owner->kind == event.kind && owner->member == event.member, "both say the same of it");
+    sandpiper::KindName(event.kind);
   }
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "bpf/events.h"
 
 namespace sandpiper {
@@ -44,8 +45,14 @@ exec_event ExecRecord(const ExecTexts& texts, uint16_t flags = 0) {
   return e;
 }
 
+absl::StatusOr<Event> Decoded(std::span<const std::byte> record) {
+  Event event;
+  const absl::Status status = Decode(record, &event);
+  return status.ok() ? absl::StatusOr<Event>(std::move(event)) : status;
+}
+
 Exec DecodedExec(const ExecTexts& texts, uint16_t flags = 0) {
-  return std::get<Exec>(Decode(Forge(ExecRecord(texts, flags), texts.path + texts.cwd + texts.script + texts.args))->what);
+  return std::get<Exec>(Decoded(Forge(ExecRecord(texts, flags), texts.path + texts.cwd + texts.script + texts.args))->what);
 }
 
 TEST(Decode, Exec) {
@@ -53,7 +60,7 @@ TEST(Decode, Exec) {
                            .cwd = std::string("tmp\0", 4),
                            .script = std::string("./run\0", 6),
                            .args = std::string("sh\0-c\0\0x", 8)};
-  const auto event = Decode(Forge(ExecRecord(texts), texts.path + texts.cwd + texts.script + texts.args));
+  const auto event = Decoded(Forge(ExecRecord(texts), texts.path + texts.cwd + texts.script + texts.args));
   ASSERT_TRUE(event.ok()) << event.status();
   EXPECT_EQ(event->member, 5u);
   EXPECT_EQ(event->time_ns, 77u);
@@ -78,22 +85,22 @@ TEST(Decode, ShortExactLongerUnknownLying) {
   e.header.kind = EVENT_EXIT;
   e.status = 256;
   Bytes exact = Forge(e);
-  EXPECT_TRUE(Decode(exact).ok());
+  EXPECT_TRUE(Decoded(exact).ok());
   for (size_t n = 0; n < exact.size(); ++n)
-    EXPECT_FALSE(Decode(std::span(exact).first(n)).ok()) << n;
+    EXPECT_FALSE(Decoded(std::span(exact).first(n)).ok()) << n;
   Bytes longer = Forge(e, "a newer tail");
-  EXPECT_EQ(std::get<Exit>(Decode(longer)->what).status, 256u);
+  EXPECT_EQ(std::get<Exit>(Decoded(longer)->what).status, 256u);
   e.header.kind = 999;
-  EXPECT_FALSE(Decode(Forge(e)).ok());
+  EXPECT_FALSE(Decoded(Forge(e)).ok());
   exec_event lying = ExecRecord({});
   lying.args_bytes = 1000;
-  EXPECT_FALSE(Decode(Forge(lying, std::string(999, 'a'))).ok());
+  EXPECT_FALSE(Decoded(Forge(lying, std::string(999, 'a'))).ok());
   lying.path_bytes = lying.cwd_bytes = lying.script_bytes = 60000;
-  EXPECT_FALSE(Decode(Forge(lying, std::string(60000, 'a'))).ok());
+  EXPECT_FALSE(Decoded(Forge(lying, std::string(60000, 'a'))).ok());
   dns_event dns = {};
   dns.header.kind = EVENT_DNS_QUERY;
   dns.data_bytes = 1;
-  EXPECT_FALSE(Decode(Forge(dns)).ok());
+  EXPECT_FALSE(Decoded(Forge(dns)).ok());
 }
 
 TEST(Decode, OwnerOfWhatCannotBeDecoded) {
@@ -112,7 +119,7 @@ TEST(Decode, DnsCutDatagram) {
   e.payload_bytes = 5000;
   e.data_bytes = 4;
   e.server.port = 53;
-  const auto event = Decode(Forge(e, "data and unused room of its class"));
+  const auto event = Decoded(Forge(e, "data and unused room of its class"));
   const DnsPayload& dns = std::get<DnsPayload>(event->what);
   EXPECT_EQ(dns.data, "data");
   EXPECT_TRUE(dns.cut);
@@ -132,7 +139,7 @@ TEST(Decode, RandomBytesAreSurvived) {
       const uint32_t size = random() % 500;
       std::memcpy(record.data() + 4, &size, 4);
     }
-    (void)Decode(record);
+    (void)Decoded(record);
   }
 }
 
@@ -148,40 +155,40 @@ TEST(Decode, ACgroupThatWasMade) {
   std::copy(path.begin(), path.end(), e.path);
   e.path_bytes = static_cast<uint32_t>(path.size());
   const auto bytes = [&e] { return std::span(reinterpret_cast<const std::byte*>(&e), sizeof(e)); };
-  auto event = Decode(bytes());
+  auto event = Decoded(bytes());
   ASSERT_TRUE(event.ok());
   EXPECT_EQ(std::get<CgroupMade>(event->what).path, path);
   EXPECT_EQ(event->cgroup_id, 11u);
   // One that fills the room may have been longer, and is not to be taken for another.
   e.path_bytes = CGROUP_PATH_BYTES - 1;
-  event = Decode(bytes());
+  event = Decoded(bytes());
   ASSERT_TRUE(event.ok());
   EXPECT_EQ(std::get<CgroupMade>(event->what).path, "");
   e.path_bytes = CGROUP_PATH_BYTES + 1;
-  EXPECT_FALSE(Decode(bytes()).ok());
+  EXPECT_FALSE(Decoded(bytes()).ok());
 }
 
 TEST(Decode, AnErrorThatIsNoErrnoIsRefused) {
   nft_event e = {};
   e.header = {.kind = EVENT_NFT, .flags = 0, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
   e.error = -1;
-  const auto event = Decode(std::as_bytes(std::span(&e, 1)));
+  const auto event = Decoded(std::as_bytes(std::span(&e, 1)));
   ASSERT_TRUE(event.ok());
   EXPECT_EQ(std::get<NftChange>(event->what).error, 1);
   e.error = std::numeric_limits<int32_t>::min();
-  EXPECT_FALSE(Decode(std::as_bytes(std::span(&e, 1))).ok());
+  EXPECT_FALSE(Decoded(std::as_bytes(std::span(&e, 1))).ok());
 }
 
 TEST(Decode, WhatIsAttributedByNamespaceSaysSo) {
   exit_event e = {};
   e.header = {.kind = EVENT_EXIT, .flags = EVENT_BY_NAMESPACE, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
-  const auto event = Decode(std::span(reinterpret_cast<const std::byte*>(&e), sizeof(e)));
+  const auto event = Decoded(std::span(reinterpret_cast<const std::byte*>(&e), sizeof(e)));
   ASSERT_TRUE(event.ok());
   EXPECT_EQ(event->by, Attributed::kNamespace);
   e.header.flags = EVENT_BY_PROCESS;
-  EXPECT_EQ(Decode(std::as_bytes(std::span(&e, 1)))->by, Attributed::kProcess);
+  EXPECT_EQ(Decoded(std::as_bytes(std::span(&e, 1)))->by, Attributed::kProcess);
   e.header.flags = 0;
-  EXPECT_EQ(Decode(std::as_bytes(std::span(&e, 1)))->by, Attributed::kCgroup);
+  EXPECT_EQ(Decoded(std::as_bytes(std::span(&e, 1)))->by, Attributed::kCgroup);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <span>
+
 #include "tests/unit/dns_wire.h"
 #include "userspace/base/clock.h"
 
@@ -41,7 +43,7 @@ class DnsLookupsTest : public ::testing::Test {
                        kStart + at_ms * kMillisecond, &changes_);
   }
   void Expire(uint64_t at_ms, bool all = false) { lookups_.Expire(kStart + at_ms * kMillisecond, all, &changes_); }
-  const std::vector<Lookup>& done() const { return changes_.done; }
+  std::span<const Lookup> done() const { return changes_.done; }
 
   Endpoint server_ = Server(1);
   DnsLookups lookups_{{.timeout_ns = 5 * kSecond, .outstanding_max = 100}};
@@ -239,6 +241,22 @@ TEST_F(DnsLookupsTest, TooManyOpenLookupsEndTheOldest) {
   EXPECT_EQ(lookups_.evicted(), 50u);
   EXPECT_EQ(done()[0].name, "n0.test");
   EXPECT_EQ(done()[0].outcome, DnsOutcome::kOther);
+}
+
+// Finding one takes as long as there are questions of its id on its socket.
+TEST_F(DnsLookupsTest, QuestionsUnderOneIdAreBounded) {
+  for (int i = 0; i < 70; ++i)
+    Send(1, Query(7, "n" + std::to_string(i) + ".test"), 0);
+  EXPECT_EQ(lookups_.evicted(), 6u);
+  ASSERT_EQ(done().size(), 6u);
+  EXPECT_EQ(done()[5].name, "n5.test");
+  EXPECT_EQ(done()[5].outcome, DnsOutcome::kOther);
+  Receive(1, Answer(7, "n5.test", {ARecord(9)}), 1);
+  EXPECT_EQ(lookups_.ignored_answers(), 1u);
+  Receive(1, Answer(7, "n6.test", {ARecord(9)}), 1);
+  Receive(1, Answer(7, "n69.test", {ARecord(9)}), 1);
+  ASSERT_EQ(done().size(), 8u);
+  EXPECT_EQ(done()[7].outcome, DnsOutcome::kOk);
 }
 
 }  // namespace

@@ -19,13 +19,15 @@ Endpoint Peer(uint8_t last, uint16_t port = 443) {
 class FlowTableTest : public ::testing::Test {
  protected:
   bool Connect(uint64_t cookie, uint8_t peer, uint64_t at, Transport transport = Transport::kTcp) {
-    return table_.OnConnect({.cookie = cookie, .transport = transport, .process = {1, 1}, .comm = "c", .peer = Peer(peer)}, "", at,
-                            &changes_);
+    return table_.OnConnect(
+        {.cookie = cookie, .transport = transport, .process = {1, 1}, .comm = "c", .peer = Peer(peer), .name = "", .started_ns = at},
+        &changes_);
   }
   // Behind a device: nobody tells when it gives up.
   void ConnectGuest(uint64_t cookie, uint64_t at, Transport transport) {
-    table_.OnConnect({.cookie = cookie, .transport = transport, .process = {}, .comm = "", .guest = true, .peer = Peer(1)}, "", at,
-                     &changes_);
+    table_.OnConnect(
+        {.cookie = cookie, .transport = transport, .process = {}, .comm = "", .guest = true, .peer = Peer(1), .name = "", .started_ns = at},
+        &changes_);
   }
   void Result(uint64_t cookie, bool established, int error, uint64_t at, Transport transport = Transport::kTcp, Endpoint peer = {},
               bool returned = false) {
@@ -46,7 +48,7 @@ class FlowTableTest : public ::testing::Test {
 
   std::map<Endpoint, FlowTable::UdpCounts> udp_bytes_;
   FlowTable table_{1000, [this](const Flow& flow) { return udp_bytes_[flow.peer]; }};
-  std::vector<FlowChange> changes_;
+  FlowChanges changes_;
 };
 
 TEST_F(FlowTableTest, EstablishedThenClosed) {

@@ -17,6 +17,23 @@ bool IsValidUtf8(std::string_view text) {
   return true;
 }
 
+// Words at a time, and the rest: each stops at each place of texts of each length.
+TEST(PlainLength, StopsAtTheFirstThatIsNot) {
+  for (size_t size = 0; size < 30; ++size) {
+    const std::string plain(size, 'a');
+    EXPECT_EQ((PlainLength<true, '"'>(plain)), size);
+    for (size_t at = 0; at < size; ++at) {
+      for (int c = 0; c < 256; ++c) {
+        std::string text = plain;
+        text[at] = static_cast<char>(c);
+        const bool control = c < 0x20 || c == '"';
+        ASSERT_EQ((PlainLength<false, '"'>(text)), control ? at : size) << size << " " << at << " " << c;
+        ASSERT_EQ((PlainLength<true, '"'>(text)), control || c >= 0x80 ? at : size) << size << " " << at << " " << c;
+      }
+    }
+  }
+}
+
 TEST(Escape, LeavesPrintableTextAlone) {
   for (const char* text : {"", "plain", "with blank", "ümlaut", "雪", "🚀", "quote\"'"})
     EXPECT_EQ(Escape(text), text);

@@ -28,7 +28,6 @@ Histogram::Histogram(HistogramKind kind, std::span<const double> bounds) : kind_
   if (kind == HistogramKind::kExponential)
     return;
   bounds_ = bounds;
-  buckets_.resize(bounds.size() + 1);
 }
 
 void Histogram::Downscale(int by) {
@@ -68,6 +67,7 @@ void Histogram::Record(double value) {
   ++count_;
   sum_ += value;
   if (kind_ == HistogramKind::kExplicit) {
+    buckets_.resize(bounds_.size() + 1);
     ++buckets_[static_cast<size_t>(std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin())];
   } else if (!(value > 0)) {
     ++zero_count_;
@@ -83,7 +83,8 @@ Histogram& Histogram::operator+=(const Histogram& other) {
   sum_ += other.sum_;
   zero_count_ += other.zero_count_;
   if (kind_ == HistogramKind::kExplicit) {
-    for (size_t i = 0; i < buckets_.size(); ++i)
+    buckets_.resize(std::max(buckets_.size(), other.buckets_.size()));
+    for (size_t i = 0; i < other.buckets_.size(); ++i)
       buckets_[i] += other.buckets_[i];
     return *this;
   }

@@ -2,21 +2,40 @@
 
 #include <algorithm>
 
-#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 
 namespace sandpiper {
-DestinationKey KeyOf(const Flow& flow) {
-  DestinationKey key = {.host = flow.name, .address = {}, .port = flow.peer.port, .transport = flow.transport};
-  if (key.host.empty())
-    key.address = flow.peer.address;
-  return key;
+namespace {
+
+void Insert(const Address& address, Addresses* addresses) {
+  const auto at = std::lower_bound(addresses->begin(), addresses->end(), address);
+  if (addresses->size() < Ledger::kAddressesMax && (at == addresses->end() || *at != address))
+    addresses->insert(at, address);
 }
 
-std::string DestinationKey::ToString() const {
-  const std::string where = host.empty() ? Endpoint{address, port}.ToString() : absl::StrCat(host, ":", port);
-  return absl::StrCat(where, "/", sandpiper::Name(transport));
+}  // namespace
+
+DestinationView ViewOf(const Flow& flow) {
+  const bool named = !flow.name.empty();
+  return {.host = flow.name, .address = named ? Address{} : flow.peer.address, .port = flow.peer.port, .transport = flow.transport};
 }
+
+DestinationKey KeyOf(const Flow& flow) {
+  const DestinationView view = ViewOf(flow);
+  return {.host = flow.name, .address = view.address, .port = view.port, .transport = view.transport};
+}
+
+template <typename Text>
+std::string BasicDestinationKey<Text>::ToString() const {
+  std::string out(host);
+  if (host.empty())
+    out = Endpoint{address, port}.ToString();
+  else
+    absl::StrAppend(&out, ":", port);
+  return out.append("/").append(sandpiper::Name(transport));
+}
+template struct BasicDestinationKey<std::string>;
+template struct BasicDestinationKey<std::string_view>;
 
 DestinationStats DestinationStats::Since(const DestinationStats& earlier) const {
   return {.attempts = attempts - earlier.attempts,
@@ -28,39 +47,41 @@ DestinationStats DestinationStats::Since(const DestinationStats& earlier) const 
 }
 
 Destination& Ledger::Find(const Flow& flow) {
-  const DestinationKey key = KeyOf(flow);
-  auto it = destinations_.find(key);
+  auto it = destinations_.find(ViewOf(flow));
   if (it == destinations_.end()) {
-    if (destinations_.size() >= capacity_)
-      return flow.peer.address.is_loopback() ? loopback_beyond_ : beyond_;
-    it = destinations_.emplace(key, Destination{}).first;
+    if (destinations_.size() >= capacity_) {
+      std::unique_ptr<Destination>& beyond = flow.peer.address.is_loopback() ? loopback_beyond_ : beyond_;
+      if (!beyond)
+        beyond = std::make_unique<Destination>();
+      return *beyond;
+    }
+    it = destinations_.emplace(KeyOf(flow), Destination{}).first;
     it->second.first_ns = flow.started_ns;
     it->second.loopback = flow.peer.address.is_loopback();
   }
-  if (it->second.addresses.size() < kAddressesMax)
-    it->second.addresses.insert(flow.peer.address);
+  Insert(flow.peer.address, &it->second.addresses);
   return it->second;
 }
 
 void Ledger::OnAttempt(const Flow& flow) {
   Destination& destination = Find(flow);
   ++destination.total.attempts;
-  if (&destination == &loopback_beyond_ || &destination == &beyond_)
+  if (&destination == loopback_beyond_.get() || &destination == beyond_.get())
     ++overflowed_;
-  if (&destination != &beyond_)
+  if (&destination != beyond_.get())
     return;
   if (estimate_.empty()) {
     for (const auto& [key, known] : destinations_) {
       if (!known.loopback)
-        estimate_.Add(absl::HashOf(key.ToString()));
+        estimate_.Add(absl::HashOf(key));
     }
   }
-  estimate_.Add(absl::HashOf(KeyOf(flow).ToString()));
+  estimate_.Add(absl::HashOf(ViewOf(flow)));
 }
 
 void Ledger::OnDecided(const Flow& flow) {
   Destination* const destination = &Find(flow);
-  ++destination->outcomes[flow.outcome];
+  ++destination->outcomes[static_cast<size_t>(flow.outcome)];
   if (flow.outcome == ConnectOutcome::kEstablished) {
     ++destination->total.established;
     const uint64_t latency = flow.decided_ns - flow.started_ns;
@@ -95,24 +116,21 @@ void Ledger::OnEnded(const Flow& flow) {
 }
 
 void Ledger::OnLookup(const Lookup& lookup) {
-  std::pair<std::string, uint16_t> question = {lookup.name, lookup.type};
-  auto it = questions_.lower_bound(question);
-  if (it == questions_.end() || it->first != question) {
+  auto it = questions_.find(QuestionView{lookup.name, lookup.type});
+  if (it == questions_.end()) {
     if (questions_.size() >= capacity_) {
       ++overflowed_;
       return;
     }
-    it = questions_.emplace_hint(it, std::move(question), QuestionStats{});
+    it = questions_.emplace(Question{lookup.name, lookup.type}, QuestionStats{}).first;
   }
   QuestionStats& stats = it->second;
   ++stats.lookups;
-  ++stats.outcomes[lookup.outcome];
+  ++stats.outcomes[static_cast<size_t>(lookup.outcome)];
   stats.server = lookup.server;
   stats.latency_max_ns = std::max(stats.latency_max_ns, lookup.ended_ns - lookup.asked_ns);
-  for (const DnsAddress& answer : lookup.addresses) {
-    if (stats.addresses.size() < kAddressesMax)
-      stats.addresses.insert(answer.address);
-  }
+  for (const DnsAddress& answer : lookup.addresses)
+    Insert(answer.address, &stats.addresses);
 }
 
 size_t Ledger::distinct() const {
@@ -133,7 +151,9 @@ std::vector<Ledger::WindowEntry> Ledger::CloseWindow() {
   };
   for (auto& [key, destination] : destinations_)
     close(key, &destination);
-  close(std::nullopt, &beyond_);
+  std::sort(out.begin(), out.end(), [](const WindowEntry& a, const WindowEntry& b) { return a.key < b.key; });
+  if (beyond_)
+    close(std::nullopt, beyond_.get());
   return out;
 }
 

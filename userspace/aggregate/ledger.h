@@ -2,31 +2,76 @@
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_
 
+#include <algorithm>
+#include <array>
+#include <compare>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
-#include <set>
 #include <string>
-#include <tuple>
+#include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
+#include "absl/container/node_hash_map.h"
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
 #include "userspace/aggregate/distinct_estimate.h"
 #include "userspace/correlate/dns_lookups.h"
 #include "userspace/correlate/flow_table.h"
 
 namespace sandpiper {
 
-struct DestinationKey {
-  std::string host;  // empty where no lookup explains the address
-  Address address;   // all zero where there is a host: its addresses are one destination
+// `Text`: std::string where it is kept, std::string_view to look one up.
+template <typename Text>
+struct BasicDestinationKey {
+  Text host;        // empty where no lookup explains the address
+  Address address;  // all zero where there is a host: its addresses are one destination
   uint16_t port = 0;
   Transport transport = Transport::kTcp;
 
-  auto operator<=>(const DestinationKey&) const = default;
+  auto operator<=>(const BasicDestinationKey&) const = default;
   // "pypi.org:443/tcp", "198.51.100.7:443/tcp".
   std::string ToString() const;
-};
 
+  operator BasicDestinationKey<std::string_view>() const
+    requires(!std::is_same_v<Text, std::string_view>)
+  {
+    return {host, address, port, transport};
+  }
+  template <typename H>
+  friend H AbslHashValue(H state, const BasicDestinationKey& key) {
+    return H::combine(std::move(state), absl::string_view(key.host.data(), key.host.size()), key.address, key.port, key.transport);
+  }
+};
+using DestinationKey = BasicDestinationKey<std::string>;
+using DestinationView = BasicDestinationKey<std::string_view>;
+
+template <typename Text>
+struct BasicQuestion {
+  Text name;
+  uint16_t type = 0;
+
+  auto operator<=>(const BasicQuestion&) const = default;
+
+  operator BasicQuestion<std::string_view>() const
+    requires(!std::is_same_v<Text, std::string_view>)
+  {
+    return {name, type};
+  }
+  template <typename H>
+  friend H AbslHashValue(H state, const BasicQuestion& question) {
+    return H::combine(std::move(state), absl::string_view(question.name.data(), question.name.size()), question.type);
+  }
+};
+using Question = BasicQuestion<std::string>;
+using QuestionView = BasicQuestion<std::string_view>;
+
+// Lives no longer than the flow.
+DestinationView ViewOf(const Flow& flow);
 DestinationKey KeyOf(const Flow& flow);
 
 struct DestinationStats {
@@ -37,10 +82,13 @@ struct DestinationStats {
   bool empty() const { return (attempts | established | denied | failed | sent | received) == 0; }
 };
 
+// In order, and at most Ledger::kAddressesMax.
+using Addresses = absl::InlinedVector<Address, 1>;
+
 struct Destination {
   DestinationStats total;
-  std::map<ConnectOutcome, uint64_t> outcomes;
-  std::set<Address> addresses;  // at most kAddressesMax
+  std::array<uint64_t, kConnectOutcomeCount> outcomes{};
+  Addresses addresses;
   uint64_t latency_sum_ns = 0;  // of established TCP connects, answered UDP
   uint64_t latency_max_ns = 0;
   uint64_t first_ns = 0;
@@ -53,15 +101,40 @@ struct Destination {
 // What became of one question over the sandbox's life.
 struct QuestionStats {
   uint64_t lookups = 0;
-  std::map<DnsOutcome, uint64_t> outcomes;
-  std::set<Address> addresses;  // at most Ledger::kAddressesMax
+  std::array<uint64_t, kDnsOutcomeCount> outcomes{};
+  Addresses addresses;
   uint64_t latency_max_ns = 0;
   Endpoint server;  // last asked
 };
 
+// What is in one of its tables, in the order of the keys.
+template <typename Table>
+std::vector<const typename Table::value_type*> InOrder(const Table& table) {
+  std::vector<const typename Table::value_type*> out;
+  out.reserve(table.size());
+  for (const auto& entry : table)
+    out.push_back(&entry);
+  std::sort(out.begin(), out.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
+  return out;
+}
+
 class Ledger {
+  // Keys are found by their views.
+  template <typename View>
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(const View& view) const { return absl::HashOf(view); }
+  };
+  template <typename View>
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const View& a, const View& b) const { return a == b; }
+  };
+
  public:
   static constexpr size_t kAddressesMax = 32;
+  using Destinations = absl::node_hash_map<DestinationKey, Destination, Hash<DestinationView>, Equal<DestinationView>>;
+  using Questions = absl::node_hash_map<Question, QuestionStats, Hash<QuestionView>, Equal<QuestionView>>;
 
   // Past `capacity` destinations, or questions, new ones are not kept apart; overflowed() then says how many attempts and lookups that
   // concerns, and how many destinations there are is an estimate.
@@ -75,9 +148,8 @@ class Ledger {
   // No more of this flow will come.
   void OnEnded(const Flow& flow);
 
-  const std::map<DestinationKey, Destination>& destinations() const { return destinations_; }
-  // By name and type.
-  const std::map<std::pair<std::string, uint16_t>, QuestionStats>& questions() const { return questions_; }
+  const Destinations& destinations() const { return destinations_; }
+  const Questions& questions() const { return questions_; }
   uint64_t overflowed() const { return overflowed_; }
   // Without loopback.
   size_t distinct() const;
@@ -102,10 +174,10 @@ class Ledger {
 
   size_t capacity_;
   uint64_t overflowed_ = 0;
-  std::map<DestinationKey, Destination> destinations_;
-  Destination beyond_, loopback_beyond_;
+  Destinations destinations_;
+  std::unique_ptr<Destination> beyond_, loopback_beyond_;  // null: none
   DistinctEstimate estimate_;  // of all, from the moment that one is not kept
-  std::map<std::pair<std::string, uint16_t>, QuestionStats> questions_;
+  Questions questions_;
   std::map<std::pair<uint64_t, Endpoint>, Bytes> counted_;  // bytes of living flows that are in already
 };
 

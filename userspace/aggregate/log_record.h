@@ -16,22 +16,22 @@ namespace sandpiper {
 
 using AttributeValue = std::variant<std::string, int64_t, double, bool, std::vector<std::string>, std::vector<Rule>>;
 
-// The name of an attribute. Nearly all of them stand in the code and are not copied; those of a configuration are kept with it.
+// The name of an attribute. Nearly all of them stand in the code and are not copied; those of a configuration are shared by all records.
 class AttributeKey {
  public:
   // Literals only: the text stays where it is.
   template <size_t N>
   AttributeKey(const char (&literal)[N])  // NOLINT(google-explicit-constructor)
-      : literal_(literal, N - 1) {}
-  explicit AttributeKey(std::string made) : made_(std::move(made)) {}
+      : text_(literal, N - 1) {}
+  explicit AttributeKey(std::string made) : made_(std::make_shared<const std::string>(std::move(made))), text_(*made_) {}
 
-  std::string_view view() const { return made_.empty() ? literal_ : std::string_view(made_); }
-  size_t size() const { return view().size(); }
-  bool operator==(std::string_view other) const { return view() == other; }
+  std::string_view view() const { return text_; }
+  size_t size() const { return text_.size(); }
+  bool operator==(std::string_view other) const { return text_ == other; }
 
  private:
-  std::string_view literal_;
-  std::string made_;
+  std::shared_ptr<const std::string> made_;  // null: a literal
+  std::string_view text_;
 };
 
 struct Attribute {

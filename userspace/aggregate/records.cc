@@ -14,14 +14,14 @@
 namespace sandpiper {
 namespace {
 
-std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 double Milliseconds(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
 
 int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
 
-// Room for what a record holds at most, but for rules and losses: it does not grow.
-constexpr size_t kAttributes = 24;
+// Room for what nearly each record holds beside what it is of: it does not grow.
+constexpr size_t kAttributes = 12;
 
 // Becomes an attribute where that will stay: emplace_back of an aggregate's parts is beyond clang 14, which builds the fuzz targets.
 template <typename Value>
@@ -64,7 +64,7 @@ void AddDestination(const DestinationKey& key, LogRecord* record) {
   AddEncryptedDns(key.host, key.address, key.port, key.transport, record);
 }
 
-std::string Target(const Flow& flow) { return DestinationKey{flow.name, flow.peer.address, flow.peer.port, flow.transport}.ToString(); }
+std::string Target(const Flow& flow) { return ViewOf(flow).ToString(); }
 
 const char* ErrorText(DnsOutcome outcome) {
   switch (outcome) {
@@ -85,15 +85,15 @@ const char* ErrorText(DnsOutcome outcome) {
 
 }  // namespace
 
-std::string RecordMaker::Clean(const std::string& raw) {
+std::string RecordMaker::Clean(std::string_view raw) {
   if (IsPlain(raw))
-    return raw;
+    return std::string(raw);
   std::string escaped = Escape(raw);
   escaped_texts_ += escaped != raw;
   return escaped;
 }
 
-void RecordMaker::AddText(LogRecord* record, AttributeKey key, const std::string& raw) {
+void RecordMaker::AddText(LogRecord* record, AttributeKey key, std::string_view raw) {
   if (!raw.empty())
     Add(record, std::move(key), Clean(raw));
 }
@@ -117,7 +117,7 @@ void RecordMaker::AddProcess(LogRecord* record, const ProcessKey& key, const std
     Add(record, "process.parent_pid", int64_t{process->parent.pid});
   if (process)
     AddText(record, "process.executable.path", process->path);
-  AddText(record, "process.executable.name", process && !process->path.empty() ? BaseName(process->path) : comm);
+  AddText(record, "process.executable.name", process && !process->path.empty() ? BaseName(process->path) : std::string_view(comm));
 }
 
 LogRecord RecordMaker::Begin(const char* event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset) {
@@ -127,7 +127,7 @@ LogRecord RecordMaker::Begin(const char* event, Severity severity, std::string b
                       .event = event,
                       .body = std::move(body),
                       .attributes = {}};
-  record.attributes.reserve(kAttributes);
+  record.attributes.reserve(kAttributes + identity_.size());
   Add(&record, "opensandbox.event", record.event);
   record.attributes.insert(record.attributes.end(), identity_.begin(), identity_.end());
   return record;

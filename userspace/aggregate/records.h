@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "userspace/aggregate/denials.h"
@@ -80,8 +81,8 @@ class RecordMaker {
  private:
   LogRecord Begin(const char* event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset);
 
-  std::string Clean(const std::string& raw);
-  void AddText(LogRecord* record, AttributeKey key, const std::string& raw);
+  std::string Clean(std::string_view raw);
+  void AddText(LogRecord* record, AttributeKey key, std::string_view raw);
   // `beyond`: rules that are left out of `rules`.
   void AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules, uint64_t beyond);
   void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process);

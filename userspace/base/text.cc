@@ -20,10 +20,7 @@ bool IsControl(std::string_view sequence) {
 }
 
 // Of ASCII that stays as it is.
-size_t PlainLength(std::string_view text) {
-  const auto special = [](char c) { return static_cast<signed char>(c) < 0x20 || c == 0x7f || c == '\\'; };
-  return static_cast<size_t>(std::find_if(text.begin(), text.end(), special) - text.begin());
-}
+size_t UnescapedLength(std::string_view text) { return PlainLength</*kAsciiOnly=*/true, '\x7f', '\\'>(text); }
 
 }  // namespace
 
@@ -48,14 +45,14 @@ size_t Utf8SequenceLength(std::string_view text) {
   return 0;
 }
 
-bool IsPlain(std::string_view raw) { return PlainLength(raw) == raw.size(); }
+bool IsPlain(std::string_view raw) { return UnescapedLength(raw) == raw.size(); }
 
 std::string Escape(std::string_view raw) {
   std::string out;
   out.reserve(raw.size());
   while (true) {
     // Most texts are plain from one end to the other.
-    const size_t plain = PlainLength(raw);
+    const size_t plain = UnescapedLength(raw);
     out.append(raw.substr(0, plain));
     raw.remove_prefix(plain);
     if (raw.empty())

@@ -2,7 +2,9 @@
 #ifndef SANDPIPER_USERSPACE_COMMAND_REPORT_DATA_H_
 #define SANDPIPER_USERSPACE_COMMAND_REPORT_DATA_H_
 
+#include <array>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "userspace/command/report.h"
@@ -19,6 +21,18 @@ std::vector<EventAccount> Account(const SandboxPipeline& sandbox);
 
 // Why the report may be incomplete, one sentence each; empty: nothing was missed.
 std::vector<std::string> Gaps(const ReportInput& input);
+
+// The outcomes that came to be.
+using NamedCounts = std::vector<std::pair<const char*, uint64_t>>;
+template <typename Outcome, size_t N>
+NamedCounts Named(const std::array<uint64_t, N>& counts) {
+  NamedCounts out;
+  for (size_t i = 0; i < N; ++i) {
+    if (counts[i] > 0)
+      out.emplace_back(Name(static_cast<Outcome>(i)), counts[i]);
+  }
+  return out;
+}
 
 // "exit 0", "signal 9".
 std::string StatusText(uint32_t wait_status);

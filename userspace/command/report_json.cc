@@ -42,12 +42,11 @@ class Json {
       Text(item);
     writer_->EndArray();
   }
-  template <typename Map>
-  void Counts(const char* key, const Map& map) {
+  void Counts(const char* key, const NamedCounts& counts) {
     writer_->Key(key);
     writer_->StartObject();
-    for (const auto& [outcome, count] : map)
-      Field(Name(outcome), count);
+    for (const auto& [name, count] : counts)
+      Field(name, count);
     writer_->EndObject();
   }
   template <typename Body>
@@ -74,7 +73,7 @@ class Json {
 
 double Milliseconds(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
 
-std::vector<std::string> Texts(const std::set<Address>& addresses) {
+std::vector<std::string> Texts(const Addresses& addresses) {
   std::vector<std::string> out;
   for (const Address& address : addresses)
     out.push_back(address.ToString());
@@ -98,8 +97,8 @@ void WriteStatus(Json* json, uint32_t wait_status) {
 
 void WriteDestinations(Json* json, const Ledger& ledger, uint64_t began_ns) {
   json->Array("destinations", [&] {
-    for (const auto& [key, d] : ledger.destinations()) {
-      json->Object(nullptr, [&, &key = key, &d = d] {
+    for (const auto* entry : InOrder(ledger.destinations())) {
+      json->Object(nullptr, [&, &key = entry->first, &d = entry->second] {
         if (!key.host.empty())
           json->Field("host", key.host);
         json->Field("addresses", Texts(d.addresses));
@@ -108,7 +107,7 @@ void WriteDestinations(Json* json, const Ledger& ledger, uint64_t began_ns) {
         json->Field("loopback", d.loopback);
         json->Field("first_ms", Milliseconds(d.first_ns - std::min(d.first_ns, began_ns)));  // since the sandbox began
         json->Field("attempts", d.total.attempts);
-        json->Counts("outcomes", d.outcomes);
+        json->Counts("outcomes", Named<ConnectOutcome>(d.outcomes));
         json->Field("sent", d.total.sent);
         json->Field("received", d.total.received);
         if (d.total.established > 0) {
@@ -122,12 +121,12 @@ void WriteDestinations(Json* json, const Ledger& ledger, uint64_t began_ns) {
 
 void WriteLookups(Json* json, const Ledger& ledger) {
   json->Array("lookups", [&] {
-    for (const auto& [question, stats] : ledger.questions()) {
-      json->Object(nullptr, [&, &question = question, &stats = stats] {
-        json->Field("name", question.first);
-        json->Field("type", question.first.empty() ? "" : DnsTypeName(question.second));
+    for (const auto* entry : InOrder(ledger.questions())) {
+      json->Object(nullptr, [&, &question = entry->first, &stats = entry->second] {
+        json->Field("name", question.name);
+        json->Field("type", question.name.empty() ? "" : DnsTypeName(question.type));
         json->Field("lookups", stats.lookups);
-        json->Counts("outcomes", stats.outcomes);
+        json->Counts("outcomes", Named<DnsOutcome>(stats.outcomes));
         json->Field("addresses", Texts(stats.addresses));
         json->Field("server", stats.server.ToString());
         json->Field("duration_max_ms", Milliseconds(stats.latency_max_ns));

@@ -16,7 +16,7 @@ namespace {
 constexpr size_t kAddressesShown = 3;
 constexpr size_t kArgsShown = 100;  // characters
 
-std::string List(const std::set<Address>& addresses) {
+std::string List(const Addresses& addresses) {
   std::vector<std::string> shown;
   for (const Address& address : addresses) {
     if (shown.size() == kAddressesShown) {
@@ -28,13 +28,12 @@ std::string List(const std::set<Address>& addresses) {
   return shown.empty() ? "-" : absl::StrJoin(shown, " ");
 }
 
-template <typename Outcome>
-std::string Outcomes(const std::map<Outcome, uint64_t>& outcomes, uint64_t all) {
+std::string Outcomes(const NamedCounts& outcomes, uint64_t all) {
   std::vector<std::string> out;
   uint64_t decided = 0;
-  for (const auto& [outcome, count] : outcomes) {
+  for (const auto& [name, count] : outcomes) {
     decided += count;
-    out.push_back(count == 1 && all == 1 ? Name(outcome) : absl::StrCat(count, " ", Name(outcome)));
+    out.push_back(count == 1 && all == 1 ? name : absl::StrCat(count, " ", name));
   }
   if (decided < all)
     out.push_back(absl::StrCat(all - decided, " open"));
@@ -47,12 +46,13 @@ std::string Section(const char* title, const TextTable& table) {
 
 std::string Destinations(const Ledger& ledger, bool loopback) {
   TextTable table({"DESTINATION", "ADDRESS", "PORT", "ATTEMPTS", "OUTCOME", "SENT", "RECEIVED", "LATENCY"});
-  for (const auto& [key, d] : ledger.destinations()) {
+  for (const auto* entry : InOrder(ledger.destinations())) {
+    const auto& [key, d] = *entry;
     if (d.loopback != loopback)
       continue;
     const std::string latency = d.total.established > 0 ? DurationText(d.latency_sum_ns / d.total.established) : "-";
     table.Add({key.host.empty() ? "(no name)" : key.host, List(d.addresses), absl::StrCat(key.port, "/", Name(key.transport)),
-               absl::StrCat(d.total.attempts), Outcomes(d.outcomes, d.total.attempts), BytesText(d.total.sent), BytesText(d.total.received),
+               absl::StrCat(d.total.attempts), Outcomes(Named<ConnectOutcome>(d.outcomes), d.total.attempts), BytesText(d.total.sent), BytesText(d.total.received),
                latency});
   }
   return Section(loopback ? "Within the host (loopback)" : "Destinations", table);
@@ -60,10 +60,11 @@ std::string Destinations(const Ledger& ledger, bool loopback) {
 
 std::string Lookups(const Ledger& ledger) {
   TextTable table({"LOOKUP", "TYPE", "COUNT", "OUTCOME", "ANSWER", "SERVER", "SLOWEST"});
-  for (const auto& [question, stats] : ledger.questions()) {
-    const bool readable = !question.first.empty();
-    table.Add({readable ? question.first : "(malformed)", readable ? DnsTypeName(question.second) : "-", absl::StrCat(stats.lookups),
-               Outcomes(stats.outcomes, stats.lookups), List(stats.addresses), stats.server.ToString(),
+  for (const auto* entry : InOrder(ledger.questions())) {
+    const auto& [question, stats] = *entry;
+    const bool readable = !question.name.empty();
+    table.Add({readable ? question.name : "(malformed)", readable ? DnsTypeName(question.type) : "-", absl::StrCat(stats.lookups),
+               Outcomes(Named<DnsOutcome>(stats.outcomes), stats.lookups), List(stats.addresses), stats.server.ToString(),
                DurationText(stats.latency_max_ns)});
   }
   return Section("Lookups", table);

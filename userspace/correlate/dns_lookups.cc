@@ -32,6 +32,9 @@ DnsOutcome OutcomeOf(uint8_t rcode) {
   }
 }
 
+// Open at a time on one socket under one id, where nobody asks more than two: so that finding one takes no longer for a flood of them.
+constexpr size_t kQuestionsMax = 64;
+
 bool Contains(std::span<const uint16_t> ids, uint16_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
 
 }  // namespace
@@ -105,16 +108,23 @@ void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, u
     return;
   const uint16_t id = static_cast<uint16_t>(static_cast<uint8_t>(wire[0]) << 8 | static_cast<uint8_t>(wire[1]));
   // A resolver throws it away and waits on; if nothing better comes, this is what went wrong.
-  for (auto it = exchanges_.lower_bound({payload.cookie, id, 0});
-       it != exchanges_.end() && std::get<0>(it->first) == payload.cookie && std::get<1>(it->first) == id; ++it) {
-    if (it->second.server == payload.server)
-      it->second.open->malformed_answer = true;
+  const auto found = exchanges_.find({payload.cookie, id});
+  if (found == exchanges_.end())
+    return;
+  for (const Exchange& exchange : found->second) {
+    if (exchange.server == payload.server)
+      exchange.open->malformed_answer = true;
   }
 }
 
 DnsLookups::Exchange* DnsLookups::FindExchange(const DnsPayload& payload, const DnsMessage& message, size_t question) {
-  const auto found = exchanges_.find({payload.cookie, message.id, question});
-  return found != exchanges_.end() && found->second.open->Asks(message) ? &found->second : nullptr;
+  const auto found = exchanges_.find({payload.cookie, message.id});
+  if (found == exchanges_.end())
+    return nullptr;
+  const auto exchange = std::find_if(found->second.begin(), found->second.end(), [&](const Exchange& exchange) {
+    return exchange.question == question && exchange.open->Asks(message);
+  });
+  return exchange == found->second.end() ? nullptr : &*exchange;
 }
 
 // The same program asking again: on the same socket, with the same id, or, where a resolver picks a new id, from the same thread.
@@ -146,7 +156,7 @@ DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payl
 
 void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, size_t question, uint64_t time_ns, DnsChanges* changes) {
   Exchange* const known = FindExchange(payload, message, question);
-  Exchange exchange = {.open = open_.end(), .server = payload.server, .sent_ns = time_ns, .upstream = false};
+  Exchange exchange = {.open = open_.end(), .question = question, .server = payload.server, .sent_ns = time_ns, .upstream = false};
   if (known) {
     exchange.open = known->open;
     exchange.upstream = known->upstream;
@@ -157,10 +167,7 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, s
   }
   if (exchange.open == open_.end()) {
     if (open_.size() >= limits_.outstanding_max) {
-      ++evicted_;
-      open_.front().lookup.outcome = DnsOutcome::kOther;
-      open_.front().tentative = true;
-      Finish(open_.begin(), changes);
+      Evict(open_.begin(), changes);
     }
     exchange.open = open_.insert(open_.end(), Open{});
     Lookup& lookup = exchange.open->lookup;
@@ -198,8 +205,11 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, s
     *known = exchange;
     return;
   }
-  const ExchangeKey key = {payload.cookie, message.id, question};
-  exchanges_.emplace(key, exchange);
+  const ExchangeKey key = {payload.cookie, message.id};
+  const auto among = exchanges_.find(key);
+  if (among != exchanges_.end() && among->second.size() >= kQuestionsMax)
+    Evict(among->second.front().open, changes);
+  exchanges_[key].push_back(exchange);
   open.exchanges.push_back(key);
 }
 
@@ -248,13 +258,23 @@ bool DnsLookups::KnownToBeNothing(const std::string& name, uint64_t time_ns) con
   return it != nothing_.end() && time_ns - it->second < kNegativeTtl;
 }
 
+void DnsLookups::Evict(OpenList::iterator open, DnsChanges* changes) {
+  ++evicted_;
+  open->lookup.outcome = DnsOutcome::kOther;
+  Finish(open, changes);
+}
+
 void DnsLookups::Finish(OpenList::iterator open, DnsChanges* changes) {
   const auto asked = by_question_.find(open->question);
   asked->second.erase(std::find(asked->second.begin(), asked->second.end(), open));
   if (asked->second.empty())
     by_question_.erase(asked);
-  for (const ExchangeKey& key : open->exchanges)
-    exchanges_.erase(key);
+  for (const ExchangeKey& key : open->exchanges) {
+    const auto found = exchanges_.find(key);
+    found->second.erase(std::find_if(found->second.begin(), found->second.end(), [&](const Exchange& e) { return e.open == open; }));
+    if (found->second.empty())
+      exchanges_.erase(found);
+  }
   changes->done.push_back(std::move(open->lookup));
   open_.erase(open);
 }

@@ -6,10 +6,8 @@
 #include <cstdint>
 #include <limits>
 #include <list>
-#include <map>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -55,8 +53,8 @@ struct Learned {
 
 // What one step brought: lookups that are over, and what was learned, which may come earlier.
 struct DnsChanges {
-  std::vector<Lookup> done;
-  std::vector<Learned> learned;
+  absl::InlinedVector<Lookup, 1> done;
+  absl::InlinedVector<Learned, 2> learned;
   // Addresses in answers to a proxy within the sandbox, which the application does not know yet.
   std::vector<Address> forwarded;
 };
@@ -88,8 +86,8 @@ class DnsLookups {
   uint64_t evicted() const { return evicted_; }
 
  private:
-  // Cookie, id, hash of the question. In order, so that those of one id are side by side.
-  using ExchangeKey = std::tuple<uint64_t, uint16_t, size_t>;
+  // Cookie and id.
+  using ExchangeKey = std::pair<uint64_t, uint16_t>;
   struct Open {
     Lookup lookup;
     size_t question = 0;  // its hash
@@ -107,6 +105,7 @@ class DnsLookups {
   // The question of `open`, on one socket.
   struct Exchange {
     OpenList::iterator open;
+    size_t question = 0;  // its hash
     Endpoint server;
     uint64_t sent_ns = 0;
     bool upstream = false;
@@ -127,6 +126,8 @@ class DnsLookups {
   Exchange* FindExchange(const DnsPayload& payload, const DnsMessage& message, size_t question);
   OpenList::iterator FindSame(const DnsPayload& payload, const DnsMessage& message, size_t question);
   OpenList::iterator FindRedirected(const DnsPayload& payload, const DnsMessage& message, size_t question);
+  // Ends one that nothing is known of, for want of room.
+  void Evict(OpenList::iterator open, DnsChanges* changes);
   void Finish(OpenList::iterator open, DnsChanges* changes);
 
   Limits limits_;
@@ -134,7 +135,8 @@ class DnsLookups {
   uint64_t earliest_ns_ = std::numeric_limits<uint64_t>::max();  // no deadline is before it
   // By the hash of the question, which Asks confirms.
   absl::flat_hash_map<size_t, absl::InlinedVector<OpenList::iterator, 1>> by_question_;
-  std::map<ExchangeKey, Exchange> exchanges_;
+  // Programs may ask several questions under one id.
+  absl::flat_hash_map<ExchangeKey, absl::InlinedVector<Exchange, 1>> exchanges_;
   absl::flat_hash_map<uint64_t, Streams> streams_;
   absl::flat_hash_map<std::string, uint64_t> nothing_;  // names that a server outside said no to, and when
   uint64_t ignored_answers_ = 0, malformed_messages_ = 0, evicted_ = 0;

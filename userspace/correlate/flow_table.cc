@@ -64,34 +64,25 @@ void FlowTable::Settle(Entry* entry, uint64_t time_ns) {
   Decide(entry, error == 0 ? ConnectOutcome::kCancelled : OutcomeOfErrno(error), error, time_ns);
 }
 
-FlowTable::Table::iterator FlowTable::End(Table::iterator it, bool decided_now, std::vector<FlowChange>* changes) {
+FlowTable::Table::iterator FlowTable::End(Table::iterator it, bool decided_now, FlowChanges* changes) {
   changes->push_back({.flow = std::move(it->second.flow), .decided = decided_now, .ended = true});
   return flows_.erase(it);
 }
 
-bool FlowTable::OnConnect(const Connect& connect, std::string name, uint64_t time_ns, std::vector<FlowChange>* changes) {
-  Flow flow = {.origin = connect.origin,
-               .cookie = connect.cookie,
-               .transport = connect.transport,
-               .process = connect.process,
-               .comm = connect.comm,
-               .guest = connect.guest,
-               .peer = connect.peer,
-               .name = std::move(name),
-               .started_ns = time_ns};
+bool FlowTable::OnConnect(Flow flow, FlowChanges* changes) {
   // A socket that tries again: what became of the attempt before is as known as it will ever be.
   if (const auto before = flows_.find(KeyOf(flow)); before != flows_.end()) {
     const bool open = before->second.flow.outcome == ConnectOutcome::kPending;
     if (open && before->second.unsettled)
-      Settle(&before->second, time_ns);
+      Settle(&before->second, flow.started_ns);
     else if (open)
-      Decide(&before->second, ConnectOutcome::kOther, 0, time_ns);
+      Decide(&before->second, ConnectOutcome::kOther, 0, flow.started_ns);
     End(before, open, changes);
   }
   if (flows_.size() >= capacity_)
     return false;
   if (flow.guest)
-    next_guests_ns_ = std::min(next_guests_ns_, time_ns + std::min(kGuestGivesUp, kGuestUdpIdle));
+    next_guests_ns_ = std::min(next_guests_ns_, flow.started_ns + std::min(kGuestGivesUp, kGuestUdpIdle));
   const Key key = KeyOf(flow);
   flows_.emplace(key, Entry{.flow = std::move(flow)});
   return true;
@@ -112,7 +103,7 @@ FlowTable::Table::iterator FlowTable::Find(uint64_t cookie, Transport transport,
   return newest;
 }
 
-void FlowTable::OnResult(const ConnectResult& result, uint64_t time_ns, std::vector<FlowChange>* changes) {
+void FlowTable::OnResult(const ConnectResult& result, uint64_t time_ns, FlowChanges* changes) {
   const auto it = Find(result.cookie, result.transport, result.peer);
   if (it == flows_.end() || it->second.flow.outcome != ConnectOutcome::kPending)
     return;
@@ -169,7 +160,7 @@ void FlowTable::RefreshUdp(Flow* flow) {
   flow->denials = std::max(flow->denials, counts.denied);
 }
 
-void FlowTable::OnClose(const Close& close, uint64_t time_ns, std::vector<FlowChange>* changes) {
+void FlowTable::OnClose(const Close& close, uint64_t time_ns, FlowChanges* changes) {
   for (auto it = flows_.lower_bound({close.cookie, Endpoint{}}); it != flows_.end() && it->first.first == close.cookie;) {
     Entry& entry = it->second;
     Flow& flow = entry.flow;
@@ -193,7 +184,7 @@ void FlowTable::OnClose(const Close& close, uint64_t time_ns, std::vector<FlowCh
   }
 }
 
-void FlowTable::Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes) {
+void FlowTable::Tick(uint64_t now_ns, bool all, FlowChanges* changes) {
   while (!unsettled_.empty() && (all || unsettled_.begin()->first + kSettle <= now_ns)) {
     const auto [time_ns, key] = *unsettled_.begin();
     unsettled_.erase(unsettled_.begin());
@@ -223,7 +214,7 @@ void FlowTable::Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes
   }
 }
 
-void FlowTable::EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns, std::vector<FlowChange>* changes) {
+void FlowTable::EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns, FlowChanges* changes) {
   for (auto it = flows_.begin(); it != flows_.end();) {
     Flow& flow = it->second.flow;
     const bool gone = !flow.guest && !living.contains(flow.cookie);
@@ -239,7 +230,7 @@ void FlowTable::EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t 
   }
 }
 
-void FlowTable::EndOfGuests(uint64_t now_ns, std::vector<FlowChange>* changes) {
+void FlowTable::EndOfGuests(uint64_t now_ns, FlowChanges* changes) {
   if (now_ns < next_guests_ns_)
     return;
   next_guests_ns_ = std::numeric_limits<uint64_t>::max();

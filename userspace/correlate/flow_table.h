@@ -9,9 +9,9 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
 #include "userspace/correlate/denial.h"
 #include "userspace/event/event.h"
 
@@ -53,6 +53,8 @@ struct FlowChange {
   bool ended = false;
 };
 
+using FlowChanges = absl::InlinedVector<FlowChange, 1>;
+
 class FlowTable {
  public:
   // What the kernel side counted of one UDP flow.
@@ -69,20 +71,20 @@ class FlowTable {
   FlowTable(size_t capacity, ReadUdp read_udp) : capacity_(capacity), read_udp_(std::move(read_udp)) {}
 
   // Each appends what changed. Connect: false if the table is full and the attempt cannot be followed.
-  bool OnConnect(const Connect& connect, std::string name, uint64_t time_ns, std::vector<FlowChange>* changes);
-  void OnResult(const ConnectResult& result, uint64_t time_ns, std::vector<FlowChange>* changes);
+  bool OnConnect(Flow flow, FlowChanges* changes);
+  void OnResult(const ConnectResult& result, uint64_t time_ns, FlowChanges* changes);
   // The flow that was denied, null if it is not known. Valid until the next call.
   const Flow* OnDenied(const Denied& denied);
   // Each flow that was denied more often than was told before, with how often.
   void TakeDenials(const std::function<void(const Flow&, uint64_t)>& take);
-  void OnClose(const Close& close, uint64_t time_ns, std::vector<FlowChange>* changes);
+  void OnClose(const Close& close, uint64_t time_ns, FlowChanges* changes);
   // Settles what waited for a second word; with `all`, also what is still open: a TCP attempt whose end was not seen is kUnknown then.
-  void Tick(uint64_t now_ns, bool all, std::vector<FlowChange>* changes);
+  void Tick(uint64_t now_ns, bool all, FlowChanges* changes);
 
   void RefreshTcp(const ReadTcp& read_tcp);
   void RefreshUdp();
   // Flows whose sockets are gone, although nobody told so: that event was lost. Not at once, since one may still be on its way.
-  void EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns, std::vector<FlowChange>* changes);
+  void EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns, FlowChanges* changes);
 
   // When Tick has something to do; the far future if never.
   uint64_t NextDeadline() const;
@@ -109,9 +111,9 @@ class FlowTable {
   void RefreshUdp(Flow* flow);
   void Settle(Entry* entry, uint64_t time_ns);
   // Flows of guests that nobody tells the end of.
-  void EndOfGuests(uint64_t now_ns, std::vector<FlowChange>* changes);
+  void EndOfGuests(uint64_t now_ns, FlowChanges* changes);
   void Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns);
-  Table::iterator End(Table::iterator it, bool decided_now, std::vector<FlowChange>* changes);
+  Table::iterator End(Table::iterator it, bool decided_now, FlowChanges* changes);
 
   size_t capacity_;
   ReadUdp read_udp_;

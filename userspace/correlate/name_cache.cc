@@ -16,11 +16,8 @@ void NameCache::Learn(const Address& address, const std::string& name, uint32_t 
   const auto [entry, added] = entries_.insert_or_assign(address, Entry{name, expires});
   if (!added)
     return;
-  order_.push_back(address);
-  if (order_.size() > capacity_) {
-    entries_.erase(order_.front());
-    order_.pop_front();
-  }
+  if (const auto oldest = order_.Push(address))
+    entries_.erase(*oldest);
 }
 
 std::string NameCache::Find(const Address& address, uint64_t now_ns) const {

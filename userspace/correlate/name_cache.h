@@ -3,17 +3,17 @@
 #define SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_
 
 #include <cstdint>
-#include <deque>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "userspace/base/bounded_fifo.h"
 #include "userspace/event/address.h"
 
 namespace sandpiper {
 
 class NameCache {
  public:
-  explicit NameCache(size_t capacity) : capacity_(capacity) {}
+  explicit NameCache(size_t capacity) : order_(capacity) {}
 
   // The latest name wins. It explains connections for its TTL, and for five minutes at least: programs keep addresses longer than DNS lets
   // them.
@@ -28,9 +28,8 @@ class NameCache {
     uint64_t expires_ns;
   };
 
-  size_t capacity_;
   absl::flat_hash_map<Address, Entry> entries_;
-  std::deque<Address> order_;  // of first learning, to drop the oldest
+  BoundedFifo<Address> order_;  // of first learning
 };
 
 }  // namespace sandpiper

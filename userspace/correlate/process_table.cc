@@ -54,25 +54,26 @@ const Process& ProcessTable::OnExec(const Exec& exec, uint64_t time_ns, bool fro
 
 // A child runs what its parent runs, until it says otherwise.
 void ProcessTable::OnFork(const Fork& fork, uint64_t time_ns) {
-  const Process* parent = Find(fork.parent);
-  const Process inherited = parent ? *parent : Process{};
   const bool known = Find(fork.process) != nullptr;
   Process& child = Get(fork.process);
+  const Process* const parent = Find(fork.parent);
   child.origin = fork.origin;
   child.parent = fork.parent;
   child.comm = fork.comm;
   if (fork.entered && !known)
     child.entered_ns = time_ns;
-  if (child.path.empty()) {
-    child.path = inherited.path;
-    child.working_directory = inherited.working_directory;
-    child.script = inherited.script;
+  if (child.path.empty() && parent) {
+    child.path = parent->path;
+    child.working_directory = parent->working_directory;
+    child.script = parent->script;
   }
 }
 
 const Process& ProcessTable::OnExit(const Exit& exit, uint64_t time_ns) {
-  exited_.push_back(exit.process);
-  Forget();
+  if (const auto oldest = exited_.Push(exit.process)) {
+    processes_.erase(*oldest);
+    ++forgotten_;
+  }
   Process& process = Get(exit.process);
   if (exit.origin != 0)
     process.origin = exit.origin;
@@ -80,14 +81,6 @@ const Process& ProcessTable::OnExit(const Exit& exit, uint64_t time_ns) {
   process.status = exit.status;
   process.oom = exit.oom;
   return process;
-}
-
-void ProcessTable::Forget() {
-  while (exited_.size() > exited_max_) {
-    processes_.erase(exited_.front());
-    exited_.pop_front();
-    ++forgotten_;
-  }
 }
 
 void ProcessTable::ForgetDead(const std::function<bool(const ProcessKey&)>& lives) {

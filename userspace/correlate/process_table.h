@@ -3,7 +3,6 @@
 #define SANDPIPER_USERSPACE_CORRELATE_PROCESS_TABLE_H_
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "userspace/base/bounded_fifo.h"
 #include "userspace/event/event.h"
 
 namespace sandpiper {
@@ -34,7 +34,7 @@ struct Process {
 class ProcessTable {
  public:
   // How many that have exited are remembered, for late events and for the report; the oldest go first.
-  explicit ProcessTable(size_t exited_max) : exited_max_(exited_max) {}
+  explicit ProcessTable(size_t exited_max) : exited_(exited_max) {}
 
   // `from_proc`: read from /proc rather than told by the kernel side, so its start time is rounded.
   const Process& OnExec(const Exec& exec, uint64_t time_ns, bool from_proc = false);
@@ -56,13 +56,11 @@ class ProcessTable {
 
  private:
   Process& Get(const ProcessKey& key);
-  void Forget();
 
-  size_t exited_max_;
   size_t forgotten_ = 0;
   absl::flat_hash_map<ProcessKey, Process> processes_;
   absl::flat_hash_map<uint32_t, ProcessKey> rounded_;  // by pid: those whose start time came from /proc
-  std::deque<ProcessKey> exited_;
+  BoundedFifo<ProcessKey> exited_;
   absl::flat_hash_set<ProcessKey> missing_;  // those that it denied last time
 };
 

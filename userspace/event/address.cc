@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <charconv>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 
@@ -26,15 +28,33 @@ bool Address::is_ipv4() const { return std::equal(kMappedPrefix.begin(), kMapped
 bool Address::is_loopback() const { return is_ipv4() ? bytes[12] == 127 : *this == kIpv6Loopback; }
 
 std::string Address::ToString() const {
-  if (is_ipv4())
-    return absl::StrCat(bytes[12], ".", bytes[13], ".", bytes[14], ".", bytes[15]);
+  std::string out;
+  AppendTo(&out);
+  return out;
+}
+
+void Address::AppendTo(std::string* out) const {
   char text[INET6_ADDRSTRLEN];
-  return inet_ntop(AF_INET6, bytes.data(), text, sizeof(text));
+  if (!is_ipv4()) {
+    out->append(inet_ntop(AF_INET6, bytes.data(), text, sizeof(text)));
+    return;
+  }
+  // Nearly each record holds one: inet_ntop prints it by snprintf.
+  char* end = text;
+  for (size_t i = kMappedPrefix.size(); i < bytes.size(); ++i) {
+    end = std::to_chars(end, std::end(text), bytes[i]).ptr;
+    *end++ = '.';
+  }
+  out->append(text, static_cast<size_t>(end - text) - 1);
 }
 
 std::string Endpoint::ToString() const {
-  const std::string host = address.ToString();
-  return address.is_ipv4() ? absl::StrCat(host, ":", port) : absl::StrCat("[", host, "]:", port);
+  std::string out;
+  if (!address.is_ipv4())
+    out.push_back('[');
+  address.AppendTo(&out);
+  absl::StrAppend(&out, address.is_ipv4() ? ":" : "]:", port);
+  return out;
 }
 
 }  // namespace sandpiper

@@ -21,6 +21,7 @@ struct Address {
   bool is_loopback() const;
   // RFC 5952 for IPv6, dotted decimal for IPv4.
   std::string ToString() const;
+  void AppendTo(std::string* out) const;
 
   template <typename H>
   friend H AbslHashValue(H state, const Address& a) {

@@ -19,7 +19,7 @@ constexpr int kErrnoMax = 4095;  // MAX_ERRNO in include/linux/err.h
 // The fixed part of a record, and the bytes behind it.
 template <typename T>
 struct Record {
-  T fixed = {};
+  T fixed;
   std::string_view tail;
 };
 
@@ -252,20 +252,18 @@ Attributed ToAttributed(uint16_t flags) {
 
 }  // namespace
 
-absl::StatusOr<Event> Decode(Bytes record) {
+absl::Status Decode(Bytes record, Event* event) {
   Record<event_header> r;
   RETURN_IF_ERROR(Read(record, &r));
   const event_header& header = r.fixed;
   if (header.size > record.size())
     return absl::InvalidArgumentError(absl::StrCat("record says ", header.size, " bytes, has ", record.size()));
-  absl::StatusOr<Event> event(absl::in_place);
   event->time_ns = header.time_ns;
   event->member = header.member;
   event->cgroup_id = header.cgroup_id;
   event->by = ToAttributed(header.flags);
   event->kind = header.kind;
-  RETURN_IF_ERROR(DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header))), &event->what));
-  return event;
+  return DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header))), &event->what);
 }
 
 std::optional<RecordOwner> OwnerOf(Bytes record) {

@@ -7,13 +7,14 @@
 #include <optional>
 #include <span>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "userspace/event/event.h"
 
 namespace sandpiper {
 
-// A longer record than its kind needs is accepted, its tail ignored; a shorter or unknown one is an InvalidArgument error.
-absl::StatusOr<Event> Decode(std::span<const std::byte> record);
+// Into a fresh event. A longer record than its kind needs is accepted, its tail ignored; a shorter or unknown one is an InvalidArgument
+// error.
+absl::Status Decode(std::span<const std::byte> record, Event* event);
 
 // Kind and member of a record that Decode refused, for accounting; nothing if even the header is missing.
 struct RecordOwner {

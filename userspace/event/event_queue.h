@@ -14,7 +14,15 @@ namespace sandpiper {
 
 class EventQueue {
  public:
-  const Event& Push(Event event) { return events_.emplace_back(std::move(event)); }
+  void Push(Event event) { events_.push_back(std::move(event)); }
+  // A fresh one, for `fill` to make what it is; forgotten if that is false. Returns what is filled, or null; valid until the next call.
+  template <typename Fill>
+  const Event* PushIf(const Fill& fill) {
+    if (fill(&events_.emplace_back()))
+      return &events_.back();
+    events_.pop_back();
+    return nullptr;
+  }
 
   // Hands those up to `until_ns` to `take`, the oldest first, those of one moment as they were pushed; `take` must not push.
   template <typename Take>

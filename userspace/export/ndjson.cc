@@ -1,37 +1,36 @@
 #include "userspace/export/ndjson.h"
 
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
-
 #include "userspace/base/clock.h"
+#include "userspace/export/json_writer.h"
 
 namespace sandpiper {
 namespace {
 
-using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+// Of most records.
+constexpr size_t kLineBytes = 1024;
 
-void Write(Writer* json, const std::string& text) { json->String(text.data(), static_cast<rapidjson::SizeType>(text.size())); }
-void Write(Writer* json, int64_t number) { json->Int64(number); }
-void Write(Writer* json, double number) { json->Double(number); }
-void Write(Writer* json, bool value) { json->Bool(value); }
-void Write(Writer* json, const std::vector<std::string>& list) {
-  json->StartArray();
-  for (const std::string& item : list)
-    Write(json, item);
-  json->EndArray();
+template <typename Scalar>
+void Write(const Scalar& value, JsonWriter* json) {
+  json->Value(value);
 }
 
-void Write(Writer* json, const std::vector<Rule>& rules) {
-  json->StartArray();
-  for (const Rule& rule : rules) {
-    json->StartObject();
-    json->Key("action");
-    Write(json, rule.action);
-    json->Key("target");
-    Write(json, rule.target);
-    json->EndObject();
+void Write(const Rule& rule, JsonWriter* json) {
+  json->Put(R"({"action":)");
+  json->Value(rule.action);
+  json->Put(R"(,"target":)");
+  json->Value(rule.target);
+  json->Put('}');
+}
+
+template <typename Item>
+void Write(const std::vector<Item>& list, JsonWriter* json) {
+  json->Put('[');
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (i > 0)
+      json->Put(',');
+    Write(list[i], json);
   }
-  json->EndArray();
+  json->Put(']');
 }
 
 }  // namespace
@@ -51,26 +50,25 @@ const char* LevelName(Severity severity) {
 }
 
 std::string ToJson(const LogRecord& record) {
-  rapidjson::StringBuffer buffer;
-  Writer json(buffer);
-  json.StartObject();
-  json.Key("ts");
-  Write(&json, FormatTime(record.time_unix_ns));
-  json.Key("level");
-  json.String(LevelName(record.severity));
-  json.Key("msg");
-  Write(&json, record.body);
+  JsonWriter json(kLineBytes);
+  json.Put(R"({"ts":")");
+  json.Put(FormatTime(record.time_unix_ns));
+  json.Put(R"(","level":")");
+  json.Put(LevelName(record.severity));
+  json.Put(R"(","msg":)");
+  json.Value(record.body);
   for (const Attribute& attribute : record.attributes) {
-    const std::string_view key = attribute.key.view();
-    json.Key(key.data(), static_cast<rapidjson::SizeType>(key.size()));
-    std::visit([&](const auto& value) { Write(&json, value); }, attribute.value);
+    json.Put(',');
+    json.Value(attribute.key.view());
+    json.Put(':');
+    std::visit([&](const auto& value) { Write(value, &json); }, attribute.value);
   }
   if (record.dropped_attributes > 0) {
-    json.Key("dropped_attributes_count");
-    json.Uint(record.dropped_attributes);
+    json.Put(R"(,"dropped_attributes_count":)");
+    json.Value(int64_t{record.dropped_attributes});
   }
-  json.EndObject();
-  return {buffer.GetString(), buffer.GetSize()};
+  json.Put('}');
+  return std::string(json.view());
 }
 
 }  // namespace sandpiper

@@ -8,6 +8,8 @@
 namespace sandpiper {
 namespace {
 
+constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+
 // Of what an attribute costs beside its text.
 constexpr size_t kElementBytes = 8;
 
@@ -74,7 +76,7 @@ void RecordLimits::Redact(LogRecord* record) const {
     } else if (auto* rules = std::get_if<std::vector<Rule>>(&attribute.value)) {
       for (Rule& rule : *rules)
         hosts_.Apply(&rule.target);
-    } else if (auto* text = std::get_if<std::string>(&attribute.value); text && attribute.key == "target.host") {
+    } else if (auto* text = std::get_if<std::string>(&attribute.value); text && !hosts_.empty() && attribute.key == "target.host") {
       const std::string host = *text;
       if (hosts_.Apply(text))
         record->body = absl::StrReplaceAll(record->body, {{host, *text}});
@@ -87,7 +89,8 @@ void RecordLimits::Apply(LogRecord* record) const {
   std::vector<Attribute>& attributes = record->attributes;
   size_t bytes = 0;
   for (Attribute& attribute : attributes) {
-    Cut(&attribute.value, options_.characters_max);
+    if (options_.characters_max != kNoLimit)
+      Cut(&attribute.value, options_.characters_max);
     bytes += Bytes(attribute);
   }
   const auto drop = [&](std::vector<Attribute>::iterator attribute) {

@@ -1,6 +1,7 @@
 #include "userspace/export/redaction.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -10,18 +11,34 @@ namespace sandpiper {
 
 absl::StatusOr<Redaction> Redaction::Make(const std::vector<std::string>& patterns) {
   Redaction out;
+  auto any = std::make_shared<RE2::Set>(RE2::Quiet, RE2::UNANCHORED);
   for (const std::string& pattern : patterns) {
     auto compiled = std::make_shared<const RE2>(pattern, RE2::Quiet);
     if (!compiled->ok())
       return absl::InvalidArgumentError(absl::StrCat(Escape(pattern), " is no regular expression: ", compiled->error()));
     out.patterns_.push_back(std::move(compiled));
+    any->Add(pattern, nullptr);
   }
+  if (any->Compile())
+    out.any_ = std::move(any);
   return out;
+}
+
+std::vector<int> Redaction::Matching(const std::string& text) const {
+  std::vector<int> found;
+  RE2::Set::ErrorInfo error = {.kind = RE2::Set::kNotCompiled};
+  if (any_ && (any_->Match(text, &found, &error) || error.kind == RE2::Set::kNoError))
+    return found;
+  // Where the set takes more memory than RE2 lets it have, each is tried.
+  found.resize(patterns_.size());
+  std::iota(found.begin(), found.end(), 0);
+  return found;
 }
 
 std::vector<Redaction::Span> Redaction::Find(const std::string& text) const {
   std::vector<Span> found;
-  for (const auto& pattern : patterns_) {
+  for (const int index : Matching(text)) {
+    const std::shared_ptr<const RE2>& pattern = patterns_[static_cast<size_t>(index)];
     const int groups = pattern->NumberOfCapturingGroups();
     std::vector<re2::StringPiece> parts(static_cast<size_t>(groups) + 1);
     for (size_t at = 0; at <= text.size();) {

@@ -3,6 +3,7 @@
 #define SANDPIPER_USERSPACE_EXPORT_REDACTION_H_
 
 #include <re2/re2.h>
+#include <re2/set.h>
 
 #include <memory>
 #include <string>
@@ -22,6 +23,7 @@ class Redaction {
   // InvalidArgument names the pattern that is none.
   static absl::StatusOr<Redaction> Make(const std::vector<std::string>& patterns);
 
+  bool empty() const { return patterns_.empty(); }
   // True if something was hidden.
   bool Apply(std::string* text) const;
   // As if blanks stood between them: a pattern may span several, as an option and its value.
@@ -31,10 +33,14 @@ class Redaction {
   struct Span {
     size_t begin, end;
   };
+  // Those that match the text, by their place in patterns_.
+  std::vector<int> Matching(const std::string& text) const;
   // In order, without overlaps.
   std::vector<Span> Find(const std::string& text) const;
 
   std::vector<std::shared_ptr<const RE2>> patterns_;
+  // All of them, by their place in patterns_: one pass says which match at all, and most texts hold nothing to hide.
+  std::shared_ptr<const RE2::Set> any_;
 };
 
 }  // namespace sandpiper

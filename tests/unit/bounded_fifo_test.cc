@@ -1,0 +1,27 @@
+#include "userspace/base/bounded_fifo.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+
+namespace sandpiper {
+namespace {
+
+TEST(BoundedFifo, GivesBackTheOldestOnceItIsFull) {
+  for (const size_t capacity : {0, 1, 2, 7}) {
+    BoundedFifo<int> fifo(capacity);
+    std::deque<int> same;
+    for (int i = 0; i < 50; ++i) {
+      same.push_back(i);
+      const std::optional<int> oldest = fifo.Push(i);
+      ASSERT_EQ(oldest.has_value(), same.size() > capacity) << capacity << " " << i;
+      if (oldest) {
+        EXPECT_EQ(*oldest, same.front());
+        same.pop_front();
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sandpiper
