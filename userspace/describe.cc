@@ -49,11 +49,10 @@ void AddDestinations(const Ledger& ledger, size_t most, v1::Sandbox* out) {
       all.push_back(&entry);
   }
   const auto end = all.begin() + static_cast<ptrdiff_t>(std::min(most, all.size()));
-  std::partial_sort(all.begin(), end, all.end(),
-                    [](const Entry* a, const Entry* b) {
-                      const uint64_t more = a->second.total.attempts, less = b->second.total.attempts;
-                      return more != less ? more > less : a->first < b->first;
-                    });
+  std::partial_sort(all.begin(), end, all.end(), [](const Entry* a, const Entry* b) {
+    const uint64_t more = a->second.total.attempts, less = b->second.total.attempts;
+    return more != less ? more > less : a->first < b->first;
+  });
   for (auto it = all.begin(); it != end; ++it) {
     const DestinationStats& total = (*it)->second.total;
     v1::Destination* const told = out->add_top_destinations();

@@ -33,10 +33,10 @@ struct Member {
   std::string container_id;
   std::string device;
   std::shared_ptr<const KernelCounts> before;  // counted while it was of another sandbox; null: never
-  ResourceUse use;            // as last read
-  ResourceUse use_before;     // at the time when it became part of its sandbox
-  uint64_t gone_ns = 0;       // when its cgroup or device went; 0: it is there
-  uint64_t unwatched_ns = 0;  // when the kernel side was told so
+  ResourceUse use;                             // as last read
+  ResourceUse use_before;                      // at the time when it became part of its sandbox
+  uint64_t gone_ns = 0;                        // when its cgroup or device went; 0: it is there
+  uint64_t unwatched_ns = 0;                   // when the kernel side was told so
 };
 
 class Members {
@@ -89,7 +89,7 @@ class Members {
   ResourceReader resources_;
   std::map<uint64_t, Member> members_;
   absl::flat_hash_map<uint64_t, Member*> by_serial_;  // the same, looked up for each event
-  size_t leaving_ = 0;  // members that the kernel side was told of, and that are still here
+  size_t leaving_ = 0;                                // members that the kernel side was told of, and that are still here
   uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
 };
 

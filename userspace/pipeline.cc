@@ -352,8 +352,8 @@ void Pipeline::Reschedule(const SandboxPipeline& sandbox) { due_.Set(sandbox.san
 uint64_t Pipeline::NextDeadline() const {
   // Records that are younger than the last Process wait for the next.
   const uint64_t young = pending_.empty() ? Schedule::kNever : pending_.youngest_ns();
-  return std::min({young, due_.Next(), namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline(),
-                   canary_.NextDeadline()});
+  return std::min(
+      {young, due_.Next(), namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline(), canary_.NextDeadline()});
 }
 
 size_t Pipeline::open_connections() const {

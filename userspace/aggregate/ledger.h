@@ -37,9 +37,7 @@ struct BasicDestinationKey {
   // "pypi.org:443/tcp", "198.51.100.7:443/tcp".
   std::string ToString() const;
 
-  operator BasicDestinationKey<std::string_view>() const
-    requires(!std::is_same_v<Text, std::string_view>)
-  {
+  operator BasicDestinationKey<std::string_view>() const requires(!std::is_same_v<Text, std::string_view>) {
     return {host, address, port, transport};
   }
   template <typename H>
@@ -57,11 +55,7 @@ struct BasicQuestion {
 
   auto operator<=>(const BasicQuestion&) const = default;
 
-  operator BasicQuestion<std::string_view>() const
-    requires(!std::is_same_v<Text, std::string_view>)
-  {
-    return {name, type};
-  }
+  operator BasicQuestion<std::string_view>() const requires(!std::is_same_v<Text, std::string_view>) { return {name, type}; }
   template <typename H>
   friend H AbslHashValue(H state, const BasicQuestion& question) {
     return H::combine(std::move(state), absl::string_view(question.name.data(), question.name.size()), question.type);
@@ -176,7 +170,7 @@ class Ledger {
   uint64_t overflowed_ = 0;
   Destinations destinations_;
   std::unique_ptr<Destination> beyond_, loopback_beyond_;  // null: none
-  DistinctEstimate estimate_;  // of all, from the moment that one is not kept
+  DistinctEstimate estimate_;                              // of all, from the moment that one is not kept
   Questions questions_;
   std::map<std::pair<uint64_t, Endpoint>, Bytes> counted_;  // bytes of living flows that are in already
 };

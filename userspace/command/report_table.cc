@@ -52,8 +52,8 @@ std::string Destinations(const Ledger& ledger, bool loopback) {
       continue;
     const std::string latency = d.total.established > 0 ? DurationText(d.latency_sum_ns / d.total.established) : "-";
     table.Add({key.host.empty() ? "(no name)" : key.host, List(d.addresses), absl::StrCat(key.port, "/", Name(key.transport)),
-               absl::StrCat(d.total.attempts), Outcomes(Named<ConnectOutcome>(d.outcomes), d.total.attempts), BytesText(d.total.sent), BytesText(d.total.received),
-               latency});
+               absl::StrCat(d.total.attempts), Outcomes(Named<ConnectOutcome>(d.outcomes), d.total.attempts), BytesText(d.total.sent),
+               BytesText(d.total.received), latency});
   }
   return Section(loopback ? "Within the host (loopback)" : "Destinations", table);
 }

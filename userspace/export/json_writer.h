@@ -1,4 +1,5 @@
-// Parts of a JSON text (RFC 8259), appended to what is there: for lines that are written for each record. Order and commas are the caller's.
+// Parts of a JSON text (RFC 8259), appended to what is there: for lines that are written for each record. Order and commas are the
+// caller's.
 #ifndef SANDPIPER_USERSPACE_EXPORT_JSON_WRITER_H_
 #define SANDPIPER_USERSPACE_EXPORT_JSON_WRITER_H_
 
