@@ -22,13 +22,13 @@ inline std::vector<SharedRecord> SampleRecords(size_t count) {
   constexpr uint64_t kStart = 1'000'000'000'000;
   constexpr int64_t kUnixOffset = 1'790'000'000'000'000'000;
   RecordMaker maker({{"sandbox_id", std::string("0f9d2c7e4b6a41d8")}, {"sandbox.runtime", std::string("containerd")}});
-  maker.SetOrigin(1, {{"container.id", std::string(64, 'c')},
-                      {"k8s.pod.name", std::string("agent-7f9c5d6b8-x2x9q")},
-                      {"k8s.namespace.name", std::string("sandboxes")}});
+  const Origin origin = maker.AddOrigin({{"container.id", std::string(64, 'c')},
+                                         {"k8s.pod.name", std::string("agent-7f9c5d6b8-x2x9q")},
+                                         {"k8s.namespace.name", std::string("sandboxes")}});
   std::vector<SharedRecord> out;
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t now = kStart + i * 1'000'000;
-    const Process process = {.origin = 1,
+    const Process process = {.origin = origin,
                              .key = {.pid = static_cast<uint32_t>(1000 + i % 5000), .start_ns = kStart},
                              .parent = {.pid = 999, .start_ns = kStart},
                              .comm = "python3",
@@ -39,7 +39,7 @@ inline std::vector<SharedRecord> SampleRecords(size_t count) {
                              .exited_ns = now + 1'000'000};
     LogRecord record;
     if (i % 10 < 6) {
-      Lookup lookup = {.origin = 1,
+      Lookup lookup = {.origin = origin,
                        .name = "host-" + std::to_string(i) + ".example.com",
                        .type = 1,
                        .process = process.key,
@@ -56,7 +56,7 @@ inline std::vector<SharedRecord> SampleRecords(size_t count) {
     } else if (i % 10 == 8) {
       record = maker.Exit(process, kUnixOffset);
     } else {
-      const Flow flow = {.origin = 1,
+      const Flow flow = {.origin = origin,
                          .process = process.key,
                          .comm = "python3",
                          .peer = {.address = Address::FromIpv4({198, 51, 100, 7}), .port = 443},

@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
   const auto count = static_cast<size_t>(atoll(argv[4]));
   const std::vector<sandpiper::SharedRecord> records = sandpiper::SampleRecords(4096);
   constexpr size_t kQueue = 65'536;
-  sandpiper::LogExporter exporter(sandpiper::MakeTransport(endpoint, sandpiper::Signal::kLogs), sandpiper::SampleResource(),
+  sandpiper::LogExporter exporter(sandpiper::MakeTransport(endpoint, sandpiper::Signal::kLogs).value(), sandpiper::SampleResource(),
                                   {.queue_max = kQueue, .batch_max = 512, .delay = std::chrono::milliseconds(100)}, nullptr,
                                   [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
   const double cpu = CpuSeconds();

@@ -183,6 +183,7 @@ struct {
 	__type(value, __u8);
 } local_servers SEC(".maps");
 
+/* Set at load: one entry where errors of calls are told by functions. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -193,7 +194,7 @@ struct {
 /* Threads of one process that end at the same moment: the first one here reports the exit. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 4096);
 	__type(key, struct process_key);
 	__type(value, __u8);
 } reported_exits SEC(".maps");

@@ -49,12 +49,12 @@ absl::Status Outputs::StartExporters(const TellProblem& tell) {
                                           .batch_max = otel.log_batch_max,
                                           .delay = otel.log_delay,
                                           .write_first = config_.spool_write_first};
-    log_exporter_ =
-        std::make_unique<LogExporter>(MakeTransport(*otel.logs.otlp, Signal::kLogs), otel.resource, options, std::move(spool), tell);
+    ASSIGN_OR_RETURN(auto transport, MakeTransport(*otel.logs.otlp, Signal::kLogs));
+    log_exporter_ = std::make_unique<LogExporter>(std::move(transport), otel.resource, options, std::move(spool), tell);
   }
   if (otel.metrics.otlp) {
-    metric_exporter_ =
-        std::make_unique<MetricExporter>(MakeTransport(*otel.metrics.otlp, Signal::kMetrics), otel.resource, otel.temporality, tell);
+    ASSIGN_OR_RETURN(auto transport, MakeTransport(*otel.metrics.otlp, Signal::kMetrics));
+    metric_exporter_ = std::make_unique<MetricExporter>(std::move(transport), otel.resource, otel.temporality, tell);
     otlp_reader_ = new_reader();
   }
   if (otel.metrics.prometheus) {

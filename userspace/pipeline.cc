@@ -15,7 +15,6 @@
 #include "userspace/describe.h"
 #include "userspace/event/decode.h"
 #include "userspace/health.h"
-#include "userspace/probe/nft_probe.h"
 #include "userspace/sandbox/cgroup_fs.h"
 #include "userspace/sandbox/proc.h"
 
@@ -57,7 +56,7 @@ Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptio
           }),
       start_unix_ns_(ReadClock(CLOCK_REALTIME)),
       on_end_(std::move(on_end)) {
-  if (NfTablesIsThere())
+  if (probes_->nf_tables_is_there())
     namespaces_.Begin(/*fresh=*/false);
 }
 

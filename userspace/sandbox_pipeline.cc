@@ -45,7 +45,6 @@ std::map<std::string, uint64_t> Losses(const KernelCounts& counters, const Deliv
 SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink,
                                  uint64_t now_ns)
     : sandbox_(std::move(sandbox)),
-      identity_(Identity(sandbox_, options.extra_attributes)),
       dns_ports_(options.dns_ports),
       sink_(std::move(sink)),
       log_level_(options.log_level),
@@ -61,7 +60,7 @@ SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions&
       ledger_(options.destinations_max),
       denials_(options.destinations_max),
       metrics_(options.histograms),
-      records_(identity_) {
+      records_(Identity(sandbox_, options.extra_attributes)) {
   Emit(records_.Started(started_ns_, unix_offset_));
 }
 
@@ -70,14 +69,8 @@ void SandboxPipeline::OnEvent(const Event& event) {
   std::visit([&](const auto& what) { On(what, event.time_ns); }, event.what);
 }
 
-Origin SandboxPipeline::AddOrigin(std::vector<Attribute> attributes) {
-  records_.SetOrigin(++origins_, std::move(attributes));
-  return origins_;
-}
-
 std::array<Origin, 3> SandboxPipeline::AddMember(std::vector<Attribute> attributes) {
-  const auto by = [&](const char* what) { return AddOrigin({{"sandbox.attribution", std::string(what)}}); };
-  return {AddOrigin(std::move(attributes)), by("namespace"), by("process")};
+  return {records_.AddOrigin(std::move(attributes)), kByNamespace, kByProcess};
 }
 
 void SandboxPipeline::OnCounters(const KernelCounts& counters) {
@@ -409,7 +402,7 @@ void SandboxPipeline::AppendMetrics(std::optional<uint64_t> static_rules, const 
                           .resources = resources};
   if (gauges.resources)
     *gauges.resources += ended_use_;
-  metrics_.Append(counters_, delivery_, gauges, identity_, start_unix_ns_, out);
+  metrics_.Append(counters_, delivery_, gauges, records_.identity(), start_unix_ns_, out);
 }
 
 }  // namespace sandpiper

@@ -106,7 +106,6 @@ class SandboxPipeline {
   SandboxTotals Totals() const;
 
  private:
-  Origin AddOrigin(std::vector<Attribute> attributes);
   void On(const Exec& exec, uint64_t time_ns);
   void On(const Exit& exit, uint64_t time_ns);
   void On(const Fork& fork, uint64_t time_ns);
@@ -145,8 +144,6 @@ class SandboxPipeline {
   }
 
   SandboxIdentity sandbox_;
-  Origin origins_ = 0;
-  std::vector<Attribute> identity_;
   std::vector<uint16_t> dns_ports_;
   RecordSink sink_;
   Severity log_level_;

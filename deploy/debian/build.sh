@@ -28,6 +28,8 @@ cp -r deploy/grafana deploy/loki deploy/prometheus "$root/usr/share/doc/sandpipe
 printf 'Source: sandpiper\n\nPackage: sandpiper\nArchitecture: any\n' > "$t/debian/control"
 depends=$(cd "$t" && dpkg-shlibdeps -O -e"$root/usr/bin/sandpiper" 2> /dev/null | sed -n 's/^shlibs:Depends=//p')
 [ -n "$depends" ] || { echo "build.sh: dpkg-shlibdeps names no package" >&2; exit 1; }
+# What it loads when it is first needed (userspace/base/curl.cc).
+depends+=", $(dpkg-query -S "$(realpath "/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/libcurl.so.4")" | cut -d: -f1) (>= 7.87)"
 install -d "$root/DEBIAN"
 install -m 755 deploy/debian/{postinst,prerm,postrm} "$root/DEBIAN/"
 printf '/etc/sandpiper/sandpiper.yaml\n/etc/default/sandpiper\n' > "$root/DEBIAN/conffiles"

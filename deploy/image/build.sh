@@ -19,7 +19,9 @@ root=$t/root
 install -D -m 755 "$binary" "$root/usr/bin/sandpiper"
 strip --strip-unneeded "$root/usr/bin/sandpiper"
 
-# What the loader would load, at the paths where it looks: /lib is /usr/lib, as in Debian.
+# What the loader would load, at the paths where it looks: /lib is /usr/lib, as in Debian. libcurl is loaded by name, when it is first needed
+# (userspace/base/curl.cc), and brings libraries of its own.
+curl=/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/libcurl.so.4
 mkdir -p "$root"/usr/{lib,lib64} "$root"/{etc/ssl/certs,proc,sys,run/sandpiper,var/lib/sandpiper,tmp}
 ln -s usr/lib "$root/lib"
 ln -s usr/lib64 "$root/lib64"
@@ -28,7 +30,7 @@ while read -r library; do
   file=$(realpath "$library")
   files+=("$file")
   install -D -m 755 "$file" "$root/usr/${library#/}"
-done < <(ldd "$binary" | grep -oE '/(usr/)?lib[^ ]*' | sed 's,^/usr/,/,' | sort -u)
+done < <({ echo "$curl"; ldd "$binary" "$curl" | grep -v ':$' | grep -oE '/(usr/)?lib[^ ]*'; } | sed 's,^/usr/,/,' | sort -u)
 # Looked up by name at run time: host names.
 for library in /lib/"$(dpkg-architecture -qDEB_HOST_MULTIARCH)"/libnss_{files,dns}.so.2; do
   [ ! -e "$library" ] || { files+=("$(realpath "$library")"); install -D -m 755 "$(realpath "$library")" "$root/usr/${library#/}"; }

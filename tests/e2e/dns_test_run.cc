@@ -14,8 +14,8 @@
 #include <map>
 
 // clang-format off: the skeleton's types are the first one's.
-#include "bpf/events.h"
 #include "bpf/device_bpf.skel.h"
+#include "bpf/events.h"
 // clang-format on
 #include "tests/fuzz/dns_differential.h"
 #include "tests/fuzz/dns_generator.h"
@@ -82,10 +82,10 @@ int main(int argc, char** argv) {
   long passed_on = 0;
   std::map<Agreement, long> read;
   auto ring = sandpiper::Ring::Open(bpf_map__fd(skeleton->maps.bulk_ring), [&](std::span<const std::byte> record) {
-    const auto event = sandpiper::Decode(record);
-    if (!event.ok())
-      Fail("a record is not understood: " + std::string(event.status().message()));
-    const auto* dns = std::get_if<sandpiper::DnsPayload>(&event->what);
+    sandpiper::Event event;
+    if (const absl::Status status = sandpiper::Decode(record, &event); !status.ok())
+      Fail("a record is not understood: " + std::string(status.message()));
+    const auto* dns = std::get_if<sandpiper::DnsPayload>(&event.what);
     if (!dns)
       return;
     if (expected.empty() || dns->data != expected.front() || !dns->is_query)

@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "%s\n", status.ToString().c_str());
     return 1;
   }
-  LogExporter exporter(sandpiper::MakeHttpTransport({.target = options.url}, sandpiper::Signal::kLogs),
+  LogExporter exporter(sandpiper::MakeHttpTransport({.target = options.url}, sandpiper::Signal::kLogs).value(),
                        {{"service.name", std::string("killed")}},
                        {.queue_max = 1'000'000, .batch_max = 100, .delay = std::chrono::milliseconds(1), .write_first = true},
                        std::move(spool), [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });

@@ -33,7 +33,8 @@ int main(int argc, char** argv) {
     point->set_time_unix_nano(now);
     point->set_as_int(i);
   }
-  sandpiper::Delivery delivery(sandpiper::MakeHttpTransport({.target = argv[1]}, sandpiper::Signal::kMetrics), sandpiper::Signal::kMetrics);
+  sandpiper::Delivery delivery(sandpiper::MakeHttpTransport({.target = argv[1]}, sandpiper::Signal::kMetrics).value(),
+                               sandpiper::Signal::kMetrics);
   std::deque<sandpiper::Request> requests = {{.bytes = message.SerializeAsString(), .items = static_cast<uint64_t>(count)}};
   const sandpiper::Delivered delivered = delivery.Send(&requests);
   printf("sent %llu refused %llu\n", static_cast<unsigned long long>(delivered.sent), static_cast<unsigned long long>(delivered.refused));

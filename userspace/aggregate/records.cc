@@ -98,15 +98,16 @@ void RecordMaker::AddText(LogRecord* record, AttributeKey key, std::string_view 
     Add(record, std::move(key), Clean(raw));
 }
 
-void RecordMaker::SetOrigin(Origin origin, std::vector<Attribute> attributes) {
-  if (origins_.size() <= origin)
-    origins_.resize(origin + 1);
-  origins_[origin] = std::move(attributes);
+Origin RecordMaker::AddOrigin(std::vector<Attribute> attributes) {
+  origins_.push_back(std::move(attributes));
+  return kByProcess + static_cast<Origin>(origins_.size());
 }
 
 void RecordMaker::AddOrigin(LogRecord* record, Origin origin) const {
-  if (origin < origins_.size())
-    record->attributes.insert(record->attributes.end(), origins_[origin].begin(), origins_[origin].end());
+  if (origin == kByNamespace || origin == kByProcess)
+    Add(record, "sandbox.attribution", std::string(origin == kByNamespace ? "namespace" : "process"));
+  else if (origin > kByProcess && origin - kByProcess <= origins_.size())
+    record->attributes.insert(record->attributes.end(), origins_[origin - kByProcess - 1].begin(), origins_[origin - kByProcess - 1].end());
 }
 
 // What is known of the process behind an event: identity from the kernel, names from its exec.

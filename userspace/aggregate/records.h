@@ -39,13 +39,17 @@ struct AllowedElement {
   std::string host;  // under which the sandbox knows the address; empty if none
 };
 
+// Of what is of no part by its cgroup: the same in each sandbox.
+inline constexpr Origin kByNamespace = 1, kByProcess = 2;
+
 class RecordMaker {
  public:
   // `identity`: sandbox_id and the configured extra attributes; they stand on every record.
   explicit RecordMaker(std::vector<Attribute> identity) : identity_(std::move(identity)) {}
 
-  // What stands on every record of that part of the sandbox, as container.id. Origins are small numbers.
-  void SetOrigin(Origin origin, std::vector<Attribute> attributes);
+  // Another part of the sandbox; `attributes`, as container.id, stand on every record of it.
+  Origin AddOrigin(std::vector<Attribute> attributes);
+  const std::vector<Attribute>& identity() const { return identity_; }
 
   // The pointers to processes may be null: a program that was never seen to start.
   LogRecord Lookup(const sandpiper::Lookup& lookup, const Process* process, int64_t unix_offset);
@@ -90,7 +94,7 @@ class RecordMaker {
   void AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm, const Process* process);
 
   std::vector<Attribute> identity_;
-  std::vector<std::vector<Attribute>> origins_;
+  std::vector<std::vector<Attribute>> origins_;  // after those that are the same in each sandbox
   uint64_t escaped_texts_ = 0;
 };
 

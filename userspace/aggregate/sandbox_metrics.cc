@@ -32,9 +32,9 @@ class PointWriter {
     if (value > 0)
       Add(row, std::move(attributes), static_cast<int64_t>(value));
   }
-  void Record(const MetricRow& row, std::vector<Attribute> attributes, const Histogram& histogram) const {
-    if (histogram.count() > 0)
-      Add(row, std::move(attributes), histogram);
+  void Record(const MetricRow& row, std::vector<Attribute> attributes, const std::unique_ptr<Histogram>& histogram) const {
+    if (histogram)
+      Add(row, std::move(attributes), *histogram);
   }
 
  private:
@@ -82,23 +82,21 @@ KernelCounts KernelCounts::operator-(const KernelCounts& before) const {
   return out;
 }
 
-SandboxMetrics::SandboxMetrics(HistogramKind histograms)
-    : dns_client_(histograms, DurationBounds()),
-      dns_upstream_(histograms, DurationBounds()),
-      osep_dns_(histograms, DurationBounds()),
-      process_duration_(histograms, DurationBounds()),
-      allow_duration_(histograms, ConnectBounds()),
-      connect_duration_{Histogram(histograms, ConnectBounds()), Histogram(histograms, ConnectBounds())} {}
+void SandboxMetrics::Record(Lazy* histogram, std::span<const double> bounds, double value) const {
+  if (!*histogram)
+    *histogram = std::make_unique<Histogram>(kind_, bounds);
+  (*histogram)->Record(value);
+}
 
 void SandboxMetrics::OnLookup(const Lookup& lookup) {
   ++lookups_[static_cast<size_t>(lookup.outcome)][Index(lookup.transport)];
   if (lookup.outcome == DnsOutcome::kMalformed || lookup.outcome == DnsOutcome::kDenied)
     return;
   const double client = Seconds(lookup.asked_ns, lookup.ended_ns);
-  dns_client_.Record(client);
+  Record(&dns_client_, DurationBounds(), client);
   if (lookup.upstream_ns)
-    dns_upstream_.Record(Seconds(0, *lookup.upstream_ns));
-  osep_dns_.Record(lookup.upstream_ns ? Seconds(0, *lookup.upstream_ns) : client);
+    Record(&dns_upstream_, DurationBounds(), Seconds(0, *lookup.upstream_ns));
+  Record(&osep_dns_, DurationBounds(), lookup.upstream_ns ? Seconds(0, *lookup.upstream_ns) : client);
 }
 
 void SandboxMetrics::OnDecided(const Flow& flow) {
@@ -106,7 +104,7 @@ void SandboxMetrics::OnDecided(const Flow& flow) {
   ++attempts_[static_cast<size_t>(flow.outcome)][Index(flow.transport)][network];
   if (flow.outcome != ConnectOutcome::kEstablished || flow.transport != Transport::kTcp)
     return;
-  connect_duration_[network].Record(Seconds(flow.started_ns, flow.decided_ns));
+  Record(&connect_duration_[network], ConnectBounds(), Seconds(flow.started_ns, flow.decided_ns));
   ++active_[Index(flow.transport)];
 }
 
@@ -115,13 +113,13 @@ void SandboxMetrics::OnEnded(const Flow& flow) {
     --active_[Index(flow.transport)];
 }
 
-void SandboxMetrics::OnExit(const Process& process) { process_duration_.Record(Seconds(0, process.duration_ns())); }
+void SandboxMetrics::OnExit(const Process& process) { Record(&process_duration_, DurationBounds(), Seconds(0, process.duration_ns())); }
 
 void SandboxMetrics::OnTransaction(const RulesetTransaction& transaction) {
   transactions_[{transaction.operation, transaction.committed}] += transaction.count;
 }
 
-void SandboxMetrics::OnAllowed(uint64_t after_ns) { allow_duration_.Record(Seconds(0, after_ns)); }
+void SandboxMetrics::OnAllowed(uint64_t after_ns) { Record(&allow_duration_, ConnectBounds(), Seconds(0, after_ns)); }
 
 void SandboxMetrics::OnDenied(DenialLayer layer, Transport transport) { ++denied_[{layer, transport}]; }
 

@@ -5,7 +5,9 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -55,7 +57,7 @@ struct SandboxGauges {
 
 class SandboxMetrics {
  public:
-  explicit SandboxMetrics(HistogramKind histograms);
+  explicit SandboxMetrics(HistogramKind histograms) : kind_(histograms) {}
 
   void OnLookup(const Lookup& lookup);
   void OnDecided(const Flow& flow);
@@ -86,8 +88,13 @@ class SandboxMetrics {
   std::map<std::pair<NftOperation, bool>, uint64_t> transactions_;  // {operation, committed}
   std::map<std::pair<DenialLayer, Transport>, uint64_t> denied_;
   uint64_t connects_before_allow_ = 0, expired_in_use_ = 0;
-  Histogram dns_client_, dns_upstream_, osep_dns_, process_duration_, allow_duration_;
-  std::array<Histogram, 2> connect_duration_;  // IPv4, IPv6
+  // Null before the first value.
+  using Lazy = std::unique_ptr<Histogram>;
+  void Record(Lazy* histogram, std::span<const double> bounds, double value) const;
+
+  HistogramKind kind_;
+  Lazy dns_client_, dns_upstream_, osep_dns_, process_duration_, allow_duration_;
+  std::array<Lazy, 2> connect_duration_;  // IPv4, IPv6
 };
 
 }  // namespace sandpiper

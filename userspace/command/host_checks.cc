@@ -67,10 +67,13 @@ Finding CheckEndpoint(const char* subject, Signal signal, OtlpEndpoint endpoint)
   if (endpoint.timeout.count() == 0 || endpoint.timeout > kPatience)
     endpoint.timeout = kPatience;
   Finding out = On(subject, endpoint.unix_socket.empty() ? WithoutUser(endpoint.target) : endpoint.unix_socket);
-  const SendResult result = MakeTransport(endpoint, signal)->Send("");
+  const auto transport = MakeTransport(endpoint, signal);
+  SendResult result = {.verdict = SendResult::kRefused};
+  if (transport.ok())
+    result = (*transport)->Send("");
   if (result.verdict != SendResult::kSent) {
     out.state = "off";
-    out.reason = result.error;
+    out.reason = transport.ok() ? result.error : std::string(transport.status().message());
   }
   return out;
 }

@@ -141,8 +141,10 @@ std::unique_ptr<OtlpTransport> MakeGrpcTransport(const OtlpEndpoint& endpoint, S
   return std::make_unique<GrpcTransport>(endpoint, signal);
 }
 
-std::unique_ptr<OtlpTransport> MakeTransport(const OtlpEndpoint& endpoint, Signal signal) {
-  return endpoint.protocol == OtlpProtocol::kGrpc ? MakeGrpcTransport(endpoint, signal) : MakeHttpTransport(endpoint, signal);
+absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeTransport(const OtlpEndpoint& endpoint, Signal signal) {
+  if (endpoint.protocol == OtlpProtocol::kGrpc)
+    return MakeGrpcTransport(endpoint, signal);
+  return MakeHttpTransport(endpoint, signal);
 }
 
 }  // namespace sandpiper

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "userspace/export/otel_config.h"
 #include "userspace/export/request.h"
 
@@ -36,8 +37,10 @@ class OtlpTransport {
 };
 
 std::unique_ptr<OtlpTransport> MakeGrpcTransport(const OtlpEndpoint& endpoint, Signal signal);
-std::unique_ptr<OtlpTransport> MakeHttpTransport(const OtlpEndpoint& endpoint, Signal signal);
-std::unique_ptr<OtlpTransport> MakeTransport(const OtlpEndpoint& endpoint, Signal signal);
+// FailedPrecondition where libcurl is not there.
+absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeHttpTransport(const OtlpEndpoint& endpoint, Signal signal);
+// Of the endpoint's protocol.
+absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeTransport(const OtlpEndpoint& endpoint, Signal signal);
 
 }  // namespace sandpiper
 

@@ -24,24 +24,19 @@ struct NftProbe::Rung {
   std::vector<bpf_program* decltype(nft_bpf::progs)::*> programs;
 };
 
-bool NfTablesIsThere() {
-  if (access("/sys/module/nf_tables", F_OK) == 0)
-    return true;
-  // Megabytes to read, for what does not change.
-  static const bool built_in = [] {
-    const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
-    return kernel && btf__find_by_name_kind(kernel.get(), "nf_tables_commit", BTF_KIND_FUNC) > 0;
-  }();
-  return built_in;
-}
-
 void NftProbe::SkeletonDeleter::operator()(nft_bpf* skeleton) const { nft_bpf::destroy(skeleton); }
 void NftProbe::LinkDeleter::operator()(bpf_link* link) const { bpf_link__destroy(link); }
 
 NftProbe::NftProbe(bpf_object* object, std::vector<std::string> avoid, const btf* kernel)
-    : object_(object), avoid_(std::move(avoid)), function_exits_(CheckFunctionExit(kernel, "netlink_sendmsg")), kprobes_(CheckKprobes()) {}
+    : object_(object),
+      avoid_(std::move(avoid)),
+      built_in_(btf__find_by_name_kind(kernel, "nf_tables_commit", BTF_KIND_FUNC) > 0),
+      function_exits_(CheckFunctionExit(kernel, "netlink_sendmsg")),
+      kprobes_(CheckKprobes()) {}
 
 NftProbe::~NftProbe() = default;
+
+bool NftProbe::nf_tables_is_there() const { return built_in_ || access("/sys/module/nf_tables", F_OK) == 0; }
 
 std::string NftProbe::Try(const Rung& rung) {
   const auto error = [](const char* what) { return absl::StrCat(what, ": ", strerror(errno)); };
@@ -92,7 +87,7 @@ std::vector<std::string> NftProbe::Mechanisms() {
 }
 
 void NftProbe::Attach() {
-  const bool there = NfTablesIsThere();
+  const bool there = nf_tables_is_there();
   waits_ = !there;
   std::string reasons;
   for (const Rung& rung : Ladder()) {

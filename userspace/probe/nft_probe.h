@@ -17,9 +17,6 @@ struct nft_bpf;
 
 namespace sandpiper {
 
-// nf_tables is loaded, or part of the kernel. Asking does not load it.
-bool NfTablesIsThere();
-
 class NftProbe {
  public:
   // Shares the maps of `object`, which stays the caller's and must outlive it. `avoid`: mechanisms to leave out. `kernel`: its BTF.
@@ -35,6 +32,8 @@ class NftProbe {
   void Attach();
   void Detach();
 
+  // nf_tables is loaded, or part of the kernel. Asking does not load it.
+  bool nf_tables_is_there() const;
   // A better one may come with the module.
   bool waits_for_nf_tables() const { return waits_; }
 
@@ -62,6 +61,7 @@ class NftProbe {
 
   bpf_object* object_;
   std::vector<std::string> avoid_;
+  const bool built_in_;                          // nf_tables is part of the kernel, not a module
   const absl::Status function_exits_, kprobes_;  // whether this kernel has them
   Skeleton skeleton_;
   Links links_;

@@ -221,8 +221,11 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     }
     if (state.mechanism.empty() && ladder.required)
       return absl::FailedPreconditionError(absl::StrCat("the probe ", state.probe, " cannot work on this kernel: ", state.reason));
-    if (state.probe == "connect.error")
+    if (state.probe == "connect.error") {
       skeleton->rodata->cfg_track_calls = state.mechanism == Name(Hook::kSyscallTracepoint);
+      if (!skeleton->rodata->cfg_track_calls)
+        bpf_map__set_max_entries(skeleton->maps.pending_calls, 1);
+    }
     probes->states_.push_back(std::move(state));
   }
 

@@ -98,6 +98,7 @@ class Probes {
   // nf_tables was loaded: the probe on it may do better now.
   void OnNftLoaded();
 
+  bool nf_tables_is_there() const { return nft_->nf_tables_is_there(); }
   bool waits_for_nf_tables() const { return nft_ && nft_->waits_for_nf_tables(); }
 
   // Sums over all CPUs; every value only ever grows.

@@ -1,10 +1,12 @@
-#include <curl/curl.h>
+#include <sys/stat.h>
 
+#include <cerrno>
 #include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
+#include "userspace/base/curl.h"
 #include "userspace/base/status.h"
 #include "userspace/runtime/engine_replies.h"
 #include "userspace/runtime/runtime_client.h"
@@ -104,31 +106,35 @@ class EngineClient : public RuntimeClient {
   }
 
   absl::Status Request(const std::string& path, long timeout_ms, const std::atomic<bool>* stop, Take take) {
-    const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(), curl_easy_cleanup);
+    // Where there is no such engine, nothing that speaks with it is needed.
+    if (struct stat there; stat(socket_.c_str(), &there))
+      return absl::UnavailableError(std::string(ErrnoStatus(errno, absl::StrCat("GET ", path, ": ", socket_)).message()));
+    ASSIGN_OR_RETURN(const Curl* lib, LoadCurl());
+    const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(lib->easy_init(), lib->easy_cleanup);
     if (!curl)
       return absl::ResourceExhaustedError("curl_easy_init");
     CURL* c = curl.get();
-    curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, socket_.c_str());
+    lib->easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, socket_.c_str());
     // The oldest version of the API that all still speak; without one, each speaks its newest.
-    curl_easy_setopt(c, CURLOPT_URL, absl::StrCat("http://localhost/v1.40", path).c_str());
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_PROXY, "");
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kCallTimeout.count()));
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, timeout_ms);
-    curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, OnBytes);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, &take);
+    lib->easy_setopt(c, CURLOPT_URL, absl::StrCat("http://localhost/v1.40", path).c_str());
+    lib->easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    lib->easy_setopt(c, CURLOPT_PROXY, "");
+    lib->easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kCallTimeout.count()));
+    lib->easy_setopt(c, CURLOPT_TIMEOUT_MS, timeout_ms);
+    lib->easy_setopt(c, CURLOPT_FAILONERROR, 1L);
+    lib->easy_setopt(c, CURLOPT_WRITEFUNCTION, OnBytes);
+    lib->easy_setopt(c, CURLOPT_WRITEDATA, &take);
     if (stop) {
-      curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-      curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, OnProgress);
-      curl_easy_setopt(c, CURLOPT_XFERINFODATA, stop);
+      lib->easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+      lib->easy_setopt(c, CURLOPT_XFERINFOFUNCTION, OnProgress);
+      lib->easy_setopt(c, CURLOPT_XFERINFODATA, stop);
     }
-    const CURLcode code = curl_easy_perform(c);
+    const CURLcode code = lib->easy_perform(c);
     if (code == CURLE_OK)
       return absl::OkStatus();
     long status = 0;
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-    const std::string message = absl::StrCat("GET ", path, ": ", curl_easy_strerror(code));
+    lib->easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+    const std::string message = absl::StrCat("GET ", path, ": ", lib->easy_strerror(code));
     if (code == CURLE_HTTP_RETURNED_ERROR)
       return status == 404 ? absl::NotFoundError(message) : absl::InternalError(absl::StrCat(message, ", status ", status));
     return code == CURLE_WRITE_ERROR ? absl::InternalError(message) : absl::UnavailableError(message);
