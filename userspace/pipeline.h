@@ -86,6 +86,8 @@ class Pipeline {
   uint64_t unattributed() const { return unattributed_; }
 
  private:
+  static constexpr char kDeviceRuntime[] = "device";  // in place of a container runtime's name
+
   SandboxPipeline* FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns);
   SandboxPipeline* SandboxOf(const Member& member) const;
   absl::Status AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role);
@@ -111,7 +113,7 @@ class Pipeline {
   PipelineOptions options_;
   RecordSink sink_;
   std::map<uint64_t, std::unique_ptr<SandboxPipeline>> sandboxes_;  // by serial
-  absl::flat_hash_map<uint64_t, SandboxPipeline*> by_serial_;        // the same, looked up for each event
+  absl::flat_hash_map<uint64_t, SandboxPipeline*> by_serial_;       // the same, looked up for each event
   Schedule due_;                                                    // of them
   std::map<std::string, uint64_t> by_id_;
   uint64_t next_sandbox_ = 1;

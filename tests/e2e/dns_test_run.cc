@@ -13,9 +13,10 @@
 #include <deque>
 #include <map>
 
-// clang-format off: the skeleton's types are the first one's.
-#include "bpf/device_bpf.skel.h"
+// The skeleton's types are the first one's.
+// clang-format off
 #include "bpf/events.h"
+#include "bpf/device_bpf.skel.h"
 // clang-format on
 #include "tests/fuzz/dns_differential.h"
 #include "tests/fuzz/dns_generator.h"
