@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <future>
 
 #include "absl/strings/str_cat.h"
 #include "bpf/sandpiper_bpf.skel.h"
@@ -57,6 +58,8 @@ std::vector<ProgramRuns> Probes::ReadRuns() const {
 }
 
 absl::Status Probes::Attach(int cgroup_fd) {
+  // Meanwhile: it reads all of the kernel's types, which takes as long as all that follows.
+  std::future<void> nft = std::async(std::launch::async, [this] { nft_->Attach(); });
   const AttachTarget target = {.cgroup_fd = cgroup_fd, .storage = skeleton_->maps.socket_states};
   if (bpf_program__autoload(skeleton_->progs.handle_module_load)) {
     if (bpf_link* link = bpf_program__attach(skeleton_->progs.handle_module_load))
@@ -84,9 +87,10 @@ absl::Status Probes::Attach(int cgroup_fd) {
       }
     }
   }
+  nft.get();
   nft_state_ = states_.size();
   states_.push_back({});
-  AttachNft();
+  TellNft();
   return absl::OkStatus();
 }
 
@@ -156,14 +160,16 @@ void Probes::ForgetNamespace(uint32_t netns) {
   watches_.NamespacesChanged();
 }
 
-void Probes::AttachNft() {
-  nft_->Attach();
+void Probes::TellNft() {
   states_[nft_state_] = {.probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};
   if (nft_->mechanism().empty())
     states_[nft_state_].mechanism = "netlink";  // its notifications name the process, but not whose it is
 }
 
-void Probes::OnNftLoaded() { AttachNft(); }
+void Probes::OnNftLoaded() {
+  nft_->Attach();
+  TellNft();
+}
 
 absl::StatusOr<member_counters> Probes::ReadCounters(uint64_t member) const {
   std::vector<member_counters> per_cpu(static_cast<size_t>(cpus_));

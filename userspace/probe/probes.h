@@ -125,7 +125,7 @@ class Probes {
   Probes();
   // InvalidArgument for a probe or mechanism that does not exist.
   absl::Status CheckAvoided(const ProbeOptions& options) const;
-  void AttachNft();
+  void TellNft();
   std::vector<SocketBytes> ReadDeviceBytes() const;
 
   std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;
