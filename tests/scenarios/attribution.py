@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 
 from checks import args_of, same
@@ -38,10 +39,15 @@ class Collector:
         return int(pid)
 
     def until_told(self, part):
-        """Reads what it says on stderr until it says this; returns the line."""
-        while line := self.process.stderr.readline().decode():
-            if part in line:
-                return line
+        """Reads what it says on stderr until it says this, for a minute; returns the line."""
+        too_long = threading.Timer(60, self.process.kill)
+        too_long.start()
+        try:
+            while line := self.process.stderr.readline().decode():
+                if part in line:
+                    return line
+        finally:
+            too_long.cancel()
         raise AssertionError("it ended without a word of " + part)
 
     def wait_for(self, event, times=1):
