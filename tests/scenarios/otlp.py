@@ -316,6 +316,25 @@ def an_endpoint_that_refuses(w):
 
 
 @scenario
+def without_libcurl_http_is_refused_and_nothing_else(w):
+    """It is loaded when HTTP is first spoken: where it cannot be, the start says so; who exports by gRPC, or not at all, never misses it."""
+    folder = os.path.join(w.dir, "broken")
+    os.mkdir(folder)
+    open(folder + "/libcurl.so.4", "w").close()
+
+    def run(**env):
+        return subprocess.run([w.sandpiper, "exec", "--report", os.devnull, "--", "true"], capture_output=True,
+                              env={**os.environ, "LD_LIBRARY_PATH": folder, "OTEL_EXPORTER_OTLP_TIMEOUT": "100", **env})
+
+    http = run(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf")
+    assert http.returncode == 125 and b"HTTP needs libcurl" in http.stderr and b"libcurl.so.4" in http.stderr, http
+    grpc = run(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert grpc.returncode == 0 and b"libcurl" not in grpc.stderr, grpc
+    alone = run()
+    assert alone.returncode == 0 and b"libcurl" not in alone.stderr, alone
+
+
+@scenario
 def bad_values_are_warnings(w):
     r = host_net(w, "pass", {"OTEL_SDK_DISABLED": "maybe", "OTEL_LOGS_EXPORTER": "smoke-signals"})
     assert r.status == 0 and r.stderr.count("warning: OTEL_") == 2, r.stderr
