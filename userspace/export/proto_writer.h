@@ -28,16 +28,14 @@ class ProtoWriter {
   void Double(int field, double value) { Fixed64(field, std::bit_cast<uint64_t>(value)); }
   void Bytes(int field, std::string_view value) {
     memcpy(Grow(value.size()), value.data(), value.size());
-    PutVarint(value.size());
-    PutTag(field, kLengthDelimited);
+    PutHead(field, value.size());
   }
   // `write` writes the fields of the message, the last one first.
   template <typename Write>
   void Message(int field, const Write& write) {
     const size_t before = size_;
     write();
-    PutVarint(size_ - before);
-    PutTag(field, kLengthDelimited);
+    PutHead(field, size_ - before);
   }
 
   size_t size() const { return size_; }
@@ -62,8 +60,21 @@ class ProtoWriter {
     capacity_ = capacity;
   }
 
+  // What stands before `length` bytes.
+  void PutHead(int field, size_t length) {
+    const uint32_t tag = Tag(field, kLengthDelimited);
+    // Nearly all: a byte each.
+    if ((tag | length) < 0x80) {
+      char* const to = Grow(2);
+      to[0] = static_cast<char>(tag);
+      to[1] = static_cast<char>(length);
+      return;
+    }
+    PutVarint(length);
+    PutVarint(tag);
+  }
+
   void PutVarint(uint64_t value) {
-    // Tags and nearly all lengths.
     if (value < 0x80) {
       *Grow(1) = static_cast<char>(value);
       return;
@@ -80,7 +91,8 @@ class ProtoWriter {
       to[i] = static_cast<char>(value >> (8 * i));
   }
 
-  void PutTag(int field, WireType type) { PutVarint(static_cast<uint32_t>(field) << 3 | type); }
+  static uint32_t Tag(int field, WireType type) { return static_cast<uint32_t>(field) << 3 | type; }
+  void PutTag(int field, WireType type) { PutVarint(Tag(field, type)); }
 
   size_t capacity_;
   size_t size_ = 0;
