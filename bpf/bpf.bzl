@@ -23,6 +23,8 @@ def bpf_skeleton(name, srcs, hdrs, copts = [], visibility = None):
                "{copts} -x c -c - -o $(RULEDIR)/{n}.unit.o && " +
                # Leaves out what is for debuggers.
                "/usr/sbin/bpftool gen object $(location {n}.bpf.o) $(RULEDIR)/{n}.unit.o && " +
+               # Nor what clang calls places to jump to: nothing refers to them.
+               "llvm-objcopy --wildcard --strip-symbol='LBB*' $(location {n}.bpf.o) && " +
                "/usr/sbin/bpftool gen skeleton $(location {n}.bpf.o) name {n} > $(location {n}.skel.h)").format(
             n = name,
             copts = " ".join(copts),
