@@ -21,6 +21,7 @@ class JsonWriter {
 
   // With its quotes. `text` is valid UTF-8, which JSON holds as it is.
   void Value(std::string_view text);
+  void Value(const char* text) = delete;  // it would be a bool
   void Value(int64_t number);
   // As short as it can be read back, and never without a fraction or an exponent; null for what is no number.
   void Value(double number);
