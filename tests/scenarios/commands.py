@@ -85,11 +85,14 @@ def one_who_hangs_holds_up_nobody(w):
     cg = w.new_cgroup("hung")
     n = 1000 if w.slow else 10000
     c = collector(w, cg, options=["--no-limit-records"])
-    hang = [subprocess.Popen([w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--format", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(16)]
+    hang = [subprocess.Popen([w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--since", "1h", "--follow", "--format", "json"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(16)]
     w.children += hang
-    until(lambda: asking(w, "observe", "--last", "1").returncode == 1, "sixteen do not look on")
+    # Each looks on before anybody else asks, who would be one of the sixteen.
+    for p in hang:
+        assert b"sandbox.started" in p.stdout.readline(), p.stderr.read()
     one_more = asking(w, "observe", "--last", "1")
-    assert b"16 look on already" in one_more.stderr, one_more
+    assert one_more.returncode == 1 and b"16 look on already" in one_more.stderr, one_more
     for p in hang:
         p.send_signal(signal.SIGSTOP)
     flood = w.start([w.triggers, "flood-exec", str(n)], cgroup=cg)
