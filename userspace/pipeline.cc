@@ -3,18 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <limits>
 #include <set>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
 #include "userspace/base/text.h"
 #include "userspace/describe.h"
 #include "userspace/event/decode.h"
-#include "userspace/health.h"
 #include "userspace/sandbox/cgroup_fs.h"
 #include "userspace/sandbox/proc.h"
 
