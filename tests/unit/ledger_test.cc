@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace sandpiper {
 namespace {
 
@@ -46,6 +48,24 @@ TEST(Ledger, WindowsAddUpToTheTotal) {
   EXPECT_EQ(sum.failed, 3u);
   EXPECT_EQ(sum.established, 2u);
   EXPECT_TRUE(ledger.CloseWindow().empty());
+}
+
+// Reports and records come in one order, whatever that of the table is.
+TEST(Ledger, WhatIsToldIsInOrder) {
+  Ledger ledger(100);
+  for (uint8_t i = 0; i < 50; ++i) {
+    const uint8_t last = static_cast<uint8_t>(i * 37 % 50);
+    ledger.OnAttempt(MakeFlow(i, last, i % 2 ? "h" + std::to_string(last) : ""));
+    ledger.OnLookup({.name = "q" + std::to_string(last), .type = last});
+  }
+  const auto entries = ledger.CloseWindow();
+  ASSERT_EQ(entries.size(), 50u);
+  EXPECT_TRUE(std::is_sorted(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.key < b.key; }));
+  const auto by_key = [](const auto* a, const auto* b) { return a->first < b->first; };
+  const auto destinations = InOrder(ledger.destinations());
+  EXPECT_TRUE(destinations.size() == 50 && std::is_sorted(destinations.begin(), destinations.end(), by_key));
+  const auto questions = InOrder(ledger.questions());
+  EXPECT_TRUE(questions.size() == 50 && std::is_sorted(questions.begin(), questions.end(), by_key));
 }
 
 TEST(Ledger, AddressesOfOneNameAreOneDestination) {

@@ -32,7 +32,7 @@ DnsOutcome OutcomeOf(uint8_t rcode) {
   }
 }
 
-// Open at a time on one socket under one id, where nobody asks more than two: so that finding one takes no longer for a flood of them.
+// Open at a time on one socket under one id, far more than resolvers have: each is looked at to find one, however many a flood makes.
 constexpr size_t kQuestionsMax = 64;
 
 bool Contains(std::span<const uint16_t> ids, uint16_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
