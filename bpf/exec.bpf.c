@@ -10,7 +10,7 @@
 #include "bpf/process.bpf.h"
 #include "bpf/second.bpf.h"
 
-static __always_inline void fill_exec(struct exec_record *record, struct task_struct *task, struct linux_binprm *binprm,
+static __always_inline void fill_exec(struct exec_record *record, __u32 own, struct task_struct *task, struct linux_binprm *binprm,
 				      const struct sandbox_ref *ref)
 {
 	struct exec_event *event = &record->event;
@@ -27,10 +27,10 @@ static __always_inline void fill_exec(struct exec_record *record, struct task_st
 	event->netns = task_netns(task);
 	enter_netns(event->netns, ref);
 	record->used = 0;
-	if (!append_path(record, __builtin_preserve_access_index(&exe->f_path), root))
+	if (!append_path(record, own, __builtin_preserve_access_index(&exe->f_path), root))
 		event->header.flags |= EXEC_PATH_TRUNCATED;
 	event->path_bytes = record->used;
-	if (!append_path(record, __builtin_preserve_access_index(&fs->pwd), root))
+	if (!append_path(record, own, __builtin_preserve_access_index(&fs->pwd), root))
 		event->header.flags |= EXEC_CWD_TRUNCATED;
 	event->cwd_bytes = record->used - event->path_bytes;
 	/* load_script() replaces interp and keeps filename, which names the script. */
@@ -57,7 +57,7 @@ static __always_inline int on_exec(struct task_struct *task, struct linux_binprm
 		return 0;
 	}
 	stamp(&record->event.header, &ref, EVENT_EXEC, 0);
-	fill_exec(record, task, binprm, &ref);
+	fill_exec(record, own, task, binprm, &ref);
 	size = sizeof(record->event) + record->used;
 	record->event.header.size = size;
 	if (!count_event(&ref, EVENT_EXEC, RING_critical, size))

@@ -16,10 +16,10 @@
 #define TEXT_STARTS 2048
 #define TEXT_BYTES (TEXT_STARTS + ARGS_MAX)
 
-/* Where a walk towards the root has come to. */
+/* Where a walk towards the root has come to, and where it ends. */
 struct walk {
-	struct dentry *dentry, *mount_root;
-	struct vfsmount *within;
+	struct dentry *dentry, *mount_root, *root_dentry;
+	struct vfsmount *within, *root_mount;
 };
 
 /*
@@ -61,14 +61,24 @@ static __always_inline __u32 append_name(struct exec_record *record, const void 
 	return n;
 }
 
-/* From record->beyond on. Fields are read and not loaded: of what a mount is part of, the verifier knows no type. */
-static __always_inline bool append_beyond(struct exec_record *record, const struct dentry *root_dentry, const struct vfsmount *root_mount,
-					  __u32 begin)
+/*
+ * From beyond of the record `own` on; `begin`: where the path begins. Fields are read and not loaded: of what a mount is part of, the verifier
+ * knows no type. Not static, so that the verifier looks at it once, and not for each way that leads to it.
+ */
+__noinline int append_beyond(__u32 own, __u32 begin)
 {
-	struct dentry *dentry = record->beyond.dentry, *mount_root = record->beyond.mount_root, *parent;
-	struct vfsmount *within = record->beyond.within;
-	struct mount *mount, *up;
+	struct exec_record *record = bpf_map_lookup_elem(&exec_records, &own);
+	const struct dentry *dentry, *mount_root, *root_dentry, *parent;
+	const struct vfsmount *within, *root_mount;
+	const struct mount *mount, *up;
 
+	if (!record)
+		return false;
+	dentry = record->beyond.dentry;
+	mount_root = record->beyond.mount_root;
+	root_dentry = record->beyond.root_dentry;
+	within = record->beyond.within;
+	root_mount = record->beyond.root_mount;
 	for (int i = 0; i < PATH_STEPS; i++) {
 		if (dentry == root_dentry && within == root_mount)
 			return true;
@@ -98,7 +108,7 @@ static __always_inline bool append_beyond(struct exec_record *record, const stru
  * Appends the components of `path`, deepest first, each with its NUL, up to the root of the process: what the process itself would see,
  * and not d_path, which is allowed in few kinds of programs only. Both as the verifier knows them. False where there was more.
  */
-static __always_inline bool append_path(struct exec_record *record, struct path *path, struct path *root)
+static __always_inline bool append_path(struct exec_record *record, __u32 own, struct path *path, struct path *root)
 {
 	struct dentry *dentry = path->dentry, *root_dentry = root->dentry, *parent, *mount_root;
 	struct vfsmount *within = path->mnt, *root_mount = root->mnt;
@@ -117,8 +127,10 @@ static __always_inline bool append_path(struct exec_record *record, struct path 
 		return true;
 	record->beyond.dentry = dentry;
 	record->beyond.mount_root = mount_root;
+	record->beyond.root_dentry = root_dentry;
 	record->beyond.within = within;
-	return append_beyond(record, root_dentry, root_mount, begin);
+	record->beyond.root_mount = root_mount;
+	return append_beyond(own, begin);
 }
 
 /* A process may have arguments that cannot be read. Checked from above alone, `last` has a bound from both sides that every verifier follows. */

@@ -30,15 +30,13 @@ static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_re
 }
 
 /* A server of its own answers over loopback, as it was noted. */
-static __always_inline __u16 dns_flags(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_state *state, const struct packet *p,
-				       int direction)
+static __always_inline __u16 dns_flags(struct __sk_buff *skb, struct sandbox_ref *ref, const struct socket_state *state, int direction)
 {
 	struct local_server server = { .sandbox = ref->owner.sandbox, .address = state->via };
 
 	if (direction == DIRECTION_RECEIVED)
 		return skb->ifindex == LOOPBACK_IFINDEX && bpf_map_lookup_elem(&local_servers, &server) ? DNS_LOCAL : 0;
-	state->via = p->destination;
-	return same_endpoint(&p->destination, &state->peer) ? 0 : DNS_REDIRECTED;
+	return same_endpoint(&state->via, &state->peer) ? 0 : DNS_REDIRECTED;
 }
 
 /* A socket that asked before it was watched, or that no hook saw: the port in the packet still says DNS. */
@@ -60,37 +58,62 @@ static __always_inline struct socket_state *adopt_dns_socket(struct bpf_sock *sk
 }
 
 static __always_inline struct dns_message dns_message_of(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_state *state,
-							 struct packet *p, __u64 cookie, int direction)
+							 struct packet *p, const struct endpoint *server, __u64 cookie, int direction)
 {
 	struct dns_message m = {
 		.ref = ref,
 		.packet = p,
 		.process = &state->process,
-		.server = direction == DIRECTION_SENT ? &state->peer : &p->source,
+		.server = server,
 		.cookie = cookie,
 		.kind = direction == DIRECTION_SENT ? EVENT_DNS_QUERY : EVENT_DNS_ANSWER,
-		.flags = dns_flags(skb, ref, state, p, direction),
+		.flags = dns_flags(skb, ref, state, direction),
 	};
 
 	return m;
 }
 
-__noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done)
+/* The other end, as a packet of its socket has it. */
+static __always_inline struct endpoint remote_end(struct __sk_buff *skb)
+{
+	struct endpoint peer = {};
+	__u32 *words = (__u32 *)peer.address, ipv4 = skb->remote_ip4;
+
+	/* Clang would make one load of two, at an address that depends, which the verifier does not take. */
+	asm volatile("" : "+r"(ipv4));
+	words[0] = skb->remote_ip6[0];
+	words[1] = skb->remote_ip6[1];
+	words[2] = skb->remote_ip6[2];
+	words[3] = skb->remote_ip6[3];
+	if (skb->family == AF_INET)
+		set_ipv4(&peer, ipv4, 0);
+	peer.port = bpf_ntohl(skb->remote_port);
+	return peer;
+}
+
+/*
+ * One more chunk of a stream, of which 0 is the last. `header`: the offset of TCP's. Such chunks are rare: it works out anew whose they are,
+ * and is not static, so that the verifier looks at it once and not at each call; nor does it parse what is before that header, of which
+ * there are many ways for the verifier to follow.
+ */
+__noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done, __u32 header)
 {
 	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
 	struct socket_state *state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
+	struct packet p = { .bytes = skb->len };
+	struct endpoint server;
 	struct dns_message m;
 	struct sandbox_ref ref;
-	struct packet p;
 
-	if (!state || !find_socket(bpf_skb_cgroup_id(skb), state, &ref) || !parse_packet(skb, &p))
+	if (!state || !find_socket(bpf_skb_cgroup_id(skb), state, &ref) || !parse_ports(skb, IPPROTO_TCP, header, &p))
 		return 0;
-	m = dns_message_of(skb, &ref, state, &p, bpf_get_socket_cookie(skb), direction);
-	return emit_dns(skb, &m, done);
+	server = direction == DIRECTION_SENT ? state->peer : remote_end(skb);
+	m = dns_message_of(skb, &ref, state, &p, &server, bpf_get_socket_cookie(skb), direction);
+	return emit_dns_beyond(skb, &m, done);
 }
 
-/* True if it is of DNS, and there is more of it than was passed on. */
-static __always_inline bool account(struct __sk_buff *skb, __u64 cgroup_id, int direction)
+/* The offset of TCP's header where the packet is of DNS and there is more of it than was passed on, else 0. */
+static __always_inline __u32 account(struct __sk_buff *skb, __u64 cgroup_id, int direction)
 {
 	struct socket_state *state;
 	struct dns_message m;
@@ -104,47 +127,49 @@ static __always_inline bool account(struct __sk_buff *skb, __u64 cgroup_id, int 
 	state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
 	plain_tcp = state && state->transport == TRANSPORT_TCP && !state->dns;
 	if (plain_tcp && skb->ifindex == LOOPBACK_IFINDEX)
-		return false;
+		return 0;
 	if (!find_socket(cgroup_id, state, &ref))
-		return false;
+		return 0;
 	if (skb->ifindex != LOOPBACK_IFINDEX)
 		add(&ref.counters->network_io[direction], skb->len);
 	if (!sk)
-		return false;
+		return 0;
 	leaves = state && direction == DIRECTION_SENT && !state->source.port && skb->ifindex != LOOPBACK_IFINDEX;
 	if (plain_tcp && !leaves)
-		return false;
+		return 0;
 	if (!state && sk->protocol != IPPROTO_UDP)
-		return false;
+		return 0;
 	if (!parse_packet(skb, &p))
-		return false;
+		return 0;
 	cookie = bpf_get_socket_cookie(skb);
 	if (leaves)
 		note_source(&ref, cookie, state, &p);
 	if (plain_tcp)
-		return false;
+		return 0;
 	if (!state && direction == DIRECTION_SENT)
 		state = adopt_dns_socket(sk, cookie, ref.cgroup_id, &p);
 	if (!state) {
 		if (direction == DIRECTION_RECEIVED)
 			note_server(skb, &ref, cookie, &p);
-		return false;
+		return 0;
 	}
 	if (p.transport == TRANSPORT_UDP && direction == DIRECTION_SENT && !state->dns) {
 		account_udp_sent(&ref, cookie, state, &p);
-		return false;
+		return 0;
 	}
 	if (p.transport == TRANSPORT_UDP && direction == DIRECTION_RECEIVED && !(state->ever_dns && is_dns_port(p.source.port))) {
 		if (account_udp_received(&ref, cookie, &p))
-			return false;
+			return 0;
 		/* What comes to a DNS socket is DNS, also from where nothing was asked: user space tells that from an answer. */
 		if (!state->ever_dns) {
 			note_server(skb, &ref, cookie, &p);
-			return false;
+			return 0;
 		}
 	}
-	m = dns_message_of(skb, &ref, state, &p, cookie, direction);
-	return emit_dns(skb, &m, 0);
+	if (direction == DIRECTION_SENT)
+		state->via = p.destination;
+	m = dns_message_of(skb, &ref, state, &p, direction == DIRECTION_SENT ? &state->peer : &p.source, cookie, direction);
+	return emit_dns(skb, &m) ? p.header : 0;
 }
 
 /* Not static, so that what they need of the stack is not there beside what emit_more_dns needs. */
@@ -158,13 +183,25 @@ __noinline int account_received(struct __sk_buff *skb, __u64 cgroup_id)
 	return account(skb, cgroup_id, DIRECTION_RECEIVED);
 }
 
+static __always_inline void emit_rest_of_dns(struct __sk_buff *skb, int direction, __u32 header)
+{
+	for (int i = 1; i < DNS_CHUNKS_MAX; i++) {
+		if (!emit_more_dns(skb, direction, i * DNS_CHUNK, header))
+			break;
+	}
+}
+
 SEC("cgroup_skb/egress")
 int handle_egress(struct __sk_buff *skb)
 {
 	__u64 cgroup_id = bpf_skb_cgroup_id(skb);
+	__u32 header;
 
-	if (!is_nobodys(cgroup_id) && account_sent(skb, cgroup_id))
-		emit_rest_of_dns(skb, DIRECTION_SENT);
+	if (is_nobodys(cgroup_id))
+		return 1;
+	header = account_sent(skb, cgroup_id);
+	if (header)
+		emit_rest_of_dns(skb, DIRECTION_SENT, header);
 	return 1;
 }
 
@@ -172,8 +209,12 @@ SEC("cgroup_skb/ingress")
 int handle_ingress(struct __sk_buff *skb)
 {
 	__u64 cgroup_id = bpf_skb_cgroup_id(skb);
+	__u32 header;
 
-	if (!is_nobodys(cgroup_id) && account_received(skb, cgroup_id))
-		emit_rest_of_dns(skb, DIRECTION_RECEIVED);
+	if (is_nobodys(cgroup_id))
+		return 1;
+	header = account_received(skb, cgroup_id);
+	if (header)
+		emit_rest_of_dns(skb, DIRECTION_RECEIVED, header);
 	return 1;
 }

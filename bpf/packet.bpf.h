@@ -10,8 +10,8 @@
 
 struct packet {
 	struct endpoint source, destination;
-	__u32 bytes;   /* of the IP packet: a frame may be padded */
-	__u32 payload; /* offset in the IP packet */
+	__u32 bytes;	       /* of the IP packet: a frame may be padded */
+	__u32 header, payload; /* offsets in the IP packet: of TCP or UDP, and of what it carries */
 	__u32 payload_bytes;
 	__u32 tcp_seq, tcp_ack;
 	__u8 tcp_flags;
@@ -48,6 +48,7 @@ static __always_inline bool parse_ports(struct __sk_buff *skb, __u8 protocol, __
 {
 	struct tcp_header header;
 
+	p->header = offset;
 	if (protocol == IPPROTO_UDP) {
 		if (load_packet(skb, offset, &header.ports, sizeof(header.ports)))
 			return false;
@@ -155,12 +156,21 @@ struct dns_message {
 	} while (0)
 
 /*
- * `last` is the length less one: checked from above only, it bounds the length from both sides in a way that every verifier follows, and
- * again beside the read, where older ones have forgotten. The asm keeps clang from seeing through that.
+ * How much of what is left fits in one record, less one: checked from above only, it bounds the length from both sides in a way that every
+ * verifier follows, and again beside the read, where older ones have forgotten. The asm keeps clang from seeing through that.
  */
-static __always_inline void emit_dns_part(struct __sk_buff *skb, const struct dns_message *m, __u32 done, __u32 last)
+static __always_inline __u32 last_of(__u32 left)
 {
+	__u32 last = (left < DNS_CHUNK ? left : DNS_CHUNK) - 1;
+
 	asm volatile("" : "+r"(last));
+	return last;
+}
+
+static __always_inline void emit_dns_part(struct __sk_buff *skb, const struct dns_message *m, __u32 last)
+{
+	const __u32 done = 0;
+
 	if (last < DNS_SMALL)
 		EMIT_DNS(DNS_SMALL);
 	else if (last < DNS_FRAME)
@@ -169,30 +179,32 @@ static __always_inline void emit_dns_part(struct __sk_buff *skb, const struct dn
 		EMIT_DNS(DNS_CHUNK);
 }
 
-/* `done`: bytes of the payload that were passed on before. True if there is more: a stream is passed on whole, a datagram up to one chunk.
- */
-static __always_inline bool emit_dns(struct __sk_buff *skb, const struct dns_message *m, __u32 done)
+/* True if there is more: a stream is passed on whole, a datagram up to one chunk. */
+static __always_inline bool emit_dns(struct __sk_buff *skb, const struct dns_message *m)
+{
+	__u32 total = m->packet->payload_bytes;
+
+	if (!total)
+		return false;
+	emit_dns_part(skb, m, last_of(total));
+	return total > DNS_CHUNK && m->packet->transport == TRANSPORT_TCP;
+}
+
+static __always_inline void emit_dns_chunk(struct __sk_buff *skb, const struct dns_message *m, __u32 done, __u32 last)
+{
+	if (last < DNS_CHUNK)
+		EMIT_DNS(DNS_CHUNK);
+}
+
+/* One chunk more of a stream, of which `done` bytes were passed on. True if that is not all. */
+static __always_inline bool emit_dns_beyond(struct __sk_buff *skb, const struct dns_message *m, __u32 done)
 {
 	__u32 total = m->packet->payload_bytes, left = total - done;
 
 	if (total <= done)
 		return false;
-	emit_dns_part(skb, m, done, (left < DNS_CHUNK ? left : DNS_CHUNK) - 1);
-	return left > DNS_CHUNK && m->packet->transport == TRANSPORT_TCP;
-}
-
-/*
- * One more chunk, of which 0 is the last. Each object has its own, which works out anew whose it is: chunks past the first are rare, and
- * the verifier looks at a function that is not static once, and not at each of its calls.
- */
-int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done);
-
-static __always_inline void emit_rest_of_dns(struct __sk_buff *skb, int direction)
-{
-	for (int i = 1; i < DNS_CHUNKS_MAX; i++) {
-		if (!emit_more_dns(skb, direction, i * DNS_CHUNK))
-			break;
-	}
+	emit_dns_chunk(skb, m, done, last_of(left));
+	return left > DNS_CHUNK;
 }
 
 /* False: the datagram comes from nobody that the socket has a flow with. */
