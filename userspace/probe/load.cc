@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 
 #include "bpf/sandpiper_bpf.skel.h"
 #include "bpf/sandpiper_casts_bpf.skel.h"
@@ -23,6 +24,7 @@
 #include "userspace/probe/ladder.h"
 #include "userspace/probe/mechanism.h"
 #include "userspace/probe/probes.h"
+#include "userspace/probe/shared_maps.h"
 
 namespace sandpiper {
 namespace {
@@ -246,10 +248,14 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
       return ErrnoStatus(errno, "having the kernel keep statistics of programs (BPF_ENABLE_STATS)");
   }
   libbpf_says.clear();
+  if (const int error = MakeMaps(skeleton->obj); error)
+    return LoadError(error);
+  // Beside the others: each reads all of the kernel's types, and has its programs verified. Nobody is watched yet.
+  probes->nft_ = std::make_unique<NftProbe>(skeleton->obj, std::move(nft_avoid), kernel.get());
+  probes->nft_attached_ = std::async(std::launch::async, [nft = probes->nft_.get()] { nft->Attach(); });
   if (const int error = sandpiper_bpf::load(skeleton); error)
     return LoadError(-error);
   ASSIGN_OR_RETURN(probes->watches_, WatchCounts::Map(bpf_map__fd(skeleton->maps.watches)));
-  probes->nft_ = std::make_unique<NftProbe>(skeleton->obj, std::move(nft_avoid), kernel.get());
   if (options.limit_sandboxes) {
     RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_critical, options.critical_ring_bytes));
     RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_bulk, options.bulk_ring_bytes));

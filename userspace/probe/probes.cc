@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <future>
 
 #include "absl/strings/str_cat.h"
 #include "bpf/sandpiper_bpf.skel.h"
@@ -58,8 +57,6 @@ std::vector<ProgramRuns> Probes::ReadRuns() const {
 }
 
 absl::Status Probes::Attach(int cgroup_fd) {
-  // Meanwhile: it reads all of the kernel's types, which takes as long as all that follows.
-  std::future<void> nft = std::async(std::launch::async, [this] { nft_->Attach(); });
   const AttachTarget target = {.cgroup_fd = cgroup_fd, .storage = skeleton_->maps.socket_states};
   if (bpf_program__autoload(skeleton_->progs.handle_module_load)) {
     if (bpf_link* link = bpf_program__attach(skeleton_->progs.handle_module_load))
@@ -87,7 +84,7 @@ absl::Status Probes::Attach(int cgroup_fd) {
       }
     }
   }
-  nft.get();
+  nft_attached_.get();
   nft_state_ = states_.size();
   states_.push_back({});
   TellNft();

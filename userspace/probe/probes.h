@@ -3,6 +3,7 @@
 #define SANDPIPER_USERSPACE_PROBE_PROBES_H_
 
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -133,6 +134,7 @@ class Probes {
   std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
   std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;  // produces nothing by itself
   std::unique_ptr<NftProbe> nft_;
+  std::future<void> nft_attached_;  // from Load to Attach; waits for it where it does not come to that
   std::vector<std::pair<uint64_t, std::unique_ptr<DeviceProbe>>> devices_;  // by member
   absl::StatusOr<FunctionCode> hook_code_ = absl::FailedPreconditionError("drops carry reasons here");
   std::vector<std::string> device_avoid_;
