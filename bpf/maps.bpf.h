@@ -147,15 +147,15 @@ struct {
 /* By cookie, where programs on tracepoints may not use the storage of sockets. Set at load: one entry where they may. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 1);
 	__type(key, __u64);
 	__type(value, struct socket_state);
 } states_by_cookie SEC(".maps");
 
-/* LRU: a socket that talks to more peers than fit is seen as new attempts, never as an error for the others. */
+/* Set at load. LRU: a socket that talks to more peers than fit is seen as new attempts, never as an error for the others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 1);
 	__type(key, struct udp_flow_key);
 	__type(value, struct udp_flow);
 } udp_flows SEC(".maps");
@@ -163,14 +163,15 @@ struct {
 /* Set at load: one entry where no device is watched. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 1);
 	__type(key, struct device_flow_key);
 	__type(value, struct device_flow);
 } device_flows SEC(".maps");
 
+/* Set at load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 1);
 	__type(key, struct source_key);
 	__type(value, struct source);
 } sources SEC(".maps");

@@ -195,6 +195,7 @@ Readers AllReaders(Config* config) {
       {"dns_timeout_ms", [=](const YAML::Node& n) { config->dns_timeout = std::chrono::milliseconds(Number(n, 1, 3'600'000)); }},
       {"window_s", [=](const YAML::Node& n) { config->window = std::chrono::seconds(Number(n, 1, 86'400)); }},
       {"flush_timeout_ms", [=](const YAML::Node& n) { config->flush_timeout = std::chrono::milliseconds(Number(n, 0, 3'600'000)); }},
+      {"kernel_flows_max", [=](const YAML::Node& n) { config->probes.flows_max = static_cast<uint32_t>(Number(n, 1'024, 4'194'304)); }},
       {"destinations_max", [=](const YAML::Node& n) { config->destinations_max = static_cast<size_t>(Number(n, 1, 1'000'000)); }},
       {"metric_series_max", [=](const YAML::Node& n) { config->series_max = static_cast<size_t>(Number(n, 1, 1'000'000)); }},
       {"metric_sandbox_id", [=](const YAML::Node& n) { config->sandbox_in_metrics = As<bool>(n, "true or false"); }},

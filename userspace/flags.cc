@@ -73,6 +73,11 @@ void AddCommonOptions(CLI::App* app, Config* config) {
                 "buffer for DNS and connection events (default 4M)");
   AddRingOption(app, "--critical-ring-bytes", "SANDPIPER_CRITICAL_RING_BYTES", &config->probes.critical_ring_bytes,
                 "buffer for process events (default 2M)");
+  app->add_option("--kernel-flows-max", config->probes.flows_max,
+                  "flows that the kernel side remembers, of all sandboxes together: those of UDP, and those that leave a network "
+                  "namespace (default 32768)")
+      ->envname("SANDPIPER_KERNEL_FLOWS_MAX")
+      ->check(CLI::Range(1'024, 4'194'304));
   app->add_option("--destinations-max", config->destinations_max,
                   "destinations kept apart in each sandbox's ledger; beyond, they are summed up (default 10000)")
       ->envname("SANDPIPER_DESTINATIONS_MAX")

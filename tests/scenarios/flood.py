@@ -270,3 +270,21 @@ def rules_that_change_all_the_time(w):
     events = c.stop()
     # The namespace was the calm one's for the length of one command: its rules are told as loaded, or as updated.
     assert [e for e in events if e["opensandbox.event"] in ("egress.loaded", "egress.updated") and e["sandbox_id"] == "steady"], events
+
+
+@scenario
+def more_udp_peers_than_the_kernel_remembers(w):
+    """Each peer of a socket is an attempt once, and again where its flow was pushed out: --kernel-flows-max says when."""
+    n = 3000
+    twice = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for turn in range(2):
+    for port in range(20000, 20000 + %d):
+        s.sendto(b"x", ("10.77.0.4", port))
+""" % n
+    for options, least, most in ([], n, n), (["--kernel-flows-max", "1024"], n + n // 2, 2 * n):
+        r = w.exec([PYTHON, "-c", twice], options=options)
+        assert r.status == 0, r.stderr
+        invariant(r)
+        assert least <= r.report["totals"]["attempts"] <= most, r.report["totals"]

@@ -76,8 +76,7 @@ ProbeState ChooseSocketState(const ProbeOptions& options, const btf* kernel, san
   if (!state.reason.empty())
     state.mechanism = kByCookie;
   skeleton->rodata->cfg_socket_storage = state.reason.empty();
-  if (state.reason.empty())
-    bpf_map__set_max_entries(skeleton->maps.states_by_cookie, 1);
+  bpf_map__set_max_entries(skeleton->maps.states_by_cookie, state.reason.empty() ? 1 : options.flows_max);
   return state;
 }
 
@@ -235,8 +234,9 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   std::copy(options.dns_ports.begin(), options.dns_ports.end(), skeleton->rodata->cfg_dns_ports);
   bpf_map__set_max_entries(skeleton->maps.critical_ring, options.critical_ring_bytes);
   bpf_map__set_max_entries(skeleton->maps.bulk_ring, options.bulk_ring_bytes);
-  if (!options.devices)
-    bpf_map__set_max_entries(skeleton->maps.device_flows, 1);
+  for (bpf_map* flows : {skeleton->maps.udp_flows, skeleton->maps.sources})
+    bpf_map__set_max_entries(flows, options.flows_max);
+  bpf_map__set_max_entries(skeleton->maps.device_flows, options.devices ? options.flows_max : 1);
   probes->dns_ports_ = options.dns_ports;
   skeleton->rodata->cfg_discover = options.discover_containers || !options.discover_prefixes.empty();
   skeleton->rodata->cfg_discover_containers = options.discover_containers;

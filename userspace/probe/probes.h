@@ -28,6 +28,8 @@ struct ProbeOptions {
   // Powers of two, at least a page.
   uint32_t critical_ring_bytes = 2 << 20;
   uint32_t bulk_ring_bytes = 4 << 20;
+  // Entries of each of the kernel's tables of flows, whose memory is taken at once; they are all sandboxes' together.
+  uint32_t flows_max = 32'768;
   // No sandbox may fill a ring so that the others find no room. Off, one that is alone has all of it.
   bool limit_sandboxes = true;
   bool program_statistics = false;  // have the kernel keep times and counts; costs each run two readings of the clock
