@@ -183,38 +183,29 @@ __noinline int account_received(struct __sk_buff *skb, __u64 cgroup_id)
 	return account(skb, cgroup_id, DIRECTION_RECEIVED);
 }
 
-static __always_inline void emit_rest_of_dns(struct __sk_buff *skb, int direction, __u32 header)
+static __always_inline int on_packet(struct __sk_buff *skb, int direction)
 {
-	for (int i = 1; i < DNS_CHUNKS_MAX; i++) {
+	__u64 cgroup_id = bpf_skb_cgroup_id(skb);
+	__u32 header;
+
+	if (is_nobodys(cgroup_id))
+		return 1;
+	header = direction == DIRECTION_SENT ? account_sent(skb, cgroup_id) : account_received(skb, cgroup_id);
+	for (int i = 1; i < DNS_CHUNKS_MAX && header; i++) {
 		if (!emit_more_dns(skb, direction, i * DNS_CHUNK, header))
 			break;
 	}
+	return 1;
 }
 
 SEC("cgroup_skb/egress")
 int handle_egress(struct __sk_buff *skb)
 {
-	__u64 cgroup_id = bpf_skb_cgroup_id(skb);
-	__u32 header;
-
-	if (is_nobodys(cgroup_id))
-		return 1;
-	header = account_sent(skb, cgroup_id);
-	if (header)
-		emit_rest_of_dns(skb, DIRECTION_SENT, header);
-	return 1;
+	return on_packet(skb, DIRECTION_SENT);
 }
 
 SEC("cgroup_skb/ingress")
 int handle_ingress(struct __sk_buff *skb)
 {
-	__u64 cgroup_id = bpf_skb_cgroup_id(skb);
-	__u32 header;
-
-	if (is_nobodys(cgroup_id))
-		return 1;
-	header = account_received(skb, cgroup_id);
-	if (header)
-		emit_rest_of_dns(skb, DIRECTION_RECEIVED, header);
-	return 1;
+	return on_packet(skb, DIRECTION_RECEIVED);
 }

@@ -157,6 +157,19 @@ def tcp_packed_and_split(w):
 
 
 @scenario
+def tcp_queries_past_what_one_record_holds(w):
+    """What is known of a query that begins in a later part of a segment is known of it all the same."""
+    r = w.actor("""
+        for server, label in ("10.77.0.1", "four"), ("fd77::1", "six"):
+            actor.lookup_tcp([("query%03d.%s.test" % (i, label), "A") for i in range(250)], server=server)
+    """)
+    everything(r)
+    for server, label in ("10.77.0.1:53", "four"), ("[fd77::1]:53", "six"):
+        of = [l for l in r.report["lookups"] if l["name"].endswith(label + ".test")]
+        assert len(of) == 250 and all(l["server"] == server for l in of), (len(of), {l["server"] for l in of})
+
+
+@scenario
 def tcp_connection_to_port_53_that_speaks_no_dns(w):
     r = w.actor("""
         import socket
