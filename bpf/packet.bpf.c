@@ -73,42 +73,22 @@ static __always_inline struct dns_message dns_message_of(struct __sk_buff *skb, 
 	return m;
 }
 
-/* The other end, as a packet of its socket has it. */
-static __always_inline struct endpoint remote_end(struct __sk_buff *skb)
-{
-	struct endpoint peer = {};
-	__u32 *words = (__u32 *)peer.address, ipv4 = skb->remote_ip4;
-
-	/* Clang would make one load of two, at an address that depends, which the verifier does not take. */
-	asm volatile("" : "+r"(ipv4));
-	words[0] = skb->remote_ip6[0];
-	words[1] = skb->remote_ip6[1];
-	words[2] = skb->remote_ip6[2];
-	words[3] = skb->remote_ip6[3];
-	if (skb->family == AF_INET)
-		set_ipv4(&peer, ipv4, 0);
-	peer.port = bpf_ntohl(skb->remote_port);
-	return peer;
-}
-
 /*
  * One more chunk of a stream, of which 0 is the last. `header`: the offset of TCP's. Such chunks are rare: it works out anew whose they are,
  * and is not static, so that the verifier looks at it once and not at each call; nor does it parse what is before that header, of which
- * there are many ways for the verifier to follow.
+ * there are many ways for the verifier to follow. Who answers on a stream is whom it was opened to.
  */
 __noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done, __u32 header)
 {
 	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
 	struct socket_state *state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
 	struct packet p = { .bytes = skb->len };
-	struct endpoint server;
 	struct dns_message m;
 	struct sandbox_ref ref;
 
 	if (!state || !find_socket(bpf_skb_cgroup_id(skb), state, &ref) || !parse_ports(skb, IPPROTO_TCP, header, &p))
 		return 0;
-	server = direction == DIRECTION_SENT ? state->peer : remote_end(skb);
-	m = dns_message_of(skb, &ref, state, &p, &server, bpf_get_socket_cookie(skb), direction);
+	m = dns_message_of(skb, &ref, state, &p, &state->peer, bpf_get_socket_cookie(skb), direction);
 	return emit_dns_beyond(skb, &m, done);
 }
 

@@ -204,7 +204,8 @@ def answers_of_exact_sizes(w):
         for size in (511, 512, 513, 1535, 1536, 1537, 4095, 4096, 4097, 8000):
             actor.lookup("size%d.test" % size, "TXT", edns=8192)
         for size in (512, 4096, 20000, 65535):
-            actor.lookup_tcp([("size%d.test" % size, "TXT")])
+            for server in "10.77.0.1", "fd77::1":
+                actor.lookup_tcp([("size%d.test" % size, "TXT")], server=server)
     """))
 
 
