@@ -163,6 +163,15 @@ __noinline int account_received(struct __sk_buff *skb, __u64 cgroup_id)
 	return account(skb, cgroup_id, DIRECTION_RECEIVED);
 }
 
+/* Clang unrolls it: a loop would need registers that are saved for each packet, also for those of nobody. */
+static __always_inline void emit_rest_of_dns(struct __sk_buff *skb, int direction, __u32 header)
+{
+	for (int i = 1; i < DNS_CHUNKS_MAX; i++) {
+		if (!emit_more_dns(skb, direction, i * DNS_CHUNK, header))
+			break;
+	}
+}
+
 static __always_inline int on_packet(struct __sk_buff *skb, int direction)
 {
 	__u64 cgroup_id = bpf_skb_cgroup_id(skb);
@@ -171,10 +180,8 @@ static __always_inline int on_packet(struct __sk_buff *skb, int direction)
 	if (is_nobodys(cgroup_id))
 		return 1;
 	header = direction == DIRECTION_SENT ? account_sent(skb, cgroup_id) : account_received(skb, cgroup_id);
-	for (int i = 1; i < DNS_CHUNKS_MAX && header; i++) {
-		if (!emit_more_dns(skb, direction, i * DNS_CHUNK, header))
-			break;
-	}
+	if (header)
+		emit_rest_of_dns(skb, direction, header);
 	return 1;
 }
 
