@@ -12,19 +12,18 @@
 namespace sandpiper {
 
 inline std::vector<Attribute> SampleResource() {
-  return {{"service.name", std::string("sandpiper")},
-          {"service.version", std::string("0.1.0")},
-          {"service.instance.id", std::string("8f1c2a7be5d94a0c9b0d3e6f7a8b9c0d")},
-          {"host.name", std::string("node-17.example")}};
+  return {{"service.name", "sandpiper"},
+          {"service.version", "0.1.0"},
+          {"service.instance.id", "8f1c2a7be5d94a0c9b0d3e6f7a8b9c0d"},
+          {"host.name", "node-17.example"}};
 }
 
 inline std::vector<SharedRecord> SampleRecords(size_t count) {
   constexpr uint64_t kStart = 1'000'000'000'000;
   constexpr int64_t kUnixOffset = 1'790'000'000'000'000'000;
-  RecordMaker maker({{"sandbox_id", std::string("0f9d2c7e4b6a41d8")}, {"sandbox.runtime", std::string("containerd")}});
-  const Origin origin = maker.AddOrigin({{"container.id", std::string(64, 'c')},
-                                         {"k8s.pod.name", std::string("agent-7f9c5d6b8-x2x9q")},
-                                         {"k8s.namespace.name", std::string("sandboxes")}});
+  RecordMaker maker({{"sandbox_id", "0f9d2c7e4b6a41d8"}, {"sandbox.runtime", "containerd"}});
+  const Origin origin = maker.AddOrigin(
+      {{"container.id", std::string(64, 'c')}, {"k8s.pod.name", "agent-7f9c5d6b8-x2x9q"}, {"k8s.namespace.name", "sandboxes"}});
   std::vector<SharedRecord> out;
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t now = kStart + i * 1'000'000;

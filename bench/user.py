@@ -34,7 +34,7 @@ def encoded(function):
 decode, _, events = replay("sandpiper::Decode(std::span*")
 # With records below warn not made: what joining, verdicts and metrics take.
 aggregate, _, _ = replay("sandpiper::SandboxPipeline::OnEvent(*)", "--log-level", "warn")
-json_text, records, _ = replay("sandpiper::ToJson*", "--format", "json")
+json_text, records, _ = replay("sandpiper::AppendJson*", "--format", "json")
 everything, _, _ = replay("sandpiper::SandboxPipeline::OnEvent(*)", "--format", "json")
 print(json.dumps({"events": events, "records": records, "instructions": {
     "an event: decode": decode / events,

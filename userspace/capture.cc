@@ -82,7 +82,7 @@ void CaptureWriter::Member(uint64_t member, uint64_t sandbox, uint64_t from_ns, 
   out->set_sandbox(sandbox);
   out->set_from_ns(from_ns);
   for (const Attribute& attribute : attributes)
-    (*out->mutable_attributes())[std::string(attribute.key.view())] = std::get<std::string>(attribute.value);
+    (*out->mutable_attributes())[std::string(attribute.key.view())] = std::string(std::get<SharedText>(attribute.value).view());
   Write(entry);
 }
 

@@ -36,7 +36,7 @@ void AddIfAbsent(std::vector<Attribute>* resource, const char* key, const std::s
       return;
   }
   if (!value.empty())
-    resource->push_back({AttributeKey(std::string(key)), value});
+    resource->push_back({SharedText(std::string(key)), value});
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ std::vector<Attribute> AttributesOf(const Decision& decision) {
   const std::optional<Container>& container = decision.container;
   const CgroupPath& path = decision.path;
   std::vector<Attribute> out;
-  const auto add = [&](AttributeKey key, const std::string& value) {
+  const auto add = [&](SharedText key, const std::string& value) {
     if (!value.empty())
       out.push_back({std::move(key), CleanId(value)});
   };
@@ -23,7 +23,7 @@ std::vector<Attribute> AttributesOf(const Decision& decision) {
     return out;
   }
   const bool in_pod = !container->pod.uid.empty() || !container->pod.name.empty();
-  add(in_pod ? AttributeKey("k8s.container.name") : AttributeKey("container.name"), container->name);
+  add(in_pod ? SharedText("k8s.container.name") : SharedText("container.name"), container->name);
   add("container.image.name", container->image);
   add("k8s.pod.name", container->pod.name);
   add("k8s.namespace.name", container->pod.name_space);

@@ -75,8 +75,10 @@ void Outputs::OnRecord(LogRecord record) {
   limits_.Apply(&record);
   const auto shared = std::make_shared<const LogRecord>(std::move(record));
   if (ndjson_) {
-    const std::string line = ToJson(*shared) + "\n";
-    fwrite(line.data(), 1, line.size(), ndjson_);
+    line_.Clear();
+    AppendJson(*shared, &line_);
+    line_.Put('\n');
+    fwrite(line_.view().data(), 1, line_.view().size(), ndjson_);
   }
   if (watcher_)
     watcher_(*shared);

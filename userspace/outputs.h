@@ -17,6 +17,7 @@
 #include "userspace/config.h"
 #include "userspace/export/log_exporter.h"
 #include "userspace/export/metric_exporter.h"
+#include "userspace/export/ndjson.h"
 #include "userspace/export/prometheus_exporter.h"
 #include "userspace/export/recent_records.h"
 
@@ -73,6 +74,7 @@ class Outputs {
   const Config config_;
   RecordLimits limits_;
   FILE* ndjson_;
+  JsonWriter line_{kLineBytes};
   Collect collect_;
   RecentRecords recent_;
   std::function<void(const LogRecord&)> watcher_;

@@ -231,7 +231,7 @@ class Player {
     if (fresh) {
       std::vector<Attribute> attributes;
       for (const auto& [key, value] : member.attributes())
-        attributes.push_back({AttributeKey(key), value});
+        attributes.push_back({SharedText(key), value});
       found->second = playing->pipeline->AddMember(std::move(attributes));
     }
     return found->second[static_cast<size_t>(by)];

@@ -100,7 +100,7 @@ void SandboxPipeline::OnExisting(const Exec& process) { processes_.OnExec(proces
 void SandboxPipeline::On(const Exec& exec, uint64_t time_ns) {
   const Process& process = processes_.OnExec(exec, time_ns);
   EmitInfo([&] { return records_.Exec(process, processes_.Ancestors(process), unix_offset_); });
-  if (!IsOpenSandboxEgress(process.path) || recorded_unix_offset_)
+  if (!IsOpenSandboxEgress(process.path.view()) || recorded_unix_offset_)
     return;
   if (const auto policy = ReadOpenSandboxPolicy(static_cast<pid_t>(process.key.pid)))
     Emit(records_.PolicyLoaded(*policy, process, unix_offset_));

@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   LogExporter exporter(sandpiper::MakeHttpTransport({.target = options.url}, sandpiper::Signal::kLogs).value(),
-                       {{"service.name", std::string("killed")}},
+                       {{"service.name", "killed"}},
                        {.queue_max = 1'000'000, .batch_max = 100, .delay = std::chrono::milliseconds(1), .write_first = true},
                        std::move(spool), [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
   puts("began");
@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
                                                                                     .observed_unix_ns = now,
                                                                                     .event = "number",
                                                                                     .body = std::to_string(options.first + i),
-                                                                                    .attributes = {{"sandbox_id", std::string("s")}}}));
+                                                                                    .attributes = {{"sandbox_id", "s"}}}));
     if (i % 20 == 0)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     Tell(exporter);

@@ -47,14 +47,14 @@ TEST(Prometheus, TextOfAllKinds) {
   histogram.Record(0.3);
   histogram.Record(100);
   MetricSnapshot snapshot;
-  snapshot.Add(metric::kDnsDuration, {.attributes = {{"leg", std::string("client")}}, .value = histogram});
+  snapshot.Add(metric::kDnsDuration, {.attributes = {{"leg", "client"}}, .value = histogram});
   snapshot.Add(metric::kDnsQueries, {.attributes = {{"otel.metric.overflow", true}}, .value = int64_t{7}});
   snapshot.Add(metric::kConnectActive, {.attributes = {}, .value = int64_t{-2}});
   // An old sandbox's last value, its successor's, and a series that has ended.
-  snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", std::string("a")}}, .value = int64_t{9}, .time_unix_ns = 5});
-  snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", std::string("a")}}, .value = int64_t{1}});
-  snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", std::string("b")}}, .value = int64_t{4}, .stale = true});
-  const auto families = ToPrometheus(snapshot, {{"service.name", std::string("s")}});
+  snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", "a"}}, .value = int64_t{9}, .time_unix_ns = 5});
+  snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", "a"}}, .value = int64_t{1}});
+  snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", "b"}}, .value = int64_t{4}, .stale = true});
+  const auto families = ToPrometheus(snapshot, {{"service.name", "s"}});
   ASSERT_EQ(families.size(), 5u);
   const auto& buckets = families[0].metric[0].histogram.bucket;
   EXPECT_EQ(buckets.size(), DurationBounds().size() + 1);

@@ -15,7 +15,7 @@ LogRecord Sample() {
           .severity = Severity::kWarn,
           .event = "egress.denied",
           .body = "egress denied a.test",
-          .attributes = {{"opensandbox.event", std::string("egress.denied")},
+          .attributes = {{"opensandbox.event", "egress.denied"},
                          {"target.ips", std::vector<std::string>{"192.0.2.1", "2001:db8::1"}},
                          {"count", int64_t{-3}},
                          {"dns.duration_ms", 1.5},
@@ -41,8 +41,8 @@ TEST(Otlp, MetricsOfEveryKind) {
   for (const double seconds : {0.001, 0.005, 0.3, 100.0})
     histogram.Record(seconds);
   MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
-  snapshot.Add(metric::kDnsQueries, {.attributes = {{"sandbox_id", std::string("s")}}, .value = int64_t{5}, .start_unix_ns = 1000});
-  snapshot.Add(metric::kDnsQueries, {.attributes = {{"sandbox_id", std::string("t")}}, .value = int64_t{6}, .start_unix_ns = 1000});
+  snapshot.Add(metric::kDnsQueries, {.attributes = {{"sandbox_id", "s"}}, .value = int64_t{5}, .start_unix_ns = 1000});
+  snapshot.Add(metric::kDnsQueries, {.attributes = {{"sandbox_id", "t"}}, .value = int64_t{6}, .start_unix_ns = 1000});
   snapshot.Add(metric::kConnectActive, {.attributes = {}, .value = int64_t{-1}, .start_unix_ns = 1000});
   snapshot.Add(metric::kSystemCpu, {.attributes = {}, .value = 0.25, .start_unix_ns = 1000});
   snapshot.Add(metric::kDnsQueryDuration, {.attributes = {}, .value = histogram, .start_unix_ns = 1000});

@@ -95,8 +95,8 @@ TEST(Exporter, PartialSuccessIsCountedAndNotSentAgain) {
 
 MetricSnapshot Execs(uint64_t sequence, int64_t count) {
   MetricSnapshot out = {.time_unix_ns = 1000 * sequence, .sequence = sequence, .families = {}};
-  out.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", std::string("a")}}, .value = count, .start_unix_ns = 1});
-  out.Add(metric::kSandboxMemory, {.attributes = {{"sandbox_id", std::string("a")}}, .value = count, .start_unix_ns = 1});
+  out.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", "a"}}, .value = count, .start_unix_ns = 1});
+  out.Add(metric::kSandboxMemory, {.attributes = {{"sandbox_id", "a"}}, .value = count, .start_unix_ns = 1});
   return out;
 }
 

@@ -17,6 +17,7 @@ using OtlpValue = opentelemetry::proto::common::v1::AnyValue;
 
 inline void SetValue(const std::string& text, OtlpValue* out) { out->set_string_value(text); }
 inline void SetValue(int64_t number, OtlpValue* out) { out->set_int_value(number); }
+inline void SetValue(const SharedText& text, OtlpValue* out) { out->set_string_value(std::string(text.view())); }
 inline void SetValue(double number, OtlpValue* out) { out->set_double_value(number); }
 inline void SetValue(bool value, OtlpValue* out) { out->set_bool_value(value); }
 inline void SetValue(const std::vector<std::string>& list, OtlpValue* out) {
@@ -71,7 +72,7 @@ inline void FillLogs(std::span<const SharedRecord> records, const std::vector<At
         out->set_severity_text("ERROR");
         break;
     }
-    out->set_event_name(record->event);
+    out->set_event_name(std::string(record->event.view()));
     out->set_dropped_attributes_count(record->dropped_attributes);
     out->mutable_body()->set_string_value(record->body);
     SetAttributes(record->attributes, out);

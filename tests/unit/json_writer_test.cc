@@ -4,7 +4,9 @@
 #include <rapidjson/document.h>
 
 #include <bit>
+#include <charconv>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <string>
@@ -53,6 +55,30 @@ TEST(JsonWriter, Numbers) {
     const double number = std::bit_cast<double>(random());
     if (std::isfinite(number) && std::fpclassify(number) != FP_SUBNORMAL) {
       ASSERT_EQ(std::stod(Json(number)), number);
+    }
+  }
+}
+
+// Durations have their own way, and must look as any other number.
+TEST(JsonWriter, NumbersAreTheShortestThatCanBeReadBack) {
+  std::mt19937_64 random(1);
+  const auto shortest = [](double number) {
+    char digits[32];
+    std::string text(digits, std::to_chars(std::begin(digits), std::end(digits), number).ptr);
+    return text.find_first_of(".e") == text.npos ? text + ".0" : text;
+  };
+  for (const double number : {0.0, 1e-6, 0.5, 999'999'999.999999, 1e9, 1e9 + 1e-6, 4.35, 0.1 + 0.2, 1e-7, 1e-300}) {
+    ASSERT_EQ(std::stod(Json(number)), number);
+    if (number == 0 || number >= 1e-3) {  // below, to_chars has exponents
+      ASSERT_EQ(Json(number), shortest(number));
+    }
+  }
+  for (int i = 0; i < 100'000; ++i) {
+    const uint64_t most = uint64_t{1} << (random() % 50 + 1);
+    const double duration = static_cast<double>(random() % most + 1000) / 1e6, other = static_cast<double>(random() % most + 10) / 1e4;
+    const double close = std::nextafter(duration, i % 2 ? 0.0 : 1e300);
+    for (const double number : {duration, other, close}) {
+      ASSERT_EQ(Json(number), shortest(number)) << duration;
     }
   }
 }

@@ -99,7 +99,7 @@ TEST(MetricReader, WithoutSandboxesTheSumsAreByWhatIsLeft) {
   for (const MetricPoint& point : Of(reader.Finish(), metric::kDnsQueries)) {
     ASSERT_EQ(point.attributes.size(), 1u);
     EXPECT_EQ(point.start_unix_ns, kStart);
-    told[std::get<std::string>(point.attributes[0].value)] = std::get<int64_t>(point.value);
+    told[std::string(std::get<SharedText>(point.attributes[0].value).view())] = std::get<int64_t>(point.value);
   }
   EXPECT_EQ(told, (std::map<std::string, int64_t>{{"ok", 101}, {"denied", 2}}));
 }

@@ -32,7 +32,7 @@ TEST(OtelConfig, NothingSetSendsNothing) {
   EXPECT_FALSE(r.config.logs.otlp.has_value());
   EXPECT_FALSE(r.config.metrics.otlp.has_value());
   EXPECT_TRUE(r.warnings.empty());
-  EXPECT_EQ(std::get<std::string>(r.config.resource[0].value), "sandpiper");
+  EXPECT_EQ(std::get<SharedText>(r.config.resource[0].value), "sandpiper");
 }
 
 TEST(OtelConfig, EmptyIsUnset) {
@@ -186,9 +186,9 @@ TEST(OtelConfig, TemporalityAndHistograms) {
 
 TEST(OtelConfig, ResourceAndServiceName) {
   const Read r = Parse({{"OTEL_RESOURCE_ATTRIBUTES", "service.name=from-list,team=a%2Cb"}, {"OTEL_SERVICE_NAME", "chosen"}});
-  EXPECT_EQ(std::get<std::string>(r.config.resource[0].value), "chosen");
+  EXPECT_EQ(std::get<SharedText>(r.config.resource[0].value), "chosen");
   ASSERT_EQ(r.config.resource.size(), 2u);
-  EXPECT_EQ(std::get<std::string>(r.config.resource[1].value), "a,b");
+  EXPECT_EQ(std::get<SharedText>(r.config.resource[1].value), "a,b");
 }
 
 TEST(Config, SandboxIdStandsOnTheResourceOfASingleSandbox) {
@@ -196,7 +196,7 @@ TEST(Config, SandboxIdStandsOnTheResourceOfASingleSandbox) {
       ReadEnvironment([](const char* name) -> std::string { return std::string(name) == "OPENSANDBOX_EGRESS_SANDBOX_ID" ? "sb-1" : ""; });
   std::map<std::string, std::string> resource;
   for (const Attribute& attribute : config.otel.resource)
-    resource[std::string(attribute.key.view())] = std::get<std::string>(attribute.value);
+    resource[std::string(attribute.key.view())] = std::string(std::get<SharedText>(attribute.value).view());
   EXPECT_EQ(resource["sandbox_id"], "sb-1");
   EXPECT_EQ(resource["service.name"], "sandpiper");
   EXPECT_FALSE(resource["service.version"].empty());
@@ -206,7 +206,7 @@ TEST(Config, SandboxIdStandsOnTheResourceOfASingleSandbox) {
 TEST(ExtraAttributes, FirstEqualsSplitsAndBrokenSegmentsAreSkipped) {
   const std::vector<Attribute> out = ParseExtraAttributes("a=b=c, x = y ,broken,=v,k=,,z=1");
   ASSERT_EQ(out.size(), 3u);
-  EXPECT_EQ(std::get<std::string>(out[0].value), "b=c");
+  EXPECT_EQ(std::get<SharedText>(out[0].value), "b=c");
   EXPECT_EQ(out[1].key, "x");
   EXPECT_EQ(out[2].key, "z");
 }

@@ -26,12 +26,12 @@ TEST(EncodeLogs, WhatAReceiverReads) {
                                                     .severity = Severity::kWarn,
                                                     .event = "egress.denied",
                                                     .body = "egress denied a.test",
-                                                    .attributes = {{"opensandbox.event", std::string("egress.denied")},
+                                                    .attributes = {{"opensandbox.event", "egress.denied"},
                                                                    {"target.ips", std::vector<std::string>{"192.0.2.1", "2001:db8::1"}},
                                                                    {"count", int64_t{-3}},
                                                                    {"rules", std::vector<Rule>{{"allow", "a.test"}, {"deny", "*"}}}}})};
   OtlpLogs request;
-  ASSERT_TRUE(request.ParseFromString(EncodeLogs(records, {{"service.name", std::string("sandpiper")}})));
+  ASSERT_TRUE(request.ParseFromString(EncodeLogs(records, {{"service.name", "sandpiper"}})));
   const auto& resource = request.resource_logs(0);
   EXPECT_EQ(resource.resource().attributes(0).key(), "service.name");
   EXPECT_EQ(resource.resource().attributes(0).value().string_value(), "sandpiper");
@@ -101,7 +101,7 @@ TEST(EncodeLogs, AsTheGeneratedClassesForAnyRecord) {
                         .body = text(),
                         .dropped_attributes = static_cast<uint32_t>(number(2) * number(1000))};
       for (size_t i = number(8); i > 0; --i)
-        made.attributes.push_back({AttributeKey(text()), value()});
+        made.attributes.push_back({SharedText(text()), value()});
       record = Share(std::move(made));
     }
     const std::vector<Attribute> resource = {{"service.name", text()}, {"n", integer()}};

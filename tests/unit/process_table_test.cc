@@ -14,7 +14,7 @@ TEST(ProcessTable, AChildRunsWhatItsParentRuns) {
   EXPECT_EQ(table.Find({11, 200})->path, "/bin/sh");
   EXPECT_EQ(table.Find({11, 200})->exec_ns, 0u);
   table.OnExec({.process = {11, 200}, .parent = {10, 100}, .comm = "ls", .path = "/bin/ls"}, 300);
-  EXPECT_EQ(table.Ancestors(*table.Find({11, 200})), std::vector<std::string>{"/bin/sh"});
+  EXPECT_EQ(table.Ancestors(*table.Find({11, 200})), std::vector<SharedText>{"/bin/sh"});
 }
 
 TEST(ProcessTable, AReusedPidIsAnotherProcess) {

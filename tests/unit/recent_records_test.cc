@@ -24,7 +24,7 @@ SharedRecord Shared(const std::string& event, const std::string& sandbox) {
 
 TEST(RecordFilter, EachListIsAnAlternative) {
   const LogRecord lookup =
-      Record("egress.outbound", "sb-1", {{"target.host", std::string("Pypi.org")}, {"target.ips", std::vector<std::string>{"192.0.2.7"}}});
+      Record("egress.outbound", "sb-1", {{"target.host", "Pypi.org"}, {"target.ips", std::vector<std::string>{"192.0.2.7"}}});
   EXPECT_TRUE(RecordFilter{}.Matches(lookup));
   EXPECT_TRUE((RecordFilter{.sandboxes = {"sb-2", "sb-*"}, .events = {"egress.*"}, .hosts = {"pypi.org"}}).Matches(lookup));
   EXPECT_TRUE(RecordFilter{.hosts = {"192.0.2.*"}}.Matches(lookup));

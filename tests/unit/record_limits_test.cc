@@ -11,7 +11,7 @@ using Texts = std::vector<std::string>;
 LogRecord Exec(Texts arguments) {
   return {.event = "process.exec",
           .body = "exec curl",
-          .attributes = {{"opensandbox.event", std::string("process.exec")}, {"process.command_args", std::move(arguments)}}};
+          .attributes = {{"opensandbox.event", "process.exec"}, {"process.command_args", std::move(arguments)}}};
 }
 
 Texts Shown(const Texts& arguments, const RecordLimits::Options& options = {}) {
@@ -58,17 +58,17 @@ TEST(RecordLimits, HostsAreHiddenWhereverTheyAreTold) {
   ASSERT_TRUE(limits.ok());
   LogRecord record = {.event = "egress.outbound",
                       .body = "egress outbound secret.corp.test",
-                      .attributes = {{"target.host", std::string("secret.corp.test")},
+                      .attributes = {{"target.host", "secret.corp.test"},
                                      {"rules", std::vector<Rule>{{"allow", "plan.corp.test"}, {"allow", "open.test"}}},
                                      {"process.command_args", Texts{"curl", "https://secret.corp.test/"}},
-                                     {"process.executable.path", std::string("/secret.corp.test")}}};
+                                     {"process.executable.path", "/secret.corp.test"}}};
   limits->Apply(&record);
   EXPECT_EQ(record.body, "egress outbound *****.corp.test");
-  EXPECT_EQ(std::get<std::string>(record.attributes[0].value), "*****.corp.test");
+  EXPECT_EQ(std::get<SharedText>(record.attributes[0].value), "*****.corp.test");
   EXPECT_EQ(std::get<std::vector<Rule>>(record.attributes[1].value),
             (std::vector<Rule>{{"allow", "*****.corp.test"}, {"allow", "open.test"}}));
   EXPECT_EQ(std::get<Texts>(record.attributes[2].value)[1], "https://*****.corp.test/");
-  EXPECT_EQ(std::get<std::string>(record.attributes[3].value), "/secret.corp.test");
+  EXPECT_EQ(std::get<SharedText>(record.attributes[3].value), "/secret.corp.test");
 }
 
 TEST(RecordLimits, CharactersNotBytes) {
@@ -87,7 +87,7 @@ TEST(RecordLimits, AttributesBeyondTheLimitAreCounted) {
 TEST(RecordLimits, TheLargestMakesRoom) {
   const auto limits = RecordLimits::Make({.bytes_max = 1000});
   LogRecord record = Exec({std::string(600, 'a'), std::string(600, 'b')});
-  record.attributes.push_back({"small", std::string("kept")});
+  record.attributes.push_back({"small", "kept"});
   limits->Apply(&record);
   EXPECT_EQ(record.dropped_attributes, 1u);
   ASSERT_EQ(record.attributes.size(), 2u);

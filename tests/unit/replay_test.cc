@@ -42,7 +42,7 @@ class ReplayTest : public ::testing::Test {
   void WriteTwo() {
     const auto writer = Create();
     writer->Sandbox({.serial = 1, .id = "one", .runtime = "cgroup"}, kBorn);
-    writer->Member(5, 1, kBorn, {{"sandbox.role", std::string("app")}});
+    writer->Member(5, 1, kBorn, {{"sandbox.role", "app"}});
     writer->Record(ExitRecord(6, 21, kBorn + 5 * kSecond));
     writer->Record(ExitRecord(5, 11, kBorn + 3 * kSecond));
     writer->Record(ExitRecord(9, 31, kBorn + 4 * kSecond));  // of nobody
@@ -61,7 +61,8 @@ class ReplayTest : public ::testing::Test {
   std::vector<std::string> Events() const {
     std::vector<std::string> out;
     for (const LogRecord& record : told_)
-      out.push_back(record.event + " " + std::get<std::string>(record.attributes[1].value));
+      out.push_back(
+          absl::StrCat(std::string(record.event.view()), " ", std::string(std::get<SharedText>(record.attributes[1].value).view())));
     return out;
   }
 

@@ -43,8 +43,8 @@ class SandboxPipelineTest : public ::testing::Test {
     for (const Attribute& attribute : record.attributes) {
       if (attribute.key != key)
         continue;
-      if (const auto* text = std::get_if<std::string>(&attribute.value))
-        return *text;
+      if (const auto* text = std::get_if<SharedText>(&attribute.value))
+        return std::string(text->view());
       if (const auto* number = std::get_if<int64_t>(&attribute.value))
         return std::to_string(*number);
     }
@@ -60,7 +60,7 @@ class SandboxPipelineTest : public ::testing::Test {
       for (const MetricPoint& point : family.points) {
         for (const Attribute& attribute : point.attributes) {
           if (attribute.key == key)
-            out[std::get<std::string>(attribute.value)] += static_cast<double>(std::get<int64_t>(point.value));
+            out[std::string(std::get<SharedText>(attribute.value).view())] += static_cast<double>(std::get<int64_t>(point.value));
         }
       }
     }
@@ -69,12 +69,11 @@ class SandboxPipelineTest : public ::testing::Test {
 
   std::vector<LogRecord> records_;
   uint64_t now_ = 1000 * kSecond;
-  SandboxPipeline pipeline_{
-      {.serial = 1, .id = "sb", .runtime = "cgroup"},
-      {.dns_timeout_ns = 5 * kSecond, .dns_ports = {53}, .extra_attributes = {{"team", std::string("red")}}, .flows_max = 100},
-      [](const Flow&) { return FlowTable::UdpCounts{}; },
-      [this](LogRecord record) { records_.push_back(std::move(record)); },
-      now_};
+  SandboxPipeline pipeline_{{.serial = 1, .id = "sb", .runtime = "cgroup"},
+                            {.dns_timeout_ns = 5 * kSecond, .dns_ports = {53}, .extra_attributes = {{"team", "red"}}, .flows_max = 100},
+                            [](const Flow&) { return FlowTable::UdpCounts{}; },
+                            [this](LogRecord record) { records_.push_back(std::move(record)); },
+                            now_};
 };
 
 TEST_F(SandboxPipelineTest, EveryRecordHasIdentityAndItsEvent) {
@@ -174,9 +173,12 @@ TEST_F(SandboxPipelineTest, AttemptsThatDoNotFitAreUnknownNotForgotten) {
 }
 
 TEST_F(SandboxPipelineTest, TextFromTheSandboxIsEscapedInEveryRecord) {
-  Feed(EVENT_EXEC,
-       sandpiper::Exec{
-           .process = {7, 7}, .comm = "a\nb", .path = "/tmp/\xff", .working_directory = "/\n", .script = "\x1b", .args = {"\xc3", "ok"}});
+  Feed(EVENT_EXEC, sandpiper::Exec{.process = {7, 7},
+                                   .comm = "a\nb",
+                                   .path = std::string("/tmp/\xff"),
+                                   .working_directory = std::string("/\n"),
+                                   .script = std::string("\x1b"),
+                                   .args = {"\xc3", "ok"}});
   const LogRecord exec = Of("process.exec")[0];
   EXPECT_EQ(Get(exec, "process.executable.path"), "/tmp/\\xff");
   EXPECT_EQ(Get(exec, "process.working_directory"), "/\\x0a");

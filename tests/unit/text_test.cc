@@ -46,6 +46,12 @@ TEST(Escape, MakesControlsVisible) {
   EXPECT_EQ(Escape("\xe2\x80\xa8"), "\\xe2\\x80\\xa8");  // line separator
 }
 
+TEST(Escape, IsPlainWhereThereIsNothingToEscape) {
+  EXPECT_TRUE(IsPlain("") && IsPlain("plain, with blanks"));
+  for (const char* text : {"\n", "\x7f", "\\", "\"", "\u00fc"})
+    EXPECT_FALSE(IsPlain(text)) << text;
+}
+
 TEST(Escape, BackslashIsItsOwnEscape) {
   EXPECT_EQ(Escape("\\x0a"), "\\\\x0a");
   EXPECT_NE(Escape("\\x0a"), Escape("\n"));

@@ -27,12 +27,20 @@ DestinationKey KeyOf(const Flow& flow) {
 
 template <typename Text>
 std::string BasicDestinationKey<Text>::ToString() const {
-  std::string out(host);
-  if (host.empty())
-    out = Endpoint{address, port}.ToString();
-  else
-    absl::StrAppend(&out, ":", port);
-  return out.append("/").append(sandpiper::Name(transport));
+  std::string out;
+  AppendTo(&out);
+  return out;
+}
+
+template <typename Text>
+void BasicDestinationKey<Text>::AppendTo(std::string* out) const {
+  if (host.empty()) {
+    Endpoint{address, port}.AppendTo(out);
+  } else {
+    out->append(host);
+    absl::StrAppend(out, ":", port);
+  }
+  out->append("/").append(sandpiper::Name(transport));
 }
 template struct BasicDestinationKey<std::string>;
 template struct BasicDestinationKey<std::string_view>;

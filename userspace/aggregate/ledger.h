@@ -36,6 +36,7 @@ struct BasicDestinationKey {
   auto operator<=>(const BasicDestinationKey&) const = default;
   // "pypi.org:443/tcp", "198.51.100.7:443/tcp".
   std::string ToString() const;
+  void AppendTo(std::string* out) const;
 
   operator BasicDestinationKey<std::string_view>() const requires(!std::is_same_v<Text, std::string_view>) {
     return {host, address, port, transport};

@@ -5,37 +5,22 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "userspace/base/shared_text.h"
 #include "userspace/ruleset/ruleset.h"
 
 namespace sandpiper {
 
-using AttributeValue = std::variant<std::string, int64_t, double, bool, std::vector<std::string>, std::vector<Rule>>;
-
-// The name of an attribute. Nearly all of them stand in the code and are not copied; those of a configuration are shared by all records.
-class AttributeKey {
- public:
-  // Literals only: the text stays where it is.
-  template <size_t N>
-  AttributeKey(const char (&literal)[N])  // NOLINT(google-explicit-constructor)
-      : text_(literal, N - 1) {}
-  explicit AttributeKey(std::string made) : made_(std::make_shared<const std::string>(std::move(made))), text_(*made_) {}
-
-  std::string_view view() const { return text_; }
-  size_t size() const { return text_.size(); }
-  bool operator==(std::string_view other) const { return text_ == other; }
-
- private:
-  std::shared_ptr<const std::string> made_;  // null: a literal
-  std::string_view text_;
-};
+using AttributeValue = std::variant<SharedText, int64_t, double, bool, std::vector<std::string>, std::vector<Rule>>;
 
 struct Attribute {
-  AttributeKey key;
+  template <typename Value>
+  Attribute(SharedText k, Value&& v) : key(std::move(k)), value(std::forward<Value>(v)) {}
+
+  SharedText key;
   AttributeValue value;
 };
 
@@ -46,7 +31,7 @@ struct LogRecord {
   uint64_t time_unix_ns = 0;      // of the kernel event
   uint64_t observed_unix_ns = 0;  // when we made the record
   Severity severity = Severity::kInfo;
-  std::string event;                  // value of opensandbox.event, and event_name
+  SharedText event;                   // value of opensandbox.event, and event_name
   std::string body;                   // short, for people; names the destination
   std::vector<Attribute> attributes;  // all text in them is valid UTF-8
   uint32_t dropped_attributes = 0;    // that there was no room for

@@ -24,8 +24,8 @@ size_t MetricSnapshot::points() const {
 std::string SeriesKey(const std::vector<Attribute>& attributes) {
   std::vector<std::string> pairs;
   for (const Attribute& attribute : attributes) {
-    const auto* text = std::get_if<std::string>(&attribute.value);
-    const std::string value = text ? *text : std::get<bool>(attribute.value) ? "true" : "false";
+    const auto* text = std::get_if<SharedText>(&attribute.value);
+    const std::string value(text ? text->view() : std::get<bool>(attribute.value) ? "true" : "false");
     // Lengths, so that no value can look like another key.
     pairs.push_back(absl::StrCat(attribute.key.size(), ":", std::string(attribute.key.view()), value.size(), ":", value));
   }

@@ -14,33 +14,25 @@
 namespace sandpiper {
 namespace {
 
-std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+SharedText BaseName(const SharedText& path) { return path.Tail(path.view().rfind('/') + 1); }
 
 double Milliseconds(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
 
 int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
 
 // Room for what nearly each record holds beside what it is of: it does not grow.
-constexpr size_t kAttributes = 12;
-
-// Becomes an attribute where that will stay: emplace_back of an aggregate's parts is beyond clang 14, which builds the fuzz targets.
-template <typename Value>
-struct AttributeParts {
-  AttributeKey&& key;
-  Value&& value;
-  operator Attribute() && {  // NOLINT(google-explicit-constructor)
-    return {.key = std::move(key), .value = std::forward<Value>(value)};
-  }
-};
+constexpr size_t kAttributes = 16;
+// What a body takes that names one destination.
+constexpr size_t kBodyBytes = 63;
 
 template <typename Value>
-void Add(LogRecord* record, AttributeKey key, Value&& value) {
-  record->attributes.emplace_back(AttributeParts<Value>{std::move(key), std::forward<Value>(value)});
+void Add(LogRecord* record, SharedText key, Value&& value) {
+  record->attributes.emplace_back(std::move(key), std::forward<Value>(value));
 }
 
 void AddEncryptedDns(const std::string& host, const Address& address, uint16_t port, Transport transport, LogRecord* record) {
   if (const char* const kind = EncryptedDns(host, address, port, transport))
-    Add(record, "dns.encrypted", std::string(kind));
+    Add(record, "dns.encrypted", SharedText::OfLiteral(kind));
 }
 
 void AddPeer(LogRecord* record, const Flow& flow) {
@@ -49,8 +41,8 @@ void AddPeer(LogRecord* record, const Flow& flow) {
   else
     Add(record, "peer", flow.peer.address.ToString());
   Add(record, "network.peer.port", int64_t{flow.peer.port});
-  Add(record, "network.transport", std::string(Name(flow.transport)));
-  Add(record, "network.type", std::string(NetworkType(flow.peer.address)));
+  Add(record, "network.transport", SharedText::OfLiteral(Name(flow.transport)));
+  Add(record, "network.type", SharedText::OfLiteral(NetworkType(flow.peer.address)));
   AddEncryptedDns(flow.name, flow.peer.address, flow.peer.port, flow.transport, record);
 }
 
@@ -60,11 +52,17 @@ void AddDestination(const DestinationKey& key, LogRecord* record) {
   else
     Add(record, "peer", key.address.ToString());
   Add(record, "network.peer.port", int64_t{key.port});
-  Add(record, "network.transport", std::string(Name(key.transport)));
+  Add(record, "network.transport", SharedText::OfLiteral(Name(key.transport)));
   AddEncryptedDns(key.host, key.address, key.port, key.transport, record);
 }
 
-std::string Target(const Flow& flow) { return ViewOf(flow).ToString(); }
+std::string Body(std::string_view what, const DestinationView& target) {
+  std::string out;
+  out.reserve(kBodyBytes);
+  out += what;
+  target.AppendTo(&out);
+  return out;
+}
 
 const char* ErrorText(DnsOutcome outcome) {
   switch (outcome) {
@@ -93,9 +91,9 @@ std::string RecordMaker::Clean(std::string_view raw) {
   return escaped;
 }
 
-void RecordMaker::AddText(LogRecord* record, AttributeKey key, std::string_view raw) {
+void RecordMaker::AddText(LogRecord* record, SharedText key, const SharedText& raw) {
   if (!raw.empty())
-    Add(record, std::move(key), Clean(raw));
+    Add(record, std::move(key), raw.is_plain() ? raw : SharedText(Clean(raw.view())));
 }
 
 Origin RecordMaker::AddOrigin(std::vector<Attribute> attributes) {
@@ -105,7 +103,7 @@ Origin RecordMaker::AddOrigin(std::vector<Attribute> attributes) {
 
 void RecordMaker::AddOrigin(LogRecord* record, Origin origin) const {
   if (origin == kByNamespace || origin == kByProcess)
-    Add(record, "sandbox.attribution", std::string(origin == kByNamespace ? "namespace" : "process"));
+    Add(record, "sandbox.attribution", origin == kByNamespace ? SharedText("namespace") : SharedText("process"));
   else if (origin > kByProcess && origin - kByProcess <= origins_.size())
     record->attributes.insert(record->attributes.end(), origins_[origin - kByProcess - 1].begin(), origins_[origin - kByProcess - 1].end());
 }
@@ -118,14 +116,14 @@ void RecordMaker::AddProcess(LogRecord* record, const ProcessKey& key, const std
     Add(record, "process.parent_pid", int64_t{process->parent.pid});
   if (process)
     AddText(record, "process.executable.path", process->path);
-  AddText(record, "process.executable.name", process && !process->path.empty() ? BaseName(process->path) : std::string_view(comm));
+  AddText(record, "process.executable.name", process && !process->path.empty() ? BaseName(process->path) : SharedText(comm));
 }
 
-LogRecord RecordMaker::Begin(const char* event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset) {
+LogRecord RecordMaker::Begin(SharedText event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset) {
   LogRecord record = {.time_unix_ns = time_ns + static_cast<uint64_t>(unix_offset),
                       .observed_unix_ns = BootNow() + static_cast<uint64_t>(unix_offset),
                       .severity = severity,
-                      .event = event,
+                      .event = std::move(event),
                       .body = std::move(body),
                       .attributes = {}};
   record.attributes.reserve(kAttributes + identity_.size());
@@ -135,13 +133,14 @@ LogRecord RecordMaker::Begin(const char* event, Severity severity, std::string b
 }
 
 LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* process, int64_t unix_offset) {
-  const std::string type = DnsTypeName(lookup.type);
+  SharedText type = DnsTypeName(lookup.type);
   const bool readable = !lookup.name.empty();
-  const std::string what = readable ? absl::StrCat(lookup.name, " ", type) : absl::StrCat("malformed query to ", lookup.server.ToString());
+  const std::string what =
+      readable ? absl::StrCat(lookup.name, " ", std::string(type.view())) : absl::StrCat("malformed query to ", lookup.server.ToString());
   LogRecord record = Begin("egress.outbound", Severity::kInfo, absl::StrCat("egress outbound ", what), lookup.asked_ns, unix_offset);
   if (readable) {
     Add(&record, "target.host", lookup.name);
-    Add(&record, "dns.question.type", type);
+    Add(&record, "dns.question.type", std::move(type));
   } else {
     Add(&record, "peer", lookup.server.address.ToString());
     Add(&record, "network.peer.port", int64_t{lookup.server.port});
@@ -151,22 +150,21 @@ LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* pr
     addresses.push_back(answer.address.ToString());
   if (!addresses.empty())
     Add(&record, "target.ips", std::move(addresses));
-  Add(&record, "egress.outcome", std::string(Name(lookup.outcome)));
+  Add(&record, "egress.outcome", SharedText::OfLiteral(Name(lookup.outcome)));
   if (const char* error = ErrorText(lookup.outcome))
-    Add(&record, "error", std::string(error));
+    Add(&record, "error", SharedText::OfLiteral(error));
   if (lookup.rcode)
     Add(&record, "dns.response_code", DnsRcodeName(*lookup.rcode));
   Add(&record, "dns.duration_ms", Milliseconds(lookup.ended_ns - lookup.asked_ns));
-  Add(&record, "network.transport", std::string(Name(lookup.transport)));
-  Add(&record, "network.type", std::string(NetworkType(lookup.server.address)));
+  Add(&record, "network.transport", SharedText::OfLiteral(Name(lookup.transport)));
+  Add(&record, "network.type", SharedText::OfLiteral(NetworkType(lookup.server.address)));
   AddProcess(&record, lookup.process, "", process);
   AddOrigin(&record, lookup.origin);
   return record;
 }
 
 LogRecord RecordMaker::Outbound(const Flow& flow, const Process* process, int64_t unix_offset) {
-  LogRecord record =
-      Begin("egress.outbound", Severity::kInfo, absl::StrCat("egress outbound ", Target(flow)), flow.started_ns, unix_offset);
+  LogRecord record = Begin("egress.outbound", Severity::kInfo, Body("egress outbound ", ViewOf(flow)), flow.started_ns, unix_offset);
   AddPeer(&record, flow);
   AddProcess(&record, flow.process, flow.comm, process);
   AddOrigin(&record, flow.origin);
@@ -174,13 +172,14 @@ LogRecord RecordMaker::Outbound(const Flow& flow, const Process* process, int64_
 }
 
 LogRecord RecordMaker::Failed(const Flow& flow, const Process* process, int64_t unix_offset) {
-  const std::string type = flow.reset ? "reset" : flow.outcome == ConnectOutcome::kOther ? "_OTHER" : Name(flow.outcome);
-  LogRecord record =
-      Begin("egress.failed", Severity::kInfo, absl::StrCat("egress failed ", Target(flow), ": ", type), flow.started_ns, unix_offset);
+  const char* const type = flow.reset ? "reset" : flow.outcome == ConnectOutcome::kOther ? "_OTHER" : Name(flow.outcome);
+  std::string body = Body("egress failed ", ViewOf(flow));
+  absl::StrAppend(&body, ": ", type);
+  LogRecord record = Begin("egress.failed", Severity::kInfo, std::move(body), flow.started_ns, unix_offset);
   AddPeer(&record, flow);
-  Add(&record, "error.type", type);
-  if (flow.error != 0)
-    Add(&record, "error", std::string(strerror(flow.error)));
+  Add(&record, "error.type", SharedText::OfLiteral(type));
+  if (const char* const error = flow.error != 0 ? strerrordesc_np(flow.error) : nullptr)
+    Add(&record, "error", SharedText::OfLiteral(error));
   AddProcess(&record, flow.process, flow.comm, process);
   AddOrigin(&record, flow.origin);
   return record;
@@ -194,12 +193,12 @@ LogRecord RecordMaker::Denied(const Denial& denial, const Process* process, int6
   if (denial.peer)
     Add(&record, "peer", denial.peer->ToString());
   Add(&record, "network.peer.port", int64_t{denial.destination.port});
-  Add(&record, "network.transport", std::string(Name(denial.destination.transport)));
+  Add(&record, "network.transport", SharedText::OfLiteral(Name(denial.destination.transport)));
   if (denial.peer)
-    Add(&record, "network.type", std::string(NetworkType(*denial.peer)));
+    Add(&record, "network.type", SharedText::OfLiteral(NetworkType(*denial.peer)));
   if (denial.question_type)
     Add(&record, "dns.question.type", DnsTypeName(*denial.question_type));
-  Add(&record, "egress.layer", std::string(Name(denial.layer)));
+  Add(&record, "egress.layer", SharedText::OfLiteral(Name(denial.layer)));
   Add(&record, "count", int64_t{1});
   AddProcess(&record, denial.process, denial.comm, process);
   AddOrigin(&record, denial.origin);
@@ -213,8 +212,8 @@ LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_n
   if (entry.destination)
     AddDestination(*entry.destination, &record);
   else
-    Add(&record, "network.transport", std::string(Name(entry.transport)));
-  Add(&record, "egress.layer", std::string(Name(entry.layer)));
+    Add(&record, "network.transport", SharedText::OfLiteral(Name(entry.transport)));
+  Add(&record, "egress.layer", SharedText::OfLiteral(Name(entry.layer)));
   Add(&record, "count", Int(entry.count));
   return record;
 }
@@ -236,9 +235,10 @@ LogRecord RecordMaker::Destination(const Ledger::WindowEntry& entry, uint64_t ti
   return record;
 }
 
-LogRecord RecordMaker::Exec(const Process& process, const std::vector<std::string>& ancestors, int64_t unix_offset) {
-  LogRecord record = Begin("process.exec", Severity::kInfo, absl::StrCat("process exec ", Escape(process.path), " pid ", process.key.pid),
-                           process.exec_ns, unix_offset);
+LogRecord RecordMaker::Exec(const Process& process, const std::vector<SharedText>& ancestors, int64_t unix_offset) {
+  LogRecord record =
+      Begin("process.exec", Severity::kInfo, absl::StrCat("process exec ", Escape(process.path.view()), " pid ", process.key.pid),
+            process.exec_ns, unix_offset);
   AddProcess(&record, process.key, process.comm, &process);
   AddOrigin(&record, process.origin);
   std::vector<std::string> args;
@@ -249,8 +249,8 @@ LogRecord RecordMaker::Exec(const Process& process, const std::vector<std::strin
     Add(&record, "process.args_truncated", true);
   AddText(&record, "process.working_directory", process.working_directory);
   std::vector<std::string> escaped;
-  for (const std::string& path : ancestors)
-    escaped.push_back(Escape(path));
+  for (const SharedText& path : ancestors)
+    escaped.push_back(Escape(path.view()));
   if (!escaped.empty())
     Add(&record, "process.ancestors", std::move(escaped));
   AddText(&record, "process.interpreted_script", process.script);
@@ -266,7 +266,7 @@ LogRecord RecordMaker::Exit(const Process& process, int64_t unix_offset) {
             process.exited_ns, unix_offset);
   AddProcess(&record, process.key, process.comm, &process);
   AddOrigin(&record, process.origin);
-  Add(&record, signaled ? AttributeKey("process.exit.signal") : AttributeKey("process.exit.code"), int64_t{code});
+  Add(&record, signaled ? SharedText("process.exit.signal") : SharedText("process.exit.code"), int64_t{code});
   if (process.oom)
     Add(&record, "process.exit.oom", true);
   Add(&record, "process.duration_ms", Milliseconds(process.duration_ns()));
@@ -296,7 +296,7 @@ LogRecord RecordMaker::Stopped(const SandboxTotals& totals, uint64_t time_ns, in
   for (const auto& [kind, count] : totals.dropped) {
     if (kind != kNoMemory)  // nothing was produced either
       dropped += count;
-    Add(&record, AttributeKey(absl::StrCat("sandpiper.dropped.", kind)), Int(count));
+    Add(&record, SharedText(absl::StrCat("sandpiper.dropped.", kind)), Int(count));
   }
   Add(&record, "sandpiper.dropped", Int(dropped));
   return record;
@@ -308,7 +308,7 @@ LogRecord RecordMaker::Loss(const std::vector<std::pair<std::string, uint64_t>>&
     sum += count;
   LogRecord record = Begin("sandpiper.loss", Severity::kWarn, absl::StrCat(sum, " events were not delivered"), time_ns, unix_offset);
   for (const auto& [what, count] : dropped)
-    Add(&record, AttributeKey(absl::StrCat("sandpiper.dropped.", what)), Int(count));
+    Add(&record, SharedText(absl::StrCat("sandpiper.dropped.", what)), Int(count));
   Add(&record, "sandpiper.dropped", Int(sum));
   return record;
 }

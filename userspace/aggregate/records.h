@@ -61,7 +61,7 @@ class RecordMaker {
   // The others.
   LogRecord Denied(const Denials::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset);
   LogRecord Destination(const Ledger::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset);
-  LogRecord Exec(const Process& process, const std::vector<std::string>& ancestors, int64_t unix_offset);
+  LogRecord Exec(const Process& process, const std::vector<SharedText>& ancestors, int64_t unix_offset);
   LogRecord Exit(const Process& process, int64_t unix_offset);
   // egress.loaded, egress.updated.
   LogRecord RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process, int64_t unix_offset);
@@ -83,10 +83,10 @@ class RecordMaker {
   uint64_t escaped_texts() const { return escaped_texts_; }
 
  private:
-  LogRecord Begin(const char* event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset);
+  LogRecord Begin(SharedText event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset);
 
   std::string Clean(std::string_view raw);
-  void AddText(LogRecord* record, AttributeKey key, std::string_view raw);
+  void AddText(LogRecord* record, SharedText key, const SharedText& raw);
   // `beyond`: rules that are left out of `rules`.
   void AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules, uint64_t beyond);
   void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process);

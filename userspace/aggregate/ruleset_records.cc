@@ -43,23 +43,23 @@ void RecordMaker::AddRules(LogRecord* record, const std::string& key, const std:
   for (const Rule& rule : rules)
     clean.push_back({rule.action, Clean(rule.target)});
   if (Bytes(clean) <= kRulesBytesMax && beyond == 0) {
-    record->attributes.push_back({AttributeKey(key), std::move(clean)});
+    record->attributes.emplace_back(SharedText(key), std::move(clean));
     return;
   }
-  record->attributes.push_back({AttributeKey(key + ".sha256"), Digest(clean)});
-  record->attributes.push_back({AttributeKey(key + ".count"), static_cast<int64_t>(clean.size() + beyond)});
+  record->attributes.emplace_back(SharedText(key + ".sha256"), Digest(clean));
+  record->attributes.emplace_back(SharedText(key + ".count"), static_cast<int64_t>(clean.size() + beyond));
 }
 
 void RecordMaker::AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process) {
   AddProcess(record, actor.process, actor.comm, process);
   if (role == ActorRole::kApp || role == ActorRole::kSidecar)
-    record->attributes.push_back({"sandbox.role", std::string(role == ActorRole::kApp ? "app" : "sidecar")});
+    record->attributes.emplace_back("sandbox.role", role == ActorRole::kApp ? SharedText("app") : SharedText("sidecar"));
   else if (role == ActorRole::kHost)
-    record->attributes.push_back({"actor", std::string("host")});
+    record->attributes.emplace_back("actor", "host");
 }
 
 LogRecord RecordMaker::RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process, int64_t unix_offset) {
-  const char* event = turn.first ? "egress.loaded" : "egress.updated";
+  const SharedText event = turn.first ? SharedText("egress.loaded") : SharedText("egress.updated");
   const bool known = turn.rules.ok();
   // The application has no business with the rules that it is under.
   const Severity severity = !known || role == ActorRole::kApp ? Severity::kWarn : Severity::kInfo;
@@ -70,18 +70,18 @@ LogRecord RecordMaker::RulesTurned(const RulesetTurn& turn, ActorRole role, cons
     absl::StrAppend(&body, ": generation ", turn.rules->generation, ", ", turn.change.added.size(), " added, ", turn.change.removed.size(),
                     " removed");
   LogRecord record = Begin(event, severity, std::move(body), turn.time_ns, unix_offset);
-  record.attributes.push_back({"rules.source", std::string("nftables")});
+  record.attributes.emplace_back("rules.source", "nftables");
   if (known) {
-    record.attributes.push_back({"egress.default", std::string(turn.rules->default_deny ? "deny" : "allow")});
+    record.attributes.emplace_back("egress.default", turn.rules->default_deny ? SharedText("deny") : SharedText("allow"));
     AddRules(&record, "rules", turn.change.added, turn.rules->rules_beyond);
     if (!turn.change.removed.empty())
       AddRules(&record, "rules.removed", turn.change.removed, 0);
-    record.attributes.push_back({"nftables.generation", int64_t{turn.rules->generation}});
+    record.attributes.emplace_back("nftables.generation", int64_t{turn.rules->generation});
   } else {
-    record.attributes.push_back({"error", absl::StrCat("the rules in force are unknown: ", std::string(turn.rules.status().message()))});
+    record.attributes.emplace_back("error", absl::StrCat("the rules in force are unknown: ", std::string(turn.rules.status().message())));
   }
   if (turn.transactions > 1)
-    record.attributes.push_back({"nftables.transactions", static_cast<int64_t>(turn.transactions)});
+    record.attributes.emplace_back("nftables.transactions", static_cast<int64_t>(turn.transactions));
   if (turn.actor)
     AddActor(&record, *turn.actor, role, process);
   return record;
@@ -93,12 +93,12 @@ LogRecord RecordMaker::PolicyLoaded(const OpenSandboxPolicy& policy, const Proce
                            known ? absl::StrCat("egress rules loaded from the sidecar's ", policy.source, ": ", policy.rules->rules.size())
                                  : std::string("egress rules of the sidecar unknown"),
                            process.exec_ns, unix_offset);
-  record.attributes.push_back({"rules.source", policy.source});
+  record.attributes.emplace_back("rules.source", policy.source);
   if (known) {
-    record.attributes.push_back({"egress.default", std::string(policy.rules->default_deny ? "deny" : "allow")});
+    record.attributes.emplace_back("egress.default", policy.rules->default_deny ? SharedText("deny") : SharedText("allow"));
     AddRules(&record, "rules", policy.rules->rules, 0);
   } else {
-    record.attributes.push_back({"error", std::string(policy.rules.status().message())});
+    record.attributes.emplace_back("error", std::string(policy.rules.status().message()));
   }
   AddProcess(&record, process.key, process.comm, &process);
   return record;
@@ -108,8 +108,8 @@ LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements, cons
                                const Process* process, int64_t unix_offset) {
   LogRecord record =
       Begin("egress.updated", Severity::kDebug, absl::StrCat("egress elements added: ", elements.size()), transaction.time_ns, unix_offset);
-  record.attributes.push_back({"rules.source", std::string("nftables")});
-  record.attributes.push_back({"nftables.operation", std::string(Name(transaction.operation))});
+  record.attributes.emplace_back("rules.source", "nftables");
+  record.attributes.emplace_back("nftables.operation", SharedText::OfLiteral(Name(transaction.operation)));
   std::vector<Rule> rules;
   std::vector<std::string> hosts;
   std::optional<uint64_t> longest_ns;
@@ -123,12 +123,12 @@ LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements, cons
     denied_before |= e.allowance.after_denial;
   }
   if (longest_ns)
-    record.attributes.push_back({"dns.allow_ms", static_cast<double>(*longest_ns) / 1e6});
+    record.attributes.emplace_back("dns.allow_ms", static_cast<double>(*longest_ns) / 1e6);
   if (denied_before)
-    record.attributes.push_back({"egress.denied_before", true});
+    record.attributes.emplace_back("egress.denied_before", true);
   AddRules(&record, "rules", rules, 0);
   if (hosts.size() == 1)
-    record.attributes.push_back({"target.host", hosts[0]});
+    record.attributes.emplace_back("target.host", hosts[0]);
   if (transaction.actor)
     AddActor(&record, *transaction.actor, role, process);
   return record;
@@ -138,8 +138,8 @@ LogRecord RecordMaker::ExpiredInUse(const Address& address, const std::string& h
   LogRecord record =
       Begin("egress.expired", Severity::kDebug, absl::StrCat("egress element expired in use: ", address.ToString()), time_ns, unix_offset);
   if (!host.empty())
-    record.attributes.push_back({"target.host", host});
-  record.attributes.push_back({"peer", address.ToString()});
+    record.attributes.emplace_back("target.host", host);
+  record.attributes.emplace_back("peer", address.ToString());
   return record;
 }
 
@@ -147,7 +147,7 @@ LogRecord RecordMaker::RulesRefused(const RulesetTransaction& refused, ActorRole
   const std::string error = refused.error != 0 ? strerrorname_np(refused.error) : "aborted";
   LogRecord record =
       Begin("egress.update_failed", Severity::kWarn, absl::StrCat("egress rules not updated: ", error), refused.time_ns, unix_offset);
-  record.attributes.push_back({"error", error});
+  record.attributes.emplace_back("error", error);
   if (refused.actor)
     AddActor(&record, *refused.actor, role, process);
   return record;

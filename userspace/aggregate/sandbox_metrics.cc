@@ -13,6 +13,7 @@ namespace {
 constexpr Transport kTransports[] = {Transport::kTcp, Transport::kUdp};
 constexpr const char* kNetworks[] = {"ipv4", "ipv6"};
 
+SharedText Text(const char* literal) { return SharedText::OfLiteral(literal); }
 size_t Index(Transport transport) { return static_cast<size_t>(transport); }
 size_t NetworkIndex(const Address& address) { return address.is_ipv4() ? 0 : 1; }
 double Seconds(uint64_t from_ns, uint64_t to_ns) { return static_cast<double>(to_ns - std::min(from_ns, to_ns)) / 1e9; }
@@ -142,21 +143,22 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
   const PointWriter points(identity, start_unix_ns, out);
   for (int outcome = 0; outcome < kDnsOutcomeCount; ++outcome) {
     for (const Transport transport : kTransports) {
-      points.Count(metric::kDnsQueries, {{"outcome", Name(static_cast<DnsOutcome>(outcome))}, {"network.transport", Name(transport)}},
+      points.Count(metric::kDnsQueries,
+                   {{"outcome", Text(Name(static_cast<DnsOutcome>(outcome)))}, {"network.transport", Text(Name(transport))}},
                    lookups_[static_cast<size_t>(outcome)][Index(transport)]);
     }
   }
-  points.Count(metric::kDnsQueries, {{"outcome", Name(DnsOutcome::kUnknown)}}, kernel.untold(EVENT_DNS_QUERY));
+  points.Count(metric::kDnsQueries, {{"outcome", Text(Name(DnsOutcome::kUnknown))}}, kernel.untold(EVENT_DNS_QUERY));
   points.Record(metric::kDnsDuration, {{"leg", "client"}}, dns_client_);
   points.Record(metric::kDnsDuration, {{"leg", "upstream"}}, dns_upstream_);
   points.Record(metric::kDnsQueryDuration, {}, osep_dns_);
 
   for (const Transport transport : kTransports) {
     for (size_t network = 0; network < 2; ++network) {
-      const std::vector<Attribute> kind = {{"network.transport", Name(transport)}, {"network.type", kNetworks[network]}};
+      const std::vector<Attribute> kind = {{"network.transport", Text(Name(transport))}, {"network.type", Text(kNetworks[network])}};
       for (int outcome = 1; outcome < kConnectOutcomeCount; ++outcome) {
         std::vector<Attribute> attributes = kind;
-        attributes.push_back({"outcome", Name(static_cast<ConnectOutcome>(outcome))});
+        attributes.push_back({"outcome", Text(Name(static_cast<ConnectOutcome>(outcome)))});
         uint64_t count = attempts_[static_cast<size_t>(outcome)][Index(transport)][network];
         if (outcome == static_cast<int>(ConnectOutcome::kUnknown))
           count += kernel.attempts_dropped[Index(transport)][network];
@@ -164,20 +166,21 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
       }
     }
     if (transport == Transport::kTcp)
-      points.Add(metric::kConnectActive, {{"network.transport", Name(transport)}}, active_[Index(transport)]);
+      points.Add(metric::kConnectActive, {{"network.transport", Text(Name(transport))}}, active_[Index(transport)]);
   }
   for (size_t network = 0; network < 2; ++network)
-    points.Record(metric::kConnectDuration, {{"network.type", kNetworks[network]}}, connect_duration_[network]);
+    points.Record(metric::kConnectDuration, {{"network.type", Text(kNetworks[network])}}, connect_duration_[network]);
   for (const auto& [key, count] : denied_)
-    points.Count(metric::kEgressDenied, {{"layer", Name(key.first)}, {"network.transport", Name(key.second)}}, count);
+    points.Count(metric::kEgressDenied, {{"layer", Text(Name(key.first))}, {"network.transport", Text(Name(key.second))}}, count);
   for (const Transport transport : kTransports) {
-    points.Count(metric::kEgressDenied, {{"layer", Name(DenialLayer::kNetfilter)}, {"network.transport", Name(transport)}},
+    points.Count(metric::kEgressDenied, {{"layer", Text(Name(DenialLayer::kNetfilter))}, {"network.transport", Text(Name(transport))}},
                  kernel.denied[Index(transport)]);
   }
   uint64_t updates = 0;
   for (const auto& [key, count] : transactions_) {
     const auto& [operation, committed] = key;
-    points.Count(metric::kNftTransactions, {{"operation", Name(operation)}, {"outcome", committed ? "committed" : "aborted"}}, count);
+    points.Count(metric::kNftTransactions, {{"operation", Text(Name(operation))}, {"outcome", Text(committed ? "committed" : "aborted")}},
+                 count);
     if (committed && operation != NftOperation::kOther)
       updates += count;
   }
@@ -204,18 +207,20 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
   points.Count(metric::kProcessExecs, {}, kernel.produced[EVENT_EXEC]);
   constexpr const char* kExitNames[] = {"success", "failure", "signal", "oom"};
   for (size_t outcome = 0; outcome < kernel.exits.size(); ++outcome)
-    points.Count(metric::kProcessExits, {{"outcome", kExitNames[outcome]}}, kernel.exits[outcome]);
+    points.Count(metric::kProcessExits, {{"outcome", Text(kExitNames[outcome])}}, kernel.exits[outcome]);
   points.Record(metric::kProcessDuration, {}, process_duration_);
 
   for (uint16_t kind = 1; kind < EVENT_KIND_COUNT; ++kind) {
-    points.Count(metric::kEventsProduced, {{"kind", KindName(kind)}}, kernel.produced[kind]);
-    points.Count(metric::kEventsDelivered, {{"kind", KindName(kind)}}, delivery.delivered[kind]);
-    points.Count(metric::kEventsDropped, {{"kind", KindName(kind)}, {"stage", "probe"}, {"reason", "ring_full"}}, kernel.dropped[kind]);
-    points.Count(metric::kEventsDropped, {{"kind", KindName(kind)}, {"stage", "probe"}, {"reason", "rate_limited"}}, kernel.limited[kind]);
+    points.Count(metric::kEventsProduced, {{"kind", Text(KindName(kind))}}, kernel.produced[kind]);
+    points.Count(metric::kEventsDelivered, {{"kind", Text(KindName(kind))}}, delivery.delivered[kind]);
+    points.Count(metric::kEventsDropped, {{"kind", Text(KindName(kind))}, {"stage", "probe"}, {"reason", "ring_full"}},
+                 kernel.dropped[kind]);
+    points.Count(metric::kEventsDropped, {{"kind", Text(KindName(kind))}, {"stage", "probe"}, {"reason", "rate_limited"}},
+                 kernel.limited[kind]);
   }
   for (const auto& [key, count] : delivery.lost) {
     const auto& [stage, reason, kind] = key;
-    points.Count(metric::kEventsDropped, {{"kind", KindName(kind)}, {"stage", stage}, {"reason", reason}}, count);
+    points.Count(metric::kEventsDropped, {{"kind", Text(KindName(kind))}, {"stage", stage}, {"reason", reason}}, count);
   }
 }
 

@@ -76,7 +76,7 @@ v1::ObserveResponse Tell(const LogRecord& record) {
   v1::Record* const told = out.mutable_record();
   told->set_time_unix_nano(record.time_unix_ns);
   told->set_severity_number(static_cast<int>(record.severity));
-  told->set_event_name(record.event);
+  told->set_event_name(std::string(record.event.view()));
   told->set_body(record.body);
   told->set_json(ToJson(record));
   return out;

@@ -2,10 +2,10 @@
 #ifndef SANDPIPER_USERSPACE_BASE_CLOCK_H_
 #define SANDPIPER_USERSPACE_BASE_CLOCK_H_
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <ctime>
-#include <string>
 
 namespace sandpiper {
 
@@ -26,7 +26,7 @@ inline uint64_t BootNow() { return ReadClock(CLOCK_BOOTTIME); }
 inline int64_t UnixOffset() { return static_cast<int64_t>(ReadClock(CLOCK_REALTIME)) - static_cast<int64_t>(BootNow()); }
 
 // RFC 3339 in UTC with nanoseconds, as 2026-01-02T03:04:05.000000006Z.
-std::string FormatTime(uint64_t unix_ns);
+std::array<char, 30> FormatTime(uint64_t unix_ns);
 
 }  // namespace sandpiper
 

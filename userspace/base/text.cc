@@ -45,7 +45,7 @@ size_t Utf8SequenceLength(std::string_view text) {
   return 0;
 }
 
-bool IsPlain(std::string_view raw) { return UnescapedLength(raw) == raw.size(); }
+bool IsPlain(std::string_view raw) { return PlainLength</*kAsciiOnly=*/true, '\x7f', '\\', '"'>(raw) == raw.size(); }
 
 std::string Escape(std::string_view raw) {
   std::string out;

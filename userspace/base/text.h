@@ -13,7 +13,7 @@ namespace sandpiper {
 // and a backslash becomes \\ so that the original can be told from an escape. Printable text without backslashes is unchanged.
 std::string Escape(std::string_view raw);
 
-// ASCII that Escape leaves as it is: most of what there is.
+// ASCII in which neither Escape nor JSON has anything to escape: most of what there is.
 bool IsPlain(std::string_view raw);
 
 // The inverse of Escape for anything that Escape returned.

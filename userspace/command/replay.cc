@@ -16,14 +16,14 @@ namespace sandpiper {
 namespace {
 
 // Records leave as those of a collector do, but for metrics: their times are past.
-absl::StatusOr<std::unique_ptr<Outputs>> StartOutputs(Config config, bool otlp) {
+absl::StatusOr<std::unique_ptr<Outputs>> StartOutputs(Config config, bool otlp, FILE* ndjson) {
   config.otel.metrics = {};
   if (!otlp)
     config.otel.logs = {};
   config.recent_records = 0;
   config.spool.path.clear();
   return Outputs::Start(
-      config, nullptr, [](const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); },
+      config, ndjson, [](const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); },
       [](uint64_t, MetricReader*) {});
 }
 
@@ -31,13 +31,14 @@ absl::StatusOr<std::unique_ptr<Outputs>> StartOutputs(Config config, bool otlp) 
 
 int RunReplay(const Config& config, const ReplayCommandOptions& options) {
   WarnAll(config);
-  auto outputs = StartOutputs(config, options.otlp);
+  auto outputs = StartOutputs(config, options.otlp, options.format == RecordFormat::kJson ? stdout : nullptr);
   if (!outputs.ok())
     return Fail(outputs.status(), kExitFailure);
   const bool color = WantsColor(options.color);
   if (options.format == RecordFormat::kTable)
     printf("%s\n", TableTitles().c_str());
-  (*outputs)->SetWatcher([&](const LogRecord& record) { printf("%s\n", RecordLine(ToJson(record), options.format, color).c_str()); });
+  if (options.format != RecordFormat::kJson)
+    (*outputs)->SetWatcher([&](const LogRecord& record) { printf("%s\n", RecordLine(ToJson(record), options.format, color).c_str()); });
   const ReplayOptions replay = {.pipeline = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
                                              .dns_ports = {},
                                              .extra_attributes = config.extra_attributes,

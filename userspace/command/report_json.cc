@@ -124,7 +124,7 @@ void WriteLookups(Json* json, const Ledger& ledger) {
     for (const auto* entry : InOrder(ledger.questions())) {
       json->Object(nullptr, [&, &question = entry->first, &stats = entry->second] {
         json->Field("name", question.name);
-        json->Field("type", question.name.empty() ? "" : DnsTypeName(question.type));
+        json->Field("type", question.name.empty() ? "" : std::string(DnsTypeName(question.type).view()));
         json->Field("lookups", stats.lookups);
         json->Counts("outcomes", Named<DnsOutcome>(stats.outcomes));
         json->Field("addresses", Texts(stats.addresses));
@@ -141,12 +141,12 @@ void WriteProcesses(Json* json, const ProcessTable& processes) {
       json->Object(nullptr, [&] {
         json->Field("pid", uint64_t{p->key.pid});
         json->Field("parent_pid", uint64_t{p->parent.pid});
-        json->Field("path", Escape(p->path));
+        json->Field("path", Escape(p->path.view()));
         json->Field("args", Escaped(p->args));
         if (p->args_truncated)
           json->Field("args_truncated", true);
         if (!p->script.empty())
-          json->Field("script", Escape(p->script));
+          json->Field("script", Escape(p->script.view()));
         json->Field("executed", p->exec_ns > 0);
         if (p->exited_ns > 0) {
           WriteStatus(json, p->status);
@@ -170,7 +170,8 @@ std::string JsonReport(const ReportInput& input) {
     json.Field("sandbox_id", sandbox.sandbox().id);
     json.Field("command", Escaped(input.command));
     WriteStatus(&json, static_cast<uint32_t>(input.wait_status));
-    json.Field("started", FormatTime(sandbox.started_ns() + static_cast<uint64_t>(UnixOffset())));
+    const auto started = FormatTime(sandbox.started_ns() + static_cast<uint64_t>(UnixOffset()));
+    json.Field("started", std::string(started.begin(), started.end()));
     json.Field("duration_ms", Milliseconds(input.ended_ns - sandbox.started_ns()));
     json.Field("complete", gaps.empty());
     json.Field("gaps", gaps);

@@ -63,9 +63,9 @@ std::string Lookups(const Ledger& ledger) {
   for (const auto* entry : InOrder(ledger.questions())) {
     const auto& [question, stats] = *entry;
     const bool readable = !question.name.empty();
-    table.Add({readable ? question.name : "(malformed)", readable ? DnsTypeName(question.type) : "-", absl::StrCat(stats.lookups),
-               Outcomes(Named<DnsOutcome>(stats.outcomes), stats.lookups), List(stats.addresses), stats.server.ToString(),
-               DurationText(stats.latency_max_ns)});
+    table.Add({readable ? question.name : "(malformed)", readable ? std::string(DnsTypeName(question.type).view()) : "-",
+               absl::StrCat(stats.lookups), Outcomes(Named<DnsOutcome>(stats.outcomes), stats.lookups), List(stats.addresses),
+               stats.server.ToString(), DurationText(stats.latency_max_ns)});
   }
   return Section("Lookups", table);
 }
@@ -94,7 +94,7 @@ std::string Processes(const ProcessTable& processes) {
       const std::string end =
           p.exited_ns ? absl::StrCat(StatusText(p.status), ", ", DurationText(p.duration_ns())) : "left, or its exit was not seen";
       absl::StrAppendFormat(&out, "  %s%d %s  (%s)%s\n", std::string(static_cast<size_t>(depth) * 2, ' '), p.key.pid, CommandLine(p), end,
-                            p.script.empty() ? "" : absl::StrCat("  script ", Escape(p.script)));
+                            p.script.empty() ? "" : absl::StrCat("  script ", Escape(p.script.view())));
       write(p.key, depth + 1);
     }
   };

@@ -72,8 +72,8 @@ std::vector<Setting> Describe(const Config& config) {
   for (const auto& [key, value] : config.file)
     keys.push_back(key);
   for (const Attribute& attribute : config.otel.resource) {
-    if (const auto* const text = std::get_if<std::string>(&attribute.value))
-      resource.push_back(absl::StrCat(std::string(attribute.key.view()), "=", *text));
+    if (const auto* const text = std::get_if<SharedText>(&attribute.value))
+      resource.push_back(absl::StrCat(std::string(attribute.key.view()), "=", std::string(text->view())));
   }
   add("keys of the file", keys);
   add("cgroups", config.cgroups);

@@ -108,8 +108,8 @@ const Process* ProcessTable::Find(const ProcessKey& key) const {
   return nullptr;
 }
 
-std::vector<std::string> ProcessTable::Ancestors(const Process& process) const {
-  std::vector<std::string> out;
+std::vector<SharedText> ProcessTable::Ancestors(const Process& process) const {
+  std::vector<SharedText> out;
   for (const Process* p = Find(process.parent); p && out.size() < kAncestorsMax; p = Find(p->parent)) {
     if (!p->path.empty())
       out.push_back(p->path);

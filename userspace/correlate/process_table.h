@@ -18,7 +18,8 @@ namespace sandpiper {
 struct Process {
   Origin origin = 0;
   ProcessKey key, parent;
-  std::string comm, path, working_directory, script;
+  std::string comm;
+  SharedText path, working_directory, script;
   std::vector<std::string> args;
   bool args_truncated = false;
   uint64_t entered_ns = 0;  // CLOCK_BOOTTIME when it was moved into the sandbox; 0: it began there
@@ -48,7 +49,7 @@ class ProcessTable {
   // Null where it is not known.
   const Process* Find(const ProcessKey& key) const;
   // Paths of parent, grandparent, … as far as they are known within the sandbox, at most eight.
-  std::vector<std::string> Ancestors(const Process& process) const;
+  std::vector<SharedText> Ancestors(const Process& process) const;
 
   // In the order of their start.
   std::vector<const Process*> All() const;

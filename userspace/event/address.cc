@@ -50,11 +50,16 @@ void Address::AppendTo(std::string* out) const {
 
 std::string Endpoint::ToString() const {
   std::string out;
-  if (!address.is_ipv4())
-    out.push_back('[');
-  address.AppendTo(&out);
-  absl::StrAppend(&out, address.is_ipv4() ? ":" : "]:", port);
+  AppendTo(&out);
   return out;
+}
+
+void Endpoint::AppendTo(std::string* out) const {
+  const bool ipv4 = address.is_ipv4();
+  if (!ipv4)
+    out->push_back('[');
+  address.AppendTo(out);
+  absl::StrAppend(out, ipv4 ? ":" : "]:", port);
 }
 
 }  // namespace sandpiper

@@ -37,6 +37,7 @@ struct Endpoint {
 
   // "192.0.2.1:443", "[2001:db8::1]:443".
   std::string ToString() const;
+  void AppendTo(std::string* out) const;
 
   template <typename H>
   friend H AbslHashValue(H state, const Endpoint& e) {

@@ -44,26 +44,29 @@ Endpoint ToEndpoint(const endpoint& e) {
 std::string ToComm(const char (&comm)[COMM_BYTES]) { return std::string(comm, strnlen(comm, COMM_BYTES)); }
 
 // Components deepest first, each with its NUL -> "/a/b/c". A memfd has no slash to stand under.
-std::string JoinPath(std::string_view components, bool truncated) {
+SharedText JoinPath(std::string_view components, bool truncated) {
+  constexpr std::string_view kBefore = "...";
   if (components.ends_with('\0'))
     components.remove_suffix(1);
   else if (components.empty())
-    return truncated ? "..." : "/";
+    return truncated ? SharedText(kBefore) : SharedText("/");
   if (components.starts_with("memfd:") && components.find('\0') == components.npos)
-    return std::string(components);
-  constexpr std::string_view kBefore = "...";
-  std::string path;
-  path.reserve(kBefore.size() + 1 + components.size());
-  if (truncated)
-    path += kBefore;
-  for (;;) {
-    const size_t nul = components.rfind('\0');
-    path += '/';
-    path += components.substr(nul + 1);  // npos + 1 is 0
-    if (nul == components.npos)
-      return path;
-    components = components.substr(0, nul);
-  }
+    return SharedText(components);
+  const size_t before = truncated ? kBefore.size() : 0;
+  return SharedText(before + 1 + components.size(), [&](char* text) {
+    memcpy(text, kBefore.data(), before);
+    // From the end.
+    char* at = text + before + 1 + components.size();
+    for (std::string_view left = components;;) {
+      const size_t bytes = std::min(left.find('\0'), left.size());
+      at -= bytes;
+      memcpy(at, left.data(), bytes);
+      *--at = '/';
+      if (bytes == left.size())
+        return;
+      left.remove_prefix(bytes + 1);
+    }
+  });
 }
 
 std::vector<std::string> SplitArgs(std::string_view area) {
@@ -97,7 +100,7 @@ absl::Status DecodeExec(Bytes record, What* what) {
       .comm = ToComm(e.comm),
       .path = JoinPath(path, flags & EXEC_PATH_TRUNCATED),
       .working_directory = JoinPath(cwd, flags & EXEC_CWD_TRUNCATED),
-      .script = std::string(script.substr(0, script.find('\0'))),
+      .script = SharedText(script.substr(0, script.find('\0'))),
       .args = flags & EXEC_ARGS_UNREADABLE ? std::vector<std::string>() : SplitArgs(args),
       .args_truncated = (flags & EXEC_ARGS_TRUNCATED) != 0,
       .args_unreadable = (flags & EXEC_ARGS_UNREADABLE) != 0,

@@ -173,22 +173,22 @@ absl::StatusOr<DnsMessage> ParseDns(std::string_view wire, bool cut) {
   return message;
 }
 
-std::string DnsTypeName(uint16_t type) {
+SharedText DnsTypeName(uint16_t type) {
   static constexpr std::pair<uint16_t, const char*> kNames[] = {{1, "A"},      {2, "NS"},     {5, "CNAME"},  {6, "SOA"},     {12, "PTR"},
                                                                 {13, "HINFO"}, {15, "MX"},    {16, "TXT"},   {28, "AAAA"},   {33, "SRV"},
                                                                 {35, "NAPTR"}, {43, "DS"},    {46, "RRSIG"}, {48, "DNSKEY"}, {52, "TLSA"},
                                                                 {64, "SVCB"},  {65, "HTTPS"}, {255, "ANY"},  {257, "CAA"}};
   for (const auto& [number, name] : kNames) {
     if (number == type)
-      return name;
+      return SharedText::OfLiteral(name);
   }
   return absl::StrCat("TYPE", type);
 }
 
-std::string DnsRcodeName(uint8_t rcode) {
+SharedText DnsRcodeName(uint8_t rcode) {
   static constexpr std::array<const char*, 11> kNames = {"NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED",
                                                          "YXDOMAIN", "YXRRSET", "NXRRSET",  "NOTAUTH",  "NOTZONE"};
-  return rcode < kNames.size() ? kNames[rcode] : absl::StrCat("RCODE", rcode);
+  return rcode < kNames.size() ? SharedText::OfLiteral(kNames[rcode]) : SharedText(absl::StrCat("RCODE", rcode));
 }
 
 }  // namespace sandpiper

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "userspace/base/shared_text.h"
 #include "userspace/event/address.h"
 
 namespace sandpiper {
@@ -41,9 +42,9 @@ struct DnsMessage {
 absl::StatusOr<DnsMessage> ParseDns(std::string_view wire, bool cut);
 
 // "A", "AAAA", …; "TYPE65280" for types without a name here (RFC 3597 5).
-std::string DnsTypeName(uint16_t type);
+SharedText DnsTypeName(uint16_t type);
 // "NOERROR", "NXDOMAIN", …; "RCODE11" for those without.
-std::string DnsRcodeName(uint8_t rcode);
+SharedText DnsRcodeName(uint8_t rcode);
 
 inline constexpr uint8_t kDnsNoError = 0, kDnsServFail = 2, kDnsNxDomain = 3, kDnsRefused = 5;
 

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "userspace/base/shared_text.h"
 #include "userspace/event/address.h"
 
 namespace sandpiper {
@@ -33,9 +34,9 @@ struct Exec {
   Origin origin = 0;
   ProcessKey process, parent;
   std::string comm;
-  std::string path;               // of the file that runs, as the process sees it
-  std::string working_directory;  // likewise
-  std::string script;             // file behind the interpreter, as it was named in the call; empty if none
+  SharedText path;               // of the file that runs, as the process sees it
+  SharedText working_directory;  // likewise
+  SharedText script;             // file behind the interpreter, as it was named in the call; empty if none
   std::vector<std::string> args;
   bool args_truncated = false;
   bool args_unreadable = false;

@@ -1,5 +1,6 @@
 #include "userspace/export/json_writer.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -54,11 +55,34 @@ void JsonWriter::Value(double number) {
     Put("null");
     return;
   }
+  // Durations: of decimals with at most fifteen digits no two are the same number, so that the one with six places is the shortest.
+  constexpr double kPlaces = 1e6;
+  const double scaled = number * kPlaces;
+  if (scaled >= 0 && scaled < 1e15 && !std::signbit(number)) {
+    if (const auto whole = static_cast<int64_t>(scaled + 0.5); static_cast<double>(whole) / kPlaces == number) {
+      PutDecimal(whole);
+      return;
+    }
+  }
   char digits[32];
   const std::string_view text(digits, std::to_chars(std::begin(digits), std::end(digits), number).ptr);
   Put(text);
   if (text.find_first_of(".e") == text.npos)
     Put(".0");
+}
+
+void JsonWriter::PutDecimal(int64_t millionths) {
+  Value(millionths / 1'000'000);
+  auto rest = static_cast<uint32_t>(millionths % 1'000'000);
+  char digits[] = ".000000";
+  size_t size = 2;
+  for (size_t at = 6; at > 0; --at, rest /= 10) {
+    const uint32_t digit = rest % 10;
+    digits[at] = static_cast<char>('0' + digit);
+    if (digit != 0)
+      size = std::max(size, at + 1);
+  }
+  Put(std::string_view(digits, size));
 }
 
 }  // namespace sandpiper

@@ -8,6 +8,8 @@
 #include <memory>
 #include <string_view>
 
+#include "userspace/base/shared_text.h"
+
 namespace sandpiper {
 
 class JsonWriter {
@@ -21,15 +23,40 @@ class JsonWriter {
 
   // With its quotes. `text` is valid UTF-8, which JSON holds as it is.
   void Value(std::string_view text);
+  void Value(const std::string& text) { Value(std::string_view(text)); }
+  void Value(const SharedText& text) {
+    if (text.is_plain())
+      PutQuoted(text.view(), "\"", "\"");
+    else
+      Value(text.view());
+  }
+  // The key of a member that is not the first.
+  void NextKey(const SharedText& key) {
+    if (key.is_plain()) {
+      PutQuoted(key.view(), ",\"", "\":");
+      return;
+    }
+    Put(',');
+    Value(key.view());
+    Put(':');
+  }
   void Value(const char* text) = delete;  // it would be a bool
   void Value(int64_t number);
   // As short as it can be read back, and never without a fraction or an exponent; null for what is no number.
   void Value(double number);
   void Value(bool value) { Put(value ? std::string_view("true") : std::string_view("false")); }
 
+  void Clear() { size_ = 0; }
   std::string_view view() const { return {buffer_.get(), size_}; }
 
  private:
+  template <size_t kBefore, size_t kAfter>
+  void PutQuoted(std::string_view text, const char (&before)[kBefore], const char (&after)[kAfter]) {
+    char* const to = Grow(kBefore - 1 + text.size() + kAfter - 1);
+    memcpy(to, before, kBefore - 1);
+    memcpy(to + kBefore - 1, text.data(), text.size());
+    memcpy(to + kBefore - 1 + text.size(), after, kAfter - 1);
+  }
   // Where the next `bytes` go.
   char* Grow(size_t bytes) {
     if (size_ + bytes > capacity_)
@@ -39,6 +66,8 @@ class JsonWriter {
   }
   void Reallocate(size_t least);
   void PutEscaped(char c);
+  // With one to six places.
+  void PutDecimal(int64_t millionths);
 
   size_t capacity_;
   size_t size_ = 0;

@@ -23,8 +23,8 @@ std::string ToJson(const MetricSnapshot& snapshot) {
       json.StartObject();
       for (const Attribute& attribute : point.attributes) {
         json.Key(std::string(attribute.key.view()).c_str());
-        if (const auto* text = std::get_if<std::string>(&attribute.value))
-          json.String(text->c_str());
+        if (const auto* text = std::get_if<SharedText>(&attribute.value))
+          json.String(std::string(text->view()).c_str());
         else
           json.Bool(std::get<bool>(attribute.value));
       }

@@ -6,9 +6,6 @@
 namespace sandpiper {
 namespace {
 
-// Of most records.
-constexpr size_t kLineBytes = 1024;
-
 template <typename Scalar>
 void Write(const Scalar& value, JsonWriter* json) {
   json->Value(value);
@@ -49,25 +46,28 @@ const char* LevelName(Severity severity) {
   return "info";
 }
 
-std::string ToJson(const LogRecord& record) {
-  JsonWriter json(kLineBytes);
-  json.Put(R"({"ts":")");
-  json.Put(FormatTime(record.time_unix_ns));
-  json.Put(R"(","level":")");
-  json.Put(LevelName(record.severity));
-  json.Put(R"(","msg":)");
-  json.Value(record.body);
+void AppendJson(const LogRecord& record, JsonWriter* json) {
+  json->Put(R"({"ts":")");
+  const auto time = FormatTime(record.time_unix_ns);
+  json->Put(std::string_view(time.data(), time.size()));
+  json->Put(R"(","level":")");
+  json->Put(LevelName(record.severity));
+  json->Put(R"(","msg":)");
+  json->Value(record.body);
   for (const Attribute& attribute : record.attributes) {
-    json.Put(',');
-    json.Value(attribute.key.view());
-    json.Put(':');
-    std::visit([&](const auto& value) { Write(value, &json); }, attribute.value);
+    json->NextKey(attribute.key);
+    std::visit([&](const auto& value) { Write(value, json); }, attribute.value);
   }
   if (record.dropped_attributes > 0) {
-    json.Put(R"(,"dropped_attributes_count":)");
-    json.Value(int64_t{record.dropped_attributes});
+    json->Put(R"(,"dropped_attributes_count":)");
+    json->Value(int64_t{record.dropped_attributes});
   }
-  json.Put('}');
+  json->Put('}');
+}
+
+std::string ToJson(const LogRecord& record) {
+  JsonWriter json(kLineBytes);
+  AppendJson(record, &json);
   return std::string(json.view());
 }
 

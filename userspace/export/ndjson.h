@@ -5,10 +5,15 @@
 #include <string>
 
 #include "userspace/aggregate/log_record.h"
+#include "userspace/export/json_writer.h"
 
 namespace sandpiper {
 
-// Without the newline.
+// What most records take.
+inline constexpr size_t kLineBytes = 1024;
+
+// Both without the newline.
+void AppendJson(const LogRecord& record, JsonWriter* json);
 std::string ToJson(const LogRecord& record);
 
 // Severity as `level` and, in upper case, severity_text show it: "info", "warn", "error".

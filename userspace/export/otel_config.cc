@@ -261,7 +261,7 @@ OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warni
     if (key == "service.name")
       service = value;
     else
-      config.resource.push_back({AttributeKey(key), Escape(value)});
+      config.resource.push_back({SharedText(key), Escape(value)});
   }
   if (const std::string name = env.Get("OTEL_SERVICE_NAME"); !name.empty())
     service = name;
@@ -288,7 +288,7 @@ std::vector<Attribute> ParseExtraAttributes(const std::string& text) {
       continue;
     const std::string key(absl::StripAsciiWhitespace(halves[0])), value(absl::StripAsciiWhitespace(halves[1]));
     if (!key.empty() && !value.empty())
-      out.push_back({AttributeKey(Escape(key)), Escape(value)});
+      out.push_back({SharedText(Escape(key)), Escape(value)});
   }
   return out;
 }

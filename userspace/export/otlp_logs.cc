@@ -44,6 +44,7 @@ class Backwards {
   const List& list_;
 };
 
+void Write(ProtoWriter* out, const SharedText& text) { out->Bytes(AnyValue::kStringValueFieldNumber, text.view()); }
 void Write(ProtoWriter* out, const std::string& text) { out->Bytes(AnyValue::kStringValueFieldNumber, text); }
 void Write(ProtoWriter* out, int64_t number) { out->Varint(AnyValue::kIntValueFieldNumber, static_cast<uint64_t>(number)); }
 void Write(ProtoWriter* out, double number) { out->Double(AnyValue::kDoubleValueFieldNumber, number); }
@@ -81,8 +82,14 @@ void Write(ProtoWriter* out, const std::vector<Rule>& rules) {
 }
 
 void WriteAttributes(ProtoWriter* out, int field, const std::vector<Attribute>& attributes) {
-  for (const Attribute& attribute : Backwards(attributes))
+  for (const Attribute& attribute : Backwards(attributes)) {
+    const auto* const text = std::get_if<SharedText>(&attribute.value);
+    if (text && !attribute.key.empty() &&
+        out->ShortPair(field, KeyValue::kKeyFieldNumber, attribute.key.view(), KeyValue::kValueFieldNumber, AnyValue::kStringValueFieldNumber,
+                       text->view()))
+      continue;
     WritePair(out, field, attribute.key.view(), [&] { std::visit([&](const auto& value) { Write(out, value); }, attribute.value); });
+  }
 }
 
 void WriteText(ProtoWriter* out, int field, std::string_view text) {
@@ -96,7 +103,7 @@ void WriteTime(ProtoWriter* out, int field, uint64_t unix_ns) {
 }
 
 void WriteRecord(ProtoWriter* out, const LogRecord& record) {
-  WriteText(out, logs::LogRecord::kEventNameFieldNumber, record.event);
+  WriteText(out, logs::LogRecord::kEventNameFieldNumber, record.event.view());
   WriteTime(out, logs::LogRecord::kObservedTimeUnixNanoFieldNumber, record.observed_unix_ns);
   if (record.dropped_attributes != 0)
     out->Varint(logs::LogRecord::kDroppedAttributesCountFieldNumber, record.dropped_attributes);

@@ -16,8 +16,8 @@ void AddAttributes(const std::vector<Attribute>& attributes, Message* out) {
   for (const Attribute& attribute : attributes) {
     auto* pair = out->add_attributes();
     pair->set_key(std::string(attribute.key.view()));
-    if (const auto* text = std::get_if<std::string>(&attribute.value))
-      pair->mutable_value()->set_string_value(*text);
+    if (const auto* text = std::get_if<SharedText>(&attribute.value))
+      pair->mutable_value()->set_string_value(std::string(text->view()));
     else
       pair->mutable_value()->set_bool_value(std::get<bool>(attribute.value));
   }

@@ -21,8 +21,9 @@ constexpr std::chrono::seconds kAnswerWithin{10};
 std::vector<prometheus::ClientMetric::Label> Labels(const std::vector<Attribute>& attributes) {
   std::vector<prometheus::ClientMetric::Label> out;
   for (const Attribute& attribute : attributes) {
-    const auto* text = std::get_if<std::string>(&attribute.value);
-    out.push_back({PrometheusLabel(std::string(attribute.key.view())), text ? *text : std::get<bool>(attribute.value) ? "true" : "false"});
+    const auto* text = std::get_if<SharedText>(&attribute.value);
+    const std::string_view value = text ? text->view() : std::get<bool>(attribute.value) ? "true" : "false";
+    out.push_back({PrometheusLabel(std::string(attribute.key.view())), std::string(value)});
   }
   return out;
 }

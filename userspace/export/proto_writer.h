@@ -30,6 +30,26 @@ class ProtoWriter {
     memcpy(Grow(value.size()), value.data(), value.size());
     PutHead(field, value.size());
   }
+  // A message of a text and of a message that holds nothing but another one, where each of the lengths takes one byte; else false.
+  // For pairs of key and value: four times Bytes and Message, in one step.
+  bool ShortPair(int field, int key_field, std::string_view key, int value_field, int text_field, std::string_view text) {
+    constexpr size_t kHead = 2;
+    const size_t value = kHead + text.size(), pair = kHead + key.size() + kHead + value;
+    if (pair >= 0x80)
+      return false;
+    char* to = Grow(kHead + pair);
+    const auto put = [&](int number, size_t length) {
+      *to++ = static_cast<char>(Tag(number, kLengthDelimited));
+      *to++ = static_cast<char>(length);
+    };
+    put(field, pair);
+    put(key_field, key.size());
+    to = static_cast<char*>(memcpy(to, key.data(), key.size())) + key.size();
+    put(value_field, value);
+    put(text_field, text.size());
+    memcpy(to, text.data(), text.size());
+    return true;
+  }
   // `write` writes the fields of the message, the last one first.
   template <typename Write>
   void Message(int field, const Write& write) {

@@ -16,14 +16,15 @@ const T* Find(const LogRecord& record, const char* key) {
   return nullptr;
 }
 
-bool AnyMatches(const std::vector<std::string>& patterns, const std::string& text, int flags) {
+bool AnyMatches(const std::vector<std::string>& patterns, std::string_view view, int flags) {
+  const std::string text(view);
   return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) { return fnmatch(p.c_str(), text.c_str(), flags) == 0; });
 }
 
 bool HostMatches(const std::vector<std::string>& patterns, const LogRecord& record) {
   for (const char* key : {"target.host", "peer"}) {
-    const auto* const text = Find<std::string>(record, key);
-    if (text && AnyMatches(patterns, *text, FNM_CASEFOLD))
+    const auto* const text = Find<SharedText>(record, key);
+    if (text && AnyMatches(patterns, text->view(), FNM_CASEFOLD))
       return true;
   }
   const auto* const addresses = Find<std::vector<std::string>>(record, "target.ips");
@@ -43,11 +44,11 @@ bool IsDenied(const LogRecord& record) {
 bool RecordFilter::Matches(const LogRecord& record) const {
   if (record.time_unix_ns < since_unix_ns || (denied && !IsDenied(record)))
     return false;
-  if (!events.empty() && !AnyMatches(events, record.event, 0))
+  if (!events.empty() && !AnyMatches(events, record.event.view(), 0))
     return false;
   if (!sandboxes.empty()) {
-    const auto* const id = Find<std::string>(record, "sandbox_id");
-    if (!id || !AnyMatches(sandboxes, *id, 0))
+    const auto* const id = Find<SharedText>(record, "sandbox_id");
+    if (!id || !AnyMatches(sandboxes, id->view(), 0))
       return false;
   }
   return hosts.empty() || HostMatches(hosts, record);

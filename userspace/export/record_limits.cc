@@ -8,14 +8,12 @@
 namespace sandpiper {
 namespace {
 
-constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
-
 // Of what an attribute costs beside its text.
 constexpr size_t kElementBytes = 8;
 
 size_t Bytes(const Attribute& attribute) {
   size_t bytes = attribute.key.size() + kElementBytes;
-  if (const auto* text = std::get_if<std::string>(&attribute.value))
+  if (const auto* text = std::get_if<SharedText>(&attribute.value))
     bytes += text->size();
   if (const auto* list = std::get_if<std::vector<std::string>>(&attribute.value)) {
     for (const std::string& text : *list)
@@ -29,24 +27,14 @@ size_t Bytes(const Attribute& attribute) {
 }
 
 // At the end of a character: all but its first byte begin with the bits 10.
-void Cut(std::string* text, size_t characters) {
-  if (text->size() <= characters)
-    return;
-  for (size_t i = 0, seen = 0; i < text->size(); ++i) {
-    if ((static_cast<unsigned char>((*text)[i]) & 0xc0) != 0x80 && seen++ == characters) {
-      text->resize(i);
-      return;
-    }
+std::string_view Cut(std::string_view text, size_t characters) {
+  if (text.size() <= characters)
+    return text;
+  for (size_t i = 0, seen = 0; i < text.size(); ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 && seen++ == characters)
+      return text.substr(0, i);
   }
-}
-
-void Cut(AttributeValue* value, size_t characters) {
-  if (auto* text = std::get_if<std::string>(value))
-    Cut(text, characters);
-  if (auto* list = std::get_if<std::vector<std::string>>(value)) {
-    for (std::string& text : *list)
-      Cut(&text, characters);
-  }
+  return text;
 }
 
 }  // namespace
@@ -68,29 +56,39 @@ absl::StatusOr<RecordLimits> RecordLimits::Make(const Options& options) {
   return RecordLimits(options, std::move(arguments), std::move(hosts));
 }
 
-void RecordLimits::Redact(LogRecord* record) const {
-  for (Attribute& attribute : record->attributes) {
-    if (attribute.key == "process.command_args") {
-      if (auto* list = std::get_if<std::vector<std::string>>(&attribute.value))
-        arguments_.Apply(list);
-    } else if (auto* rules = std::get_if<std::vector<Rule>>(&attribute.value)) {
-      for (Rule& rule : *rules)
-        hosts_.Apply(&rule.target);
-    } else if (auto* text = std::get_if<std::string>(&attribute.value); text && !hosts_.empty() && attribute.key == "target.host") {
-      const std::string host = *text;
-      if (hosts_.Apply(text))
-        record->body = absl::StrReplaceAll(record->body, {{host, *text}});
-    }
+void RecordLimits::RedactHost(SharedText* host, LogRecord* record) const {
+  const std::string named(host->view());
+  std::string shown = named;
+  if (!hosts_.Apply(&shown))
+    return;
+  record->body = absl::StrReplaceAll(record->body, {{named, shown}});
+  *host = shown;
+}
+
+void RecordLimits::LimitList(Attribute* attribute) const {
+  if (auto* const list = std::get_if<std::vector<std::string>>(&attribute->value)) {
+    if (attribute->key == "process.command_args")
+      arguments_.Apply(list);
+    for (std::string& text : *list)
+      text.resize(Cut(std::string_view(text), options_.characters_max).size());
+  } else if (auto* const rules = std::get_if<std::vector<Rule>>(&attribute->value)) {
+    for (Rule& rule : *rules)
+      hosts_.Apply(&rule.target);
   }
 }
 
 void RecordLimits::Apply(LogRecord* record) const {
-  Redact(record);
   std::vector<Attribute>& attributes = record->attributes;
   size_t bytes = 0;
   for (Attribute& attribute : attributes) {
-    if (options_.characters_max != kNoLimit)
-      Cut(&attribute.value, options_.characters_max);
+    if (auto* const text = std::get_if<SharedText>(&attribute.value)) {
+      if (!hosts_.empty() && attribute.key == "target.host")
+        RedactHost(text, record);
+      if (text->size() > options_.characters_max)
+        *text = SharedText(Cut(text->view(), options_.characters_max));
+    } else {
+      LimitList(&attribute);
+    }
     bytes += Bytes(attribute);
   }
   const auto drop = [&](std::vector<Attribute>::iterator attribute) {

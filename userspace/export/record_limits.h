@@ -37,7 +37,9 @@ class RecordLimits {
  private:
   RecordLimits(const Options& options, Redaction arguments, Redaction hosts)
       : options_(options), arguments_(std::move(arguments)), hosts_(std::move(hosts)) {}
-  void Redact(LogRecord* record) const;
+  void RedactHost(SharedText* host, LogRecord* record) const;
+  // Of a value that is a list; any other stays.
+  void LimitList(Attribute* attribute) const;
 
   Options options_;
   Redaction arguments_, hosts_;
