@@ -69,12 +69,21 @@ static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 	return cfg_typed_pointers && ctx->protocol == IPPROTO_TCP ? (struct sock *)bpf_skc_to_tcp_sock(sk) : NULL;
 }
 
-/* Any other, read back from the stack by a helper, is a plain number that copies can start from. */
+/*
+ * Any other, as a plain number that copies can start from. To the verifier, the difference of two pointers is one, and what the current task
+ * has is known as both. Where it is not, the socket's is read back from the stack by a helper.
+ */
 static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *given = ctx->sk;
 	struct sock *sk = NULL;
 
+	if (cfg_typed_pointers) {
+		__u64 number = bpf_get_current_task(), from_task = (__u64)given;
+
+		asm volatile("%0 -= %1" : "+r"(from_task) : "r"(bpf_get_current_task_btf()));
+		return (struct sock *)(number + from_task);
+	}
 	bpf_probe_read_kernel(&sk, sizeof(sk), &given);
 	return sk;
 }
@@ -92,13 +101,11 @@ static __always_inline __u64 cgroup_of_untyped(struct sock *sk)
 	return BPF_CORE_READ(cgroup, kn, id);
 }
 
-static __always_inline __u32 netns_of_untyped(struct sock *sk)
+static __always_inline __u32 netns_of_untyped(struct bpf_sock_addr *ctx, struct sock *sk)
 {
-	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-
-	if (cfg_typed_pointers && net == bpf_get_current_task_btf()->nsproxy->net_ns)
+	if (cfg_typed_pointers && bpf_get_netns_cookie(ctx) == bpf_get_current_task_btf()->nsproxy->net_ns->net_cookie)
 		return current_netns();
-	return BPF_CORE_READ(net, ns.inum);
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 }
 
 /* By the cgroup of the socket, for which sock_addr programs have no helper. A socket never changes its own. */
@@ -116,7 +123,7 @@ static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sa
 		ref->flags = EVENT_BY_PROCESS;
 		return true;
 	}
-	netns = typed ? typed->__sk_common.skc_net.net->ns.inum : untyped ? netns_of_untyped(untyped) : 0;
+	netns = typed ? typed->__sk_common.skc_net.net->ns.inum : untyped ? netns_of_untyped(ctx, untyped) : 0;
 	return find_by_namespace(netns, cgroup_id, ref);
 }
 
