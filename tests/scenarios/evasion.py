@@ -158,10 +158,11 @@ kept.connect(("10.77.0.3", 8080)); kept.close()
 
 @scenario
 def namespaces_of_its_own(w):
-    """User and network namespaces within the sandbox, and rules that it makes there."""
+    """User and network namespaces within the sandbox, and rules that it makes there, once there was time to listen: where the kernel side sees sends
+    alone, what is committed before that is in the rules and in no count."""
     r = w.actor("""
         import sys
-        inner = "import socket, subprocess; assert subprocess.run(['nft', 'add table inet mine; add chain inet mine out { type filter hook output priority 0; policy drop; }']).returncode == 0; socket.socket().connect_ex(('10.77.0.3', 8080))"
+        inner = "import socket, subprocess, time; time.sleep(0.5); assert subprocess.run(['nft', 'add table inet mine; add chain inet mine out { type filter hook output priority 0; policy drop; }']).returncode == 0; socket.socket().connect_ex(('10.77.0.3', 8080))"
         assert actor.run(["unshare", "-U", "-r", "-n", sys.executable, "-c", inner]) == 0
     """)
     assert r.status == 0, r.stderr
