@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -152,7 +153,7 @@ class ApiServer::Listener {
   }
 
  private:
-  static constexpr std::chrono::milliseconds kEndWithin{1'000};
+  static constexpr std::chrono::milliseconds kLeaveWithin{500}, kEndWithin{1'000};
   static constexpr size_t kClientsMax = 64;
 
   static void Tell(const UniqueFd& event) {
@@ -165,6 +166,7 @@ class ApiServer::Listener {
     }
     if (!server_)
       return;
+    LetClientsGo();
     std::thread end([this] {
       EndServer();
       Tell(ended_);
@@ -176,6 +178,29 @@ class ApiServer::Listener {
         shutdown(client.get(), SHUT_RDWR);
     }
     end.join();
+  }
+
+  // Calls end by themselves now, and who has read that hangs up. gRPC would cut off one that has not read it yet: what it sends meanwhile,
+  // an update of its window, meets a closed socket, and it takes that for the end of the call.
+  void LetClientsGo() {
+    const auto deadline = std::chrono::steady_clock::now() + kLeaveWithin;
+    while (!clients_.empty()) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      std::vector<pollfd> polled;
+      for (const UniqueFd& client : clients_)
+        polled.push_back({.fd = client.get(), .events = POLLRDHUP, .revents = 0});
+      if (left.count() <= 0 || poll(polled.data(), polled.size(), static_cast<int>(left.count())) <= 0)
+        return;
+      DropClosed(polled);
+    }
+  }
+
+  // `polled`: of each client, in their order.
+  void DropClosed(std::span<const pollfd> polled) {
+    for (size_t i = clients_.size(); i-- > 0;) {
+      if (polled[i].revents != 0)
+        clients_.erase(clients_.begin() + static_cast<ptrdiff_t>(i));
+    }
   }
 
   // False: gRPC makes none, and who asks finds nobody.
@@ -201,10 +226,7 @@ class ApiServer::Listener {
     poll(polled.data(), polled.size(), -1);
     if (polled[1].revents != 0)
       return false;
-    for (size_t i = clients_.size(); i > 0; --i) {
-      if (polled[i + 1].revents != 0)
-        clients_.erase(clients_.begin() + static_cast<ptrdiff_t>(i) - 1);
-    }
+    DropClosed(std::span(polled).subspan(2));
     if (polled[0].revents != 0)
       Accept();
     if (server_ && clients_.empty())
