@@ -76,7 +76,7 @@ void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
                      .comm = connect.comm,
                      .guest = connect.guest,
                      .peer = connect.peer,
-                     .name = local ? "" : names_.Find(connect.peer.address, time_ns),
+                     .name = local ? SharedText() : names_.Find(connect.peer.address, time_ns),
                      .started_ns = time_ns};
   const bool kept = flows_.OnConnect(flow, &changes);
   Apply(changes);

@@ -64,16 +64,16 @@ struct Reading {
 };
 
 Reading Ours(const DnsMessage& message) {
-  Reading out = {.name = message.name,
+  Reading out = {.name = std::string(message.name),
                  .id = message.id,
                  .type = message.type,
                  .rcode = message.rcode,
                  .response = message.is_response,
                  .truncated = message.truncated,
                  .addresses = {},
-                 .aliases = message.aliases};
+                 .aliases = {message.aliases.begin(), message.aliases.end()}};
   for (const DnsAddress& address : message.addresses)
-    out.addresses.push_back(address.owner + " " + std::to_string(address.ttl_seconds) + " " + address.address.ToString());
+    out.addresses.push_back(std::string(address.owner) + " " + std::to_string(address.ttl_seconds) + " " + address.address.ToString());
   return out;
 }
 

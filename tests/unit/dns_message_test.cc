@@ -40,7 +40,7 @@ TEST(ParseDns, AnswersWithAliases) {
   EXPECT_EQ(m->addresses[0].ttl_seconds, 99u);
   EXPECT_EQ(m->addresses[0].owner, "c1.test");
   EXPECT_EQ(m->addresses[1].address.ToString(), "::1");
-  EXPECT_EQ(m->aliases, std::vector<std::string>{"c1.test"});
+  EXPECT_EQ(m->aliases, std::vector<SharedText>{"c1.test"});
 }
 
 TEST(ParseDns, RootAndEscapes) {

@@ -37,12 +37,12 @@ void BasicDestinationKey<Text>::AppendTo(std::string* out) const {
   if (host.empty()) {
     Endpoint{address, port}.AppendTo(out);
   } else {
-    out->append(host);
+    out->append(std::string_view(host));
     absl::StrAppend(out, ":", port);
   }
   out->append("/").append(sandpiper::Name(transport));
 }
-template struct BasicDestinationKey<std::string>;
+template struct BasicDestinationKey<SharedText>;
 template struct BasicDestinationKey<std::string_view>;
 
 DestinationStats DestinationStats::Since(const DestinationStats& earlier) const {

@@ -25,7 +25,10 @@
 
 namespace sandpiper {
 
-// `Text`: std::string where it is kept, std::string_view to look one up.
+// The same hash for both.
+inline absl::string_view Viewed(std::string_view text) { return {text.data(), text.size()}; }
+
+// `Text`: SharedText where it is kept, std::string_view to look one up.
 template <typename Text>
 struct BasicDestinationKey {
   Text host;        // empty where no lookup explains the address
@@ -43,10 +46,10 @@ struct BasicDestinationKey {
   }
   template <typename H>
   friend H AbslHashValue(H state, const BasicDestinationKey& key) {
-    return H::combine(std::move(state), absl::string_view(key.host.data(), key.host.size()), key.address, key.port, key.transport);
+    return H::combine(std::move(state), Viewed(key.host), key.address, key.port, key.transport);
   }
 };
-using DestinationKey = BasicDestinationKey<std::string>;
+using DestinationKey = BasicDestinationKey<SharedText>;
 using DestinationView = BasicDestinationKey<std::string_view>;
 
 template <typename Text>
@@ -59,10 +62,10 @@ struct BasicQuestion {
   operator BasicQuestion<std::string_view>() const requires(!std::is_same_v<Text, std::string_view>) { return {name, type}; }
   template <typename H>
   friend H AbslHashValue(H state, const BasicQuestion& question) {
-    return H::combine(std::move(state), absl::string_view(question.name.data(), question.name.size()), question.type);
+    return H::combine(std::move(state), Viewed(question.name), question.type);
   }
 };
-using Question = BasicQuestion<std::string>;
+using Question = BasicQuestion<SharedText>;
 using QuestionView = BasicQuestion<std::string_view>;
 
 // Lives no longer than the flow.

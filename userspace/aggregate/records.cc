@@ -22,7 +22,6 @@ int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
 
 // Room for what nearly each record holds beside what it is of: it does not grow.
 constexpr size_t kAttributes = 16;
-// What a body takes that names one destination.
 constexpr size_t kBodyBytes = 63;
 
 template <typename Value>
@@ -30,7 +29,7 @@ void Add(LogRecord* record, SharedText key, Value&& value) {
   record->attributes.emplace_back(std::move(key), std::forward<Value>(value));
 }
 
-void AddEncryptedDns(const std::string& host, const Address& address, uint16_t port, Transport transport, LogRecord* record) {
+void AddEncryptedDns(std::string_view host, const Address& address, uint16_t port, Transport transport, LogRecord* record) {
   if (const char* const kind = EncryptedDns(host, address, port, transport))
     Add(record, "dns.encrypted", SharedText::OfLiteral(kind));
 }
@@ -56,10 +55,16 @@ void AddDestination(const DestinationKey& key, LogRecord* record) {
   AddEncryptedDns(key.host, key.address, key.port, key.transport, record);
 }
 
-std::string Body(std::string_view what, const DestinationView& target) {
+// With room for the name of a destination.
+std::string BeginBody(std::string_view what) {
   std::string out;
   out.reserve(kBodyBytes);
   out += what;
+  return out;
+}
+
+std::string Body(std::string_view what, const DestinationView& target) {
+  std::string out = BeginBody(what);
   target.AppendTo(&out);
   return out;
 }
@@ -135,9 +140,12 @@ LogRecord RecordMaker::Begin(SharedText event, Severity severity, std::string bo
 LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* process, int64_t unix_offset) {
   SharedText type = DnsTypeName(lookup.type);
   const bool readable = !lookup.name.empty();
-  const std::string what =
-      readable ? absl::StrCat(lookup.name, " ", std::string(type.view())) : absl::StrCat("malformed query to ", lookup.server.ToString());
-  LogRecord record = Begin("egress.outbound", Severity::kInfo, absl::StrCat("egress outbound ", what), lookup.asked_ns, unix_offset);
+  std::string body = BeginBody("egress outbound ");
+  if (readable)
+    body.append(lookup.name).append(" ").append(type);
+  else
+    absl::StrAppend(&body, "malformed query to ", lookup.server.ToString());
+  LogRecord record = Begin("egress.outbound", Severity::kInfo, std::move(body), lookup.asked_ns, unix_offset);
   if (readable) {
     Add(&record, "target.host", lookup.name);
     Add(&record, "dns.question.type", std::move(type));

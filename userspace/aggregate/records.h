@@ -36,7 +36,7 @@ enum class ActorRole { kUnknown, kApp, kSidecar, kHost };
 struct AllowedElement {
   const TimedElement* element;
   Allowance allowance;
-  std::string host;  // under which the sandbox knows the address; empty if none
+  SharedText host;  // under which the sandbox knows the address; empty if none
 };
 
 // Of what is of no part by its cgroup: the same in each sandbox.
@@ -71,7 +71,7 @@ class RecordMaker {
   LogRecord Allowed(const std::vector<AllowedElement>& elements, const RulesetTransaction& transaction, ActorRole role,
                     const Process* process, int64_t unix_offset);
   // egress.expired, at debug.
-  LogRecord ExpiredInUse(const Address& address, const std::string& host, uint64_t time_ns, int64_t unix_offset);
+  LogRecord ExpiredInUse(const Address& address, const SharedText& host, uint64_t time_ns, int64_t unix_offset);
   // egress.update_failed.
   LogRecord RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process, int64_t unix_offset);
   LogRecord Started(uint64_t time_ns, int64_t unix_offset);

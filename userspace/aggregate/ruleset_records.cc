@@ -111,7 +111,7 @@ LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements, cons
   record.attributes.emplace_back("rules.source", "nftables");
   record.attributes.emplace_back("nftables.operation", SharedText::OfLiteral(Name(transaction.operation)));
   std::vector<Rule> rules;
-  std::vector<std::string> hosts;
+  std::vector<SharedText> hosts;
   std::optional<uint64_t> longest_ns;
   bool denied_before = false;
   for (const AllowedElement& e : elements) {
@@ -134,7 +134,7 @@ LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements, cons
   return record;
 }
 
-LogRecord RecordMaker::ExpiredInUse(const Address& address, const std::string& host, uint64_t time_ns, int64_t unix_offset) {
+LogRecord RecordMaker::ExpiredInUse(const Address& address, const SharedText& host, uint64_t time_ns, int64_t unix_offset) {
   LogRecord record =
       Begin("egress.expired", Severity::kDebug, absl::StrCat("egress element expired in use: ", address.ToString()), time_ns, unix_offset);
   if (!host.empty())

@@ -4,6 +4,7 @@
 #define SANDPIPER_USERSPACE_BASE_SHARED_TEXT_H_
 
 #include <atomic>
+#include <compare>
 #include <concepts>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "userspace/base/text.h"
 
 namespace sandpiper {
@@ -79,10 +81,18 @@ class SharedText {
   // No encoding has to escape anything of it. Some of what is plain may not say so.
   bool is_plain() const { return plain_; }
 
+  operator std::string_view() const { return view(); }  // NOLINT(google-explicit-constructor)
+
+  auto operator<=>(const SharedText& other) const { return view() <=> other.view(); }
   bool operator==(const SharedText& other) const { return view() == other.view(); }
   template <std::convertible_to<std::string_view> Other>
   bool operator==(const Other& other) const {
     return view() == std::string_view(other);
+  }
+
+  template <typename H>
+  friend H AbslHashValue(H state, const SharedText& text) {
+    return H::combine(std::move(state), absl::string_view(text.begin_, text.size_));
   }
 
  private:

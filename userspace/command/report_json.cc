@@ -100,7 +100,7 @@ void WriteDestinations(Json* json, const Ledger& ledger, uint64_t began_ns) {
     for (const auto* entry : InOrder(ledger.destinations())) {
       json->Object(nullptr, [&, &key = entry->first, &d = entry->second] {
         if (!key.host.empty())
-          json->Field("host", key.host);
+          json->Field("host", std::string(key.host));
         json->Field("addresses", Texts(d.addresses));
         json->Field("port", uint64_t{key.port});
         json->Field("transport", std::string(Name(key.transport)));
@@ -123,7 +123,7 @@ void WriteLookups(Json* json, const Ledger& ledger) {
   json->Array("lookups", [&] {
     for (const auto* entry : InOrder(ledger.questions())) {
       json->Object(nullptr, [&, &question = entry->first, &stats = entry->second] {
-        json->Field("name", question.name);
+        json->Field("name", std::string(question.name));
         json->Field("type", question.name.empty() ? "" : std::string(DnsTypeName(question.type).view()));
         json->Field("lookups", stats.lookups);
         json->Counts("outcomes", Named<DnsOutcome>(stats.outcomes));

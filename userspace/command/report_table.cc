@@ -51,7 +51,7 @@ std::string Destinations(const Ledger& ledger, bool loopback) {
     if (d.loopback != loopback)
       continue;
     const std::string latency = d.total.established > 0 ? DurationText(d.latency_sum_ns / d.total.established) : "-";
-    table.Add({key.host.empty() ? "(no name)" : key.host, List(d.addresses), absl::StrCat(key.port, "/", Name(key.transport)),
+    table.Add({std::string(key.host.empty() ? "(no name)" : key.host), List(d.addresses), absl::StrCat(key.port, "/", Name(key.transport)),
                absl::StrCat(d.total.attempts), Outcomes(Named<ConnectOutcome>(d.outcomes), d.total.attempts), BytesText(d.total.sent),
                BytesText(d.total.received), latency});
   }
@@ -63,7 +63,7 @@ std::string Lookups(const Ledger& ledger) {
   for (const auto* entry : InOrder(ledger.questions())) {
     const auto& [question, stats] = *entry;
     const bool readable = !question.name.empty();
-    table.Add({readable ? question.name : "(malformed)", readable ? std::string(DnsTypeName(question.type).view()) : "-",
+    table.Add({std::string(readable ? question.name : "(malformed)"), readable ? std::string(DnsTypeName(question.type).view()) : "-",
                absl::StrCat(stats.lookups), Outcomes(Named<DnsOutcome>(stats.outcomes), stats.lookups), List(stats.addresses),
                stats.server.ToString(), DurationText(stats.latency_max_ns)});
   }

@@ -169,7 +169,7 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, s
     if (open_.size() >= limits_.outstanding_max) {
       Evict(open_.begin(), changes);
     }
-    exchange.open = open_.insert(open_.end(), Open{});
+    exchange.open = open_.emplace(open_.end());
     Lookup& lookup = exchange.open->lookup;
     lookup.name = message.name;
     lookup.type = message.type;
@@ -253,7 +253,7 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, size_t 
   SetDeadline(&open, time_ns + kContinuation);
 }
 
-bool DnsLookups::KnownToBeNothing(const std::string& name, uint64_t time_ns) const {
+bool DnsLookups::KnownToBeNothing(const SharedText& name, uint64_t time_ns) const {
   const auto it = nothing_.find(name);
   return it != nothing_.end() && time_ns - it->second < kNegativeTtl;
 }

@@ -27,7 +27,7 @@ const char* Name(DnsOutcome outcome);
 
 struct Lookup {
   Origin origin = 0;
-  std::string name;  // presentation form, see DnsMessage; empty for a question that cannot be read
+  SharedText name;  // presentation form, see DnsMessage; empty for a question that cannot be read
   uint16_t type = 0;
   ProcessKey process;
   Endpoint server;  // the last one asked, before NAT
@@ -46,7 +46,7 @@ struct Lookup {
 
 // An address that the sandbox now knows by the name that it asked for.
 struct Learned {
-  std::string name;
+  SharedText name;
   Address address;
   uint32_t ttl_seconds = 0;
 };
@@ -120,7 +120,7 @@ class DnsLookups {
   void OnAnswer(const DnsPayload& payload, DnsMessage message, size_t question, uint64_t time_ns, DnsChanges* changes);
   void OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes);
   // True if it is known from an earlier answer that the name does not exist: a server may say so again without asking.
-  bool KnownToBeNothing(const std::string& name, uint64_t time_ns) const;
+  bool KnownToBeNothing(const SharedText& name, uint64_t time_ns) const;
   void SetDeadline(Open* open, uint64_t deadline_ns);
   // NULL where nothing like it is known.
   Exchange* FindExchange(const DnsPayload& payload, const DnsMessage& message, size_t question);
@@ -138,7 +138,7 @@ class DnsLookups {
   // Programs may ask several questions under one id.
   absl::flat_hash_map<ExchangeKey, absl::InlinedVector<Exchange, 1>> exchanges_;
   absl::flat_hash_map<uint64_t, Streams> streams_;
-  absl::flat_hash_map<std::string, uint64_t> nothing_;  // names that a server outside said no to, and when
+  absl::flat_hash_map<SharedText, uint64_t> nothing_;  // names that a server outside said no to, and when
   uint64_t ignored_answers_ = 0, malformed_messages_ = 0, evicted_ = 0;
 };
 

@@ -33,7 +33,7 @@ struct Flow {
   std::string comm;
   bool guest = false;  // of no socket of the host: seen on a device
   Endpoint peer;
-  std::string name;  // under which the sandbox knew the address when it connected; empty if none
+  SharedText name;  // under which the sandbox knew the address when it connected; empty if none
   uint64_t started_ns = 0;
   uint64_t decided_ns = 0;  // when the outcome was known
   ConnectOutcome outcome = ConnectOutcome::kPending;

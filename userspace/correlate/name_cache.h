@@ -3,10 +3,10 @@
 #define SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_
 
 #include <cstdint>
-#include <string>
 
 #include "absl/container/flat_hash_map.h"
 #include "userspace/base/bounded_fifo.h"
+#include "userspace/base/shared_text.h"
 #include "userspace/event/address.h"
 
 namespace sandpiper {
@@ -17,14 +17,14 @@ class NameCache {
 
   // The latest name wins. It explains connections for its TTL, and for five minutes at least: programs keep addresses longer than DNS lets
   // them.
-  void Learn(const Address& address, const std::string& name, uint32_t ttl_seconds, uint64_t now_ns);
+  void Learn(const Address& address, const SharedText& name, uint32_t ttl_seconds, uint64_t now_ns);
 
   // Empty where no lookup explains the address.
-  std::string Find(const Address& address, uint64_t now_ns) const;
+  SharedText Find(const Address& address, uint64_t now_ns) const;
 
  private:
   struct Entry {
-    std::string name;
+    SharedText name;
     uint64_t expires_ns;
   };
 

@@ -62,7 +62,7 @@ char* PutLabel(std::string_view label, char* text) {
 }
 
 // Reads the name at *at and moves *at behind it.
-absl::StatusOr<std::string> ReadName(std::string_view wire, size_t* at) {
+absl::StatusOr<SharedText> ReadName(std::string_view wire, size_t* at) {
   char text[kTextMax], *end = text;
   size_t position = *at, wire_bytes = 1;
   std::optional<size_t> behind;
@@ -98,11 +98,11 @@ absl::StatusOr<std::string> ReadName(std::string_view wire, size_t* at) {
     position += length + 1u;
   }
   *at = behind.value_or(position + 1);
-  return end == text ? std::string(1, '.') : std::string(text, end);
+  return end == text ? SharedText(".") : SharedText(std::string_view(text, static_cast<size_t>(end - text)));
 }
 
 // As servers write it nearly always: a pointer to the question.
-absl::StatusOr<std::string> ReadOwner(std::string_view wire, const std::string& question, size_t* at) {
+absl::StatusOr<SharedText> ReadOwner(std::string_view wire, const SharedText& question, size_t* at) {
   if (*at + 2 > wire.size() || Read16(wire, *at) != (0xc000 | kHeaderBytes))
     return ReadName(wire, at);
   *at += 2;
@@ -110,7 +110,7 @@ absl::StatusOr<std::string> ReadOwner(std::string_view wire, const std::string& 
 }
 
 absl::Status ReadAnswer(std::string_view wire, size_t* at, DnsMessage* message) {
-  ASSIGN_OR_RETURN(std::string owner, ReadOwner(wire, message->name, at));
+  ASSIGN_OR_RETURN(SharedText owner, ReadOwner(wire, message->name, at));
   if (*at + 10 > wire.size())
     return OutOfBytes(*at);
   const uint16_t type = Read16(wire, *at), dns_class = Read16(wire, *at + 2), length = Read16(wire, *at + 8);
@@ -135,7 +135,7 @@ absl::Status ReadAnswer(std::string_view wire, size_t* at, DnsMessage* message) 
     message->addresses.push_back({std::move(owner), address, ttl});
   } else if (type == kTypeCname) {
     size_t name_at = data;
-    absl::StatusOr<std::string> target = ReadName(wire.substr(0, data + length), &name_at);
+    absl::StatusOr<SharedText> target = ReadName(wire.substr(0, data + length), &name_at);
     // Its bytes are all there: one that ends beyond them is not cut off.
     if (absl::IsOutOfRange(target.status()) || (target.ok() && name_at != data + length))
       return Malformed("a CNAME that does not fill its record", data);

@@ -14,7 +14,7 @@
 namespace sandpiper {
 
 struct DnsAddress {
-  std::string owner;  // presentation form, as DnsMessage::name
+  SharedText owner;  // presentation form, as DnsMessage::name
   Address address;
   uint32_t ttl_seconds = 0;
 };
@@ -27,13 +27,13 @@ struct DnsMessage {
 
   // The first question; resolvers ask one (RFC 9619). Lower case, no trailing dot, "." for the root. Bytes that are no printable ASCII,
   // dots within a label and backslashes are escaped as RFC 1035 5.1 says (\DDD, \.), so that the text is ASCII and reversible.
-  std::string name;
+  SharedText name;
   uint16_t type = 0;
 
   // A and AAAA records of the answer section, in order.
   std::vector<DnsAddress> addresses;
   // CNAME targets of the answer section, in order.
-  std::vector<std::string> aliases;
+  std::vector<SharedText> aliases;
 };
 
 // InvalidArgument, naming what is wrong and where, for a message that breaks the rules: pointers that do not point strictly backwards,
