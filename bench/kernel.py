@@ -37,9 +37,11 @@ for name in ("watched", "plain", "server"):
 
 
 def enter(cgroup):
+    """Batch: who is woken waits until the other one does. Else the scheduler's choice, which hangs on who has run for how long, is in the differences."""
     def now():
         with open(os.path.join(top, cgroup, "cgroup.procs"), "w") as f:
             f.write("0")
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     return now
 
 

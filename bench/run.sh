@@ -3,7 +3,7 @@
 #   micro       decoding and joining; time and memory of one sandbox's tables, and of collecting metrics
 #   user        instructions of user space for each event, from the ring's record on, and for each log record that is encoded: callgrind, over a recorded capture; valgrind
 #   kernel      guest instructions for each kind of event on Debian's 6.1 and 6.12 in QEMU under -icount, beside programs that do nothing, tcpconnect,
-#               execsnoop (libbpf-tools) and bpftrace where they are installed; a quarter of an hour
+#               execsnoop (libbpf-tools) and bpftrace where they are installed; some minutes
 #   throughput  events and log records that one core takes, beside the OpenTelemetry Collector that tests/e2e/peers.sh builds, where it is there; root
 #   host        what being watched costs programs on this machine, as ratios; root, and dnsperf where it is installed
 #   scale       memory, start and cost of an event with up to 10,000 sandboxes; idle; size of the binary; root
