@@ -20,8 +20,9 @@ def cgroup_mount():
 
 def cpu_seconds(pid):
     """All threads of a process that lives; its children left out, and threads that ended. In nanoseconds: /proc/PID/stat counts ticks of ten milliseconds."""
-    spent = 0
-    for path in glob.glob("/proc/%d/task/*/schedstat" % pid):
+    spent, paths = 0, glob.glob("/proc/%d/task/*/schedstat" % pid)
+    assert paths, "process %d is gone, or the kernel keeps no schedstat" % pid
+    for path in paths:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             spent += int(open(path).read().split()[0])
     return spent / 1e9

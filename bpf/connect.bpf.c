@@ -70,8 +70,8 @@ static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 }
 
 /*
- * Any other, as a plain number that copies can start from. To the verifier, the difference of two pointers is one, and what the current task
- * has is known as both. Where it is not, the socket's is read back from the stack by a helper.
+ * Any other, as a plain number that copies can start from. To the verifier the difference of two pointers is such a number, and the current
+ * task is to be had as a pointer and as a number. Where it is not, the socket is read back from the stack by a helper.
  */
 static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 {

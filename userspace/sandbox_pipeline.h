@@ -131,6 +131,8 @@ class SandboxPipeline {
   void Deny(const Denial& denial, uint64_t count);
   void OnTimedElements(const RulesetTransaction& transaction);
   void ExpireAllowances(uint64_t now_ns);
+  // Lookups and flows whose time is up; with `all`, every one that is open.
+  void SettleDue(uint64_t now_ns, bool all);
   bool IsDnsStream(const Flow& flow) const;
   void Emit(LogRecord record) {
     if (record.severity >= log_level_)

@@ -58,14 +58,18 @@ void SandboxPipeline::OnLivingSockets(const absl::flat_hash_set<uint64_t>& livin
   Apply(changes);
 }
 
-void SandboxPipeline::OnTick(uint64_t now_ns) {
-  ExpireAllowances(now_ns);
+void SandboxPipeline::SettleDue(uint64_t now_ns, bool all) {
   DnsChanges dns;
-  lookups_.Expire(now_ns, /*all=*/false, &dns);
+  lookups_.Expire(now_ns, all, &dns);
   Apply(dns, now_ns);
   FlowChanges flows;
-  flows_.Tick(now_ns, /*all=*/false, &flows);
+  flows_.Tick(now_ns, all, &flows);
   Apply(flows);
+}
+
+void SandboxPipeline::OnTick(uint64_t now_ns) {
+  ExpireAllowances(now_ns);
+  SettleDue(now_ns, /*all=*/false);
 }
 
 uint64_t SandboxPipeline::NextDeadline() const {
@@ -96,12 +100,7 @@ void SandboxPipeline::CloseWindow(uint64_t now_ns) {
 }
 
 void SandboxPipeline::Stop(uint64_t now_ns) {
-  DnsChanges dns;
-  lookups_.Expire(now_ns, /*all=*/true, &dns);
-  Apply(dns, now_ns);
-  FlowChanges flows;
-  flows_.Tick(now_ns, /*all=*/true, &flows);
-  Apply(flows);
+  SettleDue(now_ns, /*all=*/true);
   CloseWindow(now_ns);
   Emit(records_.Stopped(Totals(), now_ns, unix_offset_));
 }
