@@ -8,7 +8,7 @@
 #include "userspace/aggregate/ledger.h"
 #include "userspace/aggregate/metric_reader.h"
 #include "userspace/base/clock.h"
-#include "userspace/sandbox_pipeline.h"
+#include "userspace/session/sandbox_session.h"
 
 namespace sandpiper {
 namespace {

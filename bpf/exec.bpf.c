@@ -8,7 +8,7 @@
 
 #include "bpf/exec_record.bpf.h"
 #include "bpf/process.bpf.h"
-#include "bpf/second.bpf.h"
+#include "bpf/preemption_backup.bpf.h"
 
 static __always_inline void fill_exec(struct exec_record *record, __u32 own, struct task_struct *task, struct linux_binprm *binprm,
 				      const struct sandbox_ref *ref)

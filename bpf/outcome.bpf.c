@@ -7,7 +7,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "bpf/process.bpf.h"
-#include "bpf/second.bpf.h"
+#include "bpf/preemption_backup.bpf.h"
 #include "bpf/socket.bpf.h"
 
 #define ERROR_INTERRUPTED 4

@@ -5,7 +5,7 @@
 
 #include "userspace/base/status.h"
 #include "userspace/base/version.h"
-#include "userspace/command_line.h"
+#include "userspace/command/command_line.h"
 
 int main(int argc, char** argv) {
   using sandpiper::CommandLine;

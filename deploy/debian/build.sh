@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=$(realpath -m "${1:-/var/cache/sandpiper/deb}")
-bazel build --noshow_progress //userspace:sandpiper //userspace:write_reference >&2
-binary=bazel-bin/userspace/sandpiper reference=bazel-bin/userspace/write_reference
+bazel build --noshow_progress //userspace:sandpiper //userspace/command:write_reference >&2
+binary=bazel-bin/userspace/sandpiper reference=bazel-bin/userspace/command/write_reference
 version=${VERSION:-$($binary version | cut -d' ' -f2)}
 architecture=$(dpkg --print-architecture)
 t=$(mktemp -d)

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/fuzz/fuzz.h"
 #include "userspace/base/clock.h"
-#include "userspace/replay.h"
+#include "userspace/capture/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using sandpiper::testing::Require;

@@ -1,6 +1,6 @@
 // The configuration file.
 #include "tests/fuzz/fuzz.h"
-#include "userspace/config_file.h"
+#include "userspace/config/config_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   sandpiper::Config config;

@@ -260,7 +260,7 @@ def rules_for_alerts_hold(w):
 
 
 def reference(form):
-    return run(REPO + "/bazel-bin/userspace/write_reference", form)
+    return run(REPO + "/bazel-bin/userspace/command/write_reference", form)
 
 
 @scenario

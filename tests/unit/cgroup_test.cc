@@ -7,7 +7,7 @@
 #include "userspace/sandbox/cgroup_fs.h"
 #include "userspace/sandbox/proc.h"
 #include "userspace/sandbox/resources.h"
-#include "userspace/sandbox/selector.h"
+#include "userspace/sandbox/cgroup_arguments.h"
 
 namespace sandpiper {
 namespace {

@@ -1,5 +1,5 @@
 // Flags beat environment, environment beats the file, the file beats defaults: for each command that has the setting.
-#include "userspace/command_line.h"
+#include "userspace/command/command_line.h"
 
 #include <gtest/gtest.h>
 

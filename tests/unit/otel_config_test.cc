@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "userspace/config.h"
+#include "userspace/config/config.h"
 
 namespace sandpiper {
 namespace {

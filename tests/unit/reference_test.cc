@@ -1,5 +1,5 @@
 // The manual page, completions and the page on configuration know every flag, variable and key.
-#include "userspace/reference.h"
+#include "userspace/command/reference.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include <set>
 
 #include "absl/strings/str_replace.h"
-#include "userspace/command_line.h"
-#include "userspace/config_file.h"
+#include "userspace/command/command_line.h"
+#include "userspace/config/config_file.h"
 
 namespace sandpiper {
 namespace {

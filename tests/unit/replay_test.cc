@@ -1,5 +1,5 @@
 // A capture is worked off as it came, whole or cut anywhere, and what is none is refused.
-#include "userspace/replay.h"
+#include "userspace/capture/replay.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 
 #include "bpf/events.h"
 #include "userspace/base/clock.h"
-#include "userspace/capture.h"
+#include "userspace/capture/capture.h"
 
 namespace sandpiper {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "sandpiper.pb.h"
-#include "userspace/config.h"
+#include "userspace/config/config.h"
 
 namespace sandpiper {
 

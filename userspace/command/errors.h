@@ -6,7 +6,7 @@
 #include <string>
 
 #include "userspace/base/status.h"
-#include "userspace/config.h"
+#include "userspace/config/config.h"
 
 namespace sandpiper {
 

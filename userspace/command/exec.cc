@@ -15,7 +15,7 @@
 #include "userspace/base/clock.h"
 #include "userspace/base/fd.h"
 #include "userspace/base/text.h"
-#include "userspace/collector.h"
+#include "userspace/collector/collector.h"
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
 #include "userspace/command/report.h"

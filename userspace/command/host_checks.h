@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "userspace/base/lockdown.h"
-#include "userspace/config.h"
+#include "userspace/config/config.h"
 
 namespace sandpiper {
 

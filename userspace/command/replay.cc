@@ -1,5 +1,5 @@
 // sandpiper replay: the records of a capture.
-#include "userspace/replay.h"
+#include "userspace/capture/replay.h"
 
 #include <cstdio>
 #include <memory>
@@ -10,7 +10,7 @@
 #include "userspace/command/errors.h"
 #include "userspace/command/record_text.h"
 #include "userspace/export/ndjson.h"
-#include "userspace/outputs.h"
+#include "userspace/collector/outputs.h"
 
 namespace sandpiper {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "userspace/probe/probes.h"
 #include "userspace/probe/program_runs.h"
-#include "userspace/sandbox_pipeline.h"
+#include "userspace/session/sandbox_session.h"
 
 namespace sandpiper {
 

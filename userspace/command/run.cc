@@ -7,7 +7,7 @@
 #include "userspace/base/clock.h"
 #include "userspace/base/fd.h"
 #include "userspace/base/service_manager.h"
-#include "userspace/collector.h"
+#include "userspace/collector/collector.h"
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
 #include "userspace/command/signals.h"

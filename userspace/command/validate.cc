@@ -13,7 +13,7 @@
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
 #include "userspace/command/text_table.h"
-#include "userspace/devices.h"
+#include "userspace/attribution/devices.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "userspace/event/address.h"
+#include "userspace/base/address.h"
 
 namespace sandpiper {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "userspace/event/address.h"
+#include "userspace/base/address.h"
 
 namespace sandpiper {
 

@@ -7,7 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "userspace/base/bounded_fifo.h"
 #include "userspace/base/shared_text.h"
-#include "userspace/event/address.h"
+#include "userspace/base/address.h"
 
 namespace sandpiper {
 

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "userspace/base/shared_text.h"
-#include "userspace/event/address.h"
+#include "userspace/base/address.h"
 
 namespace sandpiper {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "userspace/base/shared_text.h"
-#include "userspace/event/address.h"
+#include "userspace/base/address.h"
 
 namespace sandpiper {
 

@@ -24,7 +24,7 @@ struct ProgramRuns {
 void AppendRuns(const char* probe, const bpf_program* program, std::vector<ProgramRuns>* out);
 void AppendRuns(const char* probe, const bpf_object* object, std::vector<ProgramRuns>* out);
 
-// Takes off handle_X what second_X (bpf/second.bpf.h) made up for; what that one misses is no loss of its own. `made_up`: by X.
+// Takes off handle_X what second_X (bpf/preemption_backup.bpf.h) made up for; what that one misses is no loss of its own. `made_up`: by X.
 void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up, std::vector<ProgramRuns>* programs);
 
 // What `missed` runs of a program mean to whoever relies on what is told.

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "userspace/event/address.h"
+#include "userspace/base/address.h"
 
 struct nlmsghdr;
 

@@ -9,7 +9,7 @@
 
 #include "userspace/runtime/oci_bundle.h"
 #include "userspace/runtime/runtimes.h"
-#include "userspace/sandbox/selection.h"
+#include "userspace/sandbox/selection_rules.h"
 
 namespace sandpiper {
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Programs on tracepoints may be preempted on newer kernels: on 7.2, not yet on 6.18. The kernel leaves out a run of one that another task is in the middle of on
+ * that CPU (__bpf_trace_run(), which takes it for a recursion). So there is each of those that matter twice, one behind the other, and the
+ * second does what the first was kept from: where that one ran, it left a mark.
+ */
+#ifndef SANDPIPER_PREEMPTION_BACKUP_BPF_H
+#define SANDPIPER_PREEMPTION_BACKUP_BPF_H
+
+#include "bpf/kernel.bpf.h"
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/events.h"
+
+/* There are second programs. */
+const volatile __u8 cfg_preemptible = 0;
+
+struct deed {
+	__u64 whose; /* thread id, cookie of a socket */
+	__u64 kind;  /* of event */
+};
+
+/* LRU: a mark stays where the second was kept from running. Set at load: one entry where there is no second one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct deed);
+	__type(value, __u64);
+} deeds_done SEC(".maps");
+
+/* Runs of the first that were left out and that the second noticed, by kind, whoever it was: what the kernel counts beyond is lost. */
+__u64 made_up[EVENT_KIND_COUNT] = {};
+
+static __always_inline bool look_for_mark(bool second, __u32 kind, __u64 whose, __u64 which)
+{
+	struct deed deed = { .whose = whose, .kind = kind };
+	__u64 *done;
+	bool same;
+
+	if (!second) {
+		bpf_map_update_elem(&deeds_done, &deed, &which, BPF_ANY);
+		return false;
+	}
+	done = bpf_map_lookup_elem(&deeds_done, &deed);
+	same = done && *done == which;
+	if (done)
+		bpf_map_delete_elem(&deeds_done, &deed);
+	if (!same)
+		__sync_fetch_and_add(&made_up[kind], 1);
+	return same;
+}
+
+/*
+ * True for a second program that has nothing to do. `which` of this kind: what no other has under the same `whose`. To be asked before all
+ * that may differ between the two. A macro: where there is no second program, none of it is worked out.
+ */
+#define is_done(second, kind, whose, which) (cfg_preemptible && look_for_mark(second, kind, whose, which))
+
+#endif

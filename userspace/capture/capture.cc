@@ -1,0 +1,135 @@
+#include "userspace/capture/capture.h"
+
+#include <fcntl.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
+#include <google/protobuf/util/delimited_message_util.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "userspace/base/clock.h"
+#include "userspace/base/status.h"
+#include "userspace/base/version.h"
+
+namespace sandpiper {
+namespace {
+
+template <typename Array>
+void Fill(const Array& from, google::protobuf::RepeatedField<uint64_t>* to) {
+  to->Assign(from.begin(), from.end());
+}
+
+void Fill(const KernelCounts::ByTransportAndNetwork& from, google::protobuf::RepeatedField<uint64_t>* to) {
+  for (const auto& by_network : from)
+    to->Add(by_network.begin(), by_network.end());
+}
+
+}  // namespace
+
+CaptureWriter::CaptureWriter(const Options& options, std::unique_ptr<google::protobuf::io::FileOutputStream> out, Tell tell)
+    : options_(options), out_(std::move(out)), tell_(std::move(tell)) {
+  out_->SetCloseOnDelete(true);
+}
+
+CaptureWriter::~CaptureWriter() = default;
+
+absl::StatusOr<std::unique_ptr<CaptureWriter>> CaptureWriter::Create(const Options& options, const std::vector<uint16_t>& dns_ports,
+                                                                     Tell tell) {
+  const int fd = open(options.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0)
+    return ErrnoStatus(errno, absl::StrCat("opening the capture ", options.path));
+  std::unique_ptr<CaptureWriter> writer(
+      new CaptureWriter(options, std::make_unique<google::protobuf::io::FileOutputStream>(fd, 1 << 18), std::move(tell)));
+  v1::CaptureEntry entry;
+  v1::CaptureHeader* const header = entry.mutable_header();
+  header->set_version(kCaptureFormat);
+  header->set_sandpiper_version(kVersion);
+  header->set_unix_offset_ns(UnixOffset());
+  header->mutable_dns_ports()->Assign(dns_ports.begin(), dns_ports.end());
+  writer->Write(entry);
+  return writer;
+}
+
+void CaptureWriter::Write(const v1::CaptureEntry& entry) {
+  if (!out_)
+    return;
+  std::string problem;
+  if (static_cast<uint64_t>(out_->ByteCount()) + entry.ByteSizeLong() > options_.bytes_max)
+    problem = absl::StrCat("it has its ", options_.bytes_max, " bytes");
+  else if (!google::protobuf::util::SerializeDelimitedToZeroCopyStream(entry, out_.get()))
+    problem = strerror(out_->GetErrno());
+  else
+    return;
+  out_.reset();
+  tell_(absl::StrCat("the capture ", options_.path, " ends here: ", problem));
+}
+
+void CaptureWriter::Sandbox(const SandboxIdentity& sandbox, uint64_t born_ns) {
+  v1::CaptureEntry entry;
+  v1::CapturedSandbox* const out = entry.mutable_sandbox();
+  out->set_serial(sandbox.serial);
+  out->set_id(sandbox.id);
+  out->set_runtime(sandbox.runtime);
+  out->set_born_ns(born_ns);
+  Write(entry);
+}
+
+void CaptureWriter::Member(uint64_t member, uint64_t sandbox, uint64_t from_ns, const std::vector<Attribute>& attributes) {
+  v1::CaptureEntry entry;
+  v1::CapturedMember* const out = entry.mutable_member();
+  out->set_member(member);
+  out->set_sandbox(sandbox);
+  out->set_from_ns(from_ns);
+  for (const Attribute& attribute : attributes)
+    (*out->mutable_attributes())[std::string(attribute.key.view())] = std::string(std::get<SharedText>(attribute.value).view());
+  Write(entry);
+}
+
+void CaptureWriter::Record(std::span<const std::byte> record) {
+  v1::CaptureEntry entry;
+  entry.set_record(record.data(), record.size());
+  Write(entry);
+}
+
+void CaptureWriter::UdpFlow(const Flow& flow, const FlowTable::UdpCounts& counts) {
+  v1::CaptureEntry entry;
+  v1::CapturedUdpFlow* const out = entry.mutable_udp_flow();
+  out->set_cookie(flow.cookie);
+  out->set_address(flow.peer.address.bytes.data(), flow.peer.address.bytes.size());
+  out->set_port(flow.peer.port);
+  out->set_sent(counts.sent);
+  out->set_received(counts.received);
+  out->set_denied(counts.denied);
+  Write(entry);
+}
+
+void CaptureWriter::TcpBytes(uint64_t cookie, uint64_t sent, uint64_t received) {
+  v1::CaptureEntry entry;
+  v1::CapturedTcpBytes* const out = entry.mutable_tcp_bytes();
+  out->set_cookie(cookie);
+  out->set_sent(sent);
+  out->set_received(received);
+  Write(entry);
+}
+
+void CaptureWriter::End(uint64_t sandbox, uint64_t time_ns, const KernelCounts& counts) {
+  v1::CaptureEntry entry;
+  v1::CapturedEnd* const out = entry.mutable_end();
+  out->set_sandbox(sandbox);
+  out->set_time_ns(time_ns);
+  v1::CapturedCounts* const told = out->mutable_counts();
+  Fill(counts.produced, told->mutable_produced());
+  Fill(counts.dropped, told->mutable_dropped());
+  Fill(counts.limited, told->mutable_limited());
+  Fill(counts.attempts, told->mutable_attempts());
+  Fill(counts.attempts_dropped, told->mutable_attempts_dropped());
+  told->set_sent(counts.sent);
+  told->set_received(counts.received);
+  told->set_storage_failed(counts.storage_failed);
+  Fill(counts.denied, told->mutable_denied());
+  Fill(counts.exits, told->mutable_exits());
+  Write(entry);
+}
+
+}  // namespace sandpiper

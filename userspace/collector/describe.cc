@@ -1,0 +1,107 @@
+#include "userspace/collector/describe.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "userspace/base/clock.h"
+#include "userspace/base/text.h"
+
+namespace sandpiper {
+
+std::vector<Attribute> AttributesOf(const Decision& decision) {
+  const std::optional<Container>& container = decision.container;
+  const CgroupPath& path = decision.path;
+  std::vector<Attribute> out;
+  const auto add = [&](SharedText key, const std::string& value) {
+    if (!value.empty())
+      out.push_back({std::move(key), CleanId(value)});
+  };
+  add("sandbox.role", Name(decision.selected->role));
+  add("container.id", path.container_id);
+  if (!container) {
+    add("k8s.pod.uid", path.pod_uid);
+    return out;
+  }
+  const bool in_pod = !container->pod.uid.empty() || !container->pod.name.empty();
+  add(in_pod ? SharedText("k8s.container.name") : SharedText("container.name"), container->name);
+  add("container.image.name", container->image);
+  add("k8s.pod.name", container->pod.name);
+  add("k8s.namespace.name", container->pod.name_space);
+  add("k8s.pod.uid", container->pod.uid.empty() ? path.pod_uid : container->pod.uid);
+  return out;
+}
+
+std::string RuntimeOf(const Decision& decision) {
+  if (decision.container && !decision.container->runtime.empty())
+    return decision.container->runtime;
+  if (!decision.path.runtime.empty())
+    return decision.path.runtime;
+  return decision.path.unit.empty() ? "cgroup" : "systemd";
+}
+
+namespace {
+
+void AddDestinations(const Ledger& ledger, size_t most, v1::Sandbox* out) {
+  using Entry = std::pair<const DestinationKey, Destination>;
+  std::vector<const Entry*> all;
+  for (const Entry& entry : ledger.destinations()) {
+    if (!entry.second.loopback)
+      all.push_back(&entry);
+  }
+  const auto end = all.begin() + static_cast<ptrdiff_t>(std::min(most, all.size()));
+  std::partial_sort(all.begin(), end, all.end(), [](const Entry* a, const Entry* b) {
+    const uint64_t more = a->second.total.attempts, less = b->second.total.attempts;
+    return more != less ? more > less : a->first < b->first;
+  });
+  for (auto it = all.begin(); it != end; ++it) {
+    const DestinationStats& total = (*it)->second.total;
+    v1::Destination* const told = out->add_top_destinations();
+    told->set_target((*it)->first.ToString());
+    told->set_attempts(total.attempts);
+    told->set_established(total.established);
+    told->set_denied(total.denied);
+    told->set_failed(total.failed);
+    told->set_sent(total.sent);
+    told->set_received(total.received);
+  }
+}
+
+}  // namespace
+
+v1::ListSandboxesResponse DescribeSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members,
+                                            size_t destinations) {
+  v1::ListSandboxesResponse out;
+  std::map<uint64_t, v1::Sandbox*> by_serial;
+  for (const auto& [serial, sandbox] : sandboxes) {
+    v1::Sandbox* described = by_serial[serial] = out.add_sandboxes();
+    const SandboxTotals totals = sandbox->Totals();
+    described->set_id(sandbox->sandbox().id);
+    described->set_runtime(sandbox->sandbox().runtime);
+    described->set_started_unix_ns(sandbox->started_ns() + static_cast<uint64_t>(UnixOffset()));
+    described->set_lookups(totals.lookups);
+    described->set_attempts(totals.attempts);
+    described->set_denied(totals.denied);
+    described->set_execs(totals.execs);
+    described->set_destinations(totals.destinations);
+    described->set_produced(totals.produced);
+    uint64_t dropped = 0;
+    for (const auto& [what, count] : totals.dropped)
+      dropped += count;
+    described->set_dropped(dropped);
+    if (destinations > 0)
+      AddDestinations(sandbox->ledger(), destinations, described);
+  }
+  for (const auto& [serial, member] : members.all()) {
+    const auto sandbox = by_serial.find(member.sandbox);
+    if (sandbox == by_serial.end())
+      continue;  // the canary
+    v1::Member* described = sandbox->second->add_members();
+    described->set_cgroup(Escape(member.path));
+    described->set_role(Name(member.role));
+    described->set_container_id(Escape(member.container_id));
+    described->set_device(Escape(member.device));
+  }
+  return out;
+}
+
+}  // namespace sandpiper

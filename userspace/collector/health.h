@@ -1,0 +1,39 @@
+// What sandpiper tells of itself: probes, programs, tables, exporters.
+#ifndef SANDPIPER_USERSPACE_COLLECTOR_HEALTH_H_
+#define SANDPIPER_USERSPACE_COLLECTOR_HEALTH_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "userspace/aggregate/metrics.h"
+#include "userspace/export/log_exporter.h"
+#include "userspace/probe/probes.h"
+#include "userspace/session/sandbox_session.h"
+
+namespace sandpiper {
+
+// A table that is bounded. Of those that each sandbox has, the fullest.
+struct TableUse {
+  const char* table;
+  size_t entries, capacity;
+};
+
+// How many there are.
+void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, uint64_t start_unix_ns, MetricSnapshot* out);
+// `blind`: probes whose canary was not seen.
+void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::string>& blind, uint64_t start_unix_ns,
+                  MetricSnapshot* out);
+void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_unix_ns, MetricSnapshot* out);
+void AppendTables(const std::vector<TableUse>& tables, uint64_t start_unix_ns, MetricSnapshot* out);
+// `row`: metric::kLogsExported or kPointsExported. `type`: otel.component.type.
+void AppendExporter(const MetricRow& row, const std::string& type, const ExportCounts& counts, uint64_t start_unix_ns, MetricSnapshot* out);
+
+// And what it keeps on disk.
+void AppendLogExporter(const std::string& type, const LogExporter& exporter, uint64_t start_unix_ns, MetricSnapshot* out);
+
+}  // namespace sandpiper
+
+#endif  // SANDPIPER_USERSPACE_COLLECTOR_HEALTH_H_

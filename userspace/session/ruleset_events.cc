@@ -1,0 +1,77 @@
+// The rules that a sandbox lives under, and what they let through for a while; see SandboxPipeline.
+#include <optional>
+#include <vector>
+
+#include "userspace/base/clock.h"
+#include "userspace/session/sandbox_session.h"
+
+namespace sandpiper {
+
+ActorRole SandboxPipeline::RoleOf(const std::optional<RulesetActor>& actor) const {
+  if (!actor || !actor->seen)
+    return ActorRole::kUnknown;
+  if (actor->sandbox != sandbox_.serial)
+    return ActorRole::kHost;
+  return actor->sidecar ? ActorRole::kSidecar : ActorRole::kApp;
+}
+
+const Process* SandboxPipeline::ProcessOf(const std::optional<RulesetActor>& actor) const {
+  return actor ? processes_.Find(actor->process) : nullptr;
+}
+
+void SandboxPipeline::OnTimedElements(const RulesetTransaction& transaction) {
+  std::vector<AllowedElement> told;
+  for (const TimedElement& element : transaction.timed) {
+    if (!element.added) {
+      allowances_.OnElementGone(element.address);
+      continue;
+    }
+    const Allowance allowance = allowances_.OnElement(element.address, element.timeout_ms * kMillisecond, transaction.time_ns);
+    if (allowance.after_answer_ns)
+      metrics_.OnAllowed(*allowance.after_answer_ns);
+    if (allowance.after_denial)
+      metrics_.OnConnectBeforeAllow();
+    told.push_back({&element, allowance, names_.Find(element.address, transaction.time_ns)});
+  }
+  if (log_level_ == Severity::kDebug && !told.empty())
+    Emit(records_.Allowed(told, transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor), unix_offset_));
+}
+
+// A connection whose address is let through no more, while it is open: its next packet may be the last.
+void SandboxPipeline::ExpireAllowances(uint64_t now_ns) {
+  for (const Address& address : allowances_.Expire(now_ns)) {
+    bool in_use = false;
+    flows_.ForEach([&](const Flow& flow) { in_use |= flow.peer.address == address && flow.outcome == ConnectOutcome::kEstablished; });
+    if (!in_use)
+      continue;
+    metrics_.OnExpiredInUse();
+    if (log_level_ == Severity::kDebug)
+      Emit(records_.ExpiredInUse(address, names_.Find(address, now_ns), now_ns, unix_offset_));
+  }
+}
+
+void SandboxPipeline::OnRules(const RulesetOutcome& outcome) {
+  for (const RulesetTransaction& transaction : outcome.transactions) {
+    metrics_.OnTransaction(transaction);
+    if (!transaction.timed.empty())
+      OnTimedElements(transaction);
+    if (transaction.committed || transaction.is_retry)
+      continue;
+    ++rules_.refused;
+    Emit(records_.RulesRefused(transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor), unix_offset_));
+  }
+  for (const RulesetTurn& turn : outcome.turns) {
+    const ActorRole role = RoleOf(turn.actor);
+    Emit(records_.RulesTurned(turn, role, ProcessOf(turn.actor), unix_offset_));
+    rules_.state = turn.rules.ok() ? RulesSummary::State::kKnown : RulesSummary::State::kUnknown;
+    if (!turn.rules.ok())
+      continue;
+    rules_.default_deny = turn.rules->default_deny;
+    rules_.rules = turn.rules->rules.size() + turn.rules->rules_beyond;
+    rules_.generation = turn.rules->generation;
+    rules_.changes += !turn.first;
+    rules_.changes_by_app += role == ActorRole::kApp;
+  }
+}
+
+}  // namespace sandpiper
