@@ -35,7 +35,8 @@ void DecodeConnect(benchmark::State& state) {
 BENCHMARK(DecodeConnect);
 
 void ParseAnswerOfTwo(benchmark::State& state) {
-  const std::string wire = testing::Answer(1, "www.example.test", {testing::ARecord(1), testing::ARecord(2)});
+  const std::string wire =
+      testing::Answer(1, "www.example.test", {testing::ARecord(1), testing::ARecord(2)});
   for (auto _ : state)
     benchmark::DoNotOptimize(ParseDns(wire, false));
 }
@@ -43,7 +44,8 @@ BENCHMARK(ParseAnswerOfTwo);
 
 // The floor of the one above: a copy of the same bytes.
 void CopyAnswerOfTwo(benchmark::State& state) {
-  const std::string wire = testing::Answer(1, "www.example.test", {testing::ARecord(1), testing::ARecord(2)});
+  const std::string wire =
+      testing::Answer(1, "www.example.test", {testing::ARecord(1), testing::ARecord(2)});
   for (auto _ : state) {
     std::string copy = wire;
     benchmark::DoNotOptimize(copy.data());
@@ -53,11 +55,14 @@ BENCHMARK(CopyAnswerOfTwo);
 
 void JoinQueryAndAnswer(benchmark::State& state) {
   DnsLookups lookups({.timeout_ns = 5'000'000'000});
-  const std::string query = testing::Query(1, "www.example.test"), answer = testing::Answer(1, "www.example.test", {testing::ARecord(1)});
+  const std::string query = testing::Query(1, "www.example.test"),
+                    answer = testing::Answer(1, "www.example.test", {testing::ARecord(1)});
   uint64_t now = 1;
   for (auto _ : state) {
     DnsChanges changes;
-    lookups.OnPayload({.cookie = 1, .is_query = true, .process = {1, 1}, .thread = 1, .data = query}, now++, &changes);
+    lookups.OnPayload(
+        {.cookie = 1, .is_query = true, .process = {1, 1}, .thread = 1, .data = query}, now++,
+        &changes);
     lookups.OnPayload({.cookie = 1, .is_query = false, .data = answer}, now++, &changes);
     benchmark::DoNotOptimize(changes.done.size());
   }

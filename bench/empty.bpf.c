@@ -1,72 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Programs that do nothing, of the types and at the places where sandpiper has its own: the floor of what observing there costs. */
-#include <linux/bpf.h>
+/* Programs that do nothing, of the types and at the places where sandpiper has its own: the floor
+ * of what observing there costs. */
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 SEC("cgroup/connect4")
-int connect4(struct bpf_sock_addr *ctx)
-{
-	return 1;
-}
+int connect4(struct bpf_sock_addr* ctx) { return 1; }
 
 SEC("cgroup/sendmsg4")
-int sendmsg4(struct bpf_sock_addr *ctx)
-{
-	return 1;
-}
+int sendmsg4(struct bpf_sock_addr* ctx) { return 1; }
 
 SEC("cgroup/sock_release")
-int sock_release(struct bpf_sock *ctx)
-{
-	return 1;
-}
+int sock_release(struct bpf_sock* ctx) { return 1; }
 
 SEC("cgroup_skb/ingress")
-int ingress(struct __sk_buff *skb)
-{
-	return 1;
-}
+int ingress(struct __sk_buff* skb) { return 1; }
 
 SEC("cgroup_skb/egress")
-int egress(struct __sk_buff *skb)
-{
-	return 1;
-}
+int egress(struct __sk_buff* skb) { return 1; }
 
 SEC("tp_btf/inet_sock_set_state")
-int set_state(void *ctx)
-{
-	return 0;
-}
+int set_state(void* ctx) { return 0; }
 
 SEC("tp_btf/inet_sk_error_report")
-int error_report(void *ctx)
-{
-	return 0;
-}
+int error_report(void* ctx) { return 0; }
 
 SEC("tp_btf/kfree_skb")
-int drop(void *ctx)
-{
-	return 0;
-}
+int drop(void* ctx) { return 0; }
 
 SEC("tp_btf/sched_process_exec")
-int exec(void *ctx)
-{
-	return 0;
-}
+int exec(void* ctx) { return 0; }
 
 SEC("tp_btf/sched_process_exit")
-int process_exit(void *ctx)
-{
-	return 0;
-}
+int process_exit(void* ctx) { return 0; }
 
 SEC("tp_btf/sched_process_fork")
-int process_fork(void *ctx)
-{
-	return 0;
-}
+int process_fork(void* ctx) { return 0; }

@@ -1,31 +1,31 @@
-/* empty CGROUP: attaches the programs of empty.bpf.c at that cgroup, says "ready", and keeps them until it ends. What a kernel does not let
- * anybody attach is left out, and told. */
+/* empty CGROUP: attaches the programs of empty.bpf.c at that cgroup, says "ready", and keeps them
+ * until it ends. What a kernel does not let anybody attach is left out, and told. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "bench/empty_bpf.skel.h"
 
-int main(int argc, char **argv)
-{
-	int cgroup = argc == 2 ? open(argv[1], O_RDONLY | O_DIRECTORY) : -1;
-	struct empty_bpf *skeleton = empty_bpf__open();
-	struct bpf_program *program;
+int main(int argc, char** argv) {
+  int cgroup = argc == 2 ? open(argv[1], O_RDONLY | O_DIRECTORY) : -1;
+  struct empty_bpf* skeleton = empty_bpf__open();
+  struct bpf_program* program;
 
-	if (cgroup < 0 || !skeleton || empty_bpf__load(skeleton)) {
-		perror("empty");
-		return 1;
-	}
-	bpf_object__for_each_program(program, skeleton->obj) {
-		struct bpf_link *link = bpf_program__expected_attach_type(program) == BPF_TRACE_RAW_TP || bpf_program__type(program) == BPF_PROG_TYPE_TRACING ?
-						bpf_program__attach(program) :
-						bpf_program__attach_cgroup(program, cgroup);
+  if (cgroup < 0 || !skeleton || empty_bpf__load(skeleton)) {
+    perror("empty");
+    return 1;
+  }
+  bpf_object__for_each_program(program, skeleton->obj) {
+    struct bpf_link* link = bpf_program__expected_attach_type(program) == BPF_TRACE_RAW_TP ||
+                                    bpf_program__type(program) == BPF_PROG_TYPE_TRACING
+                                ? bpf_program__attach(program)
+                                : bpf_program__attach_cgroup(program, cgroup);
 
-		if (!link)
-			fprintf(stderr, "empty: %s cannot be attached\n", bpf_program__name(program));
-	}
-	puts("ready");
-	fflush(stdout);
-	pause();
-	return 0;
+    if (!link)
+      fprintf(stderr, "empty: %s cannot be attached\n", bpf_program__name(program));
+  }
+  puts("ready");
+  fflush(stdout);
+  pause();
+  return 0;
 }

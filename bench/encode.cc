@@ -1,6 +1,7 @@
-// encode [ROUNDS]: a batch of log records to an OTLP request, ROUNDS times over: by EncodeLogs, by the classes that protoc generates on an
-// arena, and, as the floor, a copy of the finished bytes. Prints one JSON object: CPU nanoseconds a record. Each is a function of its own,
-// for callgrind to count.
+// encode [ROUNDS]: a batch of log records to an OTLP request, ROUNDS times over: by EncodeLogs, by
+// the classes that protoc generates on an arena, and, as the floor, a copy of the finished bytes.
+// Prints one JSON object: CPU nanoseconds a record. Each is a function of its own, for callgrind to
+// count.
 #include <google/protobuf/arena.h>
 #include <time.h>
 
@@ -67,7 +68,10 @@ int main(int argc, char** argv) {
     generated += Measure(rounds, ByGenerated) / kTurns;
     copy += Measure(rounds, [&] { return ByCopy(bytes); }) / kTurns;
   }
-  printf("{\"batch\": %zu, \"runs\": %d, \"bytes\": %.1f, \"ns\": {\"ours\": %.1f, \"generated\": %.1f, \"copy\": %.1f}}\n", kBatch,
-         rounds * kTurns + 1, static_cast<double>(bytes.size()) / kBatch, ours, generated, copy);
+  printf(
+      "{\"batch\": %zu, \"runs\": %d, \"bytes\": %.1f, \"ns\": {\"ours\": %.1f, \"generated\": "
+      "%.1f, \"copy\": %.1f}}\n",
+      kBatch, rounds * kTurns + 1, static_cast<double>(bytes.size()) / kBatch, ours, generated,
+      copy);
   return 0;
 }

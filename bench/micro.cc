@@ -16,7 +16,8 @@ namespace {
 double HeapBytes() { return static_cast<double>(mallinfo2().uordblks); }
 
 Flow FlowTo(uint64_t i) {
-  const uint8_t octets[4] = {10, static_cast<uint8_t>(i >> 16), static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)};
+  const uint8_t octets[4] = {10, static_cast<uint8_t>(i >> 16), static_cast<uint8_t>(i >> 8),
+                             static_cast<uint8_t>(i)};
   return {.cookie = i, .peer = {Address::FromIpv4(octets), 443}, .started_ns = 1};
 }
 
@@ -44,7 +45,8 @@ void LedgerBeyond(benchmark::State& state) {
 BENCHMARK(LedgerBeyond);
 
 void HistogramRecord(benchmark::State& state) {
-  Histogram histogram(state.range(0) ? HistogramKind::kExponential : HistogramKind::kExplicit, DurationBounds());
+  Histogram histogram(state.range(0) ? HistogramKind::kExponential : HistogramKind::kExplicit,
+                      DurationBounds());
   double value = 0.0001;
   for (auto _ : state) {
     histogram.Record(value);
@@ -61,16 +63,21 @@ void CollectMetrics(benchmark::State& state) {
   counts.produced.fill(10);
   counts.exits = {5, 1, 1, 0};
   for (uint64_t i = 0; i < count; ++i) {
-    const SandboxIdentity identity = {.serial = i, .id = "sandbox-" + std::to_string(i), .runtime = "containerd"};
+    const SandboxIdentity identity = {
+        .serial = i, .id = "sandbox-" + std::to_string(i), .runtime = "containerd"};
     sandboxes.push_back(std::make_unique<SandboxPipeline>(
-        identity, PipelineOptions{}, [](const Flow&) { return FlowTable::UdpCounts{}; }, [](LogRecord) {}, 0));
+        identity, PipelineOptions{}, [](const Flow&) { return FlowTable::UdpCounts{}; },
+        [](LogRecord) {}, 0));
     sandboxes.back()->OnCounters(counts);
     for (uint64_t c = 0; c < 3; ++c) {
       const Flow flow = FlowTo(c);
-      sandboxes.back()->OnEvent({.time_ns = c + 1, .kind = EVENT_CONNECT, .what = Connect{.cookie = c, .peer = flow.peer}});
-      sandboxes.back()->OnEvent({.time_ns = c + 2,
-                                 .kind = EVENT_CONNECT_RESULT,
-                                 .what = ConnectResult{.cookie = c, .established = c > 0, .error = c > 0 ? 0 : 111}});
+      sandboxes.back()->OnEvent({.time_ns = c + 1,
+                                 .kind = EVENT_CONNECT,
+                                 .what = Connect{.cookie = c, .peer = flow.peer}});
+      sandboxes.back()->OnEvent(
+          {.time_ns = c + 2,
+           .kind = EVENT_CONNECT_RESULT,
+           .what = ConnectResult{.cookie = c, .established = c > 0, .error = c > 0 ? 0 : 111}});
     }
   }
   MetricReader reader({});

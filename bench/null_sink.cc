@@ -1,5 +1,6 @@
-// null_sink: takes OTLP over gRPC and HTTP/1.1, says that all is well, and looks at nothing. Listens on ports of 127.0.0.1 that are free,
-// prints "GRPC_PORT HTTP_PORT", and ends when its stdin does, with how many bytes of bodies came.
+// null_sink: takes OTLP over gRPC and HTTP/1.1, says that all is well, and looks at nothing.
+// Listens on ports of 127.0.0.1 that are free, prints "GRPC_PORT HTTP_PORT", and ends when its
+// stdin does, with how many bytes of bodies came.
 #include <arpa/inet.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
@@ -39,12 +40,15 @@ class Discard : public grpc::CallbackGenericService {
     grpc::ByteBuffer request_, answer_;
   };
 
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override { return new Call(); }
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+    return new Call();
+  }
 };
 
 // One connection: requests with a Content-Length, one after the other.
 void ServeHttp(int fd) {
-  static constexpr char kAnswer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
+  static constexpr char kAnswer[] =
+      "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
   std::string data;
   char part[1 << 16];
   while (true) {
@@ -59,7 +63,8 @@ void ServeHttp(int fd) {
     }
     const char* const length = strcasestr(data.c_str(), "content-length:");
     size_t left = length ? static_cast<size_t>(atoll(length + strlen("content-length:"))) : 0;
-    if (strcasestr(data.substr(0, end).c_str(), "expect: 100-continue") && write(fd, "HTTP/1.1 100 Continue\r\n\r\n", 25) != 25)
+    if (strcasestr(data.substr(0, end).c_str(), "expect: 100-continue") &&
+        write(fd, "HTTP/1.1 100 Continue\r\n\r\n", 25) != 25)
       return;
     bytes += left;
     const size_t there = data.size() - end - 4;
@@ -87,10 +92,11 @@ int main() {
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
 
   const int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
   socklen_t size = sizeof(address);
-  if (!server || bind(listener, reinterpret_cast<sockaddr*>(&address), size) || listen(listener, 16) ||
-      getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size)) {
+  if (!server || bind(listener, reinterpret_cast<sockaddr*>(&address), size) ||
+      listen(listener, 16) || getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size)) {
     perror("null_sink");
     return 1;
   }

@@ -1,5 +1,6 @@
-// send grpc|http TARGET gzip|none RECORDS: sends so many log records with sandpiper's exporter, as fast as they are taken. Prints one JSON
-// object: what it took of CPU time, all threads together, and of the clock.
+// send grpc|http TARGET gzip|none RECORDS: sends so many log records with sandpiper's exporter, as
+// fast as they are taken. Prints one JSON object: what it took of CPU time, all threads together,
+// and of the clock.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -17,7 +18,9 @@ namespace {
 double CpuSeconds() {
   rusage use;
   getrusage(RUSAGE_SELF, &use);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(use.ru_utime) + seconds(use.ru_stime);
 }
 
@@ -29,15 +32,18 @@ int main(int argc, char** argv) {
     return 2;
   }
   const bool grpc = strcmp(argv[1], "grpc") == 0;
-  const sandpiper::OtlpEndpoint endpoint = {.protocol = grpc ? sandpiper::OtlpProtocol::kGrpc : sandpiper::OtlpProtocol::kHttpProtobuf,
-                                            .target = argv[2],
-                                            .gzip = strcmp(argv[3], "gzip") == 0};
+  const sandpiper::OtlpEndpoint endpoint = {
+      .protocol = grpc ? sandpiper::OtlpProtocol::kGrpc : sandpiper::OtlpProtocol::kHttpProtobuf,
+      .target = argv[2],
+      .gzip = strcmp(argv[3], "gzip") == 0};
   const auto count = static_cast<size_t>(atoll(argv[4]));
   const std::vector<sandpiper::SharedRecord> records = sandpiper::SampleRecords(4096);
   constexpr size_t kQueue = 65'536;
-  sandpiper::LogExporter exporter(sandpiper::MakeTransport(endpoint, sandpiper::Signal::kLogs).value(), sandpiper::SampleResource(),
-                                  {.queue_max = kQueue, .batch_max = 512, .delay = std::chrono::milliseconds(100)}, nullptr,
-                                  [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
+  sandpiper::LogExporter exporter(
+      sandpiper::MakeTransport(endpoint, sandpiper::Signal::kLogs).value(),
+      sandpiper::SampleResource(),
+      {.queue_max = kQueue, .batch_max = 512, .delay = std::chrono::milliseconds(100)}, nullptr,
+      [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
   const double cpu = CpuSeconds();
   const auto begin = std::chrono::steady_clock::now();
   for (size_t i = 0; i < count;) {
@@ -51,10 +57,13 @@ int main(int argc, char** argv) {
   }
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + std::chrono::seconds(60));
-  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), used = CpuSeconds() - cpu;
+  const double wall =
+                   std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
+               used = CpuSeconds() - cpu;
   const sandpiper::ExportCounts counts = exporter.counts();
   if (counts.sent != count) {
-    fprintf(stderr, "send: %llu of %zu arrived: %s\n", static_cast<unsigned long long>(counts.sent), count, counts.last_error.c_str());
+    fprintf(stderr, "send: %llu of %zu arrived: %s\n", static_cast<unsigned long long>(counts.sent),
+            count, counts.last_error.c_str());
     return 1;
   }
   printf("{\"records\": %zu, \"cpu_s\": %.4f, \"wall_s\": %.4f}\n", count, used, wall);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Births and ends of cgroups. cgroup_mkdir runs before the new directory can be entered, so that a cgroup is watched before its first
-// process: a child of a watched one is its own, and one whose name may be a sandbox's is watched until user space knows whether it is.
-// cgroup_release runs when the last socket of the cgroup is gone too.
+// Births and ends of cgroups. cgroup_mkdir runs before the new directory can be entered, so that a
+// cgroup is watched before its first process: a child of a watched one is its own, and one whose
+// name may be a sandbox's is watched until user space knows whether it is. cgroup_release runs when
+// the last socket of the cgroup is gone too.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -22,7 +23,8 @@ static const __u8 is_hex[256] = {
 	['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1,
 };
 
-/* Without a branch: the verifier would follow each of 2^128. The bit of 64 stands as soon as so many digits follow each other. */
+/* Without a branch: the verifier would follow each of 2^128. The bit of 64 stands as soon as so
+ * many digits follow each other. */
 static __always_inline bool holds_container_id(const char *name)
 {
 	__u32 run = 0, seen = 0;
@@ -50,13 +52,15 @@ static __always_inline bool may_be_a_sandbox(struct cgroup *cgroup)
 /* Births come one at a time, under cgroup_mutex: the time of each is a number that no other has. */
 static __always_inline void discover(struct cgroup *cgroup, __u64 id, const char *path)
 {
-	struct watched_cgroup watched = { .owner.member = 1ULL << MEMBER_FOUND_BIT | bpf_ktime_get_boot_ns() };
+	struct watched_cgroup watched = { .owner.member = 1ULL << MEMBER_FOUND_BIT |
+							  bpf_ktime_get_boot_ns() };
 	struct cgroup_event *event;
 	struct sandbox_ref ref;
 	long n;
 
 	watched.owner.sandbox = watched.owner.member;
-	if (bpf_map_update_elem(&members, &watched.owner.member, &no_counts, BPF_NOEXIST) || !find_owner(&watched.owner, id, &ref)) {
+	if (bpf_map_update_elem(&members, &watched.owner.member, &no_counts, BPF_NOEXIST) ||
+	    !find_owner(&watched.owner, id, &ref)) {
 		__sync_fetch_and_add(&births_lost, 1);
 		return;
 	}
@@ -120,7 +124,8 @@ int BPF_PROG(handle_cgroup_rmdir, struct cgroup *cgroup)
 	struct event_header *event;
 	struct sandbox_ref ref;
 
-	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0 || !find_sandbox(BPF_CORE_READ(cgroup, kn, id), &ref))
+	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0 ||
+	    !find_sandbox(BPF_CORE_READ(cgroup, kn, id), &ref))
 		return 0;
 	above = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
 	if (!above || above->owner.member != ref.owner.member)
@@ -136,7 +141,8 @@ int BPF_PROG(handle_cgroup_release, struct cgroup *cgroup)
 {
 	__u64 id = BPF_CORE_READ(cgroup, kn, id);
 
-	if (BPF_CORE_READ(cgroup, root, hierarchy_id) == 0 && !bpf_map_delete_elem(&watched_cgroups, &id))
+	if (BPF_CORE_READ(cgroup, root, hierarchy_id) == 0 &&
+	    !bpf_map_delete_elem(&watched_cgroups, &id))
 		count_watched(id, -1);
 	return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Where the sandbox connects. cgroup sock_addr hooks: they run on the kernel's copy of the address and before NAT, for every way in
-// (connect, sendto, sendmsg, sendmmsg, 32-bit calls, io_uring), and for the cgroup of the socket, not of whoever runs.
+// Where the sandbox connects. cgroup sock_addr hooks: they run on the kernel's copy of the address
+// and before NAT, for every way in (connect, sendto, sendmsg, sendmmsg, 32-bit calls, io_uring),
+// and for the cgroup of the socket, not of whoever runs.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -10,7 +11,8 @@
 #include "bpf/process.bpf.h"
 #include "bpf/socket.bpf.h"
 
-static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct endpoint *peer)
+static __always_inline struct socket_state *
+note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct endpoint *peer)
 {
 	struct watch *watch = get_watch();
 	struct socket_state *state;
@@ -19,7 +21,8 @@ static __always_inline struct socket_state *note_socket(struct bpf_sock_addr *ct
 		return NULL;
 	state = make_state(ctx->sk, bpf_get_socket_cookie(ctx));
 	/* What handle_tcp_bytes walks. */
-	if (!cfg_socket_storage && !bpf_sk_storage_get(&socket_states, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE))
+	if (!cfg_socket_storage &&
+	    !bpf_sk_storage_get(&socket_states, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE))
 		state = NULL;
 	if (!state) {
 		add(&ref->counters->storage_failed, 1);
@@ -55,8 +58,8 @@ static __always_inline void track_call(__u64 cookie, const struct endpoint *peer
 }
 
 /*
- * One with fields, to read through; the verifier allows no arithmetic on ctx->sk. Where there are no casts it can be had of TCP, if the
- * helper that gives it may be called; NULL otherwise.
+ * One with fields, to read through; the verifier allows no arithmetic on ctx->sk. Where there are
+ * no casts it can be had of TCP, if the helper that gives it may be called; NULL otherwise.
  */
 static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 {
@@ -66,12 +69,15 @@ static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 		return NULL;
 	if (HAS_CASTS)
 		return cast(struct sock, sk);
-	return cfg_typed_pointers && ctx->protocol == IPPROTO_TCP ? (struct sock *)bpf_skc_to_tcp_sock(sk) : NULL;
+	return cfg_typed_pointers && ctx->protocol == IPPROTO_TCP
+		       ? (struct sock *)bpf_skc_to_tcp_sock(sk)
+		       : NULL;
 }
 
 /*
- * Any other, as a plain number that copies can start from. To the verifier the difference of two pointers is such a number, and the current
- * task is to be had as a pointer and as a number. Where it is not, the socket is read back from the stack by a helper.
+ * Any other, as a plain number that copies can start from. To the verifier the difference of two
+ * pointers is such a number, and the current task is to be had as a pointer and as a number. Where
+ * it is not, the socket is read back from the stack by a helper.
  */
 static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 {
@@ -103,16 +109,22 @@ static __always_inline __u64 cgroup_of_untyped(struct sock *sk)
 
 static __always_inline __u32 netns_of_untyped(struct bpf_sock_addr *ctx, struct sock *sk)
 {
-	if (cfg_typed_pointers && bpf_get_netns_cookie(ctx) == bpf_get_current_task_btf()->nsproxy->net_ns->net_cookie)
+	if (cfg_typed_pointers &&
+	    bpf_get_netns_cookie(ctx) == bpf_get_current_task_btf()->nsproxy->net_ns->net_cookie)
 		return current_netns();
 	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 }
 
-/* By the cgroup of the socket, for which sock_addr programs have no helper. A socket never changes its own. */
+/* By the cgroup of the socket, for which sock_addr programs have no helper. A socket never changes
+ * its own. */
 static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
 {
-	struct sock *typed = typed_socket(ctx), *untyped = typed || !ctx->sk ? NULL : untyped_socket(ctx);
-	__u64 cgroup_id = typed ? socket_cgroup_id(typed) : untyped ? cgroup_of_untyped(untyped) : 0, user_id;
+	struct sock *typed = typed_socket(ctx),
+		    *untyped = typed || !ctx->sk ? NULL : untyped_socket(ctx);
+	__u64 cgroup_id = typed	    ? socket_cgroup_id(typed)
+			  : untyped ? cgroup_of_untyped(untyped)
+				    : 0,
+	      user_id;
 	__u32 netns;
 
 	if (find_sandbox(cgroup_id, ref))
@@ -123,18 +135,22 @@ static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sa
 		ref->flags = EVENT_BY_PROCESS;
 		return true;
 	}
-	netns = typed ? typed->__sk_common.skc_net.net->ns.inum : untyped ? netns_of_untyped(ctx, untyped) : 0;
+	netns = typed	  ? typed->__sk_common.skc_net.net->ns.inum
+		: untyped ? netns_of_untyped(ctx, untyped)
+			  : 0;
 	return find_by_namespace(netns, cgroup_id, ref);
 }
 
-/* TCP is attempted here. A UDP connect sends nothing and may never (getaddrinfo sorts addresses by it): its first packet is the attempt. */
+/* TCP is attempted here. A UDP connect sends nothing and may never (getaddrinfo sorts addresses by
+ * it): its first packet is the attempt. */
 static __always_inline int connecting(struct bpf_sock_addr *ctx, const struct endpoint *peer)
 {
 	struct socket_state *state;
 	struct sandbox_ref ref;
 	__u64 cookie;
 
-	if ((ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP) || !find_sandbox_of(ctx, &ref))
+	if ((ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP) ||
+	    !find_sandbox_of(ctx, &ref))
 		return 1;
 	state = note_socket(ctx, &ref, peer);
 	if (!state || state->transport != TRANSPORT_TCP)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Sandboxes whose sockets are not the host's, as those of a microVM: what passes the device (tap, veth) that the host has for it. The fate
-// of an attempt is read off the packets. An object for each device, so that it knows whose it is without a look-up.
+// Sandboxes whose sockets are not the host's, as those of a microVM: what passes the device (tap,
+// veth) that the host has for it. The fate of an attempt is read off the packets. An object for
+// each device, so that it knows whose it is without a look-up.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -49,7 +50,8 @@ static __always_inline bool begin(struct sandbox_ref *ref, struct work **work)
 /* Nobody can foresee it, so that no guest can make two of its flows look like one of another. */
 static __always_inline __u64 new_cookie(void)
 {
-	return 1ULL << COOKIE_DEVICE_BIT | (__u64)bpf_get_prandom_u32() << 31 | bpf_get_prandom_u32() >> 1;
+	return 1ULL << COOKIE_DEVICE_BIT | (__u64)bpf_get_prandom_u32() << 31 |
+	       bpf_get_prandom_u32() >> 1;
 }
 
 static __always_inline struct device_flow *find_flow(struct work *work, int direction)
@@ -68,7 +70,8 @@ static __always_inline struct device_flow *find_flow(struct work *work, int dire
 	return bpf_map_lookup_elem(&device_flows, key);
 }
 
-static __always_inline struct dns_message dns_message_of(struct sandbox_ref *ref, struct packet *p, __u64 cookie, int direction)
+static __always_inline struct dns_message dns_message_of(struct sandbox_ref *ref, struct packet *p,
+							 __u64 cookie, int direction)
 {
 	struct dns_message m = {
 		.ref = ref,
@@ -82,8 +85,8 @@ static __always_inline struct dns_message dns_message_of(struct sandbox_ref *ref
 }
 
 /*
- * One more chunk of a stream, of which 0 is the last. Works out anew whose it is: such chunks are rare, and the verifier looks at a function
- * that is not static once, and not at each of its calls.
+ * One more chunk of a stream, of which 0 is the last. Works out anew whose it is: such chunks are
+ * rare, and the verifier looks at a function that is not static once, and not at each of its calls.
  */
 __noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done)
 {
@@ -101,7 +104,8 @@ __noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done)
 	return emit_dns_beyond(skb, &m, done);
 }
 
-static __always_inline void pass_dns(struct __sk_buff *skb, struct sandbox_ref *ref, struct packet *p, __u64 cookie, int direction)
+static __always_inline void pass_dns(struct __sk_buff *skb, struct sandbox_ref *ref,
+				     struct packet *p, __u64 cookie, int direction)
 {
 	struct dns_message m = dns_message_of(ref, p, cookie, direction);
 	bool more = emit_dns(skb, &m);
@@ -131,7 +135,8 @@ static __always_inline void attempt(struct sandbox_ref *ref, struct work *work)
 }
 
 /* By sequence numbers: what is sent again counts once. A FIN takes one, and is no payload. */
-static __always_inline void account_tcp(struct device_flow *flow, const struct packet *p, int direction)
+static __always_inline void account_tcp(struct device_flow *flow, const struct packet *p,
+					int direction)
 {
 	__u32 end = p->tcp_seq + p->payload_bytes;
 	__s32 fresh = end - flow->next[direction];
@@ -144,13 +149,15 @@ static __always_inline void account_tcp(struct device_flow *flow, const struct p
 		flow->next[direction] = end + 1;
 }
 
-static __always_inline void on_tcp(struct __sk_buff *skb, struct sandbox_ref *ref, struct work *work, int direction)
+static __always_inline void on_tcp(struct __sk_buff *skb, struct sandbox_ref *ref,
+				   struct work *work, int direction)
 {
 	struct device_flow *flow = find_flow(work, direction);
 	struct packet *p = &work->packet;
 	__u8 flags = p->tcp_flags;
 
-	if (direction == DIRECTION_SENT && (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN) {
+	if (direction == DIRECTION_SENT &&
+	    (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN) {
 		if (!flow || flow->first != p->tcp_seq)
 			attempt(ref, work);
 		return;
@@ -162,7 +169,8 @@ static __always_inline void on_tcp(struct __sk_buff *skb, struct sandbox_ref *re
 			return;
 		if (flags & TCP_FLAG_RST) {
 			flow->state = FLOW_OVER;
-			emit_result(ref, flow->cookie, NULL, TRANSPORT_TCP, ERROR_CONNECTION_REFUSED, 0, 0);
+			emit_result(ref, flow->cookie, NULL, TRANSPORT_TCP,
+				    ERROR_CONNECTION_REFUSED, 0, 0);
 		} else if (flags & TCP_FLAG_SYN) {
 			flow->state = FLOW_ESTABLISHED;
 			flow->next[DIRECTION_RECEIVED] = p->tcp_seq + 1;
@@ -172,7 +180,8 @@ static __always_inline void on_tcp(struct __sk_buff *skb, struct sandbox_ref *re
 	}
 	if (flags & TCP_FLAG_RST) {
 		flow->state = FLOW_OVER;
-		emit_close(ref, flow->cookie, TRANSPORT_TCP, flow->bytes[DIRECTION_SENT], flow->bytes[DIRECTION_RECEIVED],
+		emit_close(ref, flow->cookie, TRANSPORT_TCP, flow->bytes[DIRECTION_SENT],
+			   flow->bytes[DIRECTION_RECEIVED],
 			   direction == DIRECTION_RECEIVED ? ERROR_CONNECTION_RESET : 0);
 		return;
 	}
@@ -183,7 +192,8 @@ static __always_inline void on_tcp(struct __sk_buff *skb, struct sandbox_ref *re
 		flow->ended |= 1 << direction;
 	if (flow->ended == (1 << DIRECTION_SENT | 1 << DIRECTION_RECEIVED)) {
 		flow->state = FLOW_OVER;
-		emit_close(ref, flow->cookie, TRANSPORT_TCP, flow->bytes[DIRECTION_SENT], flow->bytes[DIRECTION_RECEIVED], 0);
+		emit_close(ref, flow->cookie, TRANSPORT_TCP, flow->bytes[DIRECTION_SENT],
+			   flow->bytes[DIRECTION_RECEIVED], 0);
 	}
 }
 
@@ -199,8 +209,10 @@ static __always_inline __u64 udp_cookie(struct sandbox_ref *ref, struct work *wo
 	return fresh.cookie;
 }
 
-/* As with sockets of the host: the first datagram to a peer is the attempt, and to answer one that speaks first is none. */
-static __always_inline void on_udp(struct __sk_buff *skb, struct sandbox_ref *ref, struct work *work, int direction)
+/* As with sockets of the host: the first datagram to a peer is the attempt, and to answer one that
+ * speaks first is none. */
+static __always_inline void on_udp(struct __sk_buff *skb, struct sandbox_ref *ref,
+				   struct work *work, int direction)
 {
 	__u64 cookie = udp_cookie(ref, work, direction);
 	struct packet *p = &work->packet;
@@ -236,7 +248,8 @@ static __always_inline __u32 error_of(bool ipv6, __u8 code)
 }
 
 /* The addresses of an IP header, and where it ends; 0 if it carries neither TCP nor UDP. */
-static __always_inline __u32 parse_quoted(struct __sk_buff *skb, bool ipv6, __u32 offset, struct packet *p)
+static __always_inline __u32 parse_quoted(struct __sk_buff *skb, bool ipv6, __u32 offset,
+					  struct packet *p)
 {
 	__u8 header[IPV6_HEADER], protocol;
 
@@ -256,8 +269,10 @@ static __always_inline __u32 parse_quoted(struct __sk_buff *skb, bool ipv6, __u3
 	return offset + (header[0] & 0xf) * 4;
 }
 
-/* "Unreachable", with the beginning of the packet that it is about: as much of it as every sender quotes. */
-static __always_inline void on_icmp(struct __sk_buff *skb, struct sandbox_ref *ref, struct work *work)
+/* "Unreachable", with the beginning of the packet that it is about: as much of it as every sender
+ * quotes. */
+static __always_inline void on_icmp(struct __sk_buff *skb, struct sandbox_ref *ref,
+				    struct work *work)
 {
 	bool ipv6 = skb->protocol == bpf_htons(0x86dd);
 	struct packet *p = &work->packet;
@@ -271,7 +286,8 @@ static __always_inline void on_icmp(struct __sk_buff *skb, struct sandbox_ref *r
 	protocol = ipv6 ? header[6] : header[9];
 	if (!ipv6)
 		offset = (header[0] & 0xf) * 4;
-	if (protocol != (ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || load_packet(skb, offset, icmp, sizeof(icmp)) ||
+	if (protocol != (ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ||
+	    load_packet(skb, offset, icmp, sizeof(icmp)) ||
 	    icmp[0] != (ipv6 ? ICMPV6_UNREACHABLE : ICMP_UNREACHABLE))
 		return;
 	offset = parse_quoted(skb, ipv6, offset + ICMP_HEADER, p);
@@ -284,7 +300,8 @@ static __always_inline void on_icmp(struct __sk_buff *skb, struct sandbox_ref *r
 		return;
 	if (p->transport == TRANSPORT_TCP)
 		flow->state = FLOW_OVER;
-	emit_result(ref, flow->cookie, &p->destination, p->transport, error_of(ipv6, icmp[1]), 0, 0);
+	emit_result(ref, flow->cookie, &p->destination, p->transport, error_of(ipv6, icmp[1]), 0,
+		    0);
 }
 
 /* `direction` is the guest's: what it sends comes in by its device. */
@@ -325,8 +342,9 @@ int handle_device_egress(struct __sk_buff *skb)
 }
 
 /*
- * Before that: the filter of a packet socket, which lets nothing through to the socket. A tc filter would outlive a killed process. The
- * size of a filter counts against net.core.optmem_max, 20 KiB as a rule: what is attached only calls on.
+ * Before that: the filter of a packet socket, which lets nothing through to the socket. A tc filter
+ * would outlive a killed process. The size of a filter counts against net.core.optmem_max, 20 KiB
+ * as a rule: what is attached only calls on.
  */
 SEC("socket")
 int handle_device_packet_body(struct __sk_buff *skb)

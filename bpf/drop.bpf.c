@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Denied, and not merely broken: packets of the sandbox that netfilter threw away. A dropped SYN looks to the program like a dead peer; the
-// kernel says why it dropped it, and whose it was. Runs in softirq too: whose is told by the packet's socket, never by "current".
+// Denied, and not merely broken: packets of the sandbox that netfilter threw away. A dropped SYN
+// looks to the program like a dead peer; the kernel says why it dropped it, and whose it was. Runs
+// in softirq too: whose is told by the packet's socket, never by "current".
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -10,8 +11,10 @@
 #include "bpf/skb.bpf.h"
 #include "bpf/socket.bpf.h"
 
-/* `state` is left out where the packet has no socket any more: user space knows the attempt by its cookie. */
-static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
+/* `state` is left out where the packet has no socket any more: user space knows the attempt by its
+ * cookie. */
+static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie,
+					const struct socket_state *state,
 					const struct endpoint *peer, __u32 transport)
 {
 	struct denied_event *event = reserve_event(bulk, ref, EVENT_DENIED, sizeof(*event));
@@ -32,10 +35,13 @@ static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie, c
 }
 
 /* A query that netfilter threw away is still a question: user space hears it as one, denied. */
-static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
-					      const struct endpoint *server, const struct skb_packet *p)
+static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 cookie,
+					      const struct socket_state *state,
+					      const struct endpoint *server,
+					      const struct skb_packet *p)
 {
-	struct dns_event *event = reserve_event(bulk, ref, EVENT_DNS_QUERY, sizeof(*event) + DNS_SMALL);
+	struct dns_event *event =
+		reserve_event(bulk, ref, EVENT_DNS_QUERY, sizeof(*event) + DNS_SMALL);
 	__u32 bytes = p->payload_bytes;
 
 	if (!event)
@@ -59,7 +65,8 @@ static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 coo
 }
 
 /* TCP: the SYN of one attempt is sent again and again, and denied once. */
-static __always_inline void deny_tcp(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state)
+static __always_inline void deny_tcp(struct sandbox_ref *ref, __u64 cookie,
+				     struct socket_state *state)
 {
 	if (state->denied)
 		return;
@@ -68,8 +75,10 @@ static __always_inline void deny_tcp(struct sandbox_ref *ref, __u64 cookie, stru
 	emit_denied(ref, cookie, state, &state->peer, TRANSPORT_TCP);
 }
 
-/* UDP: each datagram is a send of its own and counts; the first one of a flow is told, the rest is in the flow. */
-static __always_inline void deny_udp(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state, const struct endpoint *destination)
+/* UDP: each datagram is a send of its own and counts; the first one of a flow is told, the rest is
+ * in the flow. */
+static __always_inline void deny_udp(struct sandbox_ref *ref, __u64 cookie,
+				     struct socket_state *state, const struct endpoint *destination)
 {
 	struct udp_flow_key key = { .cookie = cookie, .peer = *destination };
 	struct udp_flow *flow = bpf_map_lookup_elem(&udp_flows, &key);
@@ -77,7 +86,8 @@ static __always_inline void deny_udp(struct sandbox_ref *ref, __u64 cookie, stru
 
 	add(&ref->counters->denied[TRANSPORT_UDP], 1);
 	if (!flow) {
-		/* NAT changed the destination before the drop, or this is the first datagram of a connected socket. */
+		/* NAT changed the destination before the drop, or this is the first datagram of a
+		 * connected socket. */
 		key.peer = state->peer;
 		flow = open_udp_flow(ref, cookie, state, &key.peer, &created);
 	}
@@ -87,7 +97,8 @@ static __always_inline void deny_udp(struct sandbox_ref *ref, __u64 cookie, stru
 		add(&flow->denied, 1);
 }
 
-static __always_inline struct socket_state *state_of(struct sock *sk, struct sandbox_ref *ref, const struct skb_packet *p)
+static __always_inline struct socket_state *state_of(struct sock *sk, struct sandbox_ref *ref,
+						     const struct skb_packet *p)
 {
 	struct socket_state *state = find_state(sk, cookie_of(sk));
 
@@ -120,7 +131,8 @@ static __always_inline bool is_at_its_end(struct sk_buff *skb, const struct skb_
 	return BPF_CORE_READ((struct rt6_info *)route, rt6i_flags) & RTF_LOCAL;
 }
 
-/* Forwarded by the host for a sandbox in a namespace of its own: known by the source that the packet left it with. */
+/* Forwarded by the host for a sandbox in a namespace of its own: known by the source that the
+ * packet left it with. */
 static __always_inline int dropped_on_the_way(struct sk_buff *skb)
 {
 	struct source_key key = {};
@@ -135,7 +147,8 @@ static __always_inline int dropped_on_the_way(struct sk_buff *skb)
 	key.address = p.source;
 	key.transport = p.transport;
 	source = bpf_map_lookup_elem(&sources, &key);
-	if (!source || source->ambiguous || is_at_its_end(skb, &p) || !find_owner(&source->owner, source->cgroup_id, &ref))
+	if (!source || source->ambiguous || is_at_its_end(skb, &p) ||
+	    !find_owner(&source->owner, source->cgroup_id, &ref))
 		return 0;
 	if (p.transport == TRANSPORT_TCP) {
 		if (source->denied)
@@ -175,7 +188,8 @@ static __always_inline int dropped_by_netfilter(struct sk_buff *skb)
 	if (skb->skb_iif)
 		return dropped_on_the_way(skb);
 	sk = skb->sk;
-	if (!sk || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie_of(sk)), &ref) || !read_skb(skb, &p))
+	if (!sk || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie_of(sk)), &ref) ||
+	    !read_skb(skb, &p))
 		return 0;
 	state = state_of(sk, &ref, &p);
 	if (!state || is_loopback(&state->peer))
@@ -214,14 +228,16 @@ int BPF_PROG(handle_packet_dropped_there, struct sk_buff *skb, __u64 location)
 
 /* Last, the verdict of the hooks. The packet is gone by then, so all is taken from the socket. */
 SEC("fexit/nf_hook_slow")
-int BPF_PROG(handle_hook_verdict, struct sk_buff *skb, struct nf_hook_state *hook, const void *entries, unsigned int index, int verdict)
+int BPF_PROG(handle_hook_verdict, struct sk_buff *skb, struct nf_hook_state *hook,
+	     const void *entries, unsigned int index, int verdict)
 {
 	struct socket_state *state;
 	struct sandbox_ref ref;
 	struct sock *sk = hook->sk;
 	__u64 cookie;
 
-	if (verdict >= 0 || !sk || (hook->hook != NF_INET_LOCAL_OUT && hook->hook != NF_INET_POST_ROUTING))
+	if (verdict >= 0 || !sk ||
+	    (hook->hook != NF_INET_LOCAL_OUT && hook->hook != NF_INET_POST_ROUTING))
 		return 0;
 	state = find_state(sk, cookie_of(sk));
 	if (!find_socket(socket_cgroup_id(sk), state, &ref) || !state || is_loopback(&state->peer))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Count first, then reserve: produced = in the ring + dropped, per sandbox and kind, whatever happens after. */
+/* Count first, then reserve: produced = in the ring + dropped, per sandbox and kind, whatever
+ * happens after. */
 #ifndef SANDPIPER_EMIT_BPF_H
 #define SANDPIPER_EMIT_BPF_H
 
@@ -11,7 +12,8 @@ static __always_inline void add(__u64 *counter, __u64 n)
 	__sync_fetch_and_add(counter, n);
 }
 
-static __always_inline void stamp(struct event_header *h, const struct sandbox_ref *ref, __u16 kind, __u32 size)
+static __always_inline void stamp(struct event_header *h, const struct sandbox_ref *ref, __u16 kind,
+				  __u32 size)
 {
 	h->kind = kind;
 	h->flags = ref->flags;
@@ -22,12 +24,14 @@ static __always_inline void stamp(struct event_header *h, const struct sandbox_r
 }
 
 /*
- * Who may write into a ring: everybody while it has room to spare, which it has as long as user space keeps up. Then each sandbox has a
- * budget that grows with time, and a byte costs twice as much with each step that the ring fills up: so that it does not, however slow the
- * reader is, and who writes little pays what it costs. What a sandbox cannot pay is counted and not told, and its neighbours find room.
- * The budget is kept as the time at which it would be whole again.
- * CPUs that look at the same moment may each take the last of it, which lets a record too many through and changes no count. Not static:
- * the verifier looks at such a function once, and not at each call again.
+ * Who may write into a ring: everybody while it has room to spare, which it has as long as user
+ * space keeps up. Then each sandbox has a budget that grows with time, and a byte costs twice as
+ * much with each step that the ring fills up: so that it does not, however slow the reader is, and
+ * who writes little pays what it costs. What a sandbox cannot pay is counted and not told, and its
+ * neighbours find room. The budget is kept as the time at which it would be whole again. CPUs that
+ * look at the same moment may each take the last of it, which lets a record too many through and
+ * changes no count. Not static: the verifier looks at such a function once, and not at each call
+ * again.
  */
 __noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
 {
@@ -37,9 +41,11 @@ __noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
 
 	if (!limit || !limit->step_bytes)
 		return true;
-	/* A choice and no arithmetic: the verifier does not remember the bound of a number that was on the stack. */
+	/* A choice and no arithmetic: the verifier does not remember the bound of a number that was
+	 * on the stack. */
 	asm volatile("" : "+r"(ring));
-	used = ring == RING_bulk ? bpf_ringbuf_query(&bulk_ring, BPF_RB_AVAIL_DATA) : bpf_ringbuf_query(&critical_ring, BPF_RB_AVAIL_DATA);
+	used = ring == RING_bulk ? bpf_ringbuf_query(&bulk_ring, BPF_RB_AVAIL_DATA)
+				 : bpf_ringbuf_query(&critical_ring, BPF_RB_AVAIL_DATA);
 	if (used + bytes <= limit->spare_bytes)
 		return true;
 	step = (used + bytes - limit->spare_bytes) / limit->step_bytes;
@@ -55,7 +61,8 @@ __noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
 			return true;
 	}
 	asm volatile("" : "+r"(ring));
-	whole_ns = ring == RING_bulk ? &budget->whole_ns[RING_bulk] : &budget->whole_ns[RING_critical];
+	whole_ns =
+		ring == RING_bulk ? &budget->whole_ns[RING_bulk] : &budget->whole_ns[RING_critical];
 	due = *(volatile __u64 *)whole_ns;
 	if (due + cost > now + limit->burst_ns)
 		return false;
@@ -66,11 +73,14 @@ __noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
 	return true;
 }
 
-/* The end of a sandbox is told however much it produced before: there are no more of those than of cgroups. */
-#define has_budget(event_kind) ((event_kind) != EVENT_CGROUP_MADE && (event_kind) != EVENT_CGROUP_GONE)
+/* The end of a sandbox is told however much it produced before: there are no more of those than of
+ * cgroups. */
+#define has_budget(event_kind) \
+	((event_kind) != EVENT_CGROUP_MADE && (event_kind) != EVENT_CGROUP_GONE)
 
 /* False after counting that the sandbox has no share of the ring left for it. */
-static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kind, __u32 ring, __u32 bytes)
+static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kind, __u32 ring,
+					__u32 bytes)
 {
 	add(&ref->counters->produced[event_kind], 1);
 	if (!has_budget(event_kind) || may_write(ref->owner.sandbox, ring, bytes))
@@ -80,7 +90,8 @@ static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kin
 }
 
 /*
- * `ring` is critical or bulk. A macro, since a reservation needs a size that is constant at the call. NULL after counting the loss.
+ * `ring` is critical or bulk. A macro, since a reservation needs a size that is constant at the
+ * call. NULL after counting the loss.
  */
 #define reserve_event(ring, ref, event_kind, bytes)                            \
 	({                                                                     \
@@ -96,8 +107,8 @@ static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kin
 	})
 
 /*
- * Flag 0 lets the kernel wake the reader only when it had caught up: user space waits a moment after a wake-up before it drains, so a
- * flood costs one wake-up a drain and an idle host none.
+ * Flag 0 lets the kernel wake the reader only when it had caught up: user space waits a moment
+ * after a wake-up before it drains, so a flood costs one wake-up a drain and an idle host none.
  */
 static __always_inline void submit_event(void *event)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The contract between the kernel side and user space: ring records, map keys and map values. Included by clang for BPF and by C++.
- * Both sides ship in one binary, so there is no compatibility to keep; kinds are still only appended, because captures are replayed.
+ * The contract between the kernel side and user space: ring records, map keys and map values.
+ * Included by clang for BPF and by C++. Both sides ship in one binary, so there is no compatibility
+ * to keep; kinds are still only appended, because captures are replayed.
  *
- * Times are CLOCK_BOOTTIME nanoseconds. Ports are in host order. Addresses are IPv6, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that
- * a v4-mapped socket and a plain IPv4 one give the same key. Strings are not NUL-terminated where a length is given.
+ * Times are CLOCK_BOOTTIME nanoseconds. Ports are in host order. Addresses are IPv6, IPv4 as
+ * ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that a v4-mapped socket and a plain IPv4 one give the same
+ * key. Strings are not NUL-terminated where a length is given.
  */
 #ifndef SANDPIPER_EVENTS_H
 #define SANDPIPER_EVENTS_H
@@ -35,7 +37,8 @@ enum event_kind {
 	EVENT_DENIED = 10,
 	EVENT_NFT = 11,
 	EVENT_NFT_LOADED = 12,	/* nf_tables was loaded: the header alone, of no sandbox */
-	EVENT_CGROUP_MADE = 13, /* a cgroup that may be a sandbox's was made, and is watched from its first process on */
+	EVENT_CGROUP_MADE = 13, /* a cgroup that may be a sandbox's was made, and is watched from
+				   its first process on */
 	EVENT_CGROUP_GONE = 14, /* a watched cgroup was removed: the header alone */
 	EVENT_KIND_COUNT = 15,
 };
@@ -62,12 +65,14 @@ enum {
 	EXITED_COUNT = 4,
 	/* One read of the argument area covers what a report needs. */
 	ARGS_MAX = 4096,
-	/* Path components deepest first, each followed by NUL: the last one may start at 511 and be of NAME_MAX bytes. */
+	/* Path components deepest first, each followed by NUL: the last one may start at 511 and be
+	 * of NAME_MAX bytes. */
 	PATH_COMPONENT = 256,
 	PATH_STARTS = 512,
 	SCRIPT_BYTES = 256,
 	COMM_BYTES = 16,
-	/* DNS payload classes: RFC 1035 UDP limit, one Ethernet frame, and the EDNS size that servers commonly allow (RFC 6891 6.2.5). */
+	/* DNS payload classes: RFC 1035 UDP limit, one Ethernet frame, and the EDNS size that
+	 * servers commonly allow (RFC 6891 6.2.5). */
 	DNS_SMALL = 512,
 	DNS_FRAME = 1536,
 	DNS_CHUNK = 4096,
@@ -83,8 +88,8 @@ enum {
 };
 
 /*
- * Whose something is. A member is one tree of cgroups, or one device, from its birth to its end; a sandbox is made of members. Neither
- * number is ever used again.
+ * Whose something is. A member is one tree of cgroups, or one device, from its birth to its end; a
+ * sandbox is made of members. Neither number is ever used again.
  */
 struct owner {
 	__u64 member;
@@ -93,8 +98,9 @@ struct owner {
 SP_ASSERT_SIZE(owner, 16);
 
 /*
- * What an event is compared with before any look-up: how many of the cgroups (by id) and network namespaces (by inode number) that somebody
- * watches fall into a slot. Never too low. Namespaces that their table pushes out, or the kernel side puts aside, may stay counted.
+ * What an event is compared with before any look-up: how many of the cgroups (by id) and network
+ * namespaces (by inode number) that somebody watches fall into a slot. Never too low. Namespaces
+ * that their table pushes out, or the kernel side puts aside, may stay counted.
  */
 enum {
 	WATCH_SLOTS = 16384,
@@ -102,8 +108,10 @@ enum {
 
 struct watch {
 	__u32 counts[WATCH_SLOTS];
-	__u32 lent_sockets;  /* 1: a sandbox has used a socket of another cgroup, so that sockets themselves must be asked too */
-	__u32 netns_changes; /* counts: a namespace was forgotten, or lost who lived there; what was noted before is to be noted again */
+	__u32 lent_sockets;  /* 1: a sandbox has used a socket of another cgroup, so that sockets
+				themselves must be asked too */
+	__u32 netns_changes; /* counts: a namespace was forgotten, or lost who lived there; what was
+				noted before is to be noted again */
 };
 SP_ASSERT_SIZE(watch, 65544);
 
@@ -114,7 +122,8 @@ static inline __u32 watch_slot(__u64 id)
 
 struct watched_cgroup {
 	struct owner owner;
-	__u64 noted; /* the network namespace where one of its processes was last noted to live; above it, netns_changes of that time */
+	__u64 noted; /* the network namespace where one of its processes was last noted to live;
+			above it, netns_changes of that time */
 };
 SP_ASSERT_SIZE(watched_cgroup, 24);
 
@@ -125,7 +134,8 @@ enum {
 
 /* In the flags of every kind. */
 enum {
-	/* Of no watched cgroup, but in the network namespace of a sandbox, or of a socket that a process of a sandbox uses. */
+	/* Of no watched cgroup, but in the network namespace of a sandbox, or of a socket that a
+	 * process of a sandbox uses. */
 	EVENT_BY_NAMESPACE = 1 << 15,
 	EVENT_BY_PROCESS = 1 << 14,
 };
@@ -165,8 +175,8 @@ enum exec_flags {
 };
 
 /*
- * Behind it, one after the other: the components of the path and of the working directory, the script with its NUL, and the arguments,
- * NUL-separated as in /proc/PID/cmdline.
+ * Behind it, one after the other: the components of the path and of the working directory, the
+ * script with its NUL, and the arguments, NUL-separated as in /proc/PID/cmdline.
  */
 struct exec_event {
 	struct event_header header;
@@ -218,7 +228,8 @@ struct connect_event {
 SP_ASSERT_SIZE(connect_event, 104);
 
 enum connect_result_flags {
-	/* The error was returned to the caller of connect or send; without the flag it comes from the state of the socket. */
+	/* The error was returned to the caller of connect or send; without the flag it comes from
+	 * the state of the socket. */
 	RESULT_RETURNED = 1 << 0,
 };
 
@@ -227,7 +238,8 @@ struct connect_result_event {
 	__u64 cookie;
 	struct endpoint peer; /* UDP only: one socket may have many */
 	__u32 transport;
-	__u32 error; /* errno; 0: established (TCP), answered (UDP), or, where TCP ends in CLOSE, given up by the caller */
+	__u32 error; /* errno; 0: established (TCP), answered (UDP), or, where TCP ends in CLOSE,
+			given up by the caller */
 	__u32 established;
 	__u32 pad0;
 };
@@ -242,7 +254,8 @@ struct close_event {
 };
 SP_ASSERT_SIZE(close_event, 64);
 
-/* Netfilter threw a packet of the sandbox away: the first one of a TCP attempt, the first one of a UDP flow. */
+/* Netfilter threw a packet of the sandbox away: the first one of a TCP attempt, the first one of a
+ * UDP flow. */
 struct denied_event {
 	struct event_header header;
 	__u64 cookie;
@@ -257,8 +270,10 @@ SP_ASSERT_SIZE(denied_event, 104);
 enum nft_result {
 	NFT_COMMITTED = 0,
 	NFT_ABORTED = 1, /* why, NFT_REFUSED of the same thread says */
-	NFT_REFUSED = 2, /* a message was answered with an error: one of a batch that is aborted, or one that never was tried */
-	NFT_SENT = 3,	 /* something was sent to nfnetlink: refused if there is an error, else committed or only a question */
+	NFT_REFUSED = 2, /* a message was answered with an error: one of a batch that is aborted, or
+			    one that never was tried */
+	NFT_SENT = 3,	 /* something was sent to nfnetlink: refused if there is an error, else
+			    committed or only a question */
 };
 
 /* A change of nftables rules, or what may be one. */
@@ -297,7 +312,8 @@ struct netns_owner {
 SP_ASSERT_SIZE(netns_owner, 24);
 
 enum dns_flags {
-	DNS_REDIRECTED = 1 << 0, /* the packet leaves to another destination than the program asked for (NAT) */
+	DNS_REDIRECTED = 1 << 0, /* the packet leaves to another destination than the program asked
+				    for (NAT) */
 	DNS_DENIED = 1 << 1,	 /* it did not leave: netfilter threw it away */
 	DNS_LOCAL = 1 << 2,	 /* an answer of a server that is itself part of the sandbox */
 };
@@ -306,9 +322,11 @@ struct dns_event {
 	struct event_header header;
 	__u64 cookie;
 	struct process_key process; /* who last used the socket to ask */
-	struct endpoint server;	    /* query: where the program sent it, before NAT; answer: source as the socket sees it */
+	struct endpoint server; /* query: where the program sent it, before NAT; answer: source as
+				   the socket sees it */
 	__u32 transport;
-	__u32 payload_bytes; /* of the datagram or of this part of the stream, which may exceed data_bytes for datagrams only */
+	__u32 payload_bytes; /* of the datagram or of this part of the stream, which may exceed
+				data_bytes for datagrams only */
 	__u32 data_bytes;
 	__u32 tcp_seq; /* of the first byte in data */
 	__u32 tcp_ack;
@@ -319,24 +337,28 @@ struct dns_event {
 };
 SP_ASSERT_SIZE(dns_event, 104);
 
-/* Values of `members`, a per-CPU map: only ever added to in the kernel, never reset, so that a reader may differ them. */
+/* Values of `members`, a per-CPU map: only ever added to in the kernel, never reset, so that a
+ * reader may differ them. */
 struct member_counters {
 	__u64 produced[EVENT_KIND_SLOTS];
 	__u64 dropped[EVENT_KIND_SLOTS]; /* no room in the ring */
 	__u64 limited[EVENT_KIND_SLOTS]; /* more than the sandbox's share of the ring */
 	__u64 attempts[TRANSPORT_COUNT][NETWORK_COUNT];
-	__u64 attempts_dropped[TRANSPORT_COUNT][NETWORK_COUNT]; /* those of them whose event found no room */
-	__u64 network_io[DIRECTION_COUNT];			/* bytes of IP packets, loopback left out */
-	__u64 storage_failed;					/* a socket or a flow that the kernel had no memory to remember */
-	__u64 denied[TRANSPORT_COUNT];				/* by netfilter: TCP attempts, UDP datagrams; loopback left out */
-	__u64 exits[EXITED_COUNT];				/* of processes, by how */
+	__u64 attempts_dropped[TRANSPORT_COUNT]
+			      [NETWORK_COUNT]; /* those of them whose event found no room */
+	__u64 network_io[DIRECTION_COUNT];     /* bytes of IP packets, loopback left out */
+	__u64 storage_failed; /* a socket or a flow that the kernel had no memory to remember */
+	__u64 denied[TRANSPORT_COUNT]; /* by netfilter: TCP attempts, UDP datagrams; loopback left
+					  out */
+	__u64 exits[EXITED_COUNT];     /* of processes, by how */
 };
 SP_ASSERT_SIZE(member_counters, 520);
 
 /* What one sandbox may take of a ring. */
 struct ring_limit {
 	__u64 spare_bytes; /* while no more than this is in it: all */
-	__u64 step_bytes;  /* each time that so much more is in it, a byte costs twice as much; 0: no limit */
+	__u64 step_bytes; /* each time that so much more is in it, a byte costs twice as much; 0: no
+			     limit */
 	__u64 ns_per_byte; /* a budget grows by a byte of the first step in this time */
 	__u64 burst_ns;	   /* and is never more than what grows in this time */
 };

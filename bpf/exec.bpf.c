@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// What ran: exec, exit, fork. Raw tracepoints with BTF: every way to start a program passes sched_process_exec after the kernel has
-// copied path and arguments, so that nothing a program rewrites afterwards changes what is recorded.
+// What ran: exec, exit, fork. Raw tracepoints with BTF: every way to start a program passes
+// sched_process_exec after the kernel has copied path and arguments, so that nothing a program
+// rewrites afterwards changes what is recorded.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -10,7 +11,8 @@
 #include "bpf/process.bpf.h"
 #include "bpf/preemption_backup.bpf.h"
 
-static __always_inline void fill_exec(struct exec_record *record, __u32 own, struct task_struct *task, struct linux_binprm *binprm,
+static __always_inline void fill_exec(struct exec_record *record, __u32 own,
+				      struct task_struct *task, struct linux_binprm *binprm,
 				      const struct sandbox_ref *ref)
 {
 	struct exec_event *event = &record->event;
@@ -42,13 +44,15 @@ static __always_inline void fill_exec(struct exec_record *record, __u32 own, str
 	append_args(record, mm->arg_start, mm->arg_end);
 }
 
-static __always_inline int on_exec(struct task_struct *task, struct linux_binprm *binprm, bool second)
+static __always_inline int on_exec(struct task_struct *task, struct linux_binprm *binprm,
+				   bool second)
 {
 	struct exec_record *record;
 	struct sandbox_ref ref;
 	__u32 own = second, size;
 
-	if (is_done(second, EVENT_EXEC, task->pid, task->self_exec_id) || !find_process(task, bpf_get_current_cgroup_id(), &ref))
+	if (is_done(second, EVENT_EXEC, task->pid, task->self_exec_id) ||
+	    !find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
 	record = bpf_map_lookup_elem(&exec_records, &own);
 	if (!record) {
@@ -62,7 +66,8 @@ static __always_inline int on_exec(struct task_struct *task, struct linux_binprm
 	record->event.header.size = size;
 	if (!count_event(&ref, EVENT_EXEC, RING_critical, size))
 		return 0;
-	if (size > sizeof(record->event) + TEXT_BYTES || bpf_ringbuf_output(&critical_ring, record, size, 0))
+	if (size > sizeof(record->event) + TEXT_BYTES ||
+	    bpf_ringbuf_output(&critical_ring, record, size, 0))
 		add(&ref.counters->dropped[EVENT_EXEC], 1);
 	return 0;
 }
@@ -99,18 +104,21 @@ static __always_inline int on_exit(struct task_struct *task, bool second)
 	__u32 status;
 	bool oom;
 
-	if (is_done(second, EVENT_EXIT, task->pid, task->start_boottime) || signal->live.counter != 0 ||
-	    !find_process(task, bpf_get_current_cgroup_id(), &ref))
+	if (is_done(second, EVENT_EXIT, task->pid, task->start_boottime) ||
+	    signal->live.counter != 0 || !find_process(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
 	fill_process(&process, task);
 	once = process;
 	once.tid = 0;
-	/* The last thread may come here when the one that reported is gone already: then it is alone, and must look all the same. */
-	if (signal->nr_threads > 1 ? bpf_map_update_elem(&reported_exits, &once, &one, BPF_NOEXIST) != 0
-				   : bpf_map_lookup_elem(&reported_exits, &once) != NULL)
+	/* The last thread may come here when the one that reported is gone already: then it is
+	 * alone, and must look all the same. */
+	if (signal->nr_threads > 1
+		    ? bpf_map_update_elem(&reported_exits, &once, &one, BPF_NOEXIST) != 0
+		    : bpf_map_lookup_elem(&reported_exits, &once) != NULL)
 		return 0;
 	/* wait_task_zombie(): the group's code where one was set, else the leader's own. */
-	status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : to_read(task)->group_leader->exit_code;
+	status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code
+						   : to_read(task)->group_leader->exit_code;
 	oom = (status & 0x7f) && signal->oom_mm;
 	add(&ref.counters->exits[how_it_ended(status, oom)], 1);
 	event = reserve_event(critical, &ref, EVENT_EXIT, sizeof(*event));
@@ -136,10 +144,12 @@ int BPF_PROG(second_exit, struct task_struct *task)
 	return on_exit(task, true);
 }
 
-static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind, struct task_struct *task)
+static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind,
+					struct task_struct *task)
 {
-	struct fork_event *event = kind == EVENT_FORK ? reserve_event(critical, ref, EVENT_FORK, sizeof(*event))
-						      : reserve_event(critical, ref, EVENT_ENTER, sizeof(*event));
+	struct fork_event *event =
+		kind == EVENT_FORK ? reserve_event(critical, ref, EVENT_FORK, sizeof(*event))
+				   : reserve_event(critical, ref, EVENT_ENTER, sizeof(*event));
 
 	if (!event)
 		return 0;
@@ -162,7 +172,8 @@ static __always_inline int on_fork(struct task_struct *child, bool second)
 {
 	struct sandbox_ref ref;
 
-	if (child->pid != child->tgid || is_done(second, EVENT_FORK, child->pid, child->start_boottime) ||
+	if (child->pid != child->tgid ||
+	    is_done(second, EVENT_FORK, child->pid, child->start_boottime) ||
 	    !find_process(child, task_cgroup_id(child), &ref))
 		return 0;
 	return emit_process(&ref, EVENT_FORK, child);

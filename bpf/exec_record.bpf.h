@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* The record of an exec, put together where its length need not be known beforehand, and paths out of dentries. */
+/* The record of an exec, put together where its length need not be known beforehand, and paths out
+ * of dentries. */
 #ifndef SANDPIPER_EXEC_RECORD_BPF_H
 #define SANDPIPER_EXEC_RECORD_BPF_H
 
@@ -9,7 +10,8 @@
 
 #include "bpf/events.h"
 
-/* Components within a mount; and beyond it, with the crossings of mounts. Deeper paths are rare, and each step costs the verifier. */
+/* Components within a mount; and beyond it, with the crossings of mounts. Deeper paths are rare,
+ * and each step costs the verifier. */
 #define PATH_STEPS 24
 
 /* Two paths and a script end below it: where texts start. A power of two, for append_at. */
@@ -23,8 +25,8 @@ struct walk {
 };
 
 /*
- * `used` and `beyond` lie in memory on purpose: the verifier does not follow what stands there, nor of what type a pointer was, so that all
- * ways to a step of a path look the same to it.
+ * `used` and `beyond` lie in memory on purpose: the verifier does not follow what stands there, nor
+ * of what type a pointer was, so that all ways to a step of a path look the same to it.
  */
 struct exec_record {
 	struct exec_event event;
@@ -41,7 +43,8 @@ struct {
 	__type(value, struct exec_record);
 } exec_records SEC(".maps");
 
-/* Where the next text starts. The mask changes nothing, and is a bound that every verifier knows. */
+/* Where the next text starts. The mask changes nothing, and is a bound that every verifier knows.
+ */
 static __always_inline char *append_at(struct exec_record *record)
 {
 	__u64 at = record->used;
@@ -62,8 +65,9 @@ static __always_inline __u32 append_name(struct exec_record *record, const void 
 }
 
 /*
- * From beyond of the record `own` on; `begin`: where the path begins. Fields are read and not loaded: of what a mount is part of, the verifier
- * knows no type. Not static, so that the verifier looks at it once, and not for each way that leads to it.
+ * From beyond of the record `own` on; `begin`: where the path begins. Fields are read and not
+ * loaded: of what a mount is part of, the verifier knows no type. Not static, so that the verifier
+ * looks at it once, and not for each way that leads to it.
  */
 __noinline int append_beyond(__u32 own, __u32 begin)
 {
@@ -87,7 +91,8 @@ __noinline int append_beyond(__u32 own, __u32 begin)
 			mount = (void *)within - bpf_core_field_offset(struct mount, mnt);
 			up = BPF_CORE_READ(mount, mnt_parent);
 			if (up == mount || dentry != mount_root) {
-				/* The top: outside of the root, or an unmounted thing as memfd, whose name is all there is. */
+				/* The top: outside of the root, or an unmounted thing as memfd,
+				 * whose name is all there is. */
 				if (record->used == begin)
 					append_name(record, BPF_CORE_READ(dentry, d_name.name));
 				return true;
@@ -97,7 +102,8 @@ __noinline int append_beyond(__u32 own, __u32 begin)
 			mount_root = BPF_CORE_READ(within, mnt_root);
 			continue;
 		}
-		if (record->used - begin >= PATH_STARTS || !append_name(record, BPF_CORE_READ(dentry, d_name.name)))
+		if (record->used - begin >= PATH_STARTS ||
+		    !append_name(record, BPF_CORE_READ(dentry, d_name.name)))
 			return false;
 		dentry = parent;
 	}
@@ -105,10 +111,12 @@ __noinline int append_beyond(__u32 own, __u32 begin)
 }
 
 /*
- * Appends the components of `path`, deepest first, each with its NUL, up to the root of the process: what the process itself would see,
- * and not d_path, which is allowed in few kinds of programs only. Both as the verifier knows them. False where there was more.
+ * Appends the components of `path`, deepest first, each with its NUL, up to the root of the
+ * process: what the process itself would see, and not d_path, which is allowed in few kinds of
+ * programs only. Both as the verifier knows them. False where there was more.
  */
-static __always_inline bool append_path(struct exec_record *record, __u32 own, struct path *path, struct path *root)
+static __always_inline bool append_path(struct exec_record *record, __u32 own, struct path *path,
+					struct path *root)
 {
 	struct dentry *dentry = path->dentry, *root_dentry = root->dentry, *parent, *mount_root;
 	struct vfsmount *within = path->mnt, *root_mount = root->mnt;
@@ -119,7 +127,8 @@ static __always_inline bool append_path(struct exec_record *record, __u32 own, s
 		parent = dentry->d_parent;
 		if (dentry == parent || (dentry == root_dentry && within == root_mount))
 			break;
-		if (record->used - begin >= PATH_STARTS || !append_name(record, dentry->d_name.name))
+		if (record->used - begin >= PATH_STARTS ||
+		    !append_name(record, dentry->d_name.name))
 			return false;
 		dentry = parent;
 	}
@@ -133,8 +142,10 @@ static __always_inline bool append_path(struct exec_record *record, __u32 own, s
 	return append_beyond(own, begin);
 }
 
-/* A process may have arguments that cannot be read. Checked from above alone, `last` has a bound from both sides that every verifier follows. */
-static __always_inline void append_args(struct exec_record *record, unsigned long start, unsigned long end)
+/* A process may have arguments that cannot be read. Checked from above alone, `last` has a bound
+ * from both sides that every verifier follows. */
+static __always_inline void append_args(struct exec_record *record, unsigned long start,
+					unsigned long end)
 {
 	__u32 bytes = end - start > ARGS_MAX ? ARGS_MAX : end - start, last = bytes - 1;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The few kernel types that the programs touch. CO-RE relocates every field by name, so order and neighbours do not matter here, and no
- * generated vmlinux.h is needed. A name with ___suffix is the same type as another kernel version has it.
+ * The few kernel types that the programs touch. CO-RE relocates every field by name, so order and
+ * neighbours do not matter here, and no generated vmlinux.h is needed. A name with ___suffix is the
+ * same type as another kernel version has it.
  */
 #ifndef SANDPIPER_KERNEL_BPF_H
 #define SANDPIPER_KERNEL_BPF_H
@@ -85,7 +86,8 @@ struct cgroup_subsys_state {
 };
 
 struct cgroup {
-	struct cgroup_subsys_state self; /* first member in every kernel: a css of the cgroup itself is the cgroup */
+	struct cgroup_subsys_state
+		self; /* first member in every kernel: a css of the cgroup itself is the cgroup */
 	struct kernfs_node *kn;
 	struct cgroup_root *root;
 };
@@ -222,9 +224,11 @@ struct bpf_iter__bpf_sk_storage_map {
 #pragma clang attribute pop
 
 /*
- * The same pointer, to read through. Of one that it trusts, the verifier searches all types of the kernel by name at each load of a further
- * pointer, for a millisecond and a half on 6.18: without casts, half of the time that loading the programs takes. Linux has them from 6.2
- * on. What it lacks must not be called even where nothing gets to: so, two objects are made of the same programs.
+ * The same pointer, to read through. Of one that it trusts, the verifier searches all types of the
+ * kernel by name at each load of a further pointer, for a millisecond and a half on 6.18: without
+ * casts, half of the time that loading the programs takes. Linux has them from 6.2 on. What it
+ * lacks must not be called even where nothing gets to: so, two objects are made of the same
+ * programs.
  */
 #ifdef SANDPIPER_CASTS
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;

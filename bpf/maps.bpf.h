@@ -10,12 +10,14 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* What a socket of a sandbox is about. Filled in the context of the program that uses it, read where no program is running. */
+/* What a socket of a sandbox is about. Filled in the context of the program that uses it, read
+ * where no program is running. */
 struct socket_state {
 	struct process_key process;
-	struct endpoint peer;	/* last destination asked for, before NAT */
-	struct endpoint via;	/* DNS: where the last query went, after NAT */
-	struct endpoint source; /* its own, as it leaves the network namespace; port 0 until a packet did */
+	struct endpoint peer; /* last destination asked for, before NAT */
+	struct endpoint via;  /* DNS: where the last query went, after NAT */
+	struct endpoint
+		source; /* its own, as it leaves the network namespace; port 0 until a packet did */
 	struct owner owner;
 	__u64 cgroup_id; /* of the socket */
 	char comm[COMM_BYTES];
@@ -35,7 +37,8 @@ struct source_key {
 	__u32 pad0;
 };
 
-/* Whose packets come from an address. They lose their socket when they enter another network namespace. */
+/* Whose packets come from an address. They lose their socket when they enter another network
+ * namespace. */
 struct source {
 	struct owner owner;
 	__u64 cgroup_id;
@@ -51,7 +54,8 @@ struct local_server {
 	struct endpoint address;
 };
 
-/* A call that may still return an error; only for the mechanism that reads results from syscall tracepoints. */
+/* A call that may still return an error; only for the mechanism that reads results from syscall
+ * tracepoints. */
 struct pending_call {
 	__u64 cookie;
 	struct endpoint peer;
@@ -67,7 +71,8 @@ struct {
 	__type(value, struct watch);
 } watches SEC(".maps");
 
-/* By cgroup id. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in them. */
+/* By cgroup id. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in
+ * them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -92,7 +97,8 @@ struct {
 	__type(value, struct member_counters);
 } members SEC(".maps");
 
-/* Members whose cgroup was removed. Their sockets may still close; nobody can be said to live with them any more. */
+/* Members whose cgroup was removed. Their sockets may still close; nobody can be said to live with
+ * them any more. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -100,7 +106,8 @@ struct {
 	__type(value, __u8);
 } gone_members SEC(".maps");
 
-/* Which new cgroups are looked at. A name of 64 hexadecimal digits, as runtimes give containers, is without being here. */
+/* Which new cgroups are looked at. A name of 64 hexadecimal digits, as runtimes give containers, is
+ * without being here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -144,7 +151,8 @@ struct {
 	__type(value, struct socket_state);
 } socket_states SEC(".maps");
 
-/* By cookie, where programs on tracepoints may not use the storage of sockets. Set at load: one entry where they may. */
+/* By cookie, where programs on tracepoints may not use the storage of sockets. Set at load: one
+ * entry where they may. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
@@ -152,7 +160,8 @@ struct {
 	__type(value, struct socket_state);
 } states_by_cookie SEC(".maps");
 
-/* Set at load. LRU: a socket that talks to more peers than fit is seen as new attempts, never as an error for the others. */
+/* Set at load. LRU: a socket that talks to more peers than fit is seen as new attempts, never as an
+ * error for the others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
@@ -176,7 +185,8 @@ struct {
 	__type(value, struct source);
 } sources SEC(".maps");
 
-/* Where sockets of a sandbox serve datagrams from within its own network namespace, as a DNS proxy does. */
+/* Where sockets of a sandbox serve datagrams from within its own network namespace, as a DNS proxy
+ * does. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -211,8 +221,9 @@ const volatile __u32 cfg_shared_netns[2] = {};
 const volatile __u8 cfg_socket_storage = 1;
 
 /*
- * Programs on cgroups may have the current task, and a TCP socket, as pointers whose fields the verifier lets them load; where not, each
- * field is copied by a helper. Programs on tracepoints are given such pointers everywhere.
+ * Programs on cgroups may have the current task, and a TCP socket, as pointers whose fields the
+ * verifier lets them load; where not, each field is copied by a helper. Programs on tracepoints are
+ * given such pointers everywhere.
  */
 const volatile __u8 cfg_typed_pointers = 0;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Who changes nftables rules, in which network namespace, and whether the kernel took the change. An object of its own: nf_tables is a
-// module on most kernels, and what attaches to it can be loaded only after it. What a change holds is read over netlink by user space.
+// Who changes nftables rules, in which network namespace, and whether the kernel took the change.
+// An object of its own: nf_tables is a module on most kernels, and what attaches to it can be
+// loaded only after it. What a change holds is read over netlink by user space.
 #include "bpf/kernel.bpf.h"
 #include <asm/ptrace.h>
 #include <bpf/bpf_core_read.h>
@@ -16,7 +17,8 @@
 #define NLMSG_ERROR 2
 #define NFNL_MSG_BATCH_BEGIN 16
 #define NFNL_SUBSYS_NFTABLES 10
-/* include/linux/netfilter/nfnetlink.h: the other actions undo a batch that is tried again, or that was only to be checked. */
+/* include/linux/netfilter/nfnetlink.h: the other actions undo a batch that is tried again, or that
+ * was only to be checked. */
 #define NFNL_ABORT_NONE 0
 
 /* How many answers that wait at the sender's socket are looked at. */
@@ -32,7 +34,8 @@ struct {
 /* Our own process: it reads rules, and changes none. */
 const volatile __u32 cfg_own_tgid = 0;
 
-/* The change belongs to the sandbox that lives in the namespace, else to the one that made it, which lives there from now on. */
+/* The change belongs to the sandbox that lives in the namespace, else to the one that made it,
+ * which lives there from now on. */
 static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
@@ -71,11 +74,13 @@ static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 	return 0;
 }
 
-/* Of messages that change something: types are (GET, NEW, DEL) in no order that arithmetic could tell. */
+/* Of messages that change something: types are (GET, NEW, DEL) in no order that arithmetic could
+ * tell. */
 static __always_inline bool is_change(__u16 type)
 {
-	const __u64 gets = 1ULL << 1 | 1ULL << 4 | 1ULL << 7 | 1ULL << 10 | 1ULL << 13 | 1ULL << 16 | 1ULL << 19 | 1ULL << 21 | 1ULL << 23 |
-			   1ULL << 25 | 1ULL << 33;
+	const __u64 gets = 1ULL << 1 | 1ULL << 4 | 1ULL << 7 | 1ULL << 10 | 1ULL << 13 |
+			   1ULL << 16 | 1ULL << 19 | 1ULL << 21 | 1ULL << 23 | 1ULL << 25 |
+			   1ULL << 33;
 
 	if (type == NFNL_MSG_BATCH_BEGIN)
 		return true;
@@ -84,14 +89,16 @@ static __always_inline bool is_change(__u16 type)
 
 static __always_inline bool is_nfnetlink(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_family) == AF_NETLINK && BPF_CORE_READ(sk, sk_protocol) == NETLINK_NETFILTER;
+	return BPF_CORE_READ(sk, __sk_common.skc_family) == AF_NETLINK &&
+	       BPF_CORE_READ(sk, sk_protocol) == NETLINK_NETFILTER;
 }
 
 static __always_inline int acked(struct sk_buff *request, struct nlmsghdr *message, int error)
 {
 	struct sock *sk = BPF_CORE_READ(request, sk);
 
-	if (error >= 0 || !sk || BPF_CORE_READ(sk, sk_protocol) != NETLINK_NETFILTER || !is_change(BPF_CORE_READ(message, nlmsg_type)))
+	if (error >= 0 || !sk || BPF_CORE_READ(sk, sk_protocol) != NETLINK_NETFILTER ||
+	    !is_change(BPF_CORE_READ(message, nlmsg_type)))
 		return 0;
 	return emit_nft(BPF_CORE_READ(sk, __sk_common.skc_net.net), NFT_REFUSED, error);
 }
@@ -141,18 +148,22 @@ int BPF_KPROBE(handle_nft_abort_entry, struct net *net, struct sk_buff *skb, int
 }
 
 SEC("kprobe/netlink_ack")
-int BPF_KPROBE(handle_netlink_ack_entry, struct sk_buff *request, struct nlmsghdr *message, int error)
+int BPF_KPROBE(handle_netlink_ack_entry, struct sk_buff *request, struct nlmsghdr *message,
+	       int error)
 {
 	return acked(request, message, error);
 }
 
 /*
- * The kernel works a batch off while it is sent. Behind the send, the sender's own queue holds the errors of its messages, and none if all
- * was taken or only asked for something; which of the two it was, the notification of the new generation tells.
+ * The kernel works a batch off while it is sent. Behind the send, the sender's own queue holds the
+ * errors of its messages, and none if all was taken or only asked for something; which of the two
+ * it was, the notification of the new generation tells.
  */
 static __always_inline int sent(struct sock *sk)
 {
-	struct sk_buff *first = (struct sk_buff *)__builtin_preserve_access_index(&sk->sk_receive_queue), *skb;
+	struct sk_buff *first = (struct sk_buff *)__builtin_preserve_access_index(
+			       &sk->sk_receive_queue),
+		       *skb;
 	struct {
 		struct nlmsghdr header;
 		__s32 error;
@@ -164,8 +175,9 @@ static __always_inline int sent(struct sock *sk)
 	for (int i = 0; i < ACKS_MAX; i++) {
 		if (!skb || skb == first)
 			break;
-		if (!bpf_probe_read_kernel(&ack, sizeof(ack), BPF_CORE_READ(skb, data)) && ack.header.nlmsg_type == NLMSG_ERROR &&
-		    ack.error < 0 && is_change(ack.request.nlmsg_type)) {
+		if (!bpf_probe_read_kernel(&ack, sizeof(ack), BPF_CORE_READ(skb, data)) &&
+		    ack.header.nlmsg_type == NLMSG_ERROR && ack.error < 0 &&
+		    is_change(ack.request.nlmsg_type)) {
 			error = ack.error;
 			break;
 		}
@@ -175,7 +187,8 @@ static __always_inline int sent(struct sock *sk)
 }
 
 SEC("fexit/netlink_sendmsg")
-int BPF_PROG(handle_netlink_sendmsg, struct socket *socket, void *message, unsigned long length, int result)
+int BPF_PROG(handle_netlink_sendmsg, struct socket *socket, void *message, unsigned long length,
+	     int result)
 {
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 

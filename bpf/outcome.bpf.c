@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// What became of an attempt: established, failed and why, closed and with how many bytes. From the state of the socket where the kernel
-// decides, and from what a call returned where no packet ever left.
+// What became of an attempt: established, failed and why, closed and with how many bytes. From the
+// state of the socket where the kernel decides, and from what a call returned where no packet ever
+// left.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -17,14 +18,16 @@
 #define ERROR_RESTART_SYS 512
 
 /*
- * Payload of a connection that the sandbox opened. bytes_sent counts a segment again that netfilter threw away before it was on its way,
- * so: what was acknowledged and what is in flight, less our SYN and, once it is sent, our FIN, which take a sequence number each.
+ * Payload of a connection that the sandbox opened. bytes_sent counts a segment again that netfilter
+ * threw away before it was on its way, so: what was acknowledged and what is in flight, less our
+ * SYN and, once it is sent, our FIN, which take a sequence number each.
  */
 static __always_inline __u64 payload_sent(struct tcp_sock *tcp, int state)
 {
 	__u32 next = tcp->snd_nxt;
 	__u64 sent = tcp->bytes_acked + (__u32)(next - tcp->snd_una);
-	bool fin = state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK || state == TCP_CLOSING;
+	bool fin = state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK ||
+		   state == TCP_CLOSING;
 	__u32 controls = 1 + (fin && next == tcp->write_seq);
 
 	return sent > controls ? sent - controls : 0;
@@ -39,9 +42,9 @@ static __always_inline __u64 payload_received(struct tcp_sock *tcp, struct sock 
 }
 
 /*
- * The fate of a TCP attempt, where the kernel decides it: also for non-blocking calls, and when the program is gone. A socket without a
- * cookie was never seen by connect.bpf.c. A close in SYN_SENT with no error is the caller giving up, or a call that is about to return its
- * error.
+ * The fate of a TCP attempt, where the kernel decides it: also for non-blocking calls, and when the
+ * program is gone. A socket without a cookie was never seen by connect.bpf.c. A close in SYN_SENT
+ * with no error is the caller giving up, or a call that is about to return its error.
  */
 static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool second)
 {
@@ -55,7 +58,8 @@ static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool 
 		return 0;
 	cookie = cookie_of(sk);
 	cgroup_id = socket_cgroup_id(sk);
-	if (!cookie || sk->sk_protocol != IPPROTO_TCP || is_nobodys(cgroup_id) || is_done(second, EVENT_CONNECT_RESULT, cookie, to))
+	if (!cookie || sk->sk_protocol != IPPROTO_TCP || is_nobodys(cgroup_id) ||
+	    is_done(second, EVENT_CONNECT_RESULT, cookie, to))
 		return 0;
 	watched = find_sandbox(cgroup_id, &ref);
 	if (!watched || to == TCP_CLOSE)
@@ -68,12 +72,14 @@ static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool 
 		return 0;
 	}
 	if (from == TCP_SYN_SENT) {
-		told = emit_result(&ref, cookie, NULL, TRANSPORT_TCP, sk->sk_err, 0, 0) && sk->sk_err;
+		told = emit_result(&ref, cookie, NULL, TRANSPORT_TCP, sk->sk_err, 0, 0) &&
+		       sk->sk_err;
 	} else {
 		tcp = bpf_skc_to_tcp_sock(sk);
 		if (!tcp)
 			return 0;
-		told = emit_close(&ref, cookie, TRANSPORT_TCP, payload_sent(tcp, from), payload_received(tcp, sk), sk->sk_err);
+		told = emit_close(&ref, cookie, TRANSPORT_TCP, payload_sent(tcp, from),
+				  payload_received(tcp, sk), sk->sk_err);
 	}
 	if (state)
 		state->told = told;
@@ -98,7 +104,8 @@ static __always_inline int udp_error(struct sock *sk)
 	__u64 cookie = cookie_of(sk), cgroup_id = socket_cgroup_id(sk);
 	struct sandbox_ref ref;
 
-	if (!cookie || sk->sk_protocol != IPPROTO_UDP || is_nobodys(cgroup_id) || !find_socket(cgroup_id, find_state(sk, cookie), &ref))
+	if (!cookie || sk->sk_protocol != IPPROTO_UDP || is_nobodys(cgroup_id) ||
+	    !find_socket(cgroup_id, find_state(sk, cookie), &ref))
 		return 0;
 	emit_result(&ref, cookie, NULL, TRANSPORT_UDP, sk->sk_err, 0, 0);
 	return 0;
@@ -149,12 +156,15 @@ int handle_sock_release(struct bpf_sock *ctx)
 
 static __always_inline bool is_final_error(long result)
 {
-	return result < 0 && result != -ERROR_IN_PROGRESS && result != -ERROR_ALREADY && result != -ERROR_INTERRUPTED &&
-	       result != -ERROR_RESTART_SYS && result != -ERROR_ALREADY_CONNECTED;
+	return result < 0 && result != -ERROR_IN_PROGRESS && result != -ERROR_ALREADY &&
+	       result != -ERROR_INTERRUPTED && result != -ERROR_RESTART_SYS &&
+	       result != -ERROR_ALREADY_CONNECTED;
 }
 
-/* Errors that come back before any packet leaves. Best mechanism: the protocol's own function, for every way in. */
-static __always_inline int returned(struct sock *sk, __u32 transport, const struct endpoint *peer, long result)
+/* Errors that come back before any packet leaves. Best mechanism: the protocol's own function, for
+ * every way in. */
+static __always_inline int returned(struct sock *sk, __u32 transport, const struct endpoint *peer,
+				    long result)
 {
 	struct socket_state *state;
 	struct sandbox_ref ref;
@@ -173,7 +183,8 @@ static __always_inline int returned(struct sock *sk, __u32 transport, const stru
 }
 
 SEC("fexit/inet_stream_connect")
-int BPF_PROG(handle_stream_connect, struct socket *socket, void *address, int length, int flags, int result)
+int BPF_PROG(handle_stream_connect, struct socket *socket, void *address, int length, int flags,
+	     int result)
 {
 	/* Not BPF_CORE_READ: storage is had for a pointer whose type the verifier knows. */
 	return returned(socket->sk, TRANSPORT_TCP, NULL, result);
@@ -192,7 +203,8 @@ int BPF_PROG(handle_udpv6_sendmsg, struct sock *sk, void *message, unsigned long
 	return returned(sk, TRANSPORT_UDP, NULL, result);
 }
 
-/* Next best, where fexit is not allowed: the exit of the call that passed the hooks of connect.bpf.c in the same thread. */
+/* Next best, where fexit is not allowed: the exit of the call that passed the hooks of
+ * connect.bpf.c in the same thread. */
 static __always_inline int call_exits(long result)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
@@ -202,7 +214,8 @@ static __always_inline int call_exits(long result)
 	if (!call)
 		return 0;
 	if (is_final_error(result) && find_current(&ref))
-		emit_result(&ref, call->cookie, &call->peer, call->transport, -result, 0, RESULT_RETURNED);
+		emit_result(&ref, call->cookie, &call->peer, call->transport, -result, 0,
+			    RESULT_RETURNED);
 	bpf_map_delete_elem(&pending_calls, &thread);
 	return 0;
 }
@@ -238,14 +251,16 @@ int handle_exit_sendmmsg(struct sys_exit_context *ctx)
 	return call_exits(ctx->result);
 }
 
-/* Its result is not that of the request: only forget the call, so that a later one of the thread is not mistaken for it. */
+/* Its result is not that of the request: only forget the call, so that a later one of the thread is
+ * not mistaken for it. */
 SEC("tp/syscalls/sys_exit_io_uring_enter")
 int handle_exit_io_uring(struct sys_exit_context *ctx)
 {
 	return call_exits(0);
 }
 
-/* Bytes of living connections, read by user space at each window. The socket is locked and referenced while this runs. */
+/* Bytes of living connections, read by user space at each window. The socket is locked and
+ * referenced while this runs. */
 SEC("iter/bpf_sk_storage_map")
 int handle_tcp_bytes(struct bpf_iter__bpf_sk_storage_map *ctx)
 {

@@ -28,7 +28,8 @@ static __always_inline bool may_be_watched(__u64 id)
 	return watch && watch->counts[watch_slot(id)];
 }
 
-/* For each entry of watched_cgroups and watched_netns: before it is there, and after it was there. */
+/* For each entry of watched_cgroups and watched_netns: before it is there, and after it was there.
+ */
 static __always_inline void count_watched(__u64 id, __u32 n)
 {
 	struct watch *watch = get_watch();
@@ -49,7 +50,8 @@ static __always_inline long watch_cgroup(__u64 id, const struct watched_cgroup *
 }
 
 /* False when the member has ended. */
-static __always_inline bool find_owner(const struct owner *owner, __u64 cgroup_id, struct sandbox_ref *ref)
+static __always_inline bool find_owner(const struct owner *owner, __u64 cgroup_id,
+				       struct sandbox_ref *ref)
 {
 	ref->owner = *owner;
 	ref->cgroup_id = cgroup_id;
@@ -84,10 +86,12 @@ static __always_inline bool find_by_namespace(__u32 netns, __u64 cgroup_id, stru
 {
 	struct netns_owner *lives;
 
-	if (!netns || netns == cfg_shared_netns[0] || netns == cfg_shared_netns[1] || !may_be_watched(netns))
+	if (!netns || netns == cfg_shared_netns[0] || netns == cfg_shared_netns[1] ||
+	    !may_be_watched(netns))
 		return false;
 	lives = bpf_map_lookup_elem(&watched_netns, &netns);
-	if (!lives || !lives->lends || is_gone(&lives->owner) || !find_owner(&lives->owner, cgroup_id, ref))
+	if (!lives || !lives->lends || is_gone(&lives->owner) ||
+	    !find_owner(&lives->owner, cgroup_id, ref))
 		return false;
 	ref->flags = EVENT_BY_NAMESPACE;
 	return true;
@@ -95,7 +99,8 @@ static __always_inline bool find_by_namespace(__u32 netns, __u64 cgroup_id, stru
 
 static __always_inline void note_netns(__u32 netns, const struct owner *owner)
 {
-	struct netns_owner lives = { .owner = *owner }, *before = bpf_map_lookup_elem(&watched_netns, &netns);
+	struct netns_owner lives = { .owner = *owner },
+			   *before = bpf_map_lookup_elem(&watched_netns, &netns);
 
 	if (before) {
 		if (is_gone(&before->owner))

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// What the sandbox's sockets send and receive: bytes, UDP flows, and the payload of DNS sockets. cgroup_skb sees packets after NAT and
-// often in softirq: which socket this is about, and what it asked for, was noted by connect.bpf.c; nothing is taken from "current".
+// What the sandbox's sockets send and receive: bytes, UDP flows, and the payload of DNS sockets.
+// cgroup_skb sees packets after NAT and often in softirq: which socket this is about, and what it
+// asked for, was noted by connect.bpf.c; nothing is taken from "current".
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/packet.bpf.h"
 
-static __always_inline void account_udp_sent(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state, const struct packet *p)
+static __always_inline void account_udp_sent(struct sandbox_ref *ref, __u64 cookie,
+					     struct socket_state *state, const struct packet *p)
 {
 	struct udp_flow_key key = { .cookie = cookie, .peer = p->destination };
 	struct udp_flow *flow = bpf_map_lookup_elem(&udp_flows, &key);
 	bool created;
 
-	/* Not known by the packet's own destination: NAT changed it, or this is the first packet of a connected socket. */
+	/* Not known by the packet's own destination: NAT changed it, or this is the first packet of
+	 * a connected socket. */
 	if (!flow)
 		flow = open_udp_flow(ref, cookie, state, &state->peer, &created);
 	if (flow)
@@ -20,7 +23,8 @@ static __always_inline void account_udp_sent(struct sandbox_ref *ref, __u64 cook
 }
 
 /* Who answers over loopback is a server within the sandbox. */
-static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_ref *ref, __u64 cookie, const struct packet *p)
+static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_ref *ref,
+					__u64 cookie, const struct packet *p)
 {
 	struct local_server server = { .sandbox = ref->owner.sandbox, .address = p->destination };
 	__u8 yes = 1;
@@ -30,17 +34,23 @@ static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_re
 }
 
 /* A server of its own answers over loopback, as it was noted. */
-static __always_inline __u16 dns_flags(struct __sk_buff *skb, struct sandbox_ref *ref, const struct socket_state *state, int direction)
+static __always_inline __u16 dns_flags(struct __sk_buff *skb, struct sandbox_ref *ref,
+				       const struct socket_state *state, int direction)
 {
 	struct local_server server = { .sandbox = ref->owner.sandbox, .address = state->via };
 
 	if (direction == DIRECTION_RECEIVED)
-		return skb->ifindex == LOOPBACK_IFINDEX && bpf_map_lookup_elem(&local_servers, &server) ? DNS_LOCAL : 0;
+		return skb->ifindex == LOOPBACK_IFINDEX &&
+				       bpf_map_lookup_elem(&local_servers, &server)
+			       ? DNS_LOCAL
+			       : 0;
 	return same_endpoint(&state->via, &state->peer) ? 0 : DNS_REDIRECTED;
 }
 
-/* A socket that asked before it was watched, or that no hook saw: the port in the packet still says DNS. */
-static __always_inline struct socket_state *adopt_dns_socket(struct bpf_sock *sk, __u64 cookie, __u64 cgroup_id, const struct packet *p)
+/* A socket that asked before it was watched, or that no hook saw: the port in the packet still says
+ * DNS. */
+static __always_inline struct socket_state *
+adopt_dns_socket(struct bpf_sock *sk, __u64 cookie, __u64 cgroup_id, const struct packet *p)
 {
 	struct socket_state *state;
 
@@ -57,8 +67,9 @@ static __always_inline struct socket_state *adopt_dns_socket(struct bpf_sock *sk
 	return state;
 }
 
-static __always_inline struct dns_message dns_message_of(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_state *state,
-							 struct packet *p, const struct endpoint *server, __u64 cookie, int direction)
+static __always_inline struct dns_message
+dns_message_of(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_state *state,
+	       struct packet *p, const struct endpoint *server, __u64 cookie, int direction)
 {
 	struct dns_message m = {
 		.ref = ref,
@@ -74,9 +85,10 @@ static __always_inline struct dns_message dns_message_of(struct __sk_buff *skb, 
 }
 
 /*
- * One more chunk of a stream, of which 0 is the last. `header`: the offset of TCP's. Such chunks are rare: it works out anew whose they are,
- * and is not static, so that the verifier looks at it once and not at each call; nor does it parse what is before that header, of which
- * there are many ways for the verifier to follow. Who answers on a stream is whom it was opened to.
+ * One more chunk of a stream, of which 0 is the last. `header`: the offset of TCP's. Such chunks
+ * are rare: it works out anew whose they are, and is not static, so that the verifier looks at it
+ * once and not at each call; nor does it parse what is before that header, of which there are many
+ * ways for the verifier to follow. Who answers on a stream is whom it was opened to.
  */
 __noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done, __u32 header)
 {
@@ -86,13 +98,16 @@ __noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done,
 	struct dns_message m;
 	struct sandbox_ref ref;
 
-	if (!state || !find_socket(bpf_skb_cgroup_id(skb), state, &ref) || !parse_ports(skb, IPPROTO_TCP, header, &p))
+	if (!state || !find_socket(bpf_skb_cgroup_id(skb), state, &ref) ||
+	    !parse_ports(skb, IPPROTO_TCP, header, &p))
 		return 0;
-	m = dns_message_of(skb, &ref, state, &p, &state->peer, bpf_get_socket_cookie(skb), direction);
+	m = dns_message_of(skb, &ref, state, &p, &state->peer, bpf_get_socket_cookie(skb),
+			   direction);
 	return emit_dns_beyond(skb, &m, done);
 }
 
-/* The offset of TCP's header where the packet is of DNS and there is more of it than was passed on, else 0. */
+/* The offset of TCP's header where the packet is of DNS and there is more of it than was passed on,
+ * else 0. */
 static __always_inline __u32 account(struct __sk_buff *skb, __u64 cgroup_id, int direction)
 {
 	struct socket_state *state;
@@ -114,7 +129,8 @@ static __always_inline __u32 account(struct __sk_buff *skb, __u64 cgroup_id, int
 		add(&ref.counters->network_io[direction], skb->len);
 	if (!sk)
 		return 0;
-	leaves = state && direction == DIRECTION_SENT && !state->source.port && skb->ifindex != LOOPBACK_IFINDEX;
+	leaves = state && direction == DIRECTION_SENT && !state->source.port &&
+		 skb->ifindex != LOOPBACK_IFINDEX;
 	if (plain_tcp && !leaves)
 		return 0;
 	if (!state && sk->protocol != IPPROTO_UDP)
@@ -137,10 +153,12 @@ static __always_inline __u32 account(struct __sk_buff *skb, __u64 cgroup_id, int
 		account_udp_sent(&ref, cookie, state, &p);
 		return 0;
 	}
-	if (p.transport == TRANSPORT_UDP && direction == DIRECTION_RECEIVED && !(state->ever_dns && is_dns_port(p.source.port))) {
+	if (p.transport == TRANSPORT_UDP && direction == DIRECTION_RECEIVED &&
+	    !(state->ever_dns && is_dns_port(p.source.port))) {
 		if (account_udp_received(&ref, cookie, &p))
 			return 0;
-		/* What comes to a DNS socket is DNS, also from where nothing was asked: user space tells that from an answer. */
+		/* What comes to a DNS socket is DNS, also from where nothing was asked: user space
+		 * tells that from an answer. */
 		if (!state->ever_dns) {
 			note_server(skb, &ref, cookie, &p);
 			return 0;
@@ -148,7 +166,9 @@ static __always_inline __u32 account(struct __sk_buff *skb, __u64 cgroup_id, int
 	}
 	if (direction == DIRECTION_SENT)
 		state->via = p.destination;
-	m = dns_message_of(skb, &ref, state, &p, direction == DIRECTION_SENT ? &state->peer : &p.source, cookie, direction);
+	m = dns_message_of(skb, &ref, state, &p,
+			   direction == DIRECTION_SENT ? &state->peer : &p.source, cookie,
+			   direction);
 	return emit_dns(skb, &m) ? p.header : 0;
 }
 
@@ -163,7 +183,8 @@ __noinline int account_received(struct __sk_buff *skb, __u64 cgroup_id)
 	return account(skb, cgroup_id, DIRECTION_RECEIVED);
 }
 
-/* Clang unrolls it: a loop would need registers that are saved for each packet, also for those of nobody. */
+/* Clang unrolls it: a loop would need registers that are saved for each packet, also for those of
+ * nobody. */
 static __always_inline void emit_rest_of_dns(struct __sk_buff *skb, int direction, __u32 header)
 {
 	for (int i = 1; i < DNS_CHUNKS_MAX; i++) {
@@ -179,7 +200,8 @@ static __always_inline int on_packet(struct __sk_buff *skb, int direction)
 
 	if (is_nobodys(cgroup_id))
 		return 1;
-	header = direction == DIRECTION_SENT ? account_sent(skb, cgroup_id) : account_received(skb, cgroup_id);
+	header = direction == DIRECTION_SENT ? account_sent(skb, cgroup_id)
+					     : account_received(skb, cgroup_id);
 	if (header)
 		emit_rest_of_dns(skb, direction, header);
 	return 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* A packet as the programs on packets get it, __sk_buff: its addresses, and its DNS payload passed on. */
+/* A packet as the programs on packets get it, __sk_buff: its addresses, and its DNS payload passed
+ * on. */
 #ifndef SANDPIPER_PACKET_BPF_H
 #define SANDPIPER_PACKET_BPF_H
 
@@ -44,7 +45,8 @@ static __always_inline long load_packet(struct __sk_buff *skb, __u32 offset, voi
 	return bpf_skb_load_bytes(skb, cfg_link_header + offset, to, bytes);
 }
 
-static __always_inline bool parse_ports(struct __sk_buff *skb, __u8 protocol, __u32 offset, struct packet *p)
+static __always_inline bool parse_ports(struct __sk_buff *skb, __u8 protocol, __u32 offset,
+					struct packet *p)
 {
 	struct tcp_header header;
 
@@ -72,8 +74,9 @@ static __always_inline bool parse_ports(struct __sk_buff *skb, __u8 protocol, __
 }
 
 /*
- * Past the extension headers of IPv6: the offset of what follows them and, above it, its protocol; -1 where the packet ends before. Not
- * static: the verifier then looks at the loop once, and not again for each way out of it.
+ * Past the extension headers of IPv6: the offset of what follows them and, above it, its protocol;
+ * -1 where the packet ends before. Not static: the verifier then looks at the loop once, and not
+ * again for each way out of it.
  */
 __noinline int skip_extensions(struct __sk_buff *skb, __u32 protocol)
 {
@@ -100,7 +103,8 @@ static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p
 	if (skb->protocol == bpf_htons(0x0800)) {
 		__u32 source, destination;
 
-		if (load_packet(skb, 0, header, 20) || ((header[6] << 8 | header[7]) & IPV4_FRAGMENT_OFFSET))
+		if (load_packet(skb, 0, header, 20) ||
+		    ((header[6] << 8 | header[7]) & IPV4_FRAGMENT_OFFSET))
 			return false;
 		p->bytes = header[2] << 8 | header[3];
 		if (!p->bytes) /* over 64 KiB: include/net/ip.h, iph_totlen() */
@@ -131,33 +135,36 @@ struct dns_message {
 	__u16 flags;
 };
 
-#define EMIT_DNS(class_bytes)                                                                                    \
-	do {                                                                                                     \
-		struct dns_event *event = reserve_event(bulk, m->ref, m->kind, sizeof(*event) + (class_bytes));  \
-		if (!event)                                                                                      \
-			return;                                                                                  \
-		event->header.flags |= m->flags;                                                                 \
-		event->cookie = m->cookie;                                                                       \
-		if (m->process)                                                                                  \
-			event->process = *m->process;                                                            \
-		else                                                                                             \
-			__builtin_memset(&event->process, 0, sizeof(event->process));                            \
-		event->server = *m->server;                                                                      \
-		event->transport = m->packet->transport;                                                         \
-		event->payload_bytes = m->packet->payload_bytes;                                                 \
-		event->data_bytes = last + 1;                                                                    \
-		event->tcp_seq = m->packet->tcp_seq + done;                                                      \
-		event->tcp_ack = m->packet->tcp_ack;                                                             \
-		event->pad0 = 0;                                                                                 \
-		asm volatile("" : "+r"(last));                                                                   \
-		if (last >= (class_bytes) || load_packet(skb, m->packet->payload + done, event->data, last + 1)) \
-			event->data_bytes = 0;                                                                   \
-		submit_event(event);                                                                             \
+#define EMIT_DNS(class_bytes)                                                                 \
+	do {                                                                                  \
+		struct dns_event *event =                                                     \
+			reserve_event(bulk, m->ref, m->kind, sizeof(*event) + (class_bytes)); \
+		if (!event)                                                                   \
+			return;                                                               \
+		event->header.flags |= m->flags;                                              \
+		event->cookie = m->cookie;                                                    \
+		if (m->process)                                                               \
+			event->process = *m->process;                                         \
+		else                                                                          \
+			__builtin_memset(&event->process, 0, sizeof(event->process));         \
+		event->server = *m->server;                                                   \
+		event->transport = m->packet->transport;                                      \
+		event->payload_bytes = m->packet->payload_bytes;                              \
+		event->data_bytes = last + 1;                                                 \
+		event->tcp_seq = m->packet->tcp_seq + done;                                   \
+		event->tcp_ack = m->packet->tcp_ack;                                          \
+		event->pad0 = 0;                                                              \
+		asm volatile("" : "+r"(last));                                                \
+		if (last >= (class_bytes) ||                                                  \
+		    load_packet(skb, m->packet->payload + done, event->data, last + 1))       \
+			event->data_bytes = 0;                                                \
+		submit_event(event);                                                          \
 	} while (0)
 
 /*
- * How much of what is left fits in one record, less one: checked from above only, it bounds the length from both sides in a way that every
- * verifier follows, and again beside the read, where older ones have forgotten. The asm keeps clang from seeing through that.
+ * How much of what is left fits in one record, less one: checked from above only, it bounds the
+ * length from both sides in a way that every verifier follows, and again beside the read, where
+ * older ones have forgotten. The asm keeps clang from seeing through that.
  */
 static __always_inline __u32 last_of(__u32 left)
 {
@@ -167,7 +174,8 @@ static __always_inline __u32 last_of(__u32 left)
 	return last;
 }
 
-static __always_inline void emit_dns_part(struct __sk_buff *skb, const struct dns_message *m, __u32 last)
+static __always_inline void emit_dns_part(struct __sk_buff *skb, const struct dns_message *m,
+					  __u32 last)
 {
 	const __u32 done = 0;
 
@@ -190,14 +198,16 @@ static __always_inline bool emit_dns(struct __sk_buff *skb, const struct dns_mes
 	return total > DNS_CHUNK && m->packet->transport == TRANSPORT_TCP;
 }
 
-static __always_inline void emit_dns_chunk(struct __sk_buff *skb, const struct dns_message *m, __u32 done, __u32 last)
+static __always_inline void emit_dns_chunk(struct __sk_buff *skb, const struct dns_message *m,
+					   __u32 done, __u32 last)
 {
 	if (last < DNS_CHUNK)
 		EMIT_DNS(DNS_CHUNK);
 }
 
 /* One chunk more of a stream, of which `done` bytes were passed on. True if that is not all. */
-static __always_inline bool emit_dns_beyond(struct __sk_buff *skb, const struct dns_message *m, __u32 done)
+static __always_inline bool emit_dns_beyond(struct __sk_buff *skb, const struct dns_message *m,
+					    __u32 done)
 {
 	__u32 total = m->packet->payload_bytes, left = total - done;
 
@@ -208,7 +218,8 @@ static __always_inline bool emit_dns_beyond(struct __sk_buff *skb, const struct 
 }
 
 /* False: the datagram comes from nobody that the socket has a flow with. */
-static __always_inline bool account_udp_received(struct sandbox_ref *ref, __u64 cookie, const struct packet *p)
+static __always_inline bool account_udp_received(struct sandbox_ref *ref, __u64 cookie,
+						 const struct packet *p)
 {
 	struct udp_flow_key key = { .cookie = cookie, .peer = p->source };
 	struct udp_flow *flow = bpf_map_lookup_elem(&udp_flows, &key);
@@ -222,7 +233,8 @@ static __always_inline bool account_udp_received(struct sandbox_ref *ref, __u64 
 	return true;
 }
 
-/* A peer that speaks first has a flow too, which user space never hears of: to answer it is no attempt of the sandbox. True if it is new.
+/* A peer that speaks first has a flow too, which user space never hears of: to answer it is no
+ * attempt of the sandbox. True if it is new.
  */
 static __always_inline bool note_inbound(__u64 cookie, const struct packet *p)
 {
@@ -233,14 +245,18 @@ static __always_inline bool note_inbound(__u64 cookie, const struct packet *p)
 }
 
 /*
- * The first packet of an attempt that leaves the namespace: what is dropped on its way further is known by its source. Not inlined: what it
- * needs of the stack is not there beside all the rest.
+ * The first packet of an attempt that leaves the namespace: what is dropped on its way further is
+ * known by its source. Not inlined: what it needs of the stack is not there beside all the rest.
  */
-static __noinline int note_source(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state, const struct packet *p)
+static __noinline int note_source(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state,
+				  const struct packet *p)
 {
 	struct source_key key = { .address = p->source, .transport = p->transport };
 	struct source *before = bpf_map_lookup_elem(&sources, &key);
-	struct source source = { .owner = ref->owner, .cgroup_id = ref->cgroup_id, .cookie = cookie, .peer = state->peer };
+	struct source source = { .owner = ref->owner,
+				 .cgroup_id = ref->cgroup_id,
+				 .cookie = cookie,
+				 .peer = state->peer };
 
 	source.ambiguous = before && before->owner.sandbox != ref->owner.sandbox;
 	bpf_map_update_elem(&sources, &key, &source, BPF_ANY);

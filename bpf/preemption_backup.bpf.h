@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Programs on tracepoints may be preempted on newer kernels: on 7.2, not yet on 6.18. The kernel leaves out a run of one that another task is in the middle of on
- * that CPU (__bpf_trace_run(), which takes it for a recursion). So there is each of those that matter twice, one behind the other, and the
- * second does what the first was kept from: where that one ran, it left a mark.
+ * Programs on tracepoints may be preempted on newer kernels: on 7.2, not yet on 6.18. The kernel
+ * leaves out a run of one that another task is in the middle of on that CPU (__bpf_trace_run(),
+ * which takes it for a recursion). So there is each of those that matter twice, one behind the
+ * other, and the second does what the first was kept from: where that one ran, it left a mark.
  */
 #ifndef SANDPIPER_PREEMPTION_BACKUP_BPF_H
 #define SANDPIPER_PREEMPTION_BACKUP_BPF_H
@@ -20,7 +21,8 @@ struct deed {
 	__u64 kind;  /* of event */
 };
 
-/* LRU: a mark stays where the second was kept from running. Set at load: one entry where there is no second one. */
+/* LRU: a mark stays where the second was kept from running. Set at load: one entry where there is
+ * no second one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -28,7 +30,8 @@ struct {
 	__type(value, __u64);
 } deeds_done SEC(".maps");
 
-/* Runs of the first that were left out and that the second noticed, by kind, whoever it was: what the kernel counts beyond is lost. */
+/* Runs of the first that were left out and that the second noticed, by kind, whoever it was: what
+ * the kernel counts beyond is lost. */
 __u64 made_up[EVENT_KIND_COUNT] = {};
 
 static __always_inline bool look_for_mark(bool second, __u32 kind, __u64 whose, __u64 which)
@@ -51,9 +54,11 @@ static __always_inline bool look_for_mark(bool second, __u32 kind, __u64 whose, 
 }
 
 /*
- * True for a second program that has nothing to do. `which` of this kind: what no other has under the same `whose`. To be asked before all
- * that may differ between the two. A macro: where there is no second program, none of it is worked out.
+ * True for a second program that has nothing to do. `which` of this kind: what no other has under
+ * the same `whose`. To be asked before all that may differ between the two. A macro: where there is
+ * no second program, none of it is worked out.
  */
-#define is_done(second, kind, whose, which) (cfg_preemptible && look_for_mark(second, kind, whose, which))
+#define is_done(second, kind, whose, which) \
+	(cfg_preemptible && look_for_mark(second, kind, whose, which))
 
 #endif

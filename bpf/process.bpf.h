@@ -11,7 +11,8 @@
 #include "bpf/events.h"
 
 /*
- * `task` as the verifier knows it: what its fields hold is loaded, as the kernel itself would, without a call of a helper for each.
+ * `task` as the verifier knows it: what its fields hold is loaded, as the kernel itself would,
+ * without a call of a helper for each.
  */
 static __always_inline void fill_process(struct process_key *key, struct task_struct *task)
 {
@@ -32,7 +33,8 @@ static __always_inline __u32 task_netns(struct task_struct *task)
 }
 
 /* By its cgroup; where nobody watches that, by its network namespace. */
-static __always_inline bool find_process(struct task_struct *task, __u64 cgroup_id, struct sandbox_ref *ref)
+static __always_inline bool find_process(struct task_struct *task, __u64 cgroup_id,
+					 struct sandbox_ref *ref)
 {
 	return find_sandbox(cgroup_id, ref) || find_by_namespace(task_netns(task), cgroup_id, ref);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* A packet read from its buffer, for programs that get the kernel's own sk_buff. Nothing beyond the linear part is needed. */
+/* A packet read from its buffer, for programs that get the kernel's own sk_buff. Nothing beyond the
+ * linear part is needed. */
 #ifndef SANDPIPER_SKB_BPF_H
 #define SANDPIPER_SKB_BPF_H
 
@@ -20,7 +21,9 @@ static __always_inline bool read_skb(struct sk_buff *skb, struct skb_packet *p)
 {
 	const unsigned char *head = BPF_CORE_READ(skb, head);
 	const unsigned char *network = head + BPF_CORE_READ(skb, network_header);
-	__u32 linear_end = (BPF_CORE_READ(skb, data) - head) + BPF_CORE_READ(skb, len) - BPF_CORE_READ(skb, data_len), payload_at;
+	__u32 linear_end = (BPF_CORE_READ(skb, data) - head) + BPF_CORE_READ(skb, len) -
+			   BPF_CORE_READ(skb, data_len),
+	      payload_at;
 	__u8 header[IPV6_HEADER], protocol, extension[2];
 	__be16 ports[2];
 	__u32 offset;
@@ -55,7 +58,8 @@ static __always_inline bool read_skb(struct sk_buff *skb, struct skb_packet *p)
 	} else {
 		return false;
 	}
-	if ((protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) || bpf_probe_read_kernel(ports, sizeof(ports), network + offset))
+	if ((protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) ||
+	    bpf_probe_read_kernel(ports, sizeof(ports), network + offset))
 		return false;
 	p->transport = protocol == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP;
 	p->source.port = bpf_ntohs(ports[0]);

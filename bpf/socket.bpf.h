@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* What the programs about sockets share: endpoints, the sandbox of a socket, and the events of an attempt. */
+/* What the programs about sockets share: endpoints, the sandbox of a socket, and the events of an
+ * attempt. */
 #ifndef SANDPIPER_SOCKET_BPF_H
 #define SANDPIPER_SOCKET_BPF_H
 
@@ -16,12 +17,14 @@
 #define IPV6_EXTENSIONS_MAX 4 /* more than any stack sends */
 #define UDP_HEADER 8
 
-/* Ports whose sockets carry DNS; the proxy behind a redirect may listen on any other. Unused slots are 0. */
+/* Ports whose sockets carry DNS; the proxy behind a redirect may listen on any other. Unused slots
+ * are 0. */
 const volatile __u16 cfg_dns_ports[4] = { 53 };
 
 static __always_inline bool is_dns_port(__u16 port)
 {
-	return port && (port == cfg_dns_ports[0] || port == cfg_dns_ports[1] || port == cfg_dns_ports[2] || port == cfg_dns_ports[3]);
+	return port && (port == cfg_dns_ports[0] || port == cfg_dns_ports[1] ||
+			port == cfg_dns_ports[2] || port == cfg_dns_ports[3]);
 }
 
 static __always_inline void set_ipv4(struct endpoint *e, __u32 address_be, __u16 port)
@@ -44,7 +47,8 @@ static __always_inline bool is_loopback(const struct endpoint *e)
 {
 	const __u64 *halves = (const __u64 *)e->address;
 
-	return is_ipv4(e) ? e->address[12] == 127 : halves[0] == 0 && halves[1] == bpf_cpu_to_be64(1);
+	return is_ipv4(e) ? e->address[12] == 127
+			  : halves[0] == 0 && halves[1] == bpf_cpu_to_be64(1);
 }
 
 /* Hop-by-hop, routing, destination options: RFC 8200 4. */
@@ -69,8 +73,9 @@ static __always_inline struct socket_state *new_state_by_cookie(__u64 cookie)
 }
 
 /*
- * NULL where nothing is known of the socket. `sk`: what this kind of program may pass as one; the cookie is worked out only where it is
- * needed. Macros for both: the verifier wants to see the pointer's type.
+ * NULL where nothing is known of the socket. `sk`: what this kind of program may pass as one; the
+ * cookie is worked out only where it is needed. Macros for both: the verifier wants to see the
+ * pointer's type.
  */
 #define find_state(sk, its_cookie)                                                 \
 	({                                                                         \
@@ -85,8 +90,9 @@ static __always_inline struct socket_state *new_state_by_cookie(__u64 cookie)
 	})
 
 /* NULL where there is no memory. */
-#define make_state(sk, its_cookie)                                                                                          \
-	(cfg_socket_storage ? (struct socket_state *)bpf_sk_storage_get(&socket_states, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) \
+#define make_state(sk, its_cookie)                                                        \
+	(cfg_socket_storage ? (struct socket_state *)bpf_sk_storage_get(                  \
+				      &socket_states, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) \
 			    : new_state_by_cookie(its_cookie))
 
 /* What programs on tracepoints have: 0 for a socket that no program of a cgroup ever saw. */
@@ -95,7 +101,8 @@ static __always_inline struct socket_state *new_state_by_cookie(__u64 cookie)
 /* Up to 5.14 the pointer to the cgroup has tag bits, and all is copied. */
 static __always_inline __u64 untagged_cgroup_id(struct sock *sk)
 {
-	struct sock_cgroup_data___v510 *data = (void *)__builtin_preserve_access_index(&sk->sk_cgrp_data);
+	struct sock_cgroup_data___v510 *data =
+		(void *)__builtin_preserve_access_index(&sk->sk_cgrp_data);
 	__u64 tagged = BPF_CORE_READ(data, val);
 
 	if (tagged & 1) /* holds v1 class ids instead of a pointer */
@@ -103,7 +110,8 @@ static __always_inline __u64 untagged_cgroup_id(struct sock *sk)
 	return BPF_CORE_READ((struct cgroup *)(tagged & ~3ULL), kn, id);
 }
 
-/* The sandbox of the socket. Where no helper tells it, the socket's own data does. `sk` as the verifier knows it. */
+/* The sandbox of the socket. Where no helper tells it, the socket's own data does. `sk` as the
+ * verifier knows it. */
 static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 {
 	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
@@ -111,7 +119,8 @@ static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 	return untagged_cgroup_id(sk);
 }
 
-/* Nobody watches its cgroup, and no sandbox can have used it: all that a socket outside of sandboxes costs. */
+/* Nobody watches its cgroup, and no sandbox can have used it: all that a socket outside of
+ * sandboxes costs. */
 static __always_inline bool is_nobodys(__u64 cgroup_id)
 {
 	struct watch *watch = get_watch();
@@ -120,7 +129,8 @@ static __always_inline bool is_nobodys(__u64 cgroup_id)
 }
 
 /* By what was noted when the socket was used from within a sandbox. */
-static __always_inline bool find_by_state(__u64 cgroup_id, const struct socket_state *state, struct sandbox_ref *ref)
+static __always_inline bool find_by_state(__u64 cgroup_id, const struct socket_state *state,
+					  struct sandbox_ref *ref)
 {
 	if (!state || !state->flags || !find_owner(&state->owner, cgroup_id, ref))
 		return false;
@@ -129,16 +139,19 @@ static __always_inline bool find_by_state(__u64 cgroup_id, const struct socket_s
 }
 
 /* By the cgroup of the socket; where nobody watches that, by its state. */
-static __always_inline bool find_socket(__u64 cgroup_id, const struct socket_state *state, struct sandbox_ref *ref)
+static __always_inline bool find_socket(__u64 cgroup_id, const struct socket_state *state,
+					struct sandbox_ref *ref)
 {
 	return find_sandbox(cgroup_id, ref) || find_by_state(cgroup_id, state, ref);
 }
 
 /* One attempt: counted exactly, and told. */
-static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
+static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie,
+					 const struct socket_state *state,
 					 const struct endpoint *peer)
 {
-	__u32 transport = state->transport & 1, network = is_ipv4(peer) ? NETWORK_IPV4 : NETWORK_IPV6;
+	__u32 transport = state->transport & 1,
+	      network = is_ipv4(peer) ? NETWORK_IPV4 : NETWORK_IPV6;
 	struct connect_event *event;
 
 	add(&ref->counters->attempts[transport][network], 1);
@@ -156,11 +169,14 @@ static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie, 
 	submit_event(event);
 }
 
-/* `peer` may be left out where the socket alone says which attempt this is about. False where it finds no room. */
-static __always_inline bool emit_result(struct sandbox_ref *ref, __u64 cookie, const struct endpoint *peer, __u32 transport, __u32 error,
+/* `peer` may be left out where the socket alone says which attempt this is about. False where it
+ * finds no room. */
+static __always_inline bool emit_result(struct sandbox_ref *ref, __u64 cookie,
+					const struct endpoint *peer, __u32 transport, __u32 error,
 					__u32 established, __u16 flags)
 {
-	struct connect_result_event *event = reserve_event(bulk, ref, EVENT_CONNECT_RESULT, sizeof(*event));
+	struct connect_result_event *event =
+		reserve_event(bulk, ref, EVENT_CONNECT_RESULT, sizeof(*event));
 
 	if (!event)
 		return false;
@@ -178,7 +194,8 @@ static __always_inline bool emit_result(struct sandbox_ref *ref, __u64 cookie, c
 	return true;
 }
 
-static __always_inline bool emit_close(struct sandbox_ref *ref, __u64 cookie, __u32 transport, __u64 sent, __u64 received, __u32 error)
+static __always_inline bool emit_close(struct sandbox_ref *ref, __u64 cookie, __u32 transport,
+				       __u64 sent, __u64 received, __u32 error)
 {
 	struct close_event *event = reserve_event(bulk, ref, EVENT_CLOSE, sizeof(*event));
 
@@ -200,8 +217,10 @@ static __always_inline struct udp_flow *find_udp_flow(__u64 cookie, const struct
 	return bpf_map_lookup_elem(&udp_flows, &key);
 }
 
-/* The first packet to a peer makes the flow, and is the attempt. NULL when there is no memory for it, which is counted. */
-static __always_inline struct udp_flow *open_udp_flow(struct sandbox_ref *ref, __u64 cookie, const struct socket_state *state,
+/* The first packet to a peer makes the flow, and is the attempt. NULL when there is no memory for
+ * it, which is counted. */
+static __always_inline struct udp_flow *open_udp_flow(struct sandbox_ref *ref, __u64 cookie,
+						      const struct socket_state *state,
 						      const struct endpoint *peer, bool *created)
 {
 	struct udp_flow_key key = { .cookie = cookie, .peer = *peer };

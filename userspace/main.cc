@@ -20,11 +20,12 @@ int main(int argc, char** argv) {
     case CommandLine::kExec:
       return sandpiper::RunExec(line.config, line.exec);
     case CommandLine::kRun:
-      return sandpiper::RunCollector(std::move(line.config), [argc, argv]() -> absl::StatusOr<sandpiper::Config> {
-        CommandLine again;
-        RETURN_IF_ERROR(sandpiper::ReadCommandLine(argc, argv, &again));
-        return std::move(again.config);
-      });
+      return sandpiper::RunCollector(
+          std::move(line.config), [argc, argv]() -> absl::StatusOr<sandpiper::Config> {
+            CommandLine again;
+            RETURN_IF_ERROR(sandpiper::ReadCommandLine(argc, argv, &again));
+            return std::move(again.config);
+          });
     case CommandLine::kObserve:
       return sandpiper::RunObserve(line.config, line.observe);
     case CommandLine::kTop:

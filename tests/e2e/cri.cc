@@ -1,14 +1,18 @@
-// cri SOCKET COMMAND [ID] [JSON]: makes and removes pods and containers through the Container Runtime Interface, as kubelet does; or, with
-// the command `serve`, is such a runtime itself, one that says what a file tells it to.
+// cri SOCKET COMMAND [ID] [JSON]: makes and removes pods and containers through the Container
+// Runtime Interface, as kubelet does; or, with the command `serve`, is such a runtime itself, one
+// that says what a file tells it to.
 //
-//   cri SOCKET pod '{"name": …, "namespace": …, "uid": …, "labels": {…}, "annotations": {…}, "cgroup_parent": …}'     prints the id
-//   cri SOCKET container POD '{"name": …, "image": …, "command": […], "labels": {…}, "env": {…}}'                       prints the id
-//       and, as the pod template of a DaemonSet has it: "args", "mounts": [{"host", "container", "readonly"}], "add": […], "privileged",
-//       "readonly_root", "unconfined"; in both "host_pid"; "log_path" of a container in the "log_directory" of its pod
-//   cri SOCKET start|remove CONTAINER · cri SOCKET stop CONTAINER [SECONDS, until it is killed] · cri SOCKET stop-pod|remove-pod POD
-//   cri SOCKET serve FILE      FILE: {"pods": [{"id", …}], "containers": [{"id", "pod", …}], "delay_ms": N, "events": [{"id", "pod": {…},
-//   …}]},
-//                              read anew for each call; a stream of events tells those and stays open
+//   cri SOCKET pod '{"name": …, "namespace": …, "uid": …, "labels": {…}, "annotations": {…},
+//   "cgroup_parent": …}'     prints the id cri SOCKET container POD '{"name": …, "image": …,
+//   "command": […], "labels": {…}, "env": {…}}'                       prints the id
+//       and, as the pod template of a DaemonSet has it: "args", "mounts": [{"host", "container",
+//       "readonly"}], "add": […], "privileged", "readonly_root", "unconfined"; in both "host_pid";
+//       "log_path" of a container in the "log_directory" of its pod
+//   cri SOCKET start|remove CONTAINER · cri SOCKET stop CONTAINER [SECONDS, until it is killed] ·
+//   cri SOCKET stop-pod|remove-pod POD cri SOCKET serve FILE      FILE: {"pods": [{"id", …}],
+//   "containers": [{"id", "pod", …}], "delay_ms": N, "events": [{"id", "pod": {…}, …}]},
+//                              read anew for each call; a stream of events tells those and stays
+//                              open
 #include <grpcpp/grpcpp.h>
 #include <rapidjson/document.h>
 
@@ -99,8 +103,11 @@ void FillSecurity(const Json& spec, cri::ContainerConfig* config) {
   }
   if (!spec.HasMember("add") && !IsSet(spec, "privileged"))
     return;
-  cri::LinuxContainerSecurityContext* const context = config->mutable_linux()->mutable_security_context();
-  ForEachText(spec, "add", [&](const std::string& name) { context->mutable_capabilities()->add_add_capabilities(name); });
+  cri::LinuxContainerSecurityContext* const context =
+      config->mutable_linux()->mutable_security_context();
+  ForEachText(spec, "add", [&](const std::string& name) {
+    context->mutable_capabilities()->add_add_capabilities(name);
+  });
   context->mutable_capabilities()->add_drop_capabilities("ALL");
   context->set_privileged(IsSet(spec, "privileged"));
   context->mutable_run_as_user()->set_value(0);
@@ -126,7 +133,8 @@ class Client {
   explicit Client(const std::string& socket) {
     grpc::ChannelArguments arguments;
     arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
-    stub_ = cri::RuntimeService::NewStub(grpc::CreateCustomChannel("unix://" + socket, grpc::InsecureChannelCredentials(), arguments));
+    stub_ = cri::RuntimeService::NewStub(grpc::CreateCustomChannel(
+        "unix://" + socket, grpc::InsecureChannelCredentials(), arguments));
   }
 
   void Pod(const std::string& json) {
@@ -138,7 +146,8 @@ class Client {
     puts(response.pod_sandbox_id().c_str());
   }
 
-  // The pod's own configuration comes with each container, as kubelet sends it; the JSON may hold it under "pod".
+  // The pod's own configuration comes with each container, as kubelet sends it; the JSON may hold
+  // it under "pod".
   void Container(const std::string& pod, const std::string& json) {
     const rapidjson::Document spec = Parse(json);
     cri::CreateContainerRequest request;
@@ -176,7 +185,8 @@ class Client {
     request.set_pod_sandbox_id(id);
     cri::Nothing nothing;
     Call([&](grpc::ClientContext* c) {
-      return command == "stop-pod" ? stub_->StopPodSandbox(c, request, &nothing) : stub_->RemovePodSandbox(c, request, &nothing);
+      return command == "stop-pod" ? stub_->StopPodSandbox(c, request, &nothing)
+                                   : stub_->RemovePodSandbox(c, request, &nothing);
     });
   }
 
@@ -187,7 +197,8 @@ class Client {
     config.set_log_directory(Get(spec, "log_directory"));
     config.mutable_linux()->set_cgroup_parent(Get(spec, "cgroup_parent"));
     if (IsSet(spec, "host_pid"))
-      config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(kNodePid);
+      config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+          kNodePid);
     return config;
   }
 
@@ -207,7 +218,8 @@ class Server : public cri::RuntimeService::Service {
  public:
   explicit Server(std::string file) : file_(std::move(file)) {}
 
-  grpc::Status Version(grpc::ServerContext*, const cri::VersionRequest*, cri::VersionResponse* response) override {
+  grpc::Status Version(grpc::ServerContext*, const cri::VersionRequest*,
+                       cri::VersionResponse* response) override {
     response->set_runtime_name("fake");
     return grpc::Status::OK;
   }
@@ -241,8 +253,9 @@ class Server : public cri::RuntimeService::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status GetContainerEvents(grpc::ServerContext* context, const cri::Nothing*,
-                                  grpc::ServerWriter<cri::ContainerEventResponse>* writer) override {
+  grpc::Status GetContainerEvents(
+      grpc::ServerContext* context, const cri::Nothing*,
+      grpc::ServerWriter<cri::ContainerEventResponse>* writer) override {
     const rapidjson::Document state = Read();
     const auto events = state.FindMember("events");
     if (events == state.MemberEnd())

@@ -1,6 +1,7 @@
-// dns_test_run COUNT: has the kernel run the program of a device (bpf/device.bpf.c) on COUNT frames with DNS messages, right and wrong
-// ones, by BPF_PROG_TEST_RUN, and reads what it passes on from the ring: each message once, in order, byte for byte, and read as ldns reads
-// it. Attached to nothing. Prints "N messages, N read by both, N by neither"; 77: the kernel does not allow it.
+// dns_test_run COUNT: has the kernel run the program of a device (bpf/device.bpf.c) on COUNT frames
+// with DNS messages, right and wrong ones, by BPF_PROG_TEST_RUN, and reads what it passes on from
+// the ring: each message once, in order, byte for byte, and read as ldns reads it. Attached to
+// nothing. Prints "N messages, N read by both, N by neither"; 77: the kernel does not allow it.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_ether.h>
@@ -41,7 +42,8 @@ void Put16(unsigned n, std::string* out) {
   out->push_back(static_cast<char>(n));
 }
 
-// Ethernet, IPv4 and UDP, from 192.0.2.1 to port 53 of 192.0.2.2. Each comes from a port of its own.
+// Ethernet, IPv4 and UDP, from 192.0.2.1 to port 53 of 192.0.2.2. Each comes from a port of its
+// own.
 std::string Frame(const std::string& message, unsigned port) {
   std::string out(12, '\x02');
   Put16(ETH_P_IP, &out);
@@ -63,51 +65,62 @@ int main(int argc, char** argv) {
   if (count <= 0)
     Fail("usage: dns_test_run COUNT", 2);
   libbpf_set_print([](libbpf_print_level, const char*, va_list) { return 0; });
-  const std::unique_ptr<device_bpf, void (*)(device_bpf*)> skeleton(device_bpf::open(), device_bpf::destroy);
+  const std::unique_ptr<device_bpf, void (*)(device_bpf*)> skeleton(device_bpf::open(),
+                                                                    device_bpf::destroy);
   if (!skeleton)
     Fail("the program cannot be opened");
   for (const bpf_program* one :
-       {skeleton->progs.handle_device_egress, skeleton->progs.handle_device_packet, skeleton->progs.handle_device_packet_body})
+       {skeleton->progs.handle_device_egress, skeleton->progs.handle_device_packet,
+        skeleton->progs.handle_device_packet_body})
     bpf_program__set_autoload(const_cast<bpf_program*>(one), false);
   skeleton->rodata->cfg_owner = {.member = kMember, .sandbox = kMember};
   skeleton->rodata->cfg_link_header = ETH_HLEN;
-  std::fill(std::begin(skeleton->rodata->cfg_dns_ports), std::end(skeleton->rodata->cfg_dns_ports), 0);
+  std::fill(std::begin(skeleton->rodata->cfg_dns_ports), std::end(skeleton->rodata->cfg_dns_ports),
+            0);
   skeleton->rodata->cfg_dns_ports[0] = 53;
   if (const int error = device_bpf::load(skeleton.get()); error)
     Fail(std::string("loading: ") + strerror(-error), kNotAllowed);
   const std::vector<member_counters> none(static_cast<size_t>(libbpf_num_possible_cpus()));
-  if (bpf_map__update_elem(skeleton->maps.members, &kMember, sizeof(kMember), none.data(), none.size() * sizeof(member_counters), 0))
+  if (bpf_map__update_elem(skeleton->maps.members, &kMember, sizeof(kMember), none.data(),
+                           none.size() * sizeof(member_counters), 0))
     Fail(std::string("making a member: ") + strerror(errno));
 
   std::deque<std::string> expected;
   long passed_on = 0;
   std::map<Agreement, long> read;
-  auto ring = sandpiper::Ring::Open(bpf_map__fd(skeleton->maps.bulk_ring), [&](std::span<const std::byte> record) {
-    sandpiper::Event event;
-    if (const absl::Status status = sandpiper::Decode(record, &event); !status.ok())
-      Fail("a record is not understood: " + std::string(status.message()));
-    const auto* dns = std::get_if<sandpiper::DnsPayload>(&event.what);
-    if (!dns)
-      return;
-    if (expected.empty() || dns->data != expected.front() || !dns->is_query)
-      Fail("message " + std::to_string(passed_on) + " is not what was sent: " + std::to_string(dns->data.size()) + " bytes for " +
-           std::to_string(expected.empty() ? 0 : expected.front().size()));
-    Agreement agreement;
-    if (const std::string difference = sandpiper::testing::CompareWithLdns(dns->data, &agreement); !difference.empty())
-      Fail(difference);
-    ++read[agreement];
-    ++passed_on;
-    expected.pop_front();
-  });
+  auto ring = sandpiper::Ring::Open(
+      bpf_map__fd(skeleton->maps.bulk_ring), [&](std::span<const std::byte> record) {
+        sandpiper::Event event;
+        if (const absl::Status status = sandpiper::Decode(record, &event); !status.ok())
+          Fail("a record is not understood: " + std::string(status.message()));
+        const auto* dns = std::get_if<sandpiper::DnsPayload>(&event.what);
+        if (!dns)
+          return;
+        if (expected.empty() || dns->data != expected.front() || !dns->is_query)
+          Fail("message " + std::to_string(passed_on) +
+               " is not what was sent: " + std::to_string(dns->data.size()) + " bytes for " +
+               std::to_string(expected.empty() ? 0 : expected.front().size()));
+        Agreement agreement;
+        if (const std::string difference =
+                sandpiper::testing::CompareWithLdns(dns->data, &agreement);
+            !difference.empty())
+          Fail(difference);
+        ++read[agreement];
+        ++passed_on;
+        expected.pop_front();
+      });
   if (!ring.ok())
     Fail(std::string(ring.status().message()));
   sandpiper::testing::DnsGenerator generator(3);
   for (long i = 0; i < count; ++i) {
     const std::string message = i % 3 ? generator.Mutated() : generator.Right();
     const std::string frame = Frame(message, 1024 + static_cast<unsigned>(i % 60'000));
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()), .repeat = 1);
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
+                .data_size_in = static_cast<__u32>(frame.size()), .repeat = 1);
     expected.push_back(message);
-    if (const int error = bpf_prog_test_run_opts(bpf_program__fd(skeleton->progs.handle_device_ingress), &options); error)
+    if (const int error = bpf_prog_test_run_opts(
+            bpf_program__fd(skeleton->progs.handle_device_ingress), &options);
+        error)
       Fail(std::string("running: ") + strerror(-error), error == -EPERM ? kNotAllowed : 1);
     if (expected.size() >= kFrames)
       (*ring)->Drain(kFrames * 4);
@@ -115,6 +128,7 @@ int main(int argc, char** argv) {
   (*ring)->Drain(kFrames * 4);
   if (!expected.empty())
     Fail(std::to_string(expected.size()) + " messages were not passed on");
-  printf("%ld messages, %ld read by both, %ld by neither\n", passed_on, read[Agreement::kBothRead], read[Agreement::kNeitherReads]);
+  printf("%ld messages, %ld read by both, %ld by neither\n", passed_on, read[Agreement::kBothRead],
+         read[Agreement::kNeitherReads]);
   return 0;
 }

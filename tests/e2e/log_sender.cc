@@ -1,5 +1,6 @@
-// log_sender URL SPOOL [options]: exports numbered records, with every one on disk before it is sent, until it is killed, or --count of
-// them. Writes how many have arrived, each time there is news; at the end "sent N refused N".
+// log_sender URL SPOOL [options]: exports numbered records, with every one on disk before it is
+// sent, until it is killed, or --count of them. Writes how many have arrived, each time there is
+// news; at the end "sent N refused N".
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
@@ -48,9 +49,11 @@ int main(int argc, char** argv) {
   app.add_option("spool", options.spool)->required();
   app.add_option("--first", options.first, "the first number");
   app.add_option("--count", options.count, "0: only what is on disk");
-  app.add_option("--old-each", options.old_each, "each so-and-so many-th happened --old-minutes ago");
+  app.add_option("--old-each", options.old_each,
+                 "each so-and-so many-th happened --old-minutes ago");
   app.add_option("--old-minutes", options.old_minutes);
-  app.add_option("--over-minutes", options.over_minutes, "they happened one after the other, in so many minutes until now");
+  app.add_option("--over-minutes", options.over_minutes,
+                 "they happened one after the other, in so many minutes until now");
   app.add_flag("--hold", options.hold, "does not end before its stdin does");
   CLI11_PARSE(app, argc, argv);
 
@@ -59,19 +62,25 @@ int main(int argc, char** argv) {
     fprintf(stderr, "%s\n", status.ToString().c_str());
     return 1;
   }
-  LogExporter exporter(sandpiper::MakeHttpTransport({.target = options.url}, sandpiper::Signal::kLogs).value(),
-                       {{"service.name", "killed"}},
-                       {.queue_max = 1'000'000, .batch_max = 100, .delay = std::chrono::milliseconds(1), .write_first = true},
-                       std::move(spool), [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
+  LogExporter exporter(
+      sandpiper::MakeHttpTransport({.target = options.url}, sandpiper::Signal::kLogs).value(),
+      {{"service.name", "killed"}},
+      {.queue_max = 1'000'000,
+       .batch_max = 100,
+       .delay = std::chrono::milliseconds(1),
+       .write_first = true},
+      std::move(spool),
+      [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
   puts("began");
   fflush(stdout);
   for (uint64_t i = 0; i < options.count; ++i) {
     const uint64_t now = sandpiper::ReadClock(CLOCK_REALTIME);
-    exporter.Push(std::make_shared<const sandpiper::LogRecord>(sandpiper::LogRecord{.time_unix_ns = now - Age(options, i),
-                                                                                    .observed_unix_ns = now,
-                                                                                    .event = "number",
-                                                                                    .body = std::to_string(options.first + i),
-                                                                                    .attributes = {{"sandbox_id", "s"}}}));
+    exporter.Push(std::make_shared<const sandpiper::LogRecord>(
+        sandpiper::LogRecord{.time_unix_ns = now - Age(options, i),
+                             .observed_unix_ns = now,
+                             .event = "number",
+                             .body = std::to_string(options.first + i),
+                             .attributes = {{"sandbox_id", "s"}}}));
     if (i % 20 == 0)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     Tell(exporter);
@@ -81,6 +90,7 @@ int main(int argc, char** argv) {
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + std::chrono::seconds(60));
   const sandpiper::ExportCounts counts = exporter.counts();
-  printf("sent %llu refused %llu\n", static_cast<unsigned long long>(counts.sent), static_cast<unsigned long long>(counts.dropped_refused));
+  printf("sent %llu refused %llu\n", static_cast<unsigned long long>(counts.sent),
+         static_cast<unsigned long long>(counts.dropped_refused));
   return counts.dropped() == counts.dropped_refused && exporter.stored()->bytes == 0 ? 0 : 1;
 }

@@ -1,5 +1,5 @@
-// metric_sender URL COUNT EACH: sends that many points in one request, of which each EACH-th is one that Prometheus refuses: a sum of delta
-// temporality. Writes "sent N refused N".
+// metric_sender URL COUNT EACH: sends that many points in one request, of which each EACH-th is one
+// that Prometheus refuses: a sum of delta temporality. Writes "sent N refused N".
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -23,8 +23,9 @@ int main(int argc, char** argv) {
     metric->set_name("test.number");
     metrics::Sum* const sum = metric->mutable_sum();
     sum->set_is_monotonic(true);
-    sum->set_aggregation_temporality((i + 1) % each == 0 ? metrics::AGGREGATION_TEMPORALITY_DELTA
-                                                         : metrics::AGGREGATION_TEMPORALITY_CUMULATIVE);
+    sum->set_aggregation_temporality((i + 1) % each == 0
+                                         ? metrics::AGGREGATION_TEMPORALITY_DELTA
+                                         : metrics::AGGREGATION_TEMPORALITY_CUMULATIVE);
     metrics::NumberDataPoint* const point = sum->add_data_points();
     auto* const attribute = point->add_attributes();
     attribute->set_key("i");
@@ -33,11 +34,14 @@ int main(int argc, char** argv) {
     point->set_time_unix_nano(now);
     point->set_as_int(i);
   }
-  sandpiper::Delivery delivery(sandpiper::MakeHttpTransport({.target = argv[1]}, sandpiper::Signal::kMetrics).value(),
-                               sandpiper::Signal::kMetrics);
-  std::deque<sandpiper::Request> requests = {{.bytes = message.SerializeAsString(), .items = static_cast<uint64_t>(count)}};
+  sandpiper::Delivery delivery(
+      sandpiper::MakeHttpTransport({.target = argv[1]}, sandpiper::Signal::kMetrics).value(),
+      sandpiper::Signal::kMetrics);
+  std::deque<sandpiper::Request> requests = {
+      {.bytes = message.SerializeAsString(), .items = static_cast<uint64_t>(count)}};
   const sandpiper::Delivered delivered = delivery.Send(&requests);
-  printf("sent %llu refused %llu\n", static_cast<unsigned long long>(delivered.sent), static_cast<unsigned long long>(delivered.refused));
+  printf("sent %llu refused %llu\n", static_cast<unsigned long long>(delivered.sent),
+         static_cast<unsigned long long>(delivered.refused));
   if (!delivered.wait)
     return 0;
   fprintf(stderr, "%s\n", delivered.error.c_str());

@@ -1,6 +1,7 @@
-// otlp_sink grpc PORT [options]: an OTLP server; prints "ready", then one JSON object a request, {"metadata":{…},"logs"|"metrics":{…}},
-// and {"code":N,"refused_logs"|"refused_metrics":{…}} for one that it did not take.
-// otlp_sink logs|metrics: reads a serialized request from stdin and prints it as JSON.
+// otlp_sink grpc PORT [options]: an OTLP server; prints "ready", then one JSON object a request,
+// {"metadata":{…},"logs"|"metrics":{…}}, and {"code":N,"refused_logs"|"refused_metrics":{…}} for
+// one that it did not take. otlp_sink logs|metrics: reads a serialized request from stdin and
+// prints it as JSON.
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 
@@ -64,7 +65,8 @@ void Misbehave(grpc::ServerContext* context, Response* response) {
   if (options.answer == "large")
     response->mutable_partial_success()->set_error_message(std::string(kLarge, 'x'));
   if (options.answer == "garbage")
-    response->GetReflection()->MutableUnknownFields(response)->AddLengthDelimited(1, "\xff\xff\xff");
+    response->GetReflection()->MutableUnknownFields(response)->AddLengthDelimited(1,
+                                                                                  "\xff\xff\xff");
   if (options.answer == "bomb") {
     context->set_compression_algorithm(GRPC_COMPRESS_GZIP);
     response->mutable_partial_success()->set_error_message(std::string(kHuge, 'x'));
@@ -72,7 +74,8 @@ void Misbehave(grpc::ServerContext* context, Response* response) {
 }
 
 template <typename Response>
-grpc::Status Take(const char* signal, grpc::ServerContext* context, const google::protobuf::Message& request, Response* response) {
+grpc::Status Take(const char* signal, grpc::ServerContext* context,
+                  const google::protobuf::Message& request, Response* response) {
   const std::lock_guard lock(mutex);
   const int code = asked < options.codes.size() ? options.codes[asked] : 0;
   ++asked;
@@ -84,7 +87,8 @@ grpc::Status Take(const char* signal, grpc::ServerContext* context, const google
   printf("{\"metadata\":{");
   const char* comma = "";
   for (const auto& [key, value] : context->client_metadata()) {
-    printf("%s\"%.*s\":\"%.*s\"", comma, static_cast<int>(key.size()), key.data(), static_cast<int>(value.size()), value.data());
+    printf("%s\"%.*s\":\"%.*s\"", comma, static_cast<int>(key.size()), key.data(),
+           static_cast<int>(value.size()), value.data());
     comma = ",";
   }
   printf("},\"%s\":%s}\n", signal, ToJson(request).c_str());
@@ -94,14 +98,16 @@ grpc::Status Take(const char* signal, grpc::ServerContext* context, const google
 }
 
 class Logs final : public collector::logs::v1::LogsService::Service {
-  grpc::Status Export(grpc::ServerContext* context, const collector::logs::v1::ExportLogsServiceRequest* request,
+  grpc::Status Export(grpc::ServerContext* context,
+                      const collector::logs::v1::ExportLogsServiceRequest* request,
                       collector::logs::v1::ExportLogsServiceResponse* response) override {
     return Take("logs", context, *request, response);
   }
 };
 
 class Metrics final : public collector::metrics::v1::MetricsService::Service {
-  grpc::Status Export(grpc::ServerContext* context, const collector::metrics::v1::ExportMetricsServiceRequest* request,
+  grpc::Status Export(grpc::ServerContext* context,
+                      const collector::metrics::v1::ExportMetricsServiceRequest* request,
                       collector::metrics::v1::ExportMetricsServiceResponse* response) override {
     return Take("metrics", context, *request, response);
   }
@@ -157,14 +163,22 @@ int main(int argc, char** argv) {
   CLI::App* const serve = app.add_subcommand("grpc", "serve");
   serve->add_option("port", options.port)->required();
   serve->add_option("--address", options.address);
-  serve->add_option("--codes", options.codes, "what the first requests are answered with; 0 takes one")->delimiter(',');
-  serve->add_option("--retry-after-ms", options.retry_after_ms, "each that is refused has a RetryInfo");
+  serve
+      ->add_option("--codes", options.codes,
+                   "what the first requests are answered with; 0 takes one")
+      ->delimiter(',');
+  serve->add_option("--retry-after-ms", options.retry_after_ms,
+                    "each that is refused has a RetryInfo");
   serve->add_option("--answer", options.answer)->check(CLI::IsMember({"large", "garbage", "bomb"}));
-  serve->add_option("--tls", options.tls, "certificate, key, CA: only clients whose certificate is of that CA")->expected(3);
+  serve
+      ->add_option("--tls", options.tls,
+                   "certificate, key, CA: only clients whose certificate is of that CA")
+      ->expected(3);
   CLI::App* const logs = app.add_subcommand("logs", "decode");
   app.add_subcommand("metrics", "decode");
   CLI11_PARSE(app, argc, argv);
   if (*serve)
     return Serve();
-  return *logs ? Decode<collector::logs::v1::ExportLogsServiceRequest>() : Decode<collector::metrics::v1::ExportMetricsServiceRequest>();
+  return *logs ? Decode<collector::logs::v1::ExportLogsServiceRequest>()
+               : Decode<collector::metrics::v1::ExportMetricsServiceRequest>();
 }

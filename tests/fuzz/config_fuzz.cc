@@ -4,8 +4,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   sandpiper::Config config;
-  const absl::Status status = sandpiper::ReadConfigText("file", std::string(sandpiper::testing::Text(data, size)), &config);
-  sandpiper::testing::Require(status.ok() || absl::IsInvalidArgument(status), "an error is about the file");
-  sandpiper::testing::Require(status.ok() || status.message().find("file:") == 0, "an error names where");
+  const absl::Status status =
+      sandpiper::ReadConfigText("file", std::string(sandpiper::testing::Text(data, size)), &config);
+  sandpiper::testing::Require(status.ok() || absl::IsInvalidArgument(status),
+                              "an error is about the file");
+  sandpiper::testing::Require(status.ok() || status.message().find("file:") == 0,
+                              "an error names where");
   return 0;
 }

@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto owner = sandpiper::OwnerOf(record);
   if (status.ok()) {
     sandpiper::testing::Require(owner.has_value(), "a record that is understood has an owner");
-    sandpiper::testing::Require(owner->kind == event.kind && owner->member == event.member, "both say the same of it");
+    sandpiper::testing::Require(owner->kind == event.kind && owner->member == event.member,
+                                "both say the same of it");
     sandpiper::KindName(event.kind);
   }
   return 0;

@@ -53,8 +53,9 @@ struct Reading {
 
   bool operator==(const Reading&) const = default;
   std::string ToString() const {
-    std::string out = name + " id " + std::to_string(id) + " type " + std::to_string(type) + " rcode " + std::to_string(rcode) +
-                      (response ? " answer" : " question") + (truncated ? " cut" : "");
+    std::string out = name + " id " + std::to_string(id) + " type " + std::to_string(type) +
+                      " rcode " + std::to_string(rcode) + (response ? " answer" : " question") +
+                      (truncated ? " cut" : "");
     for (const auto* list : {&addresses, &aliases}) {
       for (const std::string& one : *list)
         out += " | " + one;
@@ -73,7 +74,8 @@ Reading Ours(const DnsMessage& message) {
                  .addresses = {},
                  .aliases = {message.aliases.begin(), message.aliases.end()}};
   for (const DnsAddress& address : message.addresses)
-    out.addresses.push_back(std::string(address.owner) + " " + std::to_string(address.ttl_seconds) + " " + address.address.ToString());
+    out.addresses.push_back(std::string(address.owner) + " " + std::to_string(address.ttl_seconds) +
+                            " " + address.address.ToString());
   return out;
 }
 
@@ -95,18 +97,21 @@ Reading Theirs(const ldns_pkt* packet) {
     const ldns_rdf* data = ldns_rr_rdf(record, 0);
     if (ldns_rr_get_type(record) == LDNS_RR_TYPE_CNAME)
       out.aliases.push_back(NameOf(data));
-    else if (ldns_rr_get_type(record) == LDNS_RR_TYPE_A || ldns_rr_get_type(record) == LDNS_RR_TYPE_AAAA)
-      out.addresses.push_back(NameOf(ldns_rr_owner(record)) + " " + std::to_string(ldns_rr_ttl(record)) + " " + AddressOf(data));
+    else if (ldns_rr_get_type(record) == LDNS_RR_TYPE_A ||
+             ldns_rr_get_type(record) == LDNS_RR_TYPE_AAAA)
+      out.addresses.push_back(NameOf(ldns_rr_owner(record)) + " " +
+                              std::to_string(ldns_rr_ttl(record)) + " " + AddressOf(data));
   }
   return out;
 }
 
-// ldns goes on behind what it understood of a record, wherever the record itself says that it ends. What it reads after one that is longer
-// or shorter than that is no message of anybody's.
+// ldns goes on behind what it understood of a record, wherever the record itself says that it ends.
+// What it reads after one that is longer or shorter than that is no message of anybody's.
 bool KeepsToLengths(std::string_view text) {
   const auto* wire = reinterpret_cast<const uint8_t*>(text.data());
   size_t at = LDNS_HEADER_SIZE;
-  const unsigned questions = LDNS_QDCOUNT(wire), records = LDNS_ANCOUNT(wire) + LDNS_NSCOUNT(wire) + LDNS_ARCOUNT(wire);
+  const unsigned questions = LDNS_QDCOUNT(wire),
+                 records = LDNS_ANCOUNT(wire) + LDNS_NSCOUNT(wire) + LDNS_ARCOUNT(wire);
   for (unsigned i = 0; i < questions + records; ++i) {
     const bool question = i < questions;
     size_t end = at;
@@ -120,7 +125,8 @@ bool KeepsToLengths(std::string_view text) {
       end += 10u + ldns_read_uint16(wire + end + 8);
     }
     ldns_rr* record = nullptr;
-    if (ldns_wire2rr(&record, wire, text.size(), &at, question ? LDNS_SECTION_QUESTION : LDNS_SECTION_ANSWER) != LDNS_STATUS_OK)
+    if (ldns_wire2rr(&record, wire, text.size(), &at,
+                     question ? LDNS_SECTION_QUESTION : LDNS_SECTION_ANSWER) != LDNS_STATUS_OK)
       return false;
     ldns_rr_free(record);
     if (!question && at != end)
@@ -134,8 +140,10 @@ bool KeepsToLengths(std::string_view text) {
 std::string CompareWithLdns(std::string_view wire, Agreement* agreement) {
   const auto ours = ParseDns(wire, false);
   ldns_pkt* parsed = nullptr;
-  const bool read = ldns_wire2pkt(&parsed, reinterpret_cast<const uint8_t*>(wire.data()), wire.size()) == LDNS_STATUS_OK;
-  const std::unique_ptr<ldns_pkt, decltype(&ldns_pkt_free)> theirs(read ? parsed : nullptr, ldns_pkt_free);
+  const bool read = ldns_wire2pkt(&parsed, reinterpret_cast<const uint8_t*>(wire.data()),
+                                  wire.size()) == LDNS_STATUS_OK;
+  const std::unique_ptr<ldns_pkt, decltype(&ldns_pkt_free)> theirs(read ? parsed : nullptr,
+                                                                   ldns_pkt_free);
   const bool one_question = theirs && ldns_pkt_qdcount(theirs.get()) == 1;
   *agreement = ours.ok() ? (theirs ? Agreement::kBothRead : Agreement::kOnlyWeRead)
                          : (theirs ? Agreement::kOnlyLdnsReads : Agreement::kNeitherReads);
@@ -147,9 +155,12 @@ std::string CompareWithLdns(std::string_view wire, Agreement* agreement) {
   }
   // ldns follows pointers that go forwards, and takes records that are empty.
   const std::string why(ours.status().message());
-  const bool stricter = why.find("compression pointer") != std::string::npos || why.find("record that is not") != std::string::npos ||
+  const bool stricter = why.find("compression pointer") != std::string::npos ||
+                        why.find("record that is not") != std::string::npos ||
                         why.find("does not fill its record") != std::string::npos;
-  return *agreement == Agreement::kOnlyLdnsReads && one_question && !stricter ? "we refuse what ldns reads: " + why : "";
+  return *agreement == Agreement::kOnlyLdnsReads && one_question && !stricter
+             ? "we refuse what ldns reads: " + why
+             : "";
 }
 
 }  // namespace sandpiper::testing

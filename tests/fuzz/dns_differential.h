@@ -1,4 +1,5 @@
-// Our reading of a DNS message against that of ldns (https://nlnetlabs.nl/projects/ldns), which shares no line with it.
+// Our reading of a DNS message against that of ldns (https://nlnetlabs.nl/projects/ldns), which
+// shares no line with it.
 #ifndef SANDPIPER_TESTS_FUZZ_DNS_DIFFERENTIAL_H_
 #define SANDPIPER_TESTS_FUZZ_DNS_DIFFERENTIAL_H_
 
@@ -9,7 +10,8 @@ namespace sandpiper::testing {
 
 enum class Agreement { kBothRead, kNeitherReads, kOnlyLdnsReads, kOnlyWeRead };
 
-// Empty where they agree, or may differ: we refuse what RFC 9267 warns of, and read no further than the answers.
+// Empty where they agree, or may differ: we refuse what RFC 9267 warns of, and read no further than
+// the answers.
 std::string CompareWithLdns(std::string_view wire, Agreement* agreement);
 
 }  // namespace sandpiper::testing

@@ -1,4 +1,5 @@
-// DNS messages as a hostile or broken resolver might write them: right ones of every shape, and such with bytes changed, cut off or added.
+// DNS messages as a hostile or broken resolver might write them: right ones of every shape, and
+// such with bytes changed, cut off or added.
 #ifndef SANDPIPER_TESTS_FUZZ_DNS_GENERATOR_H_
 #define SANDPIPER_TESTS_FUZZ_DNS_GENERATOR_H_
 
@@ -18,7 +19,8 @@ class DnsGenerator {
   std::string Right() {
     names_.clear();
     wire_.clear();
-    const unsigned answers = Below(2) ? Below(6) : 0, authority = Below(4) ? 0 : 1, additional = Below(2);
+    const unsigned answers = Below(2) ? Below(6) : 0, authority = Below(4) ? 0 : 1,
+                   additional = Below(2);
     Put16(Below(0x10000));
     Put16((answers ? 0x8180 : 0x0100) | (Below(8) ? 0 : Below(11)));
     Put16(1);
@@ -70,7 +72,9 @@ class DnsGenerator {
 
  private:
   unsigned Below(unsigned n) { return static_cast<unsigned>(random_() % n); }
-  unsigned Pick(std::vector<unsigned> from) { return from[Below(static_cast<unsigned>(from.size()))]; }
+  unsigned Pick(std::vector<unsigned> from) {
+    return from[Below(static_cast<unsigned>(from.size()))];
+  }
   void Put16(unsigned n) {
     wire_.push_back(static_cast<char>(n >> 8));
     wire_.push_back(static_cast<char>(n));

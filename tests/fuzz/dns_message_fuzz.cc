@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // One that was cut off tells no less.
   if (const auto whole = ParseDns(wire, false); whole.ok()) {
     const auto cut = ParseDns(wire, true);
-    testing::Require(cut.ok() && cut->name == whole->name, "a message that is whole is read the same");
+    testing::Require(cut.ok() && cut->name == whole->name,
+                     "a message that is whole is read the same");
   }
   return 0;
 }

@@ -1,4 +1,5 @@
-// What each target has: one function that takes any bytes, and stops the process where something is wrong.
+// What each target has: one function that takes any bytes, and stops the process where something is
+// wrong.
 #ifndef SANDPIPER_TESTS_FUZZ_FUZZ_H_
 #define SANDPIPER_TESTS_FUZZ_FUZZ_H_
 
@@ -13,7 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace sandpiper::testing {
 
-inline std::string_view Text(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
+inline std::string_view Text(const uint8_t* data, size_t size) {
+  return {reinterpret_cast<const char*>(data), size};
+}
 
 inline void Require(bool holds, const char* what) {
   if (holds)

@@ -1,5 +1,5 @@
-// TARGET FOLDER: gives the target every file of its corpus, and each of them cut short and with single bits turned. For where there is no
-// libFuzzer.
+// TARGET FOLDER: gives the target every file of its corpus, and each of them cut short and with
+// single bits turned. For where there is no libFuzzer.
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -9,7 +9,9 @@
 
 namespace {
 
-void Give(const std::string& input) { LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size()); }
+void Give(const std::string& input) {
+  LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
+}
 
 // Of long inputs, so many places.
 constexpr size_t kPlacesMax = 256;

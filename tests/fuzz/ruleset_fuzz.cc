@@ -1,6 +1,8 @@
-// Netlink messages of nf_tables: dumps of chains, sets, rules and elements, and notifications of changes. The kernel writes them, from what
-// a sandbox asked for: their form is right (on a wrong one libnftnl ends the process), and what they hold is anybody's choice. So the input
-// is what to change: which of the real messages in ruleset_base, and then (place, byte) of what their attributes hold.
+// Netlink messages of nf_tables: dumps of chains, sets, rules and elements, and notifications of
+// changes. The kernel writes them, from what a sandbox asked for: their form is right (on a wrong
+// one libnftnl ends the process), and what they hold is anybody's choice. So the input is what to
+// change: which of the real messages in ruleset_base, and then (place, byte) of what their
+// attributes hold.
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -24,12 +26,14 @@ struct Base {
   std::vector<size_t> places;  // of bytes that attributes hold
 };
 
-// Whether these bytes are attributes and nothing else. The kernel does not mark all that are nested.
+// Whether these bytes are attributes and nothing else. The kernel does not mark all that are
+// nested.
 bool AreAttributes(const char* at, size_t size) {
   while (size >= sizeof(nlattr)) {
     const auto* attribute = reinterpret_cast<const nlattr*>(at);
     const size_t whole = MNL_ALIGN(attribute->nla_len);
-    if (attribute->nla_len < sizeof(nlattr) || whole > size || (attribute->nla_type & NLA_TYPE_MASK) > 64)
+    if (attribute->nla_len < sizeof(nlattr) || whole > size ||
+        (attribute->nla_type & NLA_TYPE_MASK) > 64)
       return false;
     at += whole;
     size -= whole;
@@ -40,7 +44,8 @@ bool AreAttributes(const char* at, size_t size) {
 void FindPlaces(const char* begin, const char* at, size_t size, std::vector<size_t>* out) {
   while (size >= sizeof(nlattr)) {
     const auto* attribute = reinterpret_cast<const nlattr*>(at);
-    const size_t length = attribute->nla_len - sizeof(nlattr), whole = std::min<size_t>(MNL_ALIGN(attribute->nla_len), size);
+    const size_t length = attribute->nla_len - sizeof(nlattr),
+                 whole = std::min<size_t>(MNL_ALIGN(attribute->nla_len), size);
     const char* payload = at + sizeof(nlattr);
     if (length >= sizeof(nlattr) && AreAttributes(payload, length)) {
       FindPlaces(begin, payload, length, out);
@@ -59,13 +64,17 @@ std::vector<Base> ReadBases() {
   for (const auto& entry : std::filesystem::directory_iterator("tests/fuzz/ruleset_base")) {
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    Base base = {.words = std::vector<uint32_t>(text.size() / 4 + 1), .bytes = text.size(), .places = {}};
+    Base base = {
+        .words = std::vector<uint32_t>(text.size() / 4 + 1), .bytes = text.size(), .places = {}};
     auto* bytes = reinterpret_cast<char*>(base.words.data());
     std::copy(text.begin(), text.end(), bytes);
     int left = static_cast<int>(text.size());
-    for (auto* message = reinterpret_cast<const nlmsghdr*>(bytes); mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-      const auto* attributes = static_cast<const char*>(mnl_nlmsg_get_payload_offset(message, sizeof(nfgenmsg)));
-      FindPlaces(bytes, attributes, mnl_nlmsg_get_payload_len(message) - sizeof(nfgenmsg), &base.places);
+    for (auto* message = reinterpret_cast<const nlmsghdr*>(bytes); mnl_nlmsg_ok(message, left);
+         message = mnl_nlmsg_next(message, &left)) {
+      const auto* attributes =
+          static_cast<const char*>(mnl_nlmsg_get_payload_offset(message, sizeof(nfgenmsg)));
+      FindPlaces(bytes, attributes, mnl_nlmsg_get_payload_len(message) - sizeof(nfgenmsg),
+                 &base.places);
     }
     out.push_back(std::move(base));
   }
@@ -97,12 +106,14 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Base base = kBases[data[0] % kBases.size()];
   auto* bytes = reinterpret_cast<char*>(base.words.data());
   for (size_t at = 1; at + 3 <= size; at += 3)
-    bytes[base.places[(data[at] | data[at + 1] << 8) % base.places.size()]] = static_cast<char>(data[at + 2]);
+    bytes[base.places[(data[at] | data[at + 1] << 8) % base.places.size()]] =
+        static_cast<char>(data[at + 2]);
   std::vector<sandpiper::NftTransaction> transactions;
   sandpiper::NftNotifications().Read({bytes, base.bytes}, &transactions);
   sandpiper::NftDump dump;
   int left = static_cast<int>(base.bytes);
-  for (auto* message = reinterpret_cast<const nlmsghdr*>(bytes); mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+  for (auto* message = reinterpret_cast<const nlmsghdr*>(bytes); mnl_nlmsg_ok(message, left);
+       message = mnl_nlmsg_next(message, &left))
     Add(&dump, message).IgnoreError();
   if (dump.CheckElements().ok())
     dump.Flatten(1);

@@ -12,7 +12,9 @@ namespace {
 
 // Of this process; gone with it.
 struct Folder {
-  Folder() : path(absl::StrCat(std::filesystem::temp_directory_path().string(), "/spool-fuzz-", getpid())) {
+  Folder()
+      : path(absl::StrCat(std::filesystem::temp_directory_path().string(), "/spool-fuzz-",
+                          getpid())) {
     std::filesystem::create_directories(path);
   }
   ~Folder() { std::filesystem::remove_all(path); }

@@ -38,7 +38,8 @@ static void start_rewriting(void)
 		die("pthread_create");
 }
 
-/* A B COUNT: connects to one of them, whichever stands there when the kernel looks; prints where each connection went. */
+/* A B COUNT: connects to one of them, whichever stands there when the kernel looks; prints where
+ * each connection went. */
 int connect_flip(char **args)
 {
 	static struct sockaddr_in target;
@@ -53,7 +54,8 @@ int connect_flip(char **args)
 		socklen_t size = sizeof(peer);
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-		if (connect(fd, (struct sockaddr *)&target, sizeof(target)) || getpeername(fd, (struct sockaddr *)&peer, &size))
+		if (connect(fd, (struct sockaddr *)&target, sizeof(target)) ||
+		    getpeername(fd, (struct sockaddr *)&peer, &size))
 			die("connect");
 		puts(inet_ntoa(peer.sin_addr));
 		close(fd);
@@ -97,18 +99,23 @@ static long call_ia32(long number, long a, long b, long c)
 {
 	long result;
 
-	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c) : "memory", "r8", "r9", "r10", "r11");
+	__asm__ volatile("int $0x80"
+			 : "=a"(result)
+			 : "a"(number), "b"(a), "c"(b), "d"(c)
+			 : "memory", "r8", "r9", "r10", "r11");
 	return result;
 }
 
-/* HOST PORT: with the system calls of a 32-bit program. Prints the result of connect, or -38 where the kernel has none of these. */
+/* HOST PORT: with the system calls of a 32-bit program. Prints the result of connect, or -38 where
+ * the kernel has none of these. */
 int connect_ia32(char **args)
 {
 	enum {
 		IA32_SOCKET = 359,
 		IA32_CONNECT = 362
 	};
-	struct sockaddr_in *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct sockaddr_in *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	long fd = call_ia32(IA32_SOCKET, AF_INET, SOCK_STREAM, 0);
 
 	if (low == MAP_FAILED)

@@ -15,7 +15,8 @@
 
 #define THREADS_MAX 256
 
-/* Has a thread that is stopped make one system call where it stands; all is as it was afterwards. */
+/* Has a thread that is stopped make one system call where it stands; all is as it was afterwards.
+ */
 static long call_in(pid_t thread, const unsigned long *call)
 {
 	struct user_regs_struct before, regs;
@@ -26,7 +27,8 @@ static long call_in(pid_t thread, const unsigned long *call)
 		die("PTRACE_GETREGS");
 	errno = 0;
 	code = ptrace(PTRACE_PEEKTEXT, thread, before.rip, NULL);
-	if (errno || ptrace(PTRACE_POKETEXT, thread, before.rip, (code & ~0xfffful) | 0x050f)) /* syscall */
+	if (errno ||
+	    ptrace(PTRACE_POKETEXT, thread, before.rip, (code & ~0xfffful) | 0x050f)) /* syscall */
 		die("PTRACE_POKETEXT");
 	regs = before;
 	regs.rax = call[0];
@@ -36,10 +38,13 @@ static long call_in(pid_t thread, const unsigned long *call)
 	regs.rdx = call[3];
 	regs.r10 = call[4];
 	regs.r8 = call[5];
-	if (ptrace(PTRACE_SETREGS, thread, NULL, &regs) || ptrace(PTRACE_SINGLESTEP, thread, NULL, NULL) ||
-	    waitpid(thread, &status, __WALL) != thread || !WIFSTOPPED(status) || ptrace(PTRACE_GETREGS, thread, NULL, &regs))
+	if (ptrace(PTRACE_SETREGS, thread, NULL, &regs) ||
+	    ptrace(PTRACE_SINGLESTEP, thread, NULL, NULL) ||
+	    waitpid(thread, &status, __WALL) != thread || !WIFSTOPPED(status) ||
+	    ptrace(PTRACE_GETREGS, thread, NULL, &regs))
 		die("PTRACE_SINGLESTEP");
-	if (ptrace(PTRACE_POKETEXT, thread, before.rip, code) || ptrace(PTRACE_SETREGS, thread, NULL, &before))
+	if (ptrace(PTRACE_POKETEXT, thread, before.rip, code) ||
+	    ptrace(PTRACE_SETREGS, thread, NULL, &before))
 		die("PTRACE_SETREGS");
 	return regs.rax;
 }
@@ -54,7 +59,8 @@ static int stop(pid_t thread)
 			die("PTRACE_SEIZE");
 		return 0;
 	}
-	if (ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) || waitpid(thread, &status, __WALL) != thread)
+	if (ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) ||
+	    waitpid(thread, &status, __WALL) != thread)
 		die("PTRACE_INTERRUPT");
 	return WIFSTOPPED(status);
 }
@@ -95,7 +101,8 @@ static int find_threads(const char *tasks, pid_t *threads, int count)
 	return count;
 }
 
-/* PID NUMBER[,ARGUMENT…]…: every thread of the process makes these system calls; a line each: thread, number, result. */
+/* PID NUMBER[,ARGUMENT…]…: every thread of the process makes these system calls; a line each:
+ * thread, number, result. */
 int inject(char **args)
 {
 	pid_t threads[THREADS_MAX];
@@ -103,8 +110,8 @@ int inject(char **args)
 	char tasks[64];
 
 	snprintf(tasks, sizeof(tasks), "/proc/%s/task", args[0]);
-	/* All of them stand still meanwhile: they share the code in which the calls are planted. One that still ran may have started
-	 * another. */
+	/* All of them stand still meanwhile: they share the code in which the calls are planted.
+	 * One that still ran may have started another. */
 	while ((count = find_threads(tasks, threads, count)) > looked_at)
 		for (; looked_at < count; looked_at++)
 			there[looked_at] = stop(threads[looked_at]);

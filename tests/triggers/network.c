@@ -11,7 +11,8 @@ static void print_lookups(const char *const *names, int count)
 {
 	printf("{\"truth\": {\"lookups\": [");
 	for (int i = 0; i < count; i++)
-		printf("%s{\"name\": \"%s.test\", \"type\": \"A\", \"outcome\": \"ok\", \"ips\": [\"10.77.0.4\"], \"transport\": \"udp\"}",
+		printf("%s{\"name\": \"%s.test\", \"type\": \"A\", \"outcome\": \"ok\", \"ips\": "
+		       "[\"10.77.0.4\"], \"transport\": \"udp\"}",
 		       i ? ", " : "", names[i]);
 	printf("], \"flows\": [], \"execs\": [], \"ignored_answers\": 0, \"malformed\": 0}}\n");
 }
@@ -36,8 +37,10 @@ int dns_sendmmsg(char **args)
 
 	for (int i = 0; i < 4; i++) {
 		parts[i] = (struct iovec){ queries[i], dns_query(queries[i], 100 + i, names[i]) };
-		messages[i].msg_hdr =
-			(struct msghdr){ .msg_name = &server, .msg_namelen = sizeof(server), .msg_iov = &parts[i], .msg_iovlen = 1 };
+		messages[i].msg_hdr = (struct msghdr){ .msg_name = &server,
+						       .msg_namelen = sizeof(server),
+						       .msg_iov = &parts[i],
+						       .msg_iovlen = 1 };
 	}
 	if (sendmmsg(fd, messages, 4, 0) != 4)
 		die("sendmmsg");
@@ -58,17 +61,21 @@ int dns_uring(char **args)
 	if (uring_sendmsg(loose, query, dns_query(query, 1, names[0]), &server) < 0)
 		die("sendmsg");
 	expect_answers(loose, 1);
-	if (uring_connect(connected, &server) || uring_sendmsg(connected, query, dns_query(query, 2, names[1]), NULL) < 0)
+	if (uring_connect(connected, &server) ||
+	    uring_sendmsg(connected, query, dns_query(query, 2, names[1]), NULL) < 0)
 		die("connect");
 	expect_answers(connected, 1);
 	print_lookups(names, 2);
 	return 0;
 }
 
-static void print_flow(const char *address, int port, const char *outcome, size_t sent, size_t received)
+static void print_flow(const char *address, int port, const char *outcome, size_t sent,
+		       size_t received)
 {
-	printf("{\"truth\": {\"lookups\": [], \"flows\": [{\"peer\": \"%s\", \"port\": %d, \"transport\": \"tcp\", \"outcome\": \"%s\", "
-	       "\"sent\": %zu, \"received\": %zu, \"host\": null, \"dns\": false, \"reset\": false}], \"execs\": [], "
+	printf("{\"truth\": {\"lookups\": [], \"flows\": [{\"peer\": \"%s\", \"port\": %d, "
+	       "\"transport\": \"tcp\", \"outcome\": \"%s\", "
+	       "\"sent\": %zu, \"received\": %zu, \"host\": null, \"dns\": false, \"reset\": "
+	       "false}], \"execs\": [], "
 	       "\"ignored_answers\": 0, \"malformed\": 0}}\n",
 	       address, port, outcome, sent, received);
 }
@@ -83,7 +90,8 @@ int connect_uring(char **args)
 		die("io_uring");
 	result = uring_connect(fd, &server);
 	if (result) {
-		print_flow(args[0], atoi(args[1]), result == -ECONNREFUSED ? "refused" : "other", 0, 0);
+		print_flow(args[0], atoi(args[1]), result == -ECONNREFUSED ? "refused" : "other", 0,
+			   0);
 		return 0;
 	}
 	if (send(fd, "12345678", 8, 0) != 8 || recv(fd, echo, 8, MSG_WAITALL) != 8)
@@ -106,7 +114,8 @@ int connect_unreachable_uring(char **args)
 	return 0;
 }
 
-/* ADDRESS PORT COUNT [STEP]: as many connects, each given up at once, each to an address STEP further within ADDRESS/8. Prints how many. */
+/* ADDRESS PORT COUNT [STEP]: as many connects, each given up at once, each to an address STEP
+ * further within ADDRESS/8. Prints how many. */
 int flood_connect(char **args)
 {
 	struct sockaddr_in server = ipv4(args[0], atoi(args[1]));
@@ -118,7 +127,8 @@ int flood_connect(char **args)
 
 		if (fd < 0)
 			break;
-		server.sin_addr.s_addr = htonl((first & 0xff000000) | ((first + made * step) & 0xffffff));
+		server.sin_addr.s_addr =
+			htonl((first & 0xff000000) | ((first + made * step) & 0xffffff));
 		connect(fd, (struct sockaddr *)&server, sizeof(server));
 		close(fd);
 	}
@@ -126,7 +136,8 @@ int flood_connect(char **args)
 	return 0;
 }
 
-/* ADDRESS PORT COUNT SEED: as many queries, each for a name of its own, as fast as it goes. Prints how many were sent. */
+/* ADDRESS PORT COUNT SEED: as many queries, each for a name of its own, as fast as it goes. Prints
+ * how many were sent. */
 int flood_dns(char **args)
 {
 	enum {
@@ -148,10 +159,13 @@ int flood_dns(char **args)
 			char name[32];
 
 			snprintf(name, sizeof(name), "r%x-%lx", seed, sent + i);
-			parts[i] = (struct iovec){ queries[i], dns_query(queries[i], (int)(sent + i) & 0xffff, name) };
-			messages[i] = (struct mmsghdr){
-				.msg_hdr = { .msg_name = &server, .msg_namelen = sizeof(server), .msg_iov = &parts[i], .msg_iovlen = 1 }
+			parts[i] = (struct iovec){
+				queries[i], dns_query(queries[i], (int)(sent + i) & 0xffff, name)
 			};
+			messages[i] = (struct mmsghdr){ .msg_hdr = { .msg_name = &server,
+								     .msg_namelen = sizeof(server),
+								     .msg_iov = &parts[i],
+								     .msg_iovlen = 1 } };
 		}
 		done = sendmmsg(fd, messages, n, 0);
 		if (done < 0 && errno != ENOBUFS && errno != EAGAIN && errno != EINTR)

@@ -25,7 +25,8 @@ static char *self(void)
 
 static void print_exec(const char *name, pid_t pid, int status)
 {
-	printf("{\"truth\": {\"lookups\": [], \"flows\": [], \"execs\": [{\"argv\": [\"%s\", \"exit\", \"%d\"], \"pid\": %d, \"code\": "
+	printf("{\"truth\": {\"lookups\": [], \"flows\": [], \"execs\": [{\"argv\": [\"%s\", "
+	       "\"exit\", \"%d\"], \"pid\": %d, \"code\": "
 	       "%d}], "
 	       "\"ignored_answers\": 0, \"malformed\": 0}}\n",
 	       name, WEXITSTATUS(status), pid, WEXITSTATUS(status));
@@ -166,7 +167,8 @@ int flood_exec(char **args)
 	return 0;
 }
 
-/* COUNT: tries to start as many processes at a time as there may be, until it has tried so often. Prints how many it got. */
+/* COUNT: tries to start as many processes at a time as there may be, until it has tried so often.
+ * Prints how many it got. */
 int flood_fork(char **args)
 {
 	long tries = atol(args[0]), made = 0;

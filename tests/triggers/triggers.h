@@ -1,4 +1,5 @@
-/* What the triggers share. Each acts and prints what it saw as one line {"truth": …}, in the form of tests/scenarios/actor.py. */
+/* What the triggers share. Each acts and prints what it saw as one line {"truth": …}, in the form
+ * of tests/scenarios/actor.py. */
 #ifndef SANDPIPER_TESTS_TRIGGERS_H
 #define SANDPIPER_TESTS_TRIGGERS_H
 

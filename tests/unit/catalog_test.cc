@@ -25,7 +25,8 @@ TEST(Catalog, DocumentIsUpToDate) {
   std::ifstream file("docs/metrics.md");
   const std::string document{std::istreambuf_iterator<char>(file), {}};
   ASSERT_FALSE(document.empty());
-  EXPECT_EQ(document, WithCatalog(document)) << "run: bazel run //userspace/export:write_catalog -- \"$PWD/docs/metrics.md\"";
+  EXPECT_EQ(document, WithCatalog(document))
+      << "run: bazel run //userspace/export:write_catalog -- \"$PWD/docs/metrics.md\"";
 }
 
 // As prometheus/otlptranslator makes them of the same names, kinds and units.
@@ -48,12 +49,15 @@ TEST(Prometheus, TextOfAllKinds) {
   histogram.Record(100);
   MetricSnapshot snapshot;
   snapshot.Add(metric::kDnsDuration, {.attributes = {{"leg", "client"}}, .value = histogram});
-  snapshot.Add(metric::kDnsQueries, {.attributes = {{"otel.metric.overflow", true}}, .value = int64_t{7}});
+  snapshot.Add(metric::kDnsQueries,
+               {.attributes = {{"otel.metric.overflow", true}}, .value = int64_t{7}});
   snapshot.Add(metric::kConnectActive, {.attributes = {}, .value = int64_t{-2}});
   // An old sandbox's last value, its successor's, and a series that has ended.
-  snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", "a"}}, .value = int64_t{9}, .time_unix_ns = 5});
+  snapshot.Add(metric::kProcessExecs,
+               {.attributes = {{"sandbox_id", "a"}}, .value = int64_t{9}, .time_unix_ns = 5});
   snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", "a"}}, .value = int64_t{1}});
-  snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", "b"}}, .value = int64_t{4}, .stale = true});
+  snapshot.Add(metric::kProcessExecs,
+               {.attributes = {{"sandbox_id", "b"}}, .value = int64_t{4}, .stale = true});
   const auto families = ToPrometheus(snapshot, {{"service.name", "s"}});
   ASSERT_EQ(families.size(), 5u);
   const auto& buckets = families[0].metric[0].histogram.bucket;

@@ -4,10 +4,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "userspace/sandbox/cgroup_arguments.h"
 #include "userspace/sandbox/cgroup_fs.h"
 #include "userspace/sandbox/proc.h"
 #include "userspace/sandbox/resources.h"
-#include "userspace/sandbox/cgroup_arguments.h"
 
 namespace sandpiper {
 namespace {
@@ -16,7 +16,9 @@ namespace fs = std::filesystem;
 
 class Tree : public ::testing::Test {
  protected:
-  Tree() : root_(::testing::TempDir() + "tree" + std::to_string(getpid())) { fs::create_directories(root_); }
+  Tree() : root_(::testing::TempDir() + "tree" + std::to_string(getpid())) {
+    fs::create_directories(root_);
+  }
   ~Tree() override { fs::remove_all(root_); }
   std::string Write(const std::string& name, const std::string& text) {
     fs::create_directories(fs::path(root_ + "/" + name).parent_path());
@@ -32,7 +34,8 @@ class Tree : public ::testing::Test {
 };
 
 TEST_F(Tree, ResourcesOfUnifiedAndHybridHosts) {
-  const std::string v2 = Make("v2"), v1 = Make("v1"), box = Make("v2/pods/box"), proc = Make("proc");
+  const std::string v2 = Make("v2"), v1 = Make("v1"), box = Make("v2/pods/box"),
+                    proc = Make("proc");
   Write("v2/cgroup.controllers", "cpu hugetlb\n");
   Write("v2/pods/box/cpu.stat", "usage_usec 3500000\nuser_usec 2000000\nsystem_usec 1500000\n");
   Write("v2/pods/box/cgroup.procs", "7\n8\n");
@@ -40,7 +43,8 @@ TEST_F(Tree, ResourcesOfUnifiedAndHybridHosts) {
   Write("proc/7/cgroup", "4:cpu,memory:/pods/box\n0::/pods/box\n");
   for (const char* pid : {"7", "8"})
     Write(std::string("proc/") + pid + "/smaps_rollup",
-          "55-56 ---p 0 0:0 0 [rollup]\nRss: 900 kB\nPss_Anon: 10 kB\nPss_File: 70 kB\nPss_Shmem: 2 kB\n");
+          "55-56 ---p 0 0:0 0 [rollup]\nRss: 900 kB\nPss_Anon: 10 kB\nPss_File: 70 kB\nPss_Shmem: "
+          "2 kB\n");
 
   // The v1 controller is there, but not for this cgroup: what its processes have is summed up.
   const ResourceReader hybrid(v2, proc);
@@ -68,12 +72,19 @@ TEST_F(Tree, ResourcesOfUnifiedAndHybridHosts) {
 }
 
 TEST_F(Tree, MountIsFoundInEveryLayout) {
-  const auto mount = [&](const std::string& lines) { return FindCgroupMount(Write("mountinfo", lines)); };
-  EXPECT_EQ(*mount("30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"), "/sys/fs/cgroup");
-  EXPECT_EQ(*mount("30 23 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n31 30 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+  const auto mount = [&](const std::string& lines) {
+    return FindCgroupMount(Write("mountinfo", lines));
+  };
+  EXPECT_EQ(
+      *mount("30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"),
+      "/sys/fs/cgroup");
+  EXPECT_EQ(*mount("30 23 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n31 30 0:27 / "
+                   "/sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
                    "32 30 0:28 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 none rw\n"),
             "/sys/fs/cgroup/unified");
-  EXPECT_EQ(*mount("30 23 0:26 /part /mnt/part rw - cgroup2 c rw\n31 23 0:26 / /mnt/the\\040whole rw - cgroup2 c rw\n"), "/mnt/the whole");
+  EXPECT_EQ(*mount("30 23 0:26 /part /mnt/part rw - cgroup2 c rw\n31 23 0:26 / /mnt/the\\040whole "
+                   "rw - cgroup2 c rw\n"),
+            "/mnt/the whole");
   const auto none = mount("31 30 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
   EXPECT_TRUE(absl::IsFailedPrecondition(none.status()));
   EXPECT_NE(none.status().message().find("cgroup v2 is not mounted"), std::string::npos);
@@ -82,7 +93,9 @@ TEST_F(Tree, MountIsFoundInEveryLayout) {
 TEST_F(Tree, Selection) {
   Make("pods/one/inner");
   Make("pods/two");
-  const auto select = [&](const std::vector<std::string>& arguments) { return SelectCgroups(arguments, root_); };
+  const auto select = [&](const std::vector<std::string>& arguments) {
+    return SelectCgroups(arguments, root_);
+  };
   const auto both = select({"pods/*"});
   ASSERT_TRUE(both.ok()) << both.status();
   ASSERT_EQ(both->size(), 2u);

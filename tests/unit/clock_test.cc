@@ -22,7 +22,8 @@ TEST(FormatTime, IsWhatTheCalendarOfLibcSays) {
     tm t;
     gmtime_r(&seconds, &t);
     char expected[64];
-    snprintf(expected + strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S", &t), 16, ".%09luZ", unix_ns % kSecond);
+    snprintf(expected + strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S", &t), 16,
+             ".%09luZ", unix_ns % kSecond);
     ASSERT_EQ(Format(unix_ns), expected) << unix_ns;
   }
   EXPECT_EQ(Format(0), "1970-01-01T00:00:00.000000000Z");

@@ -1,4 +1,5 @@
-// Flags beat environment, environment beats the file, the file beats defaults: for each command that has the setting.
+// Flags beat environment, environment beats the file, the file beats defaults: for each command
+// that has the setting.
 #include "userspace/command/command_line.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +24,9 @@ class CommandLineTest : public ::testing::Test {
     for (std::string& word : words)
       argv.push_back(word.data());
     CommandLine line;
-    if (const absl::Status status = ReadCommandLine(static_cast<int>(argv.size()), argv.data(), &line); !status.ok())
+    if (const absl::Status status =
+            ReadCommandLine(static_cast<int>(argv.size()), argv.data(), &line);
+        !status.ok())
       return status;
     return line;
   }
@@ -33,15 +36,19 @@ class CommandLineTest : public ::testing::Test {
     flags.insert(flags.end(), command.begin() + 1, command.end());
     const auto line = Read(flags);
     EXPECT_TRUE(line.ok()) << line.status();
-    return line.ok() ? std::chrono::duration_cast<std::chrono::seconds>(line->config.window).count() : -1;
+    return line.ok() ? std::chrono::duration_cast<std::chrono::seconds>(line->config.window).count()
+                     : -1;
   }
 
   const std::string file_ = ::testing::TempDir() + "command-line.yaml";
 };
 
 TEST_F(CommandLineTest, FlagsBeatEnvironmentBeatsTheFileInEachCommand) {
-  for (const std::vector<std::string>& command :
-       {std::vector<std::string>{"exec", "--", "true"}, {"run"}, {"doctor"}, {"validate"}, {"replay", "capture"}}) {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"exec", "--", "true"},
+                                                  {"run"},
+                                                  {"doctor"},
+                                                  {"validate"},
+                                                  {"replay", "capture"}}) {
     EXPECT_EQ(Window({}, command), 60) << command[0];
     EXPECT_EQ(Window({"--config", file_}, command), 3) << command[0];
     setenv("SANDPIPER_WINDOW_S", "7", 1);
@@ -62,14 +69,17 @@ TEST_F(CommandLineTest, AVariableOfAnotherCommandIsNoConcern) {
 }
 
 TEST_F(CommandLineTest, ObserveFollowsUnlessItIsToldHowFarBack) {
-  const auto request = [](const std::vector<std::string>& words) { return Read(words)->observe.request; };
+  const auto request = [](const std::vector<std::string>& words) {
+    return Read(words)->observe.request;
+  };
   EXPECT_TRUE(request({"observe"}).follow());
   EXPECT_FALSE(request({"observe", "--last", "5"}).follow());
   EXPECT_EQ(request({"observe", "--last", "5"}).last(), 5u);
   EXPECT_FALSE(request({"observe", "--since", "1h"}).follow());
   EXPECT_GT(request({"observe", "--since", "1h"}).last(), 1'000'000u);
   EXPECT_TRUE(request({"observe", "--since", "1h", "-f"}).follow());
-  EXPECT_EQ(request({"observe", "--since", "2026-01-02T03:04:05Z"}).since_unix_ns(), 1'767'323'045'000'000'000u);
+  EXPECT_EQ(request({"observe", "--since", "2026-01-02T03:04:05Z"}).since_unix_ns(),
+            1'767'323'045'000'000'000u);
   EXPECT_FALSE(Read({"observe", "--since", "yesterday"}).ok());
 }
 

@@ -52,7 +52,9 @@ absl::StatusOr<Event> Decoded(std::span<const std::byte> record) {
 }
 
 Exec DecodedExec(const ExecTexts& texts, uint16_t flags = 0) {
-  return std::get<Exec>(Decoded(Forge(ExecRecord(texts, flags), texts.path + texts.cwd + texts.script + texts.args))->what);
+  return std::get<Exec>(
+      Decoded(Forge(ExecRecord(texts, flags), texts.path + texts.cwd + texts.script + texts.args))
+          ->what);
 }
 
 TEST(Decode, Exec) {
@@ -60,7 +62,8 @@ TEST(Decode, Exec) {
                            .cwd = std::string("tmp\0", 4),
                            .script = std::string("./run\0", 6),
                            .args = std::string("sh\0-c\0\0x", 8)};
-  const auto event = Decoded(Forge(ExecRecord(texts), texts.path + texts.cwd + texts.script + texts.args));
+  const auto event =
+      Decoded(Forge(ExecRecord(texts), texts.path + texts.cwd + texts.script + texts.args));
   ASSERT_TRUE(event.ok()) << event.status();
   EXPECT_EQ(event->member, 5u);
   EXPECT_EQ(event->time_ns, 77u);
@@ -75,8 +78,14 @@ TEST(Decode, Exec) {
 
 TEST(Decode, PathsThatAreNoFiles) {
   EXPECT_EQ(DecodedExec({}).path, "/");
-  EXPECT_EQ(DecodedExec({.path = std::string("memfd:hidden\0", 13), .cwd = {}, .script = {}, .args = {}}).path, "memfd:hidden");
-  EXPECT_EQ(DecodedExec({.path = std::string("c\0b\0", 4), .cwd = {}, .script = {}, .args = {}}, EXEC_PATH_TRUNCATED).path, ".../b/c");
+  EXPECT_EQ(
+      DecodedExec({.path = std::string("memfd:hidden\0", 13), .cwd = {}, .script = {}, .args = {}})
+          .path,
+      "memfd:hidden");
+  EXPECT_EQ(DecodedExec({.path = std::string("c\0b\0", 4), .cwd = {}, .script = {}, .args = {}},
+                        EXEC_PATH_TRUNCATED)
+                .path,
+            ".../b/c");
 }
 
 // The five that every decoder needs: short, exact, longer, unknown, lying.
@@ -150,7 +159,12 @@ TEST(KindName, EveryKindHasOne) {
 
 TEST(Decode, ACgroupThatWasMade) {
   cgroup_event e = {};
-  e.header = {.kind = EVENT_CGROUP_MADE, .flags = 0, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
+  e.header = {.kind = EVENT_CGROUP_MADE,
+              .flags = 0,
+              .size = sizeof(e),
+              .time_ns = 7,
+              .member = 9,
+              .cgroup_id = 11};
   const std::string path = "/kubepods/x";
   std::copy(path.begin(), path.end(), e.path);
   e.path_bytes = static_cast<uint32_t>(path.size());
@@ -170,7 +184,8 @@ TEST(Decode, ACgroupThatWasMade) {
 
 TEST(Decode, AnErrorThatIsNoErrnoIsRefused) {
   nft_event e = {};
-  e.header = {.kind = EVENT_NFT, .flags = 0, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
+  e.header = {
+      .kind = EVENT_NFT, .flags = 0, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
   e.error = -1;
   const auto event = Decoded(std::as_bytes(std::span(&e, 1)));
   ASSERT_TRUE(event.ok());
@@ -181,7 +196,12 @@ TEST(Decode, AnErrorThatIsNoErrnoIsRefused) {
 
 TEST(Decode, WhatIsAttributedByNamespaceSaysSo) {
   exit_event e = {};
-  e.header = {.kind = EVENT_EXIT, .flags = EVENT_BY_NAMESPACE, .size = sizeof(e), .time_ns = 7, .member = 9, .cgroup_id = 11};
+  e.header = {.kind = EVENT_EXIT,
+              .flags = EVENT_BY_NAMESPACE,
+              .size = sizeof(e),
+              .time_ns = 7,
+              .member = 9,
+              .cgroup_id = 11};
   const auto event = Decoded(std::span(reinterpret_cast<const std::byte*>(&e), sizeof(e)));
   ASSERT_TRUE(event.ok());
   EXPECT_EQ(event->by, Attributed::kNamespace);

@@ -7,7 +7,9 @@ namespace {
 
 Denial To(uint8_t last, DenialLayer layer = DenialLayer::kNetfilter) {
   const uint8_t octets[4] = {192, 0, 2, last};
-  return DenialOf({.transport = Transport::kUdp, .peer = {Address::FromIpv4(octets), 443}, .denied_by = layer}, 1);
+  return DenialOf(
+      {.transport = Transport::kUdp, .peer = {Address::FromIpv4(octets), 443}, .denied_by = layer},
+      1);
 }
 
 TEST(Denials, FirstAtOnceTheOthersAtTheWindowsEnd) {

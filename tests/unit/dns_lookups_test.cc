@@ -23,7 +23,8 @@ Endpoint Server(uint8_t last) {
 
 class DnsLookupsTest : public ::testing::Test {
  protected:
-  void Send(uint64_t cookie, const std::string& wire, uint64_t at_ms, uint32_t thread = 1, bool redirected = false, uint32_t pid = 10) {
+  void Send(uint64_t cookie, const std::string& wire, uint64_t at_ms, uint32_t thread = 1,
+            bool redirected = false, uint32_t pid = 10) {
     lookups_.OnPayload({.cookie = cookie,
                         .is_query = true,
                         .process = {pid, 1},
@@ -34,15 +35,26 @@ class DnsLookupsTest : public ::testing::Test {
                        kStart + at_ms * kMillisecond, &changes_);
   }
   void SendDenied(uint64_t cookie, const std::string& wire, uint64_t at_ms) {
-    lookups_.OnPayload(
-        {.cookie = cookie, .is_query = true, .process = {10, 1}, .thread = 1, .server = server_, .denied = true, .data = wire},
-        kStart + at_ms * kMillisecond, &changes_);
-  }
-  void Receive(uint64_t cookie, const std::string& wire, uint64_t at_ms, bool local = false) {
-    lookups_.OnPayload({.cookie = cookie, .is_query = false, .server = server_, .local_server = local, .data = wire},
+    lookups_.OnPayload({.cookie = cookie,
+                        .is_query = true,
+                        .process = {10, 1},
+                        .thread = 1,
+                        .server = server_,
+                        .denied = true,
+                        .data = wire},
                        kStart + at_ms * kMillisecond, &changes_);
   }
-  void Expire(uint64_t at_ms, bool all = false) { lookups_.Expire(kStart + at_ms * kMillisecond, all, &changes_); }
+  void Receive(uint64_t cookie, const std::string& wire, uint64_t at_ms, bool local = false) {
+    lookups_.OnPayload({.cookie = cookie,
+                        .is_query = false,
+                        .server = server_,
+                        .local_server = local,
+                        .data = wire},
+                       kStart + at_ms * kMillisecond, &changes_);
+  }
+  void Expire(uint64_t at_ms, bool all = false) {
+    lookups_.Expire(kStart + at_ms * kMillisecond, all, &changes_);
+  }
   std::span<const Lookup> done() const { return changes_.done; }
 
   Endpoint server_ = Server(1);
@@ -121,8 +133,11 @@ TEST_F(DnsLookupsTest, ServfailWithoutMoreIsServfailOfItsOwnTime) {
 }
 
 TEST_F(DnsLookupsTest, OutcomesOfRcodes) {
-  const std::pair<unsigned, DnsOutcome> cases[] = {
-      {0, DnsOutcome::kOk}, {1, DnsOutcome::kOther}, {2, DnsOutcome::kServFail}, {3, DnsOutcome::kNxDomain}, {5, DnsOutcome::kRefused}};
+  const std::pair<unsigned, DnsOutcome> cases[] = {{0, DnsOutcome::kOk},
+                                                   {1, DnsOutcome::kOther},
+                                                   {2, DnsOutcome::kServFail},
+                                                   {3, DnsOutcome::kNxDomain},
+                                                   {5, DnsOutcome::kRefused}};
   for (const auto& [rcode, outcome] : cases) {
     changes_ = {};
     Send(1, Query(7, "a.test"), 0);

@@ -31,9 +31,10 @@ TEST(ParseDns, Query) {
 
 TEST(ParseDns, AnswersWithAliases) {
   const std::string c1 = WireName("c1.test");
-  const auto m = ParseDns(
-      Answer(1, "a.test", {Record(kPointer, 5, c1), Record(c1, 1, "\x01\x02\x03\x04", 99), Record(c1, 28, std::string(15, '\0') + "\1")}),
-      false);
+  const auto m = ParseDns(Answer(1, "a.test",
+                                 {Record(kPointer, 5, c1), Record(c1, 1, "\x01\x02\x03\x04", 99),
+                                  Record(c1, 28, std::string(15, '\0') + "\1")}),
+                          false);
   ASSERT_TRUE(m.ok()) << m.status();
   ASSERT_EQ(m->addresses.size(), 2u);
   EXPECT_EQ(m->addresses[0].address.ToString(), "1.2.3.4");
@@ -45,7 +46,8 @@ TEST(ParseDns, AnswersWithAliases) {
 
 TEST(ParseDns, RootAndEscapes) {
   EXPECT_EQ(ParseDns(Query(1, ""), false)->name, ".");
-  const auto m = ParseDns(Header(1, 0, 1, 0) + std::string("\4a.b\\\3\0\n\xff\0", 10) + U16(1) + U16(1), false);
+  const auto m = ParseDns(
+      Header(1, 0, 1, 0) + std::string("\4a.b\\\3\0\n\xff\0", 10) + U16(1) + U16(1), false);
   ASSERT_TRUE(m.ok()) << m.status();
   EXPECT_EQ(m->name, "a\\.b\\\\.\\000\\010\\255");
 }
@@ -61,34 +63,43 @@ TEST_P(BrokenMessages, AreErrors) { EXPECT_FALSE(ParseDns(GetParam().wire, false
 
 INSTANTIATE_TEST_SUITE_P(
     All, BrokenMessages,
-    ::testing::Values(Broken{"empty", ""}, Broken{"short header", std::string(11, '\0')}, Broken{"no question", Header(1, 0, 0, 0)},
-                      Broken{"two questions", Header(1, 0, 2, 0) + Question("a", 1) + Question("b", 1)},
-                      Broken{"pointer to itself", Header(1, 0, 1, 0) + U16(0xc00c) + U16(1) + U16(1)},
-                      Broken{"pointer forward", Header(1, 0, 1, 0) + U16(0xc00e) + WireName("a") + U16(1) + U16(1)},
-                      Broken{"label of 64", Header(1, 0, 1, 0) + "\x40" + std::string(64, 'a') + std::string(1, '\0') + U16(1) + U16(1)},
-                      Broken{"reserved label 0x80", Header(1, 0, 1, 0) + "\x81" + std::string(70, 'a') + U16(1) + U16(1)},
-                      Broken{"name of 256", Query(1, std::string(63, 'a') + "." + std::string(63, 'b') + "." + std::string(63, 'c') + "." +
-                                                         std::string(62, 'd'))},
-                      Broken{"question without type", Header(1, 0, 1, 0) + WireName("a.test")},
-                      Broken{"count beyond the bytes", Header(1, 0x8180, 1, 65535) + Question("a.test", 1)},
-                      Broken{"length beyond the bytes", Header(1, 0x8180, 1, 1) + Question("a.test", 1) + kPointer + U16(1) + U16(1) +
-                                                            testing::U32(1) + U16(65535) + "abcd"},
-                      Broken{"A of 5 bytes", Answer(1, "a.test", {Record(kPointer, 1, "12345")})},
-                      Broken{"AAAA of 4 bytes", Answer(1, "a.test", {Record(kPointer, 28, "1234")})},
-                      Broken{"CNAME that overruns", Answer(1, "a.test",
-                                                           {Record(kPointer, 5,
-                                                                   "\x09"
-                                                                   "abc")})},
-                      Broken{"CNAME with a tail", Answer(1, "a.test", {Record(kPointer, 5, WireName("x") + "more")})}),
+    ::testing::Values(
+        Broken{"empty", ""}, Broken{"short header", std::string(11, '\0')},
+        Broken{"no question", Header(1, 0, 0, 0)},
+        Broken{"two questions", Header(1, 0, 2, 0) + Question("a", 1) + Question("b", 1)},
+        Broken{"pointer to itself", Header(1, 0, 1, 0) + U16(0xc00c) + U16(1) + U16(1)},
+        Broken{"pointer forward",
+               Header(1, 0, 1, 0) + U16(0xc00e) + WireName("a") + U16(1) + U16(1)},
+        Broken{"label of 64", Header(1, 0, 1, 0) + "\x40" + std::string(64, 'a') +
+                                  std::string(1, '\0') + U16(1) + U16(1)},
+        Broken{"reserved label 0x80",
+               Header(1, 0, 1, 0) + "\x81" + std::string(70, 'a') + U16(1) + U16(1)},
+        Broken{"name of 256", Query(1, std::string(63, 'a') + "." + std::string(63, 'b') + "." +
+                                           std::string(63, 'c') + "." + std::string(62, 'd'))},
+        Broken{"question without type", Header(1, 0, 1, 0) + WireName("a.test")},
+        Broken{"count beyond the bytes", Header(1, 0x8180, 1, 65535) + Question("a.test", 1)},
+        Broken{"length beyond the bytes", Header(1, 0x8180, 1, 1) + Question("a.test", 1) +
+                                              kPointer + U16(1) + U16(1) + testing::U32(1) +
+                                              U16(65535) + "abcd"},
+        Broken{"A of 5 bytes", Answer(1, "a.test", {Record(kPointer, 1, "12345")})},
+        Broken{"AAAA of 4 bytes", Answer(1, "a.test", {Record(kPointer, 28, "1234")})},
+        Broken{"CNAME that overruns", Answer(1, "a.test",
+                                             {Record(kPointer, 5,
+                                                     "\x09"
+                                                     "abc")})},
+        Broken{"CNAME with a tail",
+               Answer(1, "a.test", {Record(kPointer, 5, WireName("x") + "more")})}),
     [](const auto& info) {
       std::string name = info.param.what;
       std::replace_if(
-          name.begin(), name.end(), [](char c) { return !isalnum(static_cast<unsigned char>(c)); }, '_');
+          name.begin(), name.end(), [](char c) { return !isalnum(static_cast<unsigned char>(c)); },
+          '_');
       return name;
     });
 
 TEST(ParseDns, NameOf255IsTheLongest) {
-  const std::string name = std::string(63, 'a') + "." + std::string(63, 'b') + "." + std::string(63, 'c') + "." + std::string(61, 'd');
+  const std::string name = std::string(63, 'a') + "." + std::string(63, 'b') + "." +
+                           std::string(63, 'c') + "." + std::string(61, 'd');
   const auto m = ParseDns(Query(1, name), false);
   ASSERT_TRUE(m.ok()) << m.status();
   EXPECT_EQ(m->name, name);
@@ -102,7 +113,8 @@ TEST(ParseDns, CutAndTruncatedMessagesKeepWhatIsThere) {
   const std::string tc = Answer(1, "a.test", {ARecord(1), ARecord(2)}, 0, 1, 0x0200);
   EXPECT_EQ(ParseDns(tc.substr(0, tc.size() - 3), false)->addresses.size(), 1u);
   // A record that is there, and whose name goes on beyond it, is wrong and not cut.
-  EXPECT_TRUE(absl::IsInvalidArgument(ParseDns(Answer(1, "a.test", {Record(U16(0xc00c), 5, "\x21x")}), true).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      ParseDns(Answer(1, "a.test", {Record(U16(0xc00c), 5, "\x21x")}), true).status()));
 }
 
 TEST(ParseDns, RecordsOfOtherClassesAreSkipped) {
@@ -112,8 +124,9 @@ TEST(ParseDns, RecordsOfOtherClassesAreSkipped) {
 }
 
 TEST(ParseDns, EveryPrefixAndEveryFlippedByteIsSurvived) {
-  const std::string whole =
-      Answer(1, "www.example.test", {Record(kPointer, 5, WireName("c.test")), ARecord(1), Record(kPointer, 28, std::string(16, 'x'))});
+  const std::string whole = Answer(1, "www.example.test",
+                                   {Record(kPointer, 5, WireName("c.test")), ARecord(1),
+                                    Record(kPointer, 28, std::string(16, 'x'))});
   for (size_t n = 0; n < whole.size(); ++n)
     EXPECT_FALSE(ParseDns(whole.substr(0, n), false).ok()) << n;
   std::mt19937 random(2);

@@ -9,7 +9,8 @@ namespace sandpiper {
 namespace {
 
 std::string Frame(const std::string& message) {
-  return std::string{static_cast<char>(message.size() >> 8), static_cast<char>(message.size())} + message;
+  return std::string{static_cast<char>(message.size() >> 8), static_cast<char>(message.size())} +
+         message;
 }
 
 TEST(DnsStream, PackedSplitAndEmpty) {
@@ -40,14 +41,16 @@ TEST(DnsStream, AnyOrderOverlapAndRepetitionAcrossTheWrap) {
       const size_t n = std::min<size_t>(1 + random() % 200, wire.size() - at);
       pieces.emplace_back(at, n);
       if (random() % 3 == 0)
-        pieces.emplace_back(at > 20 ? at - 20 : 0, std::min<size_t>(n + 20, wire.size() - (at > 20 ? at - 20 : 0)));
+        pieces.emplace_back(at > 20 ? at - 20 : 0,
+                            std::min<size_t>(n + 20, wire.size() - (at > 20 ? at - 20 : 0)));
       at += n;
     }
     std::shuffle(pieces.begin(), pieces.end(), random);
     DnsStream stream(first);
     std::vector<std::string> got;
     for (const auto& [at, n] : pieces) {
-      for (std::string& m : stream.Add(first + static_cast<uint32_t>(at), std::string_view(wire).substr(at, n)))
+      for (std::string& m :
+           stream.Add(first + static_cast<uint32_t>(at), std::string_view(wire).substr(at, n)))
         got.push_back(m);
     }
     ASSERT_EQ(got, messages) << round;

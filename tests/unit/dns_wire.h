@@ -25,20 +25,25 @@ inline std::string Header(unsigned id, unsigned flags, unsigned questions, unsig
   return U16(id) + U16(flags) + U16(questions) + U16(answers) + U16(0) + U16(0);
 }
 
-inline std::string Question(const std::string& name, unsigned type) { return WireName(name) + U16(type) + U16(1); }
+inline std::string Question(const std::string& name, unsigned type) {
+  return WireName(name) + U16(type) + U16(1);
+}
 
 inline std::string Query(unsigned id, const std::string& name, unsigned type = 1) {
   return Header(id, 0x0100, 1, 0) + Question(name, type);
 }
 
 // `owner` on the wire; 0xc00c points at the question's name.
-inline std::string Record(const std::string& owner, unsigned type, const std::string& data, uint32_t ttl = 60) {
+inline std::string Record(const std::string& owner, unsigned type, const std::string& data,
+                          uint32_t ttl = 60) {
   return owner + U16(type) + U16(1) + U32(ttl) + U16(static_cast<unsigned>(data.size())) + data;
 }
 
-inline std::string Answer(unsigned id, const std::string& name, const std::vector<std::string>& records, unsigned rcode = 0,
+inline std::string Answer(unsigned id, const std::string& name,
+                          const std::vector<std::string>& records, unsigned rcode = 0,
                           unsigned type = 1, unsigned flags = 0) {
-  std::string out = Header(id, 0x8180 | rcode | flags, 1, static_cast<unsigned>(records.size())) + Question(name, type);
+  std::string out = Header(id, 0x8180 | rcode | flags, 1, static_cast<unsigned>(records.size())) +
+                    Question(name, type);
   for (const std::string& record : records)
     out += record;
   return out;

@@ -19,7 +19,8 @@ TEST(EncryptedDns, ByWhoAnswersThere) {
   EXPECT_STREQ(EncryptedDns("", V4(1, 1, 1, 1), 443, Transport::kTcp), "doh");
   EXPECT_STREQ(EncryptedDns("", V4(8, 8, 4, 4), 443, Transport::kUdp), "doh3");
   EXPECT_STREQ(EncryptedDns("dns.google", V4(192, 0, 2, 1), 443, Transport::kTcp), "doh");
-  EXPECT_STREQ(EncryptedDns("abc123.dns.nextdns.io", V4(192, 0, 2, 1), 443, Transport::kTcp), "doh");
+  EXPECT_STREQ(EncryptedDns("abc123.dns.nextdns.io", V4(192, 0, 2, 1), 443, Transport::kTcp),
+               "doh");
   const Address quad9 = {{0x26, 0x20, 0, 0xfe, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfe}};
   EXPECT_STREQ(EncryptedDns("", quad9, 443, Transport::kTcp), "doh");
 }

@@ -15,7 +15,8 @@ TEST(EngineReplies, WhoAnswers) {
 }
 
 TEST(EngineReplies, Inspect) {
-  const auto container = ContainerOfInspect(R"({"Id":"ab","Name":"/box","Config":{"Image":"i","Labels":{"k":"v"},"Env":["A=1","odd","B="]},
+  const auto container = ContainerOfInspect(
+      R"({"Id":"ab","Name":"/box","Config":{"Image":"i","Labels":{"k":"v"},"Env":["A=1","odd","B="]},
                                                 "HostConfig":{"NetworkMode":"container:cd"}})");
   ASSERT_TRUE(container.ok());
   EXPECT_EQ(container->id, "ab");
@@ -28,13 +29,16 @@ TEST(EngineReplies, Inspect) {
 }
 
 TEST(EngineReplies, ListsAndEventsAreIncomplete) {
-  const auto list = ContainersOfList(R"([{"Id":"a","Names":["/x"],"Labels":{"k":"v"}},{"Names":[]},7,{"Id":"b","Names":[]}])");
+  const auto list = ContainersOfList(
+      R"([{"Id":"a","Names":["/x"],"Labels":{"k":"v"}},{"Names":[]},7,{"Id":"b","Names":[]}])");
   ASSERT_TRUE(list.ok());
   ASSERT_EQ(list->size(), 2u);
   EXPECT_EQ((*list)[0].name, "x");
   EXPECT_FALSE((*list)[0].complete);
   EXPECT_FALSE(ContainersOfList("{}").ok());
-  EXPECT_EQ(ContainerOfEvent(R"({"Actor":{"ID":"a","Attributes":{"name":"n","image":"i"}}})")->image, "i");
+  EXPECT_EQ(
+      ContainerOfEvent(R"({"Actor":{"ID":"a","Attributes":{"name":"n","image":"i"}}})")->image,
+      "i");
   EXPECT_FALSE(ContainerOfEvent("{}"));
   EXPECT_FALSE(ContainerOfEvent("nonsense"));
 }

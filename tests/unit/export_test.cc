@@ -41,11 +41,15 @@ TEST(Otlp, MetricsOfEveryKind) {
   for (const double seconds : {0.001, 0.005, 0.3, 100.0})
     histogram.Record(seconds);
   MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
-  snapshot.Add(metric::kDnsQueries, {.attributes = {{"sandbox_id", "s"}}, .value = int64_t{5}, .start_unix_ns = 1000});
-  snapshot.Add(metric::kDnsQueries, {.attributes = {{"sandbox_id", "t"}}, .value = int64_t{6}, .start_unix_ns = 1000});
-  snapshot.Add(metric::kConnectActive, {.attributes = {}, .value = int64_t{-1}, .start_unix_ns = 1000});
+  snapshot.Add(metric::kDnsQueries,
+               {.attributes = {{"sandbox_id", "s"}}, .value = int64_t{5}, .start_unix_ns = 1000});
+  snapshot.Add(metric::kDnsQueries,
+               {.attributes = {{"sandbox_id", "t"}}, .value = int64_t{6}, .start_unix_ns = 1000});
+  snapshot.Add(metric::kConnectActive,
+               {.attributes = {}, .value = int64_t{-1}, .start_unix_ns = 1000});
   snapshot.Add(metric::kSystemCpu, {.attributes = {}, .value = 0.25, .start_unix_ns = 1000});
-  snapshot.Add(metric::kDnsQueryDuration, {.attributes = {}, .value = histogram, .start_unix_ns = 1000});
+  snapshot.Add(metric::kDnsQueryDuration,
+               {.attributes = {}, .value = histogram, .start_unix_ns = 1000});
   const OtlpMetrics request = ToOtlp(snapshot, {}, Temporality::kCumulative);
   std::map<std::string, const opentelemetry::proto::metrics::v1::Metric*> by_name;
   std::map<std::string, std::string> scope;
@@ -59,7 +63,8 @@ TEST(Otlp, MetricsOfEveryKind) {
   EXPECT_EQ(scope["sandbox.dns.queries"], "sandpiper");
   const auto& sum = by_name["sandbox.dns.queries"]->sum();
   EXPECT_TRUE(sum.is_monotonic());
-  EXPECT_EQ(sum.aggregation_temporality(), opentelemetry::proto::metrics::v1::AGGREGATION_TEMPORALITY_CUMULATIVE);
+  EXPECT_EQ(sum.aggregation_temporality(),
+            opentelemetry::proto::metrics::v1::AGGREGATION_TEMPORALITY_CUMULATIVE);
   EXPECT_EQ(sum.data_points_size(), 2);
   EXPECT_EQ(sum.data_points(1).as_int(), 6);
   EXPECT_EQ(sum.data_points(0).start_time_unix_nano(), 1000u);
@@ -75,14 +80,23 @@ TEST(Otlp, MetricsOfEveryKind) {
 
 TEST(Otlp, AStaleSeriesAndAnEarlierPoint) {
   MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
-  snapshot.Add(metric::kDnsQueries, {.attributes = {}, .value = int64_t{5}, .start_unix_ns = 1000, .time_unix_ns = 1500});
-  snapshot.Add(metric::kDnsQueries, {.attributes = {}, .value = int64_t{5}, .start_unix_ns = 1000, .stale = true});
-  const auto sum = ToOtlp(snapshot, {}, Temporality::kDelta).resource_metrics(0).scope_metrics(0).metrics(0).sum();
-  EXPECT_EQ(sum.aggregation_temporality(), opentelemetry::proto::metrics::v1::AGGREGATION_TEMPORALITY_DELTA);
+  snapshot.Add(
+      metric::kDnsQueries,
+      {.attributes = {}, .value = int64_t{5}, .start_unix_ns = 1000, .time_unix_ns = 1500});
+  snapshot.Add(metric::kDnsQueries,
+               {.attributes = {}, .value = int64_t{5}, .start_unix_ns = 1000, .stale = true});
+  const auto sum = ToOtlp(snapshot, {}, Temporality::kDelta)
+                       .resource_metrics(0)
+                       .scope_metrics(0)
+                       .metrics(0)
+                       .sum();
+  EXPECT_EQ(sum.aggregation_temporality(),
+            opentelemetry::proto::metrics::v1::AGGREGATION_TEMPORALITY_DELTA);
   EXPECT_EQ(sum.data_points(0).time_unix_nano(), 1500u);
   EXPECT_EQ(sum.data_points(0).flags(), 0u);
   EXPECT_EQ(sum.data_points(1).flags(), 1u);
-  EXPECT_EQ(sum.data_points(1).value_case(), opentelemetry::proto::metrics::v1::NumberDataPoint::VALUE_NOT_SET);
+  EXPECT_EQ(sum.data_points(1).value_case(),
+            opentelemetry::proto::metrics::v1::NumberDataPoint::VALUE_NOT_SET);
 }
 
 TEST(Otlp, ExponentialHistogram) {
@@ -91,7 +105,10 @@ TEST(Otlp, ExponentialHistogram) {
     histogram.Record(seconds);
   MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
   snapshot.Add(metric::kDnsDuration, {.attributes = {}, .value = histogram});
-  const auto metric = ToOtlp(snapshot, {}, Temporality::kCumulative).resource_metrics(0).scope_metrics(0).metrics(0);
+  const auto metric = ToOtlp(snapshot, {}, Temporality::kCumulative)
+                          .resource_metrics(0)
+                          .scope_metrics(0)
+                          .metrics(0);
   const auto& point = metric.exponential_histogram().data_points(0);
   EXPECT_EQ(point.count(), 5u);
   EXPECT_EQ(point.zero_count(), 1u);

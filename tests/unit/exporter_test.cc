@@ -14,8 +14,10 @@ namespace {
 constexpr auto kLong = std::chrono::seconds(60);
 
 ExportCounts SendLogs(Endpoint* endpoint, const std::vector<std::string>& bodies) {
-  LogExporter exporter(std::make_unique<FakeTransport>(endpoint), {},
-                       {.queue_max = 10'000, .batch_max = 512, .delay = kLong, .write_first = false}, nullptr, [](const std::string&) {});
+  LogExporter exporter(
+      std::make_unique<FakeTransport>(endpoint), {},
+      {.queue_max = 10'000, .batch_max = 512, .delay = kLong, .write_first = false}, nullptr,
+      [](const std::string&) {});
   for (const std::string& body : bodies)
     exporter.Push(std::make_shared<const LogRecord>(LogRecord{.event = "e", .body = body}));
   exporter.BeginFlush();
@@ -60,7 +62,9 @@ TEST(Exporter, WhatIsRefusedForGoodIsAskedOnce) {
 
 TEST(Exporter, WhatIsSentAgainHasTheSameBytes) {
   Endpoint endpoint;
-  endpoint.answer = [&](const std::string&) { return Answer(endpoint.asked.size() < 5 ? SendResult::kRetry : SendResult::kSent); };
+  endpoint.answer = [&](const std::string&) {
+    return Answer(endpoint.asked.size() < 5 ? SendResult::kRetry : SendResult::kSent);
+  };
   EXPECT_EQ(SendLogs(&endpoint, Numbers(100)).sent, 100u);
   EXPECT_EQ(endpoint.asked.size(), 5u);
   EXPECT_EQ(std::set<std::string>(endpoint.asked.begin(), endpoint.asked.end()).size(), 1u);
@@ -71,7 +75,8 @@ TEST(Exporter, LargeBatchesAreDividedBeforeTheyAreSent) {
   std::vector<std::string> bodies;
   for (int i = 0; i < 100; ++i)
     bodies.push_back(std::to_string(i) + std::string(200'000, 'x'));
-  bodies.push_back(std::string(5'000'000, 'y'));  // nothing to divide: sent, for the endpoint to decide
+  bodies.push_back(
+      std::string(5'000'000, 'y'));  // nothing to divide: sent, for the endpoint to decide
   EXPECT_EQ(SendLogs(&endpoint, bodies).sent, 101u);
   std::vector<std::string> told;
   for (const std::string& request : endpoint.asked) {
@@ -85,7 +90,10 @@ TEST(Exporter, LargeBatchesAreDividedBeforeTheyAreSent) {
 TEST(Exporter, PartialSuccessIsCountedAndNotSentAgain) {
   Endpoint endpoint;
   endpoint.answer = [](const std::string&) {
-    return SendResult{.verdict = SendResult::kSent, .rejected = 3, .retry_after = std::nullopt, .error = "too old"};
+    return SendResult{.verdict = SendResult::kSent,
+                      .rejected = 3,
+                      .retry_after = std::nullopt,
+                      .error = "too old"};
   };
   const ExportCounts counts = SendLogs(&endpoint, Numbers(10));
   EXPECT_EQ(counts.sent, 7u);
@@ -95,8 +103,10 @@ TEST(Exporter, PartialSuccessIsCountedAndNotSentAgain) {
 
 MetricSnapshot Execs(uint64_t sequence, int64_t count) {
   MetricSnapshot out = {.time_unix_ns = 1000 * sequence, .sequence = sequence, .families = {}};
-  out.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", "a"}}, .value = count, .start_unix_ns = 1});
-  out.Add(metric::kSandboxMemory, {.attributes = {{"sandbox_id", "a"}}, .value = count, .start_unix_ns = 1});
+  out.Add(metric::kProcessExecs,
+          {.attributes = {{"sandbox_id", "a"}}, .value = count, .start_unix_ns = 1});
+  out.Add(metric::kSandboxMemory,
+          {.attributes = {{"sandbox_id", "a"}}, .value = count, .start_unix_ns = 1});
   return out;
 }
 
@@ -110,7 +120,8 @@ int64_t ExecsIn(const std::string& request) {
   return 0;
 }
 
-// While the endpoint is away, values go on; it gets the newest, or their whole difference, and never the backlog.
+// While the endpoint is away, values go on; it gets the newest, or their whole difference, and
+// never the backlog.
 class AfterAnOutage : public ::testing::TestWithParam<Temporality> {};
 
 TEST_P(AfterAnOutage, TheNewestIsSent) {
@@ -125,7 +136,8 @@ TEST_P(AfterAnOutage, TheNewestIsSent) {
     ++taken;
     return Answer(SendResult::kSent);
   };
-  MetricExporter exporter(std::make_unique<FakeTransport>(&endpoint), {}, GetParam(), [](const std::string&) {});
+  MetricExporter exporter(std::make_unique<FakeTransport>(&endpoint), {}, GetParam(),
+                          [](const std::string&) {});
   for (uint64_t i = 1; i <= 200; ++i)
     exporter.Push(Execs(i, static_cast<int64_t>(10 * i)));
   exporter.BeginFlush();
@@ -134,7 +146,8 @@ TEST_P(AfterAnOutage, TheNewestIsSent) {
   EXPECT_LE(taken, endpoint.asked.size() / 3);
   EXPECT_EQ(GetParam() == Temporality::kDelta ? sum : last, 2000);
 }
-INSTANTIATE_TEST_SUITE_P(Exporter, AfterAnOutage, ::testing::Values(Temporality::kCumulative, Temporality::kDelta));
+INSTANTIATE_TEST_SUITE_P(Exporter, AfterAnOutage,
+                         ::testing::Values(Temporality::kCumulative, Temporality::kDelta));
 
 TEST(Exporter, OneBadPointCostsOnePoint) {
   Endpoint endpoint;
@@ -154,8 +167,10 @@ TEST(Exporter, OneBadPointCostsOnePoint) {
   };
   MetricSnapshot snapshot = {.time_unix_ns = 5, .sequence = 1, .families = {}};
   for (const std::string& id : Numbers(300))
-    snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", id}}, .value = int64_t{1}, .start_unix_ns = 1});
-  MetricExporter exporter(std::make_unique<FakeTransport>(&endpoint), {}, Temporality::kCumulative, [](const std::string&) {});
+    snapshot.Add(metric::kProcessExecs,
+                 {.attributes = {{"sandbox_id", id}}, .value = int64_t{1}, .start_unix_ns = 1});
+  MetricExporter exporter(std::make_unique<FakeTransport>(&endpoint), {}, Temporality::kCumulative,
+                          [](const std::string&) {});
   exporter.Push(snapshot);
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + kLong);

@@ -15,13 +15,17 @@
 namespace sandpiper {
 
 inline SendResult Answer(SendResult::Verdict verdict) {
-  return {
-      .verdict = verdict, .rejected = 0, .retry_after = std::chrono::milliseconds(1), .error = verdict == SendResult::kSent ? "" : "no"};
+  return {.verdict = verdict,
+          .rejected = 0,
+          .retry_after = std::chrono::milliseconds(1),
+          .error = verdict == SendResult::kSent ? "" : "no"};
 }
 
 // Outlives the exporter.
 struct Endpoint {
-  std::function<SendResult(const std::string&)> answer = [](const std::string&) { return Answer(SendResult::kSent); };
+  std::function<SendResult(const std::string&)> answer = [](const std::string&) {
+    return Answer(SendResult::kSent);
+  };
   std::function<void()> cancel = [] {};
   std::vector<std::string> asked;
 };

@@ -16,7 +16,9 @@ namespace fs = std::filesystem;
 
 class File : public ::testing::Test {
  protected:
-  File() : folder_(::testing::TempDir() + "file" + std::to_string(getpid())) { fs::create_directories(folder_); }
+  File() : folder_(::testing::TempDir() + "file" + std::to_string(getpid())) {
+    fs::create_directories(folder_);
+  }
   ~File() override { fs::remove_all(folder_); }
 
   std::string folder_;

@@ -19,24 +19,45 @@ Endpoint Peer(uint8_t last, uint16_t port = 443) {
 class FlowTableTest : public ::testing::Test {
  protected:
   bool Connect(uint64_t cookie, uint8_t peer, uint64_t at, Transport transport = Transport::kTcp) {
-    return table_.OnConnect(
-        {.cookie = cookie, .transport = transport, .process = {1, 1}, .comm = "c", .peer = Peer(peer), .name = "", .started_ns = at},
-        &changes_);
+    return table_.OnConnect({.cookie = cookie,
+                             .transport = transport,
+                             .process = {1, 1},
+                             .comm = "c",
+                             .peer = Peer(peer),
+                             .name = "",
+                             .started_ns = at},
+                            &changes_);
   }
   // Behind a device: nobody tells when it gives up.
   void ConnectGuest(uint64_t cookie, uint64_t at, Transport transport) {
-    table_.OnConnect(
-        {.cookie = cookie, .transport = transport, .process = {}, .comm = "", .guest = true, .peer = Peer(1), .name = "", .started_ns = at},
-        &changes_);
+    table_.OnConnect({.cookie = cookie,
+                      .transport = transport,
+                      .process = {},
+                      .comm = "",
+                      .guest = true,
+                      .peer = Peer(1),
+                      .name = "",
+                      .started_ns = at},
+                     &changes_);
   }
-  void Result(uint64_t cookie, bool established, int error, uint64_t at, Transport transport = Transport::kTcp, Endpoint peer = {},
-              bool returned = false) {
-    table_.OnResult(
-        {.cookie = cookie, .transport = transport, .peer = peer, .established = established, .returned = returned, .error = error}, at,
-        &changes_);
+  void Result(uint64_t cookie, bool established, int error, uint64_t at,
+              Transport transport = Transport::kTcp, Endpoint peer = {}, bool returned = false) {
+    table_.OnResult({.cookie = cookie,
+                     .transport = transport,
+                     .peer = peer,
+                     .established = established,
+                     .returned = returned,
+                     .error = error},
+                    at, &changes_);
   }
-  void Close(uint64_t cookie, uint64_t at, Transport transport = Transport::kTcp, uint64_t sent = 0, uint64_t received = 0, int error = 0) {
-    table_.OnClose({.cookie = cookie, .transport = transport, .sent = sent, .received = received, .error = error}, at, &changes_);
+  void Close(uint64_t cookie, uint64_t at, Transport transport = Transport::kTcp, uint64_t sent = 0,
+             uint64_t received = 0, int error = 0) {
+    table_.OnClose({.cookie = cookie,
+                    .transport = transport,
+                    .sent = sent,
+                    .received = received,
+                    .error = error},
+                   at, &changes_);
   }
   // The only change since the last call.
   FlowChange One() {
@@ -96,7 +117,8 @@ TEST_F(FlowTableTest, AFlowWhoseEndWasLostEndsWhenItsSocketIsGone) {
 TEST_F(FlowTableTest, ADeniedAttemptIsDeniedHoweverItEnds) {
   for (const int error : {ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH, 0}) {
     Connect(1, 1, 0);
-    const Flow* denied = table_.OnDenied({.cookie = 1, .transport = Transport::kTcp, .peer = Peer(1)});
+    const Flow* denied =
+        table_.OnDenied({.cookie = 1, .transport = Transport::kTcp, .peer = Peer(1)});
     ASSERT_NE(denied, nullptr);
     EXPECT_EQ(denied->outcome, ConnectOutcome::kPending);
     Result(1, false, error, 10);
@@ -149,10 +171,11 @@ TEST_F(FlowTableTest, ResetAfterItWasEstablished) {
 }
 
 TEST_F(FlowTableTest, EveryErrnoHasItsVerdict) {
-  const std::pair<int, ConnectOutcome> cases[] = {{ECONNREFUSED, ConnectOutcome::kRefused},    {ETIMEDOUT, ConnectOutcome::kTimeout},
-                                                  {ENETUNREACH, ConnectOutcome::kUnreachable}, {EHOSTUNREACH, ConnectOutcome::kUnreachable},
-                                                  {ECONNRESET, ConnectOutcome::kReset},        {EPERM, ConnectOutcome::kDenied},
-                                                  {EACCES, ConnectOutcome::kDenied},           {EADDRNOTAVAIL, ConnectOutcome::kOther}};
+  const std::pair<int, ConnectOutcome> cases[] = {
+      {ECONNREFUSED, ConnectOutcome::kRefused},    {ETIMEDOUT, ConnectOutcome::kTimeout},
+      {ENETUNREACH, ConnectOutcome::kUnreachable}, {EHOSTUNREACH, ConnectOutcome::kUnreachable},
+      {ECONNRESET, ConnectOutcome::kReset},        {EPERM, ConnectOutcome::kDenied},
+      {EACCES, ConnectOutcome::kDenied},           {EADDRNOTAVAIL, ConnectOutcome::kOther}};
   for (const auto& [error, outcome] : cases) {
     Connect(1, 1, 0);
     Result(1, false, error, 1);
@@ -222,7 +245,8 @@ TEST_F(FlowTableTest, UdpPeersOfOneSocketAreFlowsOfTheirOwn) {
   EXPECT_EQ(changes_[1].flow.received, 9u);
 }
 
-// A full buffer or a datagram that is too large says nothing of the peer: the flow goes on, and keeps its bytes.
+// A full buffer or a datagram that is too large says nothing of the peer: the flow goes on, and
+// keeps its bytes.
 TEST_F(FlowTableTest, AnErrorOfOneDatagramDoesNotEndItsFlow) {
   for (const int error : {EAGAIN, ENOBUFS, EMSGSIZE}) {
     Connect(1, 1, 0, Transport::kUdp);
@@ -243,7 +267,8 @@ TEST_F(FlowTableTest, FullTableRefusesTheNewOne) {
   EXPECT_EQ(table_.size(), 1000u);
 }
 
-// Whatever the order of events: each attempt that is kept is decided at most once and ends exactly once.
+// Whatever the order of events: each attempt that is kept is decided at most once and ends exactly
+// once.
 TEST_F(FlowTableTest, AnyInterleavingDecidesAndEndsOnce) {
   std::mt19937 random(5);
   uint64_t kept = 0, decided = 0, ended = 0;
@@ -322,7 +347,8 @@ TEST_F(FlowTableTest, ARefusalOfAGuestThatARuleMadeIsADenial) {
     Result(1, false, ECONNREFUSED, kSecond + 1);
     EXPECT_TRUE(changes_.empty());
     if (rule)
-      table_.OnDenied({.cookie = 1, .transport = Transport::kTcp, .process = {}, .comm = "", .peer = Peer(1)});
+      table_.OnDenied(
+          {.cookie = 1, .transport = Transport::kTcp, .process = {}, .comm = "", .peer = Peer(1)});
     table_.Tick(2 * kSecond, false, &changes_);
     EXPECT_EQ(One().flow.outcome, rule ? ConnectOutcome::kDenied : ConnectOutcome::kRefused);
   }

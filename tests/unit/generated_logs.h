@@ -17,7 +17,9 @@ using OtlpValue = opentelemetry::proto::common::v1::AnyValue;
 
 inline void SetValue(const std::string& text, OtlpValue* out) { out->set_string_value(text); }
 inline void SetValue(int64_t number, OtlpValue* out) { out->set_int_value(number); }
-inline void SetValue(const SharedText& text, OtlpValue* out) { out->set_string_value(std::string(text.view())); }
+inline void SetValue(const SharedText& text, OtlpValue* out) {
+  out->set_string_value(std::string(text.view()));
+}
 inline void SetValue(double number, OtlpValue* out) { out->set_double_value(number); }
 inline void SetValue(bool value, OtlpValue* out) { out->set_bool_value(value); }
 inline void SetValue(const std::vector<std::string>& list, OtlpValue* out) {
@@ -47,7 +49,8 @@ void SetAttributes(const std::vector<Attribute>& attributes, Message* out) {
   }
 }
 
-inline void FillLogs(std::span<const SharedRecord> records, const std::vector<Attribute>& resource, OtlpLogs* request) {
+inline void FillLogs(std::span<const SharedRecord> records, const std::vector<Attribute>& resource,
+                     OtlpLogs* request) {
   auto* resource_logs = request->add_resource_logs();
   SetAttributes(resource, resource_logs->mutable_resource());
   auto* scope_logs = resource_logs->add_scope_logs();
@@ -57,7 +60,8 @@ inline void FillLogs(std::span<const SharedRecord> records, const std::vector<At
     auto* out = scope_logs->add_log_records();
     out->set_time_unix_nano(record->time_unix_ns);
     out->set_observed_time_unix_nano(record->observed_unix_ns);
-    out->set_severity_number(static_cast<opentelemetry::proto::logs::v1::SeverityNumber>(record->severity));
+    out->set_severity_number(
+        static_cast<opentelemetry::proto::logs::v1::SeverityNumber>(record->severity));
     switch (record->severity) {
       case Severity::kDebug:
         out->set_severity_text("DEBUG");

@@ -9,7 +9,9 @@
 namespace sandpiper {
 namespace {
 
-uint64_t Sum(const Histogram& histogram) { return std::accumulate(histogram.buckets().begin(), histogram.buckets().end(), uint64_t{0}); }
+uint64_t Sum(const Histogram& histogram) {
+  return std::accumulate(histogram.buckets().begin(), histogram.buckets().end(), uint64_t{0});
+}
 
 // The two ends of bucket i.
 std::pair<double, double> Ends(const Histogram& histogram, size_t i) {
@@ -58,18 +60,22 @@ TEST(ExponentialHistogram, EveryValueIsInTheBucketThatHoldsIt) {
   EXPECT_EQ(Sum(histogram) + histogram.zero_count(), histogram.count());
   for (size_t i = 0; i < histogram.buckets().size(); ++i) {
     const auto [low, high] = Ends(histogram, i);
-    const auto inside = std::count_if(all.begin(), all.end(), [&](double v) { return low < v && v <= high; });
-    EXPECT_NEAR(static_cast<double>(histogram.buckets()[i]), static_cast<double>(inside), 1) << i;  // a value at an end, by rounding
+    const auto inside =
+        std::count_if(all.begin(), all.end(), [&](double v) { return low < v && v <= high; });
+    EXPECT_NEAR(static_cast<double>(histogram.buckets()[i]), static_cast<double>(inside), 1)
+        << i;  // a value at an end, by rounding
   }
 }
 
 class BothKinds : public ::testing::TestWithParam<HistogramKind> {};
 
-// What was recorded in two parts and put together is what was recorded as one; and the parts can be had back.
+// What was recorded in two parts and put together is what was recorded as one; and the parts can be
+// had back.
 TEST_P(BothKinds, SumsAndDifferences) {
   std::mt19937 random(2);
   for (int round = 0; round < 200; ++round) {
-    std::lognormal_distribution<double> values(static_cast<double>(round % 9) - 6, 0.1 * (round % 30));
+    std::lognormal_distribution<double> values(static_cast<double>(round % 9) - 6,
+                                               0.1 * (round % 30));
     Histogram whole(GetParam(), ConnectBounds()), first = whole, second = whole;
     const int split = static_cast<int>(random() % 100);
     for (int i = 0; i < 100; ++i) {
@@ -93,7 +99,8 @@ TEST_P(BothKinds, SumsAndDifferences) {
       EXPECT_LE(bucket, 100u);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Histogram, BothKinds, ::testing::Values(HistogramKind::kExplicit, HistogramKind::kExponential));
+INSTANTIATE_TEST_SUITE_P(Histogram, BothKinds,
+                         ::testing::Values(HistogramKind::kExplicit, HistogramKind::kExponential));
 
 }  // namespace
 }  // namespace sandpiper

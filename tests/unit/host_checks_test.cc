@@ -33,7 +33,8 @@ TEST_F(HostChecks, Capabilities) {
   // CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN.
   const Finding least = CheckCapabilities(Write("CapEff:\t000000c000001000\n"));
   EXPECT_EQ(least.state, "degraded");
-  EXPECT_NE(least.reason.find("no CAP_SYS_ADMIN for reading rules"), std::string::npos) << least.reason;
+  EXPECT_NE(least.reason.find("no CAP_SYS_ADMIN for reading rules"), std::string::npos)
+      << least.reason;
   EXPECT_EQ(least.reason.find("CAP_BPF"), std::string::npos) << least.reason;
   // CAP_SYS_ADMIN and CAP_NET_ADMIN: as before there was CAP_BPF.
   const Finding old = CheckCapabilities(Write("CapEff:\t0000000000201000\n"));

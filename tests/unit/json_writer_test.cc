@@ -24,7 +24,8 @@ std::string Json(const Value& value) {
 std::string Read(const std::string& json) {
   rapidjson::Document document;
   EXPECT_FALSE(document.Parse(json.data(), json.size()).HasParseError()) << json;
-  return document.IsString() ? std::string(document.GetString(), document.GetStringLength()) : "no text";
+  return document.IsString() ? std::string(document.GetString(), document.GetStringLength())
+                             : "no text";
 }
 
 TEST(JsonWriter, TextIsReadBackAsItWas) {
@@ -33,7 +34,9 @@ TEST(JsonWriter, TextIsReadBackAsItWas) {
   for (int i = 0; i < 20'000; ++i) {
     std::string text;
     for (size_t left = random() % 40; left > 0; --left)
-      text += random() % 20 == 0 ? "\u00e9\u2028" : std::string(1, random() % 4 == 0 ? letters[random() % letters.size()] : 'x');
+      text += random() % 20 == 0
+                  ? "\u00e9\u2028"
+                  : std::string(1, random() % 4 == 0 ? letters[random() % letters.size()] : 'x');
     const std::string json = Json(std::string_view(text));
     ASSERT_EQ(Read(json), text) << json;
     for (const char c : json)
@@ -67,7 +70,8 @@ TEST(JsonWriter, NumbersAreTheShortestThatCanBeReadBack) {
     std::string text(digits, std::to_chars(std::begin(digits), std::end(digits), number).ptr);
     return text.find_first_of(".e") == text.npos ? text + ".0" : text;
   };
-  for (const double number : {0.0, 1e-6, 0.5, 999'999'999.999999, 1e9, 1e9 + 1e-6, 4.35, 0.1 + 0.2, 1e-7, 1e-300}) {
+  for (const double number :
+       {0.0, 1e-6, 0.5, 999'999'999.999999, 1e9, 1e9 + 1e-6, 4.35, 0.1 + 0.2, 1e-7, 1e-300}) {
     ASSERT_EQ(std::stod(Json(number)), number);
     if (number == 0 || number >= 1e-3) {  // below, to_chars has exponents
       ASSERT_EQ(Json(number), shortest(number));
@@ -75,7 +79,8 @@ TEST(JsonWriter, NumbersAreTheShortestThatCanBeReadBack) {
   }
   for (int i = 0; i < 100'000; ++i) {
     const uint64_t most = uint64_t{1} << (random() % 50 + 1);
-    const double duration = static_cast<double>(random() % most + 1000) / 1e6, other = static_cast<double>(random() % most + 10) / 1e4;
+    const double duration = static_cast<double>(random() % most + 1000) / 1e6,
+                 other = static_cast<double>(random() % most + 10) / 1e4;
     const double close = std::nextafter(duration, i % 2 ? 0.0 : 1e300);
     for (const double number : {duration, other, close}) {
       ASSERT_EQ(Json(number), shortest(number)) << duration;

@@ -15,17 +15,23 @@ std::string Write(const std::string& text) {
 }
 
 TEST(Kallsyms, AFunctionEndsWhereTheNextOneBegins) {
-  const auto code = FindFunction("wanted", Write("ffffffff81000300 T far\nffffffff81000100 t wanted\nffffffff81000100 t alias\n"
-                                                 "ffffffff81000180 T next\nffffffffc0000000 t wanted_too\t[module]\n"));
+  const auto code = FindFunction(
+      "wanted",
+      Write("ffffffff81000300 T far\nffffffff81000100 t wanted\nffffffff81000100 t alias\n"
+            "ffffffff81000180 T next\nffffffffc0000000 t wanted_too\t[module]\n"));
   ASSERT_TRUE(code.ok()) << code.status();
   EXPECT_EQ(code->begin, 0xffffffff81000100);
   EXPECT_EQ(code->end, 0xffffffff81000180);
 }
 
 TEST(Kallsyms, WhatCannotBeKnown) {
-  EXPECT_TRUE(absl::IsNotFound(FindFunction("wanted", Write("ffffffff81000100 t other\n")).status()));
-  EXPECT_TRUE(absl::IsNotFound(FindFunction("wanted", Write("ffffffff81000100 t wanted\n")).status()));
-  EXPECT_TRUE(absl::IsPermissionDenied(FindFunction("wanted", Write("0000000000000000 t wanted\n0000000000000000 t next\n")).status()));
+  EXPECT_TRUE(
+      absl::IsNotFound(FindFunction("wanted", Write("ffffffff81000100 t other\n")).status()));
+  EXPECT_TRUE(
+      absl::IsNotFound(FindFunction("wanted", Write("ffffffff81000100 t wanted\n")).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      FindFunction("wanted", Write("0000000000000000 t wanted\n0000000000000000 t next\n"))
+          .status()));
   EXPECT_FALSE(FindFunction("wanted", Write("garbage\n\nffff\n")).ok());
   EXPECT_FALSE(FindFunction("wanted", "/no/such/file").ok());
 }

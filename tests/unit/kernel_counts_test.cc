@@ -14,7 +14,8 @@ TEST(KernelCounts, DifferencesHoldWhenACounterWraps) {
   KernelCounts before, now;
   before.produced[1] = kMax - 2;
   now.produced[1] = 5;  // eight more
-  before.attempts[1][0] = before.sent = before.denied[1] = before.limited[3] = before.exits[3] = kMax;
+  before.attempts[1][0] = before.sent = before.denied[1] = before.limited[3] = before.exits[3] =
+      kMax;
   now.attempts[1][0] = now.sent = now.denied[1] = now.limited[3] = now.exits[3] = 0;
   const KernelCounts news = now - before;
   EXPECT_EQ(news.produced[1], 8u);

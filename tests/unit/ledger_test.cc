@@ -9,7 +9,8 @@ namespace {
 
 Flow MakeFlow(uint64_t cookie, uint8_t last, const std::string& name = "") {
   const uint8_t octets[4] = {198, 51, 100, last};
-  return {.cookie = cookie, .peer = {Address::FromIpv4(octets), 443}, .name = name, .started_ns = 1};
+  return {
+      .cookie = cookie, .peer = {Address::FromIpv4(octets), 443}, .name = name, .started_ns = 1};
 }
 
 TEST(Ledger, BytesCountOnceHoweverOftenTheyAreTold) {
@@ -60,10 +61,12 @@ TEST(Ledger, WhatIsToldIsInOrder) {
   }
   const auto entries = ledger.CloseWindow();
   ASSERT_EQ(entries.size(), 50u);
-  EXPECT_TRUE(std::is_sorted(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.key < b.key; }));
+  EXPECT_TRUE(std::is_sorted(entries.begin(), entries.end(),
+                             [](const auto& a, const auto& b) { return a.key < b.key; }));
   const auto by_key = [](const auto* a, const auto* b) { return a->first < b->first; };
   const auto destinations = InOrder(ledger.destinations());
-  EXPECT_TRUE(destinations.size() == 50 && std::is_sorted(destinations.begin(), destinations.end(), by_key));
+  EXPECT_TRUE(destinations.size() == 50 &&
+              std::is_sorted(destinations.begin(), destinations.end(), by_key));
   const auto questions = InOrder(ledger.questions());
   EXPECT_TRUE(questions.size() == 50 && std::is_sorted(questions.begin(), questions.end(), by_key));
 }
@@ -94,7 +97,8 @@ TEST(Ledger, PastItsCapacityItSaysSo) {
   EXPECT_EQ(ledger.destinations().size(), 3u);
   EXPECT_EQ(ledger.overflowed(), 7u);
   EXPECT_TRUE(ledger.distinct_is_estimated());
-  // Hashes are salted anew in each run. Two of ten in one register of 4096 are one run in a hundred, three such pairs one in millions.
+  // Hashes are salted anew in each run. Two of ten in one register of 4096 are one run in a
+  // hundred, three such pairs one in millions.
   EXPECT_LE(ledger.distinct(), 10u);
   EXPECT_GE(ledger.distinct(), 8u);
 }

@@ -14,12 +14,16 @@ std::string ContainerId(int n) { return absl::StrCat(std::string(60, '0'), 1000 
 
 class MembershipTest : public ::testing::Test {
  protected:
-  static SelectionRule Rule(SelectionRule::By by, const std::string& key) { return *MakeRule(by, key); }
+  static SelectionRule Rule(SelectionRule::By by, const std::string& key) {
+    return *MakeRule(by, key);
+  }
 
   void Born(int n, const std::string& folder = "/docker/") {
-    membership_.OnCandidate(
-        {.member = Member(n), .cgroup_id = static_cast<uint64_t>(n), .cgroup = folder + ContainerId(n), .born_ns = now_}, now_,
-        &decisions_);
+    membership_.OnCandidate({.member = Member(n),
+                             .cgroup_id = static_cast<uint64_t>(n),
+                             .cgroup = folder + ContainerId(n),
+                             .born_ns = now_},
+                            now_, &decisions_);
   }
   static uint64_t Member(int n) { return 100 + static_cast<uint64_t>(n); }
   Container About(int n, Container::Texts labels = {}, const std::string& network_of = "") {
@@ -40,7 +44,8 @@ class MembershipTest : public ::testing::Test {
   std::vector<std::string> Take() {
     std::vector<std::string> out;
     for (const Decision& d : decisions_)
-      out.push_back(d.selected ? absl::StrCat(d.candidate.member, ":", d.selected->id, ":", Name(d.selected->role))
+      out.push_back(d.selected ? absl::StrCat(d.candidate.member, ":", d.selected->id, ":",
+                                              Name(d.selected->role))
                                : absl::StrCat(d.candidate.member, ":-"));
     decisions_.clear();
     return out;
@@ -48,14 +53,16 @@ class MembershipTest : public ::testing::Test {
   using Out = std::vector<std::string>;
 
   uint64_t now_ = 100 * kSecond;
-  Membership membership_{{.rules = {Rule(SelectionRule::By::kLabel, "id"), Rule(SelectionRule::By::kCgroup, "^/box/(?P<id>[^/]+)$")},
+  Membership membership_{{.rules = {Rule(SelectionRule::By::kLabel, "id"),
+                                    Rule(SelectionRule::By::kCgroup, "^/box/(?P<id>[^/]+)$")},
                           .wait_ns = 5 * kSecond,
                           .sidecars = {"egress"}}};
   std::vector<Decision> decisions_;
 };
 
 TEST_F(MembershipTest, APathNeedsNobody) {
-  membership_.OnCandidate({.member = 7, .cgroup_id = 1, .cgroup = "/box/one", .born_ns = now_}, now_, &decisions_);
+  membership_.OnCandidate({.member = 7, .cgroup_id = 1, .cgroup = "/box/one", .born_ns = now_},
+                          now_, &decisions_);
   EXPECT_EQ(Take(), Out{"7:one:app"});
 }
 
@@ -151,7 +158,8 @@ TEST_F(MembershipTest, WhatIsForgottenIsNotDecided) {
   EXPECT_EQ(Take(), Out{});
 }
 
-// Any order of births, news, ends and time: each living member is decided after the wait, and by its own container only.
+// Any order of births, news, ends and time: each living member is decided after the wait, and by
+// its own container only.
 TEST_F(MembershipTest, AnyOrder) {
   std::mt19937 random(1);
   std::map<uint64_t, std::string> decided;
@@ -189,10 +197,17 @@ TEST_F(MembershipTest, AnyOrder) {
 }
 
 TEST_F(MembershipTest, MemoryIsBounded) {
-  Membership small(
-      {.rules = {Rule(SelectionRule::By::kLabel, "id")}, .wait_ns = kSecond, .sidecars = {}, .rejected_max = 10, .containers_max = 10});
+  Membership small({.rules = {Rule(SelectionRule::By::kLabel, "id")},
+                    .wait_ns = kSecond,
+                    .sidecars = {},
+                    .rejected_max = 10,
+                    .containers_max = 10});
   for (int n = 0; n < 1000; ++n) {
-    small.OnCandidate({.member = Member(n), .cgroup_id = 1, .cgroup = "/docker/" + ContainerId(n), .born_ns = now_}, now_, &decisions_);
+    small.OnCandidate({.member = Member(n),
+                       .cgroup_id = 1,
+                       .cgroup = "/docker/" + ContainerId(n),
+                       .born_ns = now_},
+                      now_, &decisions_);
     small.OnContainer(About(n), now_, &decisions_);
   }
   EXPECT_EQ(decisions_.size(), 1000u);

@@ -15,7 +15,8 @@ constexpr uint64_t kStart = 1'000;
 
 MetricSnapshot Execs(const std::string& id, int64_t count, uint64_t start) {
   MetricSnapshot out;
-  out.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", id}}, .value = count, .start_unix_ns = start});
+  out.Add(metric::kProcessExecs,
+          {.attributes = {{"sandbox_id", id}}, .value = count, .start_unix_ns = start});
   return out;
 }
 
@@ -28,7 +29,9 @@ std::vector<MetricPoint> Of(const MetricSnapshot& snapshot, const MetricRow& row
   return {};
 }
 
-bool IsOverflow(const MetricPoint& point) { return point.attributes[0].key == "otel.metric.overflow"; }
+bool IsOverflow(const MetricPoint& point) {
+  return point.attributes[0].key == "otel.metric.overflow";
+}
 
 TEST(MetricReader, AnEndedSandboxIsToldUntilItArrivedAndThenEnds) {
   MetricReader reader({.start_unix_ns = kStart});
@@ -88,7 +91,9 @@ TEST(MetricReader, WithoutSandboxesTheSumsAreByWhatIsLeft) {
   const auto queries = [](const char* id, const char* outcome, int64_t count) {
     MetricSnapshot out;
     out.Add(metric::kDnsQueries,
-            {.attributes = {{"sandbox_id", std::string(id)}, {"outcome", std::string(outcome)}}, .value = count, .start_unix_ns = 5});
+            {.attributes = {{"sandbox_id", std::string(id)}, {"outcome", std::string(outcome)}},
+             .value = count,
+             .start_unix_ns = 5});
     return out;
   };
   reader.OnSandboxEnd(1, queries("a", "ok", 100), 10);
@@ -99,13 +104,15 @@ TEST(MetricReader, WithoutSandboxesTheSumsAreByWhatIsLeft) {
   for (const MetricPoint& point : Of(reader.Finish(), metric::kDnsQueries)) {
     ASSERT_EQ(point.attributes.size(), 1u);
     EXPECT_EQ(point.start_unix_ns, kStart);
-    told[std::string(std::get<SharedText>(point.attributes[0].value).view())] = std::get<int64_t>(point.value);
+    told[std::string(std::get<SharedText>(point.attributes[0].value).view())] =
+        std::get<int64_t>(point.value);
   }
   EXPECT_EQ(told, (std::map<std::string, int64_t>{{"ok", 101}, {"denied", 2}}));
 }
 
-// Sandboxes come, count, go and come back under their names; exports happen, arrive or fail, in any order. No series ever goes down, no
-// name is told twice at one time, and whatever the limit, all that was counted is told once: cumulative and as deltas.
+// Sandboxes come, count, go and come back under their names; exports happen, arrive or fail, in any
+// order. No series ever goes down, no name is told twice at one time, and whatever the limit, all
+// that was counted is told once: cumulative and as deltas.
 class AnyInterleaving : public ::testing::TestWithParam<size_t> {};
 
 TEST_P(AnyInterleaving, SumsAreExact) {
@@ -156,7 +163,8 @@ TEST_P(AnyInterleaving, SumsAreExact) {
       switch (random() % 6) {
         case 0: {
           const std::string id = "s" + std::to_string(random() % 20);
-          const bool there = std::any_of(living.begin(), living.end(), [&](const auto& l) { return l.second.id == id; });
+          const bool there = std::any_of(living.begin(), living.end(),
+                                         [&](const auto& l) { return l.second.id == id; });
           if (!there)
             living[next_serial++] = {.id = id, .count = 0, .start = ++now};
           break;
@@ -164,7 +172,8 @@ TEST_P(AnyInterleaving, SumsAreExact) {
         case 1:
           if (!living.empty()) {
             const auto it = std::next(living.begin(), static_cast<long>(random() % living.size()));
-            reader.OnSandboxEnd(it->first, Execs(it->second.id, it->second.count, it->second.start), ++now);
+            reader.OnSandboxEnd(it->first, Execs(it->second.id, it->second.count, it->second.start),
+                                ++now);
             living.erase(it);
           }
           break;

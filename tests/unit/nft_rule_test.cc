@@ -49,7 +49,9 @@ class NftRuleTest : public ::testing::Test {
     nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
     nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, static_cast<uint32_t>(verdict));
   }
-  NftRule Decode(uint32_t family = NFPROTO_INET) { return DecodeRule(rule_.get(), family, "t", sets_); }
+  NftRule Decode(uint32_t family = NFPROTO_INET) {
+    return DecodeRule(rule_.get(), family, "t", sets_);
+  }
   static std::string Text(const NftRule& rule) {
     std::vector<std::string> parts;
     for (const NftCondition& condition : rule.conditions) {
@@ -60,7 +62,8 @@ class NftRuleTest : public ::testing::Test {
     return absl::StrJoin(parts, " ");
   }
 
-  std::unique_ptr<nftnl_rule, decltype(&nftnl_rule_free)> rule_{nftnl_rule_alloc(), nftnl_rule_free};
+  std::unique_ptr<nftnl_rule, decltype(&nftnl_rule_free)> rule_{nftnl_rule_alloc(),
+                                                                nftnl_rule_free};
   NftSets sets_;
 };
 
@@ -97,7 +100,8 @@ TEST_F(NftRuleTest, NotThatAddressIsNoDestination) {
 }
 
 TEST_F(NftRuleTest, SetsByNameByElementAndUnknown) {
-  sets_[{NFPROTO_IPV4, "t", "s"}] = {.name = "s", .key_bytes = 4, .elements = {{.key = std::string("\x01\x02\x03\x04", 4)}}};
+  sets_[{NFPROTO_IPV4, "t", "s"}] = {
+      .name = "s", .key_bytes = 4, .elements = {{.key = std::string("\x01\x02\x03\x04", 4)}}};
   Payload(NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
   Lookup("s");
   Lookup("nowhere");

@@ -11,7 +11,8 @@ namespace {
 const std::string kId(64, 'b');
 
 TEST(OciBundle, Containerd) {
-  const auto container = ParseBundle(kId, R"({"annotations": {"io.kubernetes.cri.container-type": "container",
+  const auto container =
+      ParseBundle(kId, R"({"annotations": {"io.kubernetes.cri.container-type": "container",
       "io.kubernetes.cri.container-name": "app", "io.kubernetes.cri.sandbox-name": "pod", "io.kubernetes.cri.sandbox-namespace": "ns",
       "io.kubernetes.cri.sandbox-uid": "u-1", "io.kubernetes.cri.image-name": "img"}, "process": {"env": ["OPENSANDBOX_ID=sb", "BAD"]}})");
   ASSERT_TRUE(container);
@@ -27,13 +28,17 @@ TEST(OciBundle, Containerd) {
 }
 
 TEST(OciBundle, ThePauseContainer) {
-  EXPECT_TRUE(ParseBundle(kId, R"({"annotations": {"io.kubernetes.cri.container-type": "sandbox"}})")->pause);
-  EXPECT_TRUE(ParseBundle(kId, R"({"annotations": {"io.kubernetes.cri-o.ContainerType": "sandbox"}})")->pause);
+  EXPECT_TRUE(
+      ParseBundle(kId, R"({"annotations": {"io.kubernetes.cri.container-type": "sandbox"}})")
+          ->pause);
+  EXPECT_TRUE(
+      ParseBundle(kId, R"({"annotations": {"io.kubernetes.cri-o.ContainerType": "sandbox"}})")
+          ->pause);
 }
 
 TEST(OciBundle, NonsenseIsNothing) {
-  for (const char* text :
-       {"", "{", "[]", "7", "{\"annotations\": 5, \"process\": []}", "{\"annotations\": {\"a\": 5}, \"process\": {\"env\": {}}}"}) {
+  for (const char* text : {"", "{", "[]", "7", "{\"annotations\": 5, \"process\": []}",
+                           "{\"annotations\": {\"a\": 5}, \"process\": {\"env\": {}}}"}) {
     const auto container = ParseBundle(kId, text);
     EXPECT_TRUE(!container || container->name.empty()) << text;
   }
@@ -43,10 +48,12 @@ TEST(OciBundle, IsFoundInEitherPlace) {
   const std::string root = ::testing::TempDir() + "/bundles";
   std::filesystem::remove_all(root);
   std::filesystem::create_directories(root + "/run/k8s.io/" + kId);
-  std::ofstream(root + "/run/k8s.io/" + kId + "/config.json") << R"({"annotations": {"io.kubernetes.cri.container-name": "one"}})";
+  std::ofstream(root + "/run/k8s.io/" + kId + "/config.json")
+      << R"({"annotations": {"io.kubernetes.cri.container-name": "one"}})";
   const std::string other(64, 'c');
   std::filesystem::create_directories(root + "/var/" + other + "/userdata");
-  std::ofstream(root + "/var/" + other + "/userdata/config.json") << R"({"annotations": {"io.kubernetes.container.name": "two"}})";
+  std::ofstream(root + "/var/" + other + "/userdata/config.json")
+      << R"({"annotations": {"io.kubernetes.container.name": "two"}})";
   EXPECT_EQ(FindBundle(kId, {"/var", "/run/*"}, root)->name, "one");
   EXPECT_EQ(FindBundle(other, {"/var", "/run/*"}, root)->name, "two");
   EXPECT_FALSE(FindBundle(std::string(64, 'd'), {"/var", "/run/*"}, root));

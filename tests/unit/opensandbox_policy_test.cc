@@ -27,11 +27,14 @@ TEST(OpenSandboxPolicy, NothingDeniesAll) {
 }
 
 TEST(OpenSandboxPolicy, BadTextIsNamedAndNotRepeated) {
-  for (const char* text : {"{", "[]", "7", R"({"defaultAction":"secret"})", R"({"egress":"secret"})", R"({"egress":["secret"]})",
-                           R"({"egress":[{"action":"secret","target":"x"}]})", R"({"egress":[{"action":"allow","target":7}]})"}) {
+  for (const char* text :
+       {"{", "[]", "7", R"({"defaultAction":"secret"})", R"({"egress":"secret"})",
+        R"({"egress":["secret"]})", R"({"egress":[{"action":"secret","target":"x"}]})",
+        R"({"egress":[{"action":"allow","target":7}]})"}) {
     const auto policy = ParseOpenSandboxPolicy(text);
     EXPECT_FALSE(policy.ok()) << text;
-    EXPECT_EQ(std::string(policy.status().message()).find("secret"), std::string::npos) << policy.status();
+    EXPECT_EQ(std::string(policy.status().message()).find("secret"), std::string::npos)
+        << policy.status();
   }
   EXPECT_FALSE(ParseOpenSandboxPolicy(std::string(100'000, '[')).ok()) << "no stack is that deep";
 }
@@ -42,18 +45,22 @@ class ReadPolicyTest : public ::testing::Test {
     fs::remove_all(proc_);
     fs::create_directories(proc_ / "7/root/etc");
   }
-  void Environment(const std::string& text) { std::ofstream(proc_ / "7/environ", std::ios::binary) << text; }
+  void Environment(const std::string& text) {
+    std::ofstream(proc_ / "7/environ", std::ios::binary) << text;
+  }
 
   fs::path proc_;
 };
 
 TEST_F(ReadPolicyTest, TheFileFirstThenTheVariable) {
   using std::string_literals::operator""s;
-  Environment("A=1\0OPENSANDBOX_EGRESS_RULES={\"defaultAction\":\"allow\"}\0OPENSANDBOX_EGRESS_POLICY_FILE=/etc/policy\0"s);
+  Environment(
+      "A=1\0OPENSANDBOX_EGRESS_RULES={\"defaultAction\":\"allow\"}\0OPENSANDBOX_EGRESS_POLICY_FILE=/etc/policy\0"s);
   auto policy = ReadOpenSandboxPolicy(7, proc_);
   ASSERT_TRUE(policy && policy->rules.ok());
   EXPECT_EQ(policy->source, "environment");
-  std::ofstream(proc_ / "7/root/etc/policy") << R"({"egress":[{"action":"allow","target":"a.test"}]})";
+  std::ofstream(proc_ / "7/root/etc/policy")
+      << R"({"egress":[{"action":"allow","target":"a.test"}]})";
   policy = ReadOpenSandboxPolicy(7, proc_);
   ASSERT_TRUE(policy && policy->rules.ok());
   EXPECT_EQ(policy->source, "file");

@@ -42,10 +42,11 @@ TEST(OtelConfig, EmptyIsUnset) {
 }
 
 TEST(OtelConfig, BaseUrlGetsThePathOfTheSignal) {
-  for (const auto& [base, logs] : std::map<std::string, std::string>{{"http://c:4318", "http://c:4318/v1/logs"},
-                                                                     {"http://c:4318/", "http://c:4318/v1/logs"},
-                                                                     {"https://c/my/collector", "https://c/my/collector/v1/logs"},
-                                                                     {"http://c:4318/my/", "http://c:4318/my/v1/logs"}})
+  for (const auto& [base, logs] : std::map<std::string, std::string>{
+           {"http://c:4318", "http://c:4318/v1/logs"},
+           {"http://c:4318/", "http://c:4318/v1/logs"},
+           {"https://c/my/collector", "https://c/my/collector/v1/logs"},
+           {"http://c:4318/my/", "http://c:4318/my/v1/logs"}})
     EXPECT_EQ(Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", base}}).config.logs.otlp->target, logs);
 }
 
@@ -82,7 +83,8 @@ TEST(OtelConfig, GrpcTargets) {
 }
 
 TEST(OtelConfig, HttpOverAUnixSocket) {
-  const Read r = Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", "unix:///run/c.sock"}, {"OTEL_EXPORTER_OTLP_HEADERS", "a=1"}});
+  const Read r = Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", "unix:///run/c.sock"},
+                        {"OTEL_EXPORTER_OTLP_HEADERS", "a=1"}});
   EXPECT_EQ(r.config.logs.otlp->unix_socket, "/run/c.sock");
   EXPECT_EQ(r.config.logs.otlp->target, "http://localhost/v1/logs");
   EXPECT_EQ(r.config.metrics.otlp->target, "http://localhost/v1/metrics");
@@ -91,10 +93,12 @@ TEST(OtelConfig, HttpOverAUnixSocket) {
 }
 
 TEST(OtelConfig, LimitsOfAttributes) {
-  const Read general = Parse({{"OTEL_ATTRIBUTE_COUNT_LIMIT", "7"}, {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "100"}});
+  const Read general =
+      Parse({{"OTEL_ATTRIBUTE_COUNT_LIMIT", "7"}, {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "100"}});
   EXPECT_EQ(general.config.attribute_count_max, 7u);
   EXPECT_EQ(general.config.attribute_characters_max, 100u);
-  const Read own = Parse({{"OTEL_ATTRIBUTE_COUNT_LIMIT", "7"}, {"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "9"}});
+  const Read own =
+      Parse({{"OTEL_ATTRIBUTE_COUNT_LIMIT", "7"}, {"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "9"}});
   EXPECT_EQ(own.config.attribute_count_max, 9u);
   EXPECT_EQ(Parse({}).config.attribute_count_max, 128u);
 }
@@ -153,13 +157,16 @@ TEST(OtelConfig, ExportersAndTheSwitch) {
 }
 
 TEST(OtelConfig, PrometheusAndConsole) {
-  Read r = Parse({{"OTEL_METRICS_EXPORTER", "prometheus,console"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"}});
+  Read r = Parse({{"OTEL_METRICS_EXPORTER", "prometheus,console"},
+                  {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"}});
   EXPECT_FALSE(r.config.metrics.otlp.has_value());
   EXPECT_TRUE(r.config.metrics.console);
   EXPECT_EQ(*r.config.metrics.prometheus, "127.0.0.1:9464");
   EXPECT_TRUE(r.config.logs.otlp.has_value());
   EXPECT_TRUE(r.warnings.empty());
-  r = Parse({{"OTEL_METRICS_EXPORTER", "prometheus"}, {"OTEL_EXPORTER_PROMETHEUS_HOST", "::"}, {"OTEL_EXPORTER_PROMETHEUS_PORT", "1234"}});
+  r = Parse({{"OTEL_METRICS_EXPORTER", "prometheus"},
+             {"OTEL_EXPORTER_PROMETHEUS_HOST", "::"},
+             {"OTEL_EXPORTER_PROMETHEUS_PORT", "1234"}});
   EXPECT_EQ(*r.config.metrics.prometheus, "[::]:1234");
   r = Parse({{"OTEL_METRICS_EXPORTER", "prometheus"}, {"OTEL_EXPORTER_PROMETHEUS_PORT", "70000"}});
   EXPECT_EQ(*r.config.metrics.prometheus, "127.0.0.1:9464");
@@ -178,25 +185,30 @@ TEST(OtelConfig, TemporalityAndHistograms) {
   EXPECT_EQ(r.config.temporality, Temporality::kCumulative);
   EXPECT_EQ(r.config.histograms, HistogramKind::kExplicit);
   EXPECT_EQ(r.warnings.size(), 2u);
-  EXPECT_EQ(Parse({{histograms, "base2_exponential_bucket_histogram"}}).config.histograms, HistogramKind::kExponential);
-  r = Parse({{histograms, "base2_exponential_bucket_histogram"}, {"OTEL_METRICS_EXPORTER", "prometheus"}});
+  EXPECT_EQ(Parse({{histograms, "base2_exponential_bucket_histogram"}}).config.histograms,
+            HistogramKind::kExponential);
+  r = Parse({{histograms, "base2_exponential_bucket_histogram"},
+             {"OTEL_METRICS_EXPORTER", "prometheus"}});
   EXPECT_EQ(r.config.histograms, HistogramKind::kExplicit);
   EXPECT_EQ(r.warnings.size(), 1u);
 }
 
 TEST(OtelConfig, ResourceAndServiceName) {
-  const Read r = Parse({{"OTEL_RESOURCE_ATTRIBUTES", "service.name=from-list,team=a%2Cb"}, {"OTEL_SERVICE_NAME", "chosen"}});
+  const Read r = Parse({{"OTEL_RESOURCE_ATTRIBUTES", "service.name=from-list,team=a%2Cb"},
+                        {"OTEL_SERVICE_NAME", "chosen"}});
   EXPECT_EQ(std::get<SharedText>(r.config.resource[0].value), "chosen");
   ASSERT_EQ(r.config.resource.size(), 2u);
   EXPECT_EQ(std::get<SharedText>(r.config.resource[1].value), "a,b");
 }
 
 TEST(Config, SandboxIdStandsOnTheResourceOfASingleSandbox) {
-  const Config config =
-      ReadEnvironment([](const char* name) -> std::string { return std::string(name) == "OPENSANDBOX_EGRESS_SANDBOX_ID" ? "sb-1" : ""; });
+  const Config config = ReadEnvironment([](const char* name) -> std::string {
+    return std::string(name) == "OPENSANDBOX_EGRESS_SANDBOX_ID" ? "sb-1" : "";
+  });
   std::map<std::string, std::string> resource;
   for (const Attribute& attribute : config.otel.resource)
-    resource[std::string(attribute.key.view())] = std::string(std::get<SharedText>(attribute.value).view());
+    resource[std::string(attribute.key.view())] =
+        std::string(std::get<SharedText>(attribute.value).view());
   EXPECT_EQ(resource["sandbox_id"], "sb-1");
   EXPECT_EQ(resource["service.name"], "sandpiper");
   EXPECT_FALSE(resource["service.version"].empty());

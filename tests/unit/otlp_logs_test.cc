@@ -12,24 +12,28 @@
 namespace sandpiper {
 namespace {
 
-SharedRecord Share(LogRecord record) { return std::make_shared<const LogRecord>(std::move(record)); }
+SharedRecord Share(LogRecord record) {
+  return std::make_shared<const LogRecord>(std::move(record));
+}
 
-std::string Generated(std::span<const SharedRecord> records, const std::vector<Attribute>& resource) {
+std::string Generated(std::span<const SharedRecord> records,
+                      const std::vector<Attribute>& resource) {
   OtlpLogs request;
   FillLogs(records, resource, &request);
   return request.SerializeAsString();
 }
 
 TEST(EncodeLogs, WhatAReceiverReads) {
-  const std::vector<SharedRecord> records = {Share({.time_unix_ns = 1767323045000000006,
-                                                    .observed_unix_ns = 1767323046000000000,
-                                                    .severity = Severity::kWarn,
-                                                    .event = "egress.denied",
-                                                    .body = "egress denied a.test",
-                                                    .attributes = {{"opensandbox.event", "egress.denied"},
-                                                                   {"target.ips", std::vector<std::string>{"192.0.2.1", "2001:db8::1"}},
-                                                                   {"count", int64_t{-3}},
-                                                                   {"rules", std::vector<Rule>{{"allow", "a.test"}, {"deny", "*"}}}}})};
+  const std::vector<SharedRecord> records = {
+      Share({.time_unix_ns = 1767323045000000006,
+             .observed_unix_ns = 1767323046000000000,
+             .severity = Severity::kWarn,
+             .event = "egress.denied",
+             .body = "egress denied a.test",
+             .attributes = {{"opensandbox.event", "egress.denied"},
+                            {"target.ips", std::vector<std::string>{"192.0.2.1", "2001:db8::1"}},
+                            {"count", int64_t{-3}},
+                            {"rules", std::vector<Rule>{{"allow", "a.test"}, {"deny", "*"}}}}})};
   OtlpLogs request;
   ASSERT_TRUE(request.ParseFromString(EncodeLogs(records, {{"service.name", "sandpiper"}})));
   const auto& resource = request.resource_logs(0);
@@ -45,7 +49,15 @@ TEST(EncodeLogs, WhatAReceiverReads) {
   EXPECT_EQ(out.body().string_value(), "egress denied a.test");
   EXPECT_EQ(out.attributes(1).value().array_value().values(1).string_value(), "2001:db8::1");
   EXPECT_EQ(out.attributes(2).value().int_value(), -3);
-  EXPECT_EQ(out.attributes(3).value().array_value().values(1).kvlist_value().values(1).value().string_value(), "*");
+  EXPECT_EQ(out.attributes(3)
+                .value()
+                .array_value()
+                .values(1)
+                .kvlist_value()
+                .values(1)
+                .value()
+                .string_value(),
+            "*");
 }
 
 TEST(EncodeLogs, NothingAndLeastOfAll) {
@@ -57,13 +69,21 @@ TEST(EncodeLogs, NothingAndLeastOfAll) {
 // Lengths at which a varint grows, values of each type at their ends, lists that are empty.
 TEST(EncodeLogs, AsTheGeneratedClassesForAnyRecord) {
   std::mt19937 random(20261126);
-  const auto number = [&](uint64_t below) { return std::uniform_int_distribution<uint64_t>(0, below - 1)(random); };
+  const auto number = [&](uint64_t below) {
+    return std::uniform_int_distribution<uint64_t>(0, below - 1)(random);
+  };
   const auto text = [&] {
     static constexpr size_t kLengths[] = {0, 1, 15, 16, 100, 126, 127, 128, 129, 16'383, 16'384};
     return std::string(kLengths[number(std::size(kLengths))], static_cast<char>('a' + number(26)));
   };
   const auto integer = [&]() -> int64_t {
-    static constexpr int64_t kNumbers[] = {0, 1, 127, 128, -1, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
+    static constexpr int64_t kNumbers[] = {0,
+                                           1,
+                                           127,
+                                           128,
+                                           -1,
+                                           std::numeric_limits<int64_t>::min(),
+                                           std::numeric_limits<int64_t>::max()};
     return kNumbers[number(std::size(kNumbers))];
   };
   const auto value = [&]() -> AttributeValue {
@@ -90,7 +110,8 @@ TEST(EncodeLogs, AsTheGeneratedClassesForAnyRecord) {
       }
     }
   };
-  static constexpr Severity kSeverities[] = {Severity::kDebug, Severity::kInfo, Severity::kWarn, Severity::kError};
+  static constexpr Severity kSeverities[] = {Severity::kDebug, Severity::kInfo, Severity::kWarn,
+                                             Severity::kError};
   for (int round = 0; round < 200; ++round) {
     std::vector<SharedRecord> records(number(5));
     for (SharedRecord& record : records) {

@@ -24,14 +24,20 @@ constexpr auto kLong = std::chrono::seconds(60);
 
 class OutageTest : public ::testing::Test {
  protected:
-  OutageTest() : folder_(::testing::TempDir() + "outage" + std::to_string(getpid())) { fs::remove_all(folder_); }
+  OutageTest() : folder_(::testing::TempDir() + "outage" + std::to_string(getpid())) {
+    fs::remove_all(folder_);
+  }
   ~OutageTest() override { fs::remove_all(folder_); }
 
-  std::unique_ptr<LogExporter> Start(LogExporter::Options options = {.queue_max = 200, .batch_max = 50, .delay = milliseconds(5)},
+  std::unique_ptr<LogExporter> Start(LogExporter::Options options = {.queue_max = 200,
+                                                                     .batch_max = 50,
+                                                                     .delay = milliseconds(5)},
                                      uint64_t spool_bytes = 64 << 20) {
-    auto spool = std::make_unique<Spool>(Spool::Options{.path = folder_ + "/spool.db", .bytes_max = spool_bytes});
+    auto spool = std::make_unique<Spool>(
+        Spool::Options{.path = folder_ + "/spool.db", .bytes_max = spool_bytes});
     [[maybe_unused]] const absl::Status status = spool->Open();
-    return std::make_unique<LogExporter>(std::make_unique<FakeTransport>(&endpoint_), std::vector<Attribute>{}, options, std::move(spool),
+    return std::make_unique<LogExporter>(std::make_unique<FakeTransport>(&endpoint_),
+                                         std::vector<Attribute>{}, options, std::move(spool),
                                          [this](const std::string& problem) {
                                            const std::lock_guard lock(problems_mutex_);
                                            problems_.push_back(problem);
@@ -40,12 +46,15 @@ class OutageTest : public ::testing::Test {
   // How many of the problems told hold this.
   ptrdiff_t Told(const std::string& part) {
     const std::lock_guard lock(problems_mutex_);
-    return std::count_if(problems_.begin(), problems_.end(), [&](const auto& problem) { return problem.find(part) != std::string::npos; });
+    return std::count_if(problems_.begin(), problems_.end(), [&](const auto& problem) {
+      return problem.find(part) != std::string::npos;
+    });
   }
   // Waits for room, as the capture does not: what is tested is not the queue.
   void Push(LogExporter* exporter, const std::vector<std::string>& bodies) {
     for (const std::string& body : bodies) {
-      for (uint64_t full = exporter->counts().dropped_queue_full;; full = exporter->counts().dropped_queue_full) {
+      for (uint64_t full = exporter->counts().dropped_queue_full;;
+           full = exporter->counts().dropped_queue_full) {
         exporter->Push(std::make_shared<const LogRecord>(LogRecord{.event = "e", .body = body}));
         if (exporter->counts().dropped_queue_full == full)
           break;
@@ -90,7 +99,8 @@ TEST_F(OutageTest, WhatIsOnDiskIsSentByTheNextRunOldestFirst) {
   Push(exporter.get(), Numbers(10, 3000));
   EXPECT_EQ(Finish(exporter.get()).sent, 3010u);
   std::vector<std::string> sorted = taken_;
-  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return std::stoi(a) < std::stoi(b); });
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto& a, const auto& b) { return std::stoi(a) < std::stoi(b); });
   EXPECT_EQ(sorted, Numbers(3010));
   // In order but for the request that was under way while others went to disk.
   EXPECT_LT(std::stoi(taken_[0]), 200);
@@ -123,7 +133,8 @@ TEST_F(OutageTest, AnEndpointThatComesAndGoes) {
   while (exporter->stored()->bytes > 0)
     std::this_thread::sleep_for(milliseconds(1));
   Finish(exporter.get());
-  std::sort(taken_.begin(), taken_.end(), [](const auto& a, const auto& b) { return std::stoi(a) < std::stoi(b); });
+  std::sort(taken_.begin(), taken_.end(),
+            [](const auto& a, const auto& b) { return std::stoi(a) < std::stoi(b); });
   EXPECT_EQ(taken_, Numbers(5000));
 }
 
@@ -163,7 +174,8 @@ TEST_F(OutageTest, WrittenBeforeItIsSent) {
     EXPECT_GT(exporter->stored()->bytes, 0u);
     return Answer(SendResult::kSent);
   };
-  exporter = Start({.queue_max = 2000, .batch_max = 50, .delay = milliseconds(5), .write_first = true});
+  exporter =
+      Start({.queue_max = 2000, .batch_max = 50, .delay = milliseconds(5), .write_first = true});
   Push(exporter.get(), Numbers(1000));
   const ExportCounts counts = Finish(exporter.get());
   EXPECT_EQ(counts.sent, 1000u);
@@ -171,14 +183,16 @@ TEST_F(OutageTest, WrittenBeforeItIsSent) {
   EXPECT_EQ(exporter->stored()->bytes, 0u);
 }
 
-// What is on disk before it is sent leaves in the order in which it came: of a run that is killed, nothing is missing in between.
+// What is on disk before it is sent leaves in the order in which it came: of a run that is killed,
+// nothing is missing in between.
 TEST_F(OutageTest, WrittenAndSentInOrder) {
   endpoint_.answer = [this](const std::string& request) {
     const auto bodies = Bodies(request);
     taken_.insert(taken_.end(), bodies.begin(), bodies.end());
     return Answer(SendResult::kSent);
   };
-  auto exporter = Start({.queue_max = 40, .batch_max = 5, .delay = milliseconds(1), .write_first = true});
+  auto exporter =
+      Start({.queue_max = 40, .batch_max = 5, .delay = milliseconds(1), .write_first = true});
   Push(exporter.get(), Numbers(10'000));
   EXPECT_EQ(Finish(exporter.get()).sent, 10'000u);
   EXPECT_EQ(taken_, Numbers(10'000));

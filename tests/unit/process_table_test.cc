@@ -62,7 +62,8 @@ TEST(ProcessTable, WhoseEndWasLostIsForgottenAfterASecondLook) {
   EXPECT_EQ(table.forgotten(), 1u);
 }
 
-// It ended at the very tick that /proc gave as its start, and others after it: what is asked for is not there, and that is all.
+// It ended at the very tick that /proc gave as its start, and others after it: what is asked for is
+// not there, and that is all.
 TEST(ProcessTable, OneThatWasReadFromProcAndForgottenIsNotThere) {
   ProcessTable table(1);
   const ProcessKey exact = {10, 120 * kMillisecond};

@@ -6,9 +6,12 @@ namespace sandpiper {
 namespace {
 
 TEST(ProgramRuns, WhatTheSecondMadeUpForIsNotMissed) {
-  const auto program = [](const char* name, uint64_t missed) { return ProgramRuns{.probe = "process", .program = name, .missed = missed}; };
-  std::vector<ProgramRuns> programs = {program("handle_exec", 7), program("handle_exit", 3), program("handle_fork", 0),
-                                       program("second_exec", 2), program("handle_tcp_state", 1)};
+  const auto program = [](const char* name, uint64_t missed) {
+    return ProgramRuns{.probe = "process", .program = name, .missed = missed};
+  };
+  std::vector<ProgramRuns> programs = {program("handle_exec", 7), program("handle_exit", 3),
+                                       program("handle_fork", 0), program("second_exec", 2),
+                                       program("handle_tcp_state", 1)};
   TakeOffMadeUp({{"exec", 6}, {"exit", 0}, {"fork", 1}}, &programs);
   std::vector<uint64_t> missed;
   for (const ProgramRuns& p : programs)
@@ -22,7 +25,9 @@ TEST(ProgramRuns, WhatIsMissedIsToldOnce) {
                                        {.probe = "device", .program = "handle_frame", .missed = 1},
                                        {.probe = "device", .program = "handle_frame", .missed = 1}};
   std::map<std::string, uint64_t> told;
-  EXPECT_EQ(NewlyMissed(programs, &told), (std::vector<std::string>{MissedText("handle_exec", 2), MissedText("handle_frame", 2)}));
+  EXPECT_EQ(
+      NewlyMissed(programs, &told),
+      (std::vector<std::string>{MissedText("handle_exec", 2), MissedText("handle_frame", 2)}));
   EXPECT_TRUE(NewlyMissed(programs, &told).empty());
   programs[0].missed = 5;
   EXPECT_EQ(NewlyMissed(programs, &told), std::vector<std::string>{MissedText("handle_exec", 3)});

@@ -11,9 +11,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-LogRecord Record(const std::string& event, const std::string& sandbox, std::vector<Attribute> more = {}, uint64_t time = 100) {
-  LogRecord out = {
-      .time_unix_ns = time, .event = event, .body = sandbox, .attributes = {{"opensandbox.event", event}, {"sandbox_id", sandbox}}};
+LogRecord Record(const std::string& event, const std::string& sandbox,
+                 std::vector<Attribute> more = {}, uint64_t time = 100) {
+  LogRecord out = {.time_unix_ns = time,
+                   .event = event,
+                   .body = sandbox,
+                   .attributes = {{"opensandbox.event", event}, {"sandbox_id", sandbox}}};
   out.attributes.insert(out.attributes.end(), more.begin(), more.end());
   return out;
 }
@@ -24,9 +27,12 @@ SharedRecord Shared(const std::string& event, const std::string& sandbox) {
 
 TEST(RecordFilter, EachListIsAnAlternative) {
   const LogRecord lookup =
-      Record("egress.outbound", "sb-1", {{"target.host", "Pypi.org"}, {"target.ips", std::vector<std::string>{"192.0.2.7"}}});
+      Record("egress.outbound", "sb-1",
+             {{"target.host", "Pypi.org"}, {"target.ips", std::vector<std::string>{"192.0.2.7"}}});
   EXPECT_TRUE(RecordFilter{}.Matches(lookup));
-  EXPECT_TRUE((RecordFilter{.sandboxes = {"sb-2", "sb-*"}, .events = {"egress.*"}, .hosts = {"pypi.org"}}).Matches(lookup));
+  EXPECT_TRUE(
+      (RecordFilter{.sandboxes = {"sb-2", "sb-*"}, .events = {"egress.*"}, .hosts = {"pypi.org"}})
+          .Matches(lookup));
   EXPECT_TRUE(RecordFilter{.hosts = {"192.0.2.*"}}.Matches(lookup));
   EXPECT_FALSE(RecordFilter{.hosts = {"192.0.3.*"}}.Matches(lookup));
   EXPECT_FALSE(RecordFilter{.sandboxes = {"sb"}}.Matches(lookup));

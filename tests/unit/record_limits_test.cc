@@ -11,7 +11,8 @@ using Texts = std::vector<std::string>;
 LogRecord Exec(Texts arguments) {
   return {.event = "process.exec",
           .body = "exec curl",
-          .attributes = {{"opensandbox.event", "process.exec"}, {"process.command_args", std::move(arguments)}}};
+          .attributes = {{"opensandbox.event", "process.exec"},
+                         {"process.command_args", std::move(arguments)}}};
 }
 
 Texts Shown(const Texts& arguments, const RecordLimits::Options& options = {}) {
@@ -24,13 +25,19 @@ Texts Shown(const Texts& arguments, const RecordLimits::Options& options = {}) {
 
 TEST(RecordLimits, SecretsInArgumentsAreHidden) {
   const std::vector<std::pair<Texts, Texts>> cases = {
-      {{"mysql", "--password", "hunter2", "-h", "db"}, {"mysql", "--password", "*****", "-h", "db"}},
+      {{"mysql", "--password", "hunter2", "-h", "db"},
+       {"mysql", "--password", "*****", "-h", "db"}},
       {{"mysql", "--password=hunter2"}, {"mysql", "--password=*****"}},
-      {{"tool", "--api-key=abc", "--API_KEY", "def"}, {"tool", "--api-key=*****", "--API_KEY", "*****"}},
-      {{"curl", "-H", "Authorization: Bearer abc.def"}, {"curl", "-H", "Authorization: Bearer *****"}},
-      {{"curl", "-H", "X-Auth-Token: abc", "https://a.test"}, {"curl", "-H", "X-Auth-Token: *****", "https://a.test"}},
-      {{"git", "clone", "https://me:ghp_1@git.test/a.git"}, {"git", "clone", "https://me:*****@git.test/a.git"}},
-      {{"env", "AWS_SECRET_ACCESS_KEY=x/y", "TOKEN=z", "run"}, {"env", "AWS_SECRET_ACCESS_KEY=*****", "TOKEN=*****", "run"}},
+      {{"tool", "--api-key=abc", "--API_KEY", "def"},
+       {"tool", "--api-key=*****", "--API_KEY", "*****"}},
+      {{"curl", "-H", "Authorization: Bearer abc.def"},
+       {"curl", "-H", "Authorization: Bearer *****"}},
+      {{"curl", "-H", "X-Auth-Token: abc", "https://a.test"},
+       {"curl", "-H", "X-Auth-Token: *****", "https://a.test"}},
+      {{"git", "clone", "https://me:ghp_1@git.test/a.git"},
+       {"git", "clone", "https://me:*****@git.test/a.git"}},
+      {{"env", "AWS_SECRET_ACCESS_KEY=x/y", "TOKEN=z", "run"},
+       {"env", "AWS_SECRET_ACCESS_KEY=*****", "TOKEN=*****", "run"}},
       // Nothing to hide.
       {{"curl", "https://a.test:8080/x@y"}, {"curl", "https://a.test:8080/x@y"}},
       {{"tokenize", "--token-count", "5"}, {"tokenize", "--token-count", "5"}},
@@ -44,24 +51,31 @@ TEST(RecordLimits, SecretsInArgumentsAreHidden) {
 }
 
 TEST(RecordLimits, PatternsOfOnesOwn) {
-  EXPECT_EQ(Shown({"a", "--password=x", "acme-17"}, {.argument_patterns = {"acme-[0-9]+"}}), (Texts{"a", "--password=x", "*****"}));
-  EXPECT_EQ(Shown({"ab", "cd"}, {.argument_patterns = {"b c"}}), (Texts{"a*****", "*****d"})) << "across two";
+  EXPECT_EQ(Shown({"a", "--password=x", "acme-17"}, {.argument_patterns = {"acme-[0-9]+"}}),
+            (Texts{"a", "--password=x", "*****"}));
+  EXPECT_EQ(Shown({"ab", "cd"}, {.argument_patterns = {"b c"}}), (Texts{"a*****", "*****d"}))
+      << "across two";
   EXPECT_EQ(Shown({"xx"}, {.argument_patterns = {"x*?"}}), (Texts{"xx"})) << "an empty match ends";
-  EXPECT_EQ(Shown({"abcdef"}, {.argument_patterns = {"bcd", "cde"}}), (Texts{"a*****f"})) << "they overlap";
+  EXPECT_EQ(Shown({"abcdef"}, {.argument_patterns = {"bcd", "cde"}}), (Texts{"a*****f"}))
+      << "they overlap";
   const auto bad = RecordLimits::Make({.argument_patterns = {"("}});
   EXPECT_TRUE(absl::IsInvalidArgument(bad.status()));
-  EXPECT_NE(bad.status().message().find("( is no regular expression"), std::string::npos) << bad.status();
+  EXPECT_NE(bad.status().message().find("( is no regular expression"), std::string::npos)
+      << bad.status();
 }
 
 TEST(RecordLimits, HostsAreHiddenWhereverTheyAreTold) {
-  const auto limits = RecordLimits::Make({.argument_patterns = {}, .host_patterns = {R"(([a-z]+)\.corp\.test)"}});
+  const auto limits =
+      RecordLimits::Make({.argument_patterns = {}, .host_patterns = {R"(([a-z]+)\.corp\.test)"}});
   ASSERT_TRUE(limits.ok());
-  LogRecord record = {.event = "egress.outbound",
-                      .body = "egress outbound secret.corp.test",
-                      .attributes = {{"target.host", "secret.corp.test"},
-                                     {"rules", std::vector<Rule>{{"allow", "plan.corp.test"}, {"allow", "open.test"}}},
-                                     {"process.command_args", Texts{"curl", "https://secret.corp.test/"}},
-                                     {"process.executable.path", "/secret.corp.test"}}};
+  LogRecord record = {
+      .event = "egress.outbound",
+      .body = "egress outbound secret.corp.test",
+      .attributes = {
+          {"target.host", "secret.corp.test"},
+          {"rules", std::vector<Rule>{{"allow", "plan.corp.test"}, {"allow", "open.test"}}},
+          {"process.command_args", Texts{"curl", "https://secret.corp.test/"}},
+          {"process.executable.path", "/secret.corp.test"}}};
   limits->Apply(&record);
   EXPECT_EQ(record.body, "egress outbound *****.corp.test");
   EXPECT_EQ(std::get<SharedText>(record.attributes[0].value), "*****.corp.test");
@@ -72,7 +86,8 @@ TEST(RecordLimits, HostsAreHiddenWhereverTheyAreTold) {
 }
 
 TEST(RecordLimits, CharactersNotBytes) {
-  EXPECT_EQ(Shown({"abc", "äöü", "äö", ""}, {.argument_patterns = {}, .characters_max = 2}), (Texts{"ab", "äö", "äö", ""}));
+  EXPECT_EQ(Shown({"abc", "äöü", "äö", ""}, {.argument_patterns = {}, .characters_max = 2}),
+            (Texts{"ab", "äö", "äö", ""}));
 }
 
 TEST(RecordLimits, AttributesBeyondTheLimitAreCounted) {

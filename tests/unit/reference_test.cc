@@ -18,8 +18,10 @@ namespace {
 class ReferenceTest : public ::testing::Test {
  protected:
   // Of the subcommands that users see.
-  void ForEachFlag(const std::function<void(const std::string& command, const CLI::Option& flag)>& visit) const {
-    for (const CLI::App* command : app_->get_subcommands([](const CLI::App* c) { return !c->get_group().empty(); })) {
+  void ForEachFlag(
+      const std::function<void(const std::string& command, const CLI::Option& flag)>& visit) const {
+    for (const CLI::App* command :
+         app_->get_subcommands([](const CLI::App* c) { return !c->get_group().empty(); })) {
       for (const CLI::Option* flag : command->get_options()) {
         if (!flag->get_lnames().empty() && flag->get_lnames()[0] != "help")
           visit(command->get_name(), *flag);
@@ -37,12 +39,14 @@ std::string Read(const std::string& path) {
 }
 
 TEST_F(ReferenceTest, NothingIsLeftOut) {
-  const std::string man = ManPage(*app_), bash = BashCompletion(*app_), zsh = ZshCompletion(*app_), fish = FishCompletion(*app_);
+  const std::string man = ManPage(*app_), bash = BashCompletion(*app_), zsh = ZshCompletion(*app_),
+                    fish = FishCompletion(*app_);
   int flags = 0;
   ForEachFlag([&](const std::string& command, const CLI::Option& flag) {
     ++flags;
     const std::string name = flag.get_lnames()[0];
-    EXPECT_NE(man.find(absl::StrReplaceAll("--" + name, {{"-", "\\-"}})), std::string::npos) << command << " " << name;
+    EXPECT_NE(man.find(absl::StrReplaceAll("--" + name, {{"-", "\\-"}})), std::string::npos)
+        << command << " " << name;
     EXPECT_NE(bash.find("--" + name), std::string::npos) << name;
     EXPECT_NE(zsh.find("--" + name + "["), std::string::npos) << name;
     EXPECT_NE(fish.find("-l " + name + " "), std::string::npos) << name;

@@ -22,7 +22,8 @@ class ReplayTest : public ::testing::Test {
   void TearDown() override { unlink(path_.c_str()); }
 
   std::unique_ptr<CaptureWriter> Create(uint64_t bytes_max = 1 << 20) {
-    auto writer = CaptureWriter::Create({.path = path_, .bytes_max = bytes_max}, {53}, [this](const std::string& p) { problem_ = p; });
+    auto writer = CaptureWriter::Create({.path = path_, .bytes_max = bytes_max}, {53},
+                                        [this](const std::string& p) { problem_ = p; });
     EXPECT_TRUE(writer.ok()) << writer.status();
     return *std::move(writer);
   }
@@ -62,7 +63,8 @@ class ReplayTest : public ::testing::Test {
     std::vector<std::string> out;
     for (const LogRecord& record : told_)
       out.push_back(
-          absl::StrCat(std::string(record.event.view()), " ", std::string(std::get<SharedText>(record.attributes[1].value).view())));
+          absl::StrCat(std::string(record.event.view()), " ",
+                       std::string(std::get<SharedText>(record.attributes[1].value).view())));
     return out;
   }
 
@@ -75,8 +77,10 @@ TEST_F(ReplayTest, InTheOrderOfTimeAndWithTheCountsOfTheKernel) {
   WriteTwo();
   const auto summary = Replay();
   ASSERT_TRUE(summary.ok()) << summary.status();
-  EXPECT_EQ(Events(), (std::vector<std::string>{"sandbox.started one", "sandbox.started two", "process.exit one", "process.exit two",
-                                                "sandpiper.loss one", "sandbox.stopped one", "sandbox.stopped two"}));
+  EXPECT_EQ(Events(),
+            (std::vector<std::string>{"sandbox.started one", "sandbox.started two",
+                                      "process.exit one", "process.exit two", "sandpiper.loss one",
+                                      "sandbox.stopped one", "sandbox.stopped two"}));
   EXPECT_EQ(summary->records, 3u);
   EXPECT_EQ(summary->unattributed, 1u);
   EXPECT_EQ(summary->sandboxes, 2u);

@@ -14,8 +14,10 @@ TEST(Halve, Logs) {
     OtlpLogs logs;
     for (uint64_t i = 0; i < count; ++i) {
       // Of several resources, as another program might have written them.
-      auto* resource = i % 5 == 0 ? logs.add_resource_logs() : logs.mutable_resource_logs(logs.resource_logs_size() - 1);
-      auto* scope = resource->scope_logs_size() == 0 ? resource->add_scope_logs() : resource->mutable_scope_logs(0);
+      auto* resource = i % 5 == 0 ? logs.add_resource_logs()
+                                  : logs.mutable_resource_logs(logs.resource_logs_size() - 1);
+      auto* scope = resource->scope_logs_size() == 0 ? resource->add_scope_logs()
+                                                     : resource->mutable_scope_logs(0);
       scope->add_log_records()->mutable_body()->set_string_value(std::to_string(i));
     }
     const auto halves = Halve({logs.SerializeAsString(), count}, Signal::kLogs);
@@ -67,12 +69,14 @@ TEST(Halve, MetricsOfEveryKind) {
           metric->mutable_histogram()->add_data_points()->set_count(static_cast<uint64_t>(next));
           break;
         case 3:
-          metric->mutable_exponential_histogram()->add_data_points()->set_count(static_cast<uint64_t>(next));
+          metric->mutable_exponential_histogram()->add_data_points()->set_count(
+              static_cast<uint64_t>(next));
           break;
       }
     }
   }
-  const auto halves = Halve({metrics.SerializeAsString(), static_cast<uint64_t>(next)}, Signal::kMetrics);
+  const auto halves =
+      Halve({metrics.SerializeAsString(), static_cast<uint64_t>(next)}, Signal::kMetrics);
   ASSERT_TRUE(halves);
   auto all = Points(halves->first.bytes);
   EXPECT_EQ(all.size(), halves->first.items);

@@ -45,7 +45,8 @@ TEST(Response, HttpBodiesAreToldShortAndEscaped) {
   rpc::Status status;
   status.set_code(3);
   status.set_message("bad\npoint");
-  EXPECT_EQ(FromHttp(400, std::nullopt, status.SerializeAsString()).error, "HTTP status 400: bad\\x0apoint");
+  EXPECT_EQ(FromHttp(400, std::nullopt, status.SerializeAsString()).error,
+            "HTTP status 400: bad\\x0apoint");
   EXPECT_EQ(FromHttp(401, std::nullopt, "no org id").error, "HTTP status 401: no org id");
   EXPECT_LT(FromHttp(500, std::nullopt, std::string(1 << 20, '\x1b')).error.size(), 1000u);
 }
@@ -53,7 +54,8 @@ TEST(Response, HttpBodiesAreToldShortAndEscaped) {
 TEST(Response, EveryGrpcCode) {
   const std::set<int> retried = {1, 4, 10, 11, 14, 15};
   for (int code = 1; code <= 16; ++code)
-    EXPECT_EQ(FromGrpc(code, "m", "").verdict == SendResult::kRetry, retried.contains(code)) << code;
+    EXPECT_EQ(FromGrpc(code, "m", "").verdict == SendResult::kRetry, retried.contains(code))
+        << code;
   EXPECT_EQ(FromGrpc(3, "m", "").verdict, SendResult::kSplit);
   EXPECT_EQ(FromGrpc(16, "m", "").verdict, SendResult::kRefused);
 }

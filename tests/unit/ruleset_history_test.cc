@@ -15,11 +15,19 @@ const Rule kOne{"allow", "10.0.0.1"}, kTwo{"deny", "10.0.0.2"};
 
 class RulesetHistoryTest : public ::testing::Test {
  protected:
-  void Kernel(NftChange::Result result, uint32_t thread, uint64_t at_ms, int error = 0, const std::string& comm = "nft") {
-    history_.OnKernel({.result = result, .error = error, .netns = 1, .process = {thread, 5}, .thread = thread, .comm = comm, .actor = kMe},
+  void Kernel(NftChange::Result result, uint32_t thread, uint64_t at_ms, int error = 0,
+              const std::string& comm = "nft") {
+    history_.OnKernel({.result = result,
+                       .error = error,
+                       .netns = 1,
+                       .process = {thread, 5},
+                       .thread = thread,
+                       .comm = comm,
+                       .actor = kMe},
                       kStart + at_ms * kMillisecond);
   }
-  void Told(uint32_t generation, uint32_t thread, uint64_t at_ms, NftOperation operation = NftOperation::kStatic) {
+  void Told(uint32_t generation, uint32_t thread, uint64_t at_ms,
+            NftOperation operation = NftOperation::kStatic) {
     NftTransaction transaction = {.generation = generation,
                                   .thread = thread,
                                   .comm = "nft",
@@ -31,10 +39,14 @@ class RulesetHistoryTest : public ::testing::Test {
   void Read(uint32_t generation, std::vector<Rule> rules, uint64_t at_ms) {
     history_.OnNews({.netns = 1,
                      .transactions = {},
-                     .reading = Ruleset{.generation = generation, .present = !rules.empty(), .rules = std::move(rules)},
+                     .reading = Ruleset{.generation = generation,
+                                        .present = !rules.empty(),
+                                        .rules = std::move(rules)},
                      .complete_ns = kStart + at_ms * kMillisecond});
   }
-  void Settle(uint64_t at_ms, bool all = false) { history_.Settle(kStart + at_ms * kMillisecond, all, &out_); }
+  void Settle(uint64_t at_ms, bool all = false) {
+    history_.Settle(kStart + at_ms * kMillisecond, all, &out_);
+  }
   uint64_t Count(bool committed) const {
     uint64_t sum = 0;
     for (const RulesetTransaction& transaction : out_.transactions)

@@ -10,7 +10,8 @@ namespace {
 
 using Rules = std::vector<Rule>;
 
-const NftSubject kAddress = {"ip daddr", NftFormat::kIpv4, 4, true, ""}, kAddress6 = {"ip6 daddr", NftFormat::kIpv6, 16, true, ""},
+const NftSubject kAddress = {"ip daddr", NftFormat::kIpv4, 4, true, ""},
+                 kAddress6 = {"ip6 daddr", NftFormat::kIpv6, 16, true, ""},
                  kPort = {"tcp dport", NftFormat::kPort, 2, false, ""};
 
 std::string Bytes(std::initializer_list<int> bytes) {
@@ -56,16 +57,20 @@ TEST(NftValue, OfEachFormat) {
 }
 
 TEST(NftValue, RangesArePrefixesWhereTheyAre) {
-  EXPECT_EQ(FormatNftRange(kAddress, Bytes({10, 0, 0, 0}), Bytes({10, 255, 255, 255})), "10.0.0.0/8");
-  EXPECT_EQ(FormatNftRange(kAddress, Bytes({10, 0, 0, 5}), Bytes({10, 0, 0, 9})), "10.0.0.5-10.0.0.9");
+  EXPECT_EQ(FormatNftRange(kAddress, Bytes({10, 0, 0, 0}), Bytes({10, 255, 255, 255})),
+            "10.0.0.0/8");
+  EXPECT_EQ(FormatNftRange(kAddress, Bytes({10, 0, 0, 5}), Bytes({10, 0, 0, 9})),
+            "10.0.0.5-10.0.0.9");
   EXPECT_EQ(FormatNftRange(kAddress, Bytes({10, 0, 0, 1}), Bytes({10, 0, 0, 1})), "10.0.0.1");
-  EXPECT_EQ(FormatNftRange(kAddress, Bytes({10, 0, 0, 1}), Bytes({10, 0, 0, 2})), "10.0.0.1-10.0.0.2");
+  EXPECT_EQ(FormatNftRange(kAddress, Bytes({10, 0, 0, 1}), Bytes({10, 0, 0, 2})),
+            "10.0.0.1-10.0.0.2");
   EXPECT_EQ(FormatNftRange(kPort, Bytes({0, 80}), Bytes({0, 90})), "80-90");
   EXPECT_EQ(Before(Bytes({10, 1, 0, 0})), Bytes({10, 0, 255, 255}));
 }
 
 TEST(NftSet, IntervalsFromTheirEnds) {
-  // As the kernel gives them: in any order, an end for each beginning but for one that reaches to the last address.
+  // As the kernel gives them: in any order, an end for each beginning but for one that reaches to
+  // the last address.
   const NftSet set = {.name = "s",
                       .interval = true,
                       .key_bytes = 4,
@@ -75,12 +80,16 @@ TEST(NftSet, IntervalsFromTheirEnds) {
                                    {.key = Bytes({11, 0, 0, 0})},
                                    {.key = Bytes({11, 0, 0, 1}), .interval_end = true},
                                    {.key = Bytes({0, 0, 0, 0}), .interval_end = true}}};
-  EXPECT_EQ(Texts(set, {kAddress}), (std::vector<std::string>{"10.0.0.0/8", "11.0.0.0", "255.0.0.0/8"}));
+  EXPECT_EQ(Texts(set, {kAddress}),
+            (std::vector<std::string>{"10.0.0.0/8", "11.0.0.0", "255.0.0.0/8"}));
   EXPECT_EQ(CountStatic(set), 3u);
 }
 
 TEST(NftSet, ElementsWithATimeoutAreLeftOut) {
-  const NftSet set = {.name = "s", .key_bytes = 4, .elements = {{.key = Bytes({1, 1, 1, 1}), .timed = true}, {.key = Bytes({1, 1, 1, 0})}}};
+  const NftSet set = {
+      .name = "s",
+      .key_bytes = 4,
+      .elements = {{.key = Bytes({1, 1, 1, 1}), .timed = true}, {.key = Bytes({1, 1, 1, 0})}}};
   EXPECT_EQ(Texts(set, {kAddress}), (std::vector<std::string>{"1.1.1.0"}));
   EXPECT_EQ(CountStatic(set), 1u);
 }
@@ -89,7 +98,8 @@ TEST(NftSet, ConcatenationsByTheirParts) {
   const NftSet set = {.name = "s",
                       .interval = true,
                       .key_bytes = 8,
-                      .elements = {{.key = Bytes({10, 1, 0, 0, 31, 64, 0, 0}), .key_end = Bytes({10, 1, 255, 255, 31, 144, 0, 0})}}};
+                      .elements = {{.key = Bytes({10, 1, 0, 0, 31, 64, 0, 0}),
+                                    .key_end = Bytes({10, 1, 255, 255, 31, 144, 0, 0})}}};
   EXPECT_EQ(Texts(set, {kAddress, kPort}), (std::vector<std::string>{"10.1.0.0/16 . 8000-8080"}));
 }
 

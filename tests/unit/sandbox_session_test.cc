@@ -15,21 +15,29 @@ namespace {
 
 Endpoint At(const uint8_t (&octets)[4], uint16_t port) { return {Address::FromIpv4(octets), port}; }
 
-const Endpoint kServer = At({192, 0, 2, 53}, 53), kWeb = At({192, 0, 2, 9}, 443), kLocal = At({127, 0, 0, 1}, 80);
+const Endpoint kServer = At({192, 0, 2, 53}, 53), kWeb = At({192, 0, 2, 9}, 443),
+               kLocal = At({127, 0, 0, 1}, 80);
 
 class SandboxPipelineTest : public ::testing::Test {
  protected:
   template <typename What>
   void Feed(uint16_t kind, What what) {
-    pipeline_.OnEvent({.time_ns = now_ += kMillisecond, .member = 1, .kind = kind, .what = std::move(what)});
+    pipeline_.OnEvent(
+        {.time_ns = now_ += kMillisecond, .member = 1, .kind = kind, .what = std::move(what)});
   }
   void Look(const std::string& name, uint8_t last) {
-    Feed(EVENT_DNS_QUERY,
-         DnsPayload{.cookie = 50, .is_query = true, .process = {7, 7}, .server = kServer, .data = testing::Query(1, name)});
-    Feed(EVENT_DNS_ANSWER, DnsPayload{.cookie = 50, .server = kServer, .data = testing::Answer(1, name, {testing::ARecord(last)})});
+    Feed(EVENT_DNS_QUERY, DnsPayload{.cookie = 50,
+                                     .is_query = true,
+                                     .process = {7, 7},
+                                     .server = kServer,
+                                     .data = testing::Query(1, name)});
+    Feed(EVENT_DNS_ANSWER, DnsPayload{.cookie = 50,
+                                      .server = kServer,
+                                      .data = testing::Answer(1, name, {testing::ARecord(last)})});
   }
   void Connect(uint64_t cookie, const Endpoint& peer) {
-    Feed(EVENT_CONNECT, sandpiper::Connect{.cookie = cookie, .process = {7, 7}, .comm = "app", .peer = peer});
+    Feed(EVENT_CONNECT,
+         sandpiper::Connect{.cookie = cookie, .process = {7, 7}, .comm = "app", .peer = peer});
   }
   std::vector<LogRecord> Of(const std::string& event) const {
     std::vector<LogRecord> out;
@@ -60,7 +68,8 @@ class SandboxPipelineTest : public ::testing::Test {
       for (const MetricPoint& point : family.points) {
         for (const Attribute& attribute : point.attributes) {
           if (attribute.key == key)
-            out[std::string(std::get<SharedText>(attribute.value).view())] += static_cast<double>(std::get<int64_t>(point.value));
+            out[std::string(std::get<SharedText>(attribute.value).view())] +=
+                static_cast<double>(std::get<int64_t>(point.value));
         }
       }
     }
@@ -70,7 +79,10 @@ class SandboxPipelineTest : public ::testing::Test {
   std::vector<LogRecord> records_;
   uint64_t now_ = 1000 * kSecond;
   SandboxPipeline pipeline_{{.serial = 1, .id = "sb", .runtime = "cgroup"},
-                            {.dns_timeout_ns = 5 * kSecond, .dns_ports = {53}, .extra_attributes = {{"team", "red"}}, .flows_max = 100},
+                            {.dns_timeout_ns = 5 * kSecond,
+                             .dns_ports = {53},
+                             .extra_attributes = {{"team", "red"}},
+                             .flows_max = 100},
                             [](const Flow&) { return FlowTable::UdpCounts{}; },
                             [this](LogRecord record) { records_.push_back(std::move(record)); },
                             now_};
@@ -109,14 +121,20 @@ TEST_F(SandboxPipelineTest, PermissionDeniedIsDeniedAndNotFailed) {
   EXPECT_EQ(Of("egress.denied")[0].severity, Severity::kWarn);
   EXPECT_EQ(Get(Of("egress.denied")[0], "egress.layer"), "cgroup");
   EXPECT_EQ(Metric(metric::kEgressDenied, "layer"), (std::map<std::string, double>{{"cgroup", 1}}));
-  EXPECT_EQ(Metric(metric::kConnectAttempts, "outcome"), (std::map<std::string, double>{{"denied", 1}}));
+  EXPECT_EQ(Metric(metric::kConnectAttempts, "outcome"),
+            (std::map<std::string, double>{{"denied", 1}}));
 }
 
 TEST_F(SandboxPipelineTest, ALateAnswerIsLateAlsoWhenBothAreReadAtOnce) {
-  Feed(EVENT_DNS_QUERY,
-       DnsPayload{.cookie = 50, .is_query = true, .process = {7, 7}, .server = kServer, .data = testing::Query(1, "a.test")});
+  Feed(EVENT_DNS_QUERY, DnsPayload{.cookie = 50,
+                                   .is_query = true,
+                                   .process = {7, 7},
+                                   .server = kServer,
+                                   .data = testing::Query(1, "a.test")});
   now_ += 6 * kSecond;
-  Feed(EVENT_DNS_ANSWER, DnsPayload{.cookie = 50, .server = kServer, .data = testing::Answer(1, "a.test", {testing::ARecord(9)})});
+  Feed(EVENT_DNS_ANSWER, DnsPayload{.cookie = 50,
+                                    .server = kServer,
+                                    .data = testing::Answer(1, "a.test", {testing::ARecord(9)})});
   ASSERT_EQ(Of("egress.outbound").size(), 1u);
   EXPECT_EQ(Get(Of("egress.outbound")[0], "egress.outcome"), "timeout");
   EXPECT_EQ(pipeline_.Totals().ignored_answers, 1u);
@@ -128,14 +146,19 @@ TEST_F(SandboxPipelineTest, LoopbackIsCountedButNoEgress) {
   pipeline_.Stop(now_);
   for (const char* event : {"egress.outbound", "egress.failed", "egress.destination"})
     EXPECT_TRUE(Of(event).empty()) << event;
-  EXPECT_EQ(Metric(metric::kConnectAttempts, "outcome"), (std::map<std::string, double>{{"refused", 1}}));
+  EXPECT_EQ(Metric(metric::kConnectAttempts, "outcome"),
+            (std::map<std::string, double>{{"refused", 1}}));
   EXPECT_EQ(pipeline_.ledger().destinations().size(), 1u);
 }
 
 TEST_F(SandboxPipelineTest, ATcpConnectionToPort53IsTellingOnlyIfItSpeaksNoDns) {
   Connect(1, kServer);
-  Feed(EVENT_DNS_QUERY,
-       DnsPayload{.cookie = 1, .is_query = true, .transport = Transport::kTcp, .server = kServer, .tcp_seq = 5, .data = "x"});
+  Feed(EVENT_DNS_QUERY, DnsPayload{.cookie = 1,
+                                   .is_query = true,
+                                   .transport = Transport::kTcp,
+                                   .server = kServer,
+                                   .tcp_seq = 5,
+                                   .data = "x"});
   Feed(EVENT_CLOSE, Close{.cookie = 1});
   EXPECT_TRUE(Of("egress.outbound").empty());
   Connect(2, kServer);

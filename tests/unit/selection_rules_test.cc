@@ -20,18 +20,25 @@ Container WithLabels(Container::Texts labels, Container::Texts of_pod = {}) {
   Container out;
   out.id = kId;
   out.labels = std::move(labels);
-  out.pod = {.name = "pod-1", .name_space = "agents", .uid = "u", .labels = std::move(of_pod), .annotations = {}};
+  out.pod = {.name = "pod-1",
+             .name_space = "agents",
+             .uid = "u",
+             .labels = std::move(of_pod),
+             .annotations = {}};
   return out;
 }
 
-std::string IdOf(const std::vector<SelectionRule>& rules, const std::string& cgroup, const Container* container, bool final = true) {
+std::string IdOf(const std::vector<SelectionRule>& rules, const std::string& cgroup,
+                 const Container* container, bool final = true) {
   const Verdict verdict = Select(rules, cgroup, ParseCgroupPath(cgroup), container, final);
   return !verdict.known ? "?" : verdict.selected ? verdict.selected->id : "-";
 }
 
 TEST(Selection, FirstMatchWins) {
-  const std::vector<SelectionRule> rules = {Rule(By::kLabel, "a"), Rule(By::kLabel, "b"), Rule(By::kContainer, "")};
-  const Container both = WithLabels({{"b", "own"}}, {{"a", "pod's"}}), one = WithLabels({{"b", "own"}}), none = WithLabels({});
+  const std::vector<SelectionRule> rules = {Rule(By::kLabel, "a"), Rule(By::kLabel, "b"),
+                                            Rule(By::kContainer, "")};
+  const Container both = WithLabels({{"b", "own"}}, {{"a", "pod's"}}),
+                  one = WithLabels({{"b", "own"}}), none = WithLabels({});
   EXPECT_EQ(IdOf(rules, kCgroup, &both), "pod's");
   EXPECT_EQ(IdOf(rules, kCgroup, &one), "own");
   EXPECT_EQ(IdOf(rules, kCgroup, &none), kId);
@@ -65,16 +72,25 @@ TEST(Selection, Conditions) {
 }
 
 TEST(Selection, PathsAndUnits) {
-  EXPECT_EQ(IdOf({Rule(By::kCgroup, "/e2b/sbx-(?P<id>[a-z0-9]+)-[^/]+$")}, "/e2b/sbx-abc123-9f", nullptr), "abc123");
-  EXPECT_EQ(IdOf({Rule(By::kCgroup, "/e2b/sbx-(?<id>[a-z0-9]+)-[^/]+$")}, "/e2b/sbx-abc123-9f", nullptr), "abc123");
+  EXPECT_EQ(
+      IdOf({Rule(By::kCgroup, "/e2b/sbx-(?P<id>[a-z0-9]+)-[^/]+$")}, "/e2b/sbx-abc123-9f", nullptr),
+      "abc123");
+  EXPECT_EQ(
+      IdOf({Rule(By::kCgroup, "/e2b/sbx-(?<id>[a-z0-9]+)-[^/]+$")}, "/e2b/sbx-abc123-9f", nullptr),
+      "abc123");
   EXPECT_EQ(IdOf({Rule(By::kCgroup, "^/box/")}, "/box/one", nullptr), "one");
-  EXPECT_EQ(IdOf({Rule(By::kUnit, "sandbox-(?<id>.+)\\.scope")}, "/user.slice/sandbox-7.scope", nullptr), "7");
-  EXPECT_EQ(IdOf({Rule(By::kUnit, "sandbox-.+\\.scope")}, "/user.slice/sandbox-7.scope", nullptr), "sandbox-7.scope");
-  EXPECT_EQ(IdOf({Rule(By::kUnit, "box-.+\\.scope")}, "/user.slice/sandbox-7.scope", nullptr), "-");  // the whole name
+  EXPECT_EQ(
+      IdOf({Rule(By::kUnit, "sandbox-(?<id>.+)\\.scope")}, "/user.slice/sandbox-7.scope", nullptr),
+      "7");
+  EXPECT_EQ(IdOf({Rule(By::kUnit, "sandbox-.+\\.scope")}, "/user.slice/sandbox-7.scope", nullptr),
+            "sandbox-7.scope");
+  EXPECT_EQ(IdOf({Rule(By::kUnit, "box-.+\\.scope")}, "/user.slice/sandbox-7.scope", nullptr),
+            "-");  // the whole name
 }
 
 TEST(Selection, AMonitorIsNobodys) {
-  EXPECT_EQ(IdOf({Rule(By::kCgroup, "/")}, "/system.slice/crio-conmon-" + kId + ".scope", nullptr), "-");
+  EXPECT_EQ(IdOf({Rule(By::kCgroup, "/")}, "/system.slice/crio-conmon-" + kId + ".scope", nullptr),
+            "-");
 }
 
 TEST(Selection, DefaultsKnowOpenSandboxAndAgentSandbox) {
@@ -97,7 +113,8 @@ TEST(Selection, WhatIsNoExpressionIsAnError) {
   EXPECT_TRUE(absl::IsInvalidArgument(MakeRule(By::kUnit, "a{9999}").status()));
 }
 
-// The kernel side looks at no cgroup whose name begins otherwise: a prefix that is too long would lose sandboxes.
+// The kernel side looks at no cgroup whose name begins otherwise: a prefix that is too long would
+// lose sandboxes.
 TEST(Selection, NamePrefixIsWhatEveryMatchBeginsWith) {
   const auto prefix = [](By by, const std::string& key) { return NamePrefix(Rule(by, key)); };
   EXPECT_EQ(prefix(By::kLabel, "a"), std::nullopt);
@@ -115,7 +132,8 @@ TEST(Selection, NamePrefixIsWhatEveryMatchBeginsWith) {
 }
 
 TEST(Selection, LongIdsStayDistinct) {
-  const std::string a = CleanId(std::string(65536, 'x')), b = CleanId(std::string(65535, 'x') + "y");
+  const std::string a = CleanId(std::string(65536, 'x')),
+                    b = CleanId(std::string(65535, 'x') + "y");
   EXPECT_NE(a, b);
   EXPECT_LT(a.size(), 250u);
   EXPECT_EQ(CleanId("plain-1"), "plain-1");

@@ -1,5 +1,5 @@
-// A disk that fails, or loses what was not yet synced when the power goes. SQLite's calls come here: the definitions below stand before
-// the C library's for the shared libraries of this test.
+// A disk that fails, or loses what was not yet synced when the power goes. SQLite's calls come
+// here: the definitions below stand before the C library's for the shared libraries of this test.
 #ifndef SANDPIPER_TESTS_UNIT_SIMULATED_DISK_H_
 #define SANDPIPER_TESTS_UNIT_SIMULATED_DISK_H_
 
@@ -43,7 +43,8 @@ class SimulatedDisk {
     Tick();
     if (power >= 0)
       files_[NameOf(fd)].waiting.push_back(
-          {.offset = static_cast<size_t>(offset), .bytes = std::string(static_cast<const char*>(data), size)});
+          {.offset = static_cast<size_t>(offset),
+           .bytes = std::string(static_cast<const char*>(data), size)});
   }
   void Truncate(int fd, off_t size) {
     Tick();
@@ -72,7 +73,9 @@ class SimulatedDisk {
     std::vector<Change> waiting;
   };
 
-  static std::string NameOf(int fd) { return std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)).filename(); }
+  static std::string NameOf(int fd) {
+    return std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)).filename();
+  }
   static void Apply(const Change& change, std::string* file) {
     if (change.truncate) {
       file->resize(change.offset);
@@ -90,9 +93,11 @@ class SimulatedDisk {
     for (auto& [name, file] : files_) {
       for (const Change& change : file.waiting) {
         for (size_t at = 0; !change.truncate && at < change.bytes.size();) {
-          const size_t size = std::min(kSector - (change.offset + at) % kSector, change.bytes.size() - at);
+          const size_t size =
+              std::min(kSector - (change.offset + at) % kSector, change.bytes.size() - at);
           if (random() % 2)
-            Apply({.offset = change.offset + at, .bytes = change.bytes.substr(at, size)}, &file.durable);
+            Apply({.offset = change.offset + at, .bytes = change.bytes.substr(at, size)},
+                  &file.durable);
           at += size;
         }
         if (change.truncate && random() % 2)
@@ -108,7 +113,8 @@ class SimulatedDisk {
 
 }  // namespace sandpiper
 
-// Under names of their own for the compiler, which has others of these; to be included by one source.
+// Under names of their own for the compiler, which has others of these; to be included by one
+// source.
 ssize_t SimulatedWrite(int fd, const void* data, size_t size, off_t offset) __asm__("pwrite64");
 ssize_t SimulatedRead(int fd, void* data, size_t size, off_t offset) __asm__("pread64");
 int SimulatedTruncate(int fd, off_t size) __asm__("ftruncate64");
@@ -123,7 +129,8 @@ ssize_t SimulatedWrite(int fd, const void* data, size_t size, off_t offset) {
 }
 
 ssize_t SimulatedRead(int fd, void* data, size_t size, off_t offset) {
-  return sandpiper::SimulatedDisk::Get().Fails() ? -1 : syscall(SYS_pread64, fd, data, size, offset);
+  return sandpiper::SimulatedDisk::Get().Fails() ? -1
+                                                 : syscall(SYS_pread64, fd, data, size, offset);
 }
 
 int SimulatedTruncate(int fd, off_t size) {

@@ -17,11 +17,17 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kNow = 1'000'000 * kSecond;
 
-std::string Entry(int i) { return std::to_string(i) + std::string(static_cast<size_t>(i % 7) * 700, '.'); }
+std::string Entry(int i) {
+  return std::to_string(i) + std::string(static_cast<size_t>(i % 7) * 700, '.');
+}
 
 class SpoolDiskTest : public ::testing::Test {
  protected:
-  SpoolDiskTest() : folder_(::testing::TempDir() + "disk" + std::to_string(getpid())), after_(folder_ + "-after") { Clear(); }
+  SpoolDiskTest()
+      : folder_(::testing::TempDir() + "disk" + std::to_string(getpid())),
+        after_(folder_ + "-after") {
+    Clear();
+  }
   ~SpoolDiskTest() override {
     SimulatedDisk::Get().fails = false;
     fs::remove_all(folder_);
@@ -104,7 +110,8 @@ Done Read(int fd) {
   _exit(4);
 }
 
-// All that Append returned from is there, without a hole, half of one, or anything broken; what Remove returned from is not.
+// All that Append returned from is there, without a hole, half of one, or anything broken; what
+// Remove returned from is not.
 TEST_F(SpoolDiskTest, ThePowerGoesAtAnyMoment) {
   std::mt19937 random(1);
   int recovered = 0;

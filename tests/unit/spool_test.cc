@@ -21,11 +21,13 @@ namespace fs = std::filesystem;
 
 class SpoolTest : public ::testing::Test {
  protected:
-  SpoolTest() : folder_(::testing::TempDir() + "spool" + std::to_string(getpid())) { fs::remove_all(folder_); }
+  SpoolTest() : folder_(::testing::TempDir() + "spool" + std::to_string(getpid())) {
+    fs::remove_all(folder_);
+  }
   ~SpoolTest() override { fs::remove_all(folder_); }
   std::unique_ptr<Spool> Open(uint64_t bytes_max = 1 << 20) {
-    auto spool = std::make_unique<Spool>(
-        Spool::Options{.path = folder_ + "/logs.db", .bytes_max = bytes_max, .age_max = std::chrono::hours(1)});
+    auto spool = std::make_unique<Spool>(Spool::Options{
+        .path = folder_ + "/logs.db", .bytes_max = bytes_max, .age_max = std::chrono::hours(1)});
     const absl::Status status = spool->Open();
     EXPECT_TRUE(status.ok()) << status;
     return spool;
@@ -64,7 +66,9 @@ TEST_F(SpoolTest, OldestFirstAndThereAgainAfterARestart) {
 TEST_F(SpoolTest, NobodyElseMayReadIt) {
   auto spool = Open();
   ASSERT_TRUE(spool->Append({"x", 1}, now_).ok());
-  EXPECT_EQ(fs::status(folder_ + "/logs.db").permissions() & (fs::perms::group_all | fs::perms::others_all), fs::perms::none);
+  EXPECT_EQ(fs::status(folder_ + "/logs.db").permissions() &
+                (fs::perms::group_all | fs::perms::others_all),
+            fs::perms::none);
 }
 
 TEST_F(SpoolTest, TheOldestMakeRoomAndAreCounted) {
@@ -144,7 +148,8 @@ TEST_F(SpoolTest, ABrokenFileCostsWhatIsBroken) {
   {
     auto spool = Open();
     for (int i = 0; i < 40; ++i)
-      ASSERT_TRUE(spool->Append({"entry " + std::to_string(i) + std::string(500, 'x'), 1}, now_).ok());
+      ASSERT_TRUE(
+          spool->Append({"entry " + std::to_string(i) + std::string(500, 'x'), 1}, now_).ok());
   }
   std::ifstream in(folder_ + "/logs.db", std::ios::binary);
   const std::string good{std::istreambuf_iterator<char>(in), {}};
@@ -167,12 +172,15 @@ TEST_F(SpoolTest, ABrokenFileCostsWhatIsBroken) {
       if (!entry)
         break;
       ++given;
-      ASSERT_TRUE(entry->request.bytes.starts_with("entry ") && entry->request.bytes.ends_with(std::string(500, 'x'))) << round;
+      ASSERT_TRUE(entry->request.bytes.starts_with("entry ") &&
+                  entry->request.bytes.ends_with(std::string(500, 'x')))
+          << round;
       spool->Remove(entry->id);
     }
     EXPECT_LE(given, 40u);
     lost += given < 40;
-    // A page that holds nothing yet may be what is broken: then the first that goes there finds out.
+    // A page that holds nothing yet may be what is broken: then the first that goes there finds
+    // out.
     for (int tries = 0; tries < 2 && !spool->Append({"goes on", 1}, now_).ok(); ++tries)
       EXPECT_FALSE(spool->Front(now_).has_value());
   }
@@ -184,11 +192,15 @@ TEST_F(SpoolTest, AFileOfAnotherFormatIsPutAside) {
   ASSERT_TRUE(Open()->Append({"one", 1}, now_).ok());
   std::ifstream in(folder_ + "/logs.db", std::ios::binary);
   const std::string good{std::istreambuf_iterator<char>(in), {}};
-  const auto changed = [&good](size_t at, const std::string& to) { return std::string(good).replace(at, to.size(), to); };
-  // Offsets of SQLite's database header, https://www.sqlite.org/fileformat.html 1.3; then its one table without its columns.
+  const auto changed = [&good](size_t at, const std::string& to) {
+    return std::string(good).replace(at, to.size(), to);
+  };
+  // Offsets of SQLite's database header, https://www.sqlite.org/fileformat.html 1.3; then its one
+  // table without its columns.
   const size_t columns = good.find("items INTEGER");
   ASSERT_NE(columns, std::string::npos);
-  for (const std::string& bad : {changed(18, "\x09"), changed(47, "\x09"), changed(columns, "other")}) {
+  for (const std::string& bad :
+       {changed(18, "\x09"), changed(47, "\x09"), changed(columns, "other")}) {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     std::ofstream(folder_ + "/logs.db", std::ios::binary) << bad;
@@ -210,7 +222,8 @@ TEST_F(SpoolTest, KilledAtAnyMoment) {
     if (child == 0) {
       Spool spool({.path = folder_ + "/logs.db"});
       for (int i = 0;; ++i) {
-        if (!spool.Append({std::to_string(i) + std::string(2000, '.'), 1}, now_).ok() || write(told[1], "x", 1) != 1)
+        if (!spool.Append({std::to_string(i) + std::string(2000, '.'), 1}, now_).ok() ||
+            write(told[1], "x", 1) != 1)
           _exit(1);
       }
     }

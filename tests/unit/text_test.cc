@@ -27,8 +27,10 @@ TEST(PlainLength, StopsAtTheFirstThatIsNot) {
         std::string text = plain;
         text[at] = static_cast<char>(c);
         const bool control = c < 0x20 || c == '"';
-        ASSERT_EQ((PlainLength<false, '"'>(text)), control ? at : size) << size << " " << at << " " << c;
-        ASSERT_EQ((PlainLength<true, '"'>(text)), control || c >= 0x80 ? at : size) << size << " " << at << " " << c;
+        ASSERT_EQ((PlainLength<false, '"'>(text)), control ? at : size)
+            << size << " " << at << " " << c;
+        ASSERT_EQ((PlainLength<true, '"'>(text)), control || c >= 0x80 ? at : size)
+            << size << " " << at << " " << c;
       }
     }
   }

@@ -8,7 +8,8 @@
 namespace sandpiper {
 namespace {
 
-v1::Sandbox* Add(v1::ListSandboxesResponse* list, const std::string& id, uint64_t lookups, uint64_t attempts) {
+v1::Sandbox* Add(v1::ListSandboxesResponse* list, const std::string& id, uint64_t lookups,
+                 uint64_t attempts) {
   v1::Sandbox* const out = list->add_sandboxes();
   out->set_id(id);
   out->set_runtime("cgroup");
@@ -29,9 +30,12 @@ TEST(TopScreen, BusiestFirstWithItsDestinations) {
   destination->set_attempts(4);
   destination->set_denied(1);
   destination->set_sent(12'345);
-  const std::vector<std::string> lines = TopScreen(before, now, {.seconds = 2, .rows = 24, .columns = 120});
+  const std::vector<std::string> lines =
+      TopScreen(before, now, {.seconds = 2, .rows = 24, .columns = 120});
   ASSERT_EQ(lines.size(), 6u);
-  EXPECT_EQ(lines[0], "2 sandboxes; each second 10 lookups, 2.0 connects, 0 denied, 0 execs; 3 events dropped");
+  EXPECT_EQ(
+      lines[0],
+      "2 sandboxes; each second 10 lookups, 2.0 connects, 0 denied, 0 execs; 3 events dropped");
   EXPECT_EQ(lines[3].substr(0, 4), "busy");
   EXPECT_NE(lines[3].find(" 10 "), std::string::npos) << lines[3];
   EXPECT_EQ(lines[4], "  pypi.org:443/tcp  4 attempts, 1 denied, 12.3 kB sent, 0 B received");
@@ -43,8 +47,9 @@ TEST(TopScreen, OneThatIsNewCountsFromNothingAndOneThatBeganAgainIsNotNegative) 
   Add(&before, "again", 100, 0);
   Add(&now, "again", 2, 0);
   Add(&now, "new", 8, 0);
-  EXPECT_EQ(TopScreen(before, now, {.seconds = 1, .rows = 24, .columns = 200})[0],
-            "2 sandboxes; each second 8.0 lookups, 0 connects, 0 denied, 0 execs; 0 events dropped");
+  EXPECT_EQ(
+      TopScreen(before, now, {.seconds = 1, .rows = 24, .columns = 200})[0],
+      "2 sandboxes; each second 8.0 lookups, 0 connects, 0 denied, 0 execs; 0 events dropped");
 }
 
 TEST(TopScreen, FitsTheTerminal) {

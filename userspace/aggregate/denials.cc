@@ -14,7 +14,10 @@ Denial DenialOf(const Flow& flow, uint64_t time_ns) {
 }
 
 Denial DenialOf(const Lookup& lookup, DenialLayer layer) {
-  DestinationKey key = {.host = lookup.name, .address = {}, .port = lookup.server.port, .transport = lookup.transport};
+  DestinationKey key = {.host = lookup.name,
+                        .address = {},
+                        .port = lookup.server.port,
+                        .transport = lookup.transport};
   if (lookup.name.empty())
     key.address = lookup.server.address;
   return {.origin = lookup.origin,
@@ -45,10 +48,14 @@ std::vector<Denials::WindowEntry> Denials::CloseWindow() {
   std::vector<WindowEntry> out;
   for (const auto& [key, count] : untold_) {
     if (count > 0)
-      out.push_back({.destination = key.first, .layer = key.second, .transport = key.first.transport, .count = count});
+      out.push_back({.destination = key.first,
+                     .layer = key.second,
+                     .transport = key.first.transport,
+                     .count = count});
   }
   for (const auto& [key, count] : beyond_)
-    out.push_back({.destination = std::nullopt, .layer = key.second, .transport = key.first, .count = count});
+    out.push_back(
+        {.destination = std::nullopt, .layer = key.second, .transport = key.first, .count = count});
   untold_.clear();
   beyond_.clear();
   return out;

@@ -1,4 +1,5 @@
-// What a sandbox was refused, so that a flood of it becomes one record at once and one with the count at the window's end.
+// What a sandbox was refused, so that a flood of it becomes one record at once and one with the
+// count at the window's end.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_DENIALS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_DENIALS_H_
 
@@ -33,7 +34,8 @@ class Denials {
   // Past `capacity` destinations in one window, the others are counted together.
   explicit Denials(size_t capacity) : capacity_(capacity) {}
 
-  // `count` more. True if this is the first of its destination and layer in the window: one of them is to be told now.
+  // `count` more. True if this is the first of its destination and layer in the window: one of them
+  // is to be told now.
   bool Add(const Denial& denial, uint64_t count);
 
   struct WindowEntry {

@@ -8,7 +8,8 @@ namespace sandpiper {
 
 void DistinctEstimate::Add(uint64_t hash) {
   registers_.resize(size_t{1} << kIndexBits);
-  // The first bits choose a register, which keeps the longest run of zeros that the rest began with.
+  // The first bits choose a register, which keeps the longest run of zeros that the rest began
+  // with.
   const int rank = std::countl_zero(hash << kIndexBits | uint64_t{1} << (kIndexBits - 1)) + 1;
   uint8_t& slot = registers_[hash >> (64 - kIndexBits)];
   slot = std::max(slot, static_cast<uint8_t>(rank));
@@ -25,7 +26,8 @@ size_t DistinctEstimate::Count() const {
   }
   const double raw = 0.7213 / (1 + 1.079 / m) * m * m / sum;
   // Few things leave registers empty, and counting those is more exact.
-  return static_cast<size_t>(std::lround(raw <= 2.5 * m && zeros > 0 ? m * std::log(m / zeros) : raw));
+  return static_cast<size_t>(
+      std::lround(raw <= 2.5 * m && zeros > 0 ? m * std::log(m / zeros) : raw));
 }
 
 }  // namespace sandpiper

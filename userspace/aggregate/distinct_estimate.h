@@ -1,5 +1,6 @@
-// How many different things there were, without keeping them: HyperLogLog (Flajolet, Fusy, Gandouet, Meunier 2007) with 64-bit hashes. 4
-// KiB; the standard error is 1.04 / sqrt(4096) = 1.6 %.
+// How many different things there were, without keeping them: HyperLogLog (Flajolet, Fusy,
+// Gandouet, Meunier 2007) with 64-bit hashes. 4 KiB; the standard error is 1.04 / sqrt(4096) = 1.6
+// %.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_DISTINCT_ESTIMATE_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_DISTINCT_ESTIMATE_H_
 

@@ -6,15 +6,18 @@
 namespace sandpiper {
 namespace {
 
-constexpr double kDurationBounds[] = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10};
-constexpr double kConnectBounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10};
+constexpr double kDurationBounds[] = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
+                                      0.5,   0.75, 1,     2.5,  5,     7.5, 10};
+constexpr double kConnectBounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1,
+                                     0.25,   0.5,   0.75,   1,     2.5,  5,     7.5,  10};
 
 // The bucket of a positive value: the largest i with b^i < value.
 int64_t IndexOf(double value, int scale) {
   if (scale > 0)
     return static_cast<int64_t>(std::ceil(std::ldexp(std::log2(value), scale))) - 1;
   int exponent;
-  const double fraction = std::frexp(value, &exponent);  // value = fraction * 2^exponent, fraction in [0.5, 1)
+  const double fraction =
+      std::frexp(value, &exponent);  // value = fraction * 2^exponent, fraction in [0.5, 1)
   const int64_t index = exponent - (fraction == 0.5 ? 2 : 1);
   return index >> -scale;
 }
@@ -36,7 +39,8 @@ void Histogram::Downscale(int by) {
   scale_ -= by;
   if (buckets_.empty())
     return;
-  const int64_t first = offset_ >> by, last = (offset_ + static_cast<int64_t>(buckets_.size()) - 1) >> by;
+  const int64_t first = offset_ >> by,
+                last = (offset_ + static_cast<int64_t>(buckets_.size()) - 1) >> by;
   std::vector<uint64_t> merged(static_cast<size_t>(last - first + 1));
   for (size_t i = 0; i < buckets_.size(); ++i)
     merged[static_cast<size_t>(((offset_ + static_cast<int64_t>(i)) >> by) - first)] += buckets_[i];
@@ -68,7 +72,8 @@ void Histogram::Record(double value) {
   sum_ += value;
   if (kind_ == HistogramKind::kExplicit) {
     buckets_.resize(bounds_.size() + 1);
-    ++buckets_[static_cast<size_t>(std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin())];
+    ++buckets_[static_cast<size_t>(std::lower_bound(bounds_.begin(), bounds_.end(), value) -
+                                   bounds_.begin())];
   } else if (!(value > 0)) {
     ++zero_count_;
   } else {
@@ -94,7 +99,8 @@ Histogram& Histogram::operator+=(const Histogram& other) {
   added.Downscale(added.scale_ - scale);
   if (added.buckets_.empty())
     return *this;
-  added.Downscale(Reach(added.offset_, added.offset_ + static_cast<int64_t>(added.buckets_.size()) - 1));
+  added.Downscale(
+      Reach(added.offset_, added.offset_ + static_cast<int64_t>(added.buckets_.size()) - 1));
   for (size_t i = 0; i < added.buckets_.size(); ++i)
     buckets_[static_cast<size_t>(added.offset_ - offset_) + i] += added.buckets_[i];
   return *this;

@@ -11,7 +11,8 @@ namespace sandpiper {
 
 enum class HistogramKind { kExplicit, kExponential };
 
-// Bounds in seconds (OpenTelemetry semantic conventions, dns-metrics). Connects are quicker than lookups on a local network.
+// Bounds in seconds (OpenTelemetry semantic conventions, dns-metrics). Connects are quicker than
+// lookups on a local network.
 std::span<const double> DurationBounds();
 std::span<const double> ConnectBounds();
 
@@ -33,8 +34,9 @@ class Histogram {
   HistogramKind kind() const { return kind_; }
   uint64_t count() const { return count_; }
   double sum() const { return sum_; }
-  // None before the first value. Explicit (OTLP HistogramDataPoint): one bucket more than bounds, a bound belonging to the lower one.
-  // Exponential (ExponentialHistogramDataPoint): bucket i holds (b^(offset+i), b^(offset+i+1)] with b = 2^(2^-scale).
+  // None before the first value. Explicit (OTLP HistogramDataPoint): one bucket more than bounds, a
+  // bound belonging to the lower one. Exponential (ExponentialHistogramDataPoint): bucket i holds
+  // (b^(offset+i), b^(offset+i+1)] with b = 2^(2^-scale).
   const std::vector<uint64_t>& buckets() const { return buckets_; }
   std::span<const double> bounds() const { return bounds_; }
   int scale() const { return scale_; }

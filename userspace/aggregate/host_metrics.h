@@ -13,7 +13,8 @@ class HostMetrics {
  public:
   explicit HostMetrics(std::string proc = "/proc") : proc_(std::move(proc)) {}
 
-  // RAM in use (MemTotal - MemAvailable), and the busy share of all CPUs since the last call; the first call says 0.
+  // RAM in use (MemTotal - MemAvailable), and the busy share of all CPUs since the last call; the
+  // first call says 0.
   void Append(uint64_t start_unix_ns, MetricSnapshot* out);
   // process.*
   void AppendOwn(uint64_t start_unix_ns, MetricSnapshot* out) const;

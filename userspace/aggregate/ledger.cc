@@ -17,12 +17,16 @@ void Insert(const Address& address, Addresses* addresses) {
 
 DestinationView ViewOf(const Flow& flow) {
   const bool named = !flow.name.empty();
-  return {.host = flow.name, .address = named ? Address{} : flow.peer.address, .port = flow.peer.port, .transport = flow.transport};
+  return {.host = flow.name,
+          .address = named ? Address{} : flow.peer.address,
+          .port = flow.peer.port,
+          .transport = flow.transport};
 }
 
 DestinationKey KeyOf(const Flow& flow) {
   const DestinationView view = ViewOf(flow);
-  return {.host = flow.name, .address = view.address, .port = view.port, .transport = view.transport};
+  return {
+      .host = flow.name, .address = view.address, .port = view.port, .transport = view.transport};
 }
 
 template <typename Text>
@@ -58,7 +62,8 @@ Destination& Ledger::Find(const Flow& flow) {
   auto it = destinations_.find(ViewOf(flow));
   if (it == destinations_.end()) {
     if (destinations_.size() >= capacity_) {
-      std::unique_ptr<Destination>& beyond = flow.peer.address.is_loopback() ? loopback_beyond_ : beyond_;
+      std::unique_ptr<Destination>& beyond =
+          flow.peer.address.is_loopback() ? loopback_beyond_ : beyond_;
       if (!beyond)
         beyond = std::make_unique<Destination>();
       return *beyond;
@@ -97,7 +102,8 @@ void Ledger::OnDecided(const Flow& flow) {
     destination->latency_max_ns = std::max(destination->latency_max_ns, latency);
   } else if (flow.outcome == ConnectOutcome::kDenied) {
     ++destination->total.denied;
-  } else if (flow.outcome != ConnectOutcome::kUnknown && (flow.transport == Transport::kTcp || flow.outcome != ConnectOutcome::kOther)) {
+  } else if (flow.outcome != ConnectOutcome::kUnknown &&
+             (flow.transport == Transport::kTcp || flow.outcome != ConnectOutcome::kOther)) {
     ++destination->total.failed;  // a datagram that nobody answered is no failure
   }
 }
@@ -106,7 +112,8 @@ void Ledger::Count(const Flow& flow, Bytes* counted) {
   if (flow.sent <= counted->sent && flow.received <= counted->received)
     return;
   Destination* const destination = &Find(flow);
-  const Bytes now = {.sent = std::max(flow.sent, counted->sent), .received = std::max(flow.received, counted->received)};
+  const Bytes now = {.sent = std::max(flow.sent, counted->sent),
+                     .received = std::max(flow.received, counted->received)};
   destination->total.sent += now.sent - counted->sent;
   destination->total.received += now.received - counted->received;
   *counted = now;
@@ -142,8 +149,9 @@ void Ledger::OnLookup(const Lookup& lookup) {
 }
 
 size_t Ledger::distinct() const {
-  const auto kept = static_cast<size_t>(
-      std::count_if(destinations_.begin(), destinations_.end(), [](const auto& entry) { return !entry.second.loopback; }));
+  const auto kept =
+      static_cast<size_t>(std::count_if(destinations_.begin(), destinations_.end(),
+                                        [](const auto& entry) { return !entry.second.loopback; }));
   return std::max(kept, estimate_.Count());
 }
 
@@ -159,7 +167,8 @@ std::vector<Ledger::WindowEntry> Ledger::CloseWindow() {
   };
   for (auto& [key, destination] : destinations_)
     close(key, &destination);
-  std::sort(out.begin(), out.end(), [](const WindowEntry& a, const WindowEntry& b) { return a.key < b.key; });
+  std::sort(out.begin(), out.end(),
+            [](const WindowEntry& a, const WindowEntry& b) { return a.key < b.key; });
   if (beyond_)
     close(std::nullopt, beyond_.get());
   return out;

@@ -1,4 +1,5 @@
-// Where one sandbox went: attempts, outcomes and bytes for each destination, over its life and over the current window.
+// Where one sandbox went: attempts, outcomes and bytes for each destination, over its life and over
+// the current window.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_
 
@@ -41,7 +42,8 @@ struct BasicDestinationKey {
   std::string ToString() const;
   void AppendTo(std::string* out) const;
 
-  operator BasicDestinationKey<std::string_view>() const requires(!std::is_same_v<Text, std::string_view>) {
+  operator BasicDestinationKey<std::string_view>() const
+      requires(!std::is_same_v<Text, std::string_view>) {
     return {host, address, port, transport};
   }
   template <typename H>
@@ -59,7 +61,10 @@ struct BasicQuestion {
 
   auto operator<=>(const BasicQuestion&) const = default;
 
-  operator BasicQuestion<std::string_view>() const requires(!std::is_same_v<Text, std::string_view>) { return {name, type}; }
+  operator BasicQuestion<std::string_view>() const
+      requires(!std::is_same_v<Text, std::string_view>) {
+    return {name, type};
+  }
   template <typename H>
   friend H AbslHashValue(H state, const BasicQuestion& question) {
     return H::combine(std::move(state), Viewed(question.name), question.type);
@@ -112,7 +117,8 @@ std::vector<const typename Table::value_type*> InOrder(const Table& table) {
   out.reserve(table.size());
   for (const auto& entry : table)
     out.push_back(&entry);
-  std::sort(out.begin(), out.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
+  std::sort(out.begin(), out.end(),
+            [](const auto* a, const auto* b) { return a->first < b->first; });
   return out;
 }
 
@@ -131,11 +137,14 @@ class Ledger {
 
  public:
   static constexpr size_t kAddressesMax = 32;
-  using Destinations = absl::node_hash_map<DestinationKey, Destination, Hash<DestinationView>, Equal<DestinationView>>;
-  using Questions = absl::node_hash_map<Question, QuestionStats, Hash<QuestionView>, Equal<QuestionView>>;
+  using Destinations = absl::node_hash_map<DestinationKey, Destination, Hash<DestinationView>,
+                                           Equal<DestinationView>>;
+  using Questions =
+      absl::node_hash_map<Question, QuestionStats, Hash<QuestionView>, Equal<QuestionView>>;
 
-  // Past `capacity` destinations, or questions, new ones are not kept apart; overflowed() then says how many attempts and lookups that
-  // concerns, and how many destinations there are is an estimate.
+  // Past `capacity` destinations, or questions, new ones are not kept apart; overflowed() then says
+  // how many attempts and lookups that concerns, and how many destinations there are is an
+  // estimate.
   explicit Ledger(size_t capacity) : capacity_(capacity) {}
 
   void OnAttempt(const Flow& flow);
@@ -158,7 +167,8 @@ class Ledger {
     DestinationStats stats;
     bool first_contact;
   };
-  // What happened since the last call, by destination, loopback left out. The sum over all calls is exact.
+  // What happened since the last call, by destination, loopback left out. The sum over all calls is
+  // exact.
   std::vector<WindowEntry> CloseWindow();
 
  private:
@@ -174,9 +184,10 @@ class Ledger {
   uint64_t overflowed_ = 0;
   Destinations destinations_;
   std::unique_ptr<Destination> beyond_, loopback_beyond_;  // null: none
-  DistinctEstimate estimate_;                              // of all, from the moment that one is not kept
+  DistinctEstimate estimate_;  // of all, from the moment that one is not kept
   Questions questions_;
-  std::map<std::pair<uint64_t, Endpoint>, Bytes> counted_;  // bytes of living flows that are in already
+  std::map<std::pair<uint64_t, Endpoint>, Bytes>
+      counted_;  // bytes of living flows that are in already
 };
 
 }  // namespace sandpiper

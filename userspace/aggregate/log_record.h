@@ -14,7 +14,8 @@
 
 namespace sandpiper {
 
-using AttributeValue = std::variant<SharedText, int64_t, double, bool, std::vector<std::string>, std::vector<Rule>>;
+using AttributeValue =
+    std::variant<SharedText, int64_t, double, bool, std::vector<std::string>, std::vector<Rule>>;
 
 struct Attribute {
   template <typename Value>

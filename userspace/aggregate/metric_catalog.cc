@@ -137,12 +137,20 @@ const MetricRow kOwnMemory = {
 std::span<const MetricRow* const> MetricCatalog() {
   using namespace metric;
   static constexpr const MetricRow* kAll[] = {
-      &kDnsQueryDuration,   &kPolicyDenied,    &kNftRules,        &kNftUpdates,    &kSystemMemory,   &kSystemCpu,       &kDnsQueries,
-      &kDnsDuration,        &kConnectAttempts, &kConnectDuration, &kConnectActive, &kEgressDenied,   &kNftTransactions, &kAllowDuration,
-      &kConnectBeforeAllow, &kExpiredInUse,    &kDestinations,    &kNetworkIo,     &kProcessExecs,   &kProcessExits,    &kProcessDuration,
-      &kProcessCount,       &kSandboxCpu,      &kSandboxMemory,   &kSandboxCount,  &kEventsProduced, &kEventsDelivered, &kEventsDropped,
-      &kProbeState,         &kProbeRunTime,    &kProbeRunCount,   &kProbeMissed,   &kTableEntries,   &kTableCapacity,   &kLogsExported,
-      &kPointsExported,     &kSpoolBytes,      &kSpoolOldestAge,  &kOwnCpu,        &kOwnMemory};
+      &kDnsQueryDuration, &kPolicyDenied,   &kNftRules,
+      &kNftUpdates,       &kSystemMemory,   &kSystemCpu,
+      &kDnsQueries,       &kDnsDuration,    &kConnectAttempts,
+      &kConnectDuration,  &kConnectActive,  &kEgressDenied,
+      &kNftTransactions,  &kAllowDuration,  &kConnectBeforeAllow,
+      &kExpiredInUse,     &kDestinations,   &kNetworkIo,
+      &kProcessExecs,     &kProcessExits,   &kProcessDuration,
+      &kProcessCount,     &kSandboxCpu,     &kSandboxMemory,
+      &kSandboxCount,     &kEventsProduced, &kEventsDelivered,
+      &kEventsDropped,    &kProbeState,     &kProbeRunTime,
+      &kProbeRunCount,    &kProbeMissed,    &kTableEntries,
+      &kTableCapacity,    &kLogsExported,   &kPointsExported,
+      &kSpoolBytes,       &kSpoolOldestAge, &kOwnCpu,
+      &kOwnMemory};
   return kAll;
 }
 

@@ -1,4 +1,5 @@
-// All metrics, one row each. Names, kinds and attributes are a promise: docs/metrics.md is made of these rows.
+// All metrics, one row each. Names, kinds and attributes are a promise: docs/metrics.md is made of
+// these rows.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_METRIC_CATALOG_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_METRIC_CATALOG_H_
 
@@ -20,12 +21,15 @@ struct MetricRow {
 };
 
 namespace metric {
-extern const MetricRow kDnsQueryDuration, kPolicyDenied, kNftRules, kNftUpdates, kSystemMemory, kSystemCpu;
-extern const MetricRow kDnsQueries, kDnsDuration, kConnectAttempts, kConnectDuration, kConnectActive, kEgressDenied, kDestinations,
-    kNftTransactions, kAllowDuration, kConnectBeforeAllow, kExpiredInUse, kNetworkIo, kProcessExecs, kProcessExits, kProcessDuration,
+extern const MetricRow kDnsQueryDuration, kPolicyDenied, kNftRules, kNftUpdates, kSystemMemory,
+    kSystemCpu;
+extern const MetricRow kDnsQueries, kDnsDuration, kConnectAttempts, kConnectDuration,
+    kConnectActive, kEgressDenied, kDestinations, kNftTransactions, kAllowDuration,
+    kConnectBeforeAllow, kExpiredInUse, kNetworkIo, kProcessExecs, kProcessExits, kProcessDuration,
     kProcessCount, kSandboxCpu, kSandboxMemory, kSandboxCount;
-extern const MetricRow kEventsProduced, kEventsDelivered, kEventsDropped, kProbeState, kProbeRunTime, kProbeRunCount, kProbeMissed,
-    kTableEntries, kTableCapacity, kLogsExported, kPointsExported, kSpoolBytes, kSpoolOldestAge, kOwnCpu, kOwnMemory;
+extern const MetricRow kEventsProduced, kEventsDelivered, kEventsDropped, kProbeState,
+    kProbeRunTime, kProbeRunCount, kProbeMissed, kTableEntries, kTableCapacity, kLogsExported,
+    kPointsExported, kSpoolBytes, kSpoolOldestAge, kOwnCpu, kOwnMemory;
 }  // namespace metric
 
 std::span<const MetricRow* const> MetricCatalog();

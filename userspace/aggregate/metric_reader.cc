@@ -10,7 +10,9 @@ namespace {
 
 bool IsSandboxId(const Attribute& attribute) { return attribute.key == "sandbox_id"; }
 
-std::string InMetric(const MetricRow& row, const std::string& series) { return absl::StrCat(row.name, "/", series); }
+std::string InMetric(const MetricRow& row, const std::string& series) {
+  return absl::StrCat(row.name, "/", series);
+}
 
 void AddAll(MetricSnapshot from, MetricSnapshot* to) {
   for (MetricFamily& family : from.families) {
@@ -25,17 +27,20 @@ bool MetricReader::Admit(const MetricRow& row, uint64_t sandbox, const std::stri
   if (!options_.by_sandbox)
     return false;
   Series& series = series_[&row];
-  const auto [it, added] = series.known[sandbox].try_emplace(key, series.own + 1 < options_.series_max);
+  const auto [it, added] =
+      series.known[sandbox].try_emplace(key, series.own + 1 < options_.series_max);
   series.own += added && it->second;
   return it->second;
 }
 
-MetricReader::Sum& MetricReader::SumOf(const MetricRow& row, const std::vector<Attribute>& attributes) {
+MetricReader::Sum& MetricReader::SumOf(const MetricRow& row,
+                                       const std::vector<Attribute>& attributes) {
   std::vector<Attribute> kept;
   if (options_.by_sandbox)
     kept.push_back({"otel.metric.overflow", true});
   else
-    std::remove_copy_if(attributes.begin(), attributes.end(), std::back_inserter(kept), IsSandboxId);
+    std::remove_copy_if(attributes.begin(), attributes.end(), std::back_inserter(kept),
+                        IsSandboxId);
   Sum& sum = series_[&row].sums[SeriesKey(kept)];
   sum.attributes = std::move(kept);
   return sum;
@@ -110,7 +115,8 @@ void MetricReader::Forget(uint64_t sandbox) {
     const auto known = series.known.find(sandbox);
     if (known == series.known.end())
       continue;
-    series.own -= static_cast<size_t>(std::count_if(known->second.begin(), known->second.end(), [](const auto& k) { return k.second; }));
+    series.own -= static_cast<size_t>(std::count_if(known->second.begin(), known->second.end(),
+                                                    [](const auto& k) { return k.second; }));
     series.known.erase(known);
   }
 }
@@ -129,7 +135,8 @@ void MetricReader::AppendEnded(MetricSnapshot* out) {
       ended.first_sent = sequence_;
     AddAll(ended.last, out);
   }
-  // A name that is in use again, or was, goes on with a new start time: the end of the last one is its end.
+  // A name that is in use again, or was, goes on with a new start time: the end of the last one is
+  // its end.
   for (auto ended = ended_.rbegin(); ended != ended_.rend(); ++ended) {
     const bool stale = IsStale(*ended);
     if (stale && ended->stale_sent == 0)
@@ -165,8 +172,10 @@ void MetricReader::AppendSums() {
 
 MetricSnapshot MetricReader::Finish() {
   AppendSums();
-  MetricSnapshot out = {.time_unix_ns = next_.time_unix_ns, .sequence = next_.sequence, .families = {}};
-  // First: receivers want the points of one series in the order of their time, and the name may be in use again.
+  MetricSnapshot out = {
+      .time_unix_ns = next_.time_unix_ns, .sequence = next_.sequence, .families = {}};
+  // First: receivers want the points of one series in the order of their time, and the name may be
+  // in use again.
   AppendEnded(&out);
   AddAll(std::exchange(next_, {}), &out);
   return out;

@@ -7,7 +7,8 @@
 namespace sandpiper {
 
 void MetricSnapshot::Add(const MetricRow& row, MetricPoint point) {
-  const auto family = std::find_if(families.begin(), families.end(), [&](const MetricFamily& f) { return f.row == &row; });
+  const auto family = std::find_if(families.begin(), families.end(),
+                                   [&](const MetricFamily& f) { return f.row == &row; });
   if (family != families.end())
     family->points.push_back(std::move(point));
   else
@@ -25,9 +26,12 @@ std::string SeriesKey(const std::vector<Attribute>& attributes) {
   std::vector<std::string> pairs;
   for (const Attribute& attribute : attributes) {
     const auto* text = std::get_if<SharedText>(&attribute.value);
-    const std::string value(text ? text->view() : std::get<bool>(attribute.value) ? "true" : "false");
+    const std::string value(text                              ? text->view()
+                            : std::get<bool>(attribute.value) ? "true"
+                                                              : "false");
     // Lengths, so that no value can look like another key.
-    pairs.push_back(absl::StrCat(attribute.key.size(), ":", std::string(attribute.key.view()), value.size(), ":", value));
+    pairs.push_back(absl::StrCat(attribute.key.size(), ":", std::string(attribute.key.view()),
+                                 value.size(), ":", value));
   }
   std::sort(pairs.begin(), pairs.end());
   std::string out;

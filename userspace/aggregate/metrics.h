@@ -18,7 +18,7 @@ struct MetricPoint {
   std::variant<int64_t, double, Histogram> value;
   uint64_t start_unix_ns = 0;
   uint64_t time_unix_ns = 0;  // 0: that of the snapshot
-  bool stale = false;         // the series has ended: no value (OTLP DataPointFlags NO_RECORDED_VALUE)
+  bool stale = false;  // the series has ended: no value (OTLP DataPointFlags NO_RECORDED_VALUE)
 };
 
 struct MetricFamily {
@@ -28,7 +28,7 @@ struct MetricFamily {
 
 struct MetricSnapshot {
   uint64_t time_unix_ns = 0;
-  uint64_t sequence = 0;               // of the reader that made it; a later one has a larger number
+  uint64_t sequence = 0;  // of the reader that made it; a later one has a larger number
   std::vector<MetricFamily> families;  // none is empty, no row comes twice
 
   void Add(const MetricRow& row, MetricPoint point);

@@ -29,7 +29,8 @@ void Add(LogRecord* record, SharedText key, Value&& value) {
   record->attributes.emplace_back(std::move(key), std::forward<Value>(value));
 }
 
-void AddEncryptedDns(std::string_view host, const Address& address, uint16_t port, Transport transport, LogRecord* record) {
+void AddEncryptedDns(std::string_view host, const Address& address, uint16_t port,
+                     Transport transport, LogRecord* record) {
   if (const char* const kind = EncryptedDns(host, address, port, transport))
     Add(record, "dns.encrypted", SharedText::OfLiteral(kind));
 }
@@ -108,23 +109,28 @@ Origin RecordMaker::AddOrigin(std::vector<Attribute> attributes) {
 
 void RecordMaker::AddOrigin(LogRecord* record, Origin origin) const {
   if (origin == kByNamespace || origin == kByProcess)
-    Add(record, "sandbox.attribution", origin == kByNamespace ? SharedText("namespace") : SharedText("process"));
+    Add(record, "sandbox.attribution",
+        origin == kByNamespace ? SharedText("namespace") : SharedText("process"));
   else if (origin > kByProcess && origin - kByProcess <= origins_.size())
-    record->attributes.insert(record->attributes.end(), origins_[origin - kByProcess - 1].begin(), origins_[origin - kByProcess - 1].end());
+    record->attributes.insert(record->attributes.end(), origins_[origin - kByProcess - 1].begin(),
+                              origins_[origin - kByProcess - 1].end());
 }
 
 // What is known of the process behind an event: identity from the kernel, names from its exec.
-void RecordMaker::AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm, const Process* process) {
+void RecordMaker::AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm,
+                             const Process* process) {
   if (key.pid != 0)
     Add(record, "process.pid", int64_t{key.pid});
   if (process && process->parent.pid != 0)
     Add(record, "process.parent_pid", int64_t{process->parent.pid});
   if (process)
     AddText(record, "process.executable.path", process->path);
-  AddText(record, "process.executable.name", process && !process->path.empty() ? BaseName(process->path) : SharedText(comm));
+  AddText(record, "process.executable.name",
+          process && !process->path.empty() ? BaseName(process->path) : SharedText(comm));
 }
 
-LogRecord RecordMaker::Begin(SharedText event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset) {
+LogRecord RecordMaker::Begin(SharedText event, Severity severity, std::string body,
+                             uint64_t time_ns, int64_t unix_offset) {
   LogRecord record = {.time_unix_ns = time_ns + static_cast<uint64_t>(unix_offset),
                       .observed_unix_ns = BootNow() + static_cast<uint64_t>(unix_offset),
                       .severity = severity,
@@ -137,7 +143,8 @@ LogRecord RecordMaker::Begin(SharedText event, Severity severity, std::string bo
   return record;
 }
 
-LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* process, int64_t unix_offset) {
+LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* process,
+                              int64_t unix_offset) {
   SharedText type = DnsTypeName(lookup.type);
   const bool readable = !lookup.name.empty();
   std::string body = BeginBody("egress outbound ");
@@ -145,7 +152,8 @@ LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* pr
     body.append(lookup.name).append(" ").append(type);
   else
     absl::StrAppend(&body, "malformed query to ", lookup.server.ToString());
-  LogRecord record = Begin("egress.outbound", Severity::kInfo, std::move(body), lookup.asked_ns, unix_offset);
+  LogRecord record =
+      Begin("egress.outbound", Severity::kInfo, std::move(body), lookup.asked_ns, unix_offset);
   if (readable) {
     Add(&record, "target.host", lookup.name);
     Add(&record, "dns.question.type", std::move(type));
@@ -172,7 +180,8 @@ LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* pr
 }
 
 LogRecord RecordMaker::Outbound(const Flow& flow, const Process* process, int64_t unix_offset) {
-  LogRecord record = Begin("egress.outbound", Severity::kInfo, Body("egress outbound ", ViewOf(flow)), flow.started_ns, unix_offset);
+  LogRecord record = Begin("egress.outbound", Severity::kInfo,
+                           Body("egress outbound ", ViewOf(flow)), flow.started_ns, unix_offset);
   AddPeer(&record, flow);
   AddProcess(&record, flow.process, flow.comm, process);
   AddOrigin(&record, flow.origin);
@@ -180,10 +189,13 @@ LogRecord RecordMaker::Outbound(const Flow& flow, const Process* process, int64_
 }
 
 LogRecord RecordMaker::Failed(const Flow& flow, const Process* process, int64_t unix_offset) {
-  const char* const type = flow.reset ? "reset" : flow.outcome == ConnectOutcome::kOther ? "_OTHER" : Name(flow.outcome);
+  const char* const type = flow.reset                               ? "reset"
+                           : flow.outcome == ConnectOutcome::kOther ? "_OTHER"
+                                                                    : Name(flow.outcome);
   std::string body = Body("egress failed ", ViewOf(flow));
   absl::StrAppend(&body, ": ", type);
-  LogRecord record = Begin("egress.failed", Severity::kInfo, std::move(body), flow.started_ns, unix_offset);
+  LogRecord record =
+      Begin("egress.failed", Severity::kInfo, std::move(body), flow.started_ns, unix_offset);
   AddPeer(&record, flow);
   Add(&record, "error.type", SharedText::OfLiteral(type));
   if (const char* const error = flow.error != 0 ? strerrordesc_np(flow.error) : nullptr)
@@ -194,8 +206,9 @@ LogRecord RecordMaker::Failed(const Flow& flow, const Process* process, int64_t 
 }
 
 LogRecord RecordMaker::Denied(const Denial& denial, const Process* process, int64_t unix_offset) {
-  LogRecord record =
-      Begin("egress.denied", Severity::kWarn, absl::StrCat("egress denied ", denial.destination.ToString()), denial.time_ns, unix_offset);
+  LogRecord record = Begin("egress.denied", Severity::kWarn,
+                           absl::StrCat("egress denied ", denial.destination.ToString()),
+                           denial.time_ns, unix_offset);
   if (!denial.destination.host.empty())
     Add(&record, "target.host", denial.destination.host);
   if (denial.peer)
@@ -213,10 +226,13 @@ LogRecord RecordMaker::Denied(const Denial& denial, const Process* process, int6
   return record;
 }
 
-LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset) {
-  const std::string where = entry.destination ? entry.destination->ToString() : "further destinations";
-  LogRecord record =
-      Begin("egress.denied", Severity::kWarn, absl::StrCat("egress denied ", where, ": ", entry.count, " more"), time_ns, unix_offset);
+LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_ns,
+                              int64_t unix_offset) {
+  const std::string where =
+      entry.destination ? entry.destination->ToString() : "further destinations";
+  LogRecord record = Begin("egress.denied", Severity::kWarn,
+                           absl::StrCat("egress denied ", where, ": ", entry.count, " more"),
+                           time_ns, unix_offset);
   if (entry.destination)
     AddDestination(*entry.destination, &record);
   else
@@ -226,9 +242,11 @@ LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_n
   return record;
 }
 
-LogRecord RecordMaker::Destination(const Ledger::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset) {
+LogRecord RecordMaker::Destination(const Ledger::WindowEntry& entry, uint64_t time_ns,
+                                   int64_t unix_offset) {
   const std::string where = entry.key ? entry.key->ToString() : "further destinations";
-  LogRecord record = Begin("egress.destination", Severity::kInfo, absl::StrCat("egress destination ", where), time_ns, unix_offset);
+  LogRecord record = Begin("egress.destination", Severity::kInfo,
+                           absl::StrCat("egress destination ", where), time_ns, unix_offset);
   if (entry.key)
     AddDestination(*entry.key, &record);
   const DestinationStats& window = entry.stats;
@@ -243,9 +261,11 @@ LogRecord RecordMaker::Destination(const Ledger::WindowEntry& entry, uint64_t ti
   return record;
 }
 
-LogRecord RecordMaker::Exec(const Process& process, const std::vector<SharedText>& ancestors, int64_t unix_offset) {
+LogRecord RecordMaker::Exec(const Process& process, const std::vector<SharedText>& ancestors,
+                            int64_t unix_offset) {
   LogRecord record =
-      Begin("process.exec", Severity::kInfo, absl::StrCat("process exec ", Escape(process.path.view()), " pid ", process.key.pid),
+      Begin("process.exec", Severity::kInfo,
+            absl::StrCat("process exec ", Escape(process.path.view()), " pid ", process.key.pid),
             process.exec_ns, unix_offset);
   AddProcess(&record, process.key, process.comm, &process);
   AddOrigin(&record, process.origin);
@@ -269,12 +289,14 @@ LogRecord RecordMaker::Exit(const Process& process, int64_t unix_offset) {
   const int status = static_cast<int>(process.status);
   const bool signaled = WIFSIGNALED(status);
   const int code = signaled ? WTERMSIG(status) : WEXITSTATUS(status);
-  LogRecord record =
-      Begin("process.exit", Severity::kInfo, absl::StrCat("process exit pid ", process.key.pid, signaled ? " signal " : " code ", code),
-            process.exited_ns, unix_offset);
+  LogRecord record = Begin(
+      "process.exit", Severity::kInfo,
+      absl::StrCat("process exit pid ", process.key.pid, signaled ? " signal " : " code ", code),
+      process.exited_ns, unix_offset);
   AddProcess(&record, process.key, process.comm, &process);
   AddOrigin(&record, process.origin);
-  Add(&record, signaled ? SharedText("process.exit.signal") : SharedText("process.exit.code"), int64_t{code});
+  Add(&record, signaled ? SharedText("process.exit.signal") : SharedText("process.exit.code"),
+      int64_t{code});
   if (process.oom)
     Add(&record, "process.exit.oom", true);
   Add(&record, "process.duration_ms", Milliseconds(process.duration_ns()));
@@ -286,7 +308,8 @@ LogRecord RecordMaker::Started(uint64_t time_ns, int64_t unix_offset) {
 }
 
 LogRecord RecordMaker::Stopped(const SandboxTotals& totals, uint64_t time_ns, int64_t unix_offset) {
-  LogRecord record = Begin("sandbox.stopped", Severity::kInfo, "sandbox stopped", time_ns, unix_offset);
+  LogRecord record =
+      Begin("sandbox.stopped", Severity::kInfo, "sandbox stopped", time_ns, unix_offset);
   Add(&record, "sandbox.dns.lookups", Int(totals.lookups));
   Add(&record, "sandbox.connect.attempts", Int(totals.attempts));
   Add(&record, "sandbox.process.execs", Int(totals.execs));
@@ -310,11 +333,13 @@ LogRecord RecordMaker::Stopped(const SandboxTotals& totals, uint64_t time_ns, in
   return record;
 }
 
-LogRecord RecordMaker::Loss(const std::vector<std::pair<std::string, uint64_t>>& dropped, uint64_t time_ns, int64_t unix_offset) {
+LogRecord RecordMaker::Loss(const std::vector<std::pair<std::string, uint64_t>>& dropped,
+                            uint64_t time_ns, int64_t unix_offset) {
   uint64_t sum = 0;
   for (const auto& [what, count] : dropped)
     sum += count;
-  LogRecord record = Begin("sandpiper.loss", Severity::kWarn, absl::StrCat(sum, " events were not delivered"), time_ns, unix_offset);
+  LogRecord record = Begin("sandpiper.loss", Severity::kWarn,
+                           absl::StrCat(sum, " events were not delivered"), time_ns, unix_offset);
   for (const auto& [what, count] : dropped)
     Add(&record, SharedText(absl::StrCat("sandpiper.dropped.", what)), Int(count));
   Add(&record, "sandpiper.dropped", Int(sum));

@@ -1,4 +1,5 @@
-// Facts -> log records, one function an event. Text that a sandbox chose is escaped here and nowhere later.
+// Facts -> log records, one function an event. Text that a sandbox chose is escaped here and
+// nowhere later.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_RECORDS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_RECORDS_H_
 
@@ -61,37 +62,48 @@ class RecordMaker {
   // The others.
   LogRecord Denied(const Denials::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset);
   LogRecord Destination(const Ledger::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset);
-  LogRecord Exec(const Process& process, const std::vector<SharedText>& ancestors, int64_t unix_offset);
+  LogRecord Exec(const Process& process, const std::vector<SharedText>& ancestors,
+                 int64_t unix_offset);
   LogRecord Exit(const Process& process, int64_t unix_offset);
   // egress.loaded, egress.updated.
-  LogRecord RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process, int64_t unix_offset);
+  LogRecord RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process,
+                        int64_t unix_offset);
   // egress.loaded of a sidecar, from what it was started with.
-  LogRecord PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process, int64_t unix_offset);
+  LogRecord PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process,
+                         int64_t unix_offset);
   // egress.updated, at debug: elements with a timeout.
-  LogRecord Allowed(const std::vector<AllowedElement>& elements, const RulesetTransaction& transaction, ActorRole role,
-                    const Process* process, int64_t unix_offset);
+  LogRecord Allowed(const std::vector<AllowedElement>& elements,
+                    const RulesetTransaction& transaction, ActorRole role, const Process* process,
+                    int64_t unix_offset);
   // egress.expired, at debug.
-  LogRecord ExpiredInUse(const Address& address, const SharedText& host, uint64_t time_ns, int64_t unix_offset);
+  LogRecord ExpiredInUse(const Address& address, const SharedText& host, uint64_t time_ns,
+                         int64_t unix_offset);
   // egress.update_failed.
-  LogRecord RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process, int64_t unix_offset);
+  LogRecord RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process,
+                         int64_t unix_offset);
   LogRecord Started(uint64_t time_ns, int64_t unix_offset);
   LogRecord Stopped(const SandboxTotals& totals, uint64_t time_ns, int64_t unix_offset);
   // `dropped`: reason and kind, as "ring_full.exec".
-  LogRecord Loss(const std::vector<std::pair<std::string, uint64_t>>& dropped, uint64_t time_ns, int64_t unix_offset);
+  LogRecord Loss(const std::vector<std::pair<std::string, uint64_t>>& dropped, uint64_t time_ns,
+                 int64_t unix_offset);
 
   // Texts that had to be escaped so far.
   uint64_t escaped_texts() const { return escaped_texts_; }
 
  private:
-  LogRecord Begin(SharedText event, Severity severity, std::string body, uint64_t time_ns, int64_t unix_offset);
+  LogRecord Begin(SharedText event, Severity severity, std::string body, uint64_t time_ns,
+                  int64_t unix_offset);
 
   std::string Clean(std::string_view raw);
   void AddText(LogRecord* record, SharedText key, const SharedText& raw);
   // `beyond`: rules that are left out of `rules`.
-  void AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules, uint64_t beyond);
-  void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process);
+  void AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules,
+                uint64_t beyond);
+  void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role,
+                const Process* process);
   void AddOrigin(LogRecord* record, Origin origin) const;
-  void AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm, const Process* process);
+  void AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm,
+                  const Process* process);
 
   std::vector<Attribute> identity_;
   std::vector<std::vector<Attribute>> origins_;  // after those that are the same in each sandbox

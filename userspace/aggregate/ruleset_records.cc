@@ -24,7 +24,8 @@ size_t Bytes(const std::vector<Rule>& rules) {
 
 // Of "ACTION TARGET\n" for each rule in its order, so that sha256sum(1) can check it.
 std::string Digest(const std::vector<Rule>& rules) {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
+                                                                        EVP_MD_CTX_free);
   EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
   for (const Rule& rule : rules) {
     const std::string line = absl::StrCat(rule.action, " ", rule.target, "\n");
@@ -38,7 +39,8 @@ std::string Digest(const std::vector<Rule>& rules) {
 
 }  // namespace
 
-void RecordMaker::AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules, uint64_t beyond) {
+void RecordMaker::AddRules(LogRecord* record, const std::string& key,
+                           const std::vector<Rule>& rules, uint64_t beyond) {
   std::vector<Rule> clean;
   for (const Rule& rule : rules)
     clean.push_back({rule.action, Clean(rule.target)});
@@ -47,18 +49,22 @@ void RecordMaker::AddRules(LogRecord* record, const std::string& key, const std:
     return;
   }
   record->attributes.emplace_back(SharedText(key + ".sha256"), Digest(clean));
-  record->attributes.emplace_back(SharedText(key + ".count"), static_cast<int64_t>(clean.size() + beyond));
+  record->attributes.emplace_back(SharedText(key + ".count"),
+                                  static_cast<int64_t>(clean.size() + beyond));
 }
 
-void RecordMaker::AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role, const Process* process) {
+void RecordMaker::AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role,
+                           const Process* process) {
   AddProcess(record, actor.process, actor.comm, process);
   if (role == ActorRole::kApp || role == ActorRole::kSidecar)
-    record->attributes.emplace_back("sandbox.role", role == ActorRole::kApp ? SharedText("app") : SharedText("sidecar"));
+    record->attributes.emplace_back(
+        "sandbox.role", role == ActorRole::kApp ? SharedText("app") : SharedText("sidecar"));
   else if (role == ActorRole::kHost)
     record->attributes.emplace_back("actor", "host");
 }
 
-LogRecord RecordMaker::RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process, int64_t unix_offset) {
+LogRecord RecordMaker::RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process,
+                                   int64_t unix_offset) {
   const SharedText event = turn.first ? SharedText("egress.loaded") : SharedText("egress.updated");
   const bool known = turn.rules.ok();
   // The application has no business with the rules that it is under.
@@ -67,35 +73,42 @@ LogRecord RecordMaker::RulesTurned(const RulesetTurn& turn, ActorRole role, cons
   if (!known)
     body = "egress rules unknown";
   else
-    absl::StrAppend(&body, ": generation ", turn.rules->generation, ", ", turn.change.added.size(), " added, ", turn.change.removed.size(),
-                    " removed");
+    absl::StrAppend(&body, ": generation ", turn.rules->generation, ", ", turn.change.added.size(),
+                    " added, ", turn.change.removed.size(), " removed");
   LogRecord record = Begin(event, severity, std::move(body), turn.time_ns, unix_offset);
   record.attributes.emplace_back("rules.source", "nftables");
   if (known) {
-    record.attributes.emplace_back("egress.default", turn.rules->default_deny ? SharedText("deny") : SharedText("allow"));
+    record.attributes.emplace_back(
+        "egress.default", turn.rules->default_deny ? SharedText("deny") : SharedText("allow"));
     AddRules(&record, "rules", turn.change.added, turn.rules->rules_beyond);
     if (!turn.change.removed.empty())
       AddRules(&record, "rules.removed", turn.change.removed, 0);
     record.attributes.emplace_back("nftables.generation", int64_t{turn.rules->generation});
   } else {
-    record.attributes.emplace_back("error", absl::StrCat("the rules in force are unknown: ", std::string(turn.rules.status().message())));
+    record.attributes.emplace_back("error",
+                                   absl::StrCat("the rules in force are unknown: ",
+                                                std::string(turn.rules.status().message())));
   }
   if (turn.transactions > 1)
-    record.attributes.emplace_back("nftables.transactions", static_cast<int64_t>(turn.transactions));
+    record.attributes.emplace_back("nftables.transactions",
+                                   static_cast<int64_t>(turn.transactions));
   if (turn.actor)
     AddActor(&record, *turn.actor, role, process);
   return record;
 }
 
-LogRecord RecordMaker::PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process, int64_t unix_offset) {
+LogRecord RecordMaker::PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process,
+                                    int64_t unix_offset) {
   const bool known = policy.rules.ok();
   LogRecord record = Begin("egress.loaded", known ? Severity::kInfo : Severity::kWarn,
-                           known ? absl::StrCat("egress rules loaded from the sidecar's ", policy.source, ": ", policy.rules->rules.size())
+                           known ? absl::StrCat("egress rules loaded from the sidecar's ",
+                                                policy.source, ": ", policy.rules->rules.size())
                                  : std::string("egress rules of the sidecar unknown"),
                            process.exec_ns, unix_offset);
   record.attributes.emplace_back("rules.source", policy.source);
   if (known) {
-    record.attributes.emplace_back("egress.default", policy.rules->default_deny ? SharedText("deny") : SharedText("allow"));
+    record.attributes.emplace_back(
+        "egress.default", policy.rules->default_deny ? SharedText("deny") : SharedText("allow"));
     AddRules(&record, "rules", policy.rules->rules, 0);
   } else {
     record.attributes.emplace_back("error", std::string(policy.rules.status().message()));
@@ -104,19 +117,22 @@ LogRecord RecordMaker::PolicyLoaded(const OpenSandboxPolicy& policy, const Proce
   return record;
 }
 
-LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements, const RulesetTransaction& transaction, ActorRole role,
+LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements,
+                               const RulesetTransaction& transaction, ActorRole role,
                                const Process* process, int64_t unix_offset) {
-  LogRecord record =
-      Begin("egress.updated", Severity::kDebug, absl::StrCat("egress elements added: ", elements.size()), transaction.time_ns, unix_offset);
+  LogRecord record = Begin("egress.updated", Severity::kDebug,
+                           absl::StrCat("egress elements added: ", elements.size()),
+                           transaction.time_ns, unix_offset);
   record.attributes.emplace_back("rules.source", "nftables");
-  record.attributes.emplace_back("nftables.operation", SharedText::OfLiteral(Name(transaction.operation)));
+  record.attributes.emplace_back("nftables.operation",
+                                 SharedText::OfLiteral(Name(transaction.operation)));
   std::vector<Rule> rules;
   std::vector<SharedText> hosts;
   std::optional<uint64_t> longest_ns;
   bool denied_before = false;
   for (const AllowedElement& e : elements) {
-    rules.push_back(
-        {"other", absl::StrCat(e.element->address.ToString(), " in @", e.element->set, " for ", e.element->timeout_ms / 1000, " s")});
+    rules.push_back({"other", absl::StrCat(e.element->address.ToString(), " in @", e.element->set,
+                                           " for ", e.element->timeout_ms / 1000, " s")});
     if (!e.host.empty() && std::find(hosts.begin(), hosts.end(), e.host) == hosts.end())
       hosts.push_back(e.host);
     longest_ns = std::max(longest_ns, e.allowance.after_answer_ns);
@@ -134,19 +150,23 @@ LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements, cons
   return record;
 }
 
-LogRecord RecordMaker::ExpiredInUse(const Address& address, const SharedText& host, uint64_t time_ns, int64_t unix_offset) {
-  LogRecord record =
-      Begin("egress.expired", Severity::kDebug, absl::StrCat("egress element expired in use: ", address.ToString()), time_ns, unix_offset);
+LogRecord RecordMaker::ExpiredInUse(const Address& address, const SharedText& host,
+                                    uint64_t time_ns, int64_t unix_offset) {
+  LogRecord record = Begin("egress.expired", Severity::kDebug,
+                           absl::StrCat("egress element expired in use: ", address.ToString()),
+                           time_ns, unix_offset);
   if (!host.empty())
     record.attributes.emplace_back("target.host", host);
   record.attributes.emplace_back("peer", address.ToString());
   return record;
 }
 
-LogRecord RecordMaker::RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process, int64_t unix_offset) {
+LogRecord RecordMaker::RulesRefused(const RulesetTransaction& refused, ActorRole role,
+                                    const Process* process, int64_t unix_offset) {
   const std::string error = refused.error != 0 ? strerrorname_np(refused.error) : "aborted";
   LogRecord record =
-      Begin("egress.update_failed", Severity::kWarn, absl::StrCat("egress rules not updated: ", error), refused.time_ns, unix_offset);
+      Begin("egress.update_failed", Severity::kWarn,
+            absl::StrCat("egress rules not updated: ", error), refused.time_ns, unix_offset);
   record.attributes.emplace_back("error", error);
   if (refused.actor)
     AddActor(&record, *refused.actor, role, process);

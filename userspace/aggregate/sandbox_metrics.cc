@@ -16,7 +16,9 @@ constexpr const char* kNetworks[] = {"ipv4", "ipv6"};
 SharedText Text(const char* literal) { return SharedText::OfLiteral(literal); }
 size_t Index(Transport transport) { return static_cast<size_t>(transport); }
 size_t NetworkIndex(const Address& address) { return address.is_ipv4() ? 0 : 1; }
-double Seconds(uint64_t from_ns, uint64_t to_ns) { return static_cast<double>(to_ns - std::min(from_ns, to_ns)) / 1e9; }
+double Seconds(uint64_t from_ns, uint64_t to_ns) {
+  return static_cast<double>(to_ns - std::min(from_ns, to_ns)) / 1e9;
+}
 
 // Points of one sandbox: identity first, then what tells them apart.
 class PointWriter {
@@ -24,16 +26,20 @@ class PointWriter {
   PointWriter(const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out)
       : identity_(identity), start_(start_unix_ns), out_(out) {}
 
-  void Add(const MetricRow& row, std::vector<Attribute> attributes, std::variant<int64_t, double, Histogram> value) const {
+  void Add(const MetricRow& row, std::vector<Attribute> attributes,
+           std::variant<int64_t, double, Histogram> value) const {
     attributes.insert(attributes.begin(), identity_.begin(), identity_.end());
-    out_->Add(row, {.attributes = std::move(attributes), .value = std::move(value), .start_unix_ns = start_});
+    out_->Add(
+        row,
+        {.attributes = std::move(attributes), .value = std::move(value), .start_unix_ns = start_});
   }
   // A counter that never counted has no series yet.
   void Count(const MetricRow& row, std::vector<Attribute> attributes, uint64_t value) const {
     if (value > 0)
       Add(row, std::move(attributes), static_cast<int64_t>(value));
   }
-  void Record(const MetricRow& row, std::vector<Attribute> attributes, const std::unique_ptr<Histogram>& histogram) const {
+  void Record(const MetricRow& row, std::vector<Attribute> attributes,
+              const std::unique_ptr<Histogram>& histogram) const {
     if (histogram)
       Add(row, std::move(attributes), *histogram);
   }
@@ -97,7 +103,8 @@ void SandboxMetrics::OnLookup(const Lookup& lookup) {
   Record(&dns_client_, DurationBounds(), client);
   if (lookup.upstream_ns)
     Record(&dns_upstream_, DurationBounds(), Seconds(0, *lookup.upstream_ns));
-  Record(&osep_dns_, DurationBounds(), lookup.upstream_ns ? Seconds(0, *lookup.upstream_ns) : client);
+  Record(&osep_dns_, DurationBounds(),
+         lookup.upstream_ns ? Seconds(0, *lookup.upstream_ns) : client);
 }
 
 void SandboxMetrics::OnDecided(const Flow& flow) {
@@ -114,15 +121,21 @@ void SandboxMetrics::OnEnded(const Flow& flow) {
     --active_[Index(flow.transport)];
 }
 
-void SandboxMetrics::OnExit(const Process& process) { Record(&process_duration_, DurationBounds(), Seconds(0, process.duration_ns())); }
+void SandboxMetrics::OnExit(const Process& process) {
+  Record(&process_duration_, DurationBounds(), Seconds(0, process.duration_ns()));
+}
 
 void SandboxMetrics::OnTransaction(const RulesetTransaction& transaction) {
   transactions_[{transaction.operation, transaction.committed}] += transaction.count;
 }
 
-void SandboxMetrics::OnAllowed(uint64_t after_ns) { Record(&allow_duration_, ConnectBounds(), Seconds(0, after_ns)); }
+void SandboxMetrics::OnAllowed(uint64_t after_ns) {
+  Record(&allow_duration_, ConnectBounds(), Seconds(0, after_ns));
+}
 
-void SandboxMetrics::OnDenied(DenialLayer layer, Transport transport) { ++denied_[{layer, transport}]; }
+void SandboxMetrics::OnDenied(DenialLayer layer, Transport transport) {
+  ++denied_[{layer, transport}];
+}
 
 uint64_t SandboxMetrics::lookups() const {
   uint64_t sum = 0;
@@ -138,24 +151,28 @@ uint64_t SandboxMetrics::denied() const {
   return sum;
 }
 
-void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& delivery, const SandboxGauges& gauges,
-                            const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out) const {
+void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& delivery,
+                            const SandboxGauges& gauges, const std::vector<Attribute>& identity,
+                            uint64_t start_unix_ns, MetricSnapshot* out) const {
   const PointWriter points(identity, start_unix_ns, out);
   for (int outcome = 0; outcome < kDnsOutcomeCount; ++outcome) {
     for (const Transport transport : kTransports) {
       points.Count(metric::kDnsQueries,
-                   {{"outcome", Text(Name(static_cast<DnsOutcome>(outcome)))}, {"network.transport", Text(Name(transport))}},
+                   {{"outcome", Text(Name(static_cast<DnsOutcome>(outcome)))},
+                    {"network.transport", Text(Name(transport))}},
                    lookups_[static_cast<size_t>(outcome)][Index(transport)]);
     }
   }
-  points.Count(metric::kDnsQueries, {{"outcome", Text(Name(DnsOutcome::kUnknown))}}, kernel.untold(EVENT_DNS_QUERY));
+  points.Count(metric::kDnsQueries, {{"outcome", Text(Name(DnsOutcome::kUnknown))}},
+               kernel.untold(EVENT_DNS_QUERY));
   points.Record(metric::kDnsDuration, {{"leg", "client"}}, dns_client_);
   points.Record(metric::kDnsDuration, {{"leg", "upstream"}}, dns_upstream_);
   points.Record(metric::kDnsQueryDuration, {}, osep_dns_);
 
   for (const Transport transport : kTransports) {
     for (size_t network = 0; network < 2; ++network) {
-      const std::vector<Attribute> kind = {{"network.transport", Text(Name(transport))}, {"network.type", Text(kNetworks[network])}};
+      const std::vector<Attribute> kind = {{"network.transport", Text(Name(transport))},
+                                           {"network.type", Text(kNetworks[network])}};
       for (int outcome = 1; outcome < kConnectOutcomeCount; ++outcome) {
         std::vector<Attribute> attributes = kind;
         attributes.push_back({"outcome", Text(Name(static_cast<ConnectOutcome>(outcome)))});
@@ -166,20 +183,28 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
       }
     }
     if (transport == Transport::kTcp)
-      points.Add(metric::kConnectActive, {{"network.transport", Text(Name(transport))}}, active_[Index(transport)]);
+      points.Add(metric::kConnectActive, {{"network.transport", Text(Name(transport))}},
+                 active_[Index(transport)]);
   }
   for (size_t network = 0; network < 2; ++network)
-    points.Record(metric::kConnectDuration, {{"network.type", Text(kNetworks[network])}}, connect_duration_[network]);
+    points.Record(metric::kConnectDuration, {{"network.type", Text(kNetworks[network])}},
+                  connect_duration_[network]);
   for (const auto& [key, count] : denied_)
-    points.Count(metric::kEgressDenied, {{"layer", Text(Name(key.first))}, {"network.transport", Text(Name(key.second))}}, count);
+    points.Count(metric::kEgressDenied,
+                 {{"layer", Text(Name(key.first))}, {"network.transport", Text(Name(key.second))}},
+                 count);
   for (const Transport transport : kTransports) {
-    points.Count(metric::kEgressDenied, {{"layer", Text(Name(DenialLayer::kNetfilter))}, {"network.transport", Text(Name(transport))}},
+    points.Count(metric::kEgressDenied,
+                 {{"layer", Text(Name(DenialLayer::kNetfilter))},
+                  {"network.transport", Text(Name(transport))}},
                  kernel.denied[Index(transport)]);
   }
   uint64_t updates = 0;
   for (const auto& [key, count] : transactions_) {
     const auto& [operation, committed] = key;
-    points.Count(metric::kNftTransactions, {{"operation", Text(Name(operation))}, {"outcome", Text(committed ? "committed" : "aborted")}},
+    points.Count(metric::kNftTransactions,
+                 {{"operation", Text(Name(operation))},
+                  {"outcome", Text(committed ? "committed" : "aborted")}},
                  count);
     if (committed && operation != NftOperation::kOther)
       updates += count;
@@ -191,9 +216,11 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
   if (gauges.static_rules)
     points.Add(metric::kNftRules, {}, static_cast<int64_t>(*gauges.static_rules));
   points.Count(metric::kPolicyDenied, {},
-               lookups_[static_cast<size_t>(DnsOutcome::kDenied)][0] + lookups_[static_cast<size_t>(DnsOutcome::kDenied)][1]);
+               lookups_[static_cast<size_t>(DnsOutcome::kDenied)][0] +
+                   lookups_[static_cast<size_t>(DnsOutcome::kDenied)][1]);
   const std::vector<Attribute> estimated = {{"estimated", "true"}};
-  points.Add(metric::kDestinations, gauges.destinations_estimated ? estimated : std::vector<Attribute>(),
+  points.Add(metric::kDestinations,
+             gauges.destinations_estimated ? estimated : std::vector<Attribute>(),
              static_cast<int64_t>(gauges.destinations));
   if (gauges.resources) {
     points.Add(metric::kSandboxCpu, {{"cpu.mode", "user"}}, gauges.resources->user_seconds);
@@ -202,25 +229,31 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
     points.Add(metric::kProcessCount, {}, static_cast<int64_t>(gauges.resources->processes));
   }
   points.Add(metric::kNetworkIo, {{"direction", "sent"}}, static_cast<int64_t>(kernel.sent));
-  points.Add(metric::kNetworkIo, {{"direction", "received"}}, static_cast<int64_t>(kernel.received));
+  points.Add(metric::kNetworkIo, {{"direction", "received"}},
+             static_cast<int64_t>(kernel.received));
 
   points.Count(metric::kProcessExecs, {}, kernel.produced[EVENT_EXEC]);
   constexpr const char* kExitNames[] = {"success", "failure", "signal", "oom"};
   for (size_t outcome = 0; outcome < kernel.exits.size(); ++outcome)
-    points.Count(metric::kProcessExits, {{"outcome", Text(kExitNames[outcome])}}, kernel.exits[outcome]);
+    points.Count(metric::kProcessExits, {{"outcome", Text(kExitNames[outcome])}},
+                 kernel.exits[outcome]);
   points.Record(metric::kProcessDuration, {}, process_duration_);
 
   for (uint16_t kind = 1; kind < EVENT_KIND_COUNT; ++kind) {
     points.Count(metric::kEventsProduced, {{"kind", Text(KindName(kind))}}, kernel.produced[kind]);
-    points.Count(metric::kEventsDelivered, {{"kind", Text(KindName(kind))}}, delivery.delivered[kind]);
-    points.Count(metric::kEventsDropped, {{"kind", Text(KindName(kind))}, {"stage", "probe"}, {"reason", "ring_full"}},
+    points.Count(metric::kEventsDelivered, {{"kind", Text(KindName(kind))}},
+                 delivery.delivered[kind]);
+    points.Count(metric::kEventsDropped,
+                 {{"kind", Text(KindName(kind))}, {"stage", "probe"}, {"reason", "ring_full"}},
                  kernel.dropped[kind]);
-    points.Count(metric::kEventsDropped, {{"kind", Text(KindName(kind))}, {"stage", "probe"}, {"reason", "rate_limited"}},
+    points.Count(metric::kEventsDropped,
+                 {{"kind", Text(KindName(kind))}, {"stage", "probe"}, {"reason", "rate_limited"}},
                  kernel.limited[kind]);
   }
   for (const auto& [key, count] : delivery.lost) {
     const auto& [stage, reason, kind] = key;
-    points.Count(metric::kEventsDropped, {{"kind", Text(KindName(kind))}, {"stage", stage}, {"reason", reason}}, count);
+    points.Count(metric::kEventsDropped,
+                 {{"kind", Text(KindName(kind))}, {"stage", stage}, {"reason", reason}}, count);
   }
 }
 

@@ -21,12 +21,14 @@
 
 namespace sandpiper {
 
-// Counters of the kernel side for one sandbox, by kind of event where it says so. Exact under any load.
+// Counters of the kernel side for one sandbox, by kind of event where it says so. Exact under any
+// load.
 struct KernelCounts {
   static constexpr size_t kKinds = 16;
   // dropped: no room in the ring. limited: more than its share of it.
   std::array<uint64_t, kKinds> produced{}, dropped{}, limited{};
-  using ByTransportAndNetwork = std::array<std::array<uint64_t, 2>, 2>;  // [transport][0: IPv4, 1: IPv6]
+  using ByTransportAndNetwork =
+      std::array<std::array<uint64_t, 2>, 2>;  // [transport][0: IPv4, 1: IPv6]
   ByTransportAndNetwork attempts{}, attempts_dropped{};
   uint64_t sent = 0, received = 0;
   uint64_t storage_failed = 0;
@@ -39,8 +41,8 @@ struct KernelCounts {
   KernelCounts operator-(const KernelCounts& before) const;
 };
 
-// Events that user space took out of the ring for the sandbox. produced = delivered + dropped in the kernel + lost here + still in the
-// ring.
+// Events that user space took out of the ring for the sandbox. produced = delivered + dropped in
+// the kernel + lost here + still in the ring.
 struct DeliveryCounts {
   std::array<uint64_t, KernelCounts::kKinds> delivered{};
   // {stage, reason, kind} of those that were read and could not be used.
@@ -72,8 +74,9 @@ class SandboxMetrics {
   void OnDenied(DenialLayer layer, Transport transport);
 
   // Appends all points of the sandbox. Cumulative since `start_unix_ns`.
-  void Append(const KernelCounts& kernel, const DeliveryCounts& delivery, const SandboxGauges& gauges,
-              const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out) const;
+  void Append(const KernelCounts& kernel, const DeliveryCounts& delivery,
+              const SandboxGauges& gauges, const std::vector<Attribute>& identity,
+              uint64_t start_unix_ns, MetricSnapshot* out) const;
 
   uint64_t lookups() const;
   uint64_t denied() const;  // without netfilter's

@@ -15,7 +15,8 @@ constexpr std::chrono::seconds kAnswerWithin{10};
 std::unique_ptr<v1::Collector::Stub> Connect(const std::string& path) {
   grpc::ChannelArguments arguments;
   arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
-  return v1::Collector::NewStub(grpc::CreateCustomChannel("unix://" + path, grpc::InsecureChannelCredentials(), arguments));
+  return v1::Collector::NewStub(
+      grpc::CreateCustomChannel("unix://" + path, grpc::InsecureChannelCredentials(), arguments));
 }
 
 }  // namespace
@@ -23,8 +24,9 @@ std::unique_ptr<v1::Collector::Stub> Connect(const std::string& path) {
 ApiClient::ApiClient(std::string path) : path_(std::move(path)), stub_(Connect(path_)) {}
 
 absl::Status ApiClient::Explain(const std::string& what) const {
-  return absl::UnavailableError(absl::StrCat("no collector answers at ", path_, " (", what,
-                                             "): is sandpiper run running, and are you root? --socket names another one"));
+  return absl::UnavailableError(
+      absl::StrCat("no collector answers at ", path_, " (", what,
+                   "): is sandpiper run running, and are you root? --socket names another one"));
 }
 
 absl::StatusOr<v1::ListSandboxesResponse> ApiClient::ListSandboxes(uint32_t destinations) {
@@ -39,7 +41,8 @@ absl::StatusOr<v1::ListSandboxesResponse> ApiClient::ListSandboxes(uint32_t dest
   return response;
 }
 
-absl::Status ApiClient::Observe(const v1::ObserveRequest& request, const std::function<bool(const v1::ObserveResponse&)>& take) {
+absl::Status ApiClient::Observe(const v1::ObserveRequest& request,
+                                const std::function<bool(const v1::ObserveResponse&)>& take) {
   grpc::ClientContext context;
   const auto reader = stub_->Observe(&context, request);
   v1::ObserveResponse response;

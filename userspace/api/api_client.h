@@ -1,4 +1,5 @@
-// Asks a running collector on its unix socket. Errors: Unavailable, with what to do, where nobody answers.
+// Asks a running collector on its unix socket. Errors: Unavailable, with what to do, where nobody
+// answers.
 #ifndef SANDPIPER_USERSPACE_API_API_CLIENT_H_
 #define SANDPIPER_USERSPACE_API_API_CLIENT_H_
 
@@ -20,7 +21,8 @@ class ApiClient {
   absl::StatusOr<v1::ListSandboxesResponse> ListSandboxes(uint32_t destinations = 0);
 
   // Until the collector has no more to tell, or `take` returns false, which is fine.
-  absl::Status Observe(const v1::ObserveRequest& request, const std::function<bool(const v1::ObserveResponse&)>& take);
+  absl::Status Observe(const v1::ObserveRequest& request,
+                       const std::function<bool(const v1::ObserveResponse&)>& take);
 
  private:
   absl::Status Explain(const std::string& what) const;

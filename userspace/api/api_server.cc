@@ -47,7 +47,8 @@ sockaddr_un AddressOf(const std::string& path) {
 bool SomebodyAnswers(const std::string& path) {
   const sockaddr_un address = AddressOf(path);
   const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return fd.ok() && connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  return fd.ok() &&
+         connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
 }
 
 absl::StatusOr<UniqueFd> Listen(const std::string& path) {
@@ -56,7 +57,8 @@ absl::StatusOr<UniqueFd> Listen(const std::string& path) {
   unlink(path.c_str());
   // Between bind and chmod nobody but us must be able to connect.
   const mode_t before = umask(0177);
-  const bool bound = fd.ok() && bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  const bool bound =
+      fd.ok() && bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
   const int error = errno;
   umask(before);
   if (!bound)
@@ -69,7 +71,8 @@ absl::StatusOr<UniqueFd> Listen(const std::string& path) {
 bool MayAsk(int client) {
   ucred peer = {};
   socklen_t size = sizeof(peer);
-  return getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+  return getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+         (peer.uid == 0 || peer.uid == geteuid());
 }
 
 v1::ObserveResponse Tell(const LogRecord& record) {
@@ -89,7 +92,8 @@ class ApiServer::Service : public v1::Collector::Service {
  public:
   explicit Service(RecentRecords* records) : records_(records) {}
 
-  grpc::Status ListSandboxes(grpc::ServerContext*, const v1::ListSandboxesRequest* request, v1::ListSandboxesResponse* response) override {
+  grpc::Status ListSandboxes(grpc::ServerContext*, const v1::ListSandboxesRequest* request,
+                             v1::ListSandboxesResponse* response) override {
     uint32_t most = destinations_;
     const uint32_t wanted = std::min(request->destinations(), kDestinationsMax);
     while (most < wanted && !destinations_.compare_exchange_weak(most, wanted)) {
@@ -113,7 +117,8 @@ class ApiServer::Service : public v1::Collector::Service {
       return {grpc::StatusCode::RESOURCE_EXHAUSTED, std::string(watcher.status().message())};
     while (!context->IsCancelled()) {
       const bool last = ending || !request->follow();
-      const RecentRecords::Next next = (*watcher)->Wait(last ? std::chrono::milliseconds(0) : kLookAgain);
+      const RecentRecords::Next next =
+          (*watcher)->Wait(last ? std::chrono::milliseconds(0) : kLookAgain);
       v1::ObserveResponse response;
       if (next.record)
         response = Tell(*next.record);
@@ -140,12 +145,16 @@ class ApiServer::Service : public v1::Collector::Service {
   std::atomic<uint32_t> destinations_ = 0;
 };
 
-// Accepts connections, looks who they are, and hands them to gRPC, which does not say who connected. A server of gRPC is there while
-// somebody is connected: it wakes up twice a second for nothing.
+// Accepts connections, looks who they are, and hands them to gRPC, which does not say who
+// connected. A server of gRPC is there while somebody is connected: it wakes up twice a second for
+// nothing.
 class ApiServer::Listener {
  public:
   Listener(std::string path, UniqueFd socket, Service* service)
-      : path_(std::move(path)), socket_(std::move(socket)), service_(service), thread_([this] { Run(); }) {}
+      : path_(std::move(path)),
+        socket_(std::move(socket)),
+        service_(service),
+        thread_([this] { Run(); }) {}
   ~Listener() {
     Tell(ending_);
     thread_.join();
@@ -180,16 +189,19 @@ class ApiServer::Listener {
     end.join();
   }
 
-  // Calls end by themselves now, and who has read that hangs up. gRPC would cut off one that has not read it yet: what it sends meanwhile,
-  // an update of its window, meets a closed socket, and it takes that for the end of the call.
+  // Calls end by themselves now, and who has read that hangs up. gRPC would cut off one that has
+  // not read it yet: what it sends meanwhile, an update of its window, meets a closed socket, and
+  // it takes that for the end of the call.
   void LetClientsGo() {
     const auto deadline = std::chrono::steady_clock::now() + kLeaveWithin;
     while (!clients_.empty()) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
       std::vector<pollfd> polled;
       for (const UniqueFd& client : clients_)
         polled.push_back({.fd = client.get(), .events = POLLRDHUP, .revents = 0});
-      if (left.count() <= 0 || poll(polled.data(), polled.size(), static_cast<int>(left.count())) <= 0)
+      if (left.count() <= 0 ||
+          poll(polled.data(), polled.size(), static_cast<int>(left.count())) <= 0)
         return;
       DropClosed(polled);
     }
@@ -266,12 +278,14 @@ ApiServer::~ApiServer() {
   service_->ending = true;
 }
 
-absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const std::string& path, RecentRecords* records) {
+absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const std::string& path,
+                                                            RecentRecords* records) {
   if (path.size() >= sizeof(sockaddr_un::sun_path))
-    return absl::InvalidArgumentError(
-        absl::StrCat("the socket ", path, ": a path of at most ", sizeof(sockaddr_un::sun_path) - 1, " bytes"));
+    return absl::InvalidArgumentError(absl::StrCat("the socket ", path, ": a path of at most ",
+                                                   sizeof(sockaddr_un::sun_path) - 1, " bytes"));
   if (SomebodyAnswers(path))
-    return absl::AlreadyExistsError(absl::StrCat("the socket ", path, ": another collector answers there"));
+    return absl::AlreadyExistsError(
+        absl::StrCat("the socket ", path, ": another collector answers there"));
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
   ASSIGN_OR_RETURN(UniqueFd socket, Listen(path));

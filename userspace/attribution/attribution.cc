@@ -23,7 +23,8 @@ constexpr uint64_t kLate = 10 * kSecond;
 constexpr uint64_t kLookAgain = kSecond;
 
 bool NeedsContainers(const std::vector<SelectionRule>& rules) {
-  return std::any_of(rules.begin(), rules.end(), [](const SelectionRule& rule) { return !NamePrefix(rule).has_value(); });
+  return std::any_of(rules.begin(), rules.end(),
+                     [](const SelectionRule& rule) { return !NamePrefix(rule).has_value(); });
 }
 
 }  // namespace
@@ -36,15 +37,19 @@ void SetDiscovery(const DiscoveryOptions& options, ProbeOptions* probes) {
   }
 }
 
-Attribution::Attribution(Probes* probes, std::string mount, const DiscoveryOptions& options, Join join, Leave leave, Tell tell)
+Attribution::Attribution(Probes* probes, std::string mount, const DiscoveryOptions& options,
+                         Join join, Leave leave, Tell tell)
     : probes_(probes),
       mount_(std::move(mount)),
       options_(options),
       join_(std::move(join)),
       leave_(std::move(leave)),
       tell_(std::move(tell)),
-      membership_({.rules = options.rules, .wait_ns = Nanoseconds(options.metadata_wait), .sidecars = options.sidecars}),
-      runtimes_(options.rules.empty() ? std::vector<RuntimeSocket>{} : options.sockets, options.metadata_wait) {
+      membership_({.rules = options.rules,
+                   .wait_ns = Nanoseconds(options.metadata_wait),
+                   .sidecars = options.sidecars}),
+      runtimes_(options.rules.empty() ? std::vector<RuntimeSocket>{} : options.sockets,
+                options.metadata_wait) {
   if (runtimes_.empty())
     membership_.NoRuntimes();
 }
@@ -58,14 +63,17 @@ void Attribution::Scan(const std::set<std::string>& taken) {
   const uint64_t now = BootNow();
   std::string watched;  // what is below it is its own
   for (const std::string& path : CgroupsBelow(mount_)) {
-    const auto below = [&](const std::string& top) { return !top.empty() && (path == top || path.starts_with(top + "/")); };
+    const auto below = [&](const std::string& top) {
+      return !top.empty() && (path == top || path.starts_with(top + "/"));
+    };
     if (below(watched) || std::any_of(taken_.begin(), taken_.end(), below))
       continue;
     const std::string cgroup = path.substr(mount_.size()), name = path.substr(path.rfind('/') + 1);
-    const bool by_name = std::any_of(options_.rules.begin(), options_.rules.end(), [&](const SelectionRule& rule) {
-      const auto prefix = NamePrefix(rule);
-      return prefix && name.starts_with(*prefix);
-    });
+    const bool by_name =
+        std::any_of(options_.rules.begin(), options_.rules.end(), [&](const SelectionRule& rule) {
+          const auto prefix = NamePrefix(rule);
+          return prefix && name.starts_with(*prefix);
+        });
     if (!by_name && !(containers && !ParseCgroupPath(cgroup).container_id.empty()))
       continue;
     const auto id = CgroupId(path);
@@ -105,7 +113,10 @@ void Attribution::OnCandidate(const Candidate& candidate, uint64_t now_ns) {
 
 void Attribution::OnMade(const Event& event) {
   const auto& made = std::get<CgroupMade>(event.what);
-  Candidate candidate = {.member = event.member, .cgroup_id = event.cgroup_id, .cgroup = made.path, .born_ns = event.time_ns};
+  Candidate candidate = {.member = event.member,
+                         .cgroup_id = event.cgroup_id,
+                         .cgroup = made.path,
+                         .born_ns = event.time_ns};
   if (made.path.empty()) {
     tell_("a cgroup was made whose path is longer than 510 bytes: it is not watched");
     Reject(candidate);
@@ -197,13 +208,16 @@ void Attribution::Settle(std::chrono::milliseconds limit) {
   Work(BootNow());
   while (waiting() > 0 && BootNow() < end) {
     pollfd news = {.fd = event_fd(), .events = POLLIN, .revents = 0};
-    poll(&news, 1, static_cast<int>((std::min(end, NextDeadline()) - std::min(end, BootNow())) / kMillisecond + 1));
+    poll(&news, 1,
+         static_cast<int>(
+             (std::min(end, NextDeadline()) - std::min(end, BootNow())) / kMillisecond + 1));
     Work(BootNow());
   }
 }
 
 uint64_t Attribution::NextDeadline() const {
-  return options_.rules.empty() ? std::numeric_limits<uint64_t>::max() : std::min(membership_.NextDeadline(), next_look_ns_);
+  return options_.rules.empty() ? std::numeric_limits<uint64_t>::max()
+                                : std::min(membership_.NextDeadline(), next_look_ns_);
 }
 
 }  // namespace sandpiper

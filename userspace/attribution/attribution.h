@@ -1,5 +1,6 @@
-// Whose an event is: which cgroups belong to sandboxes, found at the start and as they are made, with what their runtimes say of them.
-// Events of a cgroup that nobody knows yet are kept until somebody does.
+// Whose an event is: which cgroups belong to sandboxes, found at the start and as they are made,
+// with what their runtimes say of them. Events of a cgroup that nobody knows yet are kept until
+// somebody does.
 #ifndef SANDPIPER_USERSPACE_ATTRIBUTION_ATTRIBUTION_H_
 #define SANDPIPER_USERSPACE_ATTRIBUTION_ATTRIBUTION_H_
 
@@ -33,7 +34,8 @@ struct Held {
 
 class Attribution {
  public:
-  // A cgroup belongs to a sandbox, or to another one than before. `held`: what happened in it until now.
+  // A cgroup belongs to a sandbox, or to another one than before. `held`: what happened in it until
+  // now.
   using Join = std::function<void(const Decision& decision, Held held)>;
   // It belongs to nobody any more, or never did.
   using Leave = std::function<void(uint64_t member)>;
@@ -41,15 +43,18 @@ class Attribution {
   using Tell = std::function<void(const std::string& problem)>;
 
   // `mount`: of cgroup v2. `probes` outlives this.
-  Attribution(Probes* probes, std::string mount, const DiscoveryOptions& options, Join join, Leave leave, Tell tell);
+  Attribution(Probes* probes, std::string mount, const DiscoveryOptions& options, Join join,
+              Leave leave, Tell tell);
 
-  // Looks at all cgroups that are there. `taken`: paths that are watched already, with all below them.
+  // Looks at all cgroups that are there. `taken`: paths that are watched already, with all below
+  // them.
   void Scan(const std::set<std::string>& taken);
   // Numbers for members that the kernel side did not find.
   uint64_t NextMember() { return next_member_++; }
 
   void OnMade(const Event& event);
-  // True if it was one whose member is not known yet, or is known to be nobody's: the event has been taken care of.
+  // True if it was one whose member is not known yet, or is known to be nobody's: the event has
+  // been taken care of.
   bool Keep(const Event& event);
   // Its cgroup is gone and it has been told of; the events of it are all through.
   void Forget(uint64_t member);
@@ -81,7 +86,8 @@ class Attribution {
   Runtimes runtimes_;
   std::map<uint64_t, Held> held_;  // by member
   size_t held_events_ = 0;
-  std::map<uint64_t, uint64_t> rejected_;  // member -> when the kernel side was told; late events of it may still come
+  std::map<uint64_t, uint64_t>
+      rejected_;  // member -> when the kernel side was told; late events of it may still come
   std::set<std::string> taken_;
   uint64_t next_member_ = 1;
   uint64_t births_lost_ = 0, contradictions_ = 0;

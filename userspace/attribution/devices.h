@@ -11,19 +11,21 @@
 
 #include "absl/status/status.h"
 #include "userspace/base/fd.h"
-#include "userspace/sandbox/link_watch.h"
 #include "userspace/sandbox/cgroup_arguments.h"
+#include "userspace/sandbox/link_watch.h"
 
 namespace sandpiper {
 
 class Devices {
  public:
-  // One is there; called with the thread in its network namespace. Returns a number to call Gone with, 0 if it cannot be watched.
+  // One is there; called with the thread in its network namespace. Returns a number to call Gone
+  // with, 0 if it cannot be watched.
   using Came = std::function<uint64_t(const std::string& id, const LinkChange& link)>;
   using Gone = std::function<void(uint64_t number)>;
   using Tell = std::function<void(const std::string& problem)>;
 
-  Devices(Came came, Gone gone, Tell tell) : came_(std::move(came)), gone_(std::move(gone)), tell_(std::move(tell)) {}
+  Devices(Came came, Gone gone, Tell tell)
+      : came_(std::move(came)), gone_(std::move(gone)), tell_(std::move(tell)) {}
 
   // NotFound, PermissionDenied and so on where its network namespace cannot be entered.
   absl::Status Watch(const Device& device);

@@ -40,7 +40,9 @@ Member* Members::Find(uint64_t serial) {
 }
 
 bool Members::Lives(uint64_t sandbox) const {
-  return std::any_of(members_.begin(), members_.end(), [&](const auto& m) { return m.second.sandbox == sandbox && m.second.gone_ns == 0; });
+  return std::any_of(members_.begin(), members_.end(), [&](const auto& m) {
+    return m.second.sandbox == sandbox && m.second.gone_ns == 0;
+  });
 }
 
 bool Members::HasAny(uint64_t sandbox) const { return AnyOf(sandbox) != 0; }
@@ -70,7 +72,8 @@ std::vector<pid_t> Members::ProcessesOf(uint64_t sandbox) const {
 
 absl::Status Members::Put(uint64_t serial, Member member) {
   // One that the kernel side found is counted for already.
-  if (const absl::Status added = probes_->AddMember(serial); !added.ok() && !absl::IsAlreadyExists(added))
+  if (const absl::Status added = probes_->AddMember(serial);
+      !added.ok() && !absl::IsAlreadyExists(added))
     return added;
   Member& kept = members_[serial];
   kept = std::move(member);

@@ -1,5 +1,6 @@
-// The parts that sandboxes are made of, and what the kernel side knows of them: a part is watched, its cgroup goes, the kernel side lets go
-// of it, and when everything that was produced before has been worked off, its last counters are read.
+// The parts that sandboxes are made of, and what the kernel side knows of them: a part is watched,
+// its cgroup goes, the kernel side lets go of it, and when everything that was produced before has
+// been worked off, its last counters are read.
 #ifndef SANDPIPER_USERSPACE_ATTRIBUTION_MEMBER_TABLE_H_
 #define SANDPIPER_USERSPACE_ATTRIBUTION_MEMBER_TABLE_H_
 
@@ -29,14 +30,15 @@ struct Member {
   Role role = Role::kNone;
   std::array<Origin, 3> origins = {};  // of its events in the sandbox, by Attributed
   uint64_t cgroup_id = 0;              // 0: a device
-  std::string path;                    // absolute; empty for a device, and where the cgroup was gone before we looked
+  std::string path;  // absolute; empty for a device, and where the cgroup was gone before we looked
   std::string container_id;
   std::string device;
-  std::shared_ptr<const KernelCounts> before;  // counted while it was of another sandbox; null: never
-  ResourceUse use;                             // as last read
-  ResourceUse use_before;                      // at the time when it became part of its sandbox
-  uint64_t gone_ns = 0;                        // when its cgroup or device went; 0: it is there
-  uint64_t unwatched_ns = 0;                   // when the kernel side was told so
+  std::shared_ptr<const KernelCounts>
+      before;                 // counted while it was of another sandbox; null: never
+  ResourceUse use;            // as last read
+  ResourceUse use_before;     // at the time when it became part of its sandbox
+  uint64_t gone_ns = 0;       // when its cgroup or device went; 0: it is there
+  uint64_t unwatched_ns = 0;  // when the kernel side was told so
 };
 
 class Members {
@@ -56,7 +58,8 @@ class Members {
 
   // New, or known and of another sandbox from here on. The kernel side counts for it.
   absl::Status Put(uint64_t serial, Member member);
-  // The cgroup of the member and all below it; what is made below from here on, the kernel side adds by itself.
+  // The cgroup of the member and all below it; what is made below from here on, the kernel side
+  // adds by itself.
   absl::Status Watch(uint64_t serial);
 
   // Its cgroup or device is gone.
@@ -66,7 +69,8 @@ class Members {
   // Lets go of those that are gone for a while: connections close a moment after their process.
   void Unwatch(uint64_t now_ns);
   // Takes out those of which everything that was stamped up to `until_ns` has been worked off.
-  using Ended = std::function<void(uint64_t serial, const Member& member, const KernelCounts& counts)>;
+  using Ended =
+      std::function<void(uint64_t serial, const Member& member, const KernelCounts& counts)>;
   void TakeEnded(uint64_t until_ns, const Ended& ended);
 
   // Reads what the cgroup takes, if it is there.
@@ -89,7 +93,7 @@ class Members {
   ResourceReader resources_;
   std::map<uint64_t, Member> members_;
   absl::flat_hash_map<uint64_t, Member*> by_serial_;  // the same, looked up for each event
-  size_t leaving_ = 0;                                // members that the kernel side was told of, and that are still here
+  size_t leaving_ = 0;  // members that the kernel side was told of, and that are still here
   uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
 };
 

@@ -19,7 +19,9 @@ namespace {
 // How often the end of processes makes us look who is left in a namespace.
 constexpr uint64_t kCheckInterval = kSecond;
 
-std::string CgroupOf(pid_t pid) { return ReadFile(absl::StrCat("/proc/", pid, "/cgroup")).value_or(""); }
+std::string CgroupOf(pid_t pid) {
+  return ReadFile(absl::StrCat("/proc/", pid, "/cgroup")).value_or("");
+}
 
 // The parent is in the namespace too, and in another cgroup.
 bool ParentIsThere(pid_t pid, uint32_t netns) {
@@ -33,7 +35,9 @@ bool ParentIsThere(pid_t pid, uint32_t netns) {
 
 }  // namespace
 
-uint32_t OwnNetworkNamespace() { return NamespaceInode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC))); }
+uint32_t OwnNetworkNamespace() {
+  return NamespaceInode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)));
+}
 
 UniqueFd NetworkNamespaces::OpenNamespace(pid_t pid, uint32_t netns) {
   UniqueFd fd(open(absl::StrCat("/proc/", pid, "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
@@ -76,15 +80,18 @@ void NetworkNamespaces::Enter(uint64_t sandbox, uint32_t netns, pid_t pid) {
     owned_(netns, 0, false);
     return;
   }
-  const Space& space =
-      spaces_.emplace(netns, Space{.history = RulesetHistory(fresh_), .sandboxes = {sandbox}, .shared = ParentIsThere(pid, netns)})
-          .first->second;
+  const Space& space = spaces_
+                           .emplace(netns, Space{.history = RulesetHistory(fresh_),
+                                                 .sandboxes = {sandbox},
+                                                 .shared = ParentIsThere(pid, netns)})
+                           .first->second;
   owned_(netns, sandbox, space.lends());
   reader_.Watch(netns, std::move(fd));
 }
 
 void NetworkNamespaces::OnChange(const NftChange& change, uint64_t sandbox, uint64_t time_ns) {
-  // A known one has its sandboxes, and the kernel side's may be an older namespace of the same number.
+  // A known one has its sandboxes, and the kernel side's may be an older namespace of the same
+  // number.
   if (!spaces_.contains(change.netns))
     Enter(sandbox, change.netns, static_cast<pid_t>(change.process.pid));
   if (const auto space = spaces_.find(change.netns); space != spaces_.end()) {
@@ -109,7 +116,9 @@ void NetworkNamespaces::LetGo(uint64_t now_ns) {
   for (auto it = spaces_.begin(); it != spaces_.end();) {
     auto& [netns, space] = *it;
     const auto left_one = [this](uint64_t sandbox) { return to_check_.contains(sandbox); };
-    const auto lives_on = [this, netns = netns](uint64_t sandbox) { return FindNamespace(netns, sandbox, 0).ok(); };
+    const auto lives_on = [this, netns = netns](uint64_t sandbox) {
+      return FindNamespace(netns, sandbox, 0).ok();
+    };
     if (std::none_of(space.sandboxes.begin(), space.sandboxes.end(), left_one) ||
         std::any_of(space.sandboxes.begin(), space.sandboxes.end(), lives_on)) {
       ++it;

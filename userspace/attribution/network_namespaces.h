@@ -24,8 +24,9 @@ class NetworkNamespaces {
   using Processes = std::function<std::vector<pid_t>(uint64_t sandbox)>;
   // What became known of the rules that a sandbox lives under.
   using Sink = std::function<void(uint64_t sandbox, const RulesetOutcome& outcome)>;
-  // Who lives in it, for the kernel side; 0: nobody is left, and its number may be given to a new one. `lends`: nobody else lives there,
-  // and what comes in without a watched cgroup counts as the sandbox's.
+  // Who lives in it, for the kernel side; 0: nobody is left, and its number may be given to a new
+  // one. `lends`: nobody else lives there, and what comes in without a watched cgroup counts as the
+  // sandbox's.
   using Owned = std::function<void(uint32_t netns, uint64_t sandbox, bool lends)>;
 
   NetworkNamespaces(Processes processes, Sink sink, Owned owned)
@@ -37,7 +38,8 @@ class NetworkNamespaces {
   // A process of the sandbox is, or was a moment ago, in the namespace. Cheap where that is known.
   void Enter(uint64_t sandbox, uint32_t netns, pid_t pid);
   void OnChange(const NftChange& change, uint64_t sandbox, uint64_t time_ns);
-  // A process of the sandbox ended: one of its namespaces may have nobody left in it, and is let go then.
+  // A process of the sandbox ended: one of its namespaces may have nobody left in it, and is let go
+  // then.
   void OnExit(uint64_t sandbox) { to_check_.insert(sandbox); }
 
   // A part of the sandbox is gone: another may have to stand for it.
@@ -47,10 +49,12 @@ class NetworkNamespaces {
 
   // Takes what was heard, and hands on what is certain by now; with `all`, everything.
   void Work(uint64_t now_ns, bool all);
-  // Waits until the rules of all namespaces have been read as they are now, but no longer than `limit`.
+  // Waits until the rules of all namespaces have been read as they are now, but no longer than
+  // `limit`.
   bool Sync(std::chrono::milliseconds limit) { return reader_.Sync(limit); }
 
-  // Static rules and elements in force in all namespaces of the sandbox; nothing if those of one are unknown, or none is known.
+  // Static rules and elements in force in all namespaces of the sandbox; nothing if those of one
+  // are unknown, or none is known.
   std::optional<uint64_t> StaticRules(uint64_t sandbox) const;
 
   int event_fd() const { return reader_.event_fd(); }
@@ -60,7 +64,8 @@ class NetworkNamespaces {
   struct Space {
     RulesetHistory history;
     std::set<uint64_t> sandboxes;
-    bool shared = false;  // with who made the sandbox, as a runtime's own namespace, in which a container's first process begins
+    bool shared = false;  // with who made the sandbox, as a runtime's own namespace, in which a
+                          // container's first process begins
 
     bool lends() const { return sandboxes.size() == 1 && !shared; }
   };

@@ -23,7 +23,9 @@ Address Address::FromIpv4(const uint8_t (&octets)[4]) {
   return a;
 }
 
-bool Address::is_ipv4() const { return std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes.begin()); }
+bool Address::is_ipv4() const {
+  return std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes.begin());
+}
 
 bool Address::is_loopback() const { return is_ipv4() ? bytes[12] == 127 : *this == kIpv6Loopback; }
 

@@ -48,8 +48,12 @@ struct Endpoint {
 enum class Transport : uint8_t { kTcp = 0, kUdp = 1 };
 
 // OpenTelemetry's network.transport and network.type.
-inline const char* Name(Transport transport) { return transport == Transport::kTcp ? "tcp" : "udp"; }
-inline const char* NetworkType(const Address& address) { return address.is_ipv4() ? "ipv4" : "ipv6"; }
+inline const char* Name(Transport transport) {
+  return transport == Transport::kTcp ? "tcp" : "udp";
+}
+inline const char* NetworkType(const Address& address) {
+  return address.is_ipv4() ? "ipv4" : "ipv6";
+}
 
 }  // namespace sandpiper
 

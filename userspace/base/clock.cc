@@ -21,7 +21,9 @@ std::array<char, 30> FormatTime(uint64_t unix_ns) {
   const std::chrono::hh_mm_ss clock{time - day};
   std::array<char, 30> out;
   memcpy(out.data(), "0000-00-00T00:00:00.000000000Z", out.size());
-  const auto put = [&](size_t at, uint32_t below_100) { memcpy(&out[at], &kPairs[size_t{2} * below_100], 2); };
+  const auto put = [&](size_t at, uint32_t below_100) {
+    memcpy(&out[at], &kPairs[size_t{2} * below_100], 2);
+  };
   const auto year = static_cast<uint32_t>(static_cast<int>(date.year()));
   const auto ns = static_cast<uint32_t>(clock.subseconds().count());
   put(0, year / 100);

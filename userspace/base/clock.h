@@ -12,7 +12,9 @@ namespace sandpiper {
 constexpr uint64_t kSecond = 1'000'000'000;
 constexpr uint64_t kMillisecond = 1'000'000;
 
-inline uint64_t Nanoseconds(std::chrono::milliseconds ms) { return static_cast<uint64_t>(ms.count()) * kMillisecond; }
+inline uint64_t Nanoseconds(std::chrono::milliseconds ms) {
+  return static_cast<uint64_t>(ms.count()) * kMillisecond;
+}
 
 inline uint64_t ReadClock(clockid_t clock) {
   timespec t;
@@ -22,8 +24,11 @@ inline uint64_t ReadClock(clockid_t clock) {
 
 inline uint64_t BootNow() { return ReadClock(CLOCK_BOOTTIME); }
 
-// What to add to boot time to get Unix time. Sampled again at each use that matters: the wall clock may step.
-inline int64_t UnixOffset() { return static_cast<int64_t>(ReadClock(CLOCK_REALTIME)) - static_cast<int64_t>(BootNow()); }
+// What to add to boot time to get Unix time. Sampled again at each use that matters: the wall clock
+// may step.
+inline int64_t UnixOffset() {
+  return static_cast<int64_t>(ReadClock(CLOCK_REALTIME)) - static_cast<int64_t>(BootNow());
+}
 
 // RFC 3339 in UTC with nanoseconds, as 2026-01-02T03:04:05.000000006Z.
 std::array<char, 30> FormatTime(uint64_t unix_ns);

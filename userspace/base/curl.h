@@ -1,5 +1,6 @@
-// libcurl, loaded when HTTP is first spoken. It brings two dozen libraries with it (LDAP, Kerberos, SSH, …), and to link them takes nearly as
-// long as all others do: for each start, and for each command.
+// libcurl, loaded when HTTP is first spoken. It brings two dozen libraries with it (LDAP, Kerberos,
+// SSH, …), and to link them takes nearly as long as all others do: for each start, and for each
+// command.
 #ifndef SANDPIPER_USERSPACE_BASE_CURL_H_
 #define SANDPIPER_USERSPACE_BASE_CURL_H_
 

@@ -7,8 +7,8 @@
 
 namespace sandpiper {
 
-// Nothing where it cannot be opened, or reading it fails, as that of a process or cgroup that goes meanwhile (ESRCH, ENODEV): on such a
-// file a std::istreambuf_iterator throws.
+// Nothing where it cannot be opened, or reading it fails, as that of a process or cgroup that goes
+// meanwhile (ESRCH, ENODEV): on such a file a std::istreambuf_iterator throws.
 std::optional<std::string> ReadFile(const std::string& path);
 
 }  // namespace sandpiper

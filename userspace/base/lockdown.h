@@ -8,7 +8,8 @@ namespace sandpiper {
 
 constexpr char kLockdownFile[] = "/sys/kernel/security/lockdown";
 
-// "none", "integrity" or "confidentiality"; empty where the file does not tell, as where securityfs is not mounted.
+// "none", "integrity" or "confidentiality"; empty where the file does not tell, as where securityfs
+// is not mounted.
 std::string LockdownMode(const std::string& file = kLockdownFile);
 
 }  // namespace sandpiper

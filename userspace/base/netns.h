@@ -10,11 +10,13 @@
 
 namespace sandpiper {
 
-// The inode number that names the namespace behind an open file of /proc/PID/ns/net, 0 if there is none.
+// The inode number that names the namespace behind an open file of /proc/PID/ns/net, 0 if there is
+// none.
 uint32_t NamespaceInode(const UniqueFd& fd);
 
-// Runs `work` with the calling thread in the namespace, and returns what it returned; needs CAP_SYS_ADMIN. The thread is back afterwards: a
-// kernel that does not let it back ends the process, since all that came next would be in the wrong place.
+// Runs `work` with the calling thread in the namespace, and returns what it returned; needs
+// CAP_SYS_ADMIN. The thread is back afterwards: a kernel that does not let it back ends the
+// process, since all that came next would be in the wrong place.
 absl::Status RunInNamespace(const UniqueFd& netns, const std::function<absl::Status()>& work);
 
 }  // namespace sandpiper

@@ -1,4 +1,5 @@
-// Who is due when, for many of whom few are due: what is done at each turn does not grow with their number.
+// Who is due when, for many of whom few are due: what is done at each turn does not grow with their
+// number.
 #ifndef SANDPIPER_USERSPACE_BASE_SCHEDULE_H_
 #define SANDPIPER_USERSPACE_BASE_SCHEDULE_H_
 

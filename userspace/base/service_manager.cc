@@ -31,7 +31,8 @@ void NotifyServiceManager(const std::string& state) {
   if (address.sun_path[0] == '@')
     address.sun_path[0] = '\0';
   const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sendto(fd.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+  sendto(fd.get(), state.data(), state.size(), MSG_NOSIGNAL,
+         reinterpret_cast<const sockaddr*>(&address),
          static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size()));
 }
 
@@ -41,7 +42,8 @@ uint64_t WatchdogIntervalNs() {
   if (!absl::SimpleAtoi(Variable("WATCHDOG_USEC"), &us))
     return 0;
   // Meant for another process of the service.
-  if (const std::string of = Variable("WATCHDOG_PID"); !of.empty() && (!absl::SimpleAtoi(of, &pid) || pid != getpid()))
+  if (const std::string of = Variable("WATCHDOG_PID");
+      !of.empty() && (!absl::SimpleAtoi(of, &pid) || pid != getpid()))
     return 0;
   return us * 1000 / 2;
 }

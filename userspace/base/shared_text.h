@@ -1,5 +1,5 @@
-// Text that no longer changes, and is held by many: by each record of a process, of a sandbox, of a configuration. To copy it copies no
-// character. Copies may be in several threads.
+// Text that no longer changes, and is held by many: by each record of a process, of a sandbox, of a
+// configuration. To copy it copies no character. Copies may be in several threads.
 #ifndef SANDPIPER_USERSPACE_BASE_SHARED_TEXT_H_
 #define SANDPIPER_USERSPACE_BASE_SHARED_TEXT_H_
 
@@ -30,7 +30,8 @@ class SharedText {
   // A copy, of less than 4 GiB.
   SharedText(const std::string& text)  // NOLINT(google-explicit-constructor)
       : SharedText(std::string_view(text)) {}
-  explicit SharedText(std::string_view text) : SharedText(text.size(), [&](char* to) { memcpy(to, text.data(), text.size()); }) {}
+  explicit SharedText(std::string_view text)
+      : SharedText(text.size(), [&](char* to) { memcpy(to, text.data(), text.size()); }) {}
   // `fill` writes each of `size` characters.
   template <std::invocable<char*> Fill>
   SharedText(size_t size, const Fill& fill) : size_(static_cast<uint32_t>(size)) {
@@ -46,7 +47,8 @@ class SharedText {
   // What a function chose among literals.
   static SharedText OfLiteral(const char* literal) { return SharedText(literal, strlen(literal)); }
 
-  SharedText(const SharedText& other) : holders_(other.holders_), begin_(other.begin_), size_(other.size_), plain_(other.plain_) {
+  SharedText(const SharedText& other)
+      : holders_(other.holders_), begin_(other.begin_), size_(other.size_), plain_(other.plain_) {
     if (holders_)
       holders_->fetch_add(1, std::memory_order_relaxed);
   }
@@ -99,7 +101,8 @@ class SharedText {
   // Stands before the characters of a copy.
   using Holders = std::atomic<uint32_t>;
 
-  SharedText(const char* literal, size_t size) : begin_(literal), size_(static_cast<uint32_t>(size)) {}
+  SharedText(const char* literal, size_t size)
+      : begin_(literal), size_(static_cast<uint32_t>(size)) {}
 
   Holders* holders_ = nullptr;  // null: a literal
   const char* begin_ = "";

@@ -1,4 +1,5 @@
-// Errors are values: absl::Status all through. Nothing throws on purpose, nothing returns a bare bool for an error.
+// Errors are values: absl::Status all through. Nothing throws on purpose, nothing returns a bare
+// bool for an error.
 #ifndef SANDPIPER_USERSPACE_BASE_STATUS_H_
 #define SANDPIPER_USERSPACE_BASE_STATUS_H_
 
@@ -14,7 +15,8 @@ namespace sandpiper {
 
 // The one bridge from errno. `error` is positive; `what` names the action and its object.
 inline absl::Status ErrnoStatus(int error, std::string_view what) {
-  return absl::Status(absl::ErrnoToStatusCode(error), absl::StrCat(std::string(what), ": ", strerror(error)));
+  return absl::Status(absl::ErrnoToStatusCode(error),
+                      absl::StrCat(std::string(what), ": ", strerror(error)));
 }
 
 }  // namespace sandpiper

@@ -16,11 +16,14 @@ bool IsControl(std::string_view sequence) {
     return byte(0) < 0x20 || byte(0) == 0x7f;
   if (sequence.size() == 2)
     return byte(0) == 0xc2 && byte(1) < 0xa0;
-  return sequence.size() == 3 && byte(0) == 0xe2 && byte(1) == 0x80 && (byte(2) == 0xa8 || byte(2) == 0xa9);
+  return sequence.size() == 3 && byte(0) == 0xe2 && byte(1) == 0x80 &&
+         (byte(2) == 0xa8 || byte(2) == 0xa9);
 }
 
 // Of ASCII that stays as it is.
-size_t UnescapedLength(std::string_view text) { return PlainLength</*kAsciiOnly=*/true, '\x7f', '\\'>(text); }
+size_t UnescapedLength(std::string_view text) {
+  return PlainLength</*kAsciiOnly=*/true, '\x7f', '\\'>(text);
+}
 
 }  // namespace
 
@@ -35,17 +38,21 @@ size_t Utf8SequenceLength(std::string_view text) {
   if (first >= 0xc2 && first <= 0xdf)
     return tail(1) ? 2 : 0;
   if (first >= 0xe0 && first <= 0xef) {
-    const bool overlong = first == 0xe0 && byte(1) < 0xa0, surrogate = first == 0xed && byte(1) >= 0xa0;
+    const bool overlong = first == 0xe0 && byte(1) < 0xa0,
+               surrogate = first == 0xed && byte(1) >= 0xa0;
     return tail(1) && tail(2) && !overlong && !surrogate ? 3 : 0;
   }
   if (first >= 0xf0 && first <= 0xf4) {
-    const bool overlong = first == 0xf0 && byte(1) < 0x90, beyond = first == 0xf4 && byte(1) >= 0x90;
+    const bool overlong = first == 0xf0 && byte(1) < 0x90,
+               beyond = first == 0xf4 && byte(1) >= 0x90;
     return tail(1) && tail(2) && tail(3) && !overlong && !beyond ? 4 : 0;
   }
   return 0;
 }
 
-bool IsPlain(std::string_view raw) { return PlainLength</*kAsciiOnly=*/true, '\x7f', '\\', '"'>(raw) == raw.size(); }
+bool IsPlain(std::string_view raw) {
+  return PlainLength</*kAsciiOnly=*/true, '\x7f', '\\', '"'>(raw) == raw.size();
+}
 
 std::string Escape(std::string_view raw) {
   std::string out;

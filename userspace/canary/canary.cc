@@ -20,7 +20,8 @@ namespace sandpiper {
 namespace {
 
 constexpr uint64_t kLook = 50 * kMillisecond;
-// Its process takes milliseconds, and ends itself after ten seconds; the rest is for a host that is busy.
+// Its process takes milliseconds, and ends itself after ten seconds; the rest is for a host that is
+// busy.
 constexpr uint64_t kEndWithin = 20 * kSecond;
 // Its sockets close a moment after its process, and events are worked off in bursts.
 constexpr uint64_t kListen = 500 * kMillisecond;
@@ -31,9 +32,12 @@ struct Note {
   const char* probe;
   const char* what;
 };
-constexpr Note kSong[] = {{EVENT_EXEC, "process", "exec"},       {EVENT_EXIT, "process", "exit"},
-                          {EVENT_CONNECT, "connect", "connect"}, {EVENT_CONNECT_RESULT, "connect.outcome", "established connection"},
-                          {EVENT_DNS_QUERY, "packet", "lookup"}, {EVENT_DNS_ANSWER, "packet", "answer"}};
+constexpr Note kSong[] = {{EVENT_EXEC, "process", "exec"},
+                          {EVENT_EXIT, "process", "exit"},
+                          {EVENT_CONNECT, "connect", "connect"},
+                          {EVENT_CONNECT_RESULT, "connect.outcome", "established connection"},
+                          {EVENT_DNS_QUERY, "packet", "lookup"},
+                          {EVENT_DNS_ANSWER, "packet", "answer"}};
 
 // "0::/path" (cgroups(7)).
 std::string OwnCgroup() {
@@ -62,10 +66,13 @@ void RemoveLeft(const std::string& parent) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Canary>> Canary::Create(const std::string& mount, const Options& options) {
+absl::StatusOr<std::unique_ptr<Canary>> Canary::Create(const std::string& mount,
+                                                       const Options& options) {
   const std::string parent = mount + OwnCgroup();
   RemoveLeft(parent);
-  ASSIGN_OR_RETURN(std::unique_ptr<CanaryKeeper> keeper, CanaryKeeper::Start(absl::StrCat(parent, "/", kName, getpid()), options.dns_port));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<CanaryKeeper> keeper,
+      CanaryKeeper::Start(absl::StrCat(parent, "/", kName, getpid()), options.dns_port));
   return std::unique_ptr<Canary>(new Canary(std::move(keeper), options));
 }
 
@@ -144,8 +151,10 @@ void Canary::Judge(const KernelCounts& counts) {
   if (blind_.empty())
     news_.push_back("all probes see the canary again");
   else
-    news_.push_back(absl::StrCat("error: blind: ", absl::StrJoin(blind_, ", "), "; of the canary these were not seen: ",
-                                 absl::StrJoin(missing, ", "), ". What sandboxes do goes unseen likewise: restart sandpiper"));
+    news_.push_back(
+        absl::StrCat("error: blind: ", absl::StrJoin(blind_, ", "),
+                     "; of the canary these were not seen: ", absl::StrJoin(missing, ", "),
+                     ". What sandboxes do goes unseen likewise: restart sandpiper"));
 }
 
 uint64_t Canary::NextDeadline() const { return due_ns_; }

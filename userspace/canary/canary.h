@@ -1,5 +1,6 @@
-// Proof that the probes see: now and then a process of our own, in a cgroup of its own, runs a program that looks a name up and connects,
-// in a network namespace of its own. What the kernel side does not tell of it, it does not tell of sandboxes either.
+// Proof that the probes see: now and then a process of our own, in a cgroup of its own, runs a
+// program that looks a name up and connects, in a network namespace of its own. What the kernel
+// side does not tell of it, it does not tell of sandboxes either.
 #ifndef SANDPIPER_USERSPACE_CANARY_CANARY_H_
 #define SANDPIPER_USERSPACE_CANARY_CANARY_H_
 
@@ -24,9 +25,11 @@ class Canary {
     std::chrono::milliseconds interval{60'000};
     uint16_t dns_port = 53;
   };
-  // Makes its cgroup below our own; `mount`: of cgroup v2. An error where it cannot, as on a read-only mount. Before there is a probe that
-  // would find the cgroup, and before this process has threads.
-  static absl::StatusOr<std::unique_ptr<Canary>> Create(const std::string& mount, const Options& options);
+  // Makes its cgroup below our own; `mount`: of cgroup v2. An error where it cannot, as on a
+  // read-only mount. Before there is a probe that would find the cgroup, and before this process
+  // has threads.
+  static absl::StatusOr<std::unique_ptr<Canary>> Create(const std::string& mount,
+                                                        const Options& options);
   Canary(const Canary&) = delete;
   Canary& operator=(const Canary&) = delete;
 
@@ -51,7 +54,8 @@ class Canary {
   using ByKind = std::array<uint64_t, KernelCounts::kKinds>;
   enum class State { kResting, kSinging, kListening };
 
-  Canary(std::unique_ptr<CanaryKeeper> keeper, const Options& options) : keeper_(std::move(keeper)), options_(options) {}
+  Canary(std::unique_ptr<CanaryKeeper> keeper, const Options& options)
+      : keeper_(std::move(keeper)), options_(options) {}
 
   void Begin(uint64_t now_ns, const Counts& counts);
   void LookForEnd(uint64_t now_ns);

@@ -29,8 +29,8 @@ namespace {
 
 // What is asked for, one byte each.
 constexpr char kSing = 's', kSingQuietly = 'q';
-// A signal that is meant for the collector, as from a terminal, or that comes of its end, must not keep this process from removing the
-// cgroup.
+// A signal that is meant for the collector, as from a terminal, or that comes of its end, must not
+// keep this process from removing the cgroup.
 constexpr int kIgnored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 
 absl::Status RaiseLoopback() {
@@ -38,10 +38,12 @@ absl::Status RaiseLoopback() {
   ifreq request = {};
   std::memcpy(request.ifr_name, "lo", 3);
   request.ifr_flags = IFF_UP;
-  return fd.ok() && ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "raising lo");
+  return fd.ok() && ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0 ? absl::OkStatus()
+                                                                 : ErrnoStatus(errno, "raising lo");
 }
 
-// The root of cgroupfs may be written by nobody but who may override that (cgroup_init in kernel/cgroup/cgroup.c).
+// The root of cgroupfs may be written by nobody but who may override that (cgroup_init in
+// kernel/cgroup/cgroup.c).
 bool MayWrite(const std::string& folder) {
   struct stat info = {};
   return stat(folder.c_str(), &info) == 0 && info.st_uid == geteuid() && (info.st_mode & S_IWUSR);
@@ -50,7 +52,10 @@ bool MayWrite(const std::string& folder) {
 class Keeper {
  public:
   Keeper(std::string cgroup, uint16_t dns_port, UniqueFd asked, UniqueFd answers)
-      : cgroup_(std::move(cgroup)), port_(absl::StrCat(dns_port)), asked_(std::move(asked)), answers_(std::move(answers)) {}
+      : cgroup_(std::move(cgroup)),
+        port_(absl::StrCat(dns_port)),
+        asked_(std::move(asked)),
+        answers_(std::move(answers)) {}
 
   absl::Status Prepare() {
     prctl(PR_SET_NAME, "canary-keeper");
@@ -70,7 +75,8 @@ class Keeper {
     if (!MayWrite(std::filesystem::path(cgroup_).parent_path()))
       kept.insert(CAP_DAC_OVERRIDE);
     RETURN_IF_ERROR(KeepCapabilities(kept));
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "no_new_privs");
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? absl::OkStatus()
+                                                       : ErrnoStatus(errno, "no_new_privs");
   }
 
   // Until the collector is gone.
@@ -82,10 +88,14 @@ class Keeper {
   }
 
   // In place of the first answer, from which its length tells it.
-  void Refuse(const std::string& why) { [[maybe_unused]] const ssize_t n = write(answers_.get(), why.data(), why.size()); }
+  void Refuse(const std::string& why) {
+    [[maybe_unused]] const ssize_t n = write(answers_.get(), why.data(), why.size());
+  }
 
  private:
-  void Answer(int status) { [[maybe_unused]] const ssize_t n = write(answers_.get(), &status, sizeof(status)); }
+  void Answer(int status) {
+    [[maybe_unused]] const ssize_t n = write(answers_.get(), &status, sizeof(status));
+  }
 
   int Sing(bool quiet) {
     const pid_t singer = fork();
@@ -93,7 +103,8 @@ class Keeper {
       Exec(quiet);
     // Its end, or that of the collector.
     const UniqueFd ended(static_cast<int>(syscall(SYS_pidfd_open, singer, 0)));
-    pollfd polled[] = {{.fd = ended.get(), .events = POLLIN, .revents = 0}, {.fd = asked_.get(), .events = POLLIN, .revents = 0}};
+    pollfd polled[] = {{.fd = ended.get(), .events = POLLIN, .revents = 0},
+                       {.fd = asked_.get(), .events = POLLIN, .revents = 0}};
     while (ended.ok() && poll(polled, 2, -1) < 0 && errno == EINTR) {
     }
     if (polled[0].revents == 0)
@@ -111,7 +122,8 @@ class Keeper {
     const char* const argv[] = {"sandpiper", "canary", port_.c_str(), nullptr};
     const char* const environment[] = {nullptr};
     if (write(procs_.get(), "0", 1) == 1)
-      execve("/proc/self/exe", const_cast<char* const*>(argv), const_cast<char* const*>(environment));
+      execve("/proc/self/exe", const_cast<char* const*>(argv),
+             const_cast<char* const*>(environment));
     _exit(127);
   }
 
@@ -121,7 +133,8 @@ class Keeper {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CanaryKeeper>> CanaryKeeper::Start(const std::string& cgroup, uint16_t dns_port) {
+absl::StatusOr<std::unique_ptr<CanaryKeeper>> CanaryKeeper::Start(const std::string& cgroup,
+                                                                  uint16_t dns_port) {
   int ask[2], answer[2];
   if (pipe2(ask, O_CLOEXEC) || pipe2(answer, O_CLOEXEC | O_NONBLOCK))
     return ErrnoStatus(errno, "pipe2");
@@ -148,7 +161,8 @@ absl::StatusOr<std::unique_ptr<CanaryKeeper>> CanaryKeeper::Start(const std::str
   }
   asked.reset();
   theirs.reset();
-  std::unique_ptr<CanaryKeeper> keeper(new CanaryKeeper(cgroup, pid, std::move(ours), std::move(answers)));
+  std::unique_ptr<CanaryKeeper> keeper(
+      new CanaryKeeper(cgroup, pid, std::move(ours), std::move(answers)));
   // It says that it is ready, or why not.
   pollfd ready = {.fd = keeper->answers_.get(), .events = POLLIN, .revents = 0};
   while (poll(&ready, 1, -1) < 0 && errno == EINTR) {
@@ -156,7 +170,8 @@ absl::StatusOr<std::unique_ptr<CanaryKeeper>> CanaryKeeper::Start(const std::str
   char told[256];
   const ssize_t n = read(keeper->answers_.get(), told, sizeof(told));
   if (n != sizeof(int))
-    return absl::InternalError(n > 0 ? std::string(told, static_cast<size_t>(n)) : "its keeper ended");
+    return absl::InternalError(n > 0 ? std::string(told, static_cast<size_t>(n))
+                                     : "its keeper ended");
   return keeper;
 }
 
@@ -171,7 +186,8 @@ absl::Status CanaryKeeper::Begin(bool quiet) {
   if (poll(&gone, 1, 0) != 0)
     return absl::UnavailableError("its keeper is gone");
   const char asked = quiet ? kSingQuietly : kSing;
-  return write(asks_.get(), &asked, 1) == 1 ? absl::OkStatus() : ErrnoStatus(errno, "asking its keeper");
+  return write(asks_.get(), &asked, 1) == 1 ? absl::OkStatus()
+                                            : ErrnoStatus(errno, "asking its keeper");
 }
 
 absl::StatusOr<std::optional<int>> CanaryKeeper::End() {

@@ -1,4 +1,5 @@
-// A process of its own that starts the canary's program whenever it is asked to. The one that asks has no rights to do so itself any more.
+// A process of its own that starts the canary's program whenever it is asked to. The one that asks
+// has no rights to do so itself any more.
 #ifndef SANDPIPER_USERSPACE_CANARY_CANARY_KEEPER_H_
 #define SANDPIPER_USERSPACE_CANARY_CANARY_KEEPER_H_
 
@@ -17,9 +18,11 @@ namespace sandpiper {
 
 class CanaryKeeper {
  public:
-  // Makes the cgroup and forks: before this process has threads. The program runs in that cgroup and in a network namespace in which nobody
-  // else is. Both go when this object or this process does, however that ends.
-  static absl::StatusOr<std::unique_ptr<CanaryKeeper>> Start(const std::string& cgroup, uint16_t dns_port);
+  // Makes the cgroup and forks: before this process has threads. The program runs in that cgroup
+  // and in a network namespace in which nobody else is. Both go when this object or this process
+  // does, however that ends.
+  static absl::StatusOr<std::unique_ptr<CanaryKeeper>> Start(const std::string& cgroup,
+                                                             uint16_t dns_port);
   // Waits until both are gone.
   ~CanaryKeeper();
   CanaryKeeper(const CanaryKeeper&) = delete;
@@ -34,7 +37,10 @@ class CanaryKeeper {
 
  private:
   CanaryKeeper(std::string cgroup, pid_t pid, UniqueFd asks, UniqueFd answers)
-      : cgroup_(std::move(cgroup)), pid_(pid), asks_(std::move(asks)), answers_(std::move(answers)) {}
+      : cgroup_(std::move(cgroup)),
+        pid_(pid),
+        asks_(std::move(asks)),
+        answers_(std::move(answers)) {}
 
   std::string cgroup_;
   pid_t pid_;

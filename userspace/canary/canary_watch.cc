@@ -8,13 +8,15 @@
 
 namespace sandpiper {
 
-void CanaryWatch::Start(absl::StatusOr<std::unique_ptr<Canary>> canary, uint64_t member, uint64_t sandbox) {
+void CanaryWatch::Start(absl::StatusOr<std::unique_ptr<Canary>> canary, uint64_t member,
+                        uint64_t sandbox) {
   absl::Status status = canary.status();
   if (status.ok()) {
     const auto id = CgroupId((*canary)->cgroup());
     status = id.status();
     if (status.ok())
-      status = members_->Put(member, {.sandbox = sandbox, .cgroup_id = *id, .path = (*canary)->cgroup()});
+      status = members_->Put(member,
+                             {.sandbox = sandbox, .cgroup_id = *id, .path = (*canary)->cgroup()});
     if (status.ok())
       status = members_->Watch(member);
   }
@@ -53,11 +55,15 @@ void CanaryWatch::Work(uint64_t now_ns) {
     tell_(news);
 }
 
-uint64_t CanaryWatch::NextDeadline() const { return canary_ ? canary_->NextDeadline() : std::numeric_limits<uint64_t>::max(); }
+uint64_t CanaryWatch::NextDeadline() const {
+  return canary_ ? canary_->NextDeadline() : std::numeric_limits<uint64_t>::max();
+}
 
 void CanaryWatch::AppendState(std::vector<ProbeState>* out) const {
   if (canary_ || !problem_.empty())
-    out->push_back({.probe = "canary", .mechanism = canary_ ? "cgroup" : "", .reason = canary_ ? canary_->problem() : problem_});
+    out->push_back({.probe = "canary",
+                    .mechanism = canary_ ? "cgroup" : "",
+                    .reason = canary_ ? canary_->problem() : problem_});
 }
 
 }  // namespace sandpiper

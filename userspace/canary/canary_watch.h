@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "userspace/attribution/member_table.h"
 #include "userspace/canary/canary.h"
 #include "userspace/event/event.h"
-#include "userspace/attribution/member_table.h"
 #include "userspace/probe/probes.h"
 
 namespace sandpiper {
@@ -20,9 +20,11 @@ class CanaryWatch {
  public:
   using Tell = std::function<void(const std::string&)>;
   // The pointers outlive this.
-  CanaryWatch(Probes* probes, Members* members, Tell tell) : probes_(probes), members_(members), tell_(std::move(tell)) {}
+  CanaryWatch(Probes* probes, Members* members, Tell tell)
+      : probes_(probes), members_(members), tell_(std::move(tell)) {}
 
-  // From now on. `member` and `sandbox`: numbers that nothing else has. An error is why there is none.
+  // From now on. `member` and `sandbox`: numbers that nothing else has. An error is why there is
+  // none.
   void Start(absl::StatusOr<std::unique_ptr<Canary>> canary, uint64_t member, uint64_t sandbox);
 
   // True if the event is the canary's, and taken.
@@ -30,7 +32,9 @@ class CanaryWatch {
   void Work(uint64_t now_ns);
   uint64_t NextDeadline() const;
 
-  std::vector<std::string> blind() const { return canary_ ? canary_->blind() : std::vector<std::string>(); }
+  std::vector<std::string> blind() const {
+    return canary_ ? canary_->blind() : std::vector<std::string>();
+  }
   // Appends its state; nothing where no canary is wanted.
   void AppendState(std::vector<ProbeState>* out) const;
 

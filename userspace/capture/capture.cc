@@ -20,27 +20,30 @@ void Fill(const Array& from, google::protobuf::RepeatedField<uint64_t>* to) {
   to->Assign(from.begin(), from.end());
 }
 
-void Fill(const KernelCounts::ByTransportAndNetwork& from, google::protobuf::RepeatedField<uint64_t>* to) {
+void Fill(const KernelCounts::ByTransportAndNetwork& from,
+          google::protobuf::RepeatedField<uint64_t>* to) {
   for (const auto& by_network : from)
     to->Add(by_network.begin(), by_network.end());
 }
 
 }  // namespace
 
-CaptureWriter::CaptureWriter(const Options& options, std::unique_ptr<google::protobuf::io::FileOutputStream> out, Tell tell)
+CaptureWriter::CaptureWriter(const Options& options,
+                             std::unique_ptr<google::protobuf::io::FileOutputStream> out, Tell tell)
     : options_(options), out_(std::move(out)), tell_(std::move(tell)) {
   out_->SetCloseOnDelete(true);
 }
 
 CaptureWriter::~CaptureWriter() = default;
 
-absl::StatusOr<std::unique_ptr<CaptureWriter>> CaptureWriter::Create(const Options& options, const std::vector<uint16_t>& dns_ports,
-                                                                     Tell tell) {
+absl::StatusOr<std::unique_ptr<CaptureWriter>> CaptureWriter::Create(
+    const Options& options, const std::vector<uint16_t>& dns_ports, Tell tell) {
   const int fd = open(options.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0)
     return ErrnoStatus(errno, absl::StrCat("opening the capture ", options.path));
-  std::unique_ptr<CaptureWriter> writer(
-      new CaptureWriter(options, std::make_unique<google::protobuf::io::FileOutputStream>(fd, 1 << 18), std::move(tell)));
+  std::unique_ptr<CaptureWriter> writer(new CaptureWriter(
+      options, std::make_unique<google::protobuf::io::FileOutputStream>(fd, 1 << 18),
+      std::move(tell)));
   v1::CaptureEntry entry;
   v1::CaptureHeader* const header = entry.mutable_header();
   header->set_version(kCaptureFormat);
@@ -75,14 +78,16 @@ void CaptureWriter::Sandbox(const SandboxIdentity& sandbox, uint64_t born_ns) {
   Write(entry);
 }
 
-void CaptureWriter::Member(uint64_t member, uint64_t sandbox, uint64_t from_ns, const std::vector<Attribute>& attributes) {
+void CaptureWriter::Member(uint64_t member, uint64_t sandbox, uint64_t from_ns,
+                           const std::vector<Attribute>& attributes) {
   v1::CaptureEntry entry;
   v1::CapturedMember* const out = entry.mutable_member();
   out->set_member(member);
   out->set_sandbox(sandbox);
   out->set_from_ns(from_ns);
   for (const Attribute& attribute : attributes)
-    (*out->mutable_attributes())[std::string(attribute.key.view())] = std::string(std::get<SharedText>(attribute.value).view());
+    (*out->mutable_attributes())[std::string(attribute.key.view())] =
+        std::string(std::get<SharedText>(attribute.value).view());
   Write(entry);
 }
 

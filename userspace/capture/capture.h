@@ -1,5 +1,5 @@
-// Writes down what the kernel side tells, with whose it is, so that it can be worked off again: proto/capture.proto. Texts are raw and
-// nothing is hidden in it: the file is for its owner alone.
+// Writes down what the kernel side tells, with whose it is, so that it can be worked off again:
+// proto/capture.proto. Texts are raw and nothing is hidden in it: the file is for its owner alone.
 #ifndef SANDPIPER_USERSPACE_CAPTURE_CAPTURE_H_
 #define SANDPIPER_USERSPACE_CAPTURE_CAPTURE_H_
 
@@ -24,7 +24,8 @@ class FileOutputStream;
 
 namespace sandpiper {
 
-// Of proto/capture.proto and of the records of bpf/events.h in it. Raised with each change of either that an older reader would misread.
+// Of proto/capture.proto and of the records of bpf/events.h in it. Raised with each change of
+// either that an older reader would misread.
 constexpr uint32_t kCaptureFormat = 2;
 
 class CaptureWriter {
@@ -36,20 +37,23 @@ class CaptureWriter {
   using Tell = std::function<void(const std::string& problem)>;
 
   // Makes the file anew.
-  static absl::StatusOr<std::unique_ptr<CaptureWriter>> Create(const Options& options, const std::vector<uint16_t>& dns_ports, Tell tell);
+  static absl::StatusOr<std::unique_ptr<CaptureWriter>> Create(
+      const Options& options, const std::vector<uint16_t>& dns_ports, Tell tell);
   ~CaptureWriter();
   CaptureWriter(const CaptureWriter&) = delete;
   CaptureWriter& operator=(const CaptureWriter&) = delete;
 
   void Sandbox(const SandboxIdentity& sandbox, uint64_t born_ns);
-  void Member(uint64_t member, uint64_t sandbox, uint64_t from_ns, const std::vector<Attribute>& attributes);
+  void Member(uint64_t member, uint64_t sandbox, uint64_t from_ns,
+              const std::vector<Attribute>& attributes);
   void Record(std::span<const std::byte> record);
   void UdpFlow(const Flow& flow, const FlowTable::UdpCounts& counts);
   void TcpBytes(uint64_t cookie, uint64_t sent, uint64_t received);
   void End(uint64_t sandbox, uint64_t time_ns, const KernelCounts& counts);
 
  private:
-  CaptureWriter(const Options& options, std::unique_ptr<google::protobuf::io::FileOutputStream> out, Tell tell);
+  CaptureWriter(const Options& options, std::unique_ptr<google::protobuf::io::FileOutputStream> out,
+                Tell tell);
   void Write(const v1::CaptureEntry& entry);
 
   const Options options_;

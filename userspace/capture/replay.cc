@@ -41,7 +41,8 @@ void Fill(const google::protobuf::RepeatedField<uint64_t>& from, std::array<uint
   std::copy_n(from.begin(), std::min<size_t>(N, static_cast<size_t>(from.size())), to->begin());
 }
 
-void Fill(const google::protobuf::RepeatedField<uint64_t>& from, KernelCounts::ByTransportAndNetwork* to) {
+void Fill(const google::protobuf::RepeatedField<uint64_t>& from,
+          KernelCounts::ByTransportAndNetwork* to) {
   for (int i = 0; i < std::min(from.size(), 4); ++i)
     (*to)[static_cast<size_t>(i) / 2][static_cast<size_t>(i) % 2] = from[i];
 }
@@ -81,8 +82,11 @@ void Add(v1::CaptureEntry* entry, Capture* out) {
     case v1::CaptureEntry::kUdpFlow: {
       const v1::CapturedUdpFlow& flow = entry->udp_flow();
       Endpoint peer = {.port = static_cast<uint16_t>(flow.port())};
-      std::copy_n(flow.address().begin(), std::min(flow.address().size(), peer.address.bytes.size()), peer.address.bytes.begin());
-      out->udp[{flow.cookie(), peer}] = {.sent = flow.sent(), .received = flow.received(), .denied = flow.denied()};
+      std::copy_n(flow.address().begin(),
+                  std::min(flow.address().size(), peer.address.bytes.size()),
+                  peer.address.bytes.begin());
+      out->udp[{flow.cookie(), peer}] = {
+          .sent = flow.sent(), .received = flow.received(), .denied = flow.denied()};
       return;
     }
     case v1::CaptureEntry::kTcpBytes:
@@ -106,19 +110,25 @@ absl::StatusOr<Capture> ReadCapture(const std::string& path) {
   Capture out;
   v1::CaptureEntry entry;
   bool clean_end = false;
-  const auto next = [&] { return google::protobuf::util::ParseDelimitedFromZeroCopyStream(&entry, &in, &clean_end); };
+  const auto next = [&] {
+    return google::protobuf::util::ParseDelimitedFromZeroCopyStream(&entry, &in, &clean_end);
+  };
   if (!next() || !entry.has_header())
-    return absl::InvalidArgumentError(absl::StrCat(path, " is no capture: sandpiper run --capture FILE makes one"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is no capture: sandpiper run --capture FILE makes one"));
   out.header = entry.header();
   if (out.header.version() != kCaptureFormat)
-    return absl::InvalidArgumentError(absl::StrCat(path, ": a capture of format ", out.header.version(), ", made by sandpiper ",
-                                                   out.header.sandpiper_version(), "; this one reads format ", kCaptureFormat));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": a capture of format ", out.header.version(), ", made by sandpiper ",
+                     out.header.sandpiper_version(), "; this one reads format ", kCaptureFormat));
   while (next())
     Add(&entry, &out);
   if (!clean_end)
     out.summary.cut = absl::StrCat(path, " is cut short at byte ", in.ByteCount());
-  std::stable_sort(out.sandboxes.begin(), out.sandboxes.end(), [](const auto& a, const auto& b) { return a.born_ns() < b.born_ns(); });
-  std::stable_sort(out.events.begin(), out.events.end(), [](const Event& a, const Event& b) { return a.time_ns < b.time_ns; });
+  std::stable_sort(out.sandboxes.begin(), out.sandboxes.end(),
+                   [](const auto& a, const auto& b) { return a.born_ns() < b.born_ns(); });
+  std::stable_sort(out.events.begin(), out.events.end(),
+                   [](const Event& a, const Event& b) { return a.time_ns < b.time_ns; });
   out.summary.sandboxes = out.sandboxes.size();
   return out;
 }
@@ -128,7 +138,8 @@ class Player {
   Player(Capture capture, const ReplayOptions& options, RecordSink sink)
       : capture_(std::move(capture)), options_(options), sink_(std::move(sink)) {
     options_.pipeline.recorded_unix_offset = capture_.header.unix_offset_ns();
-    options_.pipeline.dns_ports = {capture_.header.dns_ports().begin(), capture_.header.dns_ports().end()};
+    options_.pipeline.dns_ports = {capture_.header.dns_ports().begin(),
+                                   capture_.header.dns_ports().end()};
   }
 
   ReplaySummary Play() {
@@ -151,10 +162,14 @@ class Player {
   // Births, windows and ends up to then, in their order.
   void Advance(uint64_t until_ns) {
     while (true) {
-      const uint64_t born = born_ < capture_.sandboxes.size() ? capture_.sandboxes[born_].born_ns() : std::numeric_limits<uint64_t>::max();
-      const uint64_t window = playing_.empty() ? std::numeric_limits<uint64_t>::max() : next_window_ns_;
+      const uint64_t born = born_ < capture_.sandboxes.size()
+                                ? capture_.sandboxes[born_].born_ns()
+                                : std::numeric_limits<uint64_t>::max();
+      const uint64_t window =
+          playing_.empty() ? std::numeric_limits<uint64_t>::max() : next_window_ns_;
       const auto ending = NextEnd();
-      const uint64_t end = ending == playing_.end() ? std::numeric_limits<uint64_t>::max() : EndOf(*ending);
+      const uint64_t end =
+          ending == playing_.end() ? std::numeric_limits<uint64_t>::max() : EndOf(*ending);
       if (born <= std::min({window, end, until_ns}) && born_ < capture_.sandboxes.size())
         Begin(capture_.sandboxes[born_++]);
       else if (end <= std::min(window, until_ns) && ending != playing_.end())
@@ -162,7 +177,8 @@ class Player {
       else if (window <= until_ns && until_ns != std::numeric_limits<uint64_t>::max())
         CloseWindow(window, std::min({born, end, until_ns}));
       else if (until_ns == std::numeric_limits<uint64_t>::max() && !playing_.empty())
-        End(ending, end == until_ns ? ending->second.last_ns : end);  // the last windows close with their sandboxes
+        End(ending, end == until_ns ? ending->second.last_ns
+                                    : end);  // the last windows close with their sandboxes
       else
         return;
     }
@@ -172,10 +188,12 @@ class Player {
 
   uint64_t EndOf(const Map::value_type& playing) const {
     const auto end = capture_.ends.find(playing.first);
-    return end == capture_.ends.end() ? std::numeric_limits<uint64_t>::max() : end->second.time_ns();
+    return end == capture_.ends.end() ? std::numeric_limits<uint64_t>::max()
+                                      : end->second.time_ns();
   }
   Map::iterator NextEnd() {
-    return std::min_element(playing_.begin(), playing_.end(), [&](const auto& a, const auto& b) { return EndOf(a) < EndOf(b); });
+    return std::min_element(playing_.begin(), playing_.end(),
+                            [&](const auto& a, const auto& b) { return EndOf(a) < EndOf(b); });
   }
 
   void Begin(const v1::CapturedSandbox& sandbox) {
@@ -187,27 +205,31 @@ class Player {
       next_window_ns_ = sandbox.born_ns() + options_.window_ns;
     Playing& playing = playing_[sandbox.serial()];
     playing.last_ns = sandbox.born_ns();
-    playing.pipeline =
-        std::make_unique<SandboxPipeline>(SandboxIdentity{.serial = sandbox.serial(), .id = sandbox.id(), .runtime = sandbox.runtime()},
-                                          options_.pipeline, read_udp, sink_, sandbox.born_ns());
+    playing.pipeline = std::make_unique<SandboxPipeline>(
+        SandboxIdentity{
+            .serial = sandbox.serial(), .id = sandbox.id(), .runtime = sandbox.runtime()},
+        options_.pipeline, read_udp, sink_, sandbox.born_ns());
   }
 
   // Windows in which nothing happens, up to `next_ns`, have nothing to tell.
   void CloseWindow(uint64_t now_ns, uint64_t next_ns) {
     for (auto& [serial, playing] : playing_)
       playing.pipeline->CloseWindow(now_ns);
-    next_window_ns_ = now_ns + options_.window_ns * std::max<uint64_t>(1, (next_ns - now_ns) / options_.window_ns);
+    next_window_ns_ = now_ns + options_.window_ns *
+                                   std::max<uint64_t>(1, (next_ns - now_ns) / options_.window_ns);
   }
 
   void End(Map::iterator ending, uint64_t now_ns) {
     SandboxPipeline& pipeline = *ending->second.pipeline;
     const auto end = capture_.ends.find(ending->first);
-    pipeline.OnCounters(end == capture_.ends.end() ? ending->second.seen : ToCounts(end->second.counts()));
+    pipeline.OnCounters(end == capture_.ends.end() ? ending->second.seen
+                                                   : ToCounts(end->second.counts()));
     pipeline.flows().RefreshTcp([this](uint64_t cookie) -> std::optional<FlowTable::TcpCounts> {
       const auto bytes = capture_.tcp.find(cookie);
       if (bytes == capture_.tcp.end())
         return std::nullopt;
-      return FlowTable::TcpCounts{.sent = bytes->second.sent(), .received = bytes->second.received()};
+      return FlowTable::TcpCounts{.sent = bytes->second.sent(),
+                                  .received = bytes->second.received()};
     });
     pipeline.Stop(now_ns);
     playing_.erase(ending);
@@ -269,7 +291,8 @@ class Player {
 
 }  // namespace
 
-absl::StatusOr<ReplaySummary> ReplayCapture(const std::string& path, const ReplayOptions& options, const RecordSink& sink) {
+absl::StatusOr<ReplaySummary> ReplayCapture(const std::string& path, const ReplayOptions& options,
+                                            const RecordSink& sink) {
   ASSIGN_OR_RETURN(Capture capture, ReadCapture(path));
   return Player(std::move(capture), options, sink).Play();
 }

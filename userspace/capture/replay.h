@@ -1,5 +1,6 @@
-// Works off a capture (userspace/capture.h) as the running pipeline would have: decoded, attributed, correlated, aggregated. Nothing of
-// this host is looked at. What came over netlink, rules and their changes, is in no capture.
+// Works off a capture (userspace/capture.h) as the running pipeline would have: decoded,
+// attributed, correlated, aggregated. Nothing of this host is looked at. What came over netlink,
+// rules and their changes, is in no capture.
 #ifndef SANDPIPER_USERSPACE_CAPTURE_REPLAY_H_
 #define SANDPIPER_USERSPACE_CAPTURE_REPLAY_H_
 
@@ -22,13 +23,15 @@ struct ReplaySummary {
   uint64_t undecodable = 0;   // among them
   uint64_t unattributed = 0;  // of no sandbox of the capture's
   uint64_t sandboxes = 0;
-  // Not empty: the file ends in the middle of something, as one does whose collector was killed or whose disk was full.
+  // Not empty: the file ends in the middle of something, as one does whose collector was killed or
+  // whose disk was full.
   std::string cut;
 };
 
-// Reads the whole file, then tells its records in the order of their time. NotFound; InvalidArgument for what is no capture, or one of a
-// format that this version does not know.
-absl::StatusOr<ReplaySummary> ReplayCapture(const std::string& path, const ReplayOptions& options, const RecordSink& sink);
+// Reads the whole file, then tells its records in the order of their time. NotFound;
+// InvalidArgument for what is no capture, or one of a format that this version does not know.
+absl::StatusOr<ReplaySummary> ReplayCapture(const std::string& path, const ReplayOptions& options,
+                                            const RecordSink& sink);
 
 }  // namespace sandpiper
 

@@ -21,7 +21,8 @@ namespace {
 
 // After a wake-up, wait so long for more to come: a burst costs one wake-up.
 constexpr uint64_t kCoalesce = 20 * kMillisecond;
-// A record that is stamped may be submitted on another CPU a little later: leave out what is younger when the others are brought in order.
+// A record that is stamped may be submitted on another CPU a little later: leave out what is
+// younger when the others are brought in order.
 constexpr uint64_t kOrderSlack = 5 * kMillisecond;
 // Records taken from a ring before timers get their turn.
 constexpr size_t kDrainBudget = 65'536;
@@ -29,14 +30,17 @@ constexpr size_t kDrainBudget = 65'536;
 constexpr std::chrono::milliseconds kRulesLimit{5'000};
 
 void SleepUntil(uint64_t boot_ns) {
-  const timespec t = {.tv_sec = static_cast<time_t>(boot_ns / kSecond), .tv_nsec = static_cast<long>(boot_ns % kSecond)};
+  const timespec t = {.tv_sec = static_cast<time_t>(boot_ns / kSecond),
+                      .tv_nsec = static_cast<long>(boot_ns % kSecond)};
   clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &t, nullptr);
 }
 
-// Before 5.19, only who may make maps may use them, where unprivileged users may do neither (c8644cd0efe7).
+// Before 5.19, only who may make maps may use them, where unprivileged users may do neither
+// (c8644cd0efe7).
 bool MapsNeedCapability(const Probes& probes) {
   absl::Status status;
-  const absl::Status ran = RunWithoutCapabilities([&] { status = probes.ReadCounters(0).status(); });
+  const absl::Status ran =
+      RunWithoutCapabilities([&] { status = probes.ReadCounters(0).status(); });
   return !ran.ok() || absl::IsPermissionDenied(status);
 }
 
@@ -65,19 +69,26 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
         self->outputs_->OnSandboxEnd(sandbox, last, time_unix_ns);
       });
   if (!config.capture.path.empty()) {
-    ASSIGN_OR_RETURN(auto capture, CaptureWriter::Create(config.capture, config.probes.dns_ports, Tell));
+    ASSIGN_OR_RETURN(auto capture,
+                     CaptureWriter::Create(config.capture, config.probes.dns_ports, Tell));
     collector->pipeline_->StartCapture(std::move(capture));
   }
   const auto handler = [self](uint64_t* last_ns) {
-    return [self, last_ns](std::span<const std::byte> record) { *last_ns = std::max(*last_ns, self->pipeline_->OnRecord(record)); };
+    return [self, last_ns](std::span<const std::byte> record) {
+      *last_ns = std::max(*last_ns, self->pipeline_->OnRecord(record));
+    };
   };
-  ASSIGN_OR_RETURN(collector->critical_, Ring::Open(collector->probes_->critical_ring_fd(), handler(&self->critical_last_ns_)));
-  ASSIGN_OR_RETURN(collector->bulk_, Ring::Open(collector->probes_->bulk_ring_fd(), handler(&self->bulk_last_ns_)));
+  ASSIGN_OR_RETURN(collector->critical_, Ring::Open(collector->probes_->critical_ring_fd(),
+                                                    handler(&self->critical_last_ns_)));
+  ASSIGN_OR_RETURN(collector->bulk_,
+                   Ring::Open(collector->probes_->bulk_ring_fd(), handler(&self->bulk_last_ns_)));
   // Who speaks with the world has no capabilities, and threads of libraries neither.
   absl::Status started;
   RETURN_IF_ERROR(RunWithoutCapabilities([&] {
     auto outputs =
-        Outputs::Start(config, ndjson, Tell, [self](uint64_t now_ns, MetricReader* reader) { self->pipeline_->Collect(now_ns, reader); });
+        Outputs::Start(config, ndjson, Tell, [self](uint64_t now_ns, MetricReader* reader) {
+          self->pipeline_->Collect(now_ns, reader);
+        });
     started = outputs.status();
     if (outputs.ok())
       self->outputs_ = *std::move(outputs);
@@ -97,9 +108,11 @@ absl::StatusOr<ConfigChange> Collector::Reload(const Config& config) {
   return change;
 }
 
-absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here,
+absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes,
+                              const std::vector<Device>& devices, bool here,
                               absl::StatusOr<std::unique_ptr<Canary>> canary) {
-  // Of the sandbox alone; else at the root, since a sandbox may be anywhere, and others may come into its network namespace.
+  // Of the sandbox alone; else at the root, since a sandbox may be anywhere, and others may come
+  // into its network namespace.
   const std::string& top = here ? sandboxes[0].cgroup : mount_;
   const UniqueFd cgroup(open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.ok())
@@ -126,15 +139,19 @@ absl::Status Collector::Watch(const std::vector<Sandbox>& sandboxes, const std::
 
 absl::Status Collector::Serve(const std::string& path) {
   absl::StatusOr<std::unique_ptr<ApiServer>> api = absl::UnknownError("");
-  RETURN_IF_ERROR(RunWithoutCapabilities([&] { api = ApiServer::Start(path, outputs_->recent()); }));
+  RETURN_IF_ERROR(
+      RunWithoutCapabilities([&] { api = ApiServer::Start(path, outputs_->recent()); }));
   ASSIGN_OR_RETURN(api_, std::move(api));
   return absl::OkStatus();
 }
 
-bool Collector::AttachesMore() const { return config_.probes.devices || probes_->waits_for_nf_tables(); }
+bool Collector::AttachesMore() const {
+  return config_.probes.devices || probes_->waits_for_nf_tables();
+}
 
 absl::Status Collector::Confine(const Capabilities& kept) {
-  // Namespaces, arguments and files of other users' processes (ptrace_may_access() in kernel/ptrace.c).
+  // Namespaces, arguments and files of other users' processes (ptrace_may_access() in
+  // kernel/ptrace.c).
   Capabilities all = {CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH};
   all.insert(kept.begin(), kept.end());
   if (MapsNeedCapability(*probes_))
@@ -146,15 +163,19 @@ absl::Status Collector::Confine(const Capabilities& kept) {
   RETURN_IF_ERROR(KeepCapabilities(all));
   if (!config_.limit_system_calls)
     return absl::OkStatus();
-  const absl::Status limited = LimitSystemCalls(AttachesMore() ? BpfCalls::kAll : BpfCalls::kMapsOnly);
+  const absl::Status limited =
+      LimitSystemCalls(AttachesMore() ? BpfCalls::kAll : BpfCalls::kMapsOnly);
   return limited.ok()
              ? limited
-             : absl::Status(limited.code(), absl::StrCat(std::string(limited.message()), "; --no-limit-system-calls does without"));
+             : absl::Status(limited.code(), absl::StrCat(std::string(limited.message()),
+                                                         "; --no-limit-system-calls does without"));
 }
 
-// Bulk first: whatever a connection's process did before it is then in the critical ring, which is drained after.
+// Bulk first: whatever a connection's process did before it is then in the critical ring, which is
+// drained after.
 bool Collector::Drain() {
-  const bool bulk_empty = bulk_->Drain(kDrainBudget), critical_empty = critical_->Drain(kDrainBudget);
+  const bool bulk_empty = bulk_->Drain(kDrainBudget),
+             critical_empty = critical_->Drain(kDrainBudget);
   uint64_t horizon = BootNow() - kOrderSlack;
   if (!bulk_empty)
     horizon = std::min(horizon, bulk_last_ns_);
@@ -221,7 +242,8 @@ size_t Collector::RunUntil(std::span<const pollfd> waited) {
       api_->Answer([this](size_t destinations) { return pipeline_->Describe(destinations); });
     outputs_->AnswerScrapes(BootNow());
     if (to_confine_ && !AttachesMore()) {
-      if (const absl::Status status = Confine(*std::exchange(to_confine_, std::nullopt)); !status.ok())
+      if (const absl::Status status = Confine(*std::exchange(to_confine_, std::nullopt));
+          !status.ok())
         Tell(std::string(status.message()));
     }
   }
@@ -238,7 +260,8 @@ void Collector::Settle(std::chrono::milliseconds limit) {
 
 void Collector::Finish() {
   probes_->Detach();
-  // Twice empty with the slack between: nothing that was stamped before the call is under way any more.
+  // Twice empty with the slack between: nothing that was stamped before the call is under way any
+  // more.
   for (int empty = 0; empty < 2;) {
     empty = Drain() ? empty + 1 : 0;
     SleepUntil(BootNow() + kOrderSlack);

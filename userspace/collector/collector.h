@@ -15,9 +15,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "userspace/api/api_server.h"
-#include "userspace/config/config.h"
 #include "userspace/collector/outputs.h"
 #include "userspace/collector/pipeline.h"
+#include "userspace/config/config.h"
 #include "userspace/privilege/capabilities.h"
 #include "userspace/probe/ring.h"
 
@@ -30,16 +30,17 @@ class Collector {
   Collector(const Collector&) = delete;
   Collector& operator=(const Collector&) = delete;
 
-  // Watches the sandboxes, and looks for more by the rules. Once. `here`: there is one, in a cgroup of ours, that will run in our own
-  // network namespace; otherwise their processes tell where.
+  // Watches the sandboxes, and looks for more by the rules. Once. `here`: there is one, in a cgroup
+  // of ours, that will run in our own network namespace; otherwise their processes tell where.
   // `canary`: as it was made before the probes, or why there is none; null: nobody wants one.
-  absl::Status Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices, bool here,
-                     absl::StatusOr<std::unique_ptr<Canary>> canary);
+  absl::Status Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices,
+                     bool here, absl::StatusOr<std::unique_ptr<Canary>> canary);
 
   // Answers on a unix socket what `sandpiper status`, `observe` and `top` ask.
   absl::Status Serve(const std::string& path);
 
-  // Gives up what is not needed any more, for good: capabilities but `kept` and those that the configuration needs, and most system calls.
+  // Gives up what is not needed any more, for good: capabilities but `kept` and those that the
+  // configuration needs, and most system calls.
   absl::Status Confine(const Capabilities& kept);
 
   // Works until one of `waited` has one of the events asked for (poll(2)). Returns its index.
@@ -48,9 +49,11 @@ class Collector {
   // Takes over what can be changed while it runs. An error: nothing was.
   absl::StatusOr<ConfigChange> Reload(const Config& config);
 
-  // Works on for at most `limit` while connections are open: their sockets may end a moment after the last process, as io_uring's do.
+  // Works on for at most `limit` while connections are open: their sockets may end a moment after
+  // the last process, as io_uring's do.
   void Settle(std::chrono::milliseconds limit);
-  // Detaches the probes, takes everything that they have told, ends all sandboxes, and flushes the exporters.
+  // Detaches the probes, takes everything that they have told, ends all sandboxes, and flushes the
+  // exporters.
   void Finish();
 
   Pipeline& pipeline() { return *pipeline_; }
@@ -61,7 +64,8 @@ class Collector {
 
   // Devices that come, or nf_tables.
   bool AttachesMore() const;
-  // Takes records and works off those that no older one can follow. True if the rings were empty at the end.
+  // Takes records and works off those that no older one can follow. True if the rings were empty at
+  // the end.
   bool Drain();
   void OnTimers(uint64_t now_ns);
   uint64_t NextDeadline() const;
@@ -75,7 +79,8 @@ class Collector {
   std::unique_ptr<Outputs> outputs_;
   uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;
   std::map<std::string, uint64_t> missed_told_;
-  const uint64_t watchdog_ns_;  // how often the service manager wants a sign of life; 0: it does not
+  const uint64_t
+      watchdog_ns_;  // how often the service manager wants a sign of life; 0: it does not
   uint64_t next_sign_of_life_ns_ = 0;
   std::optional<Capabilities> to_confine_;  // as soon as nothing is attached any more
   std::unique_ptr<ApiServer> api_;

@@ -16,15 +16,17 @@
 
 namespace sandpiper {
 
-// What stands on the records of a part that was selected (OpenTelemetry semantic conventions: container, k8s). What is not known is absent.
+// What stands on the records of a part that was selected (OpenTelemetry semantic conventions:
+// container, k8s). What is not known is absent.
 std::vector<Attribute> AttributesOf(const Decision& decision);
 // Who made it: the container runtime, "systemd", or "cgroup" where nobody says.
 std::string RuntimeOf(const Decision& decision);
 
-// `sandboxes`: by serial. Members of no sandbox are left out. `destinations`: of each sandbox, those with the most attempts; without
-// loopback.
-v1::ListSandboxesResponse DescribeSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members,
-                                            size_t destinations);
+// `sandboxes`: by serial. Members of no sandbox are left out. `destinations`: of each sandbox,
+// those with the most attempts; without loopback.
+v1::ListSandboxesResponse DescribeSandboxes(
+    const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members,
+    size_t destinations);
 
 }  // namespace sandpiper
 

@@ -7,27 +7,36 @@
 
 namespace sandpiper {
 
-void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, uint64_t start_unix_ns, MetricSnapshot* out) {
+void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes,
+                     uint64_t start_unix_ns, MetricSnapshot* out) {
   std::map<std::string, int64_t> by_runtime;
   for (const auto& [serial, sandbox] : sandboxes)
     ++by_runtime[sandbox->sandbox().runtime];
   for (const auto& [runtime, count] : by_runtime)
-    out->Add(metric::kSandboxCount, {.attributes = {{"runtime", runtime}}, .value = count, .start_unix_ns = start_unix_ns});
+    out->Add(
+        metric::kSandboxCount,
+        {.attributes = {{"runtime", runtime}}, .value = count, .start_unix_ns = start_unix_ns});
 }
 
-void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::string>& blind, uint64_t start_unix_ns,
-                  MetricSnapshot* out) {
+void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::string>& blind,
+                  uint64_t start_unix_ns, MetricSnapshot* out) {
   for (const ProbeState& probe : states) {
     const bool is_blind = std::find(blind.begin(), blind.end(), probe.probe) != blind.end();
-    const std::string state = probe.mechanism.empty() ? "off" : is_blind ? "blind" : probe.reason.empty() ? "on" : "degraded";
+    const std::string state = probe.mechanism.empty() ? "off"
+                              : is_blind              ? "blind"
+                              : probe.reason.empty()  ? "on"
+                                                      : "degraded";
     out->Add(metric::kProbeState,
-             {.attributes = {{"probe", probe.probe}, {"mechanism", probe.mechanism.empty() ? "none" : probe.mechanism}, {"state", state}},
+             {.attributes = {{"probe", probe.probe},
+                             {"mechanism", probe.mechanism.empty() ? "none" : probe.mechanism},
+                             {"state", state}},
               .value = int64_t{1},
               .start_unix_ns = start_unix_ns});
   }
 }
 
-void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_unix_ns, MetricSnapshot* out) {
+void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_unix_ns,
+                    MetricSnapshot* out) {
   // A program that is loaded once for each device has one series.
   std::map<std::pair<std::string, std::string>, ProgramRuns> sums;
   for (const ProgramRuns& program : programs) {
@@ -49,24 +58,30 @@ void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_uni
   }
 }
 
-void AppendTables(const std::vector<TableUse>& tables, uint64_t start_unix_ns, MetricSnapshot* out) {
+void AppendTables(const std::vector<TableUse>& tables, uint64_t start_unix_ns,
+                  MetricSnapshot* out) {
   for (const TableUse& table : tables) {
     const std::vector<Attribute> attributes = {{"table", std::string(table.table)}};
-    out->Add(metric::kTableEntries,
-             {.attributes = attributes, .value = static_cast<int64_t>(table.entries), .start_unix_ns = start_unix_ns});
-    out->Add(metric::kTableCapacity,
-             {.attributes = attributes, .value = static_cast<int64_t>(table.capacity), .start_unix_ns = start_unix_ns});
+    out->Add(metric::kTableEntries, {.attributes = attributes,
+                                     .value = static_cast<int64_t>(table.entries),
+                                     .start_unix_ns = start_unix_ns});
+    out->Add(metric::kTableCapacity, {.attributes = attributes,
+                                      .value = static_cast<int64_t>(table.capacity),
+                                      .start_unix_ns = start_unix_ns});
   }
 }
 
-void AppendExporter(const MetricRow& row, const std::string& type, const ExportCounts& counts, uint64_t start_unix_ns,
-                    MetricSnapshot* out) {
+void AppendExporter(const MetricRow& row, const std::string& type, const ExportCounts& counts,
+                    uint64_t start_unix_ns, MetricSnapshot* out) {
   const auto add = [&](const char* error, uint64_t count) {
-    std::vector<Attribute> attributes = {{"otel.component.type", type}, {"otel.component.name", type + "/0"}};
+    std::vector<Attribute> attributes = {{"otel.component.type", type},
+                                         {"otel.component.name", type + "/0"}};
     if (*error)
       attributes.push_back({"error.type", std::string(error)});
     if (count > 0 || !*error)
-      out->Add(row, {.attributes = std::move(attributes), .value = static_cast<int64_t>(count), .start_unix_ns = start_unix_ns});
+      out->Add(row, {.attributes = std::move(attributes),
+                     .value = static_cast<int64_t>(count),
+                     .start_unix_ns = start_unix_ns});
   };
   add("", counts.sent);
   add("queue_full", counts.dropped_queue_full);
@@ -78,15 +93,21 @@ void AppendExporter(const MetricRow& row, const std::string& type, const ExportC
   add("spool_corrupt", counts.dropped_spool_corrupt);
 }
 
-void AppendLogExporter(const std::string& type, const LogExporter& exporter, uint64_t start_unix_ns, MetricSnapshot* out) {
+void AppendLogExporter(const std::string& type, const LogExporter& exporter, uint64_t start_unix_ns,
+                       MetricSnapshot* out) {
   AppendExporter(metric::kLogsExported, type, exporter.counts(), start_unix_ns, out);
   const auto stored = exporter.stored();
   if (!stored)
     return;
   const uint64_t now = ReadClock(CLOCK_REALTIME);
-  const uint64_t age = stored->oldest_unix_ns > 0 && now > stored->oldest_unix_ns ? now - stored->oldest_unix_ns : 0;
-  out->Add(metric::kSpoolBytes, {.attributes = {}, .value = static_cast<int64_t>(stored->bytes), .start_unix_ns = start_unix_ns});
-  out->Add(metric::kSpoolOldestAge, {.attributes = {}, .value = static_cast<double>(age) / 1e9, .start_unix_ns = start_unix_ns});
+  const uint64_t age =
+      stored->oldest_unix_ns > 0 && now > stored->oldest_unix_ns ? now - stored->oldest_unix_ns : 0;
+  out->Add(metric::kSpoolBytes, {.attributes = {},
+                                 .value = static_cast<int64_t>(stored->bytes),
+                                 .start_unix_ns = start_unix_ns});
+  out->Add(
+      metric::kSpoolOldestAge,
+      {.attributes = {}, .value = static_cast<double>(age) / 1e9, .start_unix_ns = start_unix_ns});
 }
 
 }  // namespace sandpiper

@@ -22,17 +22,21 @@ struct TableUse {
 };
 
 // How many there are.
-void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, uint64_t start_unix_ns, MetricSnapshot* out);
+void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes,
+                     uint64_t start_unix_ns, MetricSnapshot* out);
 // `blind`: probes whose canary was not seen.
-void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::string>& blind, uint64_t start_unix_ns,
-                  MetricSnapshot* out);
-void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_unix_ns, MetricSnapshot* out);
+void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::string>& blind,
+                  uint64_t start_unix_ns, MetricSnapshot* out);
+void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_unix_ns,
+                    MetricSnapshot* out);
 void AppendTables(const std::vector<TableUse>& tables, uint64_t start_unix_ns, MetricSnapshot* out);
 // `row`: metric::kLogsExported or kPointsExported. `type`: otel.component.type.
-void AppendExporter(const MetricRow& row, const std::string& type, const ExportCounts& counts, uint64_t start_unix_ns, MetricSnapshot* out);
+void AppendExporter(const MetricRow& row, const std::string& type, const ExportCounts& counts,
+                    uint64_t start_unix_ns, MetricSnapshot* out);
 
 // And what it keeps on disk.
-void AppendLogExporter(const std::string& type, const LogExporter& exporter, uint64_t start_unix_ns, MetricSnapshot* out);
+void AppendLogExporter(const std::string& type, const LogExporter& exporter, uint64_t start_unix_ns,
+                       MetricSnapshot* out);
 
 }  // namespace sandpiper
 

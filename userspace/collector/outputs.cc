@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
+#include "userspace/collector/health.h"
 #include "userspace/export/metrics_json.h"
 #include "userspace/export/ndjson.h"
-#include "userspace/collector/health.h"
 
 namespace sandpiper {
 namespace {
@@ -21,9 +21,11 @@ absl::StatusOr<RecordLimits> MakeLimits(const Config& config) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Outputs>> Outputs::Start(const Config& config, FILE* ndjson, TellProblem tell, Collect collect) {
+absl::StatusOr<std::unique_ptr<Outputs>> Outputs::Start(const Config& config, FILE* ndjson,
+                                                        TellProblem tell, Collect collect) {
   ASSIGN_OR_RETURN(RecordLimits limits, MakeLimits(config));
-  std::unique_ptr<Outputs> outputs(new Outputs(config, std::move(limits), ndjson, std::move(collect)));
+  std::unique_ptr<Outputs> outputs(
+      new Outputs(config, std::move(limits), ndjson, std::move(collect)));
   RETURN_IF_ERROR(outputs->StartExporters(tell));
   return outputs;
 }
@@ -34,7 +36,10 @@ absl::Status Outputs::StartExporters(const TellProblem& tell) {
                      .by_sandbox = config_.sandbox_in_metrics,
                      .start_unix_ns = ReadClock(CLOCK_REALTIME),
                      .extra = config_.extra_attributes};
-  const auto new_reader = [&] { return std::make_unique<Reader>(Reader{.reader = MetricReader(reader_options_), .host = HostMetrics()}); };
+  const auto new_reader = [&] {
+    return std::make_unique<Reader>(
+        Reader{.reader = MetricReader(reader_options_), .host = HostMetrics()});
+  };
   if (otel.logs.otlp) {
     std::unique_ptr<Spool> spool;
     if (!config_.spool.path.empty()) {
@@ -42,7 +47,8 @@ absl::Status Outputs::StartExporters(const TellProblem& tell) {
       if (const absl::Status status = spool->Open(); !status.ok()) {
         if (config_.spool_write_first)
           return status;
-        tell(absl::StrCat(std::string(status.message()), "; log records are kept in memory until it can be used"));
+        tell(absl::StrCat(std::string(status.message()),
+                          "; log records are kept in memory until it can be used"));
       }
     }
     const LogExporter::Options options = {.queue_max = otel.log_queue_max,
@@ -50,15 +56,18 @@ absl::Status Outputs::StartExporters(const TellProblem& tell) {
                                           .delay = otel.log_delay,
                                           .write_first = config_.spool_write_first};
     ASSIGN_OR_RETURN(auto transport, MakeTransport(*otel.logs.otlp, Signal::kLogs));
-    log_exporter_ = std::make_unique<LogExporter>(std::move(transport), otel.resource, options, std::move(spool), tell);
+    log_exporter_ = std::make_unique<LogExporter>(std::move(transport), otel.resource, options,
+                                                  std::move(spool), tell);
   }
   if (otel.metrics.otlp) {
     ASSIGN_OR_RETURN(auto transport, MakeTransport(*otel.metrics.otlp, Signal::kMetrics));
-    metric_exporter_ = std::make_unique<MetricExporter>(std::move(transport), otel.resource, otel.temporality, tell);
+    metric_exporter_ = std::make_unique<MetricExporter>(std::move(transport), otel.resource,
+                                                        otel.temporality, tell);
     otlp_reader_ = new_reader();
   }
   if (otel.metrics.prometheus) {
-    ASSIGN_OR_RETURN(prometheus_, PrometheusExporter::Start(*otel.metrics.prometheus, otel.resource));
+    ASSIGN_OR_RETURN(prometheus_,
+                     PrometheusExporter::Start(*otel.metrics.prometheus, otel.resource));
     prometheus_reader_ = new_reader();
   }
   if (otel.metrics.console && ndjson_)
@@ -95,12 +104,14 @@ MetricSnapshot Outputs::Read(uint64_t now_ns, Reader* reader) {
   reader->host.Append(start, &own);
   reader->host.AppendOwn(start, &own);
   const auto type = [](const OtlpEndpoint& endpoint, const char* signal) {
-    return absl::StrCat("otlp_", endpoint.protocol == OtlpProtocol::kGrpc ? "grpc" : "http", "_", signal, "_exporter");
+    return absl::StrCat("otlp_", endpoint.protocol == OtlpProtocol::kGrpc ? "grpc" : "http", "_",
+                        signal, "_exporter");
   };
   if (log_exporter_)
     AppendLogExporter(type(*config_.otel.logs.otlp, "log"), *log_exporter_, start, &own);
   if (metric_exporter_)
-    AppendExporter(metric::kPointsExported, type(*config_.otel.metrics.otlp, "metric"), metric_exporter_->counts(), start, &own);
+    AppendExporter(metric::kPointsExported, type(*config_.otel.metrics.otlp, "metric"),
+                   metric_exporter_->counts(), start, &own);
   reader->reader.AddHost(std::move(own));
   return reader->reader.Finish();
 }
@@ -163,15 +174,18 @@ std::vector<std::string> Outputs::Problems() const {
   std::vector<std::string> out;
   const auto tell = [&](const char* signal, const ExportCounts& counts) {
     if (counts.dropped() > 0)
-      out.push_back(absl::StrCat(counts.dropped(), " ", signal, " were not exported (", counts.dropped_queue_full, " queue full, ",
-                                 counts.dropped_refused, " refused, ", counts.dropped_rejected, " rejected, ", counts.dropped_at_exit,
-                                 " not sent in time, ", counts.dropped_spool_full, " spool full, ", counts.dropped_spool_old,
-                                 " kept too long, ", counts.dropped_spool_corrupt, " unreadable in the spool): ", counts.last_error));
+      out.push_back(absl::StrCat(
+          counts.dropped(), " ", signal, " were not exported (", counts.dropped_queue_full,
+          " queue full, ", counts.dropped_refused, " refused, ", counts.dropped_rejected,
+          " rejected, ", counts.dropped_at_exit, " not sent in time, ", counts.dropped_spool_full,
+          " spool full, ", counts.dropped_spool_old, " kept too long, ",
+          counts.dropped_spool_corrupt, " unreadable in the spool): ", counts.last_error));
   };
   if (log_exporter_) {
     tell("log records", log_exporter_->counts());
     if (const auto stored = log_exporter_->stored(); stored && stored->bytes > 0)
-      out.push_back(absl::StrCat(stored->bytes, " bytes of log records are kept in ", config_.spool.path, " for the next run"));
+      out.push_back(absl::StrCat(stored->bytes, " bytes of log records are kept in ",
+                                 config_.spool.path, " for the next run"));
   }
   if (metric_exporter_)
     tell("data points of metrics", metric_exporter_->counts());

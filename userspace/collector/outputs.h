@@ -29,7 +29,8 @@ class Outputs {
   using Collect = std::function<void(uint64_t now_ns, MetricReader* reader)>;
 
   // `ndjson`: where records go as lines, or null; stays the caller's.
-  static absl::StatusOr<std::unique_ptr<Outputs>> Start(const Config& config, FILE* ndjson, TellProblem tell, Collect collect);
+  static absl::StatusOr<std::unique_ptr<Outputs>> Start(const Config& config, FILE* ndjson,
+                                                        TellProblem tell, Collect collect);
   Outputs(const Outputs&) = delete;
   Outputs& operator=(const Outputs&) = delete;
 
@@ -67,7 +68,11 @@ class Outputs {
   };
 
   Outputs(const Config& config, RecordLimits limits, FILE* ndjson, Collect collect)
-      : config_(config), limits_(std::move(limits)), ndjson_(ndjson), collect_(std::move(collect)), recent_(config.recent_records) {}
+      : config_(config),
+        limits_(std::move(limits)),
+        ndjson_(ndjson),
+        collect_(std::move(collect)),
+        recent_(config.recent_records) {}
   absl::Status StartExporters(const TellProblem& tell);
   MetricSnapshot Read(uint64_t now_ns, Reader* reader);
 
@@ -82,7 +87,8 @@ class Outputs {
   std::unique_ptr<MetricExporter> metric_exporter_;
   std::unique_ptr<PrometheusExporter> prometheus_;
   MetricReader::Options reader_options_;
-  std::unique_ptr<Reader> otlp_reader_, prometheus_reader_, console_reader_;  // null where there is no such exporter
+  std::unique_ptr<Reader> otlp_reader_, prometheus_reader_,
+      console_reader_;  // null where there is no such exporter
 };
 
 }  // namespace sandpiper

@@ -16,8 +16,9 @@
 
 namespace sandpiper {
 
-Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options, const DiscoveryOptions& discovery,
-                   RecordSink sink, Attribution::Tell tell, OnEnd on_end)
+Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options,
+                   const DiscoveryOptions& discovery, RecordSink sink, Attribution::Tell tell,
+                   OnEnd on_end)
     : probes_(probes),
       options_(options),
       sink_(std::move(sink)),
@@ -25,10 +26,12 @@ Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptio
       members_(probes, mount),
       canary_(probes, &members_, tell_),
       attribution_(
-          probes, mount, discovery, [this](const Decision& decision, Held held) { OnJoin(decision, std::move(held)); },
+          probes, mount, discovery,
+          [this](const Decision& decision, Held held) { OnJoin(decision, std::move(held)); },
           [this](uint64_t member) { members_.Gone(member, BootNow()); }, tell_),
-      devices_([this](const std::string& id, const LinkChange& link) { return AddDevice(id, link); },
-               [this](uint64_t member) { members_.Gone(member, BootNow()); }, tell_),
+      devices_(
+          [this](const std::string& id, const LinkChange& link) { return AddDevice(id, link); },
+          [this](uint64_t member) { members_.Gone(member, BootNow()); }, tell_),
       namespaces_(
           [this](uint64_t sandbox) {
             std::vector<pid_t> pids = members_.ProcessesOf(sandbox);
@@ -51,14 +54,16 @@ Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptio
     namespaces_.Begin(/*fresh=*/false);
 }
 
-SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns) {
+SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& runtime,
+                                     uint64_t born_ns) {
   // One whose cgroups are all gone is about to end: what comes now under its id is another.
   if (const auto known = by_id_.find(id); known != by_id_.end() && members_.Lives(known->second))
     return sandboxes_.at(known->second).get();
   const uint64_t serial = next_sandbox_++;
   const FlowTable::ReadUdp read_udp = [this](const Flow& flow) {
     const UdpFlowCounts counts = probes_->ReadUdpFlow(flow.cookie, flow.peer);
-    const FlowTable::UdpCounts out = {.sent = counts.bytes.sent, .received = counts.bytes.received, .denied = counts.denied};
+    const FlowTable::UdpCounts out = {
+        .sent = counts.bytes.sent, .received = counts.bytes.received, .denied = counts.denied};
     if (capture_)
       capture_->UdpFlow(flow, out);
     return out;
@@ -93,7 +98,8 @@ SandboxPipeline* Pipeline::SandboxOf(const Member& member) const {
   return it == by_serial_.end() ? nullptr : it->second;
 }
 
-std::array<Origin, 3> Pipeline::AddMember(uint64_t serial, std::vector<Attribute> attributes, SandboxPipeline* sandbox) {
+std::array<Origin, 3> Pipeline::AddMember(uint64_t serial, std::vector<Attribute> attributes,
+                                          SandboxPipeline* sandbox) {
   if (capture_)
     capture_->Member(serial, sandbox->sandbox().serial, BootNow(), attributes);
   return sandbox->AddMember(std::move(attributes));
@@ -162,7 +168,8 @@ void Pipeline::Discover(std::chrono::milliseconds limit) {
   attribution_.Settle(limit);
 }
 
-// The path may belong to another cgroup by now, if this one is gone already: what has its id is looked at, and nothing else.
+// The path may belong to another cgroup by now, if this one is gone already: what has its id is
+// looked at, and nothing else.
 void Pipeline::OnJoin(const Decision& decision, Held held) {
   const Candidate& candidate = decision.candidate;
   const std::string path = attribution_.mount() + candidate.cgroup;
@@ -170,7 +177,8 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   const bool there = id.ok() && *id == candidate.cgroup_id;
   Member* const known = members_.Find(candidate.member);
   const uint64_t before = known ? known->sandbox : 0;
-  SandboxPipeline* const sandbox = FindOrAdd(decision.selected->id, RuntimeOf(decision), before == 0 ? candidate.born_ns : BootNow());
+  SandboxPipeline* const sandbox = FindOrAdd(decision.selected->id, RuntimeOf(decision),
+                                             before == 0 ? candidate.born_ns : BootNow());
   const uint64_t serial = sandbox->sandbox().serial;
   if (before == serial)
     return;
@@ -211,7 +219,9 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   EndIfEmpty(serial, BootNow());  // where there was no room for it
 }
 
-void Pipeline::EnterOwnNamespace(uint64_t serial) { namespaces_.Enter(serial, OwnNetworkNamespace(), getpid()); }
+void Pipeline::EnterOwnNamespace(uint64_t serial) {
+  namespaces_.Enter(serial, OwnNetworkNamespace(), getpid());
+}
 
 // Programs tell which namespace they are in when they start, are moved in, and connect.
 void Pipeline::NoteNamespaces(const Event& event, uint64_t sandbox) {
@@ -230,7 +240,8 @@ void Pipeline::NoteNamespaces(const Event& event, uint64_t sandbox) {
 uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
   if (capture_)
     capture_->Record(record);
-  if (const Event* const event = pending_.PushIf([&](Event* fresh) { return Decode(record, fresh).ok(); }))
+  if (const Event* const event =
+          pending_.PushIf([&](Event* fresh) { return Decode(record, fresh).ok(); }))
     return event->time_ns;
   const auto owner = OwnerOf(record);
   const Member* const member = owner ? members_.Find(owner->member) : nullptr;
@@ -291,12 +302,13 @@ void Pipeline::Process(uint64_t until_ns) {
 
 void Pipeline::EndMembers(uint64_t until_ns) {
   std::set<uint64_t> left;
-  members_.TakeEnded(until_ns, [&](uint64_t serial, const Member& member, const KernelCounts& counts) {
-    if (SandboxPipeline* const sandbox = SandboxOf(member))
-      sandbox->OnMemberEnded(counts, Members::UseOf(member));
-    left.insert(member.sandbox);
-    attribution_.Forget(serial);
-  });
+  members_.TakeEnded(until_ns,
+                     [&](uint64_t serial, const Member& member, const KernelCounts& counts) {
+                       if (SandboxPipeline* const sandbox = SandboxOf(member))
+                         sandbox->OnMemberEnded(counts, Members::UseOf(member));
+                       left.insert(member.sandbox);
+                       attribution_.Forget(serial);
+                     });
   for (const uint64_t sandbox : left)
     EndIfEmpty(sandbox, until_ns);
 }
@@ -312,7 +324,8 @@ void Pipeline::EndIfEmpty(uint64_t serial, uint64_t now_ns) {
   Stop(sandbox->second.get(), now_ns);
   if (on_end_)
     on_end_(serial, MetricsOf(*sandbox->second, {}), now_ns + static_cast<uint64_t>(UnixOffset()));
-  if (const auto named = by_id_.find(sandbox->second->sandbox().id); named != by_id_.end() && named->second == serial)
+  if (const auto named = by_id_.find(sandbox->second->sandbox().id);
+      named != by_id_.end() && named->second == serial)
     by_id_.erase(named);
   due_.Remove(serial);
   by_serial_.erase(serial);
@@ -337,13 +350,15 @@ void Pipeline::HandRules(SandboxPipeline* sandbox, const RulesetOutcome& outcome
   Reschedule(*sandbox);
 }
 
-void Pipeline::Reschedule(const SandboxPipeline& sandbox) { due_.Set(sandbox.sandbox().serial, sandbox.NextDeadline()); }
+void Pipeline::Reschedule(const SandboxPipeline& sandbox) {
+  due_.Set(sandbox.sandbox().serial, sandbox.NextDeadline());
+}
 
 uint64_t Pipeline::NextDeadline() const {
   // Records that are younger than the last Process wait for the next.
   const uint64_t young = pending_.empty() ? Schedule::kNever : pending_.youngest_ns();
-  return std::min(
-      {young, due_.Next(), namespaces_.NextDeadline(), attribution_.NextDeadline(), members_.NextDeadline(), canary_.NextDeadline()});
+  return std::min({young, due_.Next(), namespaces_.NextDeadline(), attribution_.NextDeadline(),
+                   members_.NextDeadline(), canary_.NextDeadline()});
 }
 
 void Pipeline::CloseWindow(uint64_t now_ns) {

@@ -16,13 +16,13 @@
 #include "sandpiper.pb.h"
 #include "userspace/aggregate/metric_reader.h"
 #include "userspace/attribution/attribution.h"
+#include "userspace/attribution/devices.h"
+#include "userspace/attribution/member_table.h"
+#include "userspace/attribution/network_namespaces.h"
 #include "userspace/base/schedule.h"
 #include "userspace/canary/canary_watch.h"
 #include "userspace/capture/capture.h"
-#include "userspace/attribution/devices.h"
 #include "userspace/event/event_queue.h"
-#include "userspace/attribution/member_table.h"
-#include "userspace/attribution/network_namespaces.h"
 #include "userspace/probe/probes.h"
 #include "userspace/sandbox/cgroup_arguments.h"
 #include "userspace/session/sandbox_session.h"
@@ -35,29 +35,34 @@ class Pipeline {
   using OnEnd = std::function<void(uint64_t serial, MetricSnapshot last, uint64_t time_unix_ns)>;
 
   // `probes` outlives the pipeline. `mount`: of cgroup v2. `tell`: messages for the operator.
-  Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options, const DiscoveryOptions& discovery, RecordSink sink,
-           Attribution::Tell tell, OnEnd on_end);
+  Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options,
+           const DiscoveryOptions& discovery, RecordSink sink, Attribution::Tell tell,
+           OnEnd on_end);
 
   // From now on, what comes in is written down too. Before the first sandbox.
   void StartCapture(std::unique_ptr<CaptureWriter> capture) { capture_ = std::move(capture); }
-  // Watches what the user named, and all below it; processes that are in there already become known. Returns the sandbox's number.
+  // Watches what the user named, and all below it; processes that are in there already become
+  // known. Returns the sandbox's number.
   absl::StatusOr<uint64_t> AddSandbox(const Sandbox& sandbox);
   // What passes the device belongs to its sandbox, now if it is there, or when it comes.
   absl::Status WatchDevice(const Device& device) { return devices_.Watch(device); }
-  // Looks for sandboxes by the rules, and goes on to. Waits for what runtimes say of those that are there, but no longer than `limit`.
+  // Looks for sandboxes by the rules, and goes on to. Waits for what runtimes say of those that are
+  // there, but no longer than `limit`.
   void Discover(std::chrono::milliseconds limit);
 
-  // A record from a ring: decoded and kept until Process, which needs the records of both rings to bring them in order. Returns its time, 0
-  // if it cannot be read.
+  // A record from a ring: decoded and kept until Process, which needs the records of both rings to
+  // bring them in order. Returns its time, 0 if it cannot be read.
   uint64_t OnRecord(std::span<const std::byte> record);
   // Attributes and works off, in the order of their time, all records up to `until_ns`.
   void Process(uint64_t until_ns);
 
   // The sandbox lives in our own network namespace, although no process of it has told so yet.
   void EnterOwnNamespace(uint64_t serial);
-  // Readable when there is news of the rules in a network namespace, or of containers; OnTick takes it.
+  // Readable when there is news of the rules in a network namespace, or of containers; OnTick takes
+  // it.
   std::vector<int> event_fds() const;
-  // Waits until the rules in all namespaces have been read, but no longer than `limit`. OnTick takes what there is.
+  // Waits until the rules in all namespaces have been read, but no longer than `limit`. OnTick
+  // takes what there is.
   bool SyncRules(std::chrono::milliseconds limit) { return namespaces_.Sync(limit); }
 
   // For all sandboxes, from now on.
@@ -79,7 +84,9 @@ class Pipeline {
   // `destinations`: of each sandbox, those with the most attempts.
   v1::ListSandboxesResponse Describe(size_t destinations);
 
-  const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes() const { return sandboxes_; }
+  const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes() const {
+    return sandboxes_;
+  }
   // Attempts and connections that have not ended.
   size_t open_connections() const;
   // Records that could not be decoded or belong to nobody.
@@ -91,7 +98,8 @@ class Pipeline {
   SandboxPipeline* FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns);
   SandboxPipeline* SandboxOf(const Member& member) const;
   absl::Status AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role);
-  std::array<Origin, 3> AddMember(uint64_t serial, std::vector<Attribute> attributes, SandboxPipeline* sandbox);
+  std::array<Origin, 3> AddMember(uint64_t serial, std::vector<Attribute> attributes,
+                                  SandboxPipeline* sandbox);
   void Stop(SandboxPipeline* sandbox, uint64_t now_ns);
   uint64_t AddDevice(const std::string& id, const LinkChange& link);
   void OnExisting(SandboxPipeline* sandbox, const std::string& path);
@@ -103,7 +111,8 @@ class Pipeline {
   // After what may have changed when it is due.
   void Reschedule(const SandboxPipeline& sandbox);
   void HandRules(SandboxPipeline* sandbox, const RulesetOutcome& outcome);
-  MetricSnapshot MetricsOf(const SandboxPipeline& sandbox, const std::map<uint64_t, ResourceUse>& uses) const;
+  MetricSnapshot MetricsOf(const SandboxPipeline& sandbox,
+                           const std::map<uint64_t, ResourceUse>& uses) const;
   MetricSnapshot HealthMetrics() const;
   void ReadCounters();
   void ReadBytes(uint64_t now_ns);
@@ -113,8 +122,8 @@ class Pipeline {
   PipelineOptions options_;
   RecordSink sink_;
   std::map<uint64_t, std::unique_ptr<SandboxPipeline>> sandboxes_;  // by serial
-  absl::flat_hash_map<uint64_t, SandboxPipeline*> by_serial_;       // the same, looked up for each event
-  Schedule due_;                                                    // of them
+  absl::flat_hash_map<uint64_t, SandboxPipeline*> by_serial_;  // the same, looked up for each event
+  Schedule due_;                                               // of them
   std::map<std::string, uint64_t> by_id_;
   uint64_t next_sandbox_ = 1;
   Attribution::Tell tell_;

@@ -1,4 +1,5 @@
-// What is read of the kernel side at times, and what others ask for: metrics, states and descriptions; see Pipeline.
+// What is read of the kernel side at times, and what others ask for: metrics, states and
+// descriptions; see Pipeline.
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -56,7 +57,8 @@ v1::ListSandboxesResponse Pipeline::Describe(size_t destinations) {
   return out;
 }
 
-MetricSnapshot Pipeline::MetricsOf(const SandboxPipeline& sandbox, const std::map<uint64_t, ResourceUse>& uses) const {
+MetricSnapshot Pipeline::MetricsOf(const SandboxPipeline& sandbox,
+                                   const std::map<uint64_t, ResourceUse>& uses) const {
   const uint64_t serial = sandbox.sandbox().serial;
   std::optional<ResourceUse> use;
   if (sandbox.sandbox().runtime != kDeviceRuntime) {
@@ -75,7 +77,8 @@ void Pipeline::Collect(uint64_t now_ns, MetricReader* reader) {
   reader->Begin(now_ns + static_cast<uint64_t>(UnixOffset()));
   std::set<std::string> ids;
   for (const auto& [serial, sandbox] : sandboxes_) {
-    // One that is about to end, and its successor of the same name: the older one first has to be through.
+    // One that is about to end, and its successor of the same name: the older one first has to be
+    // through.
     if (ids.insert(sandbox->sandbox().id).second)
       reader->Add(serial, MetricsOf(*sandbox, uses));
   }
@@ -87,19 +90,22 @@ MetricSnapshot Pipeline::HealthMetrics() const {
   AppendSandboxes(sandboxes_, start_unix_ns_, &out);
   AppendProbes(ProbeStates(), canary_.blind(), start_unix_ns_, &out);
   AppendPrograms(probes_->ReadRuns(), start_unix_ns_, &out);
-  TableUse flows = {"flows", 0, options_.flows_max}, destinations = {"destinations", 0, options_.destinations_max};
+  TableUse flows = {"flows", 0, options_.flows_max},
+           destinations = {"destinations", 0, options_.destinations_max};
   for (const auto& [serial, sandbox] : sandboxes_) {
     flows.entries = std::max(flows.entries, sandbox->flows().size());
     destinations.entries = std::max(destinations.entries, sandbox->ledger().destinations().size());
   }
-  AppendTables({{"members", members_.all().size(), probes_->members_max()}, flows, destinations}, start_unix_ns_, &out);
+  AppendTables({{"members", members_.all().size(), probes_->members_max()}, flows, destinations},
+               start_unix_ns_, &out);
   return out;
 }
 
 std::vector<ProbeState> Pipeline::ProbeStates() const {
   std::vector<ProbeState> out = probes_->states();
   const ResourceReader& resources = members_.resources();
-  out.push_back({.probe = "resources", .mechanism = Name(resources.source()), .reason = resources.reason()});
+  out.push_back(
+      {.probe = "resources", .mechanism = Name(resources.source()), .reason = resources.reason()});
   canary_.AppendState(&out);
   return out;
 }

@@ -1,5 +1,6 @@
-// sandpiper canary: what the canary of a collector does, in the network namespace that userspace/canary_keeper.h makes, so that nothing of
-// it is on any network, and nobody else answers: one lookup over UDP, one TCP connection.
+// sandpiper canary: what the canary of a collector does, in the network namespace that
+// userspace/canary_keeper.h makes, so that nothing of it is on any network, and nobody else
+// answers: one lookup over UDP, one TCP connection.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -17,7 +18,9 @@
 namespace sandpiper {
 namespace {
 
-absl::Status Check(bool ok, const char* what) { return ok ? absl::OkStatus() : ErrnoStatus(errno, what); }
+absl::Status Check(bool ok, const char* what) {
+  return ok ? absl::OkStatus() : ErrnoStatus(errno, what);
+}
 
 sockaddr_in Loopback(uint16_t port) {
   sockaddr_in address = {};
@@ -32,7 +35,9 @@ absl::StatusOr<UniqueFd> Bound(int type, uint16_t port, sockaddr_in* address) {
   *address = Loopback(port);
   socklen_t size = sizeof(*address);
   auto* generic = reinterpret_cast<sockaddr*>(address);
-  RETURN_IF_ERROR(Check(fd.ok() && bind(fd.get(), generic, size) == 0 && getsockname(fd.get(), generic, &size) == 0, "bind"));
+  RETURN_IF_ERROR(Check(
+      fd.ok() && bind(fd.get(), generic, size) == 0 && getsockname(fd.get(), generic, &size) == 0,
+      "bind"));
   return fd;
 }
 
@@ -47,13 +52,18 @@ absl::Status LookUp(uint16_t port) {
   ASSIGN_OR_RETURN(const UniqueFd service, Bound(SOCK_DGRAM, port, &server));
   const UniqueFd client(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const auto* to = reinterpret_cast<const sockaddr*>(&server);
-  RETURN_IF_ERROR(Check(client.ok() && sendto(client.get(), kQuestion, message.size(), 0, to, sizeof(server)) > 0, "asking"));
+  RETURN_IF_ERROR(Check(
+      client.ok() && sendto(client.get(), kQuestion, message.size(), 0, to, sizeof(server)) > 0,
+      "asking"));
   socklen_t size = sizeof(from);
   auto* asker = reinterpret_cast<sockaddr*>(&from);
-  RETURN_IF_ERROR(Check(recvfrom(service.get(), message.data(), message.size(), 0, asker, &size) > 0, "receiving the question"));
+  RETURN_IF_ERROR(
+      Check(recvfrom(service.get(), message.data(), message.size(), 0, asker, &size) > 0,
+            "receiving the question"));
   message[2] = static_cast<char>(0x81);
   message[3] = static_cast<char>(0x83);  // NXDOMAIN
-  RETURN_IF_ERROR(Check(sendto(service.get(), message.data(), message.size(), 0, asker, size) > 0, "answering"));
+  RETURN_IF_ERROR(Check(sendto(service.get(), message.data(), message.size(), 0, asker, size) > 0,
+                        "answering"));
   return Check(recv(client.get(), message.data(), message.size(), 0) > 0, "receiving the answer");
 }
 
@@ -62,7 +72,10 @@ absl::Status Connect() {
   ASSIGN_OR_RETURN(const UniqueFd service, Bound(SOCK_STREAM, 0, &server));
   RETURN_IF_ERROR(Check(listen(service.get(), 1) == 0, "listen"));
   const UniqueFd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  RETURN_IF_ERROR(Check(client.ok() && connect(client.get(), reinterpret_cast<const sockaddr*>(&server), sizeof(server)) == 0, "connect"));
+  RETURN_IF_ERROR(Check(
+      client.ok() &&
+          connect(client.get(), reinterpret_cast<const sockaddr*>(&server), sizeof(server)) == 0,
+      "connect"));
   const UniqueFd accepted(accept4(service.get(), nullptr, nullptr, SOCK_CLOEXEC));
   return Check(accepted.ok(), "accept");
 }
@@ -77,7 +90,10 @@ absl::Status Sing(uint16_t dns_port) {
 
 int RunCanary(uint16_t dns_port) {
   const absl::Status status = Sing(dns_port);
-  return status.ok() ? 0 : Fail(absl::Status(status.code(), absl::StrCat("canary: ", std::string(status.message()))), kExitFailure);
+  return status.ok() ? 0
+                     : Fail(absl::Status(status.code(),
+                                         absl::StrCat("canary: ", std::string(status.message()))),
+                            kExitFailure);
 }
 
 }  // namespace sandpiper

@@ -16,7 +16,19 @@ class App;
 namespace sandpiper {
 
 struct CommandLine {
-  enum Command { kHelp, kExec, kRun, kObserve, kTop, kReplay, kStatus, kDoctor, kValidate, kCanary, kVersion };
+  enum Command {
+    kHelp,
+    kExec,
+    kRun,
+    kObserve,
+    kTop,
+    kReplay,
+    kStatus,
+    kDoctor,
+    kValidate,
+    kCanary,
+    kVersion
+  };
   Command command = kHelp;
   Config config;
   ExecOptions exec;
@@ -30,7 +42,8 @@ struct CommandLine {
 // All subcommands and flags, which set `out` when they are parsed.
 std::unique_ptr<CLI::App> MakeApp(CommandLine* out);
 
-// Prints what --help asks for. An error names the flag, the variable, or file, line and key; `out->command` is set as far as it was read.
+// Prints what --help asks for. An error names the flag, the variable, or file, line and key;
+// `out->command` is set as far as it was read.
 absl::Status ReadCommandLine(int argc, char** argv, CommandLine* out);
 
 }  // namespace sandpiper

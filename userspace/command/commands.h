@@ -1,4 +1,5 @@
-// The subcommands. Each returns the exit status of the process; errors are told on stderr, one sentence.
+// The subcommands. Each returns the exit status of the process; errors are told on stderr, one
+// sentence.
 #ifndef SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_
 #define SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_
 
@@ -13,7 +14,8 @@
 
 namespace sandpiper {
 
-// Exit statuses of our own; CMD's own status is passed through by exec, and 125 follows env(1) for a failure before CMD ran.
+// Exit statuses of our own; CMD's own status is passed through by exec, and 125 follows env(1) for
+// a failure before CMD ran.
 inline constexpr int kExitFailure = 1, kExitExecFailure = 125;
 
 enum class ReportFormat { kTable, kJson, kHtml };
@@ -24,7 +26,8 @@ struct ExecOptions {
   std::string report_file;   // empty: stdout
   std::string events_file;   // NDJSON of every record; empty: none
   std::string metrics_file;  // the final metrics as JSON; empty: none
-  // How often to tell on stderr what was seen so far; 0: never. Without a value: every ten seconds, where stderr is a terminal.
+  // How often to tell on stderr what was seen so far; 0: never. Without a value: every ten seconds,
+  // where stderr is a terminal.
   std::optional<std::chrono::seconds> progress;
   std::vector<std::string> command;
 };

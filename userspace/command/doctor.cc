@@ -1,4 +1,5 @@
-// sandpiper doctor: what of this host it can work with. Attaches every probe to an empty cgroup of its own, and takes it off again.
+// sandpiper doctor: what of this host it can work with. Attaches every probe to an empty cgroup of
+// its own, and takes it off again.
 #include <fcntl.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
@@ -22,13 +23,17 @@ namespace {
 
 Finding OfProbe(const ProbeState& probe) {
   const char* state = probe.mechanism.empty() ? "off" : probe.reason.empty() ? "on" : "degraded";
-  return {.subject = "probe " + probe.probe, .found = probe.mechanism, .state = state, .reason = probe.reason};
+  return {.subject = "probe " + probe.probe,
+          .found = probe.mechanism,
+          .state = state,
+          .reason = probe.reason};
 }
 
 absl::StatusOr<std::vector<Finding>> TryProbes(const Config& config) {
   ASSIGN_OR_RETURN(const std::string mount, FindCgroupMount());
   ASSIGN_OR_RETURN(const std::unique_ptr<Probes> probes, Probes::Load(config.probes));
-  ASSIGN_OR_RETURN(const OwnedCgroup cgroup, OwnedCgroup::Create(absl::StrCat(mount, "/sandpiper-doctor-", getpid())));
+  ASSIGN_OR_RETURN(const OwnedCgroup cgroup,
+                   OwnedCgroup::Create(absl::StrCat(mount, "/sandpiper-doctor-", getpid())));
   const UniqueFd fd(open(cgroup.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   RETURN_IF_ERROR(probes->Attach(fd.get()));
   std::vector<Finding> out;
@@ -48,17 +53,22 @@ struct Examination {
 };
 
 Examination Examine(const Config& config) {
-  Examination out = {.findings = {CheckKernel(), CheckBtf(), CheckLockdown(), CheckCgroups(), CheckCapabilities(), CheckClock()},
+  Examination out = {.findings = {CheckKernel(), CheckBtf(), CheckLockdown(), CheckCgroups(),
+                                  CheckCapabilities(), CheckClock()},
                      .main_job = absl::OkStatus()};
-  const auto append = [&](const std::vector<Finding>& more) { out.findings.insert(out.findings.end(), more.begin(), more.end()); };
+  const auto append = [&](const std::vector<Finding>& more) {
+    out.findings.insert(out.findings.end(), more.begin(), more.end());
+  };
   const auto probes = TryProbes(config);
   if (probes.ok())
     append(*probes);
   out.main_job = probes.status();
   append(CheckRuntimes(config));
   append(CheckEndpoints(config));
-  out.findings.push_back(
-      {.subject = "main job", .found = "", .state = probes.ok() ? "on" : "off", .reason = std::string(probes.status().message())});
+  out.findings.push_back({.subject = "main job",
+                          .found = "",
+                          .state = probes.ok() ? "on" : "off",
+                          .reason = std::string(probes.status().message())});
   return out;
 }
 
@@ -69,8 +79,9 @@ void PrintTable(const std::vector<Finding>& findings) {
     found = std::max(found, f.found.size());
   }
   for (const Finding& f : findings) {
-    printf("%-*s  %-*s  %s%s%s\n", static_cast<int>(subject), f.subject.c_str(), static_cast<int>(found),
-           f.found.empty() ? "-" : f.found.c_str(), f.state.c_str(), f.reason.empty() ? "" : ": ", f.reason.c_str());
+    printf("%-*s  %-*s  %s%s%s\n", static_cast<int>(subject), f.subject.c_str(),
+           static_cast<int>(found), f.found.empty() ? "-" : f.found.c_str(), f.state.c_str(),
+           f.reason.empty() ? "" : ": ", f.reason.c_str());
   }
 }
 
@@ -80,7 +91,10 @@ void PrintJson(const std::vector<Finding>& findings) {
   json.StartArray();
   for (const Finding& f : findings) {
     json.StartObject();
-    for (const auto& [key, value] : {std::pair{"subject", &f.subject}, {"found", &f.found}, {"state", &f.state}, {"reason", &f.reason}}) {
+    for (const auto& [key, value] : {std::pair{"subject", &f.subject},
+                                     {"found", &f.found},
+                                     {"state", &f.state},
+                                     {"reason", &f.reason}}) {
       json.Key(key);
       json.String(value->c_str());
     }

@@ -27,7 +27,8 @@
 namespace sandpiper {
 namespace {
 
-// A child that has not run anything yet: it waits for Go, so that it is in its cgroup, and watched, before its first instruction.
+// A child that has not run anything yet: it waits for Go, so that it is in its cgroup, and watched,
+// before its first instruction.
 class HeldChild {
  public:
   // Forks at once, before this process has threads.
@@ -48,7 +49,8 @@ class HeldChild {
       return ErrnoStatus(errno, "fork");
     if (child.pid_ > 0)
       return child;
-    child.go_.reset();  // so that the parent's end is the only one, and its death is the end of file here
+    child.go_.reset();  // so that the parent's end is the only one, and its death is the end of
+                        // file here
     char byte;
     if (read(wait.get(), &byte, 1) != 1)
       _exit(kExitExecFailure);  // the parent gave up
@@ -74,7 +76,8 @@ class HeldChild {
   UniqueFd go_, failed_;
 };
 
-// A connection that closes with its last process does so at once; one that a peer keeps open is reported as open.
+// A connection that closes with its last process does so at once; one that a peer keeps open is
+// reported as open.
 constexpr std::chrono::milliseconds kSettle{300};
 
 // What a browser can still show.
@@ -97,9 +100,12 @@ bool WriteOut(const std::string& file, const std::string& text) {
 class Progress {
  public:
   Progress(std::optional<std::chrono::seconds> every, Pipeline* pipeline)
-      : pipeline_(pipeline), began_ns_(BootNow()), timer_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {
+      : pipeline_(pipeline),
+        began_ns_(BootNow()),
+        timer_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {
     const time_t seconds = every ? every->count() : isatty(STDERR_FILENO) ? kProgress.count() : 0;
-    const itimerspec time = {.it_interval = {.tv_sec = seconds, .tv_nsec = 0}, .it_value = {.tv_sec = seconds, .tv_nsec = 0}};
+    const itimerspec time = {.it_interval = {.tv_sec = seconds, .tv_nsec = 0},
+                             .it_value = {.tv_sec = seconds, .tv_nsec = 0}};
     timerfd_settime(timer_.get(), 0, &time, nullptr);
   }
 
@@ -108,9 +114,12 @@ class Progress {
     uint64_t expired;
     [[maybe_unused]] const ssize_t n = read(timer_.get(), &expired, sizeof(expired));
     const v1::Sandbox sandbox = pipeline_->Describe(0).sandboxes(0);
-    fprintf(stderr, "sandpiper: %llu s: %llu programs, %llu lookups, %llu connection attempts to %llu destinations, %llu denied\n",
-            Number((BootNow() - began_ns_) / kSecond), Number(sandbox.execs()), Number(sandbox.lookups()), Number(sandbox.attempts()),
-            Number(sandbox.destinations()), Number(sandbox.denied()));
+    fprintf(stderr,
+            "sandpiper: %llu s: %llu programs, %llu lookups, %llu connection attempts to %llu "
+            "destinations, %llu denied\n",
+            Number((BootNow() - began_ns_) / kSecond), Number(sandbox.execs()),
+            Number(sandbox.lookups()), Number(sandbox.attempts()), Number(sandbox.destinations()),
+            Number(sandbox.denied()));
   }
 
  private:
@@ -122,9 +131,10 @@ class Progress {
   const UniqueFd timer_;
 };
 
-// Until the last process is gone. The first signal is CMD's business (a terminal sends SIGINT to it too, SIGTERM is passed on); the second
-// one ends everything that is left.
-void WaitForEnd(Collector* collector, OwnedCgroup* cgroup, pid_t child, int signal_fd, const Progress& progress) {
+// Until the last process is gone. The first signal is CMD's business (a terminal sends SIGINT to it
+// too, SIGTERM is passed on); the second one ends everything that is left.
+void WaitForEnd(Collector* collector, OwnedCgroup* cgroup, pid_t child, int signal_fd,
+                const Progress& progress) {
   int signals = 0;
   while (cgroup->populated()) {
     // A file of cgroupfs always has POLLIN; POLLPRI tells of a change.
@@ -142,11 +152,16 @@ void WaitForEnd(Collector* collector, OwnedCgroup* cgroup, pid_t child, int sign
     else if (info.ssi_signo == SIGTERM)
       kill(child, SIGTERM);
     else if (isatty(STDERR_FILENO))
-      fputs("\nsandpiper: waiting for the command to end; Ctrl-C again ends all of it, and then comes the report\n", stderr);
+      fputs(
+          "\nsandpiper: waiting for the command to end; Ctrl-C again ends all of it, and then "
+          "comes the report\n",
+          stderr);
   }
 }
 
-int ExitStatus(int wait_status) { return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status); }
+int ExitStatus(int wait_status) {
+  return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
 
 }  // namespace
 
@@ -167,7 +182,8 @@ int RunExec(Config config, const ExecOptions& options) {
   if (!options.events_file.empty()) {
     events.reset(fopen(options.events_file.c_str(), "we"));
     if (!events)
-      return Fail(ErrnoStatus(errno, absl::StrCat("opening ", options.events_file)), kExitExecFailure);
+      return Fail(ErrnoStatus(errno, absl::StrCat("opening ", options.events_file)),
+                  kExitExecFailure);
   }
   auto collector = Collector::Start(config, events.get());
   if (!collector.ok())
@@ -188,14 +204,17 @@ int RunExec(Config config, const ExecOptions& options) {
   const Sandbox sandbox = {.id = options.id, .cgroup = cgroup->path(), .sidecars = {}};
   absl::Status status = (*collector)->Watch({sandbox}, {}, /*here=*/true, nullptr);
   status.Update(status.ok() ? cgroup->AddProcess(child->pid()) : absl::OkStatus());
-  // To end what the command leaves behind, to remove its cgroup, and to write the report where the user wants it.
-  status.Update(status.ok() ? (*collector)->Confine({CAP_KILL, CAP_DAC_OVERRIDE}) : absl::OkStatus());
+  // To end what the command leaves behind, to remove its cgroup, and to write the report where the
+  // user wants it.
+  status.Update(status.ok() ? (*collector)->Confine({CAP_KILL, CAP_DAC_OVERRIDE})
+                            : absl::OkStatus());
   if (!status.ok())
     return Fail(status, kExitExecFailure);
 
   child->Go();
   const int exec_error = child->ExecError();
-  WaitForEnd(collector->get(), &*cgroup, child->pid(), signal_fd.get(), Progress(options.progress, &(*collector)->pipeline()));
+  WaitForEnd(collector->get(), &*cgroup, child->pid(), signal_fd.get(),
+             Progress(options.progress, &(*collector)->pipeline()));
   const uint64_t ended_ns = BootNow();
   (*collector)->Settle(kSettle);
   int wait_status = 0;
@@ -219,7 +238,8 @@ int RunExec(Config config, const ExecOptions& options) {
                                                                      : TableReport(input);
   WriteOut(options.report_file, report);
   if (beyond > 0)
-    fprintf(stderr, "sandpiper: %llu records more are not on the page; --events FILE has them all\n",
+    fprintf(stderr,
+            "sandpiper: %llu records more are not on the page; --events FILE has them all\n",
             static_cast<unsigned long long>(beyond));
   if (!options.metrics_file.empty())
     WriteOut(options.metrics_file, ToJson((*collector)->outputs().Metrics(ended_ns)));

@@ -1,4 +1,5 @@
-// The flags that several subcommands share, each with the variable that stands for it. CLI11 calls them options.
+// The flags that several subcommands share, each with the variable that stands for it. CLI11 calls
+// them options.
 #ifndef SANDPIPER_USERSPACE_COMMAND_FLAGS_H_
 #define SANDPIPER_USERSPACE_COMMAND_FLAGS_H_
 

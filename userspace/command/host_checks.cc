@@ -38,10 +38,12 @@ constexpr Need kNeeds[] = {
     {CAP_BPF, "CAP_BPF", true, "loading the probes"},
     {CAP_PERFMON, "CAP_PERFMON", true, "reading the kernel's data"},
     {CAP_NET_ADMIN, "CAP_NET_ADMIN", true, "programs about packets and sockets, and reading rules"},
-    {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", false, "reading rules in other network namespaces, BTF of modules, tracefs"},
+    {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", false,
+     "reading rules in other network namespaces, BTF of modules, tracefs"},
     {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "looking at processes of other users"},
     {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false, "files in sandboxes of other users"},
-    {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", false, "making cgroups at the top, as exec and the canary do outside of a service"},
+    {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", false,
+     "making cgroups at the top, as exec and the canary do outside of a service"},
     {CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE", true, "locking memory for maps, before Linux 5.11"},
 };
 
@@ -49,7 +51,8 @@ constexpr Need kNeeds[] = {
 bool LocksMemory() {
   utsname name = {};
   int major = 0, minor = 0;
-  return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 11));
+  return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+         (major < 5 || (major == 5 && minor < 11));
 }
 
 Finding On(std::string subject, std::string found) {
@@ -60,13 +63,16 @@ Finding On(std::string subject, std::string found) {
 std::string WithoutUser(const std::string& target) {
   const size_t scheme = target.find("://"), at = target.find('@');
   const size_t host = scheme == std::string::npos ? 0 : scheme + 3;
-  return at != std::string::npos && at < target.find('/', host) ? target.substr(0, host) + target.substr(at + 1) : target;
+  return at != std::string::npos && at < target.find('/', host)
+             ? target.substr(0, host) + target.substr(at + 1)
+             : target;
 }
 
 Finding CheckEndpoint(const char* subject, Signal signal, OtlpEndpoint endpoint) {
   if (endpoint.timeout.count() == 0 || endpoint.timeout > kPatience)
     endpoint.timeout = kPatience;
-  Finding out = On(subject, endpoint.unix_socket.empty() ? WithoutUser(endpoint.target) : endpoint.unix_socket);
+  Finding out = On(
+      subject, endpoint.unix_socket.empty() ? WithoutUser(endpoint.target) : endpoint.unix_socket);
   const auto transport = MakeTransport(endpoint, signal);
   SendResult result = {.verdict = SendResult::kRefused};
   if (transport.ok())
@@ -90,7 +96,8 @@ Finding CheckBtf() {
   Finding out = On("BTF", "/sys/kernel/btf/vmlinux");
   if (access(out.found.c_str(), R_OK)) {
     out.state = "off";
-    out.reason = absl::StrCat(strerror(errno), ": a kernel built with CONFIG_DEBUG_INFO_BTF is needed");
+    out.reason =
+        absl::StrCat(strerror(errno), ": a kernel built with CONFIG_DEBUG_INFO_BTF is needed");
   }
   return out;
 }
@@ -115,19 +122,22 @@ Finding CheckCapabilities(const std::string& status) {
   uint64_t effective = 0;
   for (const auto line : absl::StrSplit(ReadFile(status).value_or(""), '\n')) {
     if (absl::StartsWith(line, "CapEff:") &&
-        !absl::SimpleHexAtoi(absl::StripAsciiWhitespace(absl::StripPrefix(line, "CapEff:")), &effective))
+        !absl::SimpleHexAtoi(absl::StripAsciiWhitespace(absl::StripPrefix(line, "CapEff:")),
+                             &effective))
       effective = 0;
   }
   // CAP_SYS_ADMIN stands for the two that were split off it (capabilities(7), Linux 5.8).
   if (effective & (1ull << CAP_SYS_ADMIN))
     effective |= 1ull << CAP_BPF | 1ull << CAP_PERFMON;
   for (const Need& need : kNeeds) {
-    if (effective & (1ull << need.capability) || (need.capability == CAP_SYS_RESOURCE && !LocksMemory()))
+    if (effective & (1ull << need.capability) ||
+        (need.capability == CAP_SYS_RESOURCE && !LocksMemory()))
       continue;
     if (out.state != "off")
       out.state = need.required ? "off" : "degraded";
     out.found = "not all";
-    absl::StrAppend(&out.reason, out.reason.empty() ? "" : "; ", "no ", need.name, " for ", need.what_for);
+    absl::StrAppend(&out.reason, out.reason.empty() ? "" : "; ", "no ", need.name, " for ",
+                    need.what_for);
   }
   return out;
 }
@@ -135,7 +145,10 @@ Finding CheckCapabilities(const std::string& status) {
 Finding CheckCgroups(const std::string& mountinfo) {
   const auto mount = FindCgroupMount(mountinfo);
   if (!mount.ok())
-    return {.subject = "cgroup v2", .found = "", .state = "off", .reason = std::string(mount.status().message())};
+    return {.subject = "cgroup v2",
+            .found = "",
+            .state = "off",
+            .reason = std::string(mount.status().message())};
   // systemd's names for the two layouts: v2 alone, or beside hierarchies of v1.
   const bool hybrid = ReadFile(mountinfo).value_or("").find(" - cgroup ") != std::string::npos;
   return On("cgroup v2", absl::StrCat(*mount, hybrid ? " (hybrid)" : " (unified)"));
@@ -157,10 +170,11 @@ std::vector<Finding> CheckRuntimes(const Config& config) {
   std::vector<Finding> out;
   for (const RuntimeSocket& socket : config.sockets ? *config.sockets : DefaultRuntimeSockets()) {
     const bool there = access(socket.path.c_str(), R_OK | W_OK) == 0;
-    out.push_back({.subject = socket.api == RuntimeSocket::Api::kCri ? "runtime cri" : "runtime engine",
-                   .found = socket.path,
-                   .state = there ? "on" : "off",
-                   .reason = there ? "" : strerror(errno)});
+    out.push_back(
+        {.subject = socket.api == RuntimeSocket::Api::kCri ? "runtime cri" : "runtime engine",
+         .found = socket.path,
+         .state = there ? "on" : "off",
+         .reason = there ? "" : strerror(errno)});
   }
   return out;
 }

@@ -27,7 +27,8 @@ Finding CheckCgroups(const std::string& mountinfo = "/proc/self/mountinfo");
 // Whether the kernel says that somebody keeps it right (adjtimex(2)): records carry its time.
 Finding CheckClock();
 std::vector<Finding> CheckRuntimes(const Config& config);
-// Asks each OTLP endpoint to take nothing, which needs its name, its address, TLS and headers to be right.
+// Asks each OTLP endpoint to take nothing, which needs its name, its address, TLS and headers to be
+// right.
 std::vector<Finding> CheckEndpoints(const Config& config);
 
 }  // namespace sandpiper

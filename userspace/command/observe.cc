@@ -13,14 +13,16 @@ int RunObserve(const Config& config, const ObserveOptions& options) {
   if (options.format == RecordFormat::kTable)
     printf("%s\n", TableTitles().c_str());
   bool written = true;
-  const absl::Status status = ApiClient(config.api_socket).Observe(options.request, [&](const v1::ObserveResponse& told) {
-    if (told.missed() > 0)
-      fprintf(stderr, "sandpiper: %llu records came faster than they could be shown\n", static_cast<unsigned long long>(told.missed()));
-    else
-      printf("%s\n", RecordLine(told.record().json(), options.format, color).c_str());
-    written = fflush(stdout) == 0;
-    return written;
-  });
+  const absl::Status status =
+      ApiClient(config.api_socket).Observe(options.request, [&](const v1::ObserveResponse& told) {
+        if (told.missed() > 0)
+          fprintf(stderr, "sandpiper: %llu records came faster than they could be shown\n",
+                  static_cast<unsigned long long>(told.missed()));
+        else
+          printf("%s\n", RecordLine(told.record().json(), options.format, color).c_str());
+        written = fflush(stdout) == 0;
+        return written;
+      });
   if (!status.ok())
     return Fail(status, kExitFailure);
   return written ? 0 : kExitFailure;

@@ -24,8 +24,9 @@ class Attributes {
   bool Has(const char* key) const { return json_.HasMember(key); }
   std::string Text(const char* key) const {
     const auto found = json_.FindMember(key);
-    return found != json_.MemberEnd() && found->value.IsString() ? std::string(found->value.GetString(), found->value.GetStringLength())
-                                                                 : "";
+    return found != json_.MemberEnd() && found->value.IsString()
+               ? std::string(found->value.GetString(), found->value.GetStringLength())
+               : "";
   }
   int64_t Number(const char* key) const {
     const auto found = json_.FindMember(key);
@@ -39,7 +40,8 @@ class Attributes {
     for (const auto& entry : found->value.GetArray()) {
       if (entry.IsString())
         out.emplace_back(entry.GetString(), entry.GetStringLength());
-      else if (entry.IsObject() && entry.HasMember("action") && entry.HasMember("target"))  // a rule
+      else if (entry.IsObject() && entry.HasMember("action") &&
+               entry.HasMember("target"))  // a rule
         out.push_back(absl::StrCat(entry["action"].GetString(), " ", entry["target"].GetString()));
     }
     return out;
@@ -65,7 +67,8 @@ std::string Target(const Attributes& record) {
     return out;
   // The port of an IPv6 address is set apart by brackets.
   const bool bare = out.find(':') != std::string::npos;
-  return absl::StrCat(bare ? "[" : "", out, bare ? "]:" : ":", record.Number("network.peer.port"), "/", record.Text("network.transport"));
+  return absl::StrCat(bare ? "[" : "", out, bare ? "]:" : ":", record.Number("network.peer.port"),
+                      "/", record.Text("network.transport"));
 }
 
 std::string Rules(const Attributes& record) {
@@ -92,26 +95,32 @@ void Describe(const Attributes& record, RecordText* out) {
   const std::string& event = out->event;
   if (event == "egress.outbound") {
     out->what = Target(record);
-    out->result = record.Has("target.ips") ? First(record.List("target.ips")) : record.Text("egress.outcome");
+    out->result =
+        record.Has("target.ips") ? First(record.List("target.ips")) : record.Text("egress.outcome");
   } else if (event == "egress.denied") {
     out->what = Target(record);
-    out->result = record.Number("count") > 1 ? absl::StrCat(record.Text("egress.layer"), ", ", record.Number("count"), " times")
+    out->result = record.Number("count") > 1 ? absl::StrCat(record.Text("egress.layer"), ", ",
+                                                            record.Number("count"), " times")
                                              : record.Text("egress.layer");
   } else if (event == "egress.failed") {
     out->what = Target(record);
     out->result = record.Text("error.type");
   } else if (event == "egress.destination") {
     out->what = record.Has("network.peer.port") ? Target(record) : "further destinations";
-    out->result = absl::StrCat(record.Number("egress.attempts"), " attempts, ", record.Number("egress.established"), " established, ",
-                               record.Number("egress.denied"), " denied, ", record.Number("egress.failed"), " failed, ",
-                               BytesText(static_cast<uint64_t>(record.Number("network.io.sent"))), " sent, ",
-                               BytesText(static_cast<uint64_t>(record.Number("network.io.received"))), " received");
+    out->result = absl::StrCat(
+        record.Number("egress.attempts"), " attempts, ", record.Number("egress.established"),
+        " established, ", record.Number("egress.denied"), " denied, ",
+        record.Number("egress.failed"), " failed, ",
+        BytesText(static_cast<uint64_t>(record.Number("network.io.sent"))), " sent, ",
+        BytesText(static_cast<uint64_t>(record.Number("network.io.received"))), " received");
   } else if (event == "process.exec") {
     out->what = Fit(absl::StrJoin(record.List("process.command_args"), " "), kArgumentsShown);
   } else if (event == "process.exit") {
-    out->result = record.Has("process.exit.signal") ? absl::StrCat("signal ", record.Number("process.exit.signal"))
-                                                    : absl::StrCat("exit ", record.Number("process.exit.code"));
-  } else if (event == "egress.loaded" || event == "egress.updated" || event == "egress.update_failed") {
+    out->result = record.Has("process.exit.signal")
+                      ? absl::StrCat("signal ", record.Number("process.exit.signal"))
+                      : absl::StrCat("exit ", record.Number("process.exit.code"));
+  } else if (event == "egress.loaded" || event == "egress.updated" ||
+             event == "egress.update_failed") {
     out->what = Rules(record);
     out->result = record.Text("error");
     if (record.Text("actor") == "host")
@@ -133,9 +142,10 @@ std::string TableLine(const std::vector<std::string>& cells) {
 
 // ECMA-48 "select graphic rendition".
 const char* Color(const RecordText& record) {
-  static const std::map<std::string, const char*> by_event = {{"egress.failed", "33"},  {"process.exec", "34"},   {"process.exit", "2"},
-                                                              {"egress.loaded", "35"},  {"egress.updated", "35"}, {"sandbox.started", "32"},
-                                                              {"sandbox.stopped", "32"}};
+  static const std::map<std::string, const char*> by_event = {
+      {"egress.failed", "33"},  {"process.exec", "34"},   {"process.exit", "2"},
+      {"egress.loaded", "35"},  {"egress.updated", "35"}, {"sandbox.started", "32"},
+      {"sandbox.stopped", "32"}};
   if (record.level == "warn" || record.level == "error")
     return "31";
   const auto found = by_event.find(record.event);
@@ -144,20 +154,25 @@ const char* Color(const RecordText& record) {
 
 }  // namespace
 
-std::vector<std::string> RecordText::Cells() const { return {time, sandbox, event, what, result, process}; }
+std::vector<std::string> RecordText::Cells() const {
+  return {time, sandbox, event, what, result, process};
+}
 
 std::string RecordText::Compact(bool color) const {
   std::string out = absl::StrCat(time, " ", sandbox, " ");
   const char* const code = color ? Color(*this) : nullptr;
   absl::StrAppend(&out, code ? absl::StrCat("\x1b[", code, "m") : "", event, code ? "\x1b[0m" : "");
-  for (const std::string& part : {what, result.empty() ? "" : absl::StrCat("(", result, ")"), process.empty() ? "" : "by " + process}) {
+  for (const std::string& part : {what, result.empty() ? "" : absl::StrCat("(", result, ")"),
+                                  process.empty() ? "" : "by " + process}) {
     if (!part.empty())
       absl::StrAppend(&out, " ", part);
   }
   return out;
 }
 
-std::string TableTitles() { return TableLine({"TIME", "SANDBOX", "EVENT", "WHAT", "RESULT", "PROCESS"}); }
+std::string TableTitles() {
+  return TableLine({"TIME", "SANDBOX", "EVENT", "WHAT", "RESULT", "PROCESS"});
+}
 
 std::string RecordLine(const std::string& json, RecordFormat format, bool color) {
   if (format == RecordFormat::kJson)
@@ -171,7 +186,8 @@ std::string RecordLine(const std::string& json, RecordFormat format, bool color)
 bool WantsColor(ColorMode mode) {
   // https://no-color.org
   const char* const no_color = getenv("NO_COLOR");
-  return mode == ColorMode::kAlways || (mode == ColorMode::kAuto && isatty(STDOUT_FILENO) && !(no_color && *no_color != '\0'));
+  return mode == ColorMode::kAlways ||
+         (mode == ColorMode::kAuto && isatty(STDOUT_FILENO) && !(no_color && *no_color != '\0'));
 }
 
 absl::StatusOr<RecordText> ReadRecord(const std::string& json) {

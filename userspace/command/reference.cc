@@ -103,7 +103,9 @@ std::vector<std::string> Names(const CLI::Option& option) {
   return out;
 }
 
-std::string Roff(const std::string& text) { return absl::StrReplaceAll(text, {{"\\", "\\e"}, {"-", "\\-"}}); }
+std::string Roff(const std::string& text) {
+  return absl::StrReplaceAll(text, {{"\\", "\\e"}, {"-", "\\-"}});
+}
 
 // Between single quotes of a shell.
 std::string Quoted(const std::string& text) { return absl::StrReplaceAll(text, {{"'", "'\\''"}}); }
@@ -111,13 +113,14 @@ std::string Quoted(const std::string& text) { return absl::StrReplaceAll(text, {
 }  // namespace
 
 std::string ManPage(const CLI::App& app) {
-  std::string out =
-      absl::StrCat(".TH SANDPIPER 8 \"\" \"sandpiper ", kVersion, "\" \"System administration\"\n", kManHead, ".SH COMMANDS\n");
+  std::string out = absl::StrCat(".TH SANDPIPER 8 \"\" \"sandpiper ", kVersion,
+                                 "\" \"System administration\"\n", kManHead, ".SH COMMANDS\n");
   for (const CLI::App* command : Commands(app)) {
-    absl::StrAppend(&out, ".SS sandpiper ", Roff(command->get_name()), "\n", Roff(command->get_description()), "\n");
+    absl::StrAppend(&out, ".SS sandpiper ", Roff(command->get_name()), "\n",
+                    Roff(command->get_description()), "\n");
     for (const CLI::Option* flag : Flags(*command)) {
-      absl::StrAppend(&out, ".TP\n.B ", Roff(absl::StrJoin(Names(*flag), ", ")), TakesValue(*flag) ? " VALUE" : "", "\n",
-                      Roff(flag->get_description()), "\n");
+      absl::StrAppend(&out, ".TP\n.B ", Roff(absl::StrJoin(Names(*flag), ", ")),
+                      TakesValue(*flag) ? " VALUE" : "", "\n", Roff(flag->get_description()), "\n");
       if (!flag->get_envname().empty())
         absl::StrAppend(&out, ".br\nEnvironment: ", Roff(flag->get_envname()), "\n");
     }
@@ -134,7 +137,8 @@ std::string BashCompletion(const CLI::App& app) {
       const std::vector<std::string> all = Names(*flag);
       flags.insert(flags.end(), all.begin(), all.end());
     }
-    absl::StrAppend(&cases, "    ", command->get_name(), ") flags='", absl::StrJoin(flags, " "), "' ;;\n");
+    absl::StrAppend(&cases, "    ", command->get_name(), ") flags='", absl::StrJoin(flags, " "),
+                    "' ;;\n");
   }
   return absl::StrCat(R"(# bash completion for sandpiper
 _sandpiper() {
@@ -158,36 +162,42 @@ complete -F _sandpiper sandpiper
 }
 
 std::string ZshCompletion(const CLI::App& app) {
-  const auto describe = [](const std::string& text) { return Quoted(absl::StrReplaceAll(text, {{"[", "("}, {"]", ")"}, {":", "\\:"}})); };
+  const auto describe = [](const std::string& text) {
+    return Quoted(absl::StrReplaceAll(text, {{"[", "("}, {"]", ")"}, {":", "\\:"}}));
+  };
   std::string commands, cases;
   for (const CLI::App* command : Commands(app)) {
-    absl::StrAppend(&commands, "    '", command->get_name(), ":", describe(command->get_description()), "'\n");
+    absl::StrAppend(&commands, "    '", command->get_name(), ":",
+                    describe(command->get_description()), "'\n");
     absl::StrAppend(&cases, "    ", command->get_name(), ")\n      _arguments \\\n");
     for (const CLI::Option* flag : Flags(*command)) {
       for (const std::string& name : Names(*flag))
-        absl::StrAppend(&cases, "        '*", name, "[", describe(flag->get_description()), "]", TakesValue(*flag) ? ":value:_files" : "",
-                        "' \\\n");
+        absl::StrAppend(&cases, "        '*", name, "[", describe(flag->get_description()), "]",
+                        TakesValue(*flag) ? ":value:_files" : "", "' \\\n");
     }
     absl::StrAppend(&cases, "        '*:file:_files' ;;\n");
   }
-  return absl::StrCat("#compdef sandpiper\n_sandpiper() {\n  local -a commands=(\n", commands,
-                      "  )\n  if (( CURRENT == 2 )); then\n    _describe command commands\n    return\n  fi\n"
-                      "  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $command in\n",
-                      cases, "  esac\n}\n_sandpiper \"$@\"\n");
+  return absl::StrCat(
+      "#compdef sandpiper\n_sandpiper() {\n  local -a commands=(\n", commands,
+      "  )\n  if (( CURRENT == 2 )); then\n    _describe command commands\n    return\n  fi\n"
+      "  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $command in\n",
+      cases, "  esac\n}\n_sandpiper \"$@\"\n");
 }
 
 std::string FishCompletion(const CLI::App& app) {
   std::string out = "# fish completion for sandpiper\n";
   for (const CLI::App* command : Commands(app)) {
-    absl::StrAppend(&out, "complete -c sandpiper -n __fish_use_subcommand -f -a ", command->get_name(), " -d '",
-                    Quoted(command->get_description()), "'\n");
+    absl::StrAppend(&out, "complete -c sandpiper -n __fish_use_subcommand -f -a ",
+                    command->get_name(), " -d '", Quoted(command->get_description()), "'\n");
     for (const CLI::Option* flag : Flags(*command)) {
-      absl::StrAppend(&out, "complete -c sandpiper -n '__fish_seen_subcommand_from ", command->get_name(), "'");
+      absl::StrAppend(&out, "complete -c sandpiper -n '__fish_seen_subcommand_from ",
+                      command->get_name(), "'");
       for (const std::string& name : flag->get_snames())
         absl::StrAppend(&out, " -s ", name);
       for (const std::string& name : flag->get_lnames())
         absl::StrAppend(&out, " -l ", name);
-      absl::StrAppend(&out, TakesValue(*flag) ? " -r" : "", " -d '", Quoted(flag->get_description()), "'\n");
+      absl::StrAppend(&out, TakesValue(*flag) ? " -r" : "", " -d '",
+                      Quoted(flag->get_description()), "'\n");
     }
   }
   return out;

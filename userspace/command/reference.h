@@ -1,5 +1,5 @@
-// What packages ship beside the program, made of its own flags so that it cannot say anything else than --help: the manual page and
-// completions for shells.
+// What packages ship beside the program, made of its own flags so that it cannot say anything else
+// than --help: the manual page and completions for shells.
 #ifndef SANDPIPER_USERSPACE_COMMAND_REFERENCE_H_
 #define SANDPIPER_USERSPACE_COMMAND_REFERENCE_H_
 

@@ -6,11 +6,11 @@
 #include <string>
 
 #include "userspace/base/clock.h"
+#include "userspace/collector/outputs.h"
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
 #include "userspace/command/record_text.h"
 #include "userspace/export/ndjson.h"
-#include "userspace/collector/outputs.h"
 
 namespace sandpiper {
 namespace {
@@ -23,7 +23,8 @@ absl::StatusOr<std::unique_ptr<Outputs>> StartOutputs(Config config, bool otlp, 
   config.recent_records = 0;
   config.spool.path.clear();
   return Outputs::Start(
-      config, ndjson, [](const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); },
+      config, ndjson,
+      [](const std::string& problem) { fprintf(stderr, "sandpiper: %s\n", problem.c_str()); },
       [](uint64_t, MetricReader*) {});
 }
 
@@ -31,14 +32,17 @@ absl::StatusOr<std::unique_ptr<Outputs>> StartOutputs(Config config, bool otlp, 
 
 int RunReplay(const Config& config, const ReplayCommandOptions& options) {
   WarnAll(config);
-  auto outputs = StartOutputs(config, options.otlp, options.format == RecordFormat::kJson ? stdout : nullptr);
+  auto outputs =
+      StartOutputs(config, options.otlp, options.format == RecordFormat::kJson ? stdout : nullptr);
   if (!outputs.ok())
     return Fail(outputs.status(), kExitFailure);
   const bool color = WantsColor(options.color);
   if (options.format == RecordFormat::kTable)
     printf("%s\n", TableTitles().c_str());
   if (options.format != RecordFormat::kJson)
-    (*outputs)->SetWatcher([&](const LogRecord& record) { printf("%s\n", RecordLine(ToJson(record), options.format, color).c_str()); });
+    (*outputs)->SetWatcher([&](const LogRecord& record) {
+      printf("%s\n", RecordLine(ToJson(record), options.format, color).c_str());
+    });
   const ReplayOptions replay = {.pipeline = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
                                              .dns_ports = {},
                                              .extra_attributes = config.extra_attributes,
@@ -47,16 +51,21 @@ int RunReplay(const Config& config, const ReplayCommandOptions& options) {
                                              .histograms = config.otel.histograms,
                                              .recorded_unix_offset = {}},
                                 .window_ns = Nanoseconds(config.window)};
-  const auto summary = ReplayCapture(options.file, replay, [&](LogRecord record) { (*outputs)->OnRecord(std::move(record)); });
+  const auto summary = ReplayCapture(
+      options.file, replay, [&](LogRecord record) { (*outputs)->OnRecord(std::move(record)); });
   if (!summary.ok())
     return Fail(summary.status(), kExitFailure);
   const bool written = fflush(stdout) == 0;
   (*outputs)->Finish(BootNow(), config.flush_timeout);
   const auto number = [](uint64_t n) { return static_cast<unsigned long long>(n); };
-  fprintf(stderr, "sandpiper: replayed %llu events of %llu sandboxes; %llu of them cannot be read, %llu belong to none\n",
-          number(summary->records), number(summary->sandboxes), number(summary->undecodable), number(summary->unattributed));
+  fprintf(stderr,
+          "sandpiper: replayed %llu events of %llu sandboxes; %llu of them cannot be read, %llu "
+          "belong to none\n",
+          number(summary->records), number(summary->sandboxes), number(summary->undecodable),
+          number(summary->unattributed));
   if (!summary->cut.empty())
-    fprintf(stderr, "sandpiper: %s; what stands before that is all there is\n", summary->cut.c_str());
+    fprintf(stderr, "sandpiper: %s; what stands before that is all there is\n",
+            summary->cut.c_str());
   for (const std::string& problem : (*outputs)->Problems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());
   return written && summary->cut.empty() ? 0 : kExitFailure;

@@ -24,7 +24,8 @@ struct ReportInput {
 
 std::string TableReport(const ReportInput& input);
 std::string JsonReport(const ReportInput& input);
-// One page for a browser, which needs nothing else: a timeline, who reached what, tables. `records`: its log records, each a JSON object.
+// One page for a browser, which needs nothing else: a timeline, who reached what, tables.
+// `records`: its log records, each a JSON object.
 std::string HtmlReport(const ReportInput& input, const std::vector<std::string>& records);
 
 }  // namespace sandpiper

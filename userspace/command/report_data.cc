@@ -29,9 +29,11 @@ std::vector<std::string> Gaps(const ReportInput& input) {
   std::vector<std::string> out;
   for (const EventAccount& account : Account(input.sandbox)) {
     if (account.dropped > 0)
-      out.push_back(absl::StrCat(account.dropped, " of ", account.produced, " ", account.kind, " events were dropped"));
+      out.push_back(absl::StrCat(account.dropped, " of ", account.produced, " ", account.kind,
+                                 " events were dropped"));
     if (account.produced != account.delivered + account.dropped)
-      out.push_back(absl::StrCat("the account of ", account.kind, " events does not add up: ", account.produced, " produced, ",
+      out.push_back(absl::StrCat("the account of ", account.kind,
+                                 " events does not add up: ", account.produced, " produced, ",
                                  account.delivered, " delivered, ", account.dropped, " dropped"));
   }
   if (const uint64_t failed = input.sandbox.counters().storage_failed; failed > 0)
@@ -43,9 +45,11 @@ std::vector<std::string> Gaps(const ReportInput& input) {
       out.push_back(MissedText(program.program, program.missed));
   }
   if (const uint64_t evicted = input.sandbox.lookups().evicted(); evicted > 0)
-    out.push_back(absl::StrCat(evicted, " lookups were not followed to their end, too many were open"));
+    out.push_back(
+        absl::StrCat(evicted, " lookups were not followed to their end, too many were open"));
   if (const uint64_t overflowed = input.sandbox.ledger().overflowed(); overflowed > 0)
-    out.push_back(absl::StrCat(overflowed, " attempts and lookups are in the totals only: too many destinations"));
+    out.push_back(absl::StrCat(
+        overflowed, " attempts and lookups are in the totals only: too many destinations"));
   if (const size_t forgotten = input.sandbox.processes().forgotten(); forgotten > 0)
     out.push_back(absl::StrCat(forgotten, " processes that ended early are not listed"));
   if (input.sandbox.rules().state == RulesSummary::State::kUnknown)
@@ -71,7 +75,8 @@ const char* RulesState(const RulesSummary& rules) {
 
 std::string StatusText(uint32_t wait_status) {
   const int status = static_cast<int>(wait_status);
-  return WIFSIGNALED(status) ? absl::StrCat("signal ", WTERMSIG(status)) : absl::StrCat("exit ", WEXITSTATUS(status));
+  return WIFSIGNALED(status) ? absl::StrCat("signal ", WTERMSIG(status))
+                             : absl::StrCat("exit ", WEXITSTATUS(status));
 }
 
 }  // namespace sandpiper

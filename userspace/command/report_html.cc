@@ -10,7 +10,9 @@ constexpr char kPage[] =
     ;
 
 // Within <script>, where "<" could begin its end; in JSON it stands in texts only.
-std::string InScript(const std::string& json) { return absl::StrReplaceAll(json, {{"<", "\\u003c"}}); }
+std::string InScript(const std::string& json) {
+  return absl::StrReplaceAll(json, {{"<", "\\u003c"}});
+}
 
 }  // namespace
 
@@ -18,7 +20,8 @@ std::string HtmlReport(const ReportInput& input, const std::vector<std::string>&
   std::string list = "[";
   for (const std::string& record : records)
     absl::StrAppend(&list, list.size() > 1 ? ",\n" : "", record);
-  return absl::StrReplaceAll(kPage, {{"@REPORT@", InScript(JsonReport(input))}, {"@RECORDS@", InScript(list + "]")}});
+  return absl::StrReplaceAll(
+      kPage, {{"@REPORT@", InScript(JsonReport(input))}, {"@RECORDS@", InScript(list + "]")}});
 }
 
 }  // namespace sandpiper

@@ -66,7 +66,9 @@ class Json {
   }
 
  private:
-  void Text(const std::string& text) { writer_->String(text.data(), static_cast<rapidjson::SizeType>(text.size())); }
+  void Text(const std::string& text) {
+    writer_->String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
+  }
 
   Writer* writer_;
 };
@@ -105,13 +107,16 @@ void WriteDestinations(Json* json, const Ledger& ledger, uint64_t began_ns) {
         json->Field("port", uint64_t{key.port});
         json->Field("transport", std::string(Name(key.transport)));
         json->Field("loopback", d.loopback);
-        json->Field("first_ms", Milliseconds(d.first_ns - std::min(d.first_ns, began_ns)));  // since the sandbox began
+        json->Field(
+            "first_ms",
+            Milliseconds(d.first_ns - std::min(d.first_ns, began_ns)));  // since the sandbox began
         json->Field("attempts", d.total.attempts);
         json->Counts("outcomes", Named<ConnectOutcome>(d.outcomes));
         json->Field("sent", d.total.sent);
         json->Field("received", d.total.received);
         if (d.total.established > 0) {
-          json->Field("latency_mean_ms", Milliseconds(d.latency_sum_ns) / static_cast<double>(d.total.established));
+          json->Field("latency_mean_ms",
+                      Milliseconds(d.latency_sum_ns) / static_cast<double>(d.total.established));
           json->Field("latency_max_ms", Milliseconds(d.latency_max_ns));
         }
       });
@@ -124,7 +129,8 @@ void WriteLookups(Json* json, const Ledger& ledger) {
     for (const auto* entry : InOrder(ledger.questions())) {
       json->Object(nullptr, [&, &question = entry->first, &stats = entry->second] {
         json->Field("name", std::string(question.name));
-        json->Field("type", question.name.empty() ? "" : std::string(DnsTypeName(question.type).view()));
+        json->Field("type",
+                    question.name.empty() ? "" : std::string(DnsTypeName(question.type).view()));
         json->Field("lookups", stats.lookups);
         json->Counts("outcomes", Named<DnsOutcome>(stats.outcomes));
         json->Field("addresses", Texts(stats.addresses));

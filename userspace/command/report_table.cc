@@ -41,19 +41,24 @@ std::string Outcomes(const NamedCounts& outcomes, uint64_t all) {
 }
 
 std::string Section(const char* title, const TextTable& table) {
-  return table.empty() ? "" : absl::StrCat("\n", title, "\n  ", absl::StrJoin(table.Lines(), "\n  "), "\n");
+  return table.empty()
+             ? ""
+             : absl::StrCat("\n", title, "\n  ", absl::StrJoin(table.Lines(), "\n  "), "\n");
 }
 
 std::string Destinations(const Ledger& ledger, bool loopback) {
-  TextTable table({"DESTINATION", "ADDRESS", "PORT", "ATTEMPTS", "OUTCOME", "SENT", "RECEIVED", "LATENCY"});
+  TextTable table(
+      {"DESTINATION", "ADDRESS", "PORT", "ATTEMPTS", "OUTCOME", "SENT", "RECEIVED", "LATENCY"});
   for (const auto* entry : InOrder(ledger.destinations())) {
     const auto& [key, d] = *entry;
     if (d.loopback != loopback)
       continue;
-    const std::string latency = d.total.established > 0 ? DurationText(d.latency_sum_ns / d.total.established) : "-";
-    table.Add({std::string(key.host.empty() ? "(no name)" : key.host), List(d.addresses), absl::StrCat(key.port, "/", Name(key.transport)),
-               absl::StrCat(d.total.attempts), Outcomes(Named<ConnectOutcome>(d.outcomes), d.total.attempts), BytesText(d.total.sent),
-               BytesText(d.total.received), latency});
+    const std::string latency =
+        d.total.established > 0 ? DurationText(d.latency_sum_ns / d.total.established) : "-";
+    table.Add({std::string(key.host.empty() ? "(no name)" : key.host), List(d.addresses),
+               absl::StrCat(key.port, "/", Name(key.transport)), absl::StrCat(d.total.attempts),
+               Outcomes(Named<ConnectOutcome>(d.outcomes), d.total.attempts),
+               BytesText(d.total.sent), BytesText(d.total.received), latency});
   }
   return Section(loopback ? "Within the host (loopback)" : "Destinations", table);
 }
@@ -63,8 +68,10 @@ std::string Lookups(const Ledger& ledger) {
   for (const auto* entry : InOrder(ledger.questions())) {
     const auto& [question, stats] = *entry;
     const bool readable = !question.name.empty();
-    table.Add({std::string(readable ? question.name : "(malformed)"), readable ? std::string(DnsTypeName(question.type).view()) : "-",
-               absl::StrCat(stats.lookups), Outcomes(Named<DnsOutcome>(stats.outcomes), stats.lookups), List(stats.addresses),
+    table.Add({std::string(readable ? question.name : "(malformed)"),
+               readable ? std::string(DnsTypeName(question.type).view()) : "-",
+               absl::StrCat(stats.lookups),
+               Outcomes(Named<DnsOutcome>(stats.outcomes), stats.lookups), List(stats.addresses),
                stats.server.ToString(), DurationText(stats.latency_max_ns)});
   }
   return Section("Lookups", table);
@@ -85,16 +92,21 @@ std::string Processes(const ProcessTable& processes) {
   for (const Process* p : all)
     known.insert(p->key);
   for (const Process* p : all)
-    children.emplace(known.contains(p->parent) && p->parent != p->key ? p->parent : ProcessKey{}, p);
+    children.emplace(known.contains(p->parent) && p->parent != p->key ? p->parent : ProcessKey{},
+                     p);
   std::string out;
-  const std::function<void(const ProcessKey&, int)> write = [&](const ProcessKey& parent, int depth) {
+  const std::function<void(const ProcessKey&, int)> write = [&](const ProcessKey& parent,
+                                                                int depth) {
     const auto [first, last] = children.equal_range(parent);
     for (auto it = first; it != last; ++it) {
       const Process& p = *it->second;
       const std::string end =
-          p.exited_ns ? absl::StrCat(StatusText(p.status), ", ", DurationText(p.duration_ns())) : "left, or its exit was not seen";
-      absl::StrAppendFormat(&out, "  %s%d %s  (%s)%s\n", std::string(static_cast<size_t>(depth) * 2, ' '), p.key.pid, CommandLine(p), end,
-                            p.script.empty() ? "" : absl::StrCat("  script ", Escape(p.script.view())));
+          p.exited_ns ? absl::StrCat(StatusText(p.status), ", ", DurationText(p.duration_ns()))
+                      : "left, or its exit was not seen";
+      absl::StrAppendFormat(
+          &out, "  %s%d %s  (%s)%s\n", std::string(static_cast<size_t>(depth) * 2, ' '), p.key.pid,
+          CommandLine(p), end,
+          p.script.empty() ? "" : absl::StrCat("  script ", Escape(p.script.view())));
       write(p.key, depth + 1);
     }
   };
@@ -107,9 +119,12 @@ std::string Times(uint64_t n) { return n == 1 ? "once" : absl::StrCat(n, " times
 std::string Rules(const RulesSummary& rules) {
   std::string out = "Rules: ";
   if (rules.state == RulesSummary::State::kKnown)
-    absl::StrAppend(&out, rules.rules, " nftables rules on the way out, default ", rules.default_deny ? "deny" : "allow");
+    absl::StrAppend(&out, rules.rules, " nftables rules on the way out, default ",
+                    rules.default_deny ? "deny" : "allow");
   else
-    absl::StrAppend(&out, rules.state == RulesSummary::State::kNone ? "no nftables rules on the way out" : "could not be read");
+    absl::StrAppend(&out, rules.state == RulesSummary::State::kNone
+                              ? "no nftables rules on the way out"
+                              : "could not be read");
   if (rules.changes > 0)
     absl::StrAppend(&out, "; changed ", Times(rules.changes));
   if (rules.changes_by_app > 0)
@@ -127,16 +142,21 @@ std::string TableReport(const ReportInput& input) {
   std::vector<std::string> command;
   for (const std::string& arg : input.command)
     command.push_back(Escape(arg));
-  std::string out = absl::StrCat("\nsandpiper: ", absl::StrJoin(command, " "), ": ", StatusText(static_cast<uint32_t>(input.wait_status)),
-                                 " after ", DurationText(input.ended_ns - sandbox.started_ns()), "\n");
-  absl::StrAppend(&out, Destinations(sandbox.ledger(), false), Lookups(sandbox.ledger()), Destinations(sandbox.ledger(), true),
-                  Processes(sandbox.processes()));
-  absl::StrAppend(&out, "\nTotals: ", totals.destinations, " destinations, ", totals.attempts, " connection attempts, ", totals.lookups,
-                  " lookups, ", totals.denied, " denied, ", totals.execs, " programs started; ", BytesText(sandbox.counters().sent),
-                  " sent, ", BytesText(sandbox.counters().received), " received on the network.\n");
+  std::string out = absl::StrCat("\nsandpiper: ", absl::StrJoin(command, " "), ": ",
+                                 StatusText(static_cast<uint32_t>(input.wait_status)), " after ",
+                                 DurationText(input.ended_ns - sandbox.started_ns()), "\n");
+  absl::StrAppend(&out, Destinations(sandbox.ledger(), false), Lookups(sandbox.ledger()),
+                  Destinations(sandbox.ledger(), true), Processes(sandbox.processes()));
+  absl::StrAppend(&out, "\nTotals: ", totals.destinations, " destinations, ", totals.attempts,
+                  " connection attempts, ", totals.lookups, " lookups, ", totals.denied,
+                  " denied, ", totals.execs, " programs started; ",
+                  BytesText(sandbox.counters().sent), " sent, ",
+                  BytesText(sandbox.counters().received), " received on the network.\n");
   out += Rules(sandbox.rules());
   if (totals.ignored_answers > 0)
-    absl::StrAppend(&out, totals.ignored_answers, " DNS answers came from the wrong address or to no question, and were ignored.\n");
+    absl::StrAppend(
+        &out, totals.ignored_answers,
+        " DNS answers came from the wrong address or to no question, and were ignored.\n");
   uint64_t produced = 0, delivered = 0;
   for (const EventAccount& account : Account(sandbox)) {
     produced += account.produced;
@@ -144,7 +164,8 @@ std::string TableReport(const ReportInput& input) {
   }
   const std::vector<std::string> gaps = Gaps(input);
   if (gaps.empty()) {
-    absl::StrAppend(&out, "Nothing was missed: the kernel counted ", produced, " events, and all ", delivered, " are in this report.\n");
+    absl::StrAppend(&out, "Nothing was missed: the kernel counted ", produced, " events, and all ",
+                    delivered, " are in this report.\n");
   } else {
     absl::StrAppend(&out, "This report is INCOMPLETE: ", absl::StrJoin(gaps, "; "), ".\n");
   }

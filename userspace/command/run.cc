@@ -20,8 +20,9 @@ absl::StatusOr<std::vector<Sandbox>> Select(const std::string& mount, const Conf
   ASSIGN_OR_RETURN(std::vector<Sandbox> sandboxes, SelectCgroups(config.cgroups, mount));
   if (!config.sandbox_id.empty()) {
     if (sandboxes.size() != 1 || !config.discovery.rules.empty() || !config.devices.empty())
-      return absl::InvalidArgumentError(absl::StrCat("OPENSANDBOX_EGRESS_SANDBOX_ID=", config.sandbox_id,
-                                                     " names one sandbox: watch that one, with --cgroup PATH, and no other"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("OPENSANDBOX_EGRESS_SANDBOX_ID=", config.sandbox_id,
+                       " names one sandbox: watch that one, with --cgroup PATH, and no other"));
     sandboxes[0].id = config.sandbox_id;
   }
   return sandboxes;
@@ -31,10 +32,13 @@ void Reload(const std::function<absl::StatusOr<Config>()>& reload, Collector* co
   const auto config = reload();
   const auto change = config.ok() ? collector->Reload(*config) : config.status();
   if (!change.ok()) {
-    fprintf(stderr, "sandpiper: the configuration stays as it was: %s\n", std::string(change.status().message()).c_str());
+    fprintf(stderr, "sandpiper: the configuration stays as it was: %s\n",
+            std::string(change.status().message()).c_str());
     return;
   }
-  const auto list = [](const std::vector<std::string>& keys) { return keys.empty() ? "nothing" : absl::StrJoin(keys, ", "); };
+  const auto list = [](const std::vector<std::string>& keys) {
+    return keys.empty() ? "nothing" : absl::StrJoin(keys, ", ");
+  };
   fprintf(stderr, "sandpiper: configuration read again: %s changed\n", list(change->taken).c_str());
   if (!change->after_restart.empty())
     fprintf(stderr, "sandpiper: only a restart changes %s\n", list(change->after_restart).c_str());
@@ -57,7 +61,8 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
     return Fail(sandboxes.status(), kExitFailure);
   absl::StatusOr<std::unique_ptr<Canary>> canary = nullptr;
   if (config.canary_interval.count() > 0)
-    canary = Canary::Create(*mount, {.interval = config.canary_interval, .dns_port = config.probes.dns_ports[0]});
+    canary = Canary::Create(
+        *mount, {.interval = config.canary_interval, .dns_port = config.probes.dns_ports[0]});
   const UniqueFd signal_fd = TakeSignals({SIGTERM, SIGINT, SIGHUP});
   auto collector = Collector::Start(config, config.records_on_stdout ? stdout : nullptr);
   if (!collector.ok())
@@ -65,7 +70,9 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
   const auto devices = ParseDevices(config.devices);
   if (!devices.ok())
     return Fail(devices.status(), kExitFailure);
-  if (const absl::Status status = (*collector)->Watch(*sandboxes, *devices, /*here=*/false, std::move(canary)); !status.ok())
+  if (const absl::Status status =
+          (*collector)->Watch(*sandboxes, *devices, /*here=*/false, std::move(canary));
+      !status.ok())
     return Fail(status, kExitFailure);
   if (const absl::Status status = (*collector)->Confine({}); !status.ok())
     return Fail(status, kExitFailure);
@@ -86,9 +93,11 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
   while (true) {
     (*collector)->RunUntil(signals);
     signalfd_siginfo signal = {};
-    if (read(signal_fd.get(), &signal, sizeof(signal)) != sizeof(signal) || signal.ssi_signo != SIGHUP)
+    if (read(signal_fd.get(), &signal, sizeof(signal)) != sizeof(signal) ||
+        signal.ssi_signo != SIGHUP)
       break;
-    NotifyServiceManager(absl::StrCat("RELOADING=1\nMONOTONIC_USEC=", ReadClock(CLOCK_MONOTONIC) / 1000));
+    NotifyServiceManager(
+        absl::StrCat("RELOADING=1\nMONOTONIC_USEC=", ReadClock(CLOCK_MONOTONIC) / 1000));
     Reload(reload, collector->get());
     NotifyServiceManager("READY=1");
   }

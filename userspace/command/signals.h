@@ -11,7 +11,8 @@
 
 namespace sandpiper {
 
-// Blocks these signals, so that only the descriptor tells of them; call it before any thread starts, so that all threads inherit it.
+// Blocks these signals, so that only the descriptor tells of them; call it before any thread
+// starts, so that all threads inherit it.
 inline UniqueFd TakeSignals(std::initializer_list<int> wanted) {
   sigset_t signals;
   sigemptyset(&signals);

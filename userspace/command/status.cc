@@ -28,11 +28,14 @@ std::string Roles(const v1::Sandbox& sandbox) {
 }
 
 void PrintSandboxes(const v1::ListSandboxesResponse& list) {
-  TextTable table({"SANDBOX", "RUNTIME", "ROLES", "AGE", "LOOKUPS", "ATTEMPTS", "DENIED", "EXECS", "HOSTS", "DROPPED"}, 3);
+  TextTable table({"SANDBOX", "RUNTIME", "ROLES", "AGE", "LOOKUPS", "ATTEMPTS", "DENIED", "EXECS",
+                   "HOSTS", "DROPPED"},
+                  3);
   const uint64_t now = ReadClock(CLOCK_REALTIME);
   for (const v1::Sandbox& s : list.sandboxes()) {
-    table.Add({s.id(), s.runtime(), Roles(s), AgeText(s.started_unix_ns(), now), absl::StrCat(s.lookups()), absl::StrCat(s.attempts()),
-               absl::StrCat(s.denied()), absl::StrCat(s.execs()), absl::StrCat(s.destinations()), absl::StrCat(s.dropped())});
+    table.Add({s.id(), s.runtime(), Roles(s), AgeText(s.started_unix_ns(), now),
+               absl::StrCat(s.lookups()), absl::StrCat(s.attempts()), absl::StrCat(s.denied()),
+               absl::StrCat(s.execs()), absl::StrCat(s.destinations()), absl::StrCat(s.dropped())});
   }
   const std::vector<std::string> lines = table.Lines();
   printf("%s\n", lines[0].c_str());
@@ -40,7 +43,8 @@ void PrintSandboxes(const v1::ListSandboxesResponse& list) {
   for (int i = 0; i < list.sandboxes_size(); ++i) {
     printf("%s\n", lines[static_cast<size_t>(i) + 1].c_str());
     for (const v1::Member& member : list.sandboxes(i).members()) {
-      const std::string place = !member.device().empty() ? "device " + member.device() : member.cgroup();
+      const std::string place =
+          !member.device().empty() ? "device " + member.device() : member.cgroup();
       if (!place.empty())
         printf("  %s\n", place.c_str());
     }
@@ -53,7 +57,8 @@ void PrintTable(const v1::ListSandboxesResponse& list) {
   else
     PrintSandboxes(list);
   if (list.waiting() > 0)
-    printf("%llu more wait for what their runtime says of them\n", static_cast<unsigned long long>(list.waiting()));
+    printf("%llu more wait for what their runtime says of them\n",
+           static_cast<unsigned long long>(list.waiting()));
 }
 
 }  // namespace

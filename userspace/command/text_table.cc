@@ -16,7 +16,8 @@ bool Continues(char c) { return (static_cast<uint8_t>(c) & 0xc0) == 0x80; }
 }  // namespace
 
 size_t Width(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !Continues(c); }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return !Continues(c); }));
 }
 
 std::string Fit(const std::string& text, size_t width) {
@@ -33,7 +34,9 @@ std::string Fit(const std::string& text, size_t width) {
   return text.substr(0, end) + "…";
 }
 
-std::string Pad(const std::string& text, size_t width) { return text + std::string(width - std::min(width, Width(text)), ' '); }
+std::string Pad(const std::string& text, size_t width) {
+  return text + std::string(width - std::min(width, Width(text)), ' ');
+}
 
 std::vector<std::string> TextTable::Lines() const {
   std::vector<size_t> widths(rows_[0].size());
@@ -65,7 +68,8 @@ std::string BytesText(uint64_t n) {
   const double bytes = static_cast<double>(n);
   if (n < 10'000)
     return absl::StrCat(n, " B");
-  return n < 10'000'000 ? absl::StrFormat("%.1f kB", bytes / 1e3) : absl::StrFormat("%.1f MB", bytes / 1e6);
+  return n < 10'000'000 ? absl::StrFormat("%.1f kB", bytes / 1e3)
+                        : absl::StrFormat("%.1f MB", bytes / 1e6);
 }
 
 std::string AgeText(uint64_t since_unix_ns, uint64_t now_unix_ns) {

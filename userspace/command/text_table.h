@@ -13,7 +13,9 @@ namespace sandpiper {
 class TextTable {
  public:
   // The first `texts` columns stand to the left, the others, numbers, to the right.
-  explicit TextTable(std::vector<std::string> titles, size_t texts = SIZE_MAX) : texts_(texts) { rows_.push_back(std::move(titles)); }
+  explicit TextTable(std::vector<std::string> titles, size_t texts = SIZE_MAX) : texts_(texts) {
+    rows_.push_back(std::move(titles));
+  }
 
   void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   bool empty() const { return rows_.size() == 1; }

@@ -24,7 +24,9 @@ constexpr uint32_t kDestinations = 3;
 // A terminal that shows frames in place of one another and gives keys at once, until this ends.
 class Screen {
  public:
-  Screen() : terminal_(isatty(STDOUT_FILENO) && isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before_) == 0) {
+  Screen()
+      : terminal_(isatty(STDOUT_FILENO) && isatty(STDIN_FILENO) &&
+                  tcgetattr(STDIN_FILENO, &before_) == 0) {
     if (!terminal_)
       return;
     termios raw = before_;
@@ -48,7 +50,8 @@ class Screen {
   TopView Size() const {
     winsize size = {};
     if (!terminal_ || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row < 4)
-      return {.rows = std::numeric_limits<size_t>::max(), .columns = std::numeric_limits<size_t>::max()};
+      return {.rows = std::numeric_limits<size_t>::max(),
+              .columns = std::numeric_limits<size_t>::max()};
     return {.rows = size.ws_row, .columns = size.ws_col};
   }
 
@@ -57,7 +60,8 @@ class Screen {
     if (terminal_)
       fputs("\x1b[H", stdout);
     for (size_t i = 0; i < lines.size(); ++i)
-      printf("%s%s%s", lines[i].c_str(), terminal_ ? "\x1b[K" : "", terminal_ && i + 1 == lines.size() ? "" : "\n");
+      printf("%s%s%s", lines[i].c_str(), terminal_ ? "\x1b[K" : "",
+             terminal_ && i + 1 == lines.size() ? "" : "\n");
     if (terminal_)
       fputs("\x1b[J", stdout);
     return fflush(stdout) == 0;
@@ -70,7 +74,8 @@ class Screen {
 
 // True if it is to end: by a signal, or by q.
 bool EndsWithin(std::chrono::milliseconds limit, int signals, bool keys) {
-  pollfd polled[] = {{.fd = signals, .events = POLLIN, .revents = 0}, {.fd = keys ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0}};
+  pollfd polled[] = {{.fd = signals, .events = POLLIN, .revents = 0},
+                     {.fd = keys ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0}};
   const uint64_t end = BootNow() + Nanoseconds(limit);
   while (true) {
     const uint64_t now = BootNow();
@@ -99,8 +104,11 @@ int RunTop(const Config& config, const TopOptions& options) {
   absl::Status status;
   {
     const Screen screen;
-    const uint64_t frames = options.frames > 0 ? options.frames : screen.terminal() ? std::numeric_limits<uint64_t>::max() : 1;
-    for (uint64_t i = 0; i < frames && !EndsWithin(options.interval, signals.get(), screen.terminal()); ++i) {
+    const uint64_t frames = options.frames > 0  ? options.frames
+                            : screen.terminal() ? std::numeric_limits<uint64_t>::max()
+                                                : 1;
+    for (uint64_t i = 0;
+         i < frames && !EndsWithin(options.interval, signals.get(), screen.terminal()); ++i) {
       auto now = client.ListSandboxes(kDestinations);
       if (!now.ok()) {
         status = now.status();

@@ -30,28 +30,36 @@ Rates RatesOf(const v1::Sandbox* before, const v1::Sandbox& now, double seconds)
   static const v1::Sandbox none;
   if (!before)
     before = &none;
-  const auto rate = [&](uint64_t from, uint64_t to) { return to > from ? static_cast<double>(to - from) / seconds : 0; };
+  const auto rate = [&](uint64_t from, uint64_t to) {
+    return to > from ? static_cast<double>(to - from) / seconds : 0;
+  };
   return {.lookups = rate(before->lookups(), now.lookups()),
           .attempts = rate(before->attempts(), now.attempts()),
           .denied = rate(before->denied(), now.denied()),
           .execs = rate(before->execs(), now.execs())};
 }
 
-std::string Rate(double r) { return r == 0 ? "0" : r < 10 ? absl::StrFormat("%.1f", r) : absl::StrFormat("%.0f", r); }
+std::string Rate(double r) {
+  return r == 0 ? "0" : r < 10 ? absl::StrFormat("%.1f", r) : absl::StrFormat("%.0f", r);
+}
 
 std::string DestinationLine(const v1::Destination& d) {
-  std::string out = absl::StrCat("  ", d.target(), "  ", d.attempts(), d.attempts() == 1 ? " attempt" : " attempts");
+  std::string out = absl::StrCat("  ", d.target(), "  ", d.attempts(),
+                                 d.attempts() == 1 ? " attempt" : " attempts");
   for (const auto& [count, what] : {std::pair{d.denied(), " denied"}, {d.failed(), " failed"}}) {
     if (count > 0)
       absl::StrAppend(&out, ", ", count, what);
   }
-  return absl::StrCat(out, ", ", BytesText(d.sent()), " sent, ", BytesText(d.received()), " received");
+  return absl::StrCat(out, ", ", BytesText(d.sent()), " sent, ", BytesText(d.received()),
+                      " received");
 }
 
 }  // namespace
 
-std::vector<std::string> TopScreen(const v1::ListSandboxesResponse& before, const v1::ListSandboxesResponse& now, const TopView& view) {
-  // One that ended and began again in between counts from 0; a sum that is not smaller than before hides that.
+std::vector<std::string> TopScreen(const v1::ListSandboxesResponse& before,
+                                   const v1::ListSandboxesResponse& now, const TopView& view) {
+  // One that ended and began again in between counts from 0; a sum that is not smaller than before
+  // hides that.
   std::map<std::string, const v1::Sandbox*> earlier;
   for (const v1::Sandbox& sandbox : before.sandboxes())
     earlier[sandbox.id()] = &sandbox;
@@ -60,20 +68,28 @@ std::vector<std::string> TopScreen(const v1::ListSandboxesResponse& before, cons
   uint64_t dropped = 0;
   for (const v1::Sandbox& sandbox : now.sandboxes()) {
     const auto found = earlier.find(sandbox.id());
-    rows.push_back({&sandbox, RatesOf(found == earlier.end() ? nullptr : found->second, sandbox, view.seconds)});
+    rows.push_back({&sandbox, RatesOf(found == earlier.end() ? nullptr : found->second, sandbox,
+                                      view.seconds)});
     all += rows.back().rates;
     dropped += sandbox.dropped();
   }
-  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.rates.sum() > b.rates.sum(); });
-  std::vector<std::string> out = {absl::StrCat(rows.size(), rows.size() == 1 ? " sandbox" : " sandboxes", "; each second ",
-                                               Rate(all.lookups), " lookups, ", Rate(all.attempts), " connects, ", Rate(all.denied),
-                                               " denied, ", Rate(all.execs), " execs; ", dropped, " events dropped"),
-                                  ""};
-  TextTable table({"SANDBOX", "RUNTIME", "AGE", "LOOKUPS/s", "CONNECTS/s", "DENIED/s", "EXECS/s", "DENIED", "HOSTS", "DROPPED"}, 3);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row& a, const Row& b) { return a.rates.sum() > b.rates.sum(); });
+  std::vector<std::string> out = {
+      absl::StrCat(rows.size(), rows.size() == 1 ? " sandbox" : " sandboxes", "; each second ",
+                   Rate(all.lookups), " lookups, ", Rate(all.attempts), " connects, ",
+                   Rate(all.denied), " denied, ", Rate(all.execs), " execs; ", dropped,
+                   " events dropped"),
+      ""};
+  TextTable table({"SANDBOX", "RUNTIME", "AGE", "LOOKUPS/s", "CONNECTS/s", "DENIED/s", "EXECS/s",
+                   "DENIED", "HOSTS", "DROPPED"},
+                  3);
   for (const auto& [sandbox, rates] : rows) {
-    table.Add({Fit(sandbox->id(), 40), sandbox->runtime(), AgeText(sandbox->started_unix_ns(), view.now_unix_ns), Rate(rates.lookups),
-               Rate(rates.attempts), Rate(rates.denied), Rate(rates.execs), absl::StrCat(sandbox->denied()),
-               absl::StrCat(sandbox->destinations()), absl::StrCat(sandbox->dropped())});
+    table.Add({Fit(sandbox->id(), 40), sandbox->runtime(),
+               AgeText(sandbox->started_unix_ns(), view.now_unix_ns), Rate(rates.lookups),
+               Rate(rates.attempts), Rate(rates.denied), Rate(rates.execs),
+               absl::StrCat(sandbox->denied()), absl::StrCat(sandbox->destinations()),
+               absl::StrCat(sandbox->dropped())});
   }
   const std::vector<std::string> lines = table.Lines();
   out.push_back(lines[0]);

@@ -16,8 +16,10 @@ struct TopView {
   size_t rows = 24, columns = 80;
 };
 
-// At most `rows` lines of at most `columns` characters: the busiest sandboxes first, each with its busiest destinations.
-std::vector<std::string> TopScreen(const v1::ListSandboxesResponse& before, const v1::ListSandboxesResponse& now, const TopView& view);
+// At most `rows` lines of at most `columns` characters: the busiest sandboxes first, each with its
+// busiest destinations.
+std::vector<std::string> TopScreen(const v1::ListSandboxesResponse& before,
+                                   const v1::ListSandboxesResponse& now, const TopView& view);
 
 }  // namespace sandpiper
 

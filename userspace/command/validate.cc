@@ -10,10 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "userspace/attribution/devices.h"
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
 #include "userspace/command/text_table.h"
-#include "userspace/attribution/devices.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
@@ -25,8 +25,10 @@ struct Setting {
 };
 
 std::string RuleText(const SelectionRule& rule) {
-  static constexpr const char* kBy[] = {"label", "annotation", "environment", "cgroup", "unit", "container"};
-  std::string out = absl::StrCat(kBy[static_cast<size_t>(rule.by)], " ", rule.by == SelectionRule::By::kContainer ? "any" : rule.key);
+  static constexpr const char* kBy[] = {"label",  "annotation", "environment",
+                                        "cgroup", "unit",       "container"};
+  std::string out = absl::StrCat(kBy[static_cast<size_t>(rule.by)], " ",
+                                 rule.by == SelectionRule::By::kContainer ? "any" : rule.key);
   if (!rule.name_space.empty())
     absl::StrAppend(&out, ", namespace ", rule.name_space);
   for (const auto& [key, value] : rule.labels)
@@ -38,7 +40,9 @@ std::string RuleText(const SelectionRule& rule) {
 
 // Headers are left out: they hold tokens.
 std::string EndpointText(const OtlpEndpoint& endpoint) {
-  std::string out = absl::StrCat("OTLP over ", endpoint.protocol == OtlpProtocol::kGrpc ? "gRPC to " : "HTTP to ", endpoint.target);
+  std::string out =
+      absl::StrCat("OTLP over ", endpoint.protocol == OtlpProtocol::kGrpc ? "gRPC to " : "HTTP to ",
+                   endpoint.target);
   if (!endpoint.unix_socket.empty())
     absl::StrAppend(&out, " at ", endpoint.unix_socket);
   if (endpoint.tls || absl::StartsWith(endpoint.target, "https://"))
@@ -63,17 +67,21 @@ std::vector<std::string> Outputs(const SignalConfig& signal, bool on_stdout) {
 
 std::vector<Setting> Describe(const Config& config) {
   std::vector<Setting> out;
-  const auto add = [&](const char* name, std::vector<std::string> values) { out.push_back({name, std::move(values)}); };
+  const auto add = [&](const char* name, std::vector<std::string> values) {
+    out.push_back({name, std::move(values)});
+  };
   std::vector<std::string> rules, sockets, keys, resource;
   for (const SelectionRule& rule : config.discovery.rules)
     rules.push_back(RuleText(rule));
   for (const RuntimeSocket& socket : config.discovery.sockets)
-    sockets.push_back(absl::StrCat(socket.api == RuntimeSocket::Api::kCri ? "cri " : "docker ", socket.path));
+    sockets.push_back(
+        absl::StrCat(socket.api == RuntimeSocket::Api::kCri ? "cri " : "docker ", socket.path));
   for (const auto& [key, value] : config.file)
     keys.push_back(key);
   for (const Attribute& attribute : config.otel.resource) {
     if (const auto* const text = std::get_if<SharedText>(&attribute.value))
-      resource.push_back(absl::StrCat(std::string(attribute.key.view()), "=", std::string(text->view())));
+      resource.push_back(
+          absl::StrCat(std::string(attribute.key.view()), "=", std::string(text->view())));
   }
   add("keys of the file", keys);
   add("cgroups", config.cgroups);
@@ -81,11 +89,14 @@ std::vector<Setting> Describe(const Config& config) {
   add("rules", rules);
   add("runtimes", sockets);
   add("records", Outputs(config.otel.logs, config.records_on_stdout));
-  add("metrics", Outputs(config.otel.metrics, config.otel.metrics.console && config.records_on_stdout));
+  add("metrics",
+      Outputs(config.otel.metrics, config.otel.metrics.console && config.records_on_stdout));
   add("spool", config.spool.path.empty()
                    ? std::vector<std::string>{}
-                   : std::vector<std::string>{absl::StrCat(config.spool.path, ", at most ", BytesText(config.spool.bytes_max))});
-  add("socket", config.api_socket.empty() ? std::vector<std::string>{} : std::vector<std::string>{config.api_socket});
+                   : std::vector<std::string>{absl::StrCat(config.spool.path, ", at most ",
+                                                           BytesText(config.spool.bytes_max))});
+  add("socket", config.api_socket.empty() ? std::vector<std::string>{}
+                                          : std::vector<std::string>{config.api_socket});
   add("resource", resource);
   add("hidden in arguments", config.redact_arguments);
   add("hidden in hosts", config.redact_hosts);
@@ -111,7 +122,8 @@ void PrintJson(const std::vector<Setting>& settings) {
 void PrintTable(const std::vector<Setting>& settings) {
   for (const Setting& setting : settings) {
     std::string name = setting.name;
-    for (const std::string& value : setting.values.empty() ? std::vector<std::string>{"none"} : setting.values) {
+    for (const std::string& value :
+         setting.values.empty() ? std::vector<std::string>{"none"} : setting.values) {
       printf("%s %s\n", Pad(name, 20).c_str(), value.c_str());
       name.clear();
     }
@@ -124,7 +136,8 @@ int RunValidate(Config config, ReportFormat format) {
   config.probes.devices = !config.devices.empty();
   // Patterns are about paths; which one the mount has is for this alone.
   const auto mount = FindCgroupMount();
-  if (const absl::Status status = ResolveDiscovery(mount.ok() ? *mount : "/sys/fs/cgroup", &config); !status.ok())
+  if (const absl::Status status = ResolveDiscovery(mount.ok() ? *mount : "/sys/fs/cgroup", &config);
+      !status.ok())
     return Fail(status, kExitFailure);
   if (const auto devices = ParseDevices(config.devices); !devices.ok())
     return Fail(devices.status(), kExitFailure);

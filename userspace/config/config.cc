@@ -58,7 +58,8 @@ absl::StatusOr<uint64_t> ParseBytes(const std::string& text) {
       break;
     }
   }
-  const std::map<std::string, uint64_t> units = {{"", 1}, {"K", 1 << 10}, {"k", 1 << 10}, {"M", 1 << 20}, {"m", 1 << 20}, {"G", 1 << 30}};
+  const std::map<std::string, uint64_t> units = {{"", 1},        {"K", 1 << 10}, {"k", 1 << 10},
+                                                 {"M", 1 << 20}, {"m", 1 << 20}, {"G", 1 << 30}};
   const auto factor = units.find(unit);
   if (digits == 0 || factor == units.end())
     return absl::InvalidArgumentError(absl::StrCat(Escape(text), " is no size in bytes"));
@@ -68,7 +69,8 @@ absl::StatusOr<uint64_t> ParseBytes(const std::string& text) {
 absl::StatusOr<uint32_t> ParseRingSize(const std::string& text) {
   ASSIGN_OR_RETURN(const uint64_t bytes, ParseBytes(text));
   if (bytes < 4096 || bytes > (1u << 30) || (bytes & (bytes - 1)) != 0)
-    return absl::InvalidArgumentError(absl::StrCat(Escape(text), " is not a power of two between 4K and 1G"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(Escape(text), " is not a power of two between 4K and 1G"));
   return static_cast<uint32_t>(bytes);
 }
 
@@ -99,7 +101,8 @@ absl::Status ResolveDiscovery(const std::string& mount, Config* config) {
 }
 
 ConfigChange CompareFiles(const Config& before, const Config& after) {
-  static const std::set<std::string> kLive = {"redact_arguments", "redact_hosts", "log_level", "window_s", "flush_timeout_ms"};
+  static const std::set<std::string> kLive = {"redact_arguments", "redact_hosts", "log_level",
+                                              "window_s", "flush_timeout_ms"};
   std::map<std::string, std::string> all = before.file;
   all.insert(after.file.begin(), after.file.end());
   const auto value = [](const Config& config, const std::string& key) {

@@ -1,4 +1,5 @@
-// Everything that can be configured, with its default. Flags beat environment, environment beats default.
+// Everything that can be configured, with its default. Flags beat environment, environment beats
+// default.
 #ifndef SANDPIPER_USERSPACE_CONFIG_CONFIG_H_
 #define SANDPIPER_USERSPACE_CONFIG_CONFIG_H_
 
@@ -30,8 +31,9 @@ struct Config {
   std::chrono::milliseconds flush_timeout{5'000};     // at the end, for what exporters still hold
   OtelConfig otel;
   CaptureWriter::Options capture;
-  Spool::Options spool{.path = "/var/lib/sandpiper/spool.db"};  // of log records for OTLP; an empty path: none
-  bool spool_write_first = false;                               // each request is on disk before it is sent
+  Spool::Options spool{
+      .path = "/var/lib/sandpiper/spool.db"};  // of log records for OTLP; an empty path: none
+  bool spool_write_first = false;              // each request is on disk before it is sent
   std::vector<Attribute> extra_attributes;
   // Regular expressions for what no log record may show.
   std::vector<std::string> redact_arguments = DefaultArgumentPatterns();
@@ -46,15 +48,17 @@ struct Config {
   bool records_on_stdout = true;
   bool limit_system_calls = true;  // of sandpiper itself, once all is attached
   DiscoveryOptions discovery;
-  std::string api_socket = "/run/sandpiper/sandpiper.sock";  // of the running collector; empty: none
-  size_t recent_records = 2'000;                             // kept for who asks at the socket
-  std::string sandbox_id;                                    // OPENSANDBOX_EGRESS_SANDBOX_ID, where there is one sandbox only
+  std::string api_socket =
+      "/run/sandpiper/sandpiper.sock";  // of the running collector; empty: none
+  size_t recent_records = 2'000;        // kept for who asks at the socket
+  std::string sandbox_id;  // OPENSANDBOX_EGRESS_SANDBOX_ID, where there is one sandbox only
 
   std::map<std::string, std::string> file;  // what the configuration file says, YAML by key
   std::vector<std::string> warnings;        // about OTEL_* values that were not understood
 };
 
-// What the environment says, before flags. service.version, host.name and a stable service.instance.id are added to the resource.
+// What the environment says, before flags. service.version, host.name and a stable
+// service.instance.id are added to the resource.
 Config ReadEnvironment(const GetEnv& get_env);
 
 // Discovery by rules, where any are configured, or nothing is named. `mount`: of cgroup v2.
@@ -65,7 +69,8 @@ absl::StatusOr<uint64_t> ParseBytes(const std::string& text);
 // The same, for what a ring may be: a power of two of at least a page (kernel/bpf/ringbuf.c).
 absl::StatusOr<uint32_t> ParseRingSize(const std::string& text);
 
-// Keys of the configuration file that differ: those that a running collector takes over, and those that it cannot.
+// Keys of the configuration file that differ: those that a running collector takes over, and those
+// that it cannot.
 struct ConfigChange {
   std::vector<std::string> taken, after_restart;
 };

@@ -11,7 +11,9 @@ namespace {
 // An element that comes later than this after an answer, or after a denial, is not about it.
 constexpr uint64_t kTogether = 5 * kSecond;
 
-bool IsLately(uint64_t then_ns, uint64_t now_ns) { return then_ns != 0 && now_ns - std::min(then_ns, now_ns) <= kTogether; }
+bool IsLately(uint64_t then_ns, uint64_t now_ns) {
+  return then_ns != 0 && now_ns - std::min(then_ns, now_ns) <= kTogether;
+}
 
 }  // namespace
 
@@ -21,7 +23,8 @@ Allowances::State* Allowances::Get(const Address& address, uint64_t now_ns) {
   if (states_.size() >= capacity_) {
     absl::erase_if(states_, [now_ns](const auto& entry) {
       const State& state = entry.second;
-      return state.expires_ns == 0 && !IsLately(std::max({state.answered_ns, state.denied_ns, state.element_ns}), now_ns);
+      return state.expires_ns == 0 &&
+             !IsLately(std::max({state.answered_ns, state.denied_ns, state.element_ns}), now_ns);
     });
   }
   return states_.size() >= capacity_ ? nullptr : &states_[address];

@@ -4,7 +4,8 @@
 
 namespace sandpiper {
 
-// The `egress.layer` attribute of egress.denied: a DNS proxy of the sandbox's own, nftables, a BPF program on the cgroup.
+// The `egress.layer` attribute of egress.denied: a DNS proxy of the sandbox's own, nftables, a BPF
+// program on the cgroup.
 enum class DenialLayer { kNone, kDns, kNetfilter, kCgroup };
 
 constexpr const char* Name(DenialLayer layer) {

@@ -9,9 +9,11 @@
 namespace sandpiper {
 namespace {
 
-// After an answer that makes resolvers go on (truncated: by TCP; an error: at the next server) they do so at once.
+// After an answer that makes resolvers go on (truncated: by TCP; an error: at the next server) they
+// do so at once.
 constexpr uint64_t kContinuation = 500 * kMillisecond;
-// A resolver that waits as long as we do sends its retry at the moment we give up: wait a tenth more.
+// A resolver that waits as long as we do sends its retry at the moment we give up: wait a tenth
+// more.
 constexpr uint64_t kRetryGraceDivisor = 10;
 
 // How long resolvers keep a negative answer at most (RFC 2308 5).
@@ -32,16 +34,20 @@ DnsOutcome OutcomeOf(uint8_t rcode) {
   }
 }
 
-// Open at a time on one socket under one id, far more than resolvers have: each is looked at to find one, however many a flood makes.
+// Open at a time on one socket under one id, far more than resolvers have: each is looked at to
+// find one, however many a flood makes.
 constexpr size_t kQuestionsMax = 64;
 
-bool Contains(std::span<const uint16_t> ids, uint16_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
+bool Contains(std::span<const uint16_t> ids, uint16_t id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
 
 }  // namespace
 
 const char* Name(DnsOutcome outcome) {
-  static constexpr const char* kNames[kDnsOutcomeCount] = {"ok",      "nxdomain",  "denied", "servfail", "refused",
-                                                           "timeout", "malformed", "other",  "unknown"};
+  static constexpr const char* kNames[kDnsOutcomeCount] = {"ok",        "nxdomain", "denied",
+                                                           "servfail",  "refused",  "timeout",
+                                                           "malformed", "other",    "unknown"};
   return kNames[static_cast<int>(outcome)];
 }
 
@@ -58,9 +64,10 @@ void DnsLookups::OnPayload(const DnsPayload& payload, uint64_t time_ns, DnsChang
       return;
     }
     const uint32_t mine = payload.tcp_seq, theirs = payload.tcp_ack;
-    found =
-        streams_.emplace(payload.cookie, Streams{DnsStream(payload.is_query ? mine : theirs), DnsStream(payload.is_query ? theirs : mine)})
-            .first;
+    found = streams_
+                .emplace(payload.cookie, Streams{DnsStream(payload.is_query ? mine : theirs),
+                                                 DnsStream(payload.is_query ? theirs : mine)})
+                .first;
   }
   DnsStream& stream = payload.is_query ? found->second.queries : found->second.answers;
   const std::vector<std::string> messages = stream.Add(payload.tcp_seq, payload.data);
@@ -70,7 +77,8 @@ void DnsLookups::OnPayload(const DnsPayload& payload, uint64_t time_ns, DnsChang
 
 void DnsLookups::OnClose(uint64_t cookie) { streams_.erase(cookie); }
 
-void DnsLookups::OnMessage(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes) {
+void DnsLookups::OnMessage(const DnsPayload& payload, std::string_view wire, uint64_t time_ns,
+                           DnsChanges* changes) {
   absl::StatusOr<DnsMessage> message = ParseDns(wire, payload.cut);
   if (!message.ok() || message->is_response == payload.is_query) {
     OnMalformed(payload, wire, time_ns, changes);
@@ -83,30 +91,33 @@ void DnsLookups::OnMessage(const DnsPayload& payload, std::string_view wire, uin
     OnAnswer(payload, *std::move(message), question, time_ns, changes);
 }
 
-void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns, DnsChanges* changes) {
+void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, uint64_t time_ns,
+                             DnsChanges* changes) {
   ++malformed_messages_;
   if (payload.is_query) {
-    changes->done.push_back({.origin = payload.origin,
-                             .name = "",
-                             .type = 0,
-                             .process = payload.process,
-                             .server = payload.server,
-                             .transport = payload.transport,
-                             .asked_ns = time_ns,
-                             .ended_ns = time_ns,
-                             .queries = 1,
-                             .outcome = payload.denied ? DnsOutcome::kDenied : DnsOutcome::kMalformed,
-                             .rcode = std::nullopt,
-                             .addresses = {},
-                             .redirected = payload.redirected,
-                             .upstream_ns = std::nullopt,
-                             .denied_by = payload.denied ? DenialLayer::kNetfilter : DenialLayer::kNone,
-                             .refused_sends = payload.denied});
+    changes->done.push_back(
+        {.origin = payload.origin,
+         .name = "",
+         .type = 0,
+         .process = payload.process,
+         .server = payload.server,
+         .transport = payload.transport,
+         .asked_ns = time_ns,
+         .ended_ns = time_ns,
+         .queries = 1,
+         .outcome = payload.denied ? DnsOutcome::kDenied : DnsOutcome::kMalformed,
+         .rcode = std::nullopt,
+         .addresses = {},
+         .redirected = payload.redirected,
+         .upstream_ns = std::nullopt,
+         .denied_by = payload.denied ? DenialLayer::kNetfilter : DenialLayer::kNone,
+         .refused_sends = payload.denied});
     return;
   }
   if (wire.size() < 2)
     return;
-  const uint16_t id = static_cast<uint16_t>(static_cast<uint8_t>(wire[0]) << 8 | static_cast<uint8_t>(wire[1]));
+  const uint16_t id =
+      static_cast<uint16_t>(static_cast<uint8_t>(wire[0]) << 8 | static_cast<uint8_t>(wire[1]));
   // A resolver throws it away and waits on; if nothing better comes, this is what went wrong.
   const auto found = exchanges_.find({payload.cookie, id});
   if (found == exchanges_.end())
@@ -117,52 +128,66 @@ void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, u
   }
 }
 
-DnsLookups::Exchange* DnsLookups::FindExchange(const DnsPayload& payload, const DnsMessage& message, size_t question) {
+DnsLookups::Exchange* DnsLookups::FindExchange(const DnsPayload& payload, const DnsMessage& message,
+                                               size_t question) {
   const auto found = exchanges_.find({payload.cookie, message.id});
   if (found == exchanges_.end())
     return nullptr;
-  const auto exchange = std::find_if(found->second.begin(), found->second.end(), [&](const Exchange& exchange) {
-    return exchange.question == question && exchange.open->Asks(message);
-  });
+  const auto exchange =
+      std::find_if(found->second.begin(), found->second.end(), [&](const Exchange& exchange) {
+        return exchange.question == question && exchange.open->Asks(message);
+      });
   return exchange == found->second.end() ? nullptr : &*exchange;
 }
 
-// The same program asking again: on the same socket, with the same id, or, where a resolver picks a new id, from the same thread.
-DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload, const DnsMessage& message, size_t question) {
+// The same program asking again: on the same socket, with the same id, or, where a resolver picks a
+// new id, from the same thread.
+DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload,
+                                                    const DnsMessage& message, size_t question) {
   const auto found = by_question_.find(question);
   if (found == by_question_.end())
     return open_.end();
   for (const OpenList::iterator open : found->second) {
-    const bool same = Contains(open->ids, message.id) || (open->thread != 0 && open->thread == payload.thread);
+    const bool same =
+        Contains(open->ids, message.id) || (open->thread != 0 && open->thread == payload.thread);
     if (same && open->lookup.process == payload.process && open->Asks(message))
       return open;
   }
   return open_.end();
 }
 
-// The server within the sandbox, behind a redirect or on a loopback address, asks the question of the program on its behalf. It may keep
-// the id or choose its own.
-DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payload, const DnsMessage& message, size_t question) {
+// The server within the sandbox, behind a redirect or on a loopback address, asks the question of
+// the program on its behalf. It may keep the id or choose its own.
+DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payload,
+                                                          const DnsMessage& message,
+                                                          size_t question) {
   const auto found = by_question_.find(question);
   if (payload.redirected || found == by_question_.end())
     return open_.end();
   for (const OpenList::iterator open : found->second) {
     const bool within = open->lookup.redirected || open->lookup.server.address.is_loopback();
-    if (within && !open->tentative && open->lookup.process != payload.process && open->Asks(message))
+    if (within && !open->tentative && open->lookup.process != payload.process &&
+        open->Asks(message))
       return open;
   }
   return open_.end();
 }
 
-void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, size_t question, uint64_t time_ns, DnsChanges* changes) {
+void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, size_t question,
+                         uint64_t time_ns, DnsChanges* changes) {
   Exchange* const known = FindExchange(payload, message, question);
-  Exchange exchange = {.open = open_.end(), .question = question, .server = payload.server, .sent_ns = time_ns, .upstream = false};
+  Exchange exchange = {.open = open_.end(),
+                       .question = question,
+                       .server = payload.server,
+                       .sent_ns = time_ns,
+                       .upstream = false};
   if (known) {
     exchange.open = known->open;
     exchange.upstream = known->upstream;
   } else if (exchange.open = FindSame(payload, message, question); exchange.open != open_.end()) {
     exchange.upstream = false;
-  } else if (exchange.open = FindRedirected(payload, message, question); exchange.open != open_.end()) {
+  } else if (exchange.open = FindRedirected(payload, message, question);
+             exchange.open != open_.end()) {
     exchange.upstream = true;
   }
   if (exchange.open == open_.end()) {
@@ -213,7 +238,8 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, s
   open.exchanges.push_back(key);
 }
 
-void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, size_t question, uint64_t time_ns, DnsChanges* changes) {
+void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, size_t question,
+                          uint64_t time_ns, DnsChanges* changes) {
   const Exchange* const found = FindExchange(payload, message, question);
   if (!found || found->server != payload.server) {
     ++ignored_answers_;
@@ -236,15 +262,17 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, size_t 
   open.lookup.ended_ns = time_ns;
   open.lookup.rcode = message.rcode;
   open.lookup.outcome = OutcomeOf(message.rcode);
-  if (said_no && payload.local_server && !open.forwarded && !KnownToBeNothing(message.name, time_ns)) {
+  if (said_no && payload.local_server && !open.forwarded &&
+      !KnownToBeNothing(message.name, time_ns)) {
     open.lookup.outcome = DnsOutcome::kDenied;
     open.lookup.denied_by = DenialLayer::kDns;
   }
   for (const DnsAddress& address : message.addresses)
-    changes->learned.push_back({.name = open.lookup.name, .address = address.address, .ttl_seconds = address.ttl_seconds});
+    changes->learned.push_back(
+        {.name = open.lookup.name, .address = address.address, .ttl_seconds = address.ttl_seconds});
   open.lookup.addresses = std::move(message.addresses);
-  const bool goes_on =
-      (message.truncated && payload.transport == Transport::kUdp) || (message.rcode != kDnsNoError && message.rcode != kDnsNxDomain);
+  const bool goes_on = (message.truncated && payload.transport == Transport::kUdp) ||
+                       (message.rcode != kDnsNoError && message.rcode != kDnsNxDomain);
   if (!goes_on) {
     Finish(exchange.open, changes);
     return;
@@ -271,7 +299,8 @@ void DnsLookups::Finish(OpenList::iterator open, DnsChanges* changes) {
     by_question_.erase(asked);
   for (const ExchangeKey& key : open->exchanges) {
     const auto found = exchanges_.find(key);
-    found->second.erase(std::find_if(found->second.begin(), found->second.end(), [&](const Exchange& e) { return e.open == open; }));
+    found->second.erase(std::find_if(found->second.begin(), found->second.end(),
+                                     [&](const Exchange& e) { return e.open == open; }));
     if (found->second.empty())
       exchanges_.erase(found);
   }

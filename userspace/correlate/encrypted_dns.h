@@ -9,10 +9,12 @@
 
 namespace sandpiper {
 
-// By the port: "dot" (RFC 7858), "doq" (RFC 9250). At the port of HTTPS by who is known to answer lookups there: "doh" (RFC 8484), "doh3"
-// over UDP, which is QUIC. Null for all others, and for resolvers that are not widely known. `host`: the name under which the address was
-// looked up, lower case; may be empty.
-const char* EncryptedDns(std::string_view host, const Address& address, uint16_t port, Transport transport);
+// By the port: "dot" (RFC 7858), "doq" (RFC 9250). At the port of HTTPS by who is known to answer
+// lookups there: "doh" (RFC 8484), "doh3" over UDP, which is QUIC. Null for all others, and for
+// resolvers that are not widely known. `host`: the name under which the address was looked up,
+// lower case; may be empty.
+const char* EncryptedDns(std::string_view host, const Address& address, uint16_t port,
+                         Transport transport);
 
 }  // namespace sandpiper
 

@@ -9,17 +9,20 @@
 namespace sandpiper {
 namespace {
 
-// The error of a call is told within microseconds of the change of state; the rest is slack for a loaded host.
+// The error of a call is told within microseconds of the change of state; the rest is slack for a
+// loaded host.
 constexpr uint64_t kSettle = 50 * kMillisecond;
-// Nobody tells when the guest behind a device gives up: tcp(7), tcp_syn_retries takes 127 s; nf_conntrack_udp_timeout_stream.
+// Nobody tells when the guest behind a device gives up: tcp(7), tcp_syn_retries takes 127 s;
+// nf_conntrack_udp_timeout_stream.
 constexpr uint64_t kGuestGivesUp = 130 * kSecond;
 constexpr uint64_t kGuestUdpIdle = 120 * kSecond;
 
 }  // namespace
 
 const char* Name(ConnectOutcome outcome) {
-  static constexpr const char* kNames[kConnectOutcomeCount] = {"pending",     "established", "denied",    "refused", "timeout",
-                                                               "unreachable", "reset",       "cancelled", "other",   "unknown"};
+  static constexpr const char* kNames[kConnectOutcomeCount] = {
+      "pending",     "established", "denied",    "refused", "timeout",
+      "unreachable", "reset",       "cancelled", "other",   "unknown"};
   return kNames[static_cast<int>(outcome)];
 }
 
@@ -45,7 +48,9 @@ ConnectOutcome OutcomeOfErrno(int error) {
   }
 }
 
-FlowTable::Key FlowTable::KeyOf(const Flow& flow) { return {flow.cookie, flow.transport == Transport::kTcp ? Endpoint{} : flow.peer}; }
+FlowTable::Key FlowTable::KeyOf(const Flow& flow) {
+  return {flow.cookie, flow.transport == Transport::kTcp ? Endpoint{} : flow.peer};
+}
 
 void FlowTable::Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns) {
   const bool failed = outcome != ConnectOutcome::kEstablished;
@@ -54,7 +59,8 @@ void FlowTable::Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t
     entry->flow.denied_by = DenialLayer::kCgroup;
     entry->flow.denials = 1;  // told by who decides
   }
-  entry->flow.outcome = failed && entry->flow.denied_by != DenialLayer::kNone ? ConnectOutcome::kDenied : outcome;
+  entry->flow.outcome =
+      failed && entry->flow.denied_by != DenialLayer::kNone ? ConnectOutcome::kDenied : outcome;
   entry->flow.error = error;
   entry->flow.decided_ns = time_ns;
 }
@@ -64,7 +70,8 @@ void FlowTable::Settle(Entry* entry, uint64_t time_ns) {
   Decide(entry, error == 0 ? ConnectOutcome::kCancelled : OutcomeOfErrno(error), error, time_ns);
 }
 
-FlowTable::Table::iterator FlowTable::End(Table::iterator it, bool decided_now, FlowChanges* changes) {
+FlowTable::Table::iterator FlowTable::End(Table::iterator it, bool decided_now,
+                                          FlowChanges* changes) {
   changes->push_back({.flow = std::move(it->second.flow), .decided = decided_now, .ended = true});
   return flows_.erase(it);
 }
@@ -82,13 +89,15 @@ bool FlowTable::OnConnect(Flow flow, FlowChanges* changes) {
   if (flows_.size() >= capacity_)
     return false;
   if (flow.guest)
-    next_guests_ns_ = std::min(next_guests_ns_, flow.started_ns + std::min(kGuestGivesUp, kGuestUdpIdle));
+    next_guests_ns_ =
+        std::min(next_guests_ns_, flow.started_ns + std::min(kGuestGivesUp, kGuestUdpIdle));
   const Key key = KeyOf(flow);
   flows_.emplace(key, Entry{.flow = std::move(flow)});
   return true;
 }
 
-FlowTable::Table::iterator FlowTable::Find(uint64_t cookie, Transport transport, const Endpoint& peer) {
+FlowTable::Table::iterator FlowTable::Find(uint64_t cookie, Transport transport,
+                                           const Endpoint& peer) {
   if (transport == Transport::kTcp)
     return flows_.find({cookie, Endpoint{}});
   if (const auto exact = flows_.find({cookie, peer}); exact != flows_.end())
@@ -96,7 +105,8 @@ FlowTable::Table::iterator FlowTable::Find(uint64_t cookie, Transport transport,
   auto newest = flows_.end();
   if (peer != Endpoint{})
     return newest;
-  for (auto it = flows_.lower_bound({cookie, Endpoint{}}); it != flows_.end() && it->first.first == cookie; ++it) {
+  for (auto it = flows_.lower_bound({cookie, Endpoint{}});
+       it != flows_.end() && it->first.first == cookie; ++it) {
     if (newest == flows_.end() || it->second.flow.started_ns > newest->second.flow.started_ns)
       newest = it;
   }
@@ -124,7 +134,8 @@ void FlowTable::OnResult(const ConnectResult& result, uint64_t time_ns, FlowChan
   if (result.transport == Transport::kUdp && entry.flow.denied_by != DenialLayer::kNone)
     return;
   const ConnectOutcome outcome = OutcomeOfErrno(result.error);
-  // Of one datagram, as EAGAIN or EMSGSIZE: it says nothing of the peer, and the next one may get through.
+  // Of one datagram, as EAGAIN or EMSGSIZE: it says nothing of the peer, and the next one may get
+  // through.
   if (result.transport == Transport::kUdp && outcome == ConnectOutcome::kOther)
     return;
   Decide(&entry, outcome, result.error, time_ns);
@@ -161,7 +172,8 @@ void FlowTable::RefreshUdp(Flow* flow) {
 }
 
 void FlowTable::OnClose(const Close& close, uint64_t time_ns, FlowChanges* changes) {
-  for (auto it = flows_.lower_bound({close.cookie, Endpoint{}}); it != flows_.end() && it->first.first == close.cookie;) {
+  for (auto it = flows_.lower_bound({close.cookie, Endpoint{}});
+       it != flows_.end() && it->first.first == close.cookie;) {
     Entry& entry = it->second;
     Flow& flow = entry.flow;
     if (flow.transport == Transport::kUdp) {
@@ -189,7 +201,8 @@ void FlowTable::Tick(uint64_t now_ns, bool all, FlowChanges* changes) {
     const auto [time_ns, key] = *unsettled_.begin();
     unsettled_.erase(unsettled_.begin());
     const auto it = flows_.find(key);
-    if (it == flows_.end() || !it->second.unsettled || it->second.flow.outcome != ConnectOutcome::kPending)
+    if (it == flows_.end() || !it->second.unsettled ||
+        it->second.flow.outcome != ConnectOutcome::kPending)
       continue;
     if (it->second.flow.transport == Transport::kUdp)
       RefreshUdp(&it->second.flow);
@@ -206,15 +219,16 @@ void FlowTable::Tick(uint64_t now_ns, bool all, FlowChanges* changes) {
     const bool decided_now = flow.outcome == ConnectOutcome::kPending;
     if (decided_now) {
       const ConnectOutcome outcome = flow.transport == Transport::kTcp ? ConnectOutcome::kUnknown
-                                     : flow.received > 0               ? ConnectOutcome::kEstablished
-                                                                       : ConnectOutcome::kOther;
+                                     : flow.received > 0 ? ConnectOutcome::kEstablished
+                                                         : ConnectOutcome::kOther;
       Decide(&it->second, outcome, 0, now_ns);
     }
     it = End(it, decided_now, changes);
   }
 }
 
-void FlowTable::EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns, FlowChanges* changes) {
+void FlowTable::EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns,
+                          FlowChanges* changes) {
   for (auto it = flows_.begin(); it != flows_.end();) {
     Flow& flow = it->second.flow;
     const bool gone = !flow.guest && !living.contains(flow.cookie);
@@ -236,7 +250,8 @@ void FlowTable::EndOfGuests(uint64_t now_ns, FlowChanges* changes) {
   next_guests_ns_ = std::numeric_limits<uint64_t>::max();
   for (auto it = flows_.begin(); it != flows_.end();) {
     Flow& flow = it->second.flow;
-    const bool tcp = flow.transport == Transport::kTcp, pending = flow.outcome == ConnectOutcome::kPending;
+    const bool tcp = flow.transport == Transport::kTcp,
+               pending = flow.outcome == ConnectOutcome::kPending;
     if (!flow.guest || (tcp && !pending)) {
       ++it;
       continue;
@@ -244,7 +259,8 @@ void FlowTable::EndOfGuests(uint64_t now_ns, FlowChanges* changes) {
     uint64_t due = flow.started_ns + kGuestGivesUp;
     if (!tcp) {
       RefreshUdp(&flow);
-      if (const uint64_t bytes = flow.sent + flow.received; it->second.active_ns == 0 || bytes != it->second.active_bytes) {
+      if (const uint64_t bytes = flow.sent + flow.received;
+          it->second.active_ns == 0 || bytes != it->second.active_bytes) {
         it->second.active_ns = now_ns;
         it->second.active_bytes = bytes;
       }
@@ -284,7 +300,8 @@ void FlowTable::RefreshUdp() {
 }
 
 uint64_t FlowTable::NextDeadline() const {
-  return std::min(next_guests_ns_, unsettled_.empty() ? std::numeric_limits<uint64_t>::max() : unsettled_.begin()->first + kSettle);
+  return std::min(next_guests_ns_, unsettled_.empty() ? std::numeric_limits<uint64_t>::max()
+                                                      : unsettled_.begin()->first + kSettle);
 }
 
 void FlowTable::ForEach(const std::function<void(const Flow&)>& visit) const {

@@ -1,4 +1,5 @@
-// From connect, result and close events to attempts with a verdict, and connections with their bytes.
+// From connect, result and close events to attempts with a verdict, and connections with their
+// bytes.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_FLOW_TABLE_H_
 #define SANDPIPER_USERSPACE_CORRELATE_FLOW_TABLE_H_
 
@@ -17,8 +18,20 @@
 
 namespace sandpiper {
 
-// The `outcome` attribute of sandbox.connect.attempts; the middle ones are also error.type of egress.failed.
-enum class ConnectOutcome { kPending, kEstablished, kDenied, kRefused, kTimeout, kUnreachable, kReset, kCancelled, kOther, kUnknown };
+// The `outcome` attribute of sandbox.connect.attempts; the middle ones are also error.type of
+// egress.failed.
+enum class ConnectOutcome {
+  kPending,
+  kEstablished,
+  kDenied,
+  kRefused,
+  kTimeout,
+  kUnreachable,
+  kReset,
+  kCancelled,
+  kOther,
+  kUnknown
+};
 inline constexpr int kConnectOutcomeCount = 10;
 const char* Name(ConnectOutcome outcome);
 
@@ -38,7 +51,8 @@ struct Flow {
   uint64_t decided_ns = 0;  // when the outcome was known
   ConnectOutcome outcome = ConnectOutcome::kPending;
   int error = 0;  // errno behind the outcome
-  // A denial does not end an attempt: the program tries on, and gets through where the rules change in time.
+  // A denial does not end an attempt: the program tries on, and gets through where the rules change
+  // in time.
   DenialLayer denied_by = DenialLayer::kNone;
   uint64_t denials = 0;             // so far: datagrams of UDP; TCP has one
   uint64_t denials_told = 0;        // of them, those that TakeDenials or OnDenied gave away
@@ -68,9 +82,11 @@ class FlowTable {
   // Of the living socket of this cookie; nothing if there is none.
   using ReadTcp = std::function<std::optional<TcpCounts>(uint64_t cookie)>;
 
-  FlowTable(size_t capacity, ReadUdp read_udp) : capacity_(capacity), read_udp_(std::move(read_udp)) {}
+  FlowTable(size_t capacity, ReadUdp read_udp)
+      : capacity_(capacity), read_udp_(std::move(read_udp)) {}
 
-  // Each appends what changed. Connect: false if the table is full and the attempt cannot be followed.
+  // Each appends what changed. Connect: false if the table is full and the attempt cannot be
+  // followed.
   bool OnConnect(Flow flow, FlowChanges* changes);
   void OnResult(const ConnectResult& result, uint64_t time_ns, FlowChanges* changes);
   // The flow that was denied, null if it is not known. Valid until the next call.
@@ -78,13 +94,16 @@ class FlowTable {
   // Each flow that was denied more often than was told before, with how often.
   void TakeDenials(const std::function<void(const Flow&, uint64_t)>& take);
   void OnClose(const Close& close, uint64_t time_ns, FlowChanges* changes);
-  // Settles what waited for a second word; with `all`, also what is still open: a TCP attempt whose end was not seen is kUnknown then.
+  // Settles what waited for a second word; with `all`, also what is still open: a TCP attempt whose
+  // end was not seen is kUnknown then.
   void Tick(uint64_t now_ns, bool all, FlowChanges* changes);
 
   void RefreshTcp(const ReadTcp& read_tcp);
   void RefreshUdp();
-  // Flows whose sockets are gone, although nobody told so: that event was lost. Not at once, since one may still be on its way.
-  void EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns, FlowChanges* changes);
+  // Flows whose sockets are gone, although nobody told so: that event was lost. Not at once, since
+  // one may still be on its way.
+  void EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns,
+                 FlowChanges* changes);
 
   // When Tick has something to do; the far future if never.
   uint64_t NextDeadline() const;
@@ -94,12 +113,14 @@ class FlowTable {
  private:
   struct Entry {
     Flow flow;
-    // A second word may come in a moment. TCP left SYN_SENT without an error: the caller gave up, unless the call itself returns one. A
-    // guest was refused: by its peer, unless the host says that a rule of its own did it.
+    // A second word may come in a moment. TCP left SYN_SENT without an error: the caller gave up,
+    // unless the call itself returns one. A guest was refused: by its peer, unless the host says
+    // that a rule of its own did it.
     bool unsettled = false;
     int unsettled_error = 0;
-    bool unseen = false;                       // its socket was not among the living ones last time
-    uint64_t active_ns = 0, active_bytes = 0;  // UDP of a guest: when it was last seen to have grown, and to what
+    bool unseen = false;  // its socket was not among the living ones last time
+    uint64_t active_ns = 0,
+             active_bytes = 0;  // UDP of a guest: when it was last seen to have grown, and to what
   };
   // UDP: one socket, many peers. TCP: the peer is left out.
   using Key = std::pair<uint64_t, Endpoint>;

@@ -11,7 +11,8 @@ constexpr uint64_t kLeastLife = 300 * kSecond;
 
 }  // namespace
 
-void NameCache::Learn(const Address& address, const SharedText& name, uint32_t ttl_seconds, uint64_t now_ns) {
+void NameCache::Learn(const Address& address, const SharedText& name, uint32_t ttl_seconds,
+                      uint64_t now_ns) {
   const uint64_t expires = now_ns + std::max(kLeastLife, ttl_seconds * kSecond);
   const auto [entry, added] = entries_.insert_or_assign(address, Entry{name, expires});
   if (!added)
@@ -22,7 +23,8 @@ void NameCache::Learn(const Address& address, const SharedText& name, uint32_t t
 
 SharedText NameCache::Find(const Address& address, uint64_t now_ns) const {
   const auto found = entries_.find(address);
-  return found != entries_.end() && now_ns < found->second.expires_ns ? found->second.name : SharedText();
+  return found != entries_.end() && now_ns < found->second.expires_ns ? found->second.name
+                                                                      : SharedText();
 }
 
 }  // namespace sandpiper

@@ -1,13 +1,14 @@
-// Address -> the name under which one sandbox looked it up. Never shared: two sandboxes may know one address by two names.
+// Address -> the name under which one sandbox looked it up. Never shared: two sandboxes may know
+// one address by two names.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_
 #define SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_
 
 #include <cstdint>
 
 #include "absl/container/flat_hash_map.h"
+#include "userspace/base/address.h"
 #include "userspace/base/bounded_fifo.h"
 #include "userspace/base/shared_text.h"
-#include "userspace/base/address.h"
 
 namespace sandpiper {
 
@@ -15,8 +16,8 @@ class NameCache {
  public:
   explicit NameCache(size_t capacity) : order_(capacity) {}
 
-  // The latest name wins. It explains connections for its TTL, and for five minutes at least: programs keep addresses longer than DNS lets
-  // them.
+  // The latest name wins. It explains connections for its TTL, and for five minutes at least:
+  // programs keep addresses longer than DNS lets them.
   void Learn(const Address& address, const SharedText& name, uint32_t ttl_seconds, uint64_t now_ns);
 
   // Empty where no lookup explains the address.

@@ -21,7 +21,8 @@ uint64_t Process::duration_ns() const {
 }
 
 Process& ProcessTable::Get(const ProcessKey& key) {
-  if (const auto rounded = rounded_.find(key.pid); rounded != rounded_.end() && rounded->second != key) {
+  if (const auto rounded = rounded_.find(key.pid);
+      rounded != rounded_.end() && rounded->second != key) {
     const ProcessKey old = rounded->second;
     rounded_.erase(rounded);
     if (auto known = processes_.extract(old); known && key.start_ns - old.start_ns < kTick) {
@@ -101,7 +102,8 @@ void ProcessTable::ForgetDead(const std::function<bool(const ProcessKey&)>& live
 const Process* ProcessTable::Find(const ProcessKey& key) const {
   if (const auto found = processes_.find(key); found != processes_.end())
     return &found->second;
-  if (const auto rounded = rounded_.find(key.pid); rounded != rounded_.end() && key.start_ns - rounded->second.start_ns < kTick) {
+  if (const auto rounded = rounded_.find(key.pid);
+      rounded != rounded_.end() && key.start_ns - rounded->second.start_ns < kTick) {
     const auto known = processes_.find(rounded->second);
     return known == processes_.end() ? nullptr : &known->second;
   }
@@ -110,7 +112,8 @@ const Process* ProcessTable::Find(const ProcessKey& key) const {
 
 std::vector<SharedText> ProcessTable::Ancestors(const Process& process) const {
   std::vector<SharedText> out;
-  for (const Process* p = Find(process.parent); p && out.size() < kAncestorsMax; p = Find(p->parent)) {
+  for (const Process* p = Find(process.parent); p && out.size() < kAncestorsMax;
+       p = Find(p->parent)) {
     if (!p->path.empty())
       out.push_back(p->path);
     if (p->parent == p->key)

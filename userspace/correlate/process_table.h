@@ -34,7 +34,8 @@ struct Process {
 
 class ProcessTable {
  public:
-  // How many that have exited are remembered, for late events and for the report; the oldest go first.
+  // How many that have exited are remembered, for late events and for the report; the oldest go
+  // first.
   explicit ProcessTable(size_t exited_max) : exited_(exited_max) {}
 
   // `from_proc`: read from /proc rather than told by the kernel side, so its start time is rounded.
@@ -60,7 +61,8 @@ class ProcessTable {
 
   size_t forgotten_ = 0;
   absl::flat_hash_map<ProcessKey, Process> processes_;
-  absl::flat_hash_map<uint32_t, ProcessKey> rounded_;  // by pid: those whose start time came from /proc
+  absl::flat_hash_map<uint32_t, ProcessKey>
+      rounded_;  // by pid: those whose start time came from /proc
   BoundedFifo<ProcessKey> exited_;
   absl::flat_hash_set<ProcessKey> missing_;  // those that it denied last time
 };

@@ -10,7 +10,8 @@
 namespace sandpiper {
 namespace {
 
-// The kernel side tells of a commit within milliseconds of netlink; the rest is slack for a loaded host.
+// The kernel side tells of a commit within milliseconds of netlink; the rest is slack for a loaded
+// host.
 constexpr uint64_t kJoin = 300 * kMillisecond;
 // All messages of a refused batch are answered in one go.
 constexpr uint64_t kOneBatch = 100 * kMillisecond;
@@ -25,15 +26,20 @@ constexpr size_t kRefusalsMax = 1024;
 }  // namespace
 
 RulesetActor RulesetHistory::ActorOf(const Seen& seen) {
-  return {
-      .process = seen.change.process, .comm = seen.change.comm, .seen = true, .sandbox = seen.change.actor, .sidecar = seen.change.sidecar};
+  return {.process = seen.change.process,
+          .comm = seen.change.comm,
+          .seen = true,
+          .sandbox = seen.change.actor,
+          .sidecar = seen.change.sidecar};
 }
 
 void RulesetHistory::OnKernel(const NftChange& change, uint64_t time_ns) {
   using Result = NftChange::Result;
-  while (!seen_.empty() && (seen_.size() >= kSeenCount || seen_.front().time_ns + kSeenMax < time_ns))
+  while (!seen_.empty() &&
+         (seen_.size() >= kSeenCount || seen_.front().time_ns + kSeenMax < time_ns))
     seen_.pop_front();
-  const bool refused = change.result == Result::kAborted || change.result == Result::kRefused || change.error != 0;
+  const bool refused =
+      change.result == Result::kAborted || change.result == Result::kRefused || change.error != 0;
   if (!refused) {
     seen_.push_back({.time_ns = time_ns, .change = change});
     return;
@@ -48,7 +54,11 @@ void RulesetHistory::OnKernel(const NftChange& change, uint64_t time_ns) {
     }
   }
   const Seen seen = {.time_ns = time_ns, .change = change};
-  refusals_.push_back({.transaction = {.time_ns = time_ns, .committed = false, .actor = ActorOf(seen), .error = change.error, .timed = {}},
+  refusals_.push_back({.transaction = {.time_ns = time_ns,
+                                       .committed = false,
+                                       .actor = ActorOf(seen),
+                                       .error = change.error,
+                                       .timed = {}},
                        .thread = change.thread});
 }
 
@@ -81,16 +91,19 @@ std::optional<RulesetActor> RulesetHistory::OnlyOneSeen() const {
   return one ? std::optional(ActorOf(*one)) : std::nullopt;
 }
 
-void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_to, RulesetOutcome* out) {
+void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_to,
+                                        RulesetOutcome* out) {
   while (!told_.empty() && told_.front().transaction.generation <= up_to) {
     NftTransaction& told = told_.front().transaction;
     Seen* seen = FindCommit(told);
     if (!seen && !all && now_ns < told_.front().give_up_ns)
       return;
     if (last_generation_ != 0 && told.generation > last_generation_ + 1)
-      out->transactions.push_back({.time_ns = told.seen_ns, .count = told.generation - last_generation_ - 1, .timed = {}});
+      out->transactions.push_back(
+          {.time_ns = told.seen_ns, .count = told.generation - last_generation_ - 1, .timed = {}});
     last_generation_ = told.generation;
-    RulesetTransaction transaction = {.time_ns = told.seen_ns, .operation = told.operation, .timed = std::move(told.timed)};
+    RulesetTransaction transaction = {
+        .time_ns = told.seen_ns, .operation = told.operation, .timed = std::move(told.timed)};
     if (seen) {
       seen->used = true;
       transaction.actor = ActorOf(*seen);
@@ -104,9 +117,10 @@ void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_t
     }
     for (Refusal& refusal : refusals_) {
       const RulesetTransaction& refused = refusal.transaction;
-      refusal.transaction.is_retry |= refused.error == ENOENT && transaction.operation == NftOperation::kStatic &&
-                                      refused.actor->comm == transaction.actor->comm && refused.time_ns <= transaction.time_ns &&
-                                      transaction.time_ns - refused.time_ns < kRetry;
+      refusal.transaction.is_retry |=
+          refused.error == ENOENT && transaction.operation == NftOperation::kStatic &&
+          refused.actor->comm == transaction.actor->comm &&
+          refused.time_ns <= transaction.time_ns && transaction.time_ns - refused.time_ns < kRetry;
     }
     if (transaction.operation != NftOperation::kDynamic) {
       ++since_turn_;
@@ -138,7 +152,8 @@ bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* ou
   if (readings_.empty())
     return false;
   auto& [read_ns, rules] = readings_.front();
-  // What led to it may not be known yet: the kernel shows a new generation a moment before it tells of it.
+  // What led to it may not be known yet: the kernel shows a new generation a moment before it tells
+  // of it.
   const bool told = last_generation_ == 0 || !rules.ok() || rules->generation <= last_generation_;
   if (!all && !told && now_ns < read_ns + kJoin)
     return false;
@@ -153,9 +168,11 @@ bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* ou
     if (last_generation_ == 0) {
       // Commits that the kernel side saw before netlink was listened to.
       for (Seen& seen : seen_) {
-        if (!seen.used && seen.change.result == NftChange::Result::kCommitted && seen.time_ns < read_ns) {
+        if (!seen.used && seen.change.result == NftChange::Result::kCommitted &&
+            seen.time_ns < read_ns) {
           seen.used = true;
-          out->transactions.push_back({.time_ns = seen.time_ns, .actor = ActorOf(seen), .timed = {}});
+          out->transactions.push_back(
+              {.time_ns = seen.time_ns, .actor = ActorOf(seen), .timed = {}});
           turn.actor = ActorOf(seen);
         }
       }
@@ -163,7 +180,10 @@ bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* ou
       const std::optional<RulesetActor> actor = OnlyOneSeen();
       if (!turn.actor)
         turn.actor = actor;
-      out->transactions.push_back({.time_ns = read_ns, .count = rules->generation - last_generation_, .actor = actor, .timed = {}});
+      out->transactions.push_back({.time_ns = read_ns,
+                                   .count = rules->generation - last_generation_,
+                                   .actor = actor,
+                                   .timed = {}});
     }
     last_generation_ = std::max(last_generation_, rules->generation);
     turn.change = Compare(last_told_.value_or(Ruleset{}), *rules);
@@ -188,7 +208,9 @@ void RulesetHistory::Settle(uint64_t now_ns, bool all, RulesetOutcome* out) {
   // In the order of generations: a reading closes what led to it.
   do {
     const bool reading = !readings_.empty() && readings_.front().second.ok();
-    SettleTransactions(now_ns, all, reading ? readings_.front().second->generation : std::numeric_limits<uint32_t>::max(), out);
+    SettleTransactions(
+        now_ns, all,
+        reading ? readings_.front().second->generation : std::numeric_limits<uint32_t>::max(), out);
   } while (SettleReading(now_ns, all, out));
   SettleRefusals(now_ns, all, out);
 }

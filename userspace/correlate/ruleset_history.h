@@ -1,4 +1,5 @@
-// The rules of one network namespace over time: what the kernel side saw of who changed them, joined with what netlink told of the change.
+// The rules of one network namespace over time: what the kernel side saw of who changed them,
+// joined with what netlink told of the change.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_RULESET_HISTORY_H_
 #define SANDPIPER_USERSPACE_CORRELATE_RULESET_HISTORY_H_
 
@@ -14,7 +15,8 @@
 
 namespace sandpiper {
 
-// Who made a change. Without a process of its own that the kernel side saw, what netlink told of it.
+// Who made a change. Without a process of its own that the kernel side saw, what netlink told of
+// it.
 struct RulesetActor {
   ProcessKey process;
   std::string comm;
@@ -31,7 +33,8 @@ struct RulesetTransaction {
   uint64_t count = 1;  // more than one: commits of which nothing but their number is known
   std::optional<RulesetActor> actor;
   int error = 0;          // errno of a refusal, 0 where it is not known
-  bool is_retry = false;  // a refusal that was only an attempt to replace what is not there yet, see docs/events.md
+  bool is_retry = false;  // a refusal that was only an attempt to replace what is not there yet,
+                          // see docs/events.md
   std::vector<TimedElement> timed;
 };
 
@@ -52,7 +55,8 @@ struct RulesetOutcome {
 
 class RulesetHistory {
  public:
-  // `fresh`: every commit of this namespace happens while we watch, so that generation 1 is where it began.
+  // `fresh`: every commit of this namespace happens while we watch, so that generation 1 is where
+  // it began.
   explicit RulesetHistory(bool fresh) : last_generation_(fresh ? 1 : 0) {}
 
   void OnKernel(const NftChange& change, uint64_t time_ns);
@@ -85,7 +89,8 @@ class RulesetHistory {
 
   static RulesetActor ActorOf(const Seen& seen);
   Seen* FindCommit(const NftTransaction& transaction);
-  // Who made a change that netlink did not tell of: sure only if one process alone comes into question.
+  // Who made a change that netlink did not tell of: sure only if one process alone comes into
+  // question.
   std::optional<RulesetActor> OnlyOneSeen() const;
   // Those up to a generation.
   void SettleTransactions(uint64_t now_ns, bool all, uint32_t up_to, RulesetOutcome* out);

@@ -26,7 +26,8 @@ struct Record {
 template <typename T>
 absl::Status Read(Bytes record, Record<T>* out) {
   if (record.size() < sizeof(T))
-    return absl::InvalidArgumentError(absl::StrCat("record of ", record.size(), " bytes where the kind needs ", sizeof(T)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("record of ", record.size(), " bytes where the kind needs ", sizeof(T)));
   std::memcpy(&out->fixed, record.data(), sizeof(T));
   out->tail = {reinterpret_cast<const char*>(record.data()) + sizeof(T), record.size() - sizeof(T)};
   return absl::OkStatus();
@@ -41,7 +42,9 @@ Endpoint ToEndpoint(const endpoint& e) {
   return out;
 }
 
-std::string ToComm(const char (&comm)[COMM_BYTES]) { return std::string(comm, strnlen(comm, COMM_BYTES)); }
+std::string ToComm(const char (&comm)[COMM_BYTES]) {
+  return std::string(comm, strnlen(comm, COMM_BYTES));
+}
 
 // Components deepest first, each with its NUL -> "/a/b/c". A memfd has no slash to stand under.
 SharedText JoinPath(std::string_view components, bool truncated) {
@@ -92,7 +95,8 @@ absl::Status DecodeExec(Bytes record, What* what) {
     text.remove_prefix(bytes);
     return taken;
   };
-  const std::string_view path = take(e.path_bytes), cwd = take(e.cwd_bytes), script = take(e.script_bytes), args = take(e.args_bytes);
+  const std::string_view path = take(e.path_bytes), cwd = take(e.cwd_bytes),
+                         script = take(e.script_bytes), args = take(e.args_bytes);
   const uint16_t flags = e.header.flags;
   *what = Exec{
       .process = ToProcess(e.process),
@@ -180,7 +184,9 @@ absl::Status DecodeBody(uint16_t kind, Bytes record, What* what) {
     case EVENT_EXIT: {
       Record<exit_event> r;
       RETURN_IF_ERROR(Read(record, &r));
-      *what = Exit{.process = ToProcess(r.fixed.process), .status = r.fixed.status, .oom = (r.fixed.header.flags & EXIT_OOM) != 0};
+      *what = Exit{.process = ToProcess(r.fixed.process),
+                   .status = r.fixed.status,
+                   .oom = (r.fixed.header.flags & EXIT_OOM) != 0};
       return absl::OkStatus();
     }
     case EVENT_FORK:
@@ -260,13 +266,15 @@ absl::Status Decode(Bytes record, Event* event) {
   RETURN_IF_ERROR(Read(record, &r));
   const event_header& header = r.fixed;
   if (header.size > record.size())
-    return absl::InvalidArgumentError(absl::StrCat("record says ", header.size, " bytes, has ", record.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("record says ", header.size, " bytes, has ", record.size()));
   event->time_ns = header.time_ns;
   event->member = header.member;
   event->cgroup_id = header.cgroup_id;
   event->by = ToAttributed(header.flags);
   event->kind = header.kind;
-  return DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header))), &event->what);
+  return DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header))),
+                    &event->what);
 }
 
 std::optional<RecordOwner> OwnerOf(Bytes record) {

@@ -12,11 +12,12 @@
 
 namespace sandpiper {
 
-// Into a fresh event. A longer record than its kind needs is accepted, its tail ignored; a shorter or unknown one is an InvalidArgument
-// error.
+// Into a fresh event. A longer record than its kind needs is accepted, its tail ignored; a shorter
+// or unknown one is an InvalidArgument error.
 absl::Status Decode(std::span<const std::byte> record, Event* event);
 
-// Kind and member of a record that Decode refused, for accounting; nothing if even the header is missing.
+// Kind and member of a record that Decode refused, for accounting; nothing if even the header is
+// missing.
 struct RecordOwner {
   uint64_t member = 0;
   uint16_t kind = 0;

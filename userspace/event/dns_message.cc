@@ -13,26 +13,33 @@ namespace {
 
 constexpr size_t kHeaderBytes = 12;
 constexpr size_t kNameMax = 255;  // RFC 1035 2.3.4, on the wire
-// A name of 255 bytes has at most 127 labels, so that many pointers are the most that can make sense.
+// A name of 255 bytes has at most 127 labels, so that many pointers are the most that can make
+// sense.
 constexpr int kJumpsMax = 127;
 constexpr uint16_t kTypeA = 1, kTypeCname = 5, kTypeAaaa = 28, kClassIn = 1;
 
 uint16_t Read16(std::string_view wire, size_t at) {
-  return static_cast<uint16_t>(static_cast<uint8_t>(wire[at]) << 8 | static_cast<uint8_t>(wire[at + 1]));
+  return static_cast<uint16_t>(static_cast<uint8_t>(wire[at]) << 8 |
+                               static_cast<uint8_t>(wire[at + 1]));
 }
 
-uint32_t Read32(std::string_view wire, size_t at) { return static_cast<uint32_t>(Read16(wire, at)) << 16 | Read16(wire, at + 2); }
+uint32_t Read32(std::string_view wire, size_t at) {
+  return static_cast<uint32_t>(Read16(wire, at)) << 16 | Read16(wire, at + 2);
+}
 
 absl::Status Malformed(std::string_view what, size_t at) {
   return absl::InvalidArgumentError(absl::StrCat(std::string(what), " at byte ", at));
 }
 
-absl::Status OutOfBytes(size_t at) { return absl::OutOfRangeError(absl::StrCat("the message ends within a field at byte ", at)); }
+absl::Status OutOfBytes(size_t at) {
+  return absl::OutOfRangeError(absl::StrCat("the message ends within a field at byte ", at));
+}
 
 // In presentation form, one byte of a name takes four at most: \DDD.
 constexpr size_t kTextMax = 4 * kNameMax;
 
-// What a byte of a label becomes where it is one character; 0 where it is escaped. ASCII only: no locale.
+// What a byte of a label becomes where it is one character; 0 where it is escaped. ASCII only: no
+// locale.
 constexpr std::array<char, 256> kPlain = [] {
   std::array<char, 256> out = {};
   for (int c = '!'; c <= '~'; ++c)
@@ -98,11 +105,13 @@ absl::StatusOr<SharedText> ReadName(std::string_view wire, size_t* at) {
     position += length + 1u;
   }
   *at = behind.value_or(position + 1);
-  return end == text ? SharedText(".") : SharedText(std::string_view(text, static_cast<size_t>(end - text)));
+  return end == text ? SharedText(".")
+                     : SharedText(std::string_view(text, static_cast<size_t>(end - text)));
 }
 
 // As servers write it nearly always: a pointer to the question.
-absl::StatusOr<SharedText> ReadOwner(std::string_view wire, const SharedText& question, size_t* at) {
+absl::StatusOr<SharedText> ReadOwner(std::string_view wire, const SharedText& question,
+                                     size_t* at) {
   if (*at + 2 > wire.size() || Read16(wire, *at) != (0xc000 | kHeaderBytes))
     return ReadName(wire, at);
   *at += 2;
@@ -113,7 +122,8 @@ absl::Status ReadAnswer(std::string_view wire, size_t* at, DnsMessage* message) 
   ASSIGN_OR_RETURN(SharedText owner, ReadOwner(wire, message->name, at));
   if (*at + 10 > wire.size())
     return OutOfBytes(*at);
-  const uint16_t type = Read16(wire, *at), dns_class = Read16(wire, *at + 2), length = Read16(wire, *at + 8);
+  const uint16_t type = Read16(wire, *at), dns_class = Read16(wire, *at + 2),
+                 length = Read16(wire, *at + 8);
   const uint32_t ttl = Read32(wire, *at + 4);
   const size_t data = *at + 10;
   if (data + length > wire.size())
@@ -174,10 +184,11 @@ absl::StatusOr<DnsMessage> ParseDns(std::string_view wire, bool cut) {
 }
 
 SharedText DnsTypeName(uint16_t type) {
-  static constexpr std::pair<uint16_t, const char*> kNames[] = {{1, "A"},      {2, "NS"},     {5, "CNAME"},  {6, "SOA"},     {12, "PTR"},
-                                                                {13, "HINFO"}, {15, "MX"},    {16, "TXT"},   {28, "AAAA"},   {33, "SRV"},
-                                                                {35, "NAPTR"}, {43, "DS"},    {46, "RRSIG"}, {48, "DNSKEY"}, {52, "TLSA"},
-                                                                {64, "SVCB"},  {65, "HTTPS"}, {255, "ANY"},  {257, "CAA"}};
+  static constexpr std::pair<uint16_t, const char*> kNames[] = {
+      {1, "A"},      {2, "NS"},     {5, "CNAME"},  {6, "SOA"},     {12, "PTR"},
+      {13, "HINFO"}, {15, "MX"},    {16, "TXT"},   {28, "AAAA"},   {33, "SRV"},
+      {35, "NAPTR"}, {43, "DS"},    {46, "RRSIG"}, {48, "DNSKEY"}, {52, "TLSA"},
+      {64, "SVCB"},  {65, "HTTPS"}, {255, "ANY"},  {257, "CAA"}};
   for (const auto& [number, name] : kNames) {
     if (number == type)
       return SharedText::OfLiteral(name);
@@ -186,9 +197,11 @@ SharedText DnsTypeName(uint16_t type) {
 }
 
 SharedText DnsRcodeName(uint8_t rcode) {
-  static constexpr std::array<const char*, 11> kNames = {"NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED",
-                                                         "YXDOMAIN", "YXRRSET", "NXRRSET",  "NOTAUTH",  "NOTZONE"};
-  return rcode < kNames.size() ? SharedText::OfLiteral(kNames[rcode]) : SharedText(absl::StrCat("RCODE", rcode));
+  static constexpr std::array<const char*, 11> kNames = {
+      "NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED",
+      "YXDOMAIN", "YXRRSET", "NXRRSET",  "NOTAUTH",  "NOTZONE"};
+  return rcode < kNames.size() ? SharedText::OfLiteral(kNames[rcode])
+                               : SharedText(absl::StrCat("RCODE", rcode));
 }
 
 }  // namespace sandpiper

@@ -48,7 +48,8 @@ std::vector<std::string> DnsStream::Add(uint32_t seq, std::string_view data) {
   }
   size_t at = 0;
   while (ready_.size() - at >= 2) {
-    const size_t length = static_cast<size_t>(static_cast<uint8_t>(ready_[at])) << 8 | static_cast<uint8_t>(ready_[at + 1]);
+    const size_t length = static_cast<size_t>(static_cast<uint8_t>(ready_[at])) << 8 |
+                          static_cast<uint8_t>(ready_[at + 1]);
     if (ready_.size() - at < length + 2)
       break;
     messages.push_back(ready_.substr(at + 2, length));

@@ -1,4 +1,5 @@
-// DNS over TCP: messages with a two-byte length in front (RFC 1035 4.2.2, RFC 7766 8), put together from the pieces of one direction.
+// DNS over TCP: messages with a two-byte length in front (RFC 1035 4.2.2, RFC 7766 8), put together
+// from the pieces of one direction.
 #ifndef SANDPIPER_USERSPACE_EVENT_DNS_STREAM_H_
 #define SANDPIPER_USERSPACE_EVENT_DNS_STREAM_H_
 
@@ -10,8 +11,9 @@
 
 namespace sandpiper {
 
-// Pieces may be retransmitted, overlap and come out of order. A gap that outgrows the bound, or a piece that was lost on the way to us,
-// breaks the stream: broken() is then true, and no further message comes, rather than a wrong one.
+// Pieces may be retransmitted, overlap and come out of order. A gap that outgrows the bound, or a
+// piece that was lost on the way to us, breaks the stream: broken() is then true, and no further
+// message comes, rather than a wrong one.
 class DnsStream {
  public:
   // `first` is the sequence number of the stream's first byte.

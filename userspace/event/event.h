@@ -1,4 +1,5 @@
-// What the kernel side told, decoded and owned. Text is raw here, as the sandbox chose it: it is escaped where it enters a record.
+// What the kernel side told, decoded and owned. Text is raw here, as the sandbox chose it: it is
+// escaped where it enters a record.
 #ifndef SANDPIPER_USERSPACE_EVENT_EVENT_H_
 #define SANDPIPER_USERSPACE_EVENT_EVENT_H_
 
@@ -9,8 +10,8 @@
 #include <variant>
 #include <vector>
 
-#include "userspace/base/shared_text.h"
 #include "userspace/base/address.h"
+#include "userspace/base/shared_text.h"
 
 namespace sandpiper {
 
@@ -36,7 +37,7 @@ struct Exec {
   std::string comm;
   SharedText path;               // of the file that runs, as the process sees it
   SharedText working_directory;  // likewise
-  SharedText script;             // file behind the interpreter, as it was named in the call; empty if none
+  SharedText script;  // file behind the interpreter, as it was named in the call; empty if none
   std::vector<std::string> args;
   bool args_truncated = false;
   bool args_unreadable = false;
@@ -113,7 +114,8 @@ struct DnsPayload {
   std::string data;
 };
 
-// A change of nftables rules, or what may be one. The event's sandbox is the one that lives in the namespace.
+// A change of nftables rules, or what may be one. The event's sandbox is the one that lives in the
+// namespace.
 struct NftChange {
   enum class Result { kCommitted, kAborted, kRefused, kSent };
 
@@ -140,8 +142,8 @@ struct CgroupMade {
 // A watched cgroup was removed: no process is left in it.
 struct CgroupGone {};
 
-// What makes an event the member's: its cgroup is; or it is of no watched cgroup, but in the network namespace of the member's sandbox, or
-// of a socket that a process of it uses.
+// What makes an event the member's: its cgroup is; or it is of no watched cgroup, but in the
+// network namespace of the member's sandbox, or of a socket that a process of it uses.
 enum class Attributed { kCgroup, kNamespace, kProcess };
 
 struct Event {
@@ -150,7 +152,9 @@ struct Event {
   uint64_t cgroup_id = 0;
   Attributed by = Attributed::kCgroup;
   uint16_t kind = 0;  // enum event_kind, for accounting
-  std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload, NftChange, NftLoaded, CgroupMade, CgroupGone> what;
+  std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload, NftChange,
+               NftLoaded, CgroupMade, CgroupGone>
+      what;
 };
 
 }  // namespace sandpiper

@@ -15,7 +15,8 @@ namespace sandpiper {
 class EventQueue {
  public:
   void Push(Event event) { events_.push_back(std::move(event)); }
-  // A fresh one, for `fill` to make what it is; forgotten if that is false. Returns what is filled, or null; valid until the next call.
+  // A fresh one, for `fill` to make what it is; forgotten if that is false. Returns what is filled,
+  // or null; valid until the next call.
   template <typename Fill>
   const Event* PushIf(const Fill& fill) {
     if (fill(&events_.emplace_back()))
@@ -24,7 +25,8 @@ class EventQueue {
     return nullptr;
   }
 
-  // Hands those up to `until_ns` to `take`, the oldest first, those of one moment as they were pushed; `take` must not push.
+  // Hands those up to `until_ns` to `take`, the oldest first, those of one moment as they were
+  // pushed; `take` must not push.
   template <typename Take>
   void TakeUntil(uint64_t until_ns, const Take& take) {
     // Of events only where they are: an event is large.
@@ -42,7 +44,9 @@ class EventQueue {
   bool empty() const { return events_.empty(); }
   // CLOCK_BOOTTIME of the youngest; not of an empty queue.
   uint64_t youngest_ns() const {
-    return std::max_element(events_.begin(), events_.end(), [](const Event& a, const Event& b) { return a.time_ns < b.time_ns; })->time_ns;
+    return std::max_element(events_.begin(), events_.end(),
+                            [](const Event& a, const Event& b) { return a.time_ns < b.time_ns; })
+        ->time_ns;
   }
 
  private:

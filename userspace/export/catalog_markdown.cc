@@ -17,8 +17,9 @@ std::string CatalogMarkdown() {
     std::string attributes;
     for (const char* key : row->attributes)
       absl::StrAppend(&attributes, attributes.empty() ? "" : ", ", "`", key, "`");
-    absl::StrAppend(&out, "| `", row->scope, "` | `", row->name, "`<br>`", PrometheusName(*row), "` | ", Name(row->kind),
-                    *row->unit ? ", " : "", row->unit, " | ", row->of_sandbox ? "yes" : "", " | ", attributes, " | ", row->meaning, " |\n");
+    absl::StrAppend(&out, "| `", row->scope, "` | `", row->name, "`<br>`", PrometheusName(*row),
+                    "` | ", Name(row->kind), *row->unit ? ", " : "", row->unit, " | ",
+                    row->of_sandbox ? "yes" : "", " | ", attributes, " | ", row->meaning, " |\n");
   }
   return out;
 }
@@ -29,7 +30,8 @@ std::string WithCatalog(const std::string& document) {
   const size_t begin = document.find(kBegin), end = document.find(kEnd);
   if (begin == std::string::npos || end == std::string::npos || end < begin)
     return "";
-  return absl::StrCat(document.substr(0, begin + sizeof(kBegin) - 1), CatalogMarkdown(), document.substr(end));
+  return absl::StrCat(document.substr(0, begin + sizeof(kBegin) - 1), CatalogMarkdown(),
+                      document.substr(end));
 }
 
 }  // namespace sandpiper

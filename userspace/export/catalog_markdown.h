@@ -6,8 +6,8 @@
 
 namespace sandpiper {
 
-// `document` with the table between its two marks replaced: one row a metric of the catalog, with the name that it has in Prometheus. Empty
-// if it lacks the marks.
+// `document` with the table between its two marks replaced: one row a metric of the catalog, with
+// the name that it has in Prometheus. Empty if it lacks the marks.
 std::string WithCatalog(const std::string& document);
 
 }  // namespace sandpiper

@@ -8,7 +8,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// As the OpenTelemetry Collector does: 5 s, growing by half, at most 30 s, each time somewhere between half of it and one and a half.
+// As the OpenTelemetry Collector does: 5 s, growing by half, at most 30 s, each time somewhere
+// between half of it and one and a half.
 constexpr milliseconds kBackoffFirst{5'000}, kBackoffMax{30'000};
 // Servers take 4 MiB by default (gRPC), and more over HTTP.
 constexpr size_t kRequestMax = 3'500'000;
@@ -20,7 +21,10 @@ constexpr milliseconds kRetryAfterMax{3'600'000};
 }  // namespace
 
 Delivery::Delivery(std::unique_ptr<OtlpTransport> transport, Signal signal)
-    : transport_(std::move(transport)), signal_(signal), backoff_(kBackoffFirst), divides_(kDividesMax) {}
+    : transport_(std::move(transport)),
+      signal_(signal),
+      backoff_(kBackoffFirst),
+      divides_(kDividesMax) {}
 
 bool Delivery::Divide(std::deque<Request>* requests) {
   auto halves = Halve(requests->front(), signal_);
@@ -33,7 +37,10 @@ bool Delivery::Divide(std::deque<Request>* requests) {
 
 Delivered::Wait Delivery::NextWait(const SendResult& result) {
   std::uniform_real_distribution<double> jitter(0.5, 1.5);
-  Delivered::Wait wait = {.time = milliseconds(static_cast<long>(static_cast<double>(backoff_.count()) * jitter(random_))), .asked = false};
+  Delivered::Wait wait = {
+      .time =
+          milliseconds(static_cast<long>(static_cast<double>(backoff_.count()) * jitter(random_))),
+      .asked = false};
   if (result.retry_after)
     wait = {.time = std::min(*result.retry_after, kRetryAfterMax), .asked = true};
   backoff_ = std::min(backoff_ * 3 / 2, kBackoffMax);
@@ -46,9 +53,11 @@ Delivered Delivery::Send(std::deque<Request>* requests) {
     const Request& next = requests->front();
     if (next.bytes.size() > kRequestMax && Divide(requests))
       continue;
-    const SendResult result = cancelled_
-                                  ? SendResult{.verdict = SendResult::kRetry, .rejected = 0, .retry_after = {}, .error = "no time left"}
-                                  : transport_->Send(next.bytes);
+    const SendResult result = cancelled_ ? SendResult{.verdict = SendResult::kRetry,
+                                                      .rejected = 0,
+                                                      .retry_after = {},
+                                                      .error = "no time left"}
+                                         : transport_->Send(next.bytes);
     if (!result.error.empty())
       out.error = result.error;
     if (result.verdict == SendResult::kRetry) {

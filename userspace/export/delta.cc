@@ -7,7 +7,9 @@
 namespace sandpiper {
 namespace {
 
-bool IsCumulative(const MetricRow& row) { return row.kind == MetricKind::kCounter || row.kind == MetricKind::kHistogram; }
+bool IsCumulative(const MetricRow& row) {
+  return row.kind == MetricKind::kCounter || row.kind == MetricKind::kHistogram;
+}
 
 bool IsNothing(int64_t value) { return value == 0; }
 bool IsNothing(double value) { return value == 0; }
@@ -16,7 +18,9 @@ bool IsNothing(const Histogram& value) { return value.count() == 0; }
 }  // namespace
 
 // A sandbox that is back has the same attributes, and another start.
-std::string DeltaState::Key(const MetricPoint& point) { return absl::StrCat(point.start_unix_ns, "/", SeriesKey(point.attributes)); }
+std::string DeltaState::Key(const MetricPoint& point) {
+  return absl::StrCat(point.start_unix_ns, "/", SeriesKey(point.attributes));
+}
 
 MetricSnapshot DeltaState::Since(const MetricSnapshot& now) const {
   MetricSnapshot out = {.time_unix_ns = now.time_unix_ns, .sequence = now.sequence, .families = {}};
@@ -37,7 +41,11 @@ MetricSnapshot DeltaState::Since(const MetricSnapshot& now) const {
       }
       if (known) {
         delta.start_unix_ns = known->time_unix_ns;
-        std::visit([&](auto& value) { value = value - std::get<std::decay_t<decltype(value)>>(known->value); }, delta.value);
+        std::visit(
+            [&](auto& value) {
+              value = value - std::get<std::decay_t<decltype(value)>>(known->value);
+            },
+            delta.value);
       }
       if (!std::visit([](const auto& value) { return IsNothing(value); }, delta.value))
         out.Add(*family.row, std::move(delta));

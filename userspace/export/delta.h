@@ -1,4 +1,5 @@
-// Cumulative values -> what was added since the last export that arrived (OpenTelemetry specification, metrics/data-model.md, Temporality).
+// Cumulative values -> what was added since the last export that arrived (OpenTelemetry
+// specification, metrics/data-model.md, Temporality).
 #ifndef SANDPIPER_USERSPACE_EXPORT_DELTA_H_
 #define SANDPIPER_USERSPACE_EXPORT_DELTA_H_
 
@@ -12,7 +13,8 @@ namespace sandpiper {
 
 class DeltaState {
  public:
-  // Counters and histograms as differences, those without one left out; the rest as it is. Stale markers say nothing here and are left out.
+  // Counters and histograms as differences, those without one left out; the rest as it is. Stale
+  // markers say nothing here and are left out.
   MetricSnapshot Since(const MetricSnapshot& now) const;
   // That one arrived, or never will: the next difference is to it.
   void Commit(const MetricSnapshot& now);

@@ -23,8 +23,8 @@ struct ExportCounts {
   std::string last_error;
 
   uint64_t dropped() const {
-    return dropped_queue_full + dropped_refused + dropped_rejected + dropped_at_exit + dropped_spool_full + dropped_spool_old +
-           dropped_spool_corrupt;
+    return dropped_queue_full + dropped_refused + dropped_rejected + dropped_at_exit +
+           dropped_spool_full + dropped_spool_old + dropped_spool_corrupt;
   }
   void Add(const Delivered& delivered) {
     sent += delivered.sent;
@@ -35,7 +35,8 @@ struct ExportCounts {
   }
 };
 
-// Gets a line for people when an endpoint or a disk begins to fail, and when it works again. Called by threads of exporters.
+// Gets a line for people when an endpoint or a disk begins to fail, and when it works again. Called
+// by threads of exporters.
 using TellProblem = std::function<void(const std::string&)>;
 
 }  // namespace sandpiper

@@ -21,13 +21,15 @@ namespace {
 constexpr unsigned kCertificateSeconds = 10;
 // A name is looked up again at most so often, when its address does not answer.
 constexpr int kNameMilliseconds = 10'000;
-// What gRPC itself reads of an answer. Past it, it says what a server says of a request that is too large, which would be sent again in
-// two: of an answer that is only longer than we want, we should know that the request was taken.
+// What gRPC itself reads of an answer. Past it, it says what a server says of a request that is too
+// large, which would be sent again in two: of an answer that is only longer than we want, we should
+// know that the request was taken.
 constexpr int kReadMax = 64 << 20;
 
 const char* Method(Signal signal) {
-  return signal == Signal::kLogs ? "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
-                                 : "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+  return signal == Signal::kLogs
+             ? "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+             : "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 }
 
 std::shared_ptr<grpc::ChannelCredentials> Credentials(const OtlpEndpoint& endpoint) {
@@ -37,8 +39,10 @@ std::shared_ptr<grpc::ChannelCredentials> Credentials(const OtlpEndpoint& endpoi
   if (endpoint.ca_file.empty() && !identity)
     return grpc::SslCredentials({});
   grpc::experimental::TlsChannelCredentialsOptions options;
-  options.set_certificate_provider(std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-      endpoint.client_key_file, endpoint.client_certificate_file, endpoint.ca_file, kCertificateSeconds));
+  options.set_certificate_provider(
+      std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+          endpoint.client_key_file, endpoint.client_certificate_file, endpoint.ca_file,
+          kCertificateSeconds));
   if (!endpoint.ca_file.empty())
     options.watch_root_certs();
   if (identity)
@@ -59,7 +63,8 @@ std::string Text(const grpc::ByteBuffer& buffer) {
 // Servers compress as we do. gRPC would inflate an answer without a bound.
 SendResult ReadAnswer(const std::string& answer) {
   if (!IsGzip(answer))
-    return answer.size() > kResponseMax ? UnreadResponse("longer than 4 MiB") : ReadResponse(answer);
+    return answer.size() > kResponseMax ? UnreadResponse("longer than 4 MiB")
+                                        : ReadResponse(answer);
   const auto inflated = Gunzip(answer, kResponseMax);
   return inflated ? ReadResponse(*inflated) : UnreadResponse("broken, or longer than 4 MiB");
 }
@@ -67,7 +72,8 @@ SendResult ReadAnswer(const std::string& answer) {
 // Bytes in, bytes out: a request is serialized once, however often it is sent.
 class GrpcTransport : public OtlpTransport {
  public:
-  GrpcTransport(const OtlpEndpoint& endpoint, Signal signal) : endpoint_(endpoint), method_(Method(signal)) {
+  GrpcTransport(const OtlpEndpoint& endpoint, Signal signal)
+      : endpoint_(endpoint), method_(Method(signal)) {
     // What fails is told by who called; GRPC_VERBOSITY asks for the library's own words.
     if (!getenv("GRPC_VERBOSITY"))
       gpr_set_log_function([](gpr_log_func_args*) {});
@@ -76,7 +82,8 @@ class GrpcTransport : public OtlpTransport {
     arguments.SetMaxReceiveMessageSize(kReadMax);
     arguments.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
     arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kNameMilliseconds);
-    stub_ = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(endpoint.target, Credentials(endpoint), arguments));
+    stub_ = std::make_unique<grpc::GenericStub>(
+        grpc::CreateCustomChannel(endpoint.target, Credentials(endpoint), arguments));
   }
   ~GrpcTransport() override {
     queue_.Shutdown();
@@ -141,7 +148,8 @@ std::unique_ptr<OtlpTransport> MakeGrpcTransport(const OtlpEndpoint& endpoint, S
   return std::make_unique<GrpcTransport>(endpoint, signal);
 }
 
-absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeTransport(const OtlpEndpoint& endpoint, Signal signal) {
+absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeTransport(const OtlpEndpoint& endpoint,
+                                                             Signal signal) {
   if (endpoint.protocol == OtlpProtocol::kGrpc)
     return MakeGrpcTransport(endpoint, signal);
   return MakeHttpTransport(endpoint, signal);

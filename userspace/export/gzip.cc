@@ -11,13 +11,16 @@ namespace {
 constexpr int kGzipWindow = 15 + 16;
 constexpr size_t kPiece = 64 << 10;
 
-Bytef* Bytes(const std::string& text) { return reinterpret_cast<Bytef*>(const_cast<char*>(text.data())); }
+Bytef* Bytes(const std::string& text) {
+  return reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+}
 
 }  // namespace
 
 std::string Gzip(const std::string& in) {
   z_stream stream = {};
-  if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+  if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, 8,
+                   Z_DEFAULT_STRATEGY) != Z_OK)
     return "";
   std::string out(deflateBound(&stream, in.size()), '\0');
   stream.next_in = Bytes(in);

@@ -16,7 +16,8 @@ namespace {
 // Connections are made anew so often, certificates read again, and names looked up again.
 constexpr long kConnectionSeconds = 300, kCertificateSeconds = 10, kNameSeconds = 10;
 
-// A short count makes curl fail the transfer. What comes is never inflated: we do not say that we could.
+// A short count makes curl fail the transfer. What comes is never inflated: we do not say that we
+// could.
 size_t Collect(char* data, size_t one, size_t size, void* out) {
   auto* body = static_cast<std::string*>(out);
   if (body->size() + size > kResponseMax)
@@ -26,12 +27,17 @@ size_t Collect(char* data, size_t one, size_t size, void* out) {
 }
 
 // curl asks about once a second, and more often while data comes.
-int Progress(void* cancelled, curl_off_t, curl_off_t, curl_off_t, curl_off_t) { return *static_cast<std::atomic<bool>*>(cancelled); }
+int Progress(void* cancelled, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return *static_cast<std::atomic<bool>*>(cancelled);
+}
 
 class HttpTransport : public OtlpTransport {
  public:
   HttpTransport(const Curl& lib, const OtlpEndpoint& endpoint)
-      : gzip_(endpoint.gzip), lib_(lib), curl_(lib.easy_init(), lib.easy_cleanup), headers_(nullptr, lib.slist_free_all) {
+      : gzip_(endpoint.gzip),
+        lib_(lib),
+        curl_(lib.easy_init(), lib.easy_cleanup),
+        headers_(nullptr, lib.slist_free_all) {
     curl_slist* headers = lib.slist_append(nullptr, "Content-Type: application/x-protobuf");
     headers = lib.slist_append(headers, "Expect:");  // no waiting for a 100 that few servers send
     if (gzip_)
@@ -67,7 +73,10 @@ class HttpTransport : public OtlpTransport {
     const std::string zipped = gzip_ ? Gzip(request) : "";
     const std::string& body = gzip_ ? zipped : request;
     if (gzip_ && zipped.empty())
-      return {.verdict = SendResult::kRetry, .rejected = 0, .retry_after = std::nullopt, .error = "no memory to compress"};
+      return {.verdict = SendResult::kRetry,
+              .rejected = 0,
+              .retry_after = std::nullopt,
+              .error = "no memory to compress"};
     std::string answer;
     CURL* curl = curl_.get();
     lib_.easy_setopt(curl, CURLOPT_POSTFIELDS, body.data());
@@ -81,12 +90,17 @@ class HttpTransport : public OtlpTransport {
     if (code == CURLE_WRITE_ERROR && success)
       return UnreadResponse("longer than 4 MiB");
     if (code != CURLE_OK && code != CURLE_WRITE_ERROR)
-      return {.verdict = SendResult::kRetry, .rejected = 0, .retry_after = std::nullopt, .error = lib_.easy_strerror(code)};
+      return {.verdict = SendResult::kRetry,
+              .rejected = 0,
+              .retry_after = std::nullopt,
+              .error = lib_.easy_strerror(code)};
     if (success)
       return ReadResponse(answer);
     curl_off_t seconds = 0;
     lib_.easy_getinfo(curl, CURLINFO_RETRY_AFTER, &seconds);
-    const auto wait = seconds > 0 ? std::optional<std::chrono::milliseconds>(std::chrono::seconds(seconds)) : std::nullopt;
+    const auto wait = seconds > 0
+                          ? std::optional<std::chrono::milliseconds>(std::chrono::seconds(seconds))
+                          : std::nullopt;
     return FromHttp(status, wait, answer);
   }
 
@@ -102,7 +116,8 @@ class HttpTransport : public OtlpTransport {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeHttpTransport(const OtlpEndpoint& endpoint, Signal) {
+absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeHttpTransport(const OtlpEndpoint& endpoint,
+                                                                 Signal) {
   ASSIGN_OR_RETURN(const Curl* curl, LoadCurl());
   return std::make_unique<HttpTransport>(*curl, endpoint);
 }

@@ -55,17 +55,20 @@ void JsonWriter::Value(double number) {
     Put("null");
     return;
   }
-  // Durations: of decimals with at most fifteen digits no two are the same number, so that the one with six places is the shortest.
+  // Durations: of decimals with at most fifteen digits no two are the same number, so that the one
+  // with six places is the shortest.
   constexpr double kPlaces = 1e6;
   const double scaled = number * kPlaces;
   if (scaled >= 0 && scaled < 1e15 && !std::signbit(number)) {
-    if (const auto whole = static_cast<int64_t>(scaled + 0.5); static_cast<double>(whole) / kPlaces == number) {
+    if (const auto whole = static_cast<int64_t>(scaled + 0.5);
+        static_cast<double>(whole) / kPlaces == number) {
       PutDecimal(whole);
       return;
     }
   }
   char digits[32];
-  const std::string_view text(digits, std::to_chars(std::begin(digits), std::end(digits), number).ptr);
+  const std::string_view text(digits,
+                              std::to_chars(std::begin(digits), std::end(digits), number).ptr);
   Put(text);
   if (text.find_first_of(".e") == text.npos)
     Put(".0");

@@ -1,5 +1,5 @@
-// Parts of a JSON text (RFC 8259), appended to what is there: for lines that are written for each record. Order and commas are the
-// caller's.
+// Parts of a JSON text (RFC 8259), appended to what is there: for lines that are written for each
+// record. Order and commas are the caller's.
 #ifndef SANDPIPER_USERSPACE_EXPORT_JSON_WRITER_H_
 #define SANDPIPER_USERSPACE_EXPORT_JSON_WRITER_H_
 
@@ -15,7 +15,8 @@ namespace sandpiper {
 class JsonWriter {
  public:
   // `bytes`: what there is room for before it has to grow.
-  explicit JsonWriter(size_t bytes) : capacity_(bytes), buffer_(std::make_unique_for_overwrite<char[]>(bytes)) {}
+  explicit JsonWriter(size_t bytes)
+      : capacity_(bytes), buffer_(std::make_unique_for_overwrite<char[]>(bytes)) {}
 
   // As it stands.
   void Put(char c) { *Grow(1) = c; }
@@ -42,7 +43,8 @@ class JsonWriter {
   }
   void Value(const char* text) = delete;  // it would be a bool
   void Value(int64_t number);
-  // As short as it can be read back, and never without a fraction or an exponent; null for what is no number.
+  // As short as it can be read back, and never without a fraction or an exponent; null for what is
+  // no number.
   void Value(double number);
   void Value(bool value) { Put(value ? std::string_view("true") : std::string_view("false")); }
 
@@ -51,7 +53,8 @@ class JsonWriter {
 
  private:
   template <size_t kBefore, size_t kAfter>
-  void PutQuoted(std::string_view text, const char (&before)[kBefore], const char (&after)[kAfter]) {
+  void PutQuoted(std::string_view text, const char (&before)[kBefore],
+                 const char (&after)[kAfter]) {
     char* const to = Grow(kBefore - 1 + text.size() + kAfter - 1);
     memcpy(to, before, kBefore - 1);
     memcpy(to + kBefore - 1, text.data(), text.size());

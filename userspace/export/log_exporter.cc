@@ -16,8 +16,8 @@ constexpr std::chrono::milliseconds kPatience{100};
 
 }  // namespace
 
-LogExporter::LogExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource, const Options& options,
-                         std::unique_ptr<Spool> spool, TellProblem tell)
+LogExporter::LogExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource,
+                         const Options& options, std::unique_ptr<Spool> spool, TellProblem tell)
     : resource_(std::move(resource)),
       options_(options),
       delivery_(std::move(transport), Signal::kLogs),
@@ -54,15 +54,18 @@ void LogExporter::Push(SharedRecord record) {
     return;
   }
   queue_.push_back(std::move(record));
-  if (queue_.size() == 1 || queue_.size() == options_.batch_max || queue_.size() == options_.queue_max / 2) {
+  if (queue_.size() == 1 || queue_.size() == options_.batch_max ||
+      queue_.size() == options_.queue_max / 2) {
     wake_.notify_all();
     store_.notify_all();
   }
 }
 
 std::vector<SharedRecord> LogExporter::TakeBatch() {
-  const auto end = queue_.begin() + static_cast<ptrdiff_t>(std::min(queue_.size(), options_.batch_max));
-  std::vector<SharedRecord> batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
+  const auto end =
+      queue_.begin() + static_cast<ptrdiff_t>(std::min(queue_.size(), options_.batch_max));
+  std::vector<SharedRecord> batch(std::make_move_iterator(queue_.begin()),
+                                  std::make_move_iterator(end));
   queue_.erase(queue_.begin(), end);
   return batch;
 }
@@ -80,7 +83,8 @@ bool LogExporter::StoreRequest(const Request& request, Lock* lock) {
   const absl::Status status = spool_->Append(request, ReadClock(CLOCK_REALTIME));
   lock->lock();
   NoteSpool();
-  wake_.notify_all();  // the thread that sends may have found nothing, while this was on its way to disk
+  wake_.notify_all();  // the thread that sends may have found nothing, while this was on its way to
+                       // disk
   if (!status.ok() && !spool_fails_)
     tell_(absl::StrCat(std::string(status.message()), "; log records are kept in memory"));
   else if (status.ok() && spool_fails_)
@@ -103,7 +107,8 @@ bool LogExporter::StoreBatch(Lock* lock) {
   storing_ = false;
   in_hand_ -= batch.size();
   if (!stored)
-    queue_.insert(queue_.begin(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+    queue_.insert(queue_.begin(), std::make_move_iterator(batch.begin()),
+                  std::make_move_iterator(batch.end()));
   idle_.notify_all();
   return stored;
 }
@@ -128,7 +133,8 @@ void LogExporter::Remove(int64_t id, Lock* lock) {
 bool LogExporter::WaitForWork(Lock* lock) {
   const auto waits = [&] { return stopping_ || stored_.bytes > 0; };
   wake_.wait(*lock, [&] { return waits() || !queue_.empty(); });
-  wake_.wait_for(*lock, options_.delay, [&] { return waits() || flushing_ || queue_.size() >= options_.batch_max; });
+  wake_.wait_for(*lock, options_.delay,
+                 [&] { return waits() || flushing_ || queue_.size() >= options_.batch_max; });
   return !stopping_;
 }
 
@@ -161,11 +167,13 @@ void LogExporter::Deliver(Lock* lock) {
     lock->unlock();
     const Delivered delivered = delivery_.Send(&requests);
     lock->lock();
-    // First off the disk, then counted: who is killed in between has not said that it arrived, and the next run sends it again.
+    // First off the disk, then counted: who is killed in between has not said that it arrived, and
+    // the next run sends it again.
     if (entry && requests.empty())
       Remove(entry->id, lock);
     counts_.Add(delivered);
-    outage_.Note(delivered, spool_ ? "they are kept on disk" : "they are kept in memory, while there is room");
+    outage_.Note(delivered,
+                 spool_ ? "they are kept on disk" : "they are kept in memory, while there is room");
     store_.notify_all();
     if (!delivered.wait)
       break;
@@ -187,7 +195,8 @@ void LogExporter::Deliver(Lock* lock) {
     if (stopping_)
       break;
   }
-  // The whole of an entry is on disk still; that a part of it arrived, its records tell by being the same.
+  // The whole of an entry is on disk still; that a part of it arrived, its records tell by being
+  // the same.
   for (const Request& request : requests)
     counts_.dropped_at_exit += entry ? 0 : request.items;
 }
@@ -209,10 +218,13 @@ void LogExporter::Store() {
   while (!stopping_) {
     store_.wait(lock, [&] { return stopping_ || (busy_ && !queue_.empty()); });
     const auto many = [&] {
-      return outage_.lasts() ? flushing_ || queue_.size() >= options_.batch_max : queue_.size() >= options_.queue_max / 2;
+      return outage_.lasts() ? flushing_ || queue_.size() >= options_.batch_max
+                             : queue_.size() >= options_.queue_max / 2;
     };
-    // A moment of patience: an endpoint that works takes it within that, and the disk has no part in it.
-    store_.wait_for(lock, std::max(options_.delay, kPatience), [&] { return stopping_ || !busy_ || (!spool_fails_ && many()); });
+    // A moment of patience: an endpoint that works takes it within that, and the disk has no part
+    // in it.
+    store_.wait_for(lock, std::max(options_.delay, kPatience),
+                    [&] { return stopping_ || !busy_ || (!spool_fails_ && many()); });
     if (!stopping_ && busy_)
       StoreBatch(&lock);
   }
@@ -229,7 +241,8 @@ void LogExporter::FinishFlush(std::chrono::steady_clock::time_point deadline) {
   {
     Lock lock(mutex_);
     const auto kept = [&] { return queue_.empty() && in_hand_ == 0 && saved_; };
-    idle_.wait_until(lock, deadline, [&] { return kept() && (stored_.bytes == 0 || flush_failed_); });
+    idle_.wait_until(lock, deadline,
+                     [&] { return kept() && (stored_.bytes == 0 || flush_failed_); });
   }
   Stop();
   Lock lock(mutex_);

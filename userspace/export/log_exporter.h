@@ -1,4 +1,5 @@
-// Sends log records from a thread of its own, so that no endpoint, however slow, holds up the capture; what cannot be sent waits on disk.
+// Sends log records from a thread of its own, so that no endpoint, however slow, holds up the
+// capture; what cannot be sent waits on disk.
 #ifndef SANDPIPER_USERSPACE_EXPORT_LOG_EXPORTER_H_
 #define SANDPIPER_USERSPACE_EXPORT_LOG_EXPORTER_H_
 
@@ -22,15 +23,16 @@ namespace sandpiper {
 class LogExporter {
  public:
   struct Options {
-    size_t queue_max;                    // records in memory that wait
-    size_t batch_max;                    // records in a request
-    std::chrono::milliseconds delay{0};  // how long a request may wait to fill, and an outage before what waits is on disk
-    bool write_first = false;            // each request is on disk before it is sent, while the disk takes it
+    size_t queue_max;  // records in memory that wait
+    size_t batch_max;  // records in a request
+    std::chrono::milliseconds delay{
+        0};  // how long a request may wait to fill, and an outage before what waits is on disk
+    bool write_first = false;  // each request is on disk before it is sent, while the disk takes it
   };
 
   // `spool`: null keeps all in memory.
-  LogExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource, const Options& options,
-              std::unique_ptr<Spool> spool, TellProblem tell);
+  LogExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource,
+              const Options& options, std::unique_ptr<Spool> spool, TellProblem tell);
   // Stops without waiting for what is left; see BeginFlush.
   ~LogExporter();
   LogExporter(const LogExporter&) = delete;
@@ -40,8 +42,8 @@ class LogExporter {
   void Push(SharedRecord record);
   // Sends what is queued without waiting for requests to fill. Returns at once.
   void BeginFlush();
-  // Waits until all is sent, or on disk while the endpoint fails once more, or `deadline`. What is in memory then goes to disk, or is
-  // counted as dropped. Nothing is sent afterwards.
+  // Waits until all is sent, or on disk while the endpoint fails once more, or `deadline`. What is
+  // in memory then goes to disk, or is counted as dropped. Nothing is sent afterwards.
   void FinishFlush(std::chrono::steady_clock::time_point deadline);
 
   ExportCounts counts() const;
@@ -64,7 +66,8 @@ class LogExporter {
   void Store();
 
   std::vector<SharedRecord> TakeBatch();
-  // Up to a batch of the queue to disk, after what was taken before it. False, and it is in the queue again, if the disk does not take it.
+  // Up to a batch of the queue to disk, after what was taken before it. False, and it is in the
+  // queue again, if the disk does not take it.
   bool StoreBatch(Lock* lock);
   bool StoreRequest(const Request& request, Lock* lock);
   // Takes out those that are on disk. True if all are.

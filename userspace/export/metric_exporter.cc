@@ -6,7 +6,8 @@
 
 namespace sandpiper {
 
-MetricExporter::MetricExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource, Temporality temporality,
+MetricExporter::MetricExporter(std::unique_ptr<OtlpTransport> transport,
+                               std::vector<Attribute> resource, Temporality temporality,
                                TellProblem tell)
     : resource_(std::move(resource)),
       temporality_(temporality),
@@ -39,7 +40,8 @@ std::deque<Request> MetricExporter::Take() {
   const MetricSnapshot& told = temporality_ == Temporality::kDelta ? delta_.Since(taken_) : taken_;
   if (told.points() == 0)
     return {};
-  return {{.bytes = ToOtlp(told, resource_, temporality_).SerializeAsString(), .items = told.points()}};
+  return {
+      {.bytes = ToOtlp(told, resource_, temporality_).SerializeAsString(), .items = told.points()}};
 }
 
 void MetricExporter::Deliver(Lock* lock) {

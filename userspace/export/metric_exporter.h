@@ -1,4 +1,5 @@
-// Sends metrics from a thread of its own. After an outage the endpoint gets the newest values, and not the backlog.
+// Sends metrics from a thread of its own. After an outage the endpoint gets the newest values, and
+// not the backlog.
 #ifndef SANDPIPER_USERSPACE_EXPORT_METRIC_EXPORTER_H_
 #define SANDPIPER_USERSPACE_EXPORT_METRIC_EXPORTER_H_
 
@@ -22,7 +23,8 @@ namespace sandpiper {
 
 class MetricExporter {
  public:
-  MetricExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource, Temporality temporality, TellProblem tell);
+  MetricExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource,
+                 Temporality temporality, TellProblem tell);
   // Stops without waiting for what is left; see BeginFlush.
   ~MetricExporter();
   MetricExporter(const MetricExporter&) = delete;

@@ -8,7 +8,8 @@
 
 namespace sandpiper {
 
-// {"name":…,"unit":…,"points":[{"attributes":{…},"value":…}]}; histograms have "count" and "sum", series that ended "stale".
+// {"name":…,"unit":…,"points":[{"attributes":{…},"value":…}]}; histograms have "count" and "sum",
+// series that ended "stale".
 std::string ToJson(const MetricSnapshot& snapshot);
 
 }  // namespace sandpiper

@@ -33,9 +33,12 @@ std::optional<std::string> PercentDecode(std::string_view text) {
 
 class Reader {
  public:
-  Reader(const GetEnv& get_env, std::vector<std::string>* warnings) : get_env_(get_env), warnings_(warnings) {}
+  Reader(const GetEnv& get_env, std::vector<std::string>* warnings)
+      : get_env_(get_env), warnings_(warnings) {}
 
-  std::string Get(const std::string& name) const { return std::string(absl::StripAsciiWhitespace(get_env_(name.c_str()))); }
+  std::string Get(const std::string& name) const {
+    return std::string(absl::StripAsciiWhitespace(get_env_(name.c_str())));
+  }
 
   // OTEL_EXPORTER_OTLP_<SIGNAL>_<WHAT>, else OTEL_EXPORTER_OTLP_<WHAT>; *name says which it was.
   std::string GetOtlp(const char* signal, const char* what, std::string* name) const {
@@ -72,14 +75,20 @@ class Reader {
 };
 
 // "k=v,k=v", percent-encoded. Any error discards the whole variable (resource/sdk.md).
-std::vector<std::pair<std::string, std::string>> ReadPairs(const Reader& env, const std::string& name, const std::string& value) {
+std::vector<std::pair<std::string, std::string>> ReadPairs(const Reader& env,
+                                                           const std::string& name,
+                                                           const std::string& value) {
   std::vector<std::pair<std::string, std::string>> out;
   for (const absl::string_view segment : absl::StrSplit(value, ',', absl::SkipWhitespace())) {
     const std::vector<std::string> halves = absl::StrSplit(segment, absl::MaxSplits('=', 1));
     const std::string key(absl::StripAsciiWhitespace(halves[0]));
-    const auto text = halves.size() == 2 ? PercentDecode(std::string(absl::StripAsciiWhitespace(halves[1]))) : std::nullopt;
+    const auto text = halves.size() == 2
+                          ? PercentDecode(std::string(absl::StripAsciiWhitespace(halves[1])))
+                          : std::nullopt;
     if (key.empty() || !text) {
-      env.Warn(name, value, absl::StrCat("not a list of key=value at \"", Escape(std::string(segment)), "\", it is ignored"));
+      env.Warn(name, value,
+               absl::StrCat("not a list of key=value at \"", Escape(std::string(segment)),
+                            "\", it is ignored"));
       return {};
     }
     out.emplace_back(key, *text);
@@ -98,8 +107,8 @@ Url SplitUrl(const std::string& text) {
   return {absl::AsciiStrToLower(text.substr(0, end)), text.substr(end + 3)};
 }
 
-std::optional<std::string> HttpTarget(const Reader& env, const std::string& name, const std::string& value, const char* path,
-                                      bool per_signal) {
+std::optional<std::string> HttpTarget(const Reader& env, const std::string& name,
+                                      const std::string& value, const char* path, bool per_signal) {
   const Url url = SplitUrl(value);
   if ((url.scheme != "http" && url.scheme != "https") || url.rest.empty()) {
     env.Warn(name, value, "not an http://, https:// or unix:// URL, nothing is sent");
@@ -108,13 +117,16 @@ std::optional<std::string> HttpTarget(const Reader& env, const std::string& name
   if (per_signal) {
     if (url.rest.find('/') != std::string::npos)
       return value;
-    env.Warn(name, value, absl::StrCat("the URL of one signal is used as it is, so this posts to /; /", path, " may be meant"));
+    env.Warn(name, value,
+             absl::StrCat("the URL of one signal is used as it is, so this posts to /; /", path,
+                          " may be meant"));
     return value + "/";
   }
   return absl::StrCat(value, absl::EndsWith(value, "/") ? "" : "/", path);
 }
 
-void GrpcTarget(const Reader& env, const char* signal, const std::string& name, const std::string& value, OtlpEndpoint* endpoint) {
+void GrpcTarget(const Reader& env, const char* signal, const std::string& name,
+                const std::string& value, OtlpEndpoint* endpoint) {
   const Url url = SplitUrl(value);
   if (url.scheme != "http" && url.scheme != "https") {
     // A target in gRPC's own words: dns:///…, unix:///…, host:port.
@@ -122,7 +134,8 @@ void GrpcTarget(const Reader& env, const char* signal, const std::string& name, 
     endpoint->target = value;
     const std::string insecure = env.GetOtlp(signal, "INSECURE", &insecure_name);
     // Nobody listens in on a unix socket; TLS on one is for who asks for it.
-    const bool by_default = absl::StartsWith(value, "unix:") || absl::StartsWith(value, "unix-abstract:");
+    const bool by_default =
+        absl::StartsWith(value, "unix:") || absl::StartsWith(value, "unix-abstract:");
     endpoint->tls = insecure.empty() ? !by_default : !absl::EqualsIgnoreCase(insecure, "true");
     return;
   }
@@ -151,7 +164,8 @@ OtlpEndpoint ReadTransport(const Reader& env, const char* signal, OtlpEndpoint e
   endpoint.client_certificate_file = env.GetOtlp(signal, "CLIENT_CERTIFICATE", &name);
   endpoint.client_key_file = env.GetOtlp(signal, "CLIENT_KEY", &name);
   if (endpoint.client_certificate_file.empty() != endpoint.client_key_file.empty()) {
-    env.Warn(name, endpoint.client_key_file, "a client's certificate and its key go together, neither is used");
+    env.Warn(name, endpoint.client_key_file,
+             "a client's certificate and its key go together, neither is used");
     endpoint.client_certificate_file.clear();
     endpoint.client_key_file.clear();
   }
@@ -227,19 +241,24 @@ void ReadAggregation(const Reader& env, OtelConfig* config) {
   const std::string temporality_name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
   const std::string temporality = env.Get(temporality_name);
   // All our counters would be synchronous instruments, so that LowMemory is Delta.
-  if (absl::EqualsIgnoreCase(temporality, "delta") || absl::EqualsIgnoreCase(temporality, "lowmemory"))
+  if (absl::EqualsIgnoreCase(temporality, "delta") ||
+      absl::EqualsIgnoreCase(temporality, "lowmemory"))
     config->temporality = Temporality::kDelta;
   else if (!temporality.empty() && !absl::EqualsIgnoreCase(temporality, "cumulative"))
-    env.Warn(temporality_name, temporality, "neither cumulative nor delta nor lowmemory, cumulative is used");
+    env.Warn(temporality_name, temporality,
+             "neither cumulative nor delta nor lowmemory, cumulative is used");
   const std::string histogram_name = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
   const std::string histogram = env.Get(histogram_name);
   if (absl::EqualsIgnoreCase(histogram, "base2_exponential_bucket_histogram")) {
     if (config->metrics.prometheus)
-      env.Warn(histogram_name, histogram, "the text format of Prometheus has no such buckets, explicit ones are used");
+      env.Warn(histogram_name, histogram,
+               "the text format of Prometheus has no such buckets, explicit ones are used");
     else
       config->histograms = HistogramKind::kExponential;
-  } else if (!histogram.empty() && !absl::EqualsIgnoreCase(histogram, "explicit_bucket_histogram")) {
-    env.Warn(histogram_name, histogram, "neither of the two histograms, explicit_bucket_histogram is used");
+  } else if (!histogram.empty() &&
+             !absl::EqualsIgnoreCase(histogram, "explicit_bucket_histogram")) {
+    env.Warn(histogram_name, histogram,
+             "neither of the two histograms, explicit_bucket_histogram is used");
   }
 }
 
@@ -249,7 +268,8 @@ OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warni
   const Reader env(get_env, warnings);
   OtelConfig config;
   const std::string disabled = env.Get("OTEL_SDK_DISABLED");
-  if (!disabled.empty() && !absl::EqualsIgnoreCase(disabled, "true") && !absl::EqualsIgnoreCase(disabled, "false"))
+  if (!disabled.empty() && !absl::EqualsIgnoreCase(disabled, "true") &&
+      !absl::EqualsIgnoreCase(disabled, "false"))
     env.Warn("OTEL_SDK_DISABLED", disabled, "neither true nor false, false is used");
   if (!absl::EqualsIgnoreCase(disabled, "true")) {
     config.logs = ReadSignal(env, "LOGS", "v1/logs");
@@ -257,7 +277,8 @@ OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warni
   }
   ReadAggregation(env, &config);
   std::string service = "sandpiper";
-  for (auto& [key, value] : ReadPairs(env, "OTEL_RESOURCE_ATTRIBUTES", env.Get("OTEL_RESOURCE_ATTRIBUTES"))) {
+  for (auto& [key, value] :
+       ReadPairs(env, "OTEL_RESOURCE_ATTRIBUTES", env.Get("OTEL_RESOURCE_ATTRIBUTES"))) {
     if (key == "service.name")
       service = value;
     else
@@ -266,13 +287,17 @@ OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warni
   if (const std::string name = env.Get("OTEL_SERVICE_NAME"); !name.empty())
     service = name;
   config.resource.insert(config.resource.begin(), {"service.name", Escape(service)});
-  env.Number("OTEL_METRIC_EXPORT_INTERVAL", env.Get("OTEL_METRIC_EXPORT_INTERVAL"), &config.metric_interval);
+  env.Number("OTEL_METRIC_EXPORT_INTERVAL", env.Get("OTEL_METRIC_EXPORT_INTERVAL"),
+             &config.metric_interval);
   env.Number("OTEL_BLRP_SCHEDULE_DELAY", env.Get("OTEL_BLRP_SCHEDULE_DELAY"), &config.log_delay);
-  env.Number("OTEL_BLRP_MAX_QUEUE_SIZE", env.Get("OTEL_BLRP_MAX_QUEUE_SIZE"), &config.log_queue_max);
-  env.Number("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", env.Get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"), &config.log_batch_max);
+  env.Number("OTEL_BLRP_MAX_QUEUE_SIZE", env.Get("OTEL_BLRP_MAX_QUEUE_SIZE"),
+             &config.log_queue_max);
+  env.Number("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", env.Get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"),
+             &config.log_batch_max);
   for (const char* name : {"OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT"})
     env.Number(name, env.Get(name), &config.attribute_count_max);
-  for (const char* name : {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT"})
+  for (const char* name :
+       {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT"})
     env.Number(name, env.Get(name), &config.attribute_characters_max);
   config.metric_interval = std::max(config.metric_interval, std::chrono::milliseconds(1));
   config.log_queue_max = std::max<size_t>(config.log_queue_max, 1);
@@ -286,7 +311,8 @@ std::vector<Attribute> ParseExtraAttributes(const std::string& text) {
     const std::vector<std::string> halves = absl::StrSplit(segment, absl::MaxSplits('=', 1));
     if (halves.size() < 2)
       continue;
-    const std::string key(absl::StripAsciiWhitespace(halves[0])), value(absl::StripAsciiWhitespace(halves[1]));
+    const std::string key(absl::StripAsciiWhitespace(halves[0])),
+        value(absl::StripAsciiWhitespace(halves[1]));
     if (!key.empty() && !value.empty())
       out.push_back({SharedText(Escape(key)), Escape(value)});
   }

@@ -1,4 +1,5 @@
-// The OTEL_* environment variables (OpenTelemetry specification, configuration/sdk-environment-variables.md and protocol/exporter.md).
+// The OTEL_* environment variables (OpenTelemetry specification,
+// configuration/sdk-environment-variables.md and protocol/exporter.md).
 #ifndef SANDPIPER_USERSPACE_EXPORT_OTEL_CONFIG_H_
 #define SANDPIPER_USERSPACE_EXPORT_OTEL_CONFIG_H_
 
@@ -23,7 +24,8 @@ enum class OtlpProtocol { kGrpc, kHttpProtobuf };
 // Where one signal goes.
 struct OtlpEndpoint {
   OtlpProtocol protocol = OtlpProtocol::kHttpProtobuf;
-  // http/protobuf: the whole URL to post to. grpc: a gRPC target, without the http:// or https:// that stood before it.
+  // http/protobuf: the whole URL to post to. grpc: a gRPC target, without the http:// or https://
+  // that stood before it.
   std::string target;
   std::string unix_socket;  // http/protobuf: connect to this path; empty: to where the URL says
   bool tls = false;
@@ -62,7 +64,8 @@ using GetEnv = std::function<std::string(const char* name)>;
 // A value that is not understood is a line in `warnings` and its default, as OpenTelemetry asks.
 OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warnings);
 
-// "k=v,k=v": the first '=' of a segment splits; segments without a key or value are skipped (OpenSandbox's *_EXTRA_ATTRS).
+// "k=v,k=v": the first '=' of a segment splits; segments without a key or value are skipped
+// (OpenSandbox's *_EXTRA_ATTRS).
 std::vector<Attribute> ParseExtraAttributes(const std::string& text);
 
 }  // namespace sandpiper

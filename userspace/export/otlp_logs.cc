@@ -32,7 +32,8 @@ std::string_view SeverityText(Severity severity) {
 // What a record takes, about; a batch of longer ones has the buffer grow.
 constexpr size_t kRecordBytes = 768;
 
-// What std::views::reverse is, which clang 14 does not understand in libstdc++ 12; it builds the fuzz targets.
+// What std::views::reverse is, which clang 14 does not understand in libstdc++ 12; it builds the
+// fuzz targets.
 template <typename List>
 class Backwards {
  public:
@@ -44,10 +45,18 @@ class Backwards {
   const List& list_;
 };
 
-void Write(ProtoWriter* out, const SharedText& text) { out->Bytes(AnyValue::kStringValueFieldNumber, text.view()); }
-void Write(ProtoWriter* out, const std::string& text) { out->Bytes(AnyValue::kStringValueFieldNumber, text); }
-void Write(ProtoWriter* out, int64_t number) { out->Varint(AnyValue::kIntValueFieldNumber, static_cast<uint64_t>(number)); }
-void Write(ProtoWriter* out, double number) { out->Double(AnyValue::kDoubleValueFieldNumber, number); }
+void Write(ProtoWriter* out, const SharedText& text) {
+  out->Bytes(AnyValue::kStringValueFieldNumber, text.view());
+}
+void Write(ProtoWriter* out, const std::string& text) {
+  out->Bytes(AnyValue::kStringValueFieldNumber, text);
+}
+void Write(ProtoWriter* out, int64_t number) {
+  out->Varint(AnyValue::kIntValueFieldNumber, static_cast<uint64_t>(number));
+}
+void Write(ProtoWriter* out, double number) {
+  out->Double(AnyValue::kDoubleValueFieldNumber, number);
+}
 void Write(ProtoWriter* out, bool value) { out->Varint(AnyValue::kBoolValueFieldNumber, value); }
 
 void Write(ProtoWriter* out, const std::vector<std::string>& list) {
@@ -73,8 +82,10 @@ void Write(ProtoWriter* out, const std::vector<Rule>& rules) {
     for (const Rule& rule : Backwards(rules)) {
       out->Message(common::ArrayValue::kValuesFieldNumber, [&] {
         out->Message(AnyValue::kKvlistValueFieldNumber, [&] {
-          WritePair(out, common::KeyValueList::kValuesFieldNumber, "target", [&] { Write(out, rule.target); });
-          WritePair(out, common::KeyValueList::kValuesFieldNumber, "action", [&] { Write(out, rule.action); });
+          WritePair(out, common::KeyValueList::kValuesFieldNumber, "target",
+                    [&] { Write(out, rule.target); });
+          WritePair(out, common::KeyValueList::kValuesFieldNumber, "action",
+                    [&] { Write(out, rule.action); });
         });
       });
     }
@@ -85,10 +96,12 @@ void WriteAttributes(ProtoWriter* out, int field, const std::vector<Attribute>& 
   for (const Attribute& attribute : Backwards(attributes)) {
     const auto* const text = std::get_if<SharedText>(&attribute.value);
     if (text && !attribute.key.empty() &&
-        out->ShortPair(field, KeyValue::kKeyFieldNumber, attribute.key.view(), KeyValue::kValueFieldNumber, AnyValue::kStringValueFieldNumber,
+        out->ShortPair(field, KeyValue::kKeyFieldNumber, attribute.key.view(),
+                       KeyValue::kValueFieldNumber, AnyValue::kStringValueFieldNumber,
                        text->view()))
       continue;
-    WritePair(out, field, attribute.key.view(), [&] { std::visit([&](const auto& value) { Write(out, value); }, attribute.value); });
+    WritePair(out, field, attribute.key.view(),
+              [&] { std::visit([&](const auto& value) { Write(out, value); }, attribute.value); });
   }
 }
 
@@ -116,20 +129,26 @@ void WriteRecord(ProtoWriter* out, const LogRecord& record) {
 
 }  // namespace
 
-std::string EncodeLogs(std::span<const SharedRecord> records, const std::vector<Attribute>& resource) {
+std::string EncodeLogs(std::span<const SharedRecord> records,
+                       const std::vector<Attribute>& resource) {
   ProtoWriter out(kRecordBytes * (records.size() + 1));
-  out.Message(opentelemetry::proto::collector::logs::v1::ExportLogsServiceRequest::kResourceLogsFieldNumber, [&] {
-    out.Message(logs::ResourceLogs::kScopeLogsFieldNumber, [&] {
-      for (const SharedRecord& record : Backwards(records))
-        out.Message(logs::ScopeLogs::kLogRecordsFieldNumber, [&] { WriteRecord(&out, *record); });
-      out.Message(logs::ScopeLogs::kScopeFieldNumber, [&] {
-        WriteText(&out, common::InstrumentationScope::kVersionFieldNumber, kVersion);
-        WriteText(&out, common::InstrumentationScope::kNameFieldNumber, kScopeName);
+  out.Message(
+      opentelemetry::proto::collector::logs::v1::ExportLogsServiceRequest::kResourceLogsFieldNumber,
+      [&] {
+        out.Message(logs::ResourceLogs::kScopeLogsFieldNumber, [&] {
+          for (const SharedRecord& record : Backwards(records))
+            out.Message(logs::ScopeLogs::kLogRecordsFieldNumber,
+                        [&] { WriteRecord(&out, *record); });
+          out.Message(logs::ScopeLogs::kScopeFieldNumber, [&] {
+            WriteText(&out, common::InstrumentationScope::kVersionFieldNumber, kVersion);
+            WriteText(&out, common::InstrumentationScope::kNameFieldNumber, kScopeName);
+          });
+        });
+        out.Message(logs::ResourceLogs::kResourceFieldNumber, [&] {
+          WriteAttributes(
+              &out, opentelemetry::proto::resource::v1::Resource::kAttributesFieldNumber, resource);
+        });
       });
-    });
-    out.Message(logs::ResourceLogs::kResourceFieldNumber,
-                [&] { WriteAttributes(&out, opentelemetry::proto::resource::v1::Resource::kAttributesFieldNumber, resource); });
-  });
   return std::string(out.view());
 }
 

@@ -1,5 +1,5 @@
-// A request of OTLP logs (opentelemetry/proto/collector/logs/v1/logs_service.proto), byte for byte what the generated classes serialize,
-// without building their objects first.
+// A request of OTLP logs (opentelemetry/proto/collector/logs/v1/logs_service.proto), byte for byte
+// what the generated classes serialize, without building their objects first.
 #ifndef SANDPIPER_USERSPACE_EXPORT_OTLP_LOGS_H_
 #define SANDPIPER_USERSPACE_EXPORT_OTLP_LOGS_H_
 
@@ -12,7 +12,8 @@
 namespace sandpiper {
 
 // ExportLogsServiceRequest with all records in one scope.
-std::string EncodeLogs(std::span<const SharedRecord> records, const std::vector<Attribute>& resource);
+std::string EncodeLogs(std::span<const SharedRecord> records,
+                       const std::vector<Attribute>& resource);
 
 }  // namespace sandpiper
 

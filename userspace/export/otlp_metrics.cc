@@ -55,7 +55,8 @@ void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::Histog
     out->add_explicit_bounds(bound);
 }
 
-void SetPoint(const MetricPoint& point, uint64_t time, otlp::metrics::v1::ExponentialHistogramDataPoint* out) {
+void SetPoint(const MetricPoint& point, uint64_t time,
+              otlp::metrics::v1::ExponentialHistogramDataPoint* out) {
   if (!BeginPoint(point, time, out))
     return;
   const Histogram& histogram = std::get<Histogram>(point.value);
@@ -74,10 +75,14 @@ void SetPoints(const MetricFamily& family, uint64_t time, Data* data) {
     SetPoint(point, time, data->add_data_points());
 }
 
-// Up-down counters stay cumulative: their preference is that of neither of the two (metrics/sdk_exporters/otlp.md).
-void SetMetric(const MetricFamily& family, uint64_t time, Temporality wanted, otlp::metrics::v1::Metric* out) {
+// Up-down counters stay cumulative: their preference is that of neither of the two
+// (metrics/sdk_exporters/otlp.md).
+void SetMetric(const MetricFamily& family, uint64_t time, Temporality wanted,
+               otlp::metrics::v1::Metric* out) {
   constexpr auto kCumulative = otlp::metrics::v1::AGGREGATION_TEMPORALITY_CUMULATIVE;
-  const auto temporality = wanted == Temporality::kDelta ? otlp::metrics::v1::AGGREGATION_TEMPORALITY_DELTA : kCumulative;
+  const auto temporality = wanted == Temporality::kDelta
+                               ? otlp::metrics::v1::AGGREGATION_TEMPORALITY_DELTA
+                               : kCumulative;
   out->set_name(family.row->name);
   out->set_unit(family.row->unit);
   out->set_description(family.row->meaning);
@@ -108,7 +113,8 @@ void SetMetric(const MetricFamily& family, uint64_t time, Temporality wanted, ot
 
 }  // namespace
 
-OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource, Temporality temporality) {
+OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource,
+                   Temporality temporality) {
   OtlpMetrics request;
   auto* resource_metrics = request.add_resource_metrics();
   AddAttributes(resource, resource_metrics->mutable_resource());

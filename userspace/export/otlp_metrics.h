@@ -1,4 +1,5 @@
-// Metric snapshots -> OTLP requests (opentelemetry/proto/collector/metrics/v1/metrics_service.proto).
+// Metric snapshots -> OTLP requests
+// (opentelemetry/proto/collector/metrics/v1/metrics_service.proto).
 #ifndef SANDPIPER_USERSPACE_EXPORT_OTLP_METRICS_H_
 #define SANDPIPER_USERSPACE_EXPORT_OTLP_METRICS_H_
 
@@ -13,7 +14,8 @@ namespace sandpiper {
 using OtlpMetrics = opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 
 // `temporality`: of the counters and histograms in the snapshot.
-OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource, Temporality temporality);
+OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource,
+                   Temporality temporality);
 
 }  // namespace sandpiper
 

@@ -23,7 +23,8 @@ void Outage::Note(const Delivered& delivered, const std::string& meanwhile) {
   }
 }
 
-void WaitBeforeRetry(const Delivered::Wait& wait, std::condition_variable* wake, std::unique_lock<std::mutex>* lock, const bool& stopping,
+void WaitBeforeRetry(const Delivered::Wait& wait, std::condition_variable* wake,
+                     std::unique_lock<std::mutex>* lock, const bool& stopping,
                      const bool& flushing) {
   const bool already = flushing;
   const auto time = already && !wait.asked ? kFlushPause : wait.time;

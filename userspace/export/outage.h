@@ -28,8 +28,10 @@ class Outage {
   std::chrono::steady_clock::time_point since_;
 };
 
-// Waits until the next try is due, or `stopping`. That `flushing` begins cuts our own patience short, not what the endpoint asked for.
-void WaitBeforeRetry(const Delivered::Wait& wait, std::condition_variable* wake, std::unique_lock<std::mutex>* lock, const bool& stopping,
+// Waits until the next try is due, or `stopping`. That `flushing` begins cuts our own patience
+// short, not what the endpoint asked for.
+void WaitBeforeRetry(const Delivered::Wait& wait, std::condition_variable* wake,
+                     std::unique_lock<std::mutex>* lock, const bool& stopping,
                      const bool& flushing);
 
 }  // namespace sandpiper

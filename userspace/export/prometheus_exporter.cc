@@ -22,7 +22,9 @@ std::vector<prometheus::ClientMetric::Label> Labels(const std::vector<Attribute>
   std::vector<prometheus::ClientMetric::Label> out;
   for (const Attribute& attribute : attributes) {
     const auto* text = std::get_if<SharedText>(&attribute.value);
-    const std::string_view value = text ? text->view() : std::get<bool>(attribute.value) ? "true" : "false";
+    const std::string_view value = text                              ? text->view()
+                                   : std::get<bool>(attribute.value) ? "true"
+                                                                     : "false";
     out.push_back({PrometheusLabel(std::string(attribute.key.view())), std::string(value)});
   }
   return out;
@@ -47,7 +49,8 @@ prometheus::ClientMetric ToMetric(const MetricRow& row, const MetricPoint& point
     uint64_t below = 0;
     for (size_t i = 0; i < histogram.buckets().size(); ++i) {
       below += histogram.buckets()[i];
-      const double bound = i < histogram.bounds().size() ? histogram.bounds()[i] : std::numeric_limits<double>::infinity();
+      const double bound = i < histogram.bounds().size() ? histogram.bounds()[i]
+                                                         : std::numeric_limits<double>::infinity();
       out.histogram.bucket.push_back({.cumulative_count = below, .upper_bound = bound});
     }
   }
@@ -69,7 +72,8 @@ class Scraped : public prometheus::Collectable {
  public:
   explicit Scraped(std::vector<Attribute> resource) : resource_(std::move(resource)) {}
 
-  // In a thread of the server's. A scrape that the loop is too busy for has nothing, rather than something old.
+  // In a thread of the server's. A scrape that the loop is too busy for has nothing, rather than
+  // something old.
   std::vector<prometheus::MetricFamily> Collect() const override {
     const auto snapshot = questions.Ask(kAnswerWithin);
     return snapshot ? ToPrometheus(*snapshot, resource_) : std::vector<prometheus::MetricFamily>();
@@ -83,16 +87,20 @@ class Scraped : public prometheus::Collectable {
 
 }  // namespace
 
-std::vector<prometheus::MetricFamily> ToPrometheus(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource) {
+std::vector<prometheus::MetricFamily> ToPrometheus(const MetricSnapshot& snapshot,
+                                                   const std::vector<Attribute>& resource) {
   std::vector<prometheus::MetricFamily> out;
   for (const MetricFamily& family : snapshot.families) {
-    prometheus::MetricFamily made = {
-        .name = PrometheusName(*family.row), .help = family.row->meaning, .type = TypeOf(family.row->kind), .metric = {}};
+    prometheus::MetricFamily made = {.name = PrometheusName(*family.row),
+                                     .help = family.row->meaning,
+                                     .type = TypeOf(family.row->kind),
+                                     .metric = {}};
     std::map<std::string, size_t> places;
     for (const MetricPoint& point : family.points) {
       if (point.stale)
         continue;
-      const auto [place, added] = places.try_emplace(SeriesKey(point.attributes), made.metric.size());
+      const auto [place, added] =
+          places.try_emplace(SeriesKey(point.attributes), made.metric.size());
       if (added)
         made.metric.push_back(ToMetric(*family.row, point));
       else
@@ -101,8 +109,10 @@ std::vector<prometheus::MetricFamily> ToPrometheus(const MetricSnapshot& snapsho
     if (!made.metric.empty())
       out.push_back(std::move(made));
   }
-  prometheus::MetricFamily target = {
-      .name = "target_info", .help = "Resource of the telemetry", .type = prometheus::MetricType::Gauge, .metric = {}};
+  prometheus::MetricFamily target = {.name = "target_info",
+                                     .help = "Resource of the telemetry",
+                                     .type = prometheus::MetricType::Gauge,
+                                     .metric = {}};
   target.metric.emplace_back();
   target.metric[0].label = Labels(resource);
   target.metric[0].gauge.value = 1;
@@ -119,15 +129,16 @@ PrometheusExporter::PrometheusExporter(std::unique_ptr<Impl> impl) : impl_(std::
 
 PrometheusExporter::~PrometheusExporter() { impl_->scraped->questions.Close(); }
 
-absl::StatusOr<std::unique_ptr<PrometheusExporter>> PrometheusExporter::Start(const std::string& address,
-                                                                              const std::vector<Attribute>& resource) {
+absl::StatusOr<std::unique_ptr<PrometheusExporter>> PrometheusExporter::Start(
+    const std::string& address, const std::vector<Attribute>& resource) {
   auto impl = std::make_unique<Impl>();
   impl->scraped = std::make_shared<Scraped>(resource);
   try {
     impl->exposer = std::make_unique<prometheus::Exposer>(address);
   } catch (const std::exception& error) {
     return absl::UnavailableError(
-        absl::StrCat("listening at ", address, " for Prometheus (OTEL_EXPORTER_PROMETHEUS_HOST, _PORT): ", error.what()));
+        absl::StrCat("listening at ", address,
+                     " for Prometheus (OTEL_EXPORTER_PROMETHEUS_HOST, _PORT): ", error.what()));
   }
   impl->exposer->RegisterCollectable(impl->scraped);
   return std::unique_ptr<PrometheusExporter>(new PrometheusExporter(std::move(impl)));
@@ -135,6 +146,8 @@ absl::StatusOr<std::unique_ptr<PrometheusExporter>> PrometheusExporter::Start(co
 
 int PrometheusExporter::event_fd() const { return impl_->scraped->questions.event_fd(); }
 
-void PrometheusExporter::Answer(const std::function<MetricSnapshot()>& collect) { impl_->scraped->questions.Answer(collect); }
+void PrometheusExporter::Answer(const std::function<MetricSnapshot()>& collect) {
+  impl_->scraped->questions.Answer(collect);
+}
 
 }  // namespace sandpiper

@@ -14,13 +14,16 @@
 
 namespace sandpiper {
 
-// `resource` becomes target_info. Stale points are left out; of two points of one series the later one stays.
-std::vector<prometheus::MetricFamily> ToPrometheus(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource);
+// `resource` becomes target_info. Stale points are left out; of two points of one series the later
+// one stays.
+std::vector<prometheus::MetricFamily> ToPrometheus(const MetricSnapshot& snapshot,
+                                                   const std::vector<Attribute>& resource);
 
 class PrometheusExporter {
  public:
   // Listens at `address`, as "127.0.0.1:9464". Unavailable where that cannot be.
-  static absl::StatusOr<std::unique_ptr<PrometheusExporter>> Start(const std::string& address, const std::vector<Attribute>& resource);
+  static absl::StatusOr<std::unique_ptr<PrometheusExporter>> Start(
+      const std::string& address, const std::vector<Attribute>& resource);
   ~PrometheusExporter();
   PrometheusExporter(const PrometheusExporter&) = delete;
   PrometheusExporter& operator=(const PrometheusExporter&) = delete;

@@ -33,7 +33,8 @@ std::string PrometheusName(const MetricRow& row) {
     std::erase(words, word);
     words.push_back(word);
   };
-  if (const std::string unit = UnitWord(row.unit); !unit.empty() && std::find(words.begin(), words.end(), unit) == words.end())
+  if (const std::string unit = UnitWord(row.unit);
+      !unit.empty() && std::find(words.begin(), words.end(), unit) == words.end())
     words.push_back(unit);
   if (row.kind == MetricKind::kCounter)
     move_to_end("total");

@@ -1,5 +1,6 @@
-// Fields of protobuf messages, written from the last to the first: the length of what was written is known when it is due, before the
-// content, so that nothing is measured first or moved afterwards. https://protobuf.dev/programming-guides/encoding/
+// Fields of protobuf messages, written from the last to the first: the length of what was written
+// is known when it is due, before the content, so that nothing is measured first or moved
+// afterwards. https://protobuf.dev/programming-guides/encoding/
 #ifndef SANDPIPER_USERSPACE_EXPORT_PROTO_WRITER_H_
 #define SANDPIPER_USERSPACE_EXPORT_PROTO_WRITER_H_
 
@@ -15,7 +16,8 @@ namespace sandpiper {
 class ProtoWriter {
  public:
   // `bytes`: what there is room for before it has to grow.
-  explicit ProtoWriter(size_t bytes) : capacity_(bytes), buffer_(std::make_unique_for_overwrite<char[]>(bytes)) {}
+  explicit ProtoWriter(size_t bytes)
+      : capacity_(bytes), buffer_(std::make_unique_for_overwrite<char[]>(bytes)) {}
 
   void Varint(int field, uint64_t value) {
     PutVarint(value);
@@ -30,9 +32,11 @@ class ProtoWriter {
     memcpy(Grow(value.size()), value.data(), value.size());
     PutHead(field, value.size());
   }
-  // A message of a text and of a message that holds nothing but another one, where each of the lengths takes one byte; else false.
-  // For pairs of key and value: four times Bytes and Message, in one step.
-  bool ShortPair(int field, int key_field, std::string_view key, int value_field, int text_field, std::string_view text) {
+  // A message of a text and of a message that holds nothing but another one, where each of the
+  // lengths takes one byte; else false. For pairs of key and value: four times Bytes and Message,
+  // in one step.
+  bool ShortPair(int field, int key_field, std::string_view key, int value_field, int text_field,
+                 std::string_view text) {
     constexpr size_t kHead = 2;
     const size_t value = kHead + text.size(), pair = kHead + key.size() + kHead + value;
     if (pair >= 0x80)

@@ -25,11 +25,13 @@ void RecentRecords::Push(SharedRecord record) {
     records_.pop_front();
 }
 
-absl::StatusOr<std::unique_ptr<RecentRecords::Watcher>> RecentRecords::Watch(RecordFilter filter, size_t last) {
+absl::StatusOr<std::unique_ptr<RecentRecords::Watcher>> RecentRecords::Watch(RecordFilter filter,
+                                                                             size_t last) {
   std::unique_ptr<Watcher> watcher(new Watcher(this, std::move(filter)));
   const std::lock_guard lock(mutex_);
   if (watchers_.size() >= kWatchersMax)
-    return absl::ResourceExhaustedError(absl::StrCat(kWatchersMax, " look on already; end one of them"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(kWatchersMax, " look on already; end one of them"));
   for (auto it = records_.rbegin(); it != records_.rend() && watcher->queue_.size() < last; ++it) {
     if (watcher->filter_.Matches(**it))
       watcher->queue_.push_front(*it);

@@ -1,4 +1,5 @@
-// The records of a while, and each new one, for those who look on. Whoever is slow misses some, is told how many, and holds up nobody.
+// The records of a while, and each new one, for those who look on. Whoever is slow misses some, is
+// told how many, and holds up nobody.
 #ifndef SANDPIPER_USERSPACE_EXPORT_RECENT_RECORDS_H_
 #define SANDPIPER_USERSPACE_EXPORT_RECENT_RECORDS_H_
 
@@ -29,7 +30,7 @@ class RecentRecords {
   void Push(SharedRecord record);
 
   struct Next {
-    SharedRecord record;        // null: none came in time
+    SharedRecord record;  // null: none came in time
     uint64_t missed = 0;  // for want of room, instead of it
   };
 
@@ -45,7 +46,8 @@ class RecentRecords {
 
    private:
     friend class RecentRecords;
-    Watcher(RecentRecords* records, RecordFilter filter) : records_(records), filter_(std::move(filter)) {}
+    Watcher(RecentRecords* records, RecordFilter filter)
+        : records_(records), filter_(std::move(filter)) {}
 
     RecentRecords* const records_;
     const RecordFilter filter_;
@@ -56,8 +58,8 @@ class RecentRecords {
 
   static constexpr size_t kWatchersMax = 16, kQueueMax = 4'096;
 
-  // Sees first those of the records that are there, at most the last `last` of them, then all that come. ResourceExhausted where
-  // kWatchersMax look on already.
+  // Sees first those of the records that are there, at most the last `last` of them, then all that
+  // come. ResourceExhausted where kWatchersMax look on already.
   absl::StatusOr<std::unique_ptr<Watcher>> Watch(RecordFilter filter, size_t last);
 
  private:

@@ -18,7 +18,9 @@ const T* Find(const LogRecord& record, const char* key) {
 
 bool AnyMatches(const std::vector<std::string>& patterns, std::string_view view, int flags) {
   const std::string text(view);
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) { return fnmatch(p.c_str(), text.c_str(), flags) == 0; });
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) {
+    return fnmatch(p.c_str(), text.c_str(), flags) == 0;
+  });
 }
 
 bool HostMatches(const std::vector<std::string>& patterns, const LogRecord& record) {
@@ -28,8 +30,9 @@ bool HostMatches(const std::vector<std::string>& patterns, const LogRecord& reco
       return true;
   }
   const auto* const addresses = Find<std::vector<std::string>>(record, "target.ips");
-  return addresses &&
-         std::any_of(addresses->begin(), addresses->end(), [&](const std::string& a) { return AnyMatches(patterns, a, FNM_CASEFOLD); });
+  return addresses && std::any_of(addresses->begin(), addresses->end(), [&](const std::string& a) {
+           return AnyMatches(patterns, a, FNM_CASEFOLD);
+         });
 }
 
 bool IsDenied(const LogRecord& record) {

@@ -10,13 +10,13 @@
 
 namespace sandpiper {
 
-// Of each list that is not empty, one must match. Patterns are those of glob(7), without regard to case for hosts; "/" and "." are
-// ordinary.
+// Of each list that is not empty, one must match. Patterns are those of glob(7), without regard to
+// case for hosts; "/" and "." are ordinary.
 struct RecordFilter {
   std::vector<std::string> sandboxes;  // patterns for sandbox_id
   std::vector<std::string> events;     // patterns for opensandbox.event
   std::vector<std::string> hosts;      // patterns for target.host, peer, or one of target.ips
-  bool denied = false;                 // only what was refused: egress.denied, and destinations with refusals
+  bool denied = false;  // only what was refused: egress.denied, and destinations with refusals
   uint64_t since_unix_ns = 0;
 
   bool Matches(const LogRecord& record) const;

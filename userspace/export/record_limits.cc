@@ -50,7 +50,8 @@ std::vector<std::string> DefaultArgumentPatterns() {
 
 absl::StatusOr<RecordLimits> RecordLimits::Make(const Options& options) {
   std::vector<std::string> in_arguments = options.argument_patterns;
-  in_arguments.insert(in_arguments.end(), options.host_patterns.begin(), options.host_patterns.end());
+  in_arguments.insert(in_arguments.end(), options.host_patterns.begin(),
+                      options.host_patterns.end());
   ASSIGN_OR_RETURN(Redaction arguments, Redaction::Make(in_arguments));
   ASSIGN_OR_RETURN(Redaction hosts, Redaction::Make(options.host_patterns));
   return RecordLimits(options, std::move(arguments), std::move(hosts));
@@ -99,7 +100,8 @@ void RecordLimits::Apply(LogRecord* record) const {
   while (attributes.size() > options_.attributes_max)
     drop(attributes.end() - 1);
   while (bytes > options_.bytes_max)
-    drop(std::max_element(attributes.begin(), attributes.end(), [](const auto& a, const auto& b) { return Bytes(a) < Bytes(b); }));
+    drop(std::max_element(attributes.begin(), attributes.end(),
+                          [](const auto& a, const auto& b) { return Bytes(a) < Bytes(b); }));
 }
 
 }  // namespace sandpiper

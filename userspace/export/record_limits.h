@@ -1,4 +1,5 @@
-// What a log record may hold when it leaves: nothing that is to be hidden, and no more than backends take.
+// What a log record may hold when it leaves: nothing that is to be hidden, and no more than
+// backends take.
 #ifndef SANDPIPER_USERSPACE_EXPORT_RECORD_LIMITS_H_
 #define SANDPIPER_USERSPACE_EXPORT_RECORD_LIMITS_H_
 
@@ -19,9 +20,12 @@ std::vector<std::string> DefaultArgumentPatterns();
 class RecordLimits {
  public:
   struct Options {
-    std::vector<std::string> argument_patterns = DefaultArgumentPatterns();  // for process.command_args
-    std::vector<std::string> host_patterns;  // for target.host and the targets of rules; and arguments, which may name hosts too
-    // OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT and _VALUE_LENGTH_LIMIT (OpenTelemetry specification, common/README.md "Attribute Limits").
+    std::vector<std::string> argument_patterns =
+        DefaultArgumentPatterns();           // for process.command_args
+    std::vector<std::string> host_patterns;  // for target.host and the targets of rules; and
+                                             // arguments, which may name hosts too
+    // OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT and _VALUE_LENGTH_LIMIT (OpenTelemetry specification,
+    // common/README.md "Attribute Limits").
     size_t attributes_max = 128;
     size_t characters_max = std::numeric_limits<size_t>::max();  // of each text
     // Loki takes 64 KB of structured metadata with an entry, in JSON.
@@ -31,7 +35,8 @@ class RecordLimits {
   // InvalidArgument names the pattern that is none.
   static absl::StatusOr<RecordLimits> Make(const Options& options);
 
-  // Hides first; then cuts texts, and drops attributes beyond the limits, the largest first where there are too many bytes.
+  // Hides first; then cuts texts, and drops attributes beyond the limits, the largest first where
+  // there are too many bytes.
   void Apply(LogRecord* record) const;
 
  private:

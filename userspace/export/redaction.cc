@@ -15,7 +15,8 @@ absl::StatusOr<Redaction> Redaction::Make(const std::vector<std::string>& patter
   for (const std::string& pattern : patterns) {
     auto compiled = std::make_shared<const RE2>(pattern, RE2::Quiet);
     if (!compiled->ok())
-      return absl::InvalidArgumentError(absl::StrCat(Escape(pattern), " is no regular expression: ", compiled->error()));
+      return absl::InvalidArgumentError(
+          absl::StrCat(Escape(pattern), " is no regular expression: ", compiled->error()));
     out.patterns_.push_back(std::move(compiled));
     any->Add(pattern, nullptr);
   }
@@ -54,7 +55,8 @@ std::vector<Redaction::Span> Redaction::Find(const std::string& text) const {
       at = std::max(end, at + 1);
     }
   }
-  std::sort(found.begin(), found.end(), [](const Span& a, const Span& b) { return a.begin < b.begin; });
+  std::sort(found.begin(), found.end(),
+            [](const Span& a, const Span& b) { return a.begin < b.begin; });
   std::vector<Span> out;
   for (const Span& span : found) {
     if (!out.empty() && span.begin <= out.back().end)

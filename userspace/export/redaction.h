@@ -17,7 +17,8 @@ namespace sandpiper {
 // Stands for what is hidden, as Tetragon's redactionFilters have it.
 inline constexpr char kHidden[] = "*****";
 
-// Regular expressions (RE2). What their groups match is hidden; the whole match of one without groups.
+// Regular expressions (RE2). What their groups match is hidden; the whole match of one without
+// groups.
 class Redaction {
  public:
   // InvalidArgument names the pattern that is none.
@@ -39,7 +40,8 @@ class Redaction {
   std::vector<Span> Find(const std::string& text) const;
 
   std::vector<std::shared_ptr<const RE2>> patterns_;
-  // All of them, by their place in patterns_: one pass says which match at all, and most texts hold nothing to hide.
+  // All of them, by their place in patterns_: one pass says which match at all, and most texts hold
+  // nothing to hide.
   std::shared_ptr<const RE2::Set> any_;
 };
 

@@ -66,7 +66,8 @@ void Keep(OtlpMetrics* metrics, Range range) {
   for (auto& resource : *metrics->mutable_resource_metrics()) {
     for (auto& scope : *resource.mutable_scope_metrics())
       DropIf(scope.mutable_metrics(), [&](auto& metric) { return !CutPoints(&metric, &range); });
-    DropIf(resource.mutable_scope_metrics(), [](const auto& scope) { return scope.metrics().empty(); });
+    DropIf(resource.mutable_scope_metrics(),
+           [](const auto& scope) { return scope.metrics().empty(); });
   }
 }
 
@@ -79,7 +80,8 @@ std::optional<std::pair<Request, Request>> HalveAs(const Request& request) {
   const uint64_t half = request.items / 2;
   Keep(&first, {.skip = 0, .keep = half});
   Keep(&second, {.skip = half, .keep = request.items - half});
-  return std::pair(Request{first.SerializeAsString(), half}, Request{second.SerializeAsString(), request.items - half});
+  return std::pair(Request{first.SerializeAsString(), half},
+                   Request{second.SerializeAsString(), request.items - half});
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What is sent to an OTLP endpoint in one piece: serialized once, sent again with the same bytes, and kept on disk as it is.
+// What is sent to an OTLP endpoint in one piece: serialized once, sent again with the same bytes,
+// and kept on disk as it is.
 #ifndef SANDPIPER_USERSPACE_EXPORT_REQUEST_H_
 #define SANDPIPER_USERSPACE_EXPORT_REQUEST_H_
 
@@ -16,7 +17,8 @@ struct Request {
   uint64_t items = 0;  // log records, or data points
 };
 
-// Two of about the same number of items, in order. Nothing for one item, or for bytes that are no request.
+// Two of about the same number of items, in order. Nothing for one item, or for bytes that are no
+// request.
 std::optional<std::pair<Request, Request>> Halve(const Request& request, Signal signal);
 
 }  // namespace sandpiper

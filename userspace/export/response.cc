@@ -30,7 +30,8 @@ std::string Short(const std::string& text) { return Escape(text.substr(0, kTextM
 std::optional<std::chrono::milliseconds> RetryDelay(const rpc::Status& status) {
   for (const google::protobuf::Any& detail : status.details()) {
     rpc::RetryInfo info;
-    if (detail.type_url() != "type.googleapis.com/google.rpc.RetryInfo" || !info.ParseFromString(detail.value()))
+    if (detail.type_url() != "type.googleapis.com/google.rpc.RetryInfo" ||
+        !info.ParseFromString(detail.value()))
       continue;
     const int64_t ms = info.retry_delay().seconds() * 1000 + info.retry_delay().nanos() / 1'000'000;
     return std::chrono::milliseconds(std::max<int64_t>(ms, 0));
@@ -41,25 +42,32 @@ std::optional<std::chrono::milliseconds> RetryDelay(const rpc::Status& status) {
 }  // namespace
 
 SendResult UnreadResponse(const char* why) {
-  return {.verdict = SendResult::kSent, .rejected = 0, .retry_after = std::nullopt, .error = absl::StrCat("the answer is ", why)};
+  return {.verdict = SendResult::kSent,
+          .rejected = 0,
+          .retry_after = std::nullopt,
+          .error = absl::StrCat("the answer is ", why)};
 }
 
 SendResult ReadResponse(const std::string& response) {
-  // The responses of all signals are alike on the wire: rejected = 1, error_message = 2 in partial_success = 1.
+  // The responses of all signals are alike on the wire: rejected = 1, error_message = 2 in
+  // partial_success = 1.
   opentelemetry::proto::collector::logs::v1::ExportLogsServiceResponse parsed;
   if (!parsed.ParseFromString(response))
     return {};
   SendResult result;
-  result.rejected = static_cast<uint64_t>(std::max<int64_t>(parsed.partial_success().rejected_log_records(), 0));
+  result.rejected =
+      static_cast<uint64_t>(std::max<int64_t>(parsed.partial_success().rejected_log_records(), 0));
   result.error = Short(parsed.partial_success().error_message());
   return result;
 }
 
-SendResult FromHttp(long status, std::optional<std::chrono::milliseconds> retry_after, const std::string& body) {
+SendResult FromHttp(long status, std::optional<std::chrono::milliseconds> retry_after,
+                    const std::string& body) {
   rpc::Status details;
   const bool parsed = !body.empty() && details.ParseFromString(body) && !details.message().empty();
   SendResult result;
-  result.error = absl::StrCat("HTTP status ", status, body.empty() ? "" : ": ", Short(parsed ? details.message() : body));
+  result.error = absl::StrCat("HTTP status ", status, body.empty() ? "" : ": ",
+                              Short(parsed ? details.message() : body));
   switch (status) {
     case 429:
     case 502:

@@ -1,4 +1,5 @@
-// What OTLP endpoints answer, and what is to be done about it (opentelemetry-proto docs/specification.md).
+// What OTLP endpoints answer, and what is to be done about it (opentelemetry-proto
+// docs/specification.md).
 #ifndef SANDPIPER_USERSPACE_EXPORT_RESPONSE_H_
 #define SANDPIPER_USERSPACE_EXPORT_RESPONSE_H_
 
@@ -16,11 +17,14 @@ inline constexpr size_t kResponseMax = 4 << 20;
 // Of a success whose response is not read, and why.
 SendResult UnreadResponse(const char* why);
 
-// Of a success: what a partial one left out. An answer that is no response means nothing, as Loki's 204 has none.
+// Of a success: what a partial one left out. An answer that is no response means nothing, as Loki's
+// 204 has none.
 SendResult ReadResponse(const std::string& response);
 
-// `retry_after`: as its header says, whether in seconds or as a date. `body`: a google.rpc.Status, or text for people.
-SendResult FromHttp(long status, std::optional<std::chrono::milliseconds> retry_after, const std::string& body);
+// `retry_after`: as its header says, whether in seconds or as a date. `body`: a google.rpc.Status,
+// or text for people.
+SendResult FromHttp(long status, std::optional<std::chrono::milliseconds> retry_after,
+                    const std::string& body);
 
 // `code`: a grpc::StatusCode. `details`: a serialized google.rpc.Status, or empty.
 SendResult FromGrpc(int code, const std::string& message, const std::string& details);

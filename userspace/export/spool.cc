@@ -14,11 +14,13 @@ namespace sandpiper {
 namespace {
 
 constexpr char kSchema[] =
-    "CREATE TABLE IF NOT EXISTS requests(id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, items INTEGER NOT NULL, "
+    "CREATE TABLE IF NOT EXISTS requests(id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT "
+    "NULL, items INTEGER NOT NULL, "
     "size INTEGER NOT NULL, crc INTEGER NOT NULL, bytes BLOB NOT NULL)";
 
 int64_t Checksum(const std::string& bytes) {
-  return static_cast<int64_t>(crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())));
+  return static_cast<int64_t>(
+      crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())));
 }
 
 // Steps once, and makes the statement ready for the next time.
@@ -41,7 +43,8 @@ class Execution {
   int64_t Integer(int column) const { return sqlite3_column_int64(statement_, column); }
   std::string Blob(int column) const {
     const auto* data = static_cast<const char*>(sqlite3_column_blob(statement_, column));
-    return data ? std::string(data, static_cast<size_t>(sqlite3_column_bytes(statement_, column))) : std::string();
+    return data ? std::string(data, static_cast<size_t>(sqlite3_column_bytes(statement_, column)))
+                : std::string();
   }
 
  private:
@@ -53,8 +56,8 @@ class Execution {
 
 absl::Status Spool::Error(const char* what) const {
   const int code = database_ ? sqlite3_errcode(database_) & 0xff : SQLITE_NOMEM;
-  const std::string message =
-      absl::StrCat("the spool ", options_.path, ": ", what, ": ", database_ ? sqlite3_errmsg(database_) : "no memory");
+  const std::string message = absl::StrCat("the spool ", options_.path, ": ", what, ": ",
+                                           database_ ? sqlite3_errmsg(database_) : "no memory");
   switch (code) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -62,7 +65,8 @@ absl::Status Spool::Error(const char* what) const {
       return absl::DataLossError(message);
     case SQLITE_READONLY:
       // Where the disk lets us write, it is the file that asks for a newer SQLite.
-      return sqlite3_extended_errcode(database_) == SQLITE_READONLY && access(options_.path.c_str(), W_OK) == 0
+      return sqlite3_extended_errcode(database_) == SQLITE_READONLY &&
+                     access(options_.path.c_str(), W_OK) == 0
                  ? absl::DataLossError(message)
                  : absl::InternalError(message);
     case SQLITE_BUSY:
@@ -76,16 +80,20 @@ absl::Status Spool::Error(const char* what) const {
 }
 
 absl::Status Spool::Run(const char* sql) {
-  return sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) == SQLITE_OK ? absl::OkStatus() : Error(sql);
+  return sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) == SQLITE_OK ? absl::OkStatus()
+                                                                              : Error(sql);
 }
 
 absl::Status Spool::Prepare(const char* sql, Statement* out) {
-  return sqlite3_prepare_v2(database_, sql, -1, &out->statement, nullptr) == SQLITE_OK ? absl::OkStatus() : Error(sql);
+  return sqlite3_prepare_v2(database_, sql, -1, &out->statement, nullptr) == SQLITE_OK
+             ? absl::OkStatus()
+             : Error(sql);
 }
 
 absl::Status Spool::Load() {
   const mode_t before = umask(0077);  // what is in there is nobody else's business
-  const int opened = sqlite3_open_v2(options_.path.c_str(), &database_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  const int opened = sqlite3_open_v2(options_.path.c_str(), &database_,
+                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   umask(before);
   if (opened != SQLITE_OK)
     return Error("opening it");
@@ -94,8 +102,10 @@ absl::Status Spool::Load() {
   RETURN_IF_ERROR(Run("PRAGMA journal_mode=WAL"));
   RETURN_IF_ERROR(Run("PRAGMA synchronous=FULL"));
   RETURN_IF_ERROR(Run(kSchema));
-  RETURN_IF_ERROR(Prepare("INSERT INTO requests(time, items, size, crc, bytes) VALUES(?, ?, ?, ?, ?)", &insert_));
-  RETURN_IF_ERROR(Prepare("SELECT id, time, items, size FROM requests WHERE id > ? ORDER BY id LIMIT 1", &oldest_));
+  RETURN_IF_ERROR(Prepare(
+      "INSERT INTO requests(time, items, size, crc, bytes) VALUES(?, ?, ?, ?, ?)", &insert_));
+  RETURN_IF_ERROR(Prepare(
+      "SELECT id, time, items, size FROM requests WHERE id > ? ORDER BY id LIMIT 1", &oldest_));
   RETURN_IF_ERROR(Prepare("SELECT crc, bytes FROM requests WHERE id = ?", &read_));
   RETURN_IF_ERROR(Prepare("DELETE FROM requests WHERE id <= ?", &remove_));
   Statement sums;
@@ -179,7 +189,9 @@ void Spool::MakeRoom(uint64_t size) {
 
 absl::Status Spool::Insert(const Request& request, uint64_t now_unix_ns) {
   Execution insert(insert_.statement);
-  insert.Bind(static_cast<int64_t>(now_unix_ns)).Bind(static_cast<int64_t>(request.items)).Bind(static_cast<int64_t>(request.bytes.size()));
+  insert.Bind(static_cast<int64_t>(now_unix_ns))
+      .Bind(static_cast<int64_t>(request.items))
+      .Bind(static_cast<int64_t>(request.bytes.size()));
   if (insert.Bind(Checksum(request.bytes)).Bind(request.bytes).Step() != SQLITE_DONE)
     return Error("writing");
   bytes_ += request.bytes.size();
@@ -207,7 +219,8 @@ std::optional<Spool::Entry> Spool::Read(const Head& head) const {
   if (read.Bind(head.id).Step() != SQLITE_ROW)
     return std::nullopt;
   Entry entry = {.id = head.id, .request = {.bytes = read.Blob(1), .items = head.items}};
-  return read.Integer(0) == Checksum(entry.request.bytes) ? std::optional(std::move(entry)) : std::nullopt;
+  return read.Integer(0) == Checksum(entry.request.bytes) ? std::optional(std::move(entry))
+                                                          : std::nullopt;
 }
 
 std::optional<Spool::Entry> Spool::Front(uint64_t now_unix_ns) {

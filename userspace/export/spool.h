@@ -1,5 +1,6 @@
-// Requests that could not be sent, on disk, oldest first: they outlive the endpoint's absence, and the process. SQLite in WAL mode: an
-// entry is there as a whole or not at all, after kill -9 and after a loss of power. Used by one thread.
+// Requests that could not be sent, on disk, oldest first: they outlive the endpoint's absence, and
+// the process. SQLite in WAL mode: an entry is there as a whole or not at all, after kill -9 and
+// after a loss of power. Used by one thread.
 #ifndef SANDPIPER_USERSPACE_EXPORT_SPOOL_H_
 #define SANDPIPER_USERSPACE_EXPORT_SPOOL_H_
 
@@ -40,17 +41,17 @@ class Spool {
   Spool(const Spool&) = delete;
   Spool& operator=(const Spool&) = delete;
 
-  // What is no database, or a broken one, is put aside as PATH.broken and counted as one corrupt entry. Another process that uses it:
-  // Unavailable. After an error Append tries again.
+  // What is no database, or a broken one, is put aside as PATH.broken and counted as one corrupt
+  // entry. Another process that uses it: Unavailable. After an error Append tries again.
   absl::Status Open();
 
-  // What it returned from survives a loss of power. Drops the oldest where there is no room. An error, as of a disk that is full: it is
-  // not in there.
+  // What it returned from survives a loss of power. Drops the oldest where there is no room. An
+  // error, as of a disk that is full: it is not in there.
   absl::Status Append(const Request& request, uint64_t now_unix_ns);
   // The oldest one; those that are too old or broken are dropped first.
   std::optional<Entry> Front(uint64_t now_unix_ns);
-  // That one, which was in front, and whatever was before it. A disk that cannot forget it now does so later; a process that begins before
-  // that finds it again.
+  // That one, which was in front, and whatever was before it. A disk that cannot forget it now does
+  // so later; a process that begins before that finds it again.
   void Remove(int64_t id);
 
   uint64_t bytes() const { return bytes_; }

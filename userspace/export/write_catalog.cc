@@ -1,4 +1,5 @@
-// bazel run //userspace/export:write_catalog -- "$PWD/docs/metrics.md": brings its table up to date.
+// bazel run //userspace/export:write_catalog -- "$PWD/docs/metrics.md": brings its table up to
+// date.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -13,7 +14,8 @@ int main(int argc, char** argv) {
   std::ifstream in(argv[1]);
   const std::string document = sandpiper::WithCatalog({std::istreambuf_iterator<char>(in), {}});
   if (document.empty()) {
-    fprintf(stderr, "write_catalog: %s cannot be read, or lacks the marks around the table\n", argv[1]);
+    fprintf(stderr, "write_catalog: %s cannot be read, or lacks the marks around the table\n",
+            argv[1]);
     return 1;
   }
   std::ofstream out(argv[1]);

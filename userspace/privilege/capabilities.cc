@@ -19,7 +19,8 @@ absl::Status KeepCapabilities(const Capabilities& kept) {
   }
   capng_clear(CAPNG_SELECT_CAPS);
   for (const int capability : held)
-    capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED), static_cast<unsigned>(capability));
+    capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED),
+                 static_cast<unsigned>(capability));
   if (capng_apply(CAPNG_SELECT_CAPS))
     return ErrnoStatus(errno, "giving up capabilities");
   return absl::OkStatus();

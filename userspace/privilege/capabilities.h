@@ -12,11 +12,12 @@ namespace sandpiper {
 // CAP_… of <linux/capability.h>.
 using Capabilities = std::set<int>;
 
-// The calling thread gives up all but those of `kept` that it has; for good, as do the threads that it starts from now on.
+// The calling thread gives up all but those of `kept` that it has; for good, as do the threads that
+// it starts from now on.
 absl::Status KeepCapabilities(const Capabilities& kept);
 
-// Runs `work` in a thread of its own that has none, and waits for it. Threads that `work` starts have none either. An error: it did not
-// run.
+// Runs `work` in a thread of its own that has none, and waits for it. Threads that `work` starts
+// have none either. An error: it did not run.
 absl::Status RunWithoutCapabilities(const std::function<void()>& work);
 
 }  // namespace sandpiper

@@ -16,26 +16,31 @@ namespace {
 
 constexpr const char* kAllowed[] = {
     // Memory, threads, signals, time.
-    "brk", "clock_getres", "clock_gettime", "clock_nanosleep", "exit", "exit_group", "futex", "get_robust_list", "getcpu", "getrandom",
-    "getrusage", "gettimeofday", "kill", "madvise", "membarrier", "mlock", "mmap", "mprotect", "mremap", "munmap", "munlock", "nanosleep",
-    "restart_syscall", "rseq", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sched_getaffinity",
-    "sched_getparam", "sched_getscheduler", "sched_yield", "set_robust_list", "set_tid_address", "sigaltstack", "sysinfo", "tgkill", "time",
-    "times", "uname", "wait4", "waitid",
+    "brk", "clock_getres", "clock_gettime", "clock_nanosleep", "exit", "exit_group", "futex",
+    "get_robust_list", "getcpu", "getrandom", "getrusage", "gettimeofday", "kill", "madvise",
+    "membarrier", "mlock", "mmap", "mprotect", "mremap", "munmap", "munlock", "nanosleep",
+    "restart_syscall", "rseq", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigreturn",
+    "rt_sigtimedwait", "sched_getaffinity", "sched_getparam", "sched_getscheduler", "sched_yield",
+    "set_robust_list", "set_tid_address", "sigaltstack", "sysinfo", "tgkill", "time", "times",
+    "uname", "wait4", "waitid",
     // Who we are, and becoming less.
-    "capget", "capset", "getegid", "geteuid", "getgid", "getgroups", "getpid", "getppid", "getrlimit", "getuid", "gettid", "prctl",
-    "prlimit64", "seccomp",
+    "capget", "capset", "getegid", "geteuid", "getgid", "getgroups", "getpid", "getppid",
+    "getrlimit", "getuid", "gettid", "prctl", "prlimit64", "seccomp",
     // Files: cgroupfs, /proc, configuration, certificates, the spool.
-    "access", "close", "close_range", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fallocate", "fchmod", "fchown", "fcntl",
-    "fdatasync", "flock", "fstat", "fstatfs", "fsync", "ftruncate", "getcwd", "getdents64", "inotify_add_watch", "inotify_init1",
-    "inotify_rm_watch", "ioctl", "lseek", "lstat", "mkdir", "mkdirat", "name_to_handle_at", "newfstatat", "open", "openat", "openat2",
-    "pread64", "pwrite64", "read", "readlink", "readlinkat", "readv", "rename", "renameat", "renameat2", "rmdir", "stat", "statfs", "statx",
-    "umask", "unlink", "unlinkat", "utimensat", "write", "writev",
+    "access", "close", "close_range", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fallocate",
+    "fchmod", "fchown", "fcntl", "fdatasync", "flock", "fstat", "fstatfs", "fsync", "ftruncate",
+    "getcwd", "getdents64", "inotify_add_watch", "inotify_init1", "inotify_rm_watch", "ioctl",
+    "lseek", "lstat", "mkdir", "mkdirat", "name_to_handle_at", "newfstatat", "open", "openat",
+    "openat2", "pread64", "pwrite64", "read", "readlink", "readlinkat", "readv", "rename",
+    "renameat", "renameat2", "rmdir", "stat", "statfs", "statx", "umask", "unlink", "unlinkat",
+    "utimensat", "write", "writev",
     // Waiting.
-    "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2", "pipe", "pipe2", "poll", "ppoll",
-    "pselect6", "select", "timerfd_create", "timerfd_settime",
+    "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait",
+    "eventfd2", "pipe", "pipe2", "poll", "ppoll", "pselect6", "select", "timerfd_create",
+    "timerfd_settime",
     // Sockets; which, below.
-    "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen", "recvfrom", "recvmmsg", "recvmsg",
-    "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown"};
+    "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen",
+    "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown"};
 
 constexpr int kFamilies[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 
@@ -54,14 +59,16 @@ constexpr int kMapCommands[] = {BPF_MAP_LOOKUP_ELEM,
 
 // libseccomp's functions return a negative errno.
 absl::Status Check(int result, const char* what) {
-  return result < 0 ? ErrnoStatus(-result, absl::StrCat("limiting system calls: ", what)) : absl::OkStatus();
+  return result < 0 ? ErrnoStatus(-result, absl::StrCat("limiting system calls: ", what))
+                    : absl::OkStatus();
 }
 
 class Filter {
  public:
   // `otherwise`: what becomes of calls without a rule.
   explicit Filter(uint32_t otherwise) : filter_(seccomp_init(otherwise), seccomp_release) {
-    status_ = filter_ ? Check(seccomp_attr_set(filter_.get(), SCMP_FLTATR_CTL_TSYNC, 1), "for all threads")
+    status_ = filter_ ? Check(seccomp_attr_set(filter_.get(), SCMP_FLTATR_CTL_TSYNC, 1),
+                              "for all threads")
                       : absl::InternalError("limiting system calls: libseccomp gives no filter");
   }
 
@@ -74,8 +81,12 @@ class Filter {
     if (const int number = seccomp_syscall_resolve_name(name); number != __NR_SCMP_ERROR)
       Add(SCMP_ACT_ALLOW, number, name, {});
   }
-  void AllowIf(const char* name, scmp_arg_cmp argument) { Add(SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(name), name, {argument}); }
-  void Fail(const char* name, uint16_t error) { Add(SCMP_ACT_ERRNO(error), seccomp_syscall_resolve_name(name), name, {}); }
+  void AllowIf(const char* name, scmp_arg_cmp argument) {
+    Add(SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(name), name, {argument});
+  }
+  void Fail(const char* name, uint16_t error) {
+    Add(SCMP_ACT_ERRNO(error), seccomp_syscall_resolve_name(name), name, {});
+  }
 
   absl::Status Load() {
     RETURN_IF_ERROR(status_);
@@ -83,18 +94,22 @@ class Filter {
   }
 
  private:
-  void Add(uint32_t action, int number, const char* name, std::initializer_list<scmp_arg_cmp> arguments) {
+  void Add(uint32_t action, int number, const char* name,
+           std::initializer_list<scmp_arg_cmp> arguments) {
     if (status_.ok())
       status_ =
-          Check(seccomp_rule_add_array(filter_.get(), action, number, static_cast<unsigned>(arguments.size()), arguments.begin()), name);
+          Check(seccomp_rule_add_array(filter_.get(), action, number,
+                                       static_cast<unsigned>(arguments.size()), arguments.begin()),
+                name);
   }
 
   std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter_;
   absl::Status status_;
 };
 
-// Threads, and no processes: the flags of clone3 are in memory, where a filter cannot look; without it the C library takes clone. A filter
-// of its own, since this is nothing that the log should tell of.
+// Threads, and no processes: the flags of clone3 are in memory, where a filter cannot look; without
+// it the C library takes clone. A filter of its own, since this is nothing that the log should tell
+// of.
 absl::Status HideClone3() {
   Filter filter(SCMP_ACT_ALLOW);
   filter.Fail("clone3", ENOSYS);

@@ -11,8 +11,9 @@ enum class BpfCalls {
   kMapsOnly,  // what is loaded is read and written
 };
 
-// From now on every thread makes only the calls that a running collector needs, and no program that it may start gains privileges
-// (no_new_privs). Others fail with EPERM, and the kernel's log tells of them. For good; a later call can only take more away.
+// From now on every thread makes only the calls that a running collector needs, and no program that
+// it may start gains privileges (no_new_privs). Others fail with EPERM, and the kernel's log tells
+// of them. For good; a later call can only take more away.
 absl::Status LimitSystemCalls(BpfCalls bpf);
 
 }  // namespace sandpiper

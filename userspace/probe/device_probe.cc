@@ -21,14 +21,16 @@ namespace sandpiper {
 namespace {
 
 // enum bpf_attach_type of include/uapi/linux/bpf.h, from 6.6 on; Debian 12's header is older.
-constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46), kTcxEgress = static_cast<bpf_attach_type>(47);
+constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46),
+               kTcxEgress = static_cast<bpf_attach_type>(47);
 constexpr char kTcx[] = "tcx", kPacketSocket[] = "packet socket";
 
 // Bytes before the IP header, by the type of the device.
 absl::StatusOr<uint32_t> LinkHeader(unsigned ifindex) {
   const UniqueFd any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = {};
-  if (!any.ok() || !if_indextoname(ifindex, request.ifr_name) || ioctl(any.get(), SIOCGIFHWADDR, &request))
+  if (!any.ok() || !if_indextoname(ifindex, request.ifr_name) ||
+      ioctl(any.get(), SIOCGIFHWADDR, &request))
     return ErrnoStatus(errno, "asking for the type of the device");
   switch (request.ifr_hwaddr.sa_family) {
     case ARPHRD_ETHER:
@@ -37,20 +39,23 @@ absl::StatusOr<uint32_t> LinkHeader(unsigned ifindex) {
     case ARPHRD_RAWIP:
       return 0;
     default:
-      return absl::UnimplementedError(
-          absl::StrCat("a device of type ", request.ifr_hwaddr.sa_family, " (<net/if_arp.h>) is not understood"));
+      return absl::UnimplementedError(absl::StrCat("a device of type ",
+                                                   request.ifr_hwaddr.sa_family,
+                                                   " (<net/if_arp.h>) is not understood"));
   }
 }
 
 }  // namespace
 
-void DeviceProbe::SkeletonDeleter::operator()(device_bpf* skeleton) const { device_bpf::destroy(skeleton); }
+void DeviceProbe::SkeletonDeleter::operator()(device_bpf* skeleton) const {
+  device_bpf::destroy(skeleton);
+}
 DeviceProbe::~DeviceProbe() = default;
 
 std::vector<std::string> DeviceProbe::Mechanisms() { return {kTcx, kPacketSocket}; }
 
-absl::Status DeviceProbe::Load(bpf_object* object, bool packet_socket, unsigned ifindex, const owner& owner,
-                               const std::vector<uint16_t>& dns_ports) {
+absl::Status DeviceProbe::Load(bpf_object* object, bool packet_socket, unsigned ifindex,
+                               const owner& owner, const std::vector<uint16_t>& dns_ports) {
   ASSIGN_OR_RETURN(const uint32_t link_header, LinkHeader(ifindex));
   skeleton_.reset(device_bpf::open());
   if (!skeleton_)
@@ -61,7 +66,8 @@ absl::Status DeviceProbe::Load(bpf_object* object, bool packet_socket, unsigned 
   bpf_program__set_autoload(skeleton_->progs.handle_device_packet_body, packet_socket);
   skeleton_->rodata->cfg_owner = owner;
   skeleton_->rodata->cfg_link_header = link_header;
-  std::fill(std::begin(skeleton_->rodata->cfg_dns_ports), std::end(skeleton_->rodata->cfg_dns_ports), 0);
+  std::fill(std::begin(skeleton_->rodata->cfg_dns_ports),
+            std::end(skeleton_->rodata->cfg_dns_ports), 0);
   std::copy(dns_ports.begin(), dns_ports.end(), skeleton_->rodata->cfg_dns_ports);
   RETURN_IF_ERROR(ShareMaps(object, skeleton_->obj));
   if (const int error = device_bpf::load(skeleton_.get()); error)
@@ -70,10 +76,12 @@ absl::Status DeviceProbe::Load(bpf_object* object, bool packet_socket, unsigned 
 }
 
 absl::Status DeviceProbe::AttachTcx(unsigned ifindex) {
-  const std::pair<const bpf_program*, bpf_attach_type> both[] = {{skeleton_->progs.handle_device_ingress, kTcxIngress},
-                                                                 {skeleton_->progs.handle_device_egress, kTcxEgress}};
+  const std::pair<const bpf_program*, bpf_attach_type> both[] = {
+      {skeleton_->progs.handle_device_ingress, kTcxIngress},
+      {skeleton_->progs.handle_device_egress, kTcxEgress}};
   for (size_t i = 0; i < held_.size(); ++i) {
-    held_[i] = UniqueFd(bpf_link_create(bpf_program__fd(both[i].first), static_cast<int>(ifindex), both[i].second, nullptr));
+    held_[i] = UniqueFd(bpf_link_create(bpf_program__fd(both[i].first), static_cast<int>(ifindex),
+                                        both[i].second, nullptr));
     if (!held_[i].ok())
       return ErrnoStatus(errno, "attaching to the device");
   }
@@ -83,12 +91,14 @@ absl::Status DeviceProbe::AttachTcx(unsigned ifindex) {
 absl::Status DeviceProbe::AttachPacketSocket(unsigned ifindex) {
   const int body = bpf_program__fd(skeleton_->progs.handle_device_packet_body);
   constexpr uint32_t kFirst = 0;
-  if (bpf_map__update_elem(skeleton_->maps.packet_body, &kFirst, sizeof(kFirst), &body, sizeof(body), BPF_ANY))
+  if (bpf_map__update_elem(skeleton_->maps.packet_body, &kFirst, sizeof(kFirst), &body,
+                           sizeof(body), BPF_ANY))
     return ErrnoStatus(errno, "preparing the filter of a packet socket");
   // Bound to a protocol only when the filter is there: no packet comes in between.
   held_[0] = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   const int program = bpf_program__fd(skeleton_->progs.handle_device_packet);
-  if (!held_[0].ok() || setsockopt(held_[0].get(), SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof(program)))
+  if (!held_[0].ok() ||
+      setsockopt(held_[0].get(), SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof(program)))
     return ErrnoStatus(errno, "making a packet socket");
   sockaddr_ll address = {};
   address.sll_family = AF_PACKET;
@@ -99,11 +109,13 @@ absl::Status DeviceProbe::AttachPacketSocket(unsigned ifindex) {
   return absl::OkStatus();
 }
 
-void DeviceProbe::AppendRuns(std::vector<ProgramRuns>* out) const { sandpiper::AppendRuns("device", skeleton_->obj, out); }
+void DeviceProbe::AppendRuns(std::vector<ProgramRuns>* out) const {
+  sandpiper::AppendRuns("device", skeleton_->obj, out);
+}
 
-absl::StatusOr<std::unique_ptr<DeviceProbe>> DeviceProbe::Attach(bpf_object* object, const std::vector<std::string>& avoid,
-                                                                 unsigned ifindex, const owner& owner,
-                                                                 const std::vector<uint16_t>& dns_ports) {
+absl::StatusOr<std::unique_ptr<DeviceProbe>> DeviceProbe::Attach(
+    bpf_object* object, const std::vector<std::string>& avoid, unsigned ifindex, const owner& owner,
+    const std::vector<uint16_t>& dns_ports) {
   std::string reasons;
   for (const std::string& mechanism : Mechanisms()) {
     std::unique_ptr<DeviceProbe> probe(new DeviceProbe());
@@ -120,7 +132,8 @@ absl::StatusOr<std::unique_ptr<DeviceProbe>> DeviceProbe::Attach(bpf_object* obj
       probe->reason_ = std::move(reasons);
       return probe;
     }
-    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", mechanism, ": ", std::string(status.message()));
+    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", mechanism, ": ",
+                    std::string(status.message()));
   }
   return absl::FailedPreconditionError(reasons);
 }

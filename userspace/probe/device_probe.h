@@ -23,10 +23,12 @@ class DeviceProbe {
   // All there are, best first.
   static std::vector<std::string> Mechanisms();
 
-  // On the device of this index in the calling thread's network namespace; Whose it is: `owner`. Shares the maps of `object`, which stays
-  // the caller's and must outlive it. `avoid`: mechanisms to leave out. The device is as it was when this object or the process goes.
-  static absl::StatusOr<std::unique_ptr<DeviceProbe>> Attach(bpf_object* object, const std::vector<std::string>& avoid, unsigned ifindex,
-                                                             const owner& owner, const std::vector<uint16_t>& dns_ports);
+  // On the device of this index in the calling thread's network namespace; Whose it is: `owner`.
+  // Shares the maps of `object`, which stays the caller's and must outlive it. `avoid`: mechanisms
+  // to leave out. The device is as it was when this object or the process goes.
+  static absl::StatusOr<std::unique_ptr<DeviceProbe>> Attach(
+      bpf_object* object, const std::vector<std::string>& avoid, unsigned ifindex,
+      const owner& owner, const std::vector<uint16_t>& dns_ports);
   ~DeviceProbe();
   DeviceProbe(const DeviceProbe&) = delete;
   DeviceProbe& operator=(const DeviceProbe&) = delete;
@@ -43,7 +45,8 @@ class DeviceProbe {
   };
 
   DeviceProbe() = default;
-  absl::Status Load(bpf_object* object, bool packet_socket, unsigned ifindex, const owner& owner, const std::vector<uint16_t>& dns_ports);
+  absl::Status Load(bpf_object* object, bool packet_socket, unsigned ifindex, const owner& owner,
+                    const std::vector<uint16_t>& dns_ports);
   absl::Status AttachTcx(unsigned ifindex);
   absl::Status AttachPacketSocket(unsigned ifindex);
 

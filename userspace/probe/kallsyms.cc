@@ -16,13 +16,15 @@ absl::StatusOr<FunctionCode> FindFunction(const std::string& name, const std::st
   if (!symbols)
     return ErrnoStatus(errno, absl::StrCat("reading ", file));
   std::optional<uint64_t> begin;
-  // ADDRESS TYPE NAME [MODULE], the kernel's own sorted by address (scripts/kallsyms.c). They are many: nothing is split but what is used.
+  // ADDRESS TYPE NAME [MODULE], the kernel's own sorted by address (scripts/kallsyms.c). They are
+  // many: nothing is split but what is used.
   for (std::string line; std::getline(symbols, line);) {
     const uint64_t address = strtoull(line.c_str(), nullptr, 16);
     if (begin && address > *begin)
       return FunctionCode{.begin = *begin, .end = address};
     const size_t type = line.find(' ');
-    if (begin || type == std::string::npos || line.compare(std::min(line.size(), type + 3), std::string::npos, name) != 0)
+    if (begin || type == std::string::npos ||
+        line.compare(std::min(line.size(), type + 3), std::string::npos, name) != 0)
       continue;
     if (address == 0)
       return absl::PermissionDeniedError(absl::StrCat(file, " hides addresses"));

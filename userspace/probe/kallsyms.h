@@ -14,8 +14,10 @@ struct FunctionCode {
   uint64_t begin = 0, end = 0;
 };
 
-// `file`: proc(5). PermissionDenied where it hides addresses from us (kernel.kptr_restrict, CAP_SYSLOG).
-absl::StatusOr<FunctionCode> FindFunction(const std::string& name, const std::string& file = "/proc/kallsyms");
+// `file`: proc(5). PermissionDenied where it hides addresses from us (kernel.kptr_restrict,
+// CAP_SYSLOG).
+absl::StatusOr<FunctionCode> FindFunction(const std::string& name,
+                                          const std::string& file = "/proc/kallsyms");
 
 }  // namespace sandpiper
 

@@ -21,7 +21,7 @@ struct Ladder {
     Hook hook;
     std::vector<bpf_program*> programs;  // of the skeleton
     const char* needs_enum = nullptr;    // a type without which the programs have nothing to go by
-    const char* name = nullptr;          // where the hook's alone does not tell it from another rung
+    const char* name = nullptr;  // where the hook's alone does not tell it from another rung
     absl::Status unavailable = absl::OkStatus();
 
     const char* Mechanism() const { return name ? name : Name(hook); }
@@ -31,8 +31,8 @@ struct Ladder {
   std::vector<Rung> rungs;
 };
 
-// All of the skeleton's, in the order in which they are attached. `hook_code`: whether it is known where netfilter's code lies, by which
-// the place of a drop is told.
+// All of the skeleton's, in the order in which they are attached. `hook_code`: whether it is known
+// where netfilter's code lies, by which the place of a drop is told.
 std::vector<Ladder> Ladders(const sandpiper_bpf& skeleton, const absl::Status& hook_code);
 
 }  // namespace sandpiper

@@ -29,14 +29,16 @@
 namespace sandpiper {
 namespace {
 
-// Half of a ring is for whoever comes first. At the first step of the other half, a sandbox's budget would fill half a ring in a second; at
-// the last one, 1/256 of it. A sandbox that alone writes all it can is stopped on the way.
+// Half of a ring is for whoever comes first. At the first step of the other half, a sandbox's
+// budget would fill half a ring in a second; at the last one, 1/256 of it. A sandbox that alone
+// writes all it can is stopped on the way.
 constexpr double kSpare = 0.5, kInASecond = 0.5;
 constexpr uint64_t kBurst = 1'000'000'000;  // ns
 
 constexpr char kKernelBtf[] = "/sys/kernel/btf/vmlinux";
 
-// libbpf tells its reasons by printing only: the last lines end up in the error of the call that failed.
+// libbpf tells its reasons by printing only: the last lines end up in the error of the call that
+// failed.
 thread_local std::string libbpf_says;
 
 int KeepLibbpfMessage(libbpf_print_level level, const char* format, va_list arguments) {
@@ -53,46 +55,60 @@ absl::Status LoadError(int error) {
   const std::string details = libbpf_says.substr(0, libbpf_says.find('\n'));
   if (LockdownMode() == "confidentiality")
     return absl::FailedPreconditionError(
-        absl::StrCat("the kernel was started with lockdown=confidentiality, where no program may read its data: ", details));
+        absl::StrCat("the kernel was started with lockdown=confidentiality, where no program may "
+                     "read its data: ",
+                     details));
   if (error == EPERM || error == EACCES)
-    return absl::PermissionDeniedError(absl::StrCat("the kernel refused to load the probes (", strerror(error),
-                                                    "): run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. ", details));
+    return absl::PermissionDeniedError(
+        absl::StrCat("the kernel refused to load the probes (", strerror(error),
+                     "): run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. ", details));
   return ErrnoStatus(error, absl::StrCat("loading the probes: ", details));
 }
 
-constexpr char kSocketState[] = "socket.state", kStorage[] = "socket storage", kByCookie[] = "map by cookie";
+constexpr char kSocketState[] = "socket.state", kStorage[] = "socket storage",
+               kByCookie[] = "map by cookie";
 
-bool IsAvoided(const ProbeOptions& options, const std::string& probe, const std::string& mechanism) {
-  return std::find(options.avoid.begin(), options.avoid.end(), std::make_pair(probe, mechanism)) != options.avoid.end();
+bool IsAvoided(const ProbeOptions& options, const std::string& probe,
+               const std::string& mechanism) {
+  return std::find(options.avoid.begin(), options.avoid.end(), std::make_pair(probe, mechanism)) !=
+         options.avoid.end();
 }
 
 // Where programs keep what they know of a socket.
-ProbeState ChooseSocketState(const ProbeOptions& options, const btf* kernel, sandpiper_bpf* skeleton) {
+ProbeState ChooseSocketState(const ProbeOptions& options, const btf* kernel,
+                             sandpiper_bpf* skeleton) {
   ProbeState state = {.probe = kSocketState, .mechanism = kStorage, .reason = ""};
   if (IsAvoided(options, kSocketState, kStorage))
     state.reason = absl::StrCat(kStorage, ": left out by --avoid");
   else if (btf__find_by_name_kind(kernel, "bpf_sk_storage_get_tracing", BTF_KIND_FUNC) <= 0)
-    state.reason = absl::StrCat(kStorage, ": this kernel has none for tracing programs, which came with 5.11");
+    state.reason =
+        absl::StrCat(kStorage, ": this kernel has none for tracing programs, which came with 5.11");
   if (!state.reason.empty())
     state.mechanism = kByCookie;
   skeleton->rodata->cfg_socket_storage = state.reason.empty();
-  bpf_map__set_max_entries(skeleton->maps.states_by_cookie, state.reason.empty() ? 1 : options.flows_max);
+  bpf_map__set_max_entries(skeleton->maps.states_by_cookie,
+                           state.reason.empty() ? 1 : options.flows_max);
   return state;
 }
 
-// Whether programs on cgroups may have pointers whose fields they load. The two came to them in different kernels.
+// Whether programs on cgroups may have pointers whose fields they load. The two came to them in
+// different kernels.
 bool HasTypedPointers() {
-  return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_get_current_task_btf, nullptr) == 1 &&
-         libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_skc_to_tcp_sock, nullptr) == 1;
+  return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_get_current_task_btf,
+                                 nullptr) == 1 &&
+         libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_skc_to_tcp_sock,
+                                 nullptr) == 1;
 }
 
-// Whether programs may call bpf_rdonly_cast(): programs that are not compiled may call no function of the kernel.
+// Whether programs may call bpf_rdonly_cast(): programs that are not compiled may call no function
+// of the kernel.
 bool HasCasts(const btf* kernel) {
   return btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0 &&
          !ReadFile("/proc/sys/net/core/bpf_jit_enable").value_or("").starts_with('0');
 }
 
-// As sandpiper_bpf::open(), from either object: both have the same programs, maps and constants. NULL with errno.
+// As sandpiper_bpf::open(), from either object: both have the same programs, maps and constants.
+// NULL with errno.
 sandpiper_bpf* OpenSkeleton(bool casts) {
   auto* out = static_cast<sandpiper_bpf*>(calloc(1, sizeof(sandpiper_bpf)));
   if (!out)
@@ -100,7 +116,8 @@ sandpiper_bpf* OpenSkeleton(bool casts) {
   int error = sandpiper_bpf__create_skeleton(out);
   if (!error) {
     if (casts)
-      out->skeleton->data = const_cast<void*>(sandpiper_casts_bpf::elf_bytes(&out->skeleton->data_sz));
+      out->skeleton->data =
+          const_cast<void*>(sandpiper_casts_bpf::elf_bytes(&out->skeleton->data_sz));
     error = bpf_object__open_skeleton(out->skeleton, nullptr);
   }
   if (!error)
@@ -110,10 +127,12 @@ sandpiper_bpf* OpenSkeleton(bool casts) {
   return nullptr;
 }
 
-// Whether programs on tracepoints can be preempted, and so be kept from running: where they are entered with this guard and not with
-// preemption off (__DECLARE_TRACE in include/linux/tracepoint.h).
+// Whether programs on tracepoints can be preempted, and so be kept from running: where they are
+// entered with this guard and not with preemption off (__DECLARE_TRACE in
+// include/linux/tracepoint.h).
 void SetPreemptible(const btf* kernel, sandpiper_bpf* skeleton) {
-  const bool preemptible = btf__find_by_name_kind(kernel, "class_srcu_fast_notrace_t", BTF_KIND_TYPEDEF) > 0;
+  const bool preemptible =
+      btf__find_by_name_kind(kernel, "class_srcu_fast_notrace_t", BTF_KIND_TYPEDEF) > 0;
   skeleton->rodata->cfg_preemptible = preemptible;
   if (!preemptible)
     bpf_map__set_max_entries(skeleton->maps.deeds_done, 1);
@@ -152,16 +171,17 @@ absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
     std::string all;
     for (const auto& [probe, mechanism] : known)
       absl::StrAppend(&all, all.empty() ? "" : ", ", probe, ":", mechanism);
-    return absl::InvalidArgumentError(
-        absl::StrCat("--avoid ", avoided.first, ":", avoided.second, ": there is no such mechanism, but ", all));
+    return absl::InvalidArgumentError(absl::StrCat("--avoid ", avoided.first, ":", avoided.second,
+                                                   ": there is no such mechanism, but ", all));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options) {
   if (access(kKernelBtf, R_OK))
-    return absl::FailedPreconditionError(
-        absl::StrCat(kKernelBtf, " cannot be read: sandpiper needs a kernel built with BTF (CONFIG_DEBUG_INFO_BTF)"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        kKernelBtf,
+        " cannot be read: sandpiper needs a kernel built with BTF (CONFIG_DEBUG_INFO_BTF)"));
   libbpf_says.clear();
   libbpf_set_print(KeepLibbpfMessage);
   std::unique_ptr<Probes> probes(new Probes());
@@ -176,7 +196,8 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     return LoadError(errno);
   sandpiper_bpf* skeleton = probes->skeleton_.get();
 
-  // Where there are reasons, from 6.7 on, rules drop by themselves (nft_do_chain), and the place does not tell.
+  // Where there are reasons, from 6.7 on, rules drop by themselves (nft_do_chain), and the place
+  // does not tell.
   if (btf__find_by_name_kind(kernel.get(), kDropReasons, BTF_KIND_ENUM) <= 0)
     probes->hook_code_ = FindFunction("nf_hook_slow");
   if (probes->hook_code_.ok()) {
@@ -193,7 +214,8 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
         available = rung.unavailable;
         if (IsAvoided(options, state.probe, rung.Mechanism()))
           available = absl::CancelledError("left out by --avoid");
-        if (rung.needs_enum && btf__find_by_name_kind(kernel.get(), rung.needs_enum, BTF_KIND_ENUM) <= 0)
+        if (rung.needs_enum &&
+            btf__find_by_name_kind(kernel.get(), rung.needs_enum, BTF_KIND_ENUM) <= 0)
           available = absl::NotFoundError(absl::StrCat("this kernel has no ", rung.needs_enum));
         for (const bpf_program* program : rung.programs)
           available.Update(CheckAvailable(rung.hook, program, kernel.get()));
@@ -204,10 +226,12 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
       if (use)
         state.mechanism = rung.Mechanism();
       else if (!available.ok())
-        absl::StrAppend(&state.reason, state.reason.empty() ? "" : "; ", rung.Mechanism(), ": ", std::string(available.message()));
+        absl::StrAppend(&state.reason, state.reason.empty() ? "" : "; ", rung.Mechanism(), ": ",
+                        std::string(available.message()));
     }
     if (state.mechanism.empty() && ladder.required)
-      return absl::FailedPreconditionError(absl::StrCat("the probe ", state.probe, " cannot work on this kernel: ", state.reason));
+      return absl::FailedPreconditionError(
+          absl::StrCat("the probe ", state.probe, " cannot work on this kernel: ", state.reason));
     if (state.probe == "connect.error") {
       skeleton->rodata->cfg_track_calls = state.mechanism == Name(Hook::kSyscallTracepoint);
       if (!skeleton->rodata->cfg_track_calls)
@@ -219,7 +243,8 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   skeleton->rodata->cfg_typed_pointers = HasTypedPointers();
   probes->states_.push_back(ChooseSocketState(options, kernel.get(), skeleton));
 
-  const bool has_modules = btf__find_by_name_kind(kernel.get(), "btf_trace_module_load", BTF_KIND_TYPEDEF) > 0;
+  const bool has_modules =
+      btf__find_by_name_kind(kernel.get(), "btf_trace_module_load", BTF_KIND_TYPEDEF) > 0;
   bpf_program__set_autoload(skeleton->progs.handle_module_load, has_modules);
   std::vector<std::string> nft_avoid;
   for (const auto& [probe, mechanism] : options.avoid) {
@@ -228,9 +253,11 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     if (probe == "device")
       probes->device_avoid_.push_back(mechanism);
   }
-  if (options.dns_ports.empty() || options.dns_ports.size() > std::size(skeleton->rodata->cfg_dns_ports))
+  if (options.dns_ports.empty() ||
+      options.dns_ports.size() > std::size(skeleton->rodata->cfg_dns_ports))
     return absl::InvalidArgumentError("between one and four DNS ports can be given");
-  std::fill(std::begin(skeleton->rodata->cfg_dns_ports), std::end(skeleton->rodata->cfg_dns_ports), 0);
+  std::fill(std::begin(skeleton->rodata->cfg_dns_ports), std::end(skeleton->rodata->cfg_dns_ports),
+            0);
   std::copy(options.dns_ports.begin(), options.dns_ports.end(), skeleton->rodata->cfg_dns_ports);
   bpf_map__set_max_entries(skeleton->maps.critical_ring, options.critical_ring_bytes);
   bpf_map__set_max_entries(skeleton->maps.bulk_ring, options.bulk_ring_bytes);
@@ -238,10 +265,13 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     bpf_map__set_max_entries(flows, options.flows_max);
   bpf_map__set_max_entries(skeleton->maps.device_flows, options.devices ? options.flows_max : 1);
   probes->dns_ports_ = options.dns_ports;
-  skeleton->rodata->cfg_discover = options.discover_containers || !options.discover_prefixes.empty();
+  skeleton->rodata->cfg_discover =
+      options.discover_containers || !options.discover_prefixes.empty();
   skeleton->rodata->cfg_discover_containers = options.discover_containers;
-  skeleton->rodata->cfg_shared_netns[0] = NamespaceInode(UniqueFd(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC)));
-  skeleton->rodata->cfg_shared_netns[1] = NamespaceInode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)));
+  skeleton->rodata->cfg_shared_netns[0] =
+      NamespaceInode(UniqueFd(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC)));
+  skeleton->rodata->cfg_shared_netns[1] =
+      NamespaceInode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)));
   if (options.program_statistics) {
     probes->statistics_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
     if (!probes->statistics_.ok())
@@ -250,14 +280,17 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   libbpf_says.clear();
   if (const int error = MakeMaps(skeleton->obj); error)
     return LoadError(error);
-  // Beside the others: each reads all of the kernel's types, and has its programs verified. Nobody is watched yet.
+  // Beside the others: each reads all of the kernel's types, and has its programs verified. Nobody
+  // is watched yet.
   probes->nft_ = std::make_unique<NftProbe>(skeleton->obj, std::move(nft_avoid), kernel.get());
-  probes->nft_attached_ = std::async(std::launch::async, [nft = probes->nft_.get()] { nft->Attach(); });
+  probes->nft_attached_ =
+      std::async(std::launch::async, [nft = probes->nft_.get()] { nft->Attach(); });
   if (const int error = sandpiper_bpf::load(skeleton); error)
     return LoadError(-error);
   ASSIGN_OR_RETURN(probes->watches_, WatchCounts::Map(bpf_map__fd(skeleton->maps.watches)));
   if (options.limit_sandboxes) {
-    RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_critical, options.critical_ring_bytes));
+    RETURN_IF_ERROR(
+        SetLimit(skeleton->maps.ring_limits, RING_critical, options.critical_ring_bytes));
     RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_bulk, options.bulk_ring_bytes));
   }
   for (const std::string& prefix : options.discover_prefixes) {
@@ -266,8 +299,10 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     key.bits = static_cast<__u32>(bytes * 8);
     std::memcpy(key.name, prefix.data(), bytes);
     constexpr uint8_t kYes = 1;
-    if (bpf_map__update_elem(skeleton->maps.cgroup_names, &key, sizeof(key), &kYes, sizeof(kYes), BPF_ANY))
-      return ErrnoStatus(errno, absl::StrCat("adding the name prefix \"", prefix, "\" to the kernel's table"));
+    if (bpf_map__update_elem(skeleton->maps.cgroup_names, &key, sizeof(key), &kYes, sizeof(kYes),
+                             BPF_ANY))
+      return ErrnoStatus(
+          errno, absl::StrCat("adding the name prefix \"", prefix, "\" to the kernel's table"));
   }
   return probes;
 }

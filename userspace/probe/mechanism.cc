@@ -25,16 +25,19 @@ std::string Target(const bpf_program* program) {
   return section.substr(section.find('/') + 1);
 }
 
-// The id of what a program attaches to: a raw tracepoint is known to BTF as the typedef btf_trace_NAME, an iterator as the function
-// bpf_iter_NAME, any other function under its own name (libbpf_find_vmlinux_btf_id, which reads all of BTF anew at each call).
-absl::StatusOr<__u32> FindTarget(const btf* kernel, const std::string& name, const char* prefix, __u32 kind) {
+// The id of what a program attaches to: a raw tracepoint is known to BTF as the typedef
+// btf_trace_NAME, an iterator as the function bpf_iter_NAME, any other function under its own name
+// (libbpf_find_vmlinux_btf_id, which reads all of BTF anew at each call).
+absl::StatusOr<__u32> FindTarget(const btf* kernel, const std::string& name, const char* prefix,
+                                 __u32 kind) {
   const __s32 id = btf__find_by_name_kind(kernel, absl::StrCat(prefix, name).c_str(), kind);
   if (id <= 0)
     return absl::NotFoundError(absl::StrCat("this kernel has no ", name));
   return static_cast<__u32>(id);
 }
 
-// tracefs is often not mounted. A detached mount of our own gives the id without changing the host's mounts.
+// tracefs is often not mounted. A detached mount of our own gives the id without changing the
+// host's mounts.
 absl::StatusOr<int> TracepointId(const std::string& tracepoint) {
   const UniqueFd context(static_cast<int>(syscall(SYS_fsopen, "tracefs", FSOPEN_CLOEXEC)));
   if (!context.ok())
@@ -58,7 +61,8 @@ absl::StatusOr<bpf_link*> AttachSyscallTracepoint(const bpf_program* program) {
   attributes.size = sizeof(attributes);
   attributes.type = PERF_TYPE_TRACEPOINT;
   attributes.config = static_cast<__u64>(id);
-  UniqueFd event(static_cast<int>(syscall(SYS_perf_event_open, &attributes, -1, 0, -1, PERF_FLAG_FD_CLOEXEC)));
+  UniqueFd event(
+      static_cast<int>(syscall(SYS_perf_event_open, &attributes, -1, 0, -1, PERF_FLAG_FD_CLOEXEC)));
   if (!event.ok())
     return ErrnoStatus(errno, absl::StrCat("perf_event_open for ", Target(program)));
   bpf_link* link = bpf_program__attach_perf_event(program, event.get());
@@ -95,16 +99,20 @@ absl::Status CheckFunctionExit(const btf* kernel, const std::string& function) {
   LIBBPF_OPTS(bpf_prog_load_opts, options);
   options.expected_attach_type = BPF_TRACE_FEXIT;
   options.attach_btf_id = id;
-  const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_TRACING, "fexit_check", "GPL", instructions, std::size(instructions), &options));
+  const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_TRACING, "fexit_check", "GPL", instructions,
+                                       std::size(instructions), &options));
   if (!program.ok())
     return ErrnoStatus(errno, absl::StrCat("loading a program on the exit of ", function));
   const UniqueFd link(bpf_raw_tracepoint_open(nullptr, program.get()));
-  return link.ok() ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("attaching to the exit of ", function));
+  return link.ok() ? absl::OkStatus()
+                   : ErrnoStatus(errno, absl::StrCat("attaching to the exit of ", function));
 }
 
 absl::Status CheckKprobes() {
   constexpr char kSource[] = "/sys/bus/event_source/devices/kprobe";
-  return access(kSource, F_OK) == 0 ? absl::OkStatus() : absl::NotFoundError(absl::StrCat("this kernel has no ", kSource));
+  return access(kSource, F_OK) == 0
+             ? absl::OkStatus()
+             : absl::NotFoundError(absl::StrCat("this kernel has no ", kSource));
 }
 
 absl::Status CheckAvailable(Hook hook, const bpf_program* program, const btf* kernel) {
@@ -123,7 +131,8 @@ absl::Status CheckAvailable(Hook hook, const bpf_program* program, const btf* ke
   return absl::OkStatus();
 }
 
-absl::StatusOr<bpf_link*> AttachProgram(Hook hook, const bpf_program* program, const AttachTarget& target) {
+absl::StatusOr<bpf_link*> AttachProgram(Hook hook, const bpf_program* program,
+                                        const AttachTarget& target) {
   bpf_link* link = nullptr;
   switch (hook) {
     case Hook::kSyscallTracepoint:

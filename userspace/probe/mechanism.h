@@ -30,18 +30,20 @@ struct AttachTarget {
   const bpf_map* storage = nullptr;  // what a storage iterator walks
 };
 
-// OK if the program can be loaded and attached here, else the reason. `kernel` is the kernel's own BTF. Loads nothing that stays.
+// OK if the program can be loaded and attached here, else the reason. `kernel` is the kernel's own
+// BTF. Loads nothing that stays.
 absl::Status CheckAvailable(Hook hook, const bpf_program* program, const btf* kernel);
 
-// The same of programs on the exit of functions, with the smallest one there is: what is refused is the kind, as under lockdown. `function`
-// is one of the kernel itself.
+// The same of programs on the exit of functions, with the smallest one there is: what is refused is
+// the kind, as under lockdown. `function` is one of the kernel itself.
 absl::Status CheckFunctionExit(const btf* kernel, const std::string& function);
 
 // NotFound where this kernel has no kprobes at all.
 absl::Status CheckKprobes();
 
 // The link is the caller's.
-absl::StatusOr<bpf_link*> AttachProgram(Hook hook, const bpf_program* program, const AttachTarget& target);
+absl::StatusOr<bpf_link*> AttachProgram(Hook hook, const bpf_program* program,
+                                        const AttachTarget& target);
 
 }  // namespace sandpiper
 

@@ -18,7 +18,8 @@ namespace sandpiper {
 
 struct NftProbe::Rung {
   const char* mechanism;
-  // Whether this kernel has it at all, where that is known: a try takes time, since it reads all of the kernel's types.
+  // Whether this kernel has it at all, where that is known: a try takes time, since it reads all of
+  // the kernel's types.
   const absl::Status NftProbe::*allowed;
   bool needs_nf_tables;
   std::vector<bpf_program* decltype(nft_bpf::progs)::*> programs;
@@ -36,7 +37,9 @@ NftProbe::NftProbe(bpf_object* object, std::vector<std::string> avoid, const btf
 
 NftProbe::~NftProbe() = default;
 
-bool NftProbe::nf_tables_is_there() const { return built_in_ || access("/sys/module/nf_tables", F_OK) == 0; }
+bool NftProbe::nf_tables_is_there() const {
+  return built_in_ || access("/sys/module/nf_tables", F_OK) == 0;
+}
 
 std::string NftProbe::Try(const Rung& rung) {
   const auto error = [](const char* what) { return absl::StrCat(what, ": ", strerror(errno)); };
@@ -69,11 +72,15 @@ std::string NftProbe::Try(const Rung& rung) {
 std::vector<NftProbe::Rung> NftProbe::Ladder() {
   using P = decltype(nft_bpf::progs);
   return {
-      {"fexit", &NftProbe::function_exits_, true, {&P::handle_nft_commit, &P::handle_nft_abort, &P::handle_netlink_ack}},
+      {"fexit",
+       &NftProbe::function_exits_,
+       true,
+       {&P::handle_nft_commit, &P::handle_nft_abort, &P::handle_netlink_ack}},
       {"kprobe",
        &NftProbe::kprobes_,
        true,
-       {&P::handle_nft_commit_entry, &P::handle_nft_commit_return, &P::handle_nft_abort_entry, &P::handle_netlink_ack_entry}},
+       {&P::handle_nft_commit_entry, &P::handle_nft_commit_return, &P::handle_nft_abort_entry,
+        &P::handle_netlink_ack_entry}},
       {"fexit of netlink_sendmsg", &NftProbe::function_exits_, false, {&P::handle_netlink_sendmsg}},
       {"tp_btf", nullptr, false, {&P::handle_socket_send}},
   };

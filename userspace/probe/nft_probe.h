@@ -1,4 +1,5 @@
-// The probe on nftables, apart from the others: what it attaches to may be a module that is loaded while we run.
+// The probe on nftables, apart from the others: what it attaches to may be a module that is loaded
+// while we run.
 #ifndef SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_
 #define SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_
 
@@ -19,7 +20,8 @@ namespace sandpiper {
 
 class NftProbe {
  public:
-  // Shares the maps of `object`, which stays the caller's and must outlive it. `avoid`: mechanisms to leave out. `kernel`: its BTF.
+  // Shares the maps of `object`, which stays the caller's and must outlive it. `avoid`: mechanisms
+  // to leave out. `kernel`: its BTF.
   NftProbe(bpf_object* object, std::vector<std::string> avoid, const btf* kernel);
   ~NftProbe();
   NftProbe(const NftProbe&) = delete;
@@ -28,7 +30,8 @@ class NftProbe {
   // All there are, best first.
   static std::vector<std::string> Mechanisms();
 
-  // Takes the best mechanism that the kernel has by now; what was in use stays until the better one is.
+  // Takes the best mechanism that the kernel has by now; what was in use stays until the better one
+  // is.
   void Attach();
   void Detach();
 

@@ -28,7 +28,9 @@ endpoint ToKernel(const Endpoint& e) {
 
 }  // namespace
 
-void Probes::SkeletonDeleter::operator()(sandpiper_bpf* skeleton) const { sandpiper_bpf::destroy(skeleton); }
+void Probes::SkeletonDeleter::operator()(sandpiper_bpf* skeleton) const {
+  sandpiper_bpf::destroy(skeleton);
+}
 void Probes::LinkDeleter::operator()(bpf_link* link) const { bpf_link__destroy(link); }
 
 Probes::Probes() = default;
@@ -78,7 +80,8 @@ absl::Status Probes::Attach(int cgroup_fd) {
         }
         if (ladders[i].required)
           return link.status();
-        absl::StrAppend(&states_[i].reason, states_[i].reason.empty() ? "" : "; ", std::string(link.status().message()));
+        absl::StrAppend(&states_[i].reason, states_[i].reason.empty() ? "" : "; ",
+                        std::string(link.status().message()));
         states_[i].mechanism.clear();
         break;
       }
@@ -102,8 +105,8 @@ size_t Probes::members_max() const { return bpf_map__max_entries(skeleton_->maps
 
 absl::Status Probes::AddMember(uint64_t member) {
   const std::vector<member_counters> zero(static_cast<size_t>(cpus_));
-  if (bpf_map__update_elem(skeleton_->maps.members, &member, sizeof(member), zero.data(), zero.size() * sizeof(member_counters),
-                           BPF_NOEXIST))
+  if (bpf_map__update_elem(skeleton_->maps.members, &member, sizeof(member), zero.data(),
+                           zero.size() * sizeof(member_counters), BPF_NOEXIST))
     return ErrnoStatus(errno, "adding a member to the kernel's table");
   return absl::OkStatus();
 }
@@ -114,14 +117,15 @@ void Probes::RemoveMember(uint64_t member) {
 }
 
 absl::Status Probes::WatchCgroup(uint64_t cgroup_id, const owner& owner, bool if_new) {
-  const int error =
-      watches_.Update(bpf_map__fd(skeleton_->maps.watched_cgroups), cgroup_id, watched_cgroup{.owner = owner, .noted = 0}, if_new);
+  const int error = watches_.Update(bpf_map__fd(skeleton_->maps.watched_cgroups), cgroup_id,
+                                    watched_cgroup{.owner = owner, .noted = 0}, if_new);
   return error ? ErrnoStatus(error, "adding a cgroup to the kernel's table") : absl::OkStatus();
 }
 
 absl::StatusOr<owner> Probes::OwnerOf(uint64_t cgroup_id) const {
   watched_cgroup out = {};
-  if (bpf_map__lookup_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &out, sizeof(out), 0))
+  if (bpf_map__lookup_elem(skeleton_->maps.watched_cgroups, &cgroup_id, sizeof(cgroup_id), &out,
+                           sizeof(out), 0))
     return ErrnoStatus(errno, "looking a cgroup up in the kernel's table");
   return out.owner;
 }
@@ -132,10 +136,13 @@ void Probes::UnwatchCgroup(uint64_t cgroup_id, uint64_t member) {
 }
 
 absl::Status Probes::WatchDevice(unsigned ifindex, const owner& owner) {
-  ASSIGN_OR_RETURN(std::unique_ptr<DeviceProbe> device, DeviceProbe::Attach(skeleton_->obj, device_avoid_, ifindex, owner, dns_ports_));
-  const bool told = std::any_of(states_.begin(), states_.end(), [](const ProbeState& state) { return state.probe == "device"; });
+  ASSIGN_OR_RETURN(std::unique_ptr<DeviceProbe> device,
+                   DeviceProbe::Attach(skeleton_->obj, device_avoid_, ifindex, owner, dns_ports_));
+  const bool told = std::any_of(states_.begin(), states_.end(),
+                                [](const ProbeState& state) { return state.probe == "device"; });
   if (!told)
-    states_.push_back({.probe = "device", .mechanism = device->mechanism(), .reason = device->reason()});
+    states_.push_back(
+        {.probe = "device", .mechanism = device->mechanism(), .reason = device->reason()});
   devices_.emplace_back(owner.member, std::move(device));
   return absl::OkStatus();
 }
@@ -145,9 +152,11 @@ void Probes::WatchNamespace(uint32_t netns, const owner& owner, bool lends) {
     return;
   const bpf_map* map = skeleton_->maps.watched_netns;
   netns_owner known = {};
-  // Of several sandboxes the first stays; but one of a member that ended, or that turned out to be nobody's, is in the way.
-  const bool replace = lends || bpf_map__lookup_elem(map, &netns, sizeof(netns), &known, sizeof(known), 0) ||
-                       known.owner.sandbox == owner.sandbox || !ReadCounters(known.owner.member).ok();
+  // Of several sandboxes the first stays; but one of a member that ended, or that turned out to be
+  // nobody's, is in the way.
+  const bool replace =
+      lends || bpf_map__lookup_elem(map, &netns, sizeof(netns), &known, sizeof(known), 0) ||
+      known.owner.sandbox == owner.sandbox || !ReadCounters(known.owner.member).ok();
   const netns_owner value = {.owner = replace ? owner : known.owner, .lends = lends};
   watches_.Update(bpf_map__fd(map), netns, value, /*if_new=*/false);
 }
@@ -158,9 +167,11 @@ void Probes::ForgetNamespace(uint32_t netns) {
 }
 
 void Probes::TellNft() {
-  states_[nft_state_] = {.probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};
+  states_[nft_state_] = {
+      .probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};
   if (nft_->mechanism().empty())
-    states_[nft_state_].mechanism = "netlink";  // its notifications name the process, but not whose it is
+    states_[nft_state_].mechanism =
+        "netlink";  // its notifications name the process, but not whose it is
 }
 
 void Probes::OnNftLoaded() {
@@ -170,7 +181,8 @@ void Probes::OnNftLoaded() {
 
 absl::StatusOr<member_counters> Probes::ReadCounters(uint64_t member) const {
   std::vector<member_counters> per_cpu(static_cast<size_t>(cpus_));
-  if (bpf_map__lookup_elem(skeleton_->maps.members, &member, sizeof(member), per_cpu.data(), per_cpu.size() * sizeof(member_counters), 0))
+  if (bpf_map__lookup_elem(skeleton_->maps.members, &member, sizeof(member), per_cpu.data(),
+                           per_cpu.size() * sizeof(member_counters), 0))
     return ErrnoStatus(errno, "reading the counters of a member");
   member_counters sum = {};
   // The struct is nothing but 64-bit counters.
@@ -188,7 +200,8 @@ UdpFlowCounts Probes::ReadUdpFlow(uint64_t cookie, const Endpoint& peer) const {
   udp_flow flow = {};
   if (bpf_map__lookup_elem(skeleton_->maps.udp_flows, &key, sizeof(key), &flow, sizeof(flow), 0))
     return {};
-  return {.bytes = {.sent = flow.bytes[DIRECTION_SENT], .received = flow.bytes[DIRECTION_RECEIVED]}, .denied = flow.denied};
+  return {.bytes = {.sent = flow.bytes[DIRECTION_SENT], .received = flow.bytes[DIRECTION_RECEIVED]},
+          .denied = flow.denied};
 }
 
 std::vector<SocketBytes> Probes::ReadSockets() const {
@@ -204,7 +217,8 @@ std::vector<SocketBytes> Probes::ReadSockets() const {
     if (n <= 0)
       return out;
     for (size_t i = 0; i < static_cast<size_t>(n) / sizeof(socket_bytes); ++i)
-      out.push_back({buffer[i].cookie, {buffer[i].bytes[DIRECTION_SENT], buffer[i].bytes[DIRECTION_RECEIVED]}});
+      out.push_back({buffer[i].cookie,
+                     {buffer[i].bytes[DIRECTION_SENT], buffer[i].bytes[DIRECTION_RECEIVED]}});
   }
 }
 
@@ -215,8 +229,10 @@ std::vector<SocketBytes> Probes::ReadDeviceBytes() const {
   const bpf_map* map = skeleton_->maps.device_flows;
   device_flow_key key = {};
   device_flow flow = {};
-  for (const void* previous = nullptr; bpf_map__get_next_key(map, previous, &key, sizeof(key)) == 0; previous = &key) {
-    if (key.transport == TRANSPORT_TCP && bpf_map__lookup_elem(map, &key, sizeof(key), &flow, sizeof(flow), 0) == 0)
+  for (const void* previous = nullptr; bpf_map__get_next_key(map, previous, &key, sizeof(key)) == 0;
+       previous = &key) {
+    if (key.transport == TRANSPORT_TCP &&
+        bpf_map__lookup_elem(map, &key, sizeof(key), &flow, sizeof(flow), 0) == 0)
       out.push_back({flow.cookie, {flow.bytes[DIRECTION_SENT], flow.bytes[DIRECTION_RECEIVED]}});
   }
   return out;

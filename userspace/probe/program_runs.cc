@@ -28,7 +28,8 @@ void AppendRuns(const char* probe, const bpf_object* object, std::vector<Program
     AppendRuns(probe, program, out);
 }
 
-void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up, std::vector<ProgramRuns>* programs) {
+void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up,
+                   std::vector<ProgramRuns>* programs) {
   for (ProgramRuns& program : *programs) {
     for (const auto& [what, count] : made_up) {
       if (program.program == "handle_" + what)
@@ -40,11 +41,13 @@ void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up,
 }
 
 std::string MissedText(const std::string& program, uint64_t missed) {
-  return absl::StrCat("the kernel left out ", missed, " runs of ", program,
-                      ", which was running on that CPU already: what they would have told is missing");
+  return absl::StrCat(
+      "the kernel left out ", missed, " runs of ", program,
+      ", which was running on that CPU already: what they would have told is missing");
 }
 
-std::vector<std::string> NewlyMissed(const std::vector<ProgramRuns>& programs, std::map<std::string, uint64_t>* told) {
+std::vector<std::string> NewlyMissed(const std::vector<ProgramRuns>& programs,
+                                     std::map<std::string, uint64_t>* told) {
   // A program may be loaded once for each device.
   std::map<std::string, uint64_t> missed;
   for (const ProgramRuns& program : programs)

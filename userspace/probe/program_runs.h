@@ -13,25 +13,30 @@ struct bpf_program;
 
 namespace sandpiper {
 
-// How often a program ran. Time and count stand still unless the kernel keeps them (BPF_ENABLE_STATS).
+// How often a program ran. Time and count stand still unless the kernel keeps them
+// (BPF_ENABLE_STATS).
 struct ProgramRuns {
   std::string probe, program;
   uint64_t time_ns = 0, count = 0;
-  uint64_t missed = 0;  // left out by the kernel, since it was running on that CPU already; from 5.12 on
+  uint64_t missed =
+      0;  // left out by the kernel, since it was running on that CPU already; from 5.12 on
 };
 
 // Nothing for a program that is not loaded.
 void AppendRuns(const char* probe, const bpf_program* program, std::vector<ProgramRuns>* out);
 void AppendRuns(const char* probe, const bpf_object* object, std::vector<ProgramRuns>* out);
 
-// Takes off handle_X what second_X (bpf/preemption_backup.bpf.h) made up for; what that one misses is no loss of its own. `made_up`: by X.
-void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up, std::vector<ProgramRuns>* programs);
+// Takes off handle_X what second_X (bpf/preemption_backup.bpf.h) made up for; what that one misses
+// is no loss of its own. `made_up`: by X.
+void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up,
+                   std::vector<ProgramRuns>* programs);
 
 // What `missed` runs of a program mean to whoever relies on what is told.
 std::string MissedText(const std::string& program, uint64_t missed);
 
 // A sentence for each program that misses more than `told` says of it, which then says so.
-std::vector<std::string> NewlyMissed(const std::vector<ProgramRuns>& programs, std::map<std::string, uint64_t>* told);
+std::vector<std::string> NewlyMissed(const std::vector<ProgramRuns>& programs,
+                                     std::map<std::string, uint64_t>* told);
 
 }  // namespace sandpiper
 

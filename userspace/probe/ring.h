@@ -24,8 +24,8 @@ class Ring {
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
 
-  // Takes what is there, at most `budget` records. True: the ring was empty at the end. A producer that is faster than the reader
-  // cannot keep it in here.
+  // Takes what is there, at most `budget` records. True: the ring was empty at the end. A producer
+  // that is faster than the reader cannot keep it in here.
   bool Drain(size_t budget);
 
   // Readable when there may be records.

@@ -15,8 +15,9 @@ namespace {
 
 using Btf = std::unique_ptr<btf, decltype(&btf__free)>;
 
-// The object's types, for its maps: the storage of sockets needs them, and with them bpftool-map(8) shows fields. A copy, since the object
-// loads its own later, and refuses to do that twice. Null with errno.
+// The object's types, for its maps: the storage of sockets needs them, and with them bpftool-map(8)
+// shows fields. A copy, since the object loads its own later, and refuses to do that twice. Null
+// with errno.
 Btf CopyTypes(const bpf_object* object) {
   uint32_t bytes = 0;
   const void* const raw = btf__raw_data(bpf_object__btf(object), &bytes);
@@ -34,9 +35,11 @@ int MakeMaps(bpf_object* object) {
     if (bpf_map__is_internal(map))
       continue;
     LIBBPF_OPTS(bpf_map_create_opts, options, .btf_fd = static_cast<__u32>(btf__fd(types.get())),
-                .btf_key_type_id = bpf_map__btf_key_type_id(map), .btf_value_type_id = bpf_map__btf_value_type_id(map),
+                .btf_key_type_id = bpf_map__btf_key_type_id(map),
+                .btf_value_type_id = bpf_map__btf_value_type_id(map),
                 .map_flags = bpf_map__map_flags(map));
-    const UniqueFd made(bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
+    const UniqueFd made(bpf_map_create(bpf_map__type(map), bpf_map__name(map),
+                                       bpf_map__key_size(map), bpf_map__value_size(map),
                                        bpf_map__max_entries(map), &options));
     if (!made.ok() || bpf_map__reuse_fd(map, made.get()))
       return errno;

@@ -8,11 +8,12 @@ struct bpf_object;
 
 namespace sandpiper {
 
-// Makes the maps of `object`, opened and not yet loaded, all but its constants: others can then be loaded beside it, and need not wait
-// until its programs are verified. An errno, or 0.
+// Makes the maps of `object`, opened and not yet loaded, all but its constants: others can then be
+// loaded beside it, and need not wait until its programs are verified. An errno, or 0.
 int MakeMaps(bpf_object* object);
 
-// Every map of `later`, opened and not yet loaded, that `first` has under the same name becomes that one. Constants stay its own.
+// Every map of `later`, opened and not yet loaded, that `first` has under the same name becomes
+// that one. Constants stay its own.
 absl::Status ShareMaps(const bpf_object* first, bpf_object* later);
 
 }  // namespace sandpiper

@@ -1,4 +1,5 @@
-// The counts that let the kernel side pass over what nobody watches (struct watch in bpf/events.h). The kernel side counts as well.
+// The counts that let the kernel side pass over what nobody watches (struct watch in bpf/events.h).
+// The kernel side counts as well.
 #ifndef SANDPIPER_USERSPACE_PROBE_WATCH_COUNTS_H_
 #define SANDPIPER_USERSPACE_PROBE_WATCH_COUNTS_H_
 
@@ -29,7 +30,8 @@ class WatchCounts {
     return out;
   }
 
-  // Puts an entry into a table of what is watched, by cgroup id or inode number of a network namespace; 0, or what errno says.
+  // Puts an entry into a table of what is watched, by cgroup id or inode number of a network
+  // namespace; 0, or what errno says.
   template <typename Key, typename Value>
   int Update(int table, Key id, const Value& value, bool if_new) {
     // Before it is there, so that it is never in the table and not counted.
@@ -57,7 +59,9 @@ class WatchCounts {
     void operator()(watch* memory) const { munmap(memory, sizeof(watch)); }
   };
 
-  std::atomic_ref<__u32> Count(uint64_t id) { return std::atomic_ref(watch_->counts[watch_slot(id)]); }
+  std::atomic_ref<__u32> Count(uint64_t id) {
+    return std::atomic_ref(watch_->counts[watch_slot(id)]);
+  }
 
   std::unique_ptr<watch, Unmap> watch_;
 };

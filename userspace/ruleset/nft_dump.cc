@@ -34,10 +34,11 @@ const char* HookName(uint32_t hook) {
   }
 }
 
-// Packets that a program in the namespace sends pass output and postrouting; those of a virtual machine in it prerouting and forward.
+// Packets that a program in the namespace sends pass output and postrouting; those of a virtual
+// machine in it prerouting and forward.
 bool IsOnTheWayOut(uint32_t family, uint32_t hook) {
-  return (family == NFPROTO_INET || family == NFPROTO_IPV4 || family == NFPROTO_IPV6) && hook != NF_INET_LOCAL_IN &&
-         hook <= NF_INET_POST_ROUTING;
+  return (family == NFPROTO_INET || family == NFPROTO_IPV4 || family == NFPROTO_IPV6) &&
+         hook != NF_INET_LOCAL_IN && hook <= NF_INET_POST_ROUTING;
 }
 
 }  // namespace
@@ -45,10 +46,12 @@ bool IsOnTheWayOut(uint32_t family, uint32_t hook) {
 void NftDump::RuleDeleter::operator()(nftnl_rule* rule) const { nftnl_rule_free(rule); }
 
 absl::Status NftDump::AddChain(const nlmsghdr* message) {
-  const std::unique_ptr<nftnl_chain, decltype(&nftnl_chain_free)> parsed(nftnl_chain_alloc(), nftnl_chain_free);
+  const std::unique_ptr<nftnl_chain, decltype(&nftnl_chain_free)> parsed(nftnl_chain_alloc(),
+                                                                         nftnl_chain_free);
   if (nftnl_chain_nlmsg_parse(message, parsed.get()) < 0)
     return absl::DataLossError("a chain cannot be read");
-  const ChainKey key = {nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_FAMILY), Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_TABLE)),
+  const ChainKey key = {nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_FAMILY),
+                        Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_TABLE)),
                         Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_NAME))};
   Chain& chain = chains_[key];
   chain.name = std::get<2>(key);
@@ -56,7 +59,8 @@ absl::Status NftDump::AddChain(const nlmsghdr* message) {
   chain.hook = nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_HOOKNUM);
   chain.priority = nftnl_chain_get_s32(parsed.get(), NFTNL_CHAIN_PRIO);
   chain.filter = Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_TYPE)) == "filter";
-  chain.drops = nftnl_chain_is_set(parsed.get(), NFTNL_CHAIN_POLICY) && nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_POLICY) == NF_DROP;
+  chain.drops = nftnl_chain_is_set(parsed.get(), NFTNL_CHAIN_POLICY) &&
+                nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_POLICY) == NF_DROP;
   return absl::OkStatus();
 }
 
@@ -64,9 +68,9 @@ absl::Status NftDump::AddRule(const nlmsghdr* message) {
   std::unique_ptr<nftnl_rule, RuleDeleter> rule(nftnl_rule_alloc());
   if (nftnl_rule_nlmsg_parse(message, rule.get()) < 0)
     return absl::DataLossError("a rule cannot be read");
-  const auto chain =
-      chains_.find({nftnl_rule_get_u32(rule.get(), NFTNL_RULE_FAMILY), Text(nftnl_rule_get_str(rule.get(), NFTNL_RULE_TABLE)),
-                    Text(nftnl_rule_get_str(rule.get(), NFTNL_RULE_CHAIN))});
+  const auto chain = chains_.find({nftnl_rule_get_u32(rule.get(), NFTNL_RULE_FAMILY),
+                                   Text(nftnl_rule_get_str(rule.get(), NFTNL_RULE_TABLE)),
+                                   Text(nftnl_rule_get_str(rule.get(), NFTNL_RULE_CHAIN))});
   if (chain == chains_.end())
     return absl::DataLossError("a rule of a chain that was not told of");
   chain->second.rules.push_back(std::move(rule));
@@ -74,7 +78,8 @@ absl::Status NftDump::AddRule(const nlmsghdr* message) {
 }
 
 absl::Status NftDump::AddSet(const nlmsghdr* message) {
-  const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> parsed(nftnl_set_alloc(), nftnl_set_free);
+  const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> parsed(nftnl_set_alloc(),
+                                                                     nftnl_set_free);
   if (nftnl_set_nlmsg_parse(message, parsed.get()) < 0)
     return absl::DataLossError("a set cannot be read");
   const uint32_t flags = nftnl_set_get_u32(parsed.get(), NFTNL_SET_FLAGS);
@@ -84,35 +89,44 @@ absl::Status NftDump::AddSet(const nlmsghdr* message) {
                 .timed = (flags & (NFT_SET_TIMEOUT | NFT_SET_EVAL)) != 0,
                 .key_bytes = nftnl_set_get_u32(parsed.get(), NFTNL_SET_KEY_LEN),
                 .elements = {}};
-  sets_[{nftnl_set_get_u32(parsed.get(), NFTNL_SET_FAMILY), Text(nftnl_set_get_str(parsed.get(), NFTNL_SET_TABLE)), set.name}] =
-      std::move(set);
+  sets_[{nftnl_set_get_u32(parsed.get(), NFTNL_SET_FAMILY),
+         Text(nftnl_set_get_str(parsed.get(), NFTNL_SET_TABLE)), set.name}] = std::move(set);
   return absl::OkStatus();
 }
 
 absl::Status NftDump::AddElements(const nlmsghdr* message) {
-  const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> parsed(nftnl_set_alloc(), nftnl_set_free);
+  const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> parsed(nftnl_set_alloc(),
+                                                                     nftnl_set_free);
   if (nftnl_set_elems_nlmsg_parse(message, parsed.get()) < 0)
     return absl::DataLossError("elements of a set cannot be read");
-  const auto found = sets_.find({nftnl_set_get_u32(parsed.get(), NFTNL_SET_FAMILY), Text(nftnl_set_get_str(parsed.get(), NFTNL_SET_TABLE)),
+  const auto found = sets_.find({nftnl_set_get_u32(parsed.get(), NFTNL_SET_FAMILY),
+                                 Text(nftnl_set_get_str(parsed.get(), NFTNL_SET_TABLE)),
                                  Text(nftnl_set_get_str(parsed.get(), NFTNL_SET_NAME))});
   if (found == sets_.end())
     return absl::DataLossError("elements of a set that was not told of");
   const auto add = [](nftnl_set_elem* e, void* elements) {
     const auto bytes = [e](uint16_t attribute) {
       uint32_t length = 0;
-      const void* data = nftnl_set_elem_is_set(e, attribute) ? nftnl_set_elem_get(e, attribute, &length) : nullptr;
+      const void* data =
+          nftnl_set_elem_is_set(e, attribute) ? nftnl_set_elem_get(e, attribute, &length) : nullptr;
       return data ? std::string(static_cast<const char*>(data), length) : "";
     };
-    NftElement element = {.key = bytes(NFTNL_SET_ELEM_KEY), .key_end = bytes(NFTNL_SET_ELEM_KEY_END), .chain = ""};
-    const uint32_t flags = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_FLAGS) ? nftnl_set_elem_get_u32(e, NFTNL_SET_ELEM_FLAGS) : 0;
+    NftElement element = {
+        .key = bytes(NFTNL_SET_ELEM_KEY), .key_end = bytes(NFTNL_SET_ELEM_KEY_END), .chain = ""};
+    const uint32_t flags = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_FLAGS)
+                               ? nftnl_set_elem_get_u32(e, NFTNL_SET_ELEM_FLAGS)
+                               : 0;
     if (flags & NFT_SET_ELEM_CATCHALL)
       return 0;
     element.interval_end = (flags & NFT_SET_ELEM_INTERVAL_END) != 0;
-    element.timed = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION) || nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_TIMEOUT);
+    element.timed = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION) ||
+                    nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_TIMEOUT);
     element.has_verdict = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_VERDICT);
     if (element.has_verdict) {
       element.verdict = nftnl_set_elem_get_u32(e, NFTNL_SET_ELEM_VERDICT);
-      element.chain = Text(nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_CHAIN) ? nftnl_set_elem_get_str(e, NFTNL_SET_ELEM_CHAIN) : nullptr);
+      element.chain = Text(nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_CHAIN)
+                               ? nftnl_set_elem_get_str(e, NFTNL_SET_ELEM_CHAIN)
+                               : nullptr);
     }
     static_cast<std::vector<NftElement>*>(elements)->push_back(std::move(element));
     return 0;
@@ -148,7 +162,8 @@ class NftDump::Flattener {
  private:
   struct Asked {
     std::string text;
-    std::string destination;  // the value alone, where the condition is on the address that packets go to
+    std::string
+        destination;  // the value alone, where the condition is on the address that packets go to
   };
 
   void Follow(const ChainKey& key, int depth) {
@@ -158,17 +173,20 @@ class NftDump::Flattener {
       return;
     }
     for (const auto& rule : chain->second.rules) {
-      // A loop of jumps is refused by the kernel, a tree of them is not: this bounds the work as well as the result.
+      // A loop of jumps is refused by the kernel, a tree of them is not: this bounds the work as
+      // well as the result.
       if (++walked_ > kRulesMax * 2) {
         ++out_->rules_beyond;
         continue;
       }
-      const NftRule decoded = DecodeRule(rule.get(), std::get<0>(key), std::get<1>(key), dump_.sets_);
+      const NftRule decoded =
+          DecodeRule(rule.get(), std::get<0>(key), std::get<1>(key), dump_.sets_);
       Conditions(decoded, key, 0, depth);
     }
   }
 
-  // Adds the conditions from `index` on, one by one, each value of a set by itself; then the verdict.
+  // Adds the conditions from `index` on, one by one, each value of a set by itself; then the
+  // verdict.
   void Conditions(const NftRule& rule, const ChainKey& key, size_t index, int depth) {
     if (out_->rules.size() >= kRulesMax) {
       ++out_->rules_beyond;
@@ -183,10 +201,12 @@ class NftDump::Flattener {
       Conditions(rule, key, index + 1, depth);
       return;
     }
-    if (static_cast<int>(index) == rule.verdict_map && !condition.values.empty() && condition.values[0].element->has_verdict) {
+    if (static_cast<int>(index) == rule.verdict_map && !condition.values.empty() &&
+        condition.values[0].element->has_verdict) {
       const std::string subject = condition.subject.substr(0, condition.subject.rfind(" vmap"));
       for (const NftSetValue& value : condition.values) {
-        asked_.push_back({absl::StrCat(subject, " ", value.text), condition.destination ? value.text : ""});
+        asked_.push_back(
+            {absl::StrCat(subject, " ", value.text), condition.destination ? value.text : ""});
         Conclude(rule, ToVerdict(value.element->verdict), value.element->chain, key, depth);
         asked_.pop_back();
       }
@@ -200,13 +220,15 @@ class NftDump::Flattener {
       }
       return;
     }
-    const bool plain = condition.destination && !condition.value.starts_with("@") && !condition.value.starts_with("{");
+    const bool plain = condition.destination && !condition.value.starts_with("@") &&
+                       !condition.value.starts_with("{");
     asked_.push_back({condition.Text(), plain ? condition.value : ""});
     Conditions(rule, key, index + 1, depth);
     asked_.pop_back();
   }
 
-  void Conclude(const NftRule& rule, NftVerdict verdict, const std::string& chain, const ChainKey& key, int depth) {
+  void Conclude(const NftRule& rule, NftVerdict verdict, const std::string& chain,
+                const ChainKey& key, int depth) {
     std::string does = absl::StrJoin(rule.statements, " ");
     switch (verdict) {
       case NftVerdict::kAccept:
@@ -229,7 +251,8 @@ class NftDump::Flattener {
   void Emit(const char* action, const std::string& does) {
     // The address first, where there is just one.
     const Asked* destination = nullptr;
-    const auto destinations = std::count_if(asked_.begin(), asked_.end(), [](const Asked& a) { return !a.destination.empty(); });
+    const auto destinations = std::count_if(asked_.begin(), asked_.end(),
+                                            [](const Asked& a) { return !a.destination.empty(); });
     std::vector<std::string> parts;
     for (const Asked& asked : asked_) {
       if (destinations == 1 && !asked.destination.empty())

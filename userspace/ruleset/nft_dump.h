@@ -1,4 +1,5 @@
-// Everything that a network namespace's nftables hold, collected message by message, and what of it decides where a sandbox may go.
+// Everything that a network namespace's nftables hold, collected message by message, and what of it
+// decides where a sandbox may go.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_DUMP_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_DUMP_H_
 
@@ -27,7 +28,8 @@ class NftDump {
   NftDump(const NftDump&) = delete;
   NftDump& operator=(const NftDump&) = delete;
 
-  // One message of a dump: of a table's chains, rules, sets, or of the elements of a set whose own message came before.
+  // One message of a dump: of a table's chains, rules, sets, or of the elements of a set whose own
+  // message came before.
   absl::Status AddChain(const nlmsghdr* message);
   absl::Status AddRule(const nlmsghdr* message);
   absl::Status AddSet(const nlmsghdr* message);
@@ -35,8 +37,9 @@ class NftDump {
 
   const NftSets& sets() const { return sets_; }
 
-  // Aborted if an element came twice. A hash set that grows while it is dumped gives some elements twice and leaves as many out, and the
-  // kernel says nothing of it (nft_rhash_walk() starts over for each message and counts how far it was).
+  // Aborted if an element came twice. A hash set that grows while it is dumped gives some elements
+  // twice and leaves as many out, and the kernel says nothing of it (nft_rhash_walk() starts over
+  // for each message and counts how far it was).
   absl::Status CheckElements() const;
 
   Ruleset Flatten(uint32_t generation) const;

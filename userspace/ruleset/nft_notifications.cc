@@ -34,17 +34,20 @@ std::optional<Address> ToAddress(std::string_view key) {
 
 // The elements that a message is about; false if one of them is there to stay.
 bool ReadTimed(const nlmsghdr* message, bool added, std::vector<TimedElement>* out) {
-  const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> set(nftnl_set_alloc(), nftnl_set_free);
+  const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> set(nftnl_set_alloc(),
+                                                                  nftnl_set_free);
   if (nftnl_set_elems_nlmsg_parse(message, set.get()) < 0)
     return false;
   struct Context {
     std::vector<TimedElement>* out;
     const char *table, *name;
     bool added, all_timed = true;
-  } context = {out, nftnl_set_get_str(set.get(), NFTNL_SET_TABLE), nftnl_set_get_str(set.get(), NFTNL_SET_NAME), added};
+  } context = {out, nftnl_set_get_str(set.get(), NFTNL_SET_TABLE),
+               nftnl_set_get_str(set.get(), NFTNL_SET_NAME), added};
   const auto visit = [](nftnl_set_elem* e, void* data) {
     auto* c = static_cast<Context*>(data);
-    if (!nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION) && !nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_TIMEOUT)) {
+    if (!nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION) &&
+        !nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_TIMEOUT)) {
       c->all_timed = false;
       return 0;
     }
@@ -52,7 +55,9 @@ bool ReadTimed(const nlmsghdr* message, bool added, std::vector<TimedElement>* o
     const auto* key = static_cast<const char*>(nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &length));
     const auto address = key ? ToAddress({key, length}) : std::nullopt;
     if (address) {
-      const uint16_t attribute = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_TIMEOUT) ? NFTNL_SET_ELEM_TIMEOUT : NFTNL_SET_ELEM_EXPIRATION;
+      const uint16_t attribute = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_TIMEOUT)
+                                     ? NFTNL_SET_ELEM_TIMEOUT
+                                     : NFTNL_SET_ELEM_EXPIRATION;
       c->out->push_back({.table = c->table ? c->table : "",
                          .set = c->name ? c->name : "",
                          .address = *address,
@@ -82,7 +87,8 @@ NftTransaction ReadGenerationMessage(const nlmsghdr* message) {
     else if (mnl_attr_get_type(attribute) == NFTA_GEN_PROC_PID && bytes >= 4)
       transaction->thread = ntohl(mnl_attr_get_u32(attribute));
     else if (mnl_attr_get_type(attribute) == NFTA_GEN_PROC_NAME)
-      transaction->comm = {mnl_attr_get_str(attribute), strnlen(mnl_attr_get_str(attribute), bytes)};
+      transaction->comm = {mnl_attr_get_str(attribute),
+                           strnlen(mnl_attr_get_str(attribute), bytes)};
     return MNL_CB_OK;
   };
   mnl_attr_parse(message, sizeof(nfgenmsg), on_attribute, &out);
@@ -130,8 +136,8 @@ void NftNotifications::OnMessage(const nlmsghdr* message, std::vector<NftTransac
 
 void NftNotifications::Read(std::string_view messages, std::vector<NftTransaction>* out) {
   int left = static_cast<int>(messages.size());
-  for (auto* message = reinterpret_cast<const nlmsghdr*>(messages.data()); mnl_nlmsg_ok(message, left);
-       message = mnl_nlmsg_next(message, &left)) {
+  for (auto* message = reinterpret_cast<const nlmsghdr*>(messages.data());
+       mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
     if (NFNL_SUBSYS_ID(message->nlmsg_type) == NFNL_SUBSYS_NFTABLES)
       OnMessage(message, out);
   }

@@ -13,8 +13,8 @@ struct nlmsghdr;
 
 namespace sandpiper {
 
-// The `operation` attribute of sandbox.nftables.transactions: changes rules, chains or permanent elements; only elements with a timeout;
-// only takes away; none of these.
+// The `operation` attribute of sandbox.nftables.transactions: changes rules, chains or permanent
+// elements; only elements with a timeout; only takes away; none of these.
 enum class NftOperation { kStatic, kDynamic, kFlush, kOther };
 const char* Name(NftOperation operation);
 
@@ -40,7 +40,8 @@ NftTransaction ReadGenerationMessage(const nlmsghdr* message);
 
 class NftNotifications {
  public:
-  // Netlink messages as one recv(2) gives them. Each transaction is appended once the message that ends it is in.
+  // Netlink messages as one recv(2) gives them. Each transaction is appended once the message that
+  // ends it is in.
   void Read(std::string_view messages, std::vector<NftTransaction>* out);
   // Some did not come.
   void OnLoss() { open_ = {}; }

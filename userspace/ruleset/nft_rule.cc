@@ -82,7 +82,8 @@ NftSubject CtSubject(uint32_t key) {
 
 class Decoder {
  public:
-  Decoder(uint32_t family, const std::string& table, const NftSets& sets) : family_(family), table_(table), sets_(sets) {
+  Decoder(uint32_t family, const std::string& table, const NftSets& sets)
+      : family_(family), table_(table), sets_(sets) {
     if (family == NFPROTO_IPV4)
       network_ = "ip";
     else if (family == NFPROTO_IPV6)
@@ -100,13 +101,17 @@ class Decoder {
   void Decode(nftnl_expr* expr) {
     const std::string name = GetText(expr, NFTNL_EXPR_NAME);
     if (name == "meta" && nftnl_expr_is_set(expr, NFTNL_EXPR_META_DREG))
-      Load(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_DREG), MetaSubject(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)));
+      Load(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_DREG),
+           MetaSubject(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)));
     else if (name == "meta")
-      Set(MetaSubject(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)), nftnl_expr_get_u32(expr, NFTNL_EXPR_META_SREG));
+      Set(MetaSubject(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)),
+          nftnl_expr_get_u32(expr, NFTNL_EXPR_META_SREG));
     else if (name == "ct" && nftnl_expr_is_set(expr, NFTNL_EXPR_CT_DREG))
-      Load(nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_DREG), CtSubject(nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_KEY)));
+      Load(nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_DREG),
+           CtSubject(nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_KEY)));
     else if (name == "ct")
-      Set(CtSubject(nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_KEY)), nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_SREG));
+      Set(CtSubject(nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_KEY)),
+          nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_SREG));
     else if (name == "payload" && nftnl_expr_is_set(expr, NFTNL_EXPR_PAYLOAD_DREG))
       Load(nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_DREG), PayloadSubject(expr));
     else if (name == "bitwise")
@@ -122,25 +127,30 @@ class Decoder {
     else if (name == "reject")
       rule_.verdict = NftVerdict::kDeny;
     else if (name == "redir")
-      rule_.statements.push_back(absl::StrCat("redirect", ToPort(expr, NFTNL_EXPR_REDIR_REG_PROTO_MIN)));
+      rule_.statements.push_back(
+          absl::StrCat("redirect", ToPort(expr, NFTNL_EXPR_REDIR_REG_PROTO_MIN)));
     else if (name == "masq")
       rule_.statements.emplace_back("masquerade");
     else if (name == "target" && GetText(expr, NFTNL_EXPR_TG_NAME) == "REJECT")
       rule_.verdict = NftVerdict::kDeny;
     else if (name == "target")
-      rule_.statements.push_back(absl::StrCat("xt target ", GetText(expr, NFTNL_EXPR_TG_NAME), " ", XtInfo(expr, NFTNL_EXPR_TG_INFO)));
+      rule_.statements.push_back(absl::StrCat("xt target ", GetText(expr, NFTNL_EXPR_TG_NAME), " ",
+                                              XtInfo(expr, NFTNL_EXPR_TG_INFO)));
     else if (name == "match")
       rule_.conditions.push_back(
-          {.subject = absl::StrCat("xt match ", GetText(expr, NFTNL_EXPR_MT_NAME)), .value = XtInfo(expr, NFTNL_EXPR_MT_INFO)});
+          {.subject = absl::StrCat("xt match ", GetText(expr, NFTNL_EXPR_MT_NAME)),
+           .value = XtInfo(expr, NFTNL_EXPR_MT_INFO)});
     else if (name != "counter" && name != "byteorder" && name != "last")
       rule_.statements.push_back(Plain(expr));
   }
 
-  // The parameters of an extension of iptables are a C struct: told as bytes, so that two of them are not taken for one.
+  // The parameters of an extension of iptables are a C struct: told as bytes, so that two of them
+  // are not taken for one.
   static std::string XtInfo(const nftnl_expr* expr, uint16_t attribute) {
     constexpr size_t kMax = 64;
     const std::string info = GetBytes(expr, attribute);
-    return absl::StrCat("0x", absl::BytesToHexString(info.substr(0, kMax)), info.size() > kMax ? "..." : "");
+    return absl::StrCat("0x", absl::BytesToHexString(info.substr(0, kMax)),
+                        info.size() > kMax ? "..." : "");
   }
 
   // What has no better words here has libnftnl's.
@@ -168,7 +178,8 @@ class Decoder {
 
   void Set(const NftSubject& subject, uint32_t source) {
     const auto index = RegisterIndex(source);
-    const std::string value = index && !values_[*index].empty() ? FormatNftValue(subject, values_[*index]) : "?";
+    const std::string value =
+        index && !values_[*index].empty() ? FormatNftValue(subject, values_[*index]) : "?";
     rule_.statements.push_back(absl::StrCat(subject.name, " set ", value));
   }
 
@@ -180,31 +191,38 @@ class Decoder {
   }
 
   NftSubject PayloadSubject(const nftnl_expr* expr) {
-    const uint32_t base = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_BASE), offset = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET),
+    const uint32_t base = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_BASE),
+                   offset = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET),
                    bytes = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_LEN);
     if (base == NFT_PAYLOAD_NETWORK_HEADER && network_ == "ip") {
       if ((offset == 12 || offset == 16) && bytes <= 4)
-        return {Imply(network_condition_, offset == 16 ? "ip daddr" : "ip saddr"), NftFormat::kIpv4, bytes, offset == 16, ""};
+        return {Imply(network_condition_, offset == 16 ? "ip daddr" : "ip saddr"), NftFormat::kIpv4,
+                bytes, offset == 16, ""};
       if (offset == 9 && bytes == 1)
         return {Imply(network_condition_, "ip protocol"), NftFormat::kProtocol, 1, false, ""};
     } else if (base == NFT_PAYLOAD_NETWORK_HEADER && network_ == "ip6") {
       if ((offset == 8 || offset == 24) && bytes <= 16)
-        return {Imply(network_condition_, offset == 24 ? "ip6 daddr" : "ip6 saddr"), NftFormat::kIpv6, bytes, offset == 24, ""};
+        return {Imply(network_condition_, offset == 24 ? "ip6 daddr" : "ip6 saddr"),
+                NftFormat::kIpv6, bytes, offset == 24, ""};
       if (offset == 6 && bytes == 1)
         return {Imply(network_condition_, "ip6 nexthdr"), NftFormat::kProtocol, 1, false, ""};
     } else if (base == NFT_PAYLOAD_TRANSPORT_HEADER && bytes == 2 && (offset == 0 || offset == 2)) {
       const bool known = transport_ == "tcp" || transport_ == "udp" || transport_ == "sctp";
       const std::string port = offset == 2 ? " dport" : " sport";
-      return {known ? Imply(transport_condition_, transport_ + port) : "th" + port, NftFormat::kPort, 2, false, ""};
-    } else if (base == NFT_PAYLOAD_TRANSPORT_HEADER && bytes == 1 && offset == 0 && transport_.starts_with("icmp")) {
+      return {known ? Imply(transport_condition_, transport_ + port) : "th" + port,
+              NftFormat::kPort, 2, false, ""};
+    } else if (base == NFT_PAYLOAD_TRANSPORT_HEADER && bytes == 1 && offset == 0 &&
+               transport_.starts_with("icmp")) {
       return {Imply(transport_condition_, transport_ + " type"), NftFormat::kNumber, 1, false, ""};
     }
     static constexpr const char* kBases[] = {"ll", "nh", "th"};
-    return {absl::StrCat("@", base < 3 ? kBases[base] : "ih", ",", offset * 8, ",", bytes * 8), NftFormat::kHex, bytes, false, ""};
+    return {absl::StrCat("@", base < 3 ? kBases[base] : "ih", ",", offset * 8, ",", bytes * 8),
+            NftFormat::kHex, bytes, false, ""};
   }
 
   void Bitwise(const nftnl_expr* expr) {
-    const uint32_t from = nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG), to = nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG);
+    const uint32_t from = nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG),
+                   to = nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG);
     const NftSubject* source = Loaded(from);
     if (!source)
       return;
@@ -212,15 +230,17 @@ class Decoder {
     masked.mask = GetBytes(expr, NFTNL_EXPR_BITWISE_MASK);
     const std::string change = GetBytes(expr, NFTNL_EXPR_BITWISE_XOR);
     if (masked.mask.empty() || change.find_first_not_of('\0') != std::string::npos)
-      masked = {absl::StrCat("(", source->name, " ", Plain(expr), ")"), NftFormat::kHex, source->bytes, false, ""};
+      masked = {absl::StrCat("(", source->name, " ", Plain(expr), ")"), NftFormat::kHex,
+                source->bytes, false, ""};
     Load(to, std::move(masked));
   }
 
   void Add(const NftSubject& subject, uint32_t op, std::string value) {
     static constexpr const char* kOperators[] = {"", " !=", " <", " <=", " >", " >="};
-    rule_.conditions.push_back({.subject = absl::StrCat(subject.name, op < std::size(kOperators) ? kOperators[op] : " ?"),
-                                .value = std::move(value),
-                                .destination = subject.destination && op == NFT_CMP_EQ});
+    rule_.conditions.push_back(
+        {.subject = absl::StrCat(subject.name, op < std::size(kOperators) ? kOperators[op] : " ?"),
+         .value = std::move(value),
+         .destination = subject.destination && op == NFT_CMP_EQ});
   }
 
   void Compare(const nftnl_expr* expr) {
@@ -232,7 +252,8 @@ class Decoder {
       return;
     }
     // "ct state a,b" is: any of these bits.
-    if (op == NFT_CMP_NEQ && !subject->mask.empty() && data.find_first_not_of('\0') == std::string::npos) {
+    if (op == NFT_CMP_NEQ && !subject->mask.empty() &&
+        data.find_first_not_of('\0') == std::string::npos) {
       NftSubject whole = *subject;
       whole.mask.clear();
       Add(whole, NFT_CMP_EQ, FormatNftValue(whole, subject->mask));
@@ -242,14 +263,17 @@ class Decoder {
     if (op != NFT_CMP_EQ)
       return;
     const size_t here = rule_.conditions.size() - 1;
-    if (subject->format == NftFormat::kProtocol && subject->name != "ct protocol" && !data.empty()) {
+    if (subject->format == NftFormat::kProtocol && subject->name != "ct protocol" &&
+        !data.empty()) {
       transport_ = ProtocolName(static_cast<uint8_t>(data[0]));
       transport_condition_ = here;
     } else if (subject->format == NftFormat::kNfProto && !data.empty()) {
       network_ = data[0] == NFPROTO_IPV4 ? "ip" : "ip6";
       network_condition_ = here;
     } else if (subject->format == NftFormat::kEtherType && data.size() == 2) {
-      network_ = data == std::string("\x08\x00", 2) ? "ip" : data == std::string("\x86\xdd", 2) ? "ip6" : "";
+      network_ = data == std::string("\x08\x00", 2)   ? "ip"
+                 : data == std::string("\x86\xdd", 2) ? "ip6"
+                                                      : "";
       network_condition_ = here;
     }
   }
@@ -262,18 +286,21 @@ class Decoder {
       return;
     }
     Add(*subject, op == NFT_RANGE_EQ ? NFT_CMP_EQ : NFT_CMP_NEQ,
-        FormatNftRange(*subject, GetBytes(expr, NFTNL_EXPR_RANGE_FROM_DATA), GetBytes(expr, NFTNL_EXPR_RANGE_TO_DATA)));
+        FormatNftRange(*subject, GetBytes(expr, NFTNL_EXPR_RANGE_FROM_DATA),
+                       GetBytes(expr, NFTNL_EXPR_RANGE_TO_DATA)));
   }
 
   void Lookup(const nftnl_expr* expr) {
     const std::string name = GetText(expr, NFTNL_EXPR_LOOKUP_SET);
     const auto found = sets_.find({family_, table_, name});
-    const bool inverted = (nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV) != 0;
+    const bool inverted =
+        (nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV) != 0;
     std::vector<NftSubject> parts;
     uint32_t bytes = 0;
     const uint32_t key_bytes = found == sets_.end() ? 0 : found->second.key_bytes;
     auto index = RegisterIndex(nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG));
-    while (index && *index < kRegisters && registers_[*index] && (bytes < key_bytes || parts.empty())) {
+    while (index && *index < kRegisters && registers_[*index] &&
+           (bytes < key_bytes || parts.empty())) {
       parts.push_back(*registers_[*index]);
       // One at least: what tells of no bytes must not keep us here.
       const uint32_t words = std::max(1u, (parts.back().bytes + 3) / 4);
@@ -298,7 +325,8 @@ class Decoder {
       condition.subject += " vmap";
     } else if (map) {
       condition.subject += " map";
-      Load(nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_DREG), {"value of @" + name, NftFormat::kHex, 4, false, ""});
+      Load(nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_DREG),
+           {"value of @" + name, NftFormat::kHex, 4, false, ""});
     }
     condition.expands = condition.destination && !set.timed && !map;
     // An address and a port of one key: told as if they were asked for one after the other.
@@ -309,8 +337,11 @@ class Decoder {
         absl::StrAppend(&value.text, " ", parts[i].name, " ", value.parts[i]);
     }
     if (set.anonymous) {
-      condition.value =
-          absl::StrCat("{ ", absl::StrJoin(condition.values, ", ", [](std::string* out, const NftSetValue& v) { *out += v.text; }), " }");
+      condition.value = absl::StrCat(
+          "{ ",
+          absl::StrJoin(condition.values, ", ",
+                        [](std::string* out, const NftSetValue& v) { *out += v.text; }),
+          " }");
     } else {
       condition.value = "@" + name;
     }
@@ -318,10 +349,13 @@ class Decoder {
   }
 
   std::string ToPort(const nftnl_expr* expr, uint16_t attribute) {
-    const auto index = nftnl_expr_is_set(expr, attribute) ? RegisterIndex(nftnl_expr_get_u32(expr, attribute)) : std::nullopt;
+    const auto index = nftnl_expr_is_set(expr, attribute)
+                           ? RegisterIndex(nftnl_expr_get_u32(expr, attribute))
+                           : std::nullopt;
     if (!index || values_[*index].empty())
       return "";
-    return absl::StrCat(" to :", FormatNftValue({"", NftFormat::kPort, 2, false, ""}, values_[*index]));
+    return absl::StrCat(" to :",
+                        FormatNftValue({"", NftFormat::kPort, 2, false, ""}, values_[*index]));
   }
 
   void Immediate(const nftnl_expr* expr) {
@@ -365,7 +399,8 @@ NftVerdict ToVerdict(uint32_t verdict) {
   }
 }
 
-NftRule DecodeRule(nftnl_rule* rule, uint32_t family, const std::string& table, const NftSets& sets) {
+NftRule DecodeRule(nftnl_rule* rule, uint32_t family, const std::string& table,
+                   const NftSets& sets) {
   Decoder decoder(family, table, sets);
   nftnl_expr_foreach(rule, Decoder::OnExpression, &decoder);
   return decoder.Take();

@@ -9,7 +9,8 @@ namespace sandpiper {
 namespace {
 
 // Each part of a concatenated key fills whole 32-bit registers.
-std::vector<std::string> FormatKey(const std::vector<NftSubject>& subjects, std::string_view low, std::string_view high) {
+std::vector<std::string> FormatKey(const std::vector<NftSubject>& subjects, std::string_view low,
+                                   std::string_view high) {
   if (subjects.size() == 1)
     return {FormatNftRange(subjects[0], low, high)};
   std::vector<std::string> out;
@@ -17,7 +18,8 @@ std::vector<std::string> FormatKey(const std::vector<NftSubject>& subjects, std:
   for (const NftSubject& subject : subjects) {
     if (at >= low.size())
       break;
-    const std::string_view from = low.substr(at, subject.bytes), to = high.substr(std::min(at, high.size()), subject.bytes);
+    const std::string_view from = low.substr(at, subject.bytes),
+                           to = high.substr(std::min(at, high.size()), subject.bytes);
     out.push_back(FormatNftRange(subject, from, to.empty() ? from : to));
     at += (subject.bytes + 3) / 4 * 4;
   }
@@ -32,7 +34,8 @@ std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSu
     sorted.push_back(&element);
   // An end before a beginning with the same value: adjacent intervals.
   std::stable_sort(sorted.begin(), sorted.end(), [](const NftElement* a, const NftElement* b) {
-    return std::pair(std::string_view(a->key), !a->interval_end) < std::pair(std::string_view(b->key), !b->interval_end);
+    return std::pair(std::string_view(a->key), !a->interval_end) <
+           std::pair(std::string_view(b->key), !b->interval_end);
   });
   std::vector<NftSetValue> out;
   for (size_t i = 0; i < sorted.size(); ++i) {
@@ -41,8 +44,8 @@ std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSu
       continue;
     std::string high = element.key_end.empty() ? element.key : element.key_end;
     if (set.interval && element.key_end.empty() && subjects.size() == 1) {
-      const auto end =
-          std::find_if(sorted.begin() + static_cast<ptrdiff_t>(i) + 1, sorted.end(), [](const NftElement* e) { return e->interval_end; });
+      const auto end = std::find_if(sorted.begin() + static_cast<ptrdiff_t>(i) + 1, sorted.end(),
+                                    [](const NftElement* e) { return e->interval_end; });
       high = end == sorted.end() ? std::string(element.key.size(), '\xff') : Before((*end)->key);
     }
     std::vector<std::string> parts = FormatKey(subjects, element.key, high);
@@ -53,8 +56,9 @@ std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSu
 }
 
 uint64_t CountStatic(const NftSet& set) {
-  return static_cast<uint64_t>(std::count_if(set.elements.begin(), set.elements.end(),
-                                             [](const NftElement& element) { return !element.interval_end && !element.timed; }));
+  return static_cast<uint64_t>(std::count_if(
+      set.elements.begin(), set.elements.end(),
+      [](const NftElement& element) { return !element.interval_end && !element.timed; }));
 }
 
 }  // namespace sandpiper

@@ -33,14 +33,16 @@ struct NftSet {
 // By family, table and name.
 using NftSets = std::map<std::tuple<uint32_t, std::string, std::string>, NftSet>;
 
-// One value or range of the set that is there to stay, as text, with the element that it begins with.
+// One value or range of the set that is there to stay, as text, with the element that it begins
+// with.
 struct NftSetValue {
   std::string text;
   std::vector<std::string> parts;  // of a concatenation; else the text
   const NftElement* element;
 };
 
-// Values without a timeout, sorted. `subjects`: what the parts of a key are, more than one for concatenations.
+// Values without a timeout, sorted. `subjects`: what the parts of a key are, more than one for
+// concatenations.
 std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSubject>& subjects);
 
 // Elements without a timeout; an interval is one.

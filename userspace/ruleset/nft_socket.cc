@@ -18,14 +18,16 @@ namespace {
 
 // A dump comes in pieces of at most 32 KiB (NLMSG_GOODSIZE and netlink_dump's own growth).
 constexpr size_t kBufferBytes = 64 * 1024;
-// Room for the notifications of a transaction of some ten thousand elements; past it the kernel says ENOBUFS and all is read anew.
+// Room for the notifications of a transaction of some ten thousand elements; past it the kernel
+// says ENOBUFS and all is read anew.
 constexpr int kMonitorBytes = 8 << 20;
 constexpr int kReadTries = 5;
 constexpr useconds_t kReadPauseUs = 2'000;  // doubled with each try
 
 absl::Status SetReceiveBuffer(int fd, int bytes) {
   // FORCE passes net.core.rmem_max; where it is not allowed, as much as is.
-  if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)))
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) &&
+      setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)))
     return ErrnoStatus(errno, "setting the receive buffer of a netlink socket");
   return absl::OkStatus();
 }
@@ -41,7 +43,8 @@ absl::StatusOr<NftSocket> NftSocket::Open() {
     return ErrnoStatus(errno, "opening a netlink socket");
   RETURN_IF_ERROR(SetReceiveBuffer(mnl_socket_get_fd(monitor.get()), kMonitorBytes));
   int group = NFNLGRP_NFTABLES;
-  if (mnl_socket_bind(query.get(), 0, MNL_SOCKET_AUTOPID) || mnl_socket_bind(monitor.get(), 0, MNL_SOCKET_AUTOPID) ||
+  if (mnl_socket_bind(query.get(), 0, MNL_SOCKET_AUTOPID) ||
+      mnl_socket_bind(monitor.get(), 0, MNL_SOCKET_AUTOPID) ||
       mnl_socket_setsockopt(monitor.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)))
     return ErrnoStatus(errno, "binding a netlink socket to nftables");
   const timeval patience = {.tv_sec = 5, .tv_usec = 0};
@@ -52,11 +55,13 @@ absl::StatusOr<NftSocket> NftSocket::Open() {
 int NftSocket::monitor_fd() const { return mnl_socket_get_fd(monitor_.get()); }
 
 template <typename Handle>
-absl::Status NftSocket::Dump(uint16_t type, const std::string& table, const std::string& set, uint32_t family, Handle handle) {
+absl::Status NftSocket::Dump(uint16_t type, const std::string& table, const std::string& set,
+                             uint32_t family, Handle handle) {
   std::vector<char> buffer(kBufferBytes);
   const bool dump = type != NFT_MSG_GETGEN;
   const uint32_t sequence = ++sequence_;
-  nlmsghdr* request = nftnl_nlmsg_build_hdr(buffer.data(), type, static_cast<uint16_t>(family), dump ? NLM_F_DUMP : 0, sequence);
+  nlmsghdr* request = nftnl_nlmsg_build_hdr(buffer.data(), type, static_cast<uint16_t>(family),
+                                            dump ? NLM_F_DUMP : 0, sequence);
   if (!table.empty())
     mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
   if (!set.empty())
@@ -78,7 +83,8 @@ absl::Status NftSocket::Dump(uint16_t type, const std::string& table, const std:
     const ssize_t n = mnl_socket_recvfrom(query_.get(), buffer.data(), buffer.size());
     if (n < 0)
       return ErrnoStatus(errno, "reading rules");
-    more = mnl_cb_run(buffer.data(), static_cast<size_t>(n), sequence, mnl_socket_get_portid(query_.get()), on_message, &context);
+    more = mnl_cb_run(buffer.data(), static_cast<size_t>(n), sequence,
+                      mnl_socket_get_portid(query_.get()), on_message, &context);
     if (more < 0 && errno == EINTR)
       return absl::AbortedError("the rules changed while they were read");
     if (more < 0)
@@ -103,15 +109,19 @@ absl::StatusOr<Ruleset> NftSocket::Read() {
   for (int i = 0; i < kReadTries; ++i) {
     ASSIGN_OR_RETURN(const uint32_t before, ReadGeneration());
     NftDump dump;
-    status = Dump(NFT_MSG_GETCHAIN, "", "", AF_UNSPEC, [&](const nlmsghdr* m) { return dump.AddChain(m); });
+    status = Dump(NFT_MSG_GETCHAIN, "", "", AF_UNSPEC,
+                  [&](const nlmsghdr* m) { return dump.AddChain(m); });
     if (status.ok())
-      status = Dump(NFT_MSG_GETSET, "", "", AF_UNSPEC, [&](const nlmsghdr* m) { return dump.AddSet(m); });
+      status = Dump(NFT_MSG_GETSET, "", "", AF_UNSPEC,
+                    [&](const nlmsghdr* m) { return dump.AddSet(m); });
     if (status.ok())
-      status = Dump(NFT_MSG_GETRULE, "", "", AF_UNSPEC, [&](const nlmsghdr* m) { return dump.AddRule(m); });
+      status = Dump(NFT_MSG_GETRULE, "", "", AF_UNSPEC,
+                    [&](const nlmsghdr* m) { return dump.AddRule(m); });
     const NftSets& sets = dump.sets();
     for (auto set = sets.begin(); status.ok() && set != sets.end(); ++set) {
       const auto& [family, table, name] = set->first;
-      status = Dump(NFT_MSG_GETSETELEM, table, name, family, [&](const nlmsghdr* m) { return dump.AddElements(m); });
+      status = Dump(NFT_MSG_GETSETELEM, table, name, family,
+                    [&](const nlmsghdr* m) { return dump.AddElements(m); });
     }
     if (status.ok())
       status = dump.CheckElements();
@@ -139,7 +149,9 @@ absl::Status NftSocket::TakeTransactions(std::vector<NftTransaction>* out) {
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0)
-      return n < 0 && errno != EAGAIN && errno != EWOULDBLOCK ? ErrnoStatus(errno, "reading notifications of changed rules") : status;
+      return n < 0 && errno != EAGAIN && errno != EWOULDBLOCK
+                 ? ErrnoStatus(errno, "reading notifications of changed rules")
+                 : status;
     notifications_.Read({buffer.data(), static_cast<size_t>(n)}, out);
   }
 }

@@ -57,7 +57,9 @@ int PrefixLength(std::string_view mask) {
   return ones;
 }
 
-bool IsAddress(const NftSubject& subject) { return subject.format == NftFormat::kIpv4 || subject.format == NftFormat::kIpv6; }
+bool IsAddress(const NftSubject& subject) {
+  return subject.format == NftFormat::kIpv4 || subject.format == NftFormat::kIpv6;
+}
 
 }  // namespace
 
@@ -97,7 +99,9 @@ std::string FormatNftValue(const NftSubject& subject, std::string_view value) {
   if (!subject.mask.empty() && subject.mask.size() == value.size()) {
     const int prefix = PrefixLength(subject.mask);
     if (IsAddress(subject) && prefix >= 0)
-      return absl::StrCat(FormatAddress(subject.format == NftFormat::kIpv4 ? AF_INET : AF_INET6, value), "/", prefix);
+      return absl::StrCat(
+          FormatAddress(subject.format == NftFormat::kIpv4 ? AF_INET : AF_INET6, value), "/",
+          prefix);
     return absl::StrCat(Hex(value), " (of ", Hex(subject.mask), ")");
   }
   switch (subject.format) {
@@ -110,7 +114,8 @@ std::string FormatNftValue(const NftSubject& subject, std::string_view value) {
     case NftFormat::kName: {
       const std::string_view name = value.substr(0, strnlen(value.data(), value.size()));
       // Compared without the NUL at the end: a prefix of the name.
-      return absl::StrCat("\"", std::string(name), name.size() == value.size() && value.size() < 16 ? "*" : "", "\"");
+      return absl::StrCat("\"", std::string(name),
+                          name.size() == value.size() && value.size() < 16 ? "*" : "", "\"");
     }
     case NftFormat::kMark:
       return absl::StrCat("0x", absl::Hex(HostNumber(value), absl::kZeroPad8));
@@ -121,7 +126,9 @@ std::string FormatNftValue(const NftSubject& subject, std::string_view value) {
     case NftFormat::kNumber:
       return absl::StrCat(HostNumber(value));
     case NftFormat::kNfProto:
-      return HostNumber(value) == AF_INET ? "ipv4" : HostNumber(value) == AF_INET6 ? "ipv6" : absl::StrCat(HostNumber(value));
+      return HostNumber(value) == AF_INET    ? "ipv4"
+             : HostNumber(value) == AF_INET6 ? "ipv6"
+                                             : absl::StrCat(HostNumber(value));
     case NftFormat::kEtherType:
     case NftFormat::kHex:
       break;
@@ -141,7 +148,8 @@ std::string FormatNftRange(const NftSubject& subject, std::string_view low, std:
     for (size_t i = 0; aligned && i < low.size(); ++i)
       aligned = (low[i] & ~mask[i]) == 0;
     if (aligned)
-      return absl::StrCat(FormatAddress(subject.format == NftFormat::kIpv4 ? AF_INET : AF_INET6, low), "/", prefix);
+      return absl::StrCat(
+          FormatAddress(subject.format == NftFormat::kIpv4 ? AF_INET : AF_INET6, low), "/", prefix);
   }
   return absl::StrCat(FormatNftValue(subject, low), "-", FormatNftValue(subject, high));
 }

@@ -9,7 +9,19 @@
 
 namespace sandpiper {
 
-enum class NftFormat { kHex, kIpv4, kIpv6, kPort, kName, kMark, kCtState, kProtocol, kNumber, kNfProto, kEtherType };
+enum class NftFormat {
+  kHex,
+  kIpv4,
+  kIpv6,
+  kPort,
+  kName,
+  kMark,
+  kCtState,
+  kProtocol,
+  kNumber,
+  kNfProto,
+  kEtherType
+};
 
 // What was loaded into a register: "ip daddr", "tcp dport", "meta mark".
 struct NftSubject {
@@ -20,7 +32,8 @@ struct NftSubject {
   std::string mask;          // empty, or as long as the value
 };
 
-// `value` in the byte order of the kernel's registers: network order for what comes from packets, host order for marks and numbers.
+// `value` in the byte order of the kernel's registers: network order for what comes from packets,
+// host order for marks and numbers.
 std::string FormatNftValue(const NftSubject& subject, std::string_view value);
 
 // From `low` to `high`, both included: one value, a prefix where it is one, else "low-high".

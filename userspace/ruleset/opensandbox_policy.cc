@@ -45,13 +45,17 @@ std::optional<std::string_view> Find(std::string_view environment, std::string_v
   return std::nullopt;
 }
 
-// The file as the process would find it. The path is the sandbox's choice: no link leads out of its root.
+// The file as the process would find it. The path is the sandbox's choice: no link leads out of its
+// root.
 absl::StatusOr<std::string> ReadIn(const std::string& root, std::string_view path) {
   const UniqueFd top(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!top.ok())
     return ErrnoStatus(errno, "opening the root of the process");
-  const open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .mode = 0, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-  const UniqueFd file(static_cast<int>(syscall(SYS_openat2, top.get(), std::string(path).c_str(), &how, sizeof(how))));
+  const open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
+                        .mode = 0,
+                        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+  const UniqueFd file(static_cast<int>(
+      syscall(SYS_openat2, top.get(), std::string(path).c_str(), &how, sizeof(how))));
   if (!file.ok())
     return ErrnoStatus(errno, "opening it");
   return ReadAll(file.get(), kPolicyMax);
@@ -66,12 +70,14 @@ absl::StatusOr<Ruleset> ParseOpenSandboxPolicy(std::string_view json) {
   rapidjson::Document document;
   document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (document.HasParseError())
-    return absl::InvalidArgumentError(absl::StrCat("the policy is no JSON, at byte ", document.GetErrorOffset()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the policy is no JSON, at byte ", document.GetErrorOffset()));
   if (document.IsNull())
     return out;
   if (!document.IsObject())
     return absl::InvalidArgumentError("the policy is no JSON object");
-  const auto text = [](const rapidjson::Value& object, const char* key) -> std::optional<std::string> {
+  const auto text = [](const rapidjson::Value& object,
+                       const char* key) -> std::optional<std::string> {
     const auto member = object.FindMember(key);
     if (member == object.MemberEnd() || !member->value.IsString())
       return std::nullopt;
@@ -87,15 +93,19 @@ absl::StatusOr<Ruleset> ParseOpenSandboxPolicy(std::string_view json) {
   if (!rules->value.IsArray())
     return absl::InvalidArgumentError("the policy's egress is no list");
   for (const rapidjson::Value& rule : rules->value.GetArray()) {
-    const auto what = rule.IsObject() ? text(rule, "action") : std::nullopt, target = rule.IsObject() ? text(rule, "target") : std::nullopt;
+    const auto what = rule.IsObject() ? text(rule, "action") : std::nullopt,
+               target = rule.IsObject() ? text(rule, "target") : std::nullopt;
     if (!what || !target || (*what != "allow" && *what != "deny"))
-      return absl::InvalidArgumentError(absl::StrCat("rule ", out.rules.size(), " of the policy has no action or no target"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("rule ", out.rules.size(), " of the policy has no action or no target"));
     out.rules.push_back({*what, *target});
   }
   return out;
 }
 
-bool IsOpenSandboxEgress(std::string_view executable) { return executable == "/opt/opensandbox-egress/egress" || executable == "/egress"; }
+bool IsOpenSandboxEgress(std::string_view executable) {
+  return executable == "/opt/opensandbox-egress/egress" || executable == "/egress";
+}
 
 std::optional<OpenSandboxPolicy> ReadOpenSandboxPolicy(pid_t pid, const std::string& proc) {
   const std::string base = absl::StrCat(proc, "/", pid);
@@ -106,9 +116,11 @@ std::optional<OpenSandboxPolicy> ReadOpenSandboxPolicy(pid_t pid, const std::str
   if (!environment.ok())
     return std::nullopt;
   // A file that cannot be used is passed over, as the sidecar does.
-  if (const auto path = Find(*environment, "OPENSANDBOX_EGRESS_POLICY_FILE"); path && !path->empty()) {
+  if (const auto path = Find(*environment, "OPENSANDBOX_EGRESS_POLICY_FILE");
+      path && !path->empty()) {
     const absl::StatusOr<std::string> text = ReadIn(base + "/root", *path);
-    if (absl::StatusOr<Ruleset> rules = text.ok() ? ParseOpenSandboxPolicy(*text) : text.status(); rules.ok())
+    if (absl::StatusOr<Ruleset> rules = text.ok() ? ParseOpenSandboxPolicy(*text) : text.status();
+        rules.ok())
       return OpenSandboxPolicy{.source = "file", .rules = std::move(rules)};
   }
   if (const auto rules = Find(*environment, "OPENSANDBOX_EGRESS_RULES"))

@@ -8,9 +8,10 @@
 
 namespace sandpiper {
 
-// `action`: allow, deny, or other for what is neither (a redirect, a mark, a jump that cannot be followed). `target`: an address, prefix or
-// range where the rule has one, and behind it what else it asks for in nft(8)'s words; "any" where it asks for nothing. Raw text: names in
-// it are whatever the author of the rules chose.
+// `action`: allow, deny, or other for what is neither (a redirect, a mark, a jump that cannot be
+// followed). `target`: an address, prefix or range where the rule has one, and behind it what else
+// it asks for in nft(8)'s words; "any" where it asks for nothing. Raw text: names in it are
+// whatever the author of the rules chose.
 struct Rule {
   std::string action, target;
 
@@ -18,10 +19,12 @@ struct Rule {
 };
 
 struct Ruleset {
-  uint32_t generation = 0;    // nftables counts the commits of a namespace
-  bool present = false;       // there is a base chain on the way out, or one that forwards
-  bool default_deny = false;  // the policy of a base chain of type filter on the output path is drop
-  std::vector<Rule> rules;    // in the order in which the kernel comes to them; elements of sets sorted by value
+  uint32_t generation = 0;  // nftables counts the commits of a namespace
+  bool present = false;     // there is a base chain on the way out, or one that forwards
+  bool default_deny =
+      false;  // the policy of a base chain of type filter on the output path is drop
+  std::vector<Rule>
+      rules;  // in the order in which the kernel comes to them; elements of sets sorted by value
   uint64_t rules_beyond = 0;  // that were left out of `rules`, there being too many
   uint64_t static_count = 0;  // rules and elements without a timeout, of all tables
 };

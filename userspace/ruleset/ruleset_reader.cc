@@ -17,9 +17,11 @@
 namespace sandpiper {
 namespace {
 
-// After a reading that took t, rest for 4 t: rules that change all the time cost at most a fifth of a CPU.
+// After a reading that took t, rest for 4 t: rules that change all the time cost at most a fifth of
+// a CPU.
 constexpr uint64_t kRestFactor = 4;
-// Rules that change faster than they can be read are tried again, ever more slowly, before they are called unknown.
+// Rules that change faster than they can be read are tried again, ever more slowly, before they are
+// called unknown.
 constexpr int kFailuresMax = 6;
 constexpr uint64_t kRetry = 20 * kMillisecond;
 
@@ -36,7 +38,9 @@ void Clear(const UniqueFd& fd) {
 }  // namespace
 
 RulesetReader::RulesetReader()
-    : request_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), news_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), thread_([this] { Run(); }) {}
+    : request_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      news_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      thread_([this] { Run(); }) {}
 
 RulesetReader::~RulesetReader() {
   {
@@ -128,13 +132,17 @@ bool RulesetReader::TakeRequests() {
   return true;
 }
 
-// A transaction that changes only elements with a timeout changes nothing that is told as a rule, but how many there are.
+// A transaction that changes only elements with a timeout changes nothing that is told as a rule,
+// but how many there are.
 void RulesetReader::Hear(uint32_t netns, Namespace* space) {
-  RulesetNews news = {.netns = netns, .transactions = {}, .reading = std::nullopt, .complete_ns = BootNow()};
+  RulesetNews news = {
+      .netns = netns, .transactions = {}, .reading = std::nullopt, .complete_ns = BootNow()};
   const absl::Status status = space->socket.TakeTransactions(&news.transactions);
   news.lost = !status.ok();
   space->dirty |= news.lost || std::any_of(news.transactions.begin(), news.transactions.end(),
-                                           [](const NftTransaction& t) { return t.operation != NftOperation::kDynamic; });
+                                           [](const NftTransaction& t) {
+                                             return t.operation != NftOperation::kDynamic;
+                                           });
   if (news.lost || !news.transactions.empty())
     Tell(std::move(news));
 }
@@ -158,7 +166,8 @@ void RulesetReader::ReadIfDue(uint32_t netns, Namespace* space) {
 }
 
 void RulesetReader::Run() {
-  // Entering a namespace (setns(2)), and asking for rules there (netlink_net_capable() in nfnetlink_rcv()). Without them, Open says why.
+  // Entering a namespace (setns(2)), and asking for rules there (netlink_net_capable() in
+  // nfnetlink_rcv()). Without them, Open says why.
   KeepCapabilities({CAP_SYS_ADMIN, CAP_NET_ADMIN}).IgnoreError();
   for (;;) {
     uint64_t sync;
@@ -184,7 +193,9 @@ void RulesetReader::Run() {
     for (const auto& [netns, space] : spaces_)
       polled.push_back({.fd = space.socket.monitor_fd(), .events = POLLIN, .revents = 0});
     const uint64_t now = BootNow();
-    const uint64_t wait_ms = due == UINT64_MAX ? 60'000 : due <= now ? 0 : (due - now) / kMillisecond + 1;
+    const uint64_t wait_ms = due == UINT64_MAX ? 60'000
+                             : due <= now      ? 0
+                                               : (due - now) / kMillisecond + 1;
     poll(polled.data(), polled.size(), static_cast<int>(std::min<uint64_t>(wait_ms, 60'000)));
   }
 }

@@ -1,5 +1,5 @@
-// A thread that enters network namespaces, reads the rules there, and hears of each change. It keeps what that takes, and nothing else; no
-// other thread needs it.
+// A thread that enters network namespaces, reads the rules there, and hears of each change. It
+// keeps what that takes, and nothing else; no other thread needs it.
 #ifndef SANDPIPER_USERSPACE_RULESET_RULESET_READER_H_
 #define SANDPIPER_USERSPACE_RULESET_RULESET_READER_H_
 
@@ -20,13 +20,15 @@
 
 namespace sandpiper {
 
-// What was heard of one namespace, in the order in which it happened. A reading comes behind the transactions that it holds.
+// What was heard of one namespace, in the order in which it happened. A reading comes behind the
+// transactions that it holds.
 struct RulesetNews {
   uint32_t netns = 0;  // inode number
   std::vector<NftTransaction> transactions;
   bool lost = false;  // notifications: some transactions are not among them
   std::optional<absl::StatusOr<Ruleset>> reading;
-  uint64_t complete_ns = 0;  // CLOCK_BOOTTIME: everything that was committed before it has been told
+  uint64_t complete_ns =
+      0;  // CLOCK_BOOTTIME: everything that was committed before it has been told
 };
 
 class RulesetReader {
@@ -47,7 +49,8 @@ class RulesetReader {
   int event_fd() const { return news_fd_.get(); }
   std::vector<RulesetNews> Take();
 
-  // Waits until all that happened before the call can be taken; false if that took longer than `limit`.
+  // Waits until all that happened before the call can be taken; false if that took longer than
+  // `limit`.
   bool Sync(std::chrono::milliseconds limit);
 
  private:

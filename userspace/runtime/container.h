@@ -1,4 +1,5 @@
-// What a container runtime says of a container. All of its texts are chosen by others: raw here, escaped where they enter a record.
+// What a container runtime says of a container. All of its texts are chosen by others: raw here,
+// escaped where they enter a record.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_CONTAINER_H_
 #define SANDPIPER_USERSPACE_RUNTIME_CONTAINER_H_
 

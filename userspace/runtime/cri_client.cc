@@ -42,7 +42,8 @@ class CriClient : public RuntimeClient {
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
     // The name of a host is of no meaning here, and a path is none.
     arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
-    stub_ = cri::RuntimeService::NewStub(grpc::CreateCustomChannel("unix://" + socket, grpc::InsecureChannelCredentials(), arguments));
+    stub_ = cri::RuntimeService::NewStub(grpc::CreateCustomChannel(
+        "unix://" + socket, grpc::InsecureChannelCredentials(), arguments));
   }
 
   absl::StatusOr<std::optional<Container>> Find(const std::string& id) override {
@@ -50,7 +51,9 @@ class CriClient : public RuntimeClient {
     cri::ListContainersRequest request;
     request.mutable_filter()->set_id(id);
     cri::ListContainersResponse containers;
-    RETURN_IF_ERROR(Call("ListContainers", [&](grpc::ClientContext* c) { return stub_->ListContainers(c, request, &containers); }));
+    RETURN_IF_ERROR(Call("ListContainers", [&](grpc::ClientContext* c) {
+      return stub_->ListContainers(c, request, &containers);
+    }));
     // Its pod; or it is itself the pause container of one.
     std::string pod = id;
     for (const cri::Container& container : containers.containers()) {
@@ -68,7 +71,9 @@ class CriClient : public RuntimeClient {
   absl::StatusOr<std::vector<Container>> List() override {
     RETURN_IF_ERROR(LearnName());
     cri::ListContainersResponse containers;
-    RETURN_IF_ERROR(Call("ListContainers", [&](grpc::ClientContext* c) { return stub_->ListContainers(c, {}, &containers); }));
+    RETURN_IF_ERROR(Call("ListContainers", [&](grpc::ClientContext* c) {
+      return stub_->ListContainers(c, {}, &containers);
+    }));
     ASSIGN_OR_RETURN(const cri::ListPodSandboxResponse pods, Pods(""));
     std::vector<Container> out = ContainersOfLists(containers, pods);
     for (Container& container : out)
@@ -76,9 +81,11 @@ class CriClient : public RuntimeClient {
     return out;
   }
 
-  absl::Status Follow(const std::atomic<bool>& stop, const std::function<void(Container)>& tell) override {
+  absl::Status Follow(const std::atomic<bool>& stop,
+                      const std::function<void(Container)>& tell) override {
     while (!stop) {
-      // The deadline makes room to look at `stop`; what happens between two streams is asked for when its cgroup is made.
+      // The deadline makes room to look at `stop`; what happens between two streams is asked for
+      // when its cgroup is made.
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
       const auto stream = stub_->GetContainerEvents(&context, {});
@@ -106,7 +113,8 @@ class CriClient : public RuntimeClient {
     if (!name_.empty())
       return absl::OkStatus();
     cri::VersionResponse version;
-    RETURN_IF_ERROR(Call("Version", [&](grpc::ClientContext* c) { return stub_->Version(c, {}, &version); }));
+    RETURN_IF_ERROR(
+        Call("Version", [&](grpc::ClientContext* c) { return stub_->Version(c, {}, &version); }));
     name_ = RuntimeName(version.runtime_name());
     return absl::OkStatus();
   }
@@ -127,7 +135,9 @@ class CriClient : public RuntimeClient {
     if (!id.empty())
       request.mutable_filter()->set_id(id);
     cri::ListPodSandboxResponse response;
-    RETURN_IF_ERROR(Call("ListPodSandbox", [&](grpc::ClientContext* c) { return stub_->ListPodSandbox(c, request, &response); }));
+    RETURN_IF_ERROR(Call("ListPodSandbox", [&](grpc::ClientContext* c) {
+      return stub_->ListPodSandbox(c, request, &response);
+    }));
     return response;
   }
 
@@ -138,6 +148,8 @@ class CriClient : public RuntimeClient {
 
 }  // namespace
 
-std::unique_ptr<RuntimeClient> MakeCriClient(const std::string& socket) { return std::make_unique<CriClient>(socket); }
+std::unique_ptr<RuntimeClient> MakeCriClient(const std::string& socket) {
+  return std::make_unique<CriClient>(socket);
+}
 
 }  // namespace sandpiper

@@ -41,7 +41,8 @@ Container ToContainer(const One& container, Container::Pod pod) {
 
 }  // namespace
 
-std::vector<Container> ContainersOfLists(const cri::ListContainersResponse& containers, const cri::ListPodSandboxResponse& pods) {
+std::vector<Container> ContainersOfLists(const cri::ListContainersResponse& containers,
+                                         const cri::ListPodSandboxResponse& pods) {
   std::vector<Container> out;
   std::map<std::string, const cri::PodSandbox*> by_id;
   for (const cri::PodSandbox& pod : pods.items()) {
@@ -54,7 +55,8 @@ std::vector<Container> ContainersOfLists(const cri::ListContainersResponse& cont
   }
   for (const cri::Container& container : containers.containers()) {
     const auto pod = by_id.find(container.pod_sandbox_id());
-    out.push_back(ToContainer(container, pod == by_id.end() ? Container::Pod() : ToPod(*pod->second)));
+    out.push_back(
+        ToContainer(container, pod == by_id.end() ? Container::Pod() : ToPod(*pod->second)));
   }
   return out;
 }

@@ -1,4 +1,5 @@
-// What a runtime answers over the Container Runtime Interface, as containers. Pure. Their `runtime` is not set.
+// What a runtime answers over the Container Runtime Interface, as containers. Pure. Their `runtime`
+// is not set.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_CRI_REPLIES_H_
 #define SANDPIPER_USERSPACE_RUNTIME_CRI_REPLIES_H_
 
@@ -9,7 +10,8 @@
 
 namespace sandpiper {
 
-// Each pod's pause container, which CRI does not list, and each container with its pod, where that is among `pods`.
+// Each pod's pause container, which CRI does not list, and each container with its pod, where that
+// is among `pods`.
 std::vector<Container> ContainersOfLists(const runtime::v1::ListContainersResponse& containers,
                                          const runtime::v1::ListPodSandboxResponse& pods);
 

@@ -14,9 +14,12 @@
 namespace sandpiper {
 namespace {
 
-// Events are asked for again so many seconds from before a stream began or broke off: clocks and starts are never exact.
+// Events are asked for again so many seconds from before a stream began or broke off: clocks and
+// starts are never exact.
 constexpr int64_t kEventsBefore = 30;
-int64_t ABitAgo() { return static_cast<int64_t>(ReadClock(CLOCK_REALTIME) / kSecond) - kEventsBefore; }
+int64_t ABitAgo() {
+  return static_cast<int64_t>(ReadClock(CLOCK_REALTIME) / kSecond) - kEventsBefore;
+}
 
 class EngineClient : public RuntimeClient {
  public:
@@ -30,7 +33,8 @@ class EngineClient : public RuntimeClient {
     RETURN_IF_ERROR(answer.status());
     ASSIGN_OR_RETURN(Container out, ContainerOfInspect(*answer));
     if (out.id != id)
-      return absl::InternalError(absl::StrCat("the answer about ", id, " is about \"", out.id.substr(0, 80), "\""));
+      return absl::InternalError(
+          absl::StrCat("the answer about ", id, " is about \"", out.id.substr(0, 80), "\""));
     out.runtime = name();
     return out;
   }
@@ -45,7 +49,8 @@ class EngineClient : public RuntimeClient {
     return out;
   }
 
-  absl::Status Follow(const std::atomic<bool>& stop, const std::function<void(Container)>& tell) override {
+  absl::Status Follow(const std::atomic<bool>& stop,
+                      const std::function<void(Container)>& tell) override {
     RETURN_IF_ERROR(LearnName());
     std::string rest;
     const auto take = [&](std::string_view bytes) {
@@ -56,7 +61,9 @@ class EngineClient : public RuntimeClient {
       return rest.size() <= kAnswerMax && !stop;
     };
     // {"type":["container"],"event":["create","start"]}
-    constexpr char kEvents[] = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22create%22%2C%22start%22%5D%7D";
+    constexpr char kEvents[] =
+        "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22create%22%2C%"
+        "22start%22%5D%7D";
     // From a while ago on: of a container that was gone before we listened, nothing else tells.
     return Request(absl::StrCat(kEvents, "&since=", since_), /*timeout_ms=*/0, &stop, take);
   }
@@ -77,7 +84,8 @@ class EngineClient : public RuntimeClient {
     return name_;
   }
 
-  // The lock is not held while the runtime is asked: one that hangs would have each thread wait for the other's time as well.
+  // The lock is not held while the runtime is asked: one that hangs would have each thread wait for
+  // the other's time as well.
   absl::Status LearnName() {
     if (!name().empty())
       return absl::OkStatus();
@@ -105,12 +113,15 @@ class EngineClient : public RuntimeClient {
     return *static_cast<const std::atomic<bool>*>(stop) ? 1 : 0;
   }
 
-  absl::Status Request(const std::string& path, long timeout_ms, const std::atomic<bool>* stop, Take take) {
+  absl::Status Request(const std::string& path, long timeout_ms, const std::atomic<bool>* stop,
+                       Take take) {
     // Where there is no such engine, nothing that speaks with it is needed.
     if (struct stat there; stat(socket_.c_str(), &there))
-      return absl::UnavailableError(std::string(ErrnoStatus(errno, absl::StrCat("GET ", path, ": ", socket_)).message()));
+      return absl::UnavailableError(
+          std::string(ErrnoStatus(errno, absl::StrCat("GET ", path, ": ", socket_)).message()));
     ASSIGN_OR_RETURN(const Curl* lib, LoadCurl());
-    const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(lib->easy_init(), lib->easy_cleanup);
+    const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(lib->easy_init(),
+                                                                   lib->easy_cleanup);
     if (!curl)
       return absl::ResourceExhaustedError("curl_easy_init");
     CURL* c = curl.get();
@@ -136,8 +147,10 @@ class EngineClient : public RuntimeClient {
     lib->easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
     const std::string message = absl::StrCat("GET ", path, ": ", lib->easy_strerror(code));
     if (code == CURLE_HTTP_RETURNED_ERROR)
-      return status == 404 ? absl::NotFoundError(message) : absl::InternalError(absl::StrCat(message, ", status ", status));
-    return code == CURLE_WRITE_ERROR ? absl::InternalError(message) : absl::UnavailableError(message);
+      return status == 404 ? absl::NotFoundError(message)
+                           : absl::InternalError(absl::StrCat(message, ", status ", status));
+    return code == CURLE_WRITE_ERROR ? absl::InternalError(message)
+                                     : absl::UnavailableError(message);
   }
 
   std::string socket_;
@@ -148,6 +161,8 @@ class EngineClient : public RuntimeClient {
 
 }  // namespace
 
-std::unique_ptr<RuntimeClient> MakeEngineClient(const std::string& socket) { return std::make_unique<EngineClient>(socket); }
+std::unique_ptr<RuntimeClient> MakeEngineClient(const std::string& socket) {
+  return std::make_unique<EngineClient>(socket);
+}
 
 }  // namespace sandpiper

@@ -30,14 +30,18 @@ const Json& Or(const Json* value) {
   return value ? *value : kNothing;
 }
 
-std::string Text(const Json* value) { return value && value->IsString() ? std::string(value->GetString(), value->GetStringLength()) : ""; }
+std::string Text(const Json* value) {
+  return value && value->IsString() ? std::string(value->GetString(), value->GetStringLength())
+                                    : "";
+}
 
 Container::Texts Texts(const Json* object) {
   Container::Texts out;
   if (!object || !object->IsObject())
     return out;
   for (const auto& member : object->GetObject())
-    out.emplace(std::string(member.name.GetString(), member.name.GetStringLength()), Text(&member.value));
+    out.emplace(std::string(member.name.GetString(), member.name.GetStringLength()),
+                Text(&member.value));
   return out;
 }
 
@@ -54,7 +58,9 @@ Container::Texts Environment(const Json* list) {
   return out;
 }
 
-std::string WithoutSlash(const std::string& name) { return name.starts_with('/') ? name.substr(1) : name; }
+std::string WithoutSlash(const std::string& name) {
+  return name.starts_with('/') ? name.substr(1) : name;
+}
 
 // "container:ID"
 std::string NetworkOf(const Json* host_config) {

@@ -1,5 +1,6 @@
-// What the Docker Engine API answers (https://docs.docker.com/engine/api/v1.40/), Podman's service likewise. Pure; whatever is absent, or
-// of another type than the API says, is as if it were not there.
+// What the Docker Engine API answers (https://docs.docker.com/engine/api/v1.40/), Podman's service
+// likewise. Pure; whatever is absent, or of another type than the API says, is as if it were not
+// there.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_ENGINE_REPLIES_H_
 #define SANDPIPER_USERSPACE_RUNTIME_ENGINE_REPLIES_H_
 

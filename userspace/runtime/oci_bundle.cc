@@ -30,8 +30,10 @@ std::string FirstOf(const Container::Texts& annotations, std::initializer_list<c
 }  // namespace
 
 std::vector<std::string> DefaultBundleFolders() {
-  return {"/run/containerd/io.containerd.runtime.v2.task/*", "/run/k3s/containerd/io.containerd.runtime.v2.task/*",
-          "/var/lib/containers/storage/overlay-containers", "/run/containers/storage/overlay-containers"};
+  return {"/run/containerd/io.containerd.runtime.v2.task/*",
+          "/run/k3s/containerd/io.containerd.runtime.v2.task/*",
+          "/var/lib/containers/storage/overlay-containers",
+          "/run/containers/storage/overlay-containers"};
 }
 
 std::optional<Container> ParseBundle(const std::string& id, std::string_view json) {
@@ -42,11 +44,14 @@ std::optional<Container> ParseBundle(const std::string& id, std::string_view jso
   Container out;
   out.id = id;
   out.complete = false;
-  if (const auto it = config.FindMember("annotations"); it != config.MemberEnd() && it->value.IsObject()) {
+  if (const auto it = config.FindMember("annotations");
+      it != config.MemberEnd() && it->value.IsObject()) {
     for (const auto& member : it->value.GetObject())
-      out.annotations.emplace(std::string(member.name.GetString(), member.name.GetStringLength()), Text(member.value));
+      out.annotations.emplace(std::string(member.name.GetString(), member.name.GetStringLength()),
+                              Text(member.value));
   }
-  if (const auto process = config.FindMember("process"); process != config.MemberEnd() && process->value.IsObject()) {
+  if (const auto process = config.FindMember("process");
+      process != config.MemberEnd() && process->value.IsObject()) {
     const auto env = process->value.FindMember("env");
     if (env != process->value.MemberEnd() && env->value.IsArray()) {
       for (const auto& entry : env->value.GetArray()) {
@@ -57,19 +62,24 @@ std::optional<Container> ParseBundle(const std::string& id, std::string_view jso
     }
   }
   const Container::Texts& a = out.annotations;
-  const std::string type = FirstOf(a, {"io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"});
+  const std::string type =
+      FirstOf(a, {"io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"});
   out.pause = type == "sandbox";
   out.name = FirstOf(a, {"io.kubernetes.cri.container-name", "io.kubernetes.container.name"});
   out.image = FirstOf(a, {"io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"});
   out.pod.name = FirstOf(a, {"io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"});
-  out.pod.name_space = FirstOf(a, {"io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"});
+  out.pod.name_space =
+      FirstOf(a, {"io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"});
   out.pod.uid = FirstOf(a, {"io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid"});
   const std::string manager = FirstOf(a, {"io.container.manager"});
-  out.runtime = a.contains("io.kubernetes.cri.container-type") ? "containerd" : manager == "libpod" ? "podman" : manager;
+  out.runtime = a.contains("io.kubernetes.cri.container-type") ? "containerd"
+                : manager == "libpod"                          ? "podman"
+                                                               : manager;
   return out;
 }
 
-std::optional<Container> FindBundle(const std::string& id, const std::vector<std::string>& folders, const std::string& root) {
+std::optional<Container> FindBundle(const std::string& id, const std::vector<std::string>& folders,
+                                    const std::string& root) {
   // It becomes part of a path.
   if (id.empty() || !std::all_of(id.begin(), id.end(), [](unsigned char c) { return isxdigit(c); }))
     return std::nullopt;
@@ -77,7 +87,9 @@ std::optional<Container> FindBundle(const std::string& id, const std::vector<std
     for (const char* file : {"config.json", "userdata/config.json"}) {
       glob_t found = {};
       std::string path;
-      if (glob(absl::StrCat(root, folder, "/", id, "/", file).c_str(), GLOB_NOSORT, nullptr, &found) == 0 && found.gl_pathc > 0)
+      if (glob(absl::StrCat(root, folder, "/", id, "/", file).c_str(), GLOB_NOSORT, nullptr,
+               &found) == 0 &&
+          found.gl_pathc > 0)
         path = found.gl_pathv[0];
       globfree(&found);
       std::ifstream in(path, std::ios::binary);

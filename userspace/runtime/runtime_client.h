@@ -25,13 +25,16 @@ class RuntimeClient {
  public:
   virtual ~RuntimeClient() = default;
 
-  // Nothing where the runtime knows no such container. Unavailable while nobody answers; any other error is about this one answer.
+  // Nothing where the runtime knows no such container. Unavailable while nobody answers; any other
+  // error is about this one answer.
   virtual absl::StatusOr<std::optional<Container>> Find(const std::string& id) = 0;
   // All there are, stopped ones too.
   virtual absl::StatusOr<std::vector<Container>> List() = 0;
-  // Tells of each container as the runtime does, until the stream ends or `stop` is true, which is looked at once a second at least.
-  // Unimplemented where it has no such stream. Called by another thread than the other two.
-  virtual absl::Status Follow(const std::atomic<bool>& stop, const std::function<void(Container)>& tell) = 0;
+  // Tells of each container as the runtime does, until the stream ends or `stop` is true, which is
+  // looked at once a second at least. Unimplemented where it has no such stream. Called by another
+  // thread than the other two.
+  virtual absl::Status Follow(const std::atomic<bool>& stop,
+                              const std::function<void(Container)>& tell) = 0;
 };
 
 // The Container Runtime Interface, v1: containerd, CRI-O.

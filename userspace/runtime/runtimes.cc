@@ -24,8 +24,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A container of which nothing is known yet is asked for again so soon, and then ever later: its cgroup is there before the runtime tells
-// of it, and of another runtime's it never will.
+// A container of which nothing is known yet is asked for again so soon, and then ever later: its
+// cgroup is there before the runtime tells of it, and of another runtime's it never will.
 constexpr std::chrono::milliseconds kAskAgain{100}, kAskAgainMax{800};
 // More than so many are answered by one list.
 constexpr size_t kAskEach = 2;
@@ -36,7 +36,8 @@ constexpr std::chrono::seconds kFollowAgain{1};
 constexpr size_t kWaitingMax = 16'384;
 constexpr size_t kHeardMax = 1'024;
 
-// Nothing, but for a socket that is another user's, or in a folder of one, as those of rootless Podman.
+// Nothing, but for a socket that is another user's, or in a folder of one, as those of rootless
+// Podman.
 Capabilities NeedsFor(const std::string& path) {
   for (std::filesystem::path part = path; part.has_relative_path(); part = part.parent_path()) {
     struct stat info = {};
@@ -66,7 +67,8 @@ class Runtimes::Source {
       : path_(socket.path),
         patience_(patience),
         shared_(shared),
-        client_(socket.api == RuntimeSocket::Api::kCri ? MakeCriClient(socket.path) : MakeEngineClient(socket.path)),
+        client_(socket.api == RuntimeSocket::Api::kCri ? MakeCriClient(socket.path)
+                                                       : MakeEngineClient(socket.path)),
         asker_([this] { KeepCapabilities(NeedsFor(path_)).IgnoreError(), Ask(); }),
         follower_([this] { KeepCapabilities(NeedsFor(path_)).IgnoreError(), Follow(); }) {}
 
@@ -128,7 +130,8 @@ class Runtimes::Source {
       return;
     const std::lock_guard lock(shared_->mutex);
     if (shared_->problems.size() < kHeardMax)
-      shared_->problems.push_back(absl::StrCat("the runtime at ", path_, ": ", std::string(status.message())));
+      shared_->problems.push_back(
+          absl::StrCat("the runtime at ", path_, ": ", std::string(status.message())));
     shared_->Signal();
   }
 
@@ -170,8 +173,8 @@ class Runtimes::Source {
     return true;
   }
 
-  // One list for all of them: so that a runtime that is slow is not asked about each in turn, the last one when it is long gone. Takes
-  // those out that need no more.
+  // One list for all of them: so that a runtime that is slow is not asked about each in turn, the
+  // last one when it is long gone. Takes those out that need no more.
   void AnswerByList(std::vector<Wanted>* wanted) {
     const bool listed = List(/*ask=*/false);
     std::erase_if(*wanted, [&](const Wanted& one) {
@@ -201,7 +204,9 @@ class Runtimes::Source {
   // Waits until somebody is to be asked about, or a list is due. False: it is time to end.
   bool TakeDue(Clock::time_point next_list, std::vector<Wanted>* out) {
     std::unique_lock lock(mutex_);
-    const auto due = [&] { return asks_.empty() ? next_list : std::min(next_list, asks_.begin()->first); };
+    const auto due = [&] {
+      return asks_.empty() ? next_list : std::min(next_list, asks_.begin()->first);
+    };
     while (!stop_ && Clock::now() < due())
       wake_.wait_until(lock, due());
     const auto end = asks_.upper_bound(Clock::now());
@@ -235,7 +240,8 @@ class Runtimes::Source {
 
   void Follow() {
     while (!stop_) {
-      const absl::Status status = client_->Follow(stop_, [this](Container container) { Tell(std::move(container)); });
+      const absl::Status status =
+          client_->Follow(stop_, [this](Container container) { Tell(std::move(container)); });
       if (absl::IsUnimplemented(status))
         return;
       // That nobody answers, the asker tells.
@@ -277,7 +283,8 @@ std::vector<RuntimeSocket> DefaultRuntimeSockets() {
   return out;
 }
 
-Runtimes::Runtimes(const std::vector<RuntimeSocket>& sockets, std::chrono::milliseconds patience) : shared_(std::make_unique<Shared>()) {
+Runtimes::Runtimes(const std::vector<RuntimeSocket>& sockets, std::chrono::milliseconds patience)
+    : shared_(std::make_unique<Shared>()) {
   for (const RuntimeSocket& socket : sockets)
     sources_.push_back(std::make_unique<Source>(socket, patience, shared_.get()));
 }

@@ -1,4 +1,5 @@
-// All container runtimes of the host, each asked by threads of its own: one that hangs holds up nobody.
+// All container runtimes of the host, each asked by threads of its own: one that hangs holds up
+// nobody.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_RUNTIMES_H_
 #define SANDPIPER_USERSPACE_RUNTIME_RUNTIMES_H_
 
@@ -39,7 +40,8 @@ class Runtimes {
   int event_fd() const;
   // What is new or has changed, of any container.
   std::vector<Container> Take();
-  // "the runtime at /run/docker.sock: …", once for each time that one stops to answer, or answers what cannot be understood.
+  // "the runtime at /run/docker.sock: …", once for each time that one stops to answer, or answers
+  // what cannot be understood.
   std::vector<std::string> TakeProblems();
   bool empty() const { return sources_.empty(); }
 

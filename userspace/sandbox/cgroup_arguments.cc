@@ -38,7 +38,8 @@ std::vector<std::string> Expand(const std::string& pattern) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments, const std::string& mount) {
+absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments,
+                                                   const std::string& mount) {
   constexpr char kSidecar[] = ":sidecar";
   std::map<std::string, std::string> id_by_path;
   std::vector<std::pair<std::string, std::string>> sidecars;  // path, id
@@ -50,13 +51,17 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
     if (sidecar)
       id.resize(id.size() - strlen(kSidecar));
     if (path.empty() || (equals != std::string::npos && id.empty()))
-      return absl::InvalidArgumentError(absl::StrCat("--cgroup ", argument, ": expected PATH, PATH=ID or PATH=ID:sidecar"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--cgroup ", argument, ": expected PATH, PATH=ID or PATH=ID:sidecar"));
     const bool below_mount = path == mount || path.rfind(mount + "/", 0) == 0;
-    const std::vector<std::string> matches = Expand(below_mount ? path : absl::StrCat(mount, "/", path));
+    const std::vector<std::string> matches =
+        Expand(below_mount ? path : absl::StrCat(mount, "/", path));
     if (matches.empty())
-      return absl::NotFoundError(absl::StrCat("--cgroup ", argument, ": no such cgroup under ", mount));
+      return absl::NotFoundError(
+          absl::StrCat("--cgroup ", argument, ": no such cgroup under ", mount));
     if (matches.size() > 1 && !id.empty())
-      return absl::InvalidArgumentError(absl::StrCat("--cgroup ", argument, ": one id for ", matches.size(), " cgroups; leave out =", id));
+      return absl::InvalidArgumentError(absl::StrCat("--cgroup ", argument, ": one id for ",
+                                                     matches.size(), " cgroups; leave out =", id));
     if (sidecar) {
       sidecars.emplace_back(matches[0], Escape(id));
       continue;
@@ -69,14 +74,17 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
   for (const auto& [path, id] : id_by_path) {
     const auto [other, added] = path_by_id.emplace(id, path);
     if (!added)
-      return absl::InvalidArgumentError(absl::StrCat("the id ", id, " would stand for two cgroups, ", other->second, " and ", path,
-                                                     ": give one of them another, PATH=ID"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the id ", id, " would stand for two cgroups, ", other->second, " and ",
+                       path, ": give one of them another, PATH=ID"));
     out.push_back({.id = id, .cgroup = path, .sidecars = {}});
   }
   for (const auto& [path, id] : sidecars) {
-    const auto sandbox = std::find_if(out.begin(), out.end(), [&id = id](const Sandbox& s) { return s.id == id; });
+    const auto sandbox =
+        std::find_if(out.begin(), out.end(), [&id = id](const Sandbox& s) { return s.id == id; });
     if (sandbox == out.end())
-      return absl::InvalidArgumentError(absl::StrCat("--cgroup ", path, "=", id, ":sidecar: no other --cgroup is called ", id));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--cgroup ", path, "=", id, ":sidecar: no other --cgroup is called ", id));
     sandbox->sidecars.push_back(path);
   }
   return out;
@@ -110,10 +118,12 @@ absl::StatusOr<std::vector<Device>> ParseDevices(const std::vector<std::string>&
                      .name = colon == std::string::npos ? place : place.substr(colon + 1),
                      .id = equals == std::string::npos ? "" : CleanId(argument.substr(equals + 1))};
     if (equals != std::string::npos && device.id.empty())
-      return absl::InvalidArgumentError(absl::StrCat("--device ", argument, ": expected NAME=ID or NETNS:NAME=ID"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--device ", argument, ": expected NAME=ID or NETNS:NAME=ID"));
     // IFNAMSIZ of <net/if.h>, with the NUL.
     if (device.name.empty() || device.name.size() >= 16)
-      return absl::InvalidArgumentError(absl::StrCat("--device ", argument, ": a device's name has 1 to 15 characters"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--device ", argument, ": a device's name has 1 to 15 characters"));
     out.push_back(std::move(device));
   }
   return out;

@@ -21,7 +21,8 @@ struct Device {
 struct SandboxIdentity {
   uint64_t serial = 0;  // never used again while we run
   std::string id;       // the attribute sandbox_id, escaped
-  std::string runtime;  // the attribute of sandbox.count: cgroup, device, systemd, or the container runtime's name
+  std::string runtime;  // the attribute of sandbox.count: cgroup, device, systemd, or the container
+                        // runtime's name
 };
 
 // One that the user named.
@@ -31,13 +32,17 @@ struct Sandbox {
   std::vector<std::string> sidecars;  // cgroups that belong to it and are not its application
 };
 
-// PATH is absolute, below the cgroup mount or relative to it, and may hold glob(7) patterns; ID defaults to the last component. Errors name
-// the argument: nothing matches (NotFound), one id for several cgroups or the same id twice (InvalidArgument).
-// With :sidecar the cgroup is one more of the sandbox that another argument gives this ID: who enforces its policy, as a rule.
-// Where one selected cgroup lies below another it is a sandbox of its own. Sorted by path, so that ancestors come first.
-absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments, const std::string& mount);
+// PATH is absolute, below the cgroup mount or relative to it, and may hold glob(7) patterns; ID
+// defaults to the last component. Errors name the argument: nothing matches (NotFound), one id for
+// several cgroups or the same id twice (InvalidArgument). With :sidecar the cgroup is one more of
+// the sandbox that another argument gives this ID: who enforces its policy, as a rule. Where one
+// selected cgroup lies below another it is a sandbox of its own. Sorted by path, so that ancestors
+// come first.
+absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments,
+                                                   const std::string& mount);
 
-// A PATH with a pattern and without an ID goes on to match what is made later: the rule for that, nothing for any other argument.
+// A PATH with a pattern and without an ID goes on to match what is made later: the rule for that,
+// nothing for any other argument.
 std::optional<SelectionRule> PatternRule(const std::string& argument, const std::string& mount);
 
 // [NETNS:]NAME[=ID]. InvalidArgument names the argument.

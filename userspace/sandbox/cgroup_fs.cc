@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 
 absl::Status WriteFile(const std::string& path, const std::string& text) {
   const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file.ok() || write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+  if (!file.ok() ||
+      write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
     return ErrnoStatus(errno, absl::StrCat("writing ", text, " to ", path));
   return absl::OkStatus();
 }
@@ -31,7 +32,8 @@ std::string UnescapeMount(std::string_view field) {
   std::string out;
   for (size_t i = 0; i < field.size(); ++i) {
     if (field[i] == '\\' && i + 3 < field.size()) {
-      out.push_back(static_cast<char>((field[i + 1] - '0') * 64 + (field[i + 2] - '0') * 8 + (field[i + 3] - '0')));
+      out.push_back(static_cast<char>((field[i + 1] - '0') * 64 + (field[i + 2] - '0') * 8 +
+                                      (field[i + 3] - '0')));
       i += 3;
     } else {
       out.push_back(field[i]);
@@ -60,8 +62,10 @@ absl::StatusOr<std::string> FindCgroupMount(const std::string& mountinfo_path) {
   }
   if (best.empty())
     return absl::FailedPreconditionError(
-        "cgroup v2 is not mounted: sandpiper tells sandboxes apart by cgroup v2. On a host with cgroup v1 only, boot with "
-        "systemd.unified_cgroup_hierarchy=1, or mount it beside v1: mount -t cgroup2 none /sys/fs/cgroup/unified");
+        "cgroup v2 is not mounted: sandpiper tells sandboxes apart by cgroup v2. On a host with "
+        "cgroup v1 only, boot with "
+        "systemd.unified_cgroup_hierarchy=1, or mount it beside v1: mount -t cgroup2 none "
+        "/sys/fs/cgroup/unified");
   return best;
 }
 
@@ -80,8 +84,10 @@ absl::StatusOr<uint64_t> CgroupId(const std::string& path) {
 std::vector<std::string> CgroupsBelow(const std::string& path) {
   std::vector<std::string> out;
   std::error_code error;
-  for (fs::recursive_directory_iterator it(path, fs::directory_options::skip_permission_denied, error), end; it != end && !error;
-       it.increment(error)) {
+  for (fs::recursive_directory_iterator
+           it(path, fs::directory_options::skip_permission_denied, error),
+       end;
+       it != end && !error; it.increment(error)) {
     std::error_code ignored;
     if (it->is_directory(ignored) && !it->is_symlink(ignored))
       out.push_back(it->path().string());
@@ -107,7 +113,8 @@ absl::StatusOr<OwnedCgroup> OwnedCgroup::Create(const std::string& path) {
     return ErrnoStatus(errno, absl::StrCat("making the cgroup ", path));
   UniqueFd events(open((path + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
   if (!events.ok()) {
-    const absl::Status status = ErrnoStatus(errno, absl::StrCat("opening ", path, "/cgroup.events"));
+    const absl::Status status =
+        ErrnoStatus(errno, absl::StrCat("opening ", path, "/cgroup.events"));
     rmdir(path.c_str());
     return status;
   }
@@ -123,7 +130,9 @@ OwnedCgroup::~OwnedCgroup() {
   rmdir(path_.c_str());
 }
 
-absl::Status OwnedCgroup::AddProcess(pid_t pid) { return WriteFile(path_ + "/cgroup.procs", std::to_string(pid)); }
+absl::Status OwnedCgroup::AddProcess(pid_t pid) {
+  return WriteFile(path_ + "/cgroup.procs", std::to_string(pid));
+}
 
 bool OwnedCgroup::populated() const {
   char text[256] = {};

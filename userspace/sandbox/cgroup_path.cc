@@ -18,10 +18,12 @@ std::string ContainerId(const std::string& component) {
   return id;
 }
 
-// cgroupfs writes the uid with dashes, systemd, whose dashes are a hierarchy, with underscores. Static pods have a hash.
+// cgroupfs writes the uid with dashes, systemd, whose dashes are a hierarchy, with underscores.
+// Static pods have a hash.
 std::string PodUid(const std::string& component) {
   static const RE2 kUid(
-      "(?:^|-)pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\\.slice)?(?:$|:)");
+      "(?:^|-)pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]"
+      "{32})(?:\\.slice)?(?:$|:)");
   std::string uid;
   RE2::PartialMatch(component, kUid, &uid);
   std::replace(uid.begin(), uid.end(), '_', '-');
@@ -34,9 +36,13 @@ std::string UnescapeUnit(std::string_view name) {
   for (size_t i = 0; i < name.size(); ++i) {
     const auto hex = [&](size_t at) {
       const char c = name[at];
-      return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      return c >= '0' && c <= '9'   ? c - '0'
+             : c >= 'a' && c <= 'f' ? c - 'a' + 10
+             : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                    : -1;
     };
-    if (name[i] == '\\' && i + 3 < name.size() && name[i + 1] == 'x' && hex(i + 2) >= 0 && hex(i + 3) >= 0) {
+    if (name[i] == '\\' && i + 3 < name.size() && name[i + 1] == 'x' && hex(i + 2) >= 0 &&
+        hex(i + 3) >= 0) {
       out.push_back(static_cast<char>(hex(i + 2) * 16 + hex(i + 3)));
       i += 3;
     } else {
@@ -64,7 +70,8 @@ CgroupPath ParseCgroupPath(std::string_view path) {
   CgroupPath out;
   for (size_t i = parts.size(); i-- > 0;) {
     const std::string parent = i > 0 ? parts[i - 1] : "";
-    if (parts[i].find("conmon") != std::string::npos && (i + 1 == parts.size() || parts[i].find("conmon-") != std::string::npos)) {
+    if (parts[i].find("conmon") != std::string::npos &&
+        (i + 1 == parts.size() || parts[i].find("conmon-") != std::string::npos)) {
       out.monitor = true;
       return out;
     }

@@ -18,7 +18,8 @@ struct DiscoveryOptions {
   std::vector<RuntimeSocket> sockets;
   std::vector<std::string> bundle_folders = DefaultBundleFolders();
   std::chrono::milliseconds metadata_wait{5'000};  // for what a runtime says of a container
-  std::set<std::string> sidecars = {"egress"};     // names of containers in a pod that are not its application
+  std::set<std::string> sidecars = {
+      "egress"};  // names of containers in a pod that are not its application
 };
 
 }  // namespace sandpiper

@@ -16,13 +16,18 @@ int OnMessage(const nlmsghdr* message, void* changes) {
   if (message->nlmsg_type != RTM_NEWLINK && message->nlmsg_type != RTM_DELLINK)
     return MNL_CB_OK;
   const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
-  LinkChange change = {.ifindex = static_cast<unsigned>(info->ifi_index), .name = "", .gone = message->nlmsg_type == RTM_DELLINK};
+  LinkChange change = {.ifindex = static_cast<unsigned>(info->ifi_index),
+                       .name = "",
+                       .gone = message->nlmsg_type == RTM_DELLINK};
   // The macro of libmnl converts void*, which C++ does not.
-  const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, sizeof(*info)));
-  for (; mnl_attr_ok(attribute, static_cast<int>(static_cast<const char*>(mnl_nlmsg_get_payload_tail(message)) -
-                                                 reinterpret_cast<const char*>(attribute)));
+  const auto* attribute =
+      static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, sizeof(*info)));
+  for (; mnl_attr_ok(attribute, static_cast<int>(
+                                    static_cast<const char*>(mnl_nlmsg_get_payload_tail(message)) -
+                                    reinterpret_cast<const char*>(attribute)));
        attribute = mnl_attr_next(attribute)) {
-    if (mnl_attr_get_type(attribute) == IFLA_IFNAME && mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
+    if (mnl_attr_get_type(attribute) == IFLA_IFNAME &&
+        mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
       change.name = mnl_attr_get_str(attribute);
   }
   static_cast<std::vector<LinkChange>*>(changes)->push_back(std::move(change));
@@ -52,8 +57,9 @@ absl::Status LinkWatch::AskForAll() {
   request->nlmsg_type = RTM_GETLINK;
   request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg));
-  return mnl_socket_sendto(socket_, request, request->nlmsg_len) < 0 ? ErrnoStatus(errno, "asking for all network devices")
-                                                                     : absl::OkStatus();
+  return mnl_socket_sendto(socket_, request, request->nlmsg_len) < 0
+             ? ErrnoStatus(errno, "asking for all network devices")
+             : absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<LinkChange>> LinkWatch::Take() {
@@ -74,7 +80,8 @@ absl::StatusOr<std::vector<LinkChange>> LinkWatch::Take() {
       return ErrnoStatus(errno, "understanding what was heard of network devices");
   }
   for (LinkChange& change : heard) {
-    const bool news = change.gone ? known_.erase(change.ifindex) > 0 : known_.insert(change.ifindex).second;
+    const bool news =
+        change.gone ? known_.erase(change.ifindex) > 0 : known_.insert(change.ifindex).second;
     if (news)
       out.push_back(std::move(change));
   }

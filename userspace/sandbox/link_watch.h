@@ -29,7 +29,8 @@ class LinkWatch {
 
   // Readable when Take has something.
   int fd() const;
-  // What came and went since the last call; all that is there at the first. A device is told of once, also where the kernel lost messages.
+  // What came and went since the last call; all that is there at the first. A device is told of
+  // once, also where the kernel lost messages.
   absl::StatusOr<std::vector<LinkChange>> Take();
 
  private:

@@ -17,7 +17,8 @@ void Membership::Remember(const Container& container) {
     return;
   container_order_.push_back(container.id);
   // Those of living cgroups are kept: the oldest others go.
-  for (size_t tries = container_order_.size(); containers_.size() > options_.containers_max && tries > 0; --tries) {
+  for (size_t tries = container_order_.size();
+       containers_.size() > options_.containers_max && tries > 0; --tries) {
     const std::string oldest = std::move(container_order_.front());
     container_order_.pop_front();
     if (by_container_.contains(oldest))
@@ -27,7 +28,8 @@ void Membership::Remember(const Container& container) {
   }
 }
 
-void Membership::OnCandidate(const Candidate& candidate, uint64_t now_ns, std::vector<Decision>* decisions) {
+void Membership::OnCandidate(const Candidate& candidate, uint64_t now_ns,
+                             std::vector<Decision>* decisions) {
   const auto [it, added] = entries_.emplace(candidate.member, Entry{});
   if (!added)
     return;
@@ -41,7 +43,8 @@ void Membership::OnCandidate(const Candidate& candidate, uint64_t now_ns, std::v
     deadlines_.emplace(now_ns + options_.wait_ns, candidate.member);
 }
 
-void Membership::OnContainer(const Container& container, uint64_t now_ns, std::vector<Decision>* decisions) {
+void Membership::OnContainer(const Container& container, uint64_t now_ns,
+                             std::vector<Decision>* decisions) {
   if (const Container* known = Find(container.id)) {
     if (known->complete && (!container.complete || *known == container))
       return;
@@ -60,14 +63,17 @@ void Membership::OnContainer(const Container& container, uint64_t now_ns, std::v
   Tick(now_ns, decisions);
 }
 
-// A container without a word of its own is a sidecar of the one whose network it shares, whichever of them came first.
+// A container without a word of its own is a sidecar of the one whose network it shares, whichever
+// of them came first.
 std::optional<Selected> Membership::JoinedByNetwork(const Entry& entry) const {
   const Container* own = Find(entry.path.container_id);
   for (const auto& [member, other] : entries_) {
-    if (!other.selected || other.path.container_id.empty() || other.path.container_id == entry.path.container_id)
+    if (!other.selected || other.path.container_id.empty() ||
+        other.path.container_id == entry.path.container_id)
       continue;
     const Container* theirs = Find(other.path.container_id);
-    if ((own && own->network_of == other.path.container_id) || (theirs && theirs->network_of == entry.path.container_id))
+    if ((own && own->network_of == other.path.container_id) ||
+        (theirs && theirs->network_of == entry.path.container_id))
       return Selected{.id = other.selected->id, .role = Role::kSidecar};
   }
   return std::nullopt;
@@ -79,22 +85,25 @@ void Membership::Decide(Entry* entry, bool final, std::vector<Decision>* decisio
   if (!verdict.known)
     return;
   // What is selected by its path alone leaves with its container's names, if they come in time.
-  const bool wait =
-      !final && !entry->decided && !entry->path.container_id.empty() && !entry->path.monitor && (!container || !container->complete);
+  const bool wait = !final && !entry->decided && !entry->path.container_id.empty() &&
+                    !entry->path.monitor && (!container || !container->complete);
   if (wait)
     return;
   if (verdict.selected && container && container->pause)
     verdict.selected->role = Role::kPause;
-  else if (verdict.selected && container && !container->pod.name.empty() && options_.sidecars.contains(container->name))
+  else if (verdict.selected && container && !container->pod.name.empty() &&
+           options_.sidecars.contains(container->name))
     verdict.selected->role = Role::kSidecar;
   if (!verdict.selected && !entry->path.monitor && !entry->path.container_id.empty())
     verdict.selected = JoinedByNetwork(*entry);
   Settle(entry, std::move(verdict.selected), decisions);
 }
 
-void Membership::Settle(Entry* entry, std::optional<Selected> selected, std::vector<Decision>* decisions) {
+void Membership::Settle(Entry* entry, std::optional<Selected> selected,
+                        std::vector<Decision>* decisions) {
   const bool same = entry->decided && entry->selected.has_value() == selected.has_value() &&
-                    (!selected || (selected->id == entry->selected->id && selected->role == entry->selected->role));
+                    (!selected || (selected->id == entry->selected->id &&
+                                   selected->role == entry->selected->role));
   if (same)
     return;
   entry->decided = true;
@@ -125,7 +134,8 @@ void Membership::PullIn(const Entry& entry, std::vector<Decision>* decisions) {
     if (!other.decided || other.selected || other.path.container_id.empty() || other.path.monitor)
       continue;
     const Container* theirs = Find(other.path.container_id);
-    if ((own && own->network_of == other.path.container_id) || (theirs && theirs->network_of == entry.path.container_id))
+    if ((own && own->network_of == other.path.container_id) ||
+        (theirs && theirs->network_of == entry.path.container_id))
       Settle(&other, Selected{.id = entry.selected->id, .role = Role::kSidecar}, decisions);
   }
 }
@@ -158,6 +168,8 @@ void Membership::Forget(uint64_t member) {
   entries_.erase(it);
 }
 
-uint64_t Membership::NextDeadline() const { return deadlines_.empty() ? std::numeric_limits<uint64_t>::max() : deadlines_.begin()->first; }
+uint64_t Membership::NextDeadline() const {
+  return deadlines_.empty() ? std::numeric_limits<uint64_t>::max() : deadlines_.begin()->first;
+}
 
 }  // namespace sandpiper

@@ -1,4 +1,5 @@
-// From cgroups that were found, and what runtimes say of them, to what each one is part of. No I/O; time is given.
+// From cgroups that were found, and what runtimes say of them, to what each one is part of. No I/O;
+// time is given.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_MEMBER_RESOLVER_H_
 #define SANDPIPER_USERSPACE_SANDBOX_MEMBER_RESOLVER_H_
 
@@ -34,7 +35,7 @@ class Membership {
  public:
   struct Options {
     std::vector<SelectionRule> rules;
-    uint64_t wait_ns = 0;            // for what runtimes say of a container; after that it is what is known
+    uint64_t wait_ns = 0;  // for what runtimes say of a container; after that it is what is known
     std::set<std::string> sidecars;  // names of containers in a pod that are not its application
     size_t rejected_max = 4096;      // containers of nobody that a later one may pull in
     size_t containers_max = 4096;    // told of before their cgroup was, or after

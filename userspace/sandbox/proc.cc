@@ -22,13 +22,15 @@ struct Stat {
 
 uint64_t Tick() { return kSecond / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)); }
 
-// pid (comm) state ppid … starttime is field 22; comm may hold spaces and parentheses, so count from the last one.
+// pid (comm) state ppid … starttime is field 22; comm may hold spaces and parentheses, so count
+// from the last one.
 std::optional<Stat> ReadStat(const std::string& base) {
   const std::string stat = ReadFile(base + "/stat").value_or("");
   const size_t open = stat.find('('), close = stat.rfind(')');
   if (open == std::string::npos || close == std::string::npos || close < open)
     return std::nullopt;
-  const std::vector<std::string> fields = absl::StrSplit(stat.substr(close + 1), ' ', absl::SkipEmpty());
+  const std::vector<std::string> fields =
+      absl::StrSplit(stat.substr(close + 1), ' ', absl::SkipEmpty());
   if (fields.size() < 20)
     return std::nullopt;
   return Stat{.comm = stat.substr(open + 1, close - open - 1),
@@ -59,7 +61,8 @@ std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc) {
   out.working_directory = std::filesystem::read_symlink(base + "/cwd", error).string();
   // "net:[4026531840]"
   const std::string netns = std::filesystem::read_symlink(base + "/ns/net", error).string();
-  out.netns = static_cast<uint32_t>(strtoul(netns.substr(netns.find('[') + 1).c_str(), nullptr, 10));
+  out.netns =
+      static_cast<uint32_t>(strtoul(netns.substr(netns.find('[') + 1).c_str(), nullptr, 10));
   std::string line = ReadFile(base + "/cmdline").value_or("");
   if (!line.empty() && line.back() == '\0')
     line.pop_back();

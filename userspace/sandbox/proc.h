@@ -11,8 +11,9 @@
 
 namespace sandpiper {
 
-// As the process's own exec event would have told it. Start times come in clock ticks only, so `process.start_ns` is rounded down to 10 ms:
-// identity of such a process is its pid. Nothing if it is gone.
+// As the process's own exec event would have told it. Start times come in clock ticks only, so
+// `process.start_ns` is rounded down to 10 ms: identity of such a process is its pid. Nothing if it
+// is gone.
 std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc = "/proc");
 
 // The process of that pid and start time, which may be rounded, has not ended.

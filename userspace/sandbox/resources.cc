@@ -18,14 +18,16 @@ std::optional<uint64_t> ReadNumber(const std::string& path) {
   return text && absl::SimpleAtoi(*text, &number) ? std::optional(number) : std::nullopt;
 }
 
-// Where the v1 memory controller is mounted, empty if nowhere. mountinfo: … mount point (field 5) … - type source options
+// Where the v1 memory controller is mounted, empty if nowhere. mountinfo: … mount point (field 5) …
+// - type source options
 std::string FindMemoryV1(const std::string& proc) {
   const std::string mounts = ReadFile(proc + "/self/mountinfo").value_or("");
   for (const absl::string_view line : absl::StrSplit(mounts, '\n')) {
     const std::vector<absl::string_view> halves = absl::StrSplit(line, absl::MaxSplits(" - ", 1));
     if (halves.size() < 2)
       continue;
-    const std::vector<std::string> fields = absl::StrSplit(halves[0], ' '), of = absl::StrSplit(halves[1], ' ');
+    const std::vector<std::string> fields = absl::StrSplit(halves[0], ' '),
+                                   of = absl::StrSplit(halves[1], ' ');
     if (fields.size() < 5 || of.size() < 3 || of[0] != "cgroup")
       continue;
     for (const absl::string_view option : absl::StrSplit(of[2], ',')) {
@@ -52,7 +54,8 @@ uint64_t OwnMemory(const std::string& proc, pid_t pid) {
   for (const absl::string_view line : absl::StrSplit(rollup, '\n')) {
     const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
     uint64_t kib = 0;
-    if (fields.size() == 3 && (fields[0] == "Pss_Anon:" || fields[0] == "Pss_Shmem:") && absl::SimpleAtoi(fields[1], &kib))
+    if (fields.size() == 3 && (fields[0] == "Pss_Anon:" || fields[0] == "Pss_Shmem:") &&
+        absl::SimpleAtoi(fields[1], &kib))
       bytes += kib * 1024;
   }
   return bytes;
@@ -104,7 +107,9 @@ ResourceReader::ResourceReader(const std::string& mount, const std::string& proc
                                    : MemorySource::kProcesses) {}
 
 std::string ResourceReader::reason() const {
-  return source_ == MemorySource::kController ? "" : "memory.current: no memory controller in the cgroup v2 hierarchy";
+  return source_ == MemorySource::kController
+             ? ""
+             : "memory.current: no memory controller in the cgroup v2 hierarchy";
 }
 
 std::optional<ResourceUse> ResourceReader::Read(const std::string& path) const {
@@ -127,7 +132,8 @@ std::optional<ResourceUse> ResourceReader::Read(const std::string& path) const {
   auto memory = ReadNumber(path + "/memory.current");
   // Only where both hierarchies are laid out alike: else others may be in that cgroup too.
   const std::string below = path.substr(std::min(path.size(), mount_.size()));
-  if (!memory && !mount_v1_.empty() && below.size() > 1 && !pids.empty() && MemoryCgroupV1(proc_, pids[0]) == below)
+  if (!memory && !mount_v1_.empty() && below.size() > 1 && !pids.empty() &&
+      MemoryCgroupV1(proc_, pids[0]) == below)
     memory = ReadNumber(absl::StrCat(mount_v1_, below, "/memory.usage_in_bytes"));
   if (!memory) {
     memory = 0;

@@ -1,5 +1,5 @@
-// What a cgroup takes of the host: cgroup v2 files (Documentation/admin-guide/cgroup-v2.rst), and what stands in for them where a
-// controller is not on the cgroup.
+// What a cgroup takes of the host: cgroup v2 files (Documentation/admin-guide/cgroup-v2.rst), and
+// what stands in for them where a controller is not on the cgroup.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_RESOURCES_H_
 #define SANDPIPER_USERSPACE_SANDBOX_RESOURCES_H_
 
@@ -20,7 +20,8 @@ struct ResourceUse {
 enum class MemorySource {
   kController,    // memory.current
   kControllerV1,  // memory.usage_in_bytes of the same cgroup in the v1 hierarchy: a hybrid host
-  kProcesses,     // the sum of its processes' shares of memory that no file is behind; walks their page tables
+  kProcesses,     // the sum of its processes' shares of memory that no file is behind; walks their
+                  // page tables
 };
 const char* Name(MemorySource source);
 

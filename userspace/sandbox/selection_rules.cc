@@ -22,7 +22,8 @@ const std::string* Find(const Container::Texts& texts, const std::string& key) {
   return it == texts.end() || it->second.empty() ? nullptr : &it->second;
 }
 
-const std::string* Find(const Container::Texts& own, const Container::Texts& of_pod, const std::string& key) {
+const std::string* Find(const Container::Texts& own, const Container::Texts& of_pod,
+                        const std::string& key) {
   const std::string* value = Find(own, key);
   return value ? value : Find(of_pod, key);
 }
@@ -37,9 +38,11 @@ bool MeetsConditions(const SelectionRule& rule, const Container& container) {
 }
 
 // The group `id`, else `whole`.
-std::optional<std::string> Match(const re2::RE2& pattern, const std::string& text, const std::string& whole) {
+std::optional<std::string> Match(const re2::RE2& pattern, const std::string& text,
+                                 const std::string& whole) {
   std::vector<re2::StringPiece> groups(static_cast<size_t>(pattern.NumberOfCapturingGroups()) + 1);
-  if (!pattern.Match(text, 0, text.size(), re2::RE2::UNANCHORED, groups.data(), static_cast<int>(groups.size())))
+  if (!pattern.Match(text, 0, text.size(), re2::RE2::UNANCHORED, groups.data(),
+                     static_cast<int>(groups.size())))
     return std::nullopt;
   const auto& named = pattern.NamedCapturingGroups();
   const auto id = named.find("id");
@@ -59,7 +62,8 @@ size_t LastSlash(const std::string& expression) {
       ++i;
     else if (expression[i] == '[' && !in_set)
       in_set = true;
-    else if (expression[i] == ']' && in_set && expression[i - 1] != '[' && expression.substr(i - 2, 2) != "[^")
+    else if (expression[i] == ']' && in_set && expression[i - 1] != '[' &&
+             expression.substr(i - 2, 2) != "[^")
       in_set = false;
     else if (expression[i] == '/' && !in_set)
       last = i;
@@ -81,7 +85,8 @@ const std::string* ValueOf(const SelectionRule& rule, const Container& container
 }
 
 // Nothing: the rule says no. An empty id: what it needs is not known.
-std::optional<std::string> IdBy(const SelectionRule& rule, const std::string& cgroup, const CgroupPath& path, const Container* container) {
+std::optional<std::string> IdBy(const SelectionRule& rule, const std::string& cgroup,
+                                const CgroupPath& path, const Container* container) {
   switch (rule.by) {
     case SelectionRule::By::kCgroup:
       return Match(*rule.pattern, cgroup, LastComponent(cgroup));
@@ -130,13 +135,15 @@ absl::StatusOr<SelectionRule> MakeRule(SelectionRule::By by, const std::string& 
     expression = absl::StrCat("^(?:", expression, ")$");
   auto pattern = std::make_shared<RE2>(expression, RE2::Quiet);
   if (!pattern->ok())
-    return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" is no regular expression of RE2: ", pattern->error()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", key, "\" is no regular expression of RE2: ", pattern->error()));
   rule.pattern = std::move(pattern);
   return rule;
 }
 
 std::vector<SelectionRule> DefaultRules() {
-  const auto rule = [](SelectionRule::By by, const char* key, Role role = Role::kApp, bool id_is_pod = false) {
+  const auto rule = [](SelectionRule::By by, const char* key, Role role = Role::kApp,
+                       bool id_is_pod = false) {
     SelectionRule out;
     out.by = by;
     out.key = key;
@@ -159,8 +166,8 @@ std::vector<SelectionRule> DefaultRules() {
   };
 }
 
-Verdict Select(const std::vector<SelectionRule>& rules, const std::string& cgroup, const CgroupPath& path, const Container* container,
-               bool final) {
+Verdict Select(const std::vector<SelectionRule>& rules, const std::string& cgroup,
+               const CgroupPath& path, const Container* container, bool final) {
   if (path.monitor)
     return {.known = true, .selected = std::nullopt};
   for (const SelectionRule& rule : rules) {
@@ -186,7 +193,8 @@ std::optional<std::string> NamePrefix(const SelectionRule& rule) {
   const std::string& expression = rule.key;
   // With alternatives, or where the last component is not written out, nothing is certain.
   const size_t slash = LastSlash(expression);
-  if (expression.find('|') != std::string::npos || (rule.by == SelectionRule::By::kCgroup && slash == std::string::npos))
+  if (expression.find('|') != std::string::npos ||
+      (rule.by == SelectionRule::By::kCgroup && slash == std::string::npos))
     return "";
   const size_t from = rule.by == SelectionRule::By::kUnit ? 0 : slash + 1;
   if (std::count(expression.begin(), expression.begin() + static_cast<ptrdiff_t>(from), '(') !=
@@ -195,12 +203,15 @@ std::optional<std::string> NamePrefix(const SelectionRule& rule) {
   std::string prefix;
   for (size_t i = from; i < expression.size(); ++i) {
     char c = expression[i];
-    if (c == '\\' && i + 1 < expression.size() && ispunct(static_cast<unsigned char>(expression[i + 1])))
+    if (c == '\\' && i + 1 < expression.size() &&
+        ispunct(static_cast<unsigned char>(expression[i + 1])))
       c = expression[++i];
-    else if (!isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_' && c != '@' && c != ':')
+    else if (!isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_' && c != '@' &&
+             c != ':')
       break;
     // A letter that may be missing.
-    if (i + 1 < expression.size() && (expression[i + 1] == '?' || expression[i + 1] == '*' || expression[i + 1] == '{'))
+    if (i + 1 < expression.size() &&
+        (expression[i + 1] == '?' || expression[i + 1] == '*' || expression[i + 1] == '{'))
       break;
     prefix.push_back(c);
   }
@@ -213,7 +224,9 @@ std::string CleanId(const std::string& raw) {
     return Escape(raw);
   unsigned char digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const unsigned char*>(raw.data()), raw.size(), digest);
-  return absl::StrCat(Escape(raw.substr(0, kIdKept)), "~", absl::BytesToHexString({reinterpret_cast<const char*>(digest), kDigestBytes}));
+  return absl::StrCat(
+      Escape(raw.substr(0, kIdKept)), "~",
+      absl::BytesToHexString({reinterpret_cast<const char*>(digest), kDigestBytes}));
 }
 
 }  // namespace sandpiper

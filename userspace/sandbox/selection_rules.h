@@ -28,7 +28,8 @@ struct SelectionRule {
     kLabel,        // of the container or its pod; the value is the id
     kAnnotation,   // likewise
     kEnvironment,  // of the container's first process; likewise
-    kCgroup,       // regular expression (RE2) on the path from the root of the hierarchy; the group `id`, else the last component
+    kCgroup,       // regular expression (RE2) on the path from the root of the hierarchy; the group
+                   // `id`, else the last component
     kUnit,         // on the whole name of a systemd unit; the group `id`, else the name
     kContainer,    // every container; the id is the container's
   };
@@ -39,7 +40,8 @@ struct SelectionRule {
   std::string name_space;
   std::map<std::string, std::string> labels;
 
-  // Where a pod is matched whose sandbox is not known yet: the pod's own name is the id, instead of the value.
+  // Where a pod is matched whose sandbox is not known yet: the pod's own name is the id, instead of
+  // the value.
   bool id_is_pod = false;
 
   std::shared_ptr<const re2::RE2> pattern;  // of kCgroup and kUnit
@@ -62,13 +64,15 @@ struct Verdict {
 };
 
 // `container`: null where nothing is known of it. `final`: nothing more will be.
-Verdict Select(const std::vector<SelectionRule>& rules, const std::string& cgroup, const CgroupPath& path, const Container* container,
-               bool final);
+Verdict Select(const std::vector<SelectionRule>& rules, const std::string& cgroup,
+               const CgroupPath& path, const Container* container, bool final);
 
-// What the name of a cgroup must begin with for the rule to match it by its path; nothing if no path can, "" if any may.
+// What the name of a cgroup must begin with for the rule to match it by its path; nothing if no
+// path can, "" if any may.
 std::optional<std::string> NamePrefix(const SelectionRule& rule);
 
-// An id as records have it: escaped; one of more than 200 bytes keeps its beginning and a digest of the whole, so that ids stay distinct.
+// An id as records have it: escaped; one of more than 200 bytes keeps its beginning and a digest of
+// the whole, so that ids stay distinct.
 std::string CleanId(const std::string& raw);
 
 }  // namespace sandpiper

@@ -26,7 +26,8 @@ void SandboxPipeline::OnTimedElements(const RulesetTransaction& transaction) {
       allowances_.OnElementGone(element.address);
       continue;
     }
-    const Allowance allowance = allowances_.OnElement(element.address, element.timeout_ms * kMillisecond, transaction.time_ns);
+    const Allowance allowance = allowances_.OnElement(
+        element.address, element.timeout_ms * kMillisecond, transaction.time_ns);
     if (allowance.after_answer_ns)
       metrics_.OnAllowed(*allowance.after_answer_ns);
     if (allowance.after_denial)
@@ -34,14 +35,18 @@ void SandboxPipeline::OnTimedElements(const RulesetTransaction& transaction) {
     told.push_back({&element, allowance, names_.Find(element.address, transaction.time_ns)});
   }
   if (log_level_ == Severity::kDebug && !told.empty())
-    Emit(records_.Allowed(told, transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor), unix_offset_));
+    Emit(records_.Allowed(told, transaction, RoleOf(transaction.actor),
+                          ProcessOf(transaction.actor), unix_offset_));
 }
 
-// A connection whose address is let through no more, while it is open: its next packet may be the last.
+// A connection whose address is let through no more, while it is open: its next packet may be the
+// last.
 void SandboxPipeline::ExpireAllowances(uint64_t now_ns) {
   for (const Address& address : allowances_.Expire(now_ns)) {
     bool in_use = false;
-    flows_.ForEach([&](const Flow& flow) { in_use |= flow.peer.address == address && flow.outcome == ConnectOutcome::kEstablished; });
+    flows_.ForEach([&](const Flow& flow) {
+      in_use |= flow.peer.address == address && flow.outcome == ConnectOutcome::kEstablished;
+    });
     if (!in_use)
       continue;
     metrics_.OnExpiredInUse();
@@ -58,7 +63,8 @@ void SandboxPipeline::OnRules(const RulesetOutcome& outcome) {
     if (transaction.committed || transaction.is_retry)
       continue;
     ++rules_.refused;
-    Emit(records_.RulesRefused(transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor), unix_offset_));
+    Emit(records_.RulesRefused(transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor),
+                               unix_offset_));
   }
   for (const RulesetTurn& turn : outcome.turns) {
     const ActorRole role = RoleOf(turn.actor);

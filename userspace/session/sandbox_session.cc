@@ -8,7 +8,8 @@
 namespace sandpiper {
 namespace {
 
-std::vector<Attribute> Identity(const SandboxIdentity& sandbox, const std::vector<Attribute>& extra) {
+std::vector<Attribute> Identity(const SandboxIdentity& sandbox,
+                                const std::vector<Attribute>& extra) {
   std::vector<Attribute> identity = {{"sandbox_id", sandbox.id}};
   identity.insert(identity.end(), extra.begin(), extra.end());
   return identity;
@@ -16,8 +17,8 @@ std::vector<Attribute> Identity(const SandboxIdentity& sandbox, const std::vecto
 
 }  // namespace
 
-SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink,
-                                 uint64_t now_ns)
+SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options,
+                                 FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns)
     : sandbox_(std::move(sandbox)),
       dns_ports_(options.dns_ports),
       sink_(std::move(sink)),
@@ -47,7 +48,9 @@ std::array<Origin, 3> SandboxPipeline::AddMember(std::vector<Attribute> attribut
   return {records_.AddOrigin(std::move(attributes)), kByNamespace, kByProcess};
 }
 
-void SandboxPipeline::OnExisting(const Exec& process) { processes_.OnExec(process, 0, /*from_proc=*/true); }
+void SandboxPipeline::OnExisting(const Exec& process) {
+  processes_.OnExec(process, 0, /*from_proc=*/true);
+}
 
 void SandboxPipeline::On(const Exec& exec, uint64_t time_ns) {
   const Process& process = processes_.OnExec(exec, time_ns);
@@ -149,7 +152,8 @@ void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
     if (lookup.refused_sends > 0)
       Deny(DenialOf(lookup, DenialLayer::kNetfilter), lookup.refused_sends);
     if (lookup.outcome != DnsOutcome::kDenied) {
-      EmitInfo([&] { return records_.Lookup(lookup, processes_.Find(lookup.process), unix_offset_); });
+      EmitInfo(
+          [&] { return records_.Lookup(lookup, processes_.Find(lookup.process), unix_offset_); });
     } else if (lookup.denied_by == DenialLayer::kDns) {
       metrics_.OnDenied(DenialLayer::kDns, lookup.transport);
       Deny(DenialOf(lookup, DenialLayer::kDns), 1);
@@ -166,9 +170,11 @@ void SandboxPipeline::Apply(const FlowChanges& changes) {
   }
 }
 
-// A connection to the DNS port is a lookup if it speaks DNS, and is known to be none only when it ends.
+// A connection to the DNS port is a lookup if it speaks DNS, and is known to be none only when it
+// ends.
 bool SandboxPipeline::IsDnsStream(const Flow& flow) const {
-  return flow.transport == Transport::kTcp && std::find(dns_ports_.begin(), dns_ports_.end(), flow.peer.port) != dns_ports_.end();
+  return flow.transport == Transport::kTcp &&
+         std::find(dns_ports_.begin(), dns_ports_.end(), flow.peer.port) != dns_ports_.end();
 }
 
 void SandboxPipeline::Outbound(const Flow& flow) {
@@ -179,7 +185,8 @@ void SandboxPipeline::Outbound(const Flow& flow) {
 void SandboxPipeline::Decided(const Flow& flow) {
   metrics_.OnDecided(flow);
   ledger_.OnDecided(flow);
-  if (flow.outcome == ConnectOutcome::kEstablished || flow.outcome == ConnectOutcome::kUnknown || flow.peer.address.is_loopback())
+  if (flow.outcome == ConnectOutcome::kEstablished || flow.outcome == ConnectOutcome::kUnknown ||
+      flow.peer.address.is_loopback())
     return;
   if (flow.outcome == ConnectOutcome::kDenied) {
     // Netfilter's are told, and counted by the kernel side, when they happen.

@@ -40,8 +40,8 @@ struct PipelineOptions {
   size_t names_max = 16'384;
   size_t exited_max = 8'192;
   HistogramKind histograms = HistogramKind::kExplicit;
-  // Of events that were recorded at another time, maybe on another host: what to add to their times to get Unix time. Processes are not
-  // looked up then.
+  // Of events that were recorded at another time, maybe on another host: what to add to their times
+  // to get Unix time. Processes are not looked up then.
   std::optional<int64_t> recorded_unix_offset;
 };
 
@@ -61,17 +61,21 @@ struct RulesSummary {
 class SandboxPipeline {
  public:
   // `now_ns`: when the sandbox came to be.
-  SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options, FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
+  SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options,
+                  FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
 
-  // Another part of it, with what stands on all of its records. Events name it by what is returned, by Attributed: what is not the part's
-  // by its cgroup says so instead of naming it.
+  // Another part of it, with what stands on all of its records. Events name it by what is returned,
+  // by Attributed: what is not the part's by its cgroup says so instead of naming it.
   std::array<Origin, 3> AddMember(std::vector<Attribute> attributes);
 
   void OnEvent(const Event& event);
   // A process that was there before we looked.
   void OnExisting(const Exec& process);
-  void OnLost(const char* stage, const char* reason, uint16_t kind, uint64_t count = 1) { delivery_.lost[{stage, reason, kind}] += count; }
-  // Kernel counters of all members as read just now; what they add to the last ones is told in the next window.
+  void OnLost(const char* stage, const char* reason, uint16_t kind, uint64_t count = 1) {
+    delivery_.lost[{stage, reason, kind}] += count;
+  }
+  // Kernel counters of all members as read just now; what they add to the last ones is told in the
+  // next window.
   void OnCounters(const KernelCounts& counters);
   // The last counters of a member that is no more.
   void OnMemberEnded(const KernelCounts& counters, const ResourceUse& use);
@@ -90,8 +94,10 @@ class SandboxPipeline {
   // Settles everything that is open, closes the window and tells of the end.
   void Stop(uint64_t now_ns);
 
-  // `static_rules`: in force now, if that is known. `resources`: of the members that are there; none for devices.
-  void AppendMetrics(std::optional<uint64_t> static_rules, const std::optional<ResourceUse>& resources, MetricSnapshot* out) const;
+  // `static_rules`: in force now, if that is known. `resources`: of the members that are there;
+  // none for devices.
+  void AppendMetrics(std::optional<uint64_t> static_rules,
+                     const std::optional<ResourceUse>& resources, MetricSnapshot* out) const;
 
   const SandboxIdentity& sandbox() const { return sandbox_; }
   const ProcessTable& processes() const { return processes_; }

@@ -1,4 +1,5 @@
-// What is done at times: deadlines, windows, the end; and what was counted by then. See SandboxPipeline.
+// What is done at times: deadlines, windows, the end; and what was counted by then. See
+// SandboxPipeline.
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -19,7 +20,8 @@ uint64_t Sum(const std::array<uint64_t, KernelCounts::kKinds>& by_kind) {
 }
 
 // Everything that was produced and will never be delivered, by reason and kind.
-std::map<std::string, uint64_t> Losses(const KernelCounts& counters, const DeliveryCounts& delivery) {
+std::map<std::string, uint64_t> Losses(const KernelCounts& counters,
+                                       const DeliveryCounts& delivery) {
   std::map<std::string, uint64_t> out;
   for (uint16_t kind = 1; kind < EVENT_KIND_COUNT; ++kind) {
     if (counters.dropped[kind] > 0)
@@ -50,7 +52,8 @@ void SandboxPipeline::OnMemberEnded(const KernelCounts& counters, const Resource
   ended_use_.system_seconds += use.system_seconds;
 }
 
-void SandboxPipeline::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns) {
+void SandboxPipeline::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living,
+                                      uint64_t now_ns) {
   if (counters_.untold(EVENT_CLOSE) + counters_.untold(EVENT_CONNECT_RESULT) == 0)
     return;
   FlowChanges changes;
@@ -79,7 +82,8 @@ uint64_t SandboxPipeline::NextDeadline() const {
 void SandboxPipeline::CloseWindow(uint64_t now_ns) {
   unix_offset_ = recorded_unix_offset_.value_or(UnixOffset());  // follow steps of the wall clock
   flows_.RefreshUdp();
-  flows_.TakeDenials([&](const Flow& flow, uint64_t count) { Deny(DenialOf(flow, now_ns), count); });
+  flows_.TakeDenials(
+      [&](const Flow& flow, uint64_t count) { Deny(DenialOf(flow, now_ns), count); });
   for (const Denials::WindowEntry& entry : denials_.CloseWindow())
     Emit(records_.Denied(entry, now_ns, unix_offset_));
   flows_.ForEach([&](const Flow& flow) { ledger_.OnBytes(flow); });
@@ -126,7 +130,8 @@ SandboxTotals SandboxPipeline::Totals() const {
   return totals;
 }
 
-void SandboxPipeline::AppendMetrics(std::optional<uint64_t> static_rules, const std::optional<ResourceUse>& resources,
+void SandboxPipeline::AppendMetrics(std::optional<uint64_t> static_rules,
+                                    const std::optional<ResourceUse>& resources,
                                     MetricSnapshot* out) const {
   SandboxGauges gauges = {.destinations = ledger_.distinct(),
                           .destinations_estimated = ledger_.distinct_is_estimated(),
