@@ -51,4 +51,6 @@ for what, n in sorted(now.items()):
             print("     budget: %s: %d, of %d: it can be lowered" % (what, n, budget))
         continue
     failed += 1
-print("%d passed, %d failed, %d skipped" % (len(now) - failed, failed, len(set(budgets) - set(now))))
+print(
+    "%d passed, %d failed, %d skipped" % (len(now) - failed, failed, len(set(budgets) - set(now)))
+)

@@ -51,6 +51,7 @@ def enter(path):
     def now():
         with open(path + "/cgroup.procs", "w") as f:
             f.write("0")
+
     return now
 
 
@@ -61,7 +62,11 @@ class Collector:
         self.sandpiper, self.folder = sandpiper, tempfile.TemporaryDirectory(prefix="bench")
         self.socket = self.folder.name + "/socket"
         begin = time.monotonic()
-        self.process = subprocess.Popen([sandpiper, "run", "--socket", self.socket, "--canary-interval-ms", "0", *arguments], stdout=stdout, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            [sandpiper, "run", "--socket", self.socket, "--canary-interval-ms", "0", *arguments],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+        )
         said = b""
         while b"ready" not in said:
             line = self.process.stderr.readline()
@@ -86,12 +91,20 @@ class Collector:
         self.folder.cleanup()
 
     def status(self):
-        return json.loads(subprocess.run([self.sandpiper, "status", "--format", "json", "--socket", self.socket], capture_output=True, check=True).stdout)
+        return json.loads(
+            subprocess.run(
+                [self.sandpiper, "status", "--format", "json", "--socket", self.socket],
+                capture_output=True,
+                check=True,
+            ).stdout
+        )
 
     def counts(self):
         """(produced, dropped) of all sandboxes."""
         all_of_them = self.status()["sandboxes"]
-        return sum(int(s["produced"]) for s in all_of_them), sum(int(s["dropped"]) for s in all_of_them)
+        return sum(int(s["produced"]) for s in all_of_them), sum(
+            int(s["dropped"]) for s in all_of_them
+        )
 
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)

@@ -19,8 +19,14 @@ QUERIES = 40000
 
 def by_load(what):
     def once(watched):
-        done = subprocess.run(pinned(1, [load, what, str(LOADS[what]), "1"]), preexec_fn=enter(watched), stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            pinned(1, [load, what, str(LOADS[what]), "1"]),
+            preexec_fn=enter(watched),
+            stdout=subprocess.PIPE,
+            check=True,
+        )
         return int(done.stdout.split()[0]), LOADS[what]
+
     return once
 
 
@@ -32,8 +38,34 @@ def by_dnsperf(watched):
         with tempfile.NamedTemporaryFile("w") as queries:
             queries.writelines("q%d.bench.test A\n" % i for i in range(1000))
             queries.flush()
-            done = subprocess.run(pinned(1, ["dnsperf", "-s", "127.0.0.1", "-p", "5353", "-d", queries.name, "-n", str(QUERIES // 1000), "-c", "1", "-q", "20"]), preexec_fn=enter(watched), stdout=subprocess.PIPE, check=True)
-        rate = [float(line.split()[-1]) for line in done.stdout.decode().splitlines() if "Queries per second" in line]
+            done = subprocess.run(
+                pinned(
+                    1,
+                    [
+                        "dnsperf",
+                        "-s",
+                        "127.0.0.1",
+                        "-p",
+                        "5353",
+                        "-d",
+                        queries.name,
+                        "-n",
+                        str(QUERIES // 1000),
+                        "-c",
+                        "1",
+                        "-q",
+                        "20",
+                    ],
+                ),
+                preexec_fn=enter(watched),
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+        rate = [
+            float(line.split()[-1])
+            for line in done.stdout.decode().splitlines()
+            if "Queries per second" in line
+        ]
         return 1e9 / rate[0], QUERIES
     finally:
         server.terminate()
@@ -45,23 +77,32 @@ def measure(once):
         ratios, cpu, things = [], 0.0, 0
         once(watched)
         for pair in range(PAIRS):
+
             def off():
                 return once(watched)[0]
 
             def on():
                 nonlocal cpu, things
-                with Collector(sandpiper, ["--cgroup", watched, "--dns-port", "53", "--dns-port", "5353"]) as collector:
+                with Collector(
+                    sandpiper, ["--cgroup", watched, "--dns-port", "53", "--dns-port", "5353"]
+                ) as collector:
                     before = collector.cpu_seconds()
                     each, count = once(watched)
                     collector.settle()
                     cpu += collector.cpu_seconds() - before
                     things += count
                     return each
+
             # Whoever is first is not always the same.
             without, with_it = (off(), on()) if pair % 2 else reversed((on(), off()))
             ratios.append(with_it / without)
     ratios.sort()
-    return {"ratio": round(statistics.median(ratios), 3), "p10": round(ratios[len(ratios) // 10], 3), "p90": round(ratios[-1 - len(ratios) // 10], 3), "collector_cpu_us_each": round(cpu / things * 1e6, 2)}
+    return {
+        "ratio": round(statistics.median(ratios), 3),
+        "p10": round(ratios[len(ratios) // 10], 3),
+        "p90": round(ratios[-1 - len(ratios) // 10], 3),
+        "collector_cpu_us_each": round(cpu / things * 1e6, 2),
+    }
 
 
 result = {what: measure(by_load(what)) for what in LOADS}

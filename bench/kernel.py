@@ -25,10 +25,34 @@ ROUNDS = 7
 EVENTS = {"pid": 20000, "packet": 1000, "dns": 1000, "attempt": 1000, "connect": 300, "exec": 60}
 COMMITS = 10
 PEERS = {
-    "attempt": {"tcpconnect": ["tcpconnect"], "bpftrace": ["bpftrace", "-e", "kprobe:tcp_v4_connect { printf(\"%s %d\\n\", comm, pid); } kretprobe:tcp_v4_connect { printf(\"%d\\n\", retval); }"]},
-    "exec": {"execsnoop": ["execsnoop"], "bpftrace": ["bpftrace", "-e", "tracepoint:syscalls:sys_enter_execve { join(args->argv); }"]},
+    "attempt": {
+        "tcpconnect": ["tcpconnect"],
+        "bpftrace": [
+            "bpftrace",
+            "-e",
+            'kprobe:tcp_v4_connect { printf("%s %d\\n", comm, pid); } kretprobe:tcp_v4_connect { printf("%d\\n", retval); }',
+        ],
+    },
+    "exec": {
+        "execsnoop": ["execsnoop"],
+        "bpftrace": [
+            "bpftrace",
+            "-e",
+            "tracepoint:syscalls:sys_enter_execve { join(args->argv); }",
+        ],
+    },
 }
-RING = ["--ring-bytes", "64M", "--critical-ring-bytes", "64M", "--no-limit-records", "--canary-interval-ms", "0", "--socket", ""]
+RING = [
+    "--ring-bytes",
+    "64M",
+    "--critical-ring-bytes",
+    "64M",
+    "--no-limit-records",
+    "--canary-interval-ms",
+    "0",
+    "--socket",
+    "",
+]
 
 
 top = cgroup_mount() + "/bench"
@@ -38,17 +62,25 @@ for name in ("watched", "plain", "server"):
 
 def enter(cgroup):
     """Batch: who is woken waits until the other one does. Else the scheduler's choice, which hangs on who has run for how long, is in the differences."""
+
     def now():
         with open(os.path.join(top, cgroup, "cgroup.procs"), "w") as f:
             f.write("0")
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
     return now
 
 
 def measure(what, cgroup):
     """Of the rounds behind the first: the median. From the root: what an exec costs grows with the depth of where it is done."""
-    out = subprocess.run([load, what, str(EVENTS[what]), str(ROUNDS)], cwd="/", stdout=subprocess.PIPE, preexec_fn=enter(cgroup), check=True,
-                         env={**os.environ, "SERVER_CGROUP": os.path.join(top, "server")})
+    out = subprocess.run(
+        [load, what, str(EVENTS[what]), str(ROUNDS)],
+        cwd="/",
+        stdout=subprocess.PIPE,
+        preexec_fn=enter(cgroup),
+        check=True,
+        env={**os.environ, "SERVER_CGROUP": os.path.join(top, "server")},
+    )
     return statistics.median(int(x) for x in out.stdout.split()[1:])
 
 
@@ -57,7 +89,11 @@ class Beside:
 
     def __init__(self, argv, ready):
         self.before = programs()
-        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL if ready == "stderr" else subprocess.PIPE, stderr=subprocess.PIPE if ready == "stderr" else subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            argv,
+            stdout=subprocess.DEVNULL if ready == "stderr" else subprocess.PIPE,
+            stderr=subprocess.PIPE if ready == "stderr" else subprocess.DEVNULL,
+        )
         self.ready = ready
 
     def __enter__(self):
@@ -95,7 +131,11 @@ def programs():
 def run_counts():
     """{name: (runs, nanoseconds)} of programs, where the kernel keeps them."""
     out = {}
-    for p in json.loads(subprocess.run(["bpftool", "--json", "prog", "show"], capture_output=True, check=True).stdout):
+    for p in json.loads(
+        subprocess.run(
+            ["bpftool", "--json", "prog", "show"], capture_output=True, check=True
+        ).stdout
+    ):
         if p.get("run_cnt"):
             runs, ns = out.get(p["name"], (0, 0))
             out[p["name"]] = (runs + p["run_cnt"], ns + p["run_time_ns"])
@@ -109,20 +149,32 @@ def verified():
 
     def bpf(command, attr):
         return libc.syscall(321, command, attr, len(attr))
+
     while True:
         attr = bytearray(last.value.to_bytes(4, "little") + bytes(124))
         raw = (ctypes.c_char * 128).from_buffer(attr)
         if bpf(11, raw):  # BPF_PROG_GET_NEXT_ID
             return out
         last = ctypes.c_uint32(int.from_bytes(attr[4:8], "little"))
-        raw = (ctypes.c_char * 128).from_buffer(bytearray(last.value.to_bytes(4, "little") + bytes(124)))
+        raw = (ctypes.c_char * 128).from_buffer(
+            bytearray(last.value.to_bytes(4, "little") + bytes(124))
+        )
         fd = bpf(13, raw)  # BPF_PROG_GET_FD_BY_ID
         if fd < 0:
             continue
         info = ctypes.create_string_buffer(256)
-        raw = (ctypes.c_char * 128).from_buffer(bytearray(fd.to_bytes(4, "little") + (256).to_bytes(4, "little") + ctypes.addressof(info).to_bytes(8, "little") + bytes(112)))
+        raw = (ctypes.c_char * 128).from_buffer(
+            bytearray(
+                fd.to_bytes(4, "little")
+                + (256).to_bytes(4, "little")
+                + ctypes.addressof(info).to_bytes(8, "little")
+                + bytes(112)
+            )
+        )
         if bpf(15, raw) == 0:  # BPF_OBJ_GET_INFO_BY_FD
-            out[info.raw[64:80].split(b"\0")[0].decode()] = int.from_bytes(info.raw[216:220], "little")
+            out[info.raw[64:80].split(b"\0")[0].decode()] = int.from_bytes(
+                info.raw[216:220], "little"
+            )
         os.close(fd)
 
 
@@ -153,7 +205,12 @@ with Beside([sandpiper, "run", "--cgroup", top + "/watched", *RING], "stderr"):
     watched = {what: cost(what, "watched") for what in EVENTS}
     unwatched = {what: cost(what, "plain") for what in EVENTS}
 for what in EVENTS:
-    result["events"][what] = {"alone": off[what], "empty programs": floor[what], "unwatched": unwatched[what], "watched": watched[what]}
+    result["events"][what] = {
+        "alone": off[what],
+        "empty programs": floor[what],
+        "unwatched": unwatched[what],
+        "watched": watched[what],
+    }
 # Some of them look their tracepoints up there.
 if not quick and not os.path.isdir("/sys/kernel/tracing/events"):
     subprocess.run(["mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing"], check=True)
@@ -164,27 +221,55 @@ for what, peers in PEERS.items():
         with Beside(argv, None):
             result["events"][what][name] = cost(what, "watched")
 # Which program takes how much; keeping the count costs each run something, so these add up to more.
-with Beside([sandpiper, "run", "--program-statistics", "--cgroup", top + "/watched", *RING], "stderr"):
+with Beside(
+    [sandpiper, "run", "--program-statistics", "--cgroup", top + "/watched", *RING], "stderr"
+):
     for what in EVENTS:
         if what == "pid":
             continue
         events = EVENTS[what] * ROUNDS
         before = run_counts()
         measure(what, "plain")
-        unwatched_ns = sum(ns - before.get(name, (0, 0))[1] for name, (_, ns) in run_counts().items())
+        unwatched_ns = sum(
+            ns - before.get(name, (0, 0))[1] for name, (_, ns) in run_counts().items()
+        )
         before = run_counts()
         measure(what, "watched")
         watched_ns = sum(ns - before.get(name, (0, 0))[1] for name, (_, ns) in run_counts().items())
         # These come out the same each time, where the differences above vary with what else the guest does.
-        result["events"][what]["within programs"] = {"unwatched": unwatched_ns / events, "watched": watched_ns / events}
-        result["events"][what]["programs"] = {name: [round((runs - before.get(name, (0, 0))[0]) / events, 2), round((ns - before.get(name, (0, 0))[1]) / max(runs - before.get(name, (0, 0))[0], 1))]
-                                              for name, (runs, ns) in sorted(run_counts().items()) if runs - before.get(name, (0, 0))[0] >= events / 2}
+        result["events"][what]["within programs"] = {
+            "unwatched": unwatched_ns / events,
+            "watched": watched_ns / events,
+        }
+        result["events"][what]["programs"] = {
+            name: [
+                round((runs - before.get(name, (0, 0))[0]) / events, 2),
+                round(
+                    (ns - before.get(name, (0, 0))[1]) / max(runs - before.get(name, (0, 0))[0], 1)
+                ),
+            ]
+            for name, (runs, ns) in sorted(run_counts().items())
+            if runs - before.get(name, (0, 0))[0] >= events / 2
+        }
     # A commit of nftables: what the programs on it take; nft(8) itself is a thousand times as much.
     before = run_counts()
     for i in range(COMMITS):
-        subprocess.run(["nft", "add table inet bench%d" % i], preexec_fn=enter("watched"), check=True)
-    programs_of_nft = {name: (runs - before.get(name, (0, 0))[0], ns - before.get(name, (0, 0))[1]) for name, (runs, ns) in run_counts().items() if name.startswith(("handle_nft", "handle_netlink"))}
+        subprocess.run(
+            ["nft", "add table inet bench%d" % i], preexec_fn=enter("watched"), check=True
+        )
+    programs_of_nft = {
+        name: (runs - before.get(name, (0, 0))[0], ns - before.get(name, (0, 0))[1])
+        for name, (runs, ns) in run_counts().items()
+        if name.startswith(("handle_nft", "handle_netlink"))
+    }
     spent = sum(ns for _, ns in programs_of_nft.values()) / COMMITS
-    result["events"]["nft commit"] = {"watched": spent, "within programs": {"watched": spent},
-                                      "programs": {name: [round(runs / COMMITS, 2), round(ns / runs)] for name, (runs, ns) in programs_of_nft.items() if runs}}
+    result["events"]["nft commit"] = {
+        "watched": spent,
+        "within programs": {"watched": spent},
+        "programs": {
+            name: [round(runs / COMMITS, 2), round(ns / runs)]
+            for name, (runs, ns) in programs_of_nft.items()
+            if runs
+        },
+    }
 print("bench " + json.dumps(result), flush=True)

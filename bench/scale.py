@@ -20,7 +20,9 @@ ROUNDS = 5
 
 
 def pss_kib(pid):
-    return int(re.search(r"^Pss: *(\d+)", open("/proc/%d/smaps_rollup" % pid).read(), re.M).group(1))
+    return int(
+        re.search(r"^Pss: *(\d+)", open("/proc/%d/smaps_rollup" % pid).read(), re.M).group(1)
+    )
 
 
 def maps_kib(pid):
@@ -37,14 +39,22 @@ def maps_kib(pid):
 
 
 def switches(pid):
-    return sum(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", open(p).read(), re.M).group(1)) for p in glob.glob("/proc/%d/task/*/status" % pid))
+    return sum(
+        int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", open(p).read(), re.M).group(1))
+        for p in glob.glob("/proc/%d/task/*/status" % pid)
+    )
 
 
 def cost_of_an_event(collector, cgroups):
     """The same work in one of them, whatever the number of the others; microseconds."""
     before, cpu = collector.counts()[0], collector.cpu_seconds()
     for name in cgroups:
-        subprocess.run(pinned(1, [load, "attempt", "50000", "1"]), preexec_fn=enter(name), stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            pinned(1, [load, "attempt", "50000", "1"]),
+            preexec_fn=enter(name),
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
     collector.settle()
     return (collector.cpu_seconds() - cpu) / (collector.counts()[0] - before) * 1e6
 
@@ -63,7 +73,12 @@ def with_sandboxes(count, result):
                 collector.settle()
                 result["pss_mib"] = round(pss_kib(collector.process.pid) / 1024, 1)
                 result["maps_mib"] = round(maps_kib(collector.process.pid) / 1024, 1)
-                result["cpu_us_an_event"] = round(statistics.median(cost_of_an_event(collector, (names[0], names[-1])) for _ in range(ROUNDS)), 2)
+                result["cpu_us_an_event"] = round(
+                    statistics.median(
+                        cost_of_an_event(collector, (names[0], names[-1])) for _ in range(ROUNDS)
+                    ),
+                    2,
+                )
         finally:
             for name in names:
                 for _ in range(100):
@@ -82,14 +97,21 @@ with cgroup("start") as one:
     for _ in range(STARTS):
         with Collector(sandpiper, ["--cgroup", one]) as collector:
             starts.append(collector.start_s * 1000)
-    result["start_ms"] = {"median": round(statistics.median(starts), 1), "least": round(min(starts), 1)}
+    result["start_ms"] = {
+        "median": round(statistics.median(starts), 1),
+        "least": round(min(starts), 1),
+    }
     with Collector(sandpiper, ["--cgroup", one]) as collector:
         collector.settle()
         time.sleep(5)
         before, cpu = switches(collector.process.pid), collector.cpu_seconds()
         time.sleep(30)
-        result["idle"] = {"pss_mib": round(pss_kib(collector.process.pid) / 1024, 1), "maps_mib": round(maps_kib(collector.process.pid) / 1024, 1), "wakeups_per_s": round((switches(collector.process.pid) - before) / 30, 2),
-                          "cpu_percent": round((collector.cpu_seconds() - cpu) / 30 * 100, 2)}
+        result["idle"] = {
+            "pss_mib": round(pss_kib(collector.process.pid) / 1024, 1),
+            "maps_mib": round(maps_kib(collector.process.pid) / 1024, 1),
+            "wakeups_per_s": round((switches(collector.process.pid) - before) / 30, 2),
+            "cpu_percent": round((collector.cpu_seconds() - cpu) / 30 * 100, 2),
+        }
 stripped = "/tmp/bench-stripped-%d" % os.getpid()
 shutil.copy(sandpiper, stripped)
 os.chmod(stripped, 0o755)

@@ -22,15 +22,31 @@ RECORDS = 400_000
 
 def run(what, rate, options):
     """(things a second, events a second, lost, events for a second of CPU)"""
-    with cgroup(what) as watched, Collector(sandpiper, ["--cgroup", watched, *options]) as collector:
+    with (
+        cgroup(what) as watched,
+        Collector(sandpiper, ["--cgroup", watched, *options]) as collector,
+    ):
         before, cpu = collector.counts()[0], collector.cpu_seconds()
         things = (rate or MOST[what]) * SECONDS
-        done = subprocess.run(pinned(1, [load, what, str(things), "1", *([str(rate)] if rate else [])]), preexec_fn=enter(watched), stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            pinned(1, [load, what, str(things), "1", *([str(rate)] if rate else [])]),
+            preexec_fn=enter(watched),
+            stdout=subprocess.PIPE,
+            check=True,
+        )
         each_ns = int(done.stdout.split()[0])
         collector.settle()
         produced, dropped = collector.counts()
         events = produced - before
-        return {"things_per_s": round(1e9 / each_ns), "events_per_s": round(events / (things * each_ns / 1e9)), "events": events, "lost": dropped, "events_per_cpu_s": round((events - dropped) / max(collector.cpu_seconds() - cpu, 0.01))}
+        return {
+            "things_per_s": round(1e9 / each_ns),
+            "events_per_s": round(events / (things * each_ns / 1e9)),
+            "events": events,
+            "lost": dropped,
+            "events_per_cpu_s": round(
+                (events - dropped) / max(collector.cpu_seconds() - cpu, 0.01)
+            ),
+        }
 
 
 MOST = {"dns": 60_000, "attempt": 60_000, "exec": 2_000}
@@ -52,7 +68,13 @@ def highest(what, options):
 
 
 def send_all(protocol, target, gzip):
-    return json.loads(subprocess.run(pinned(1, [send, protocol, target, gzip, str(RECORDS)]), stdout=subprocess.PIPE, check=True).stdout)
+    return json.loads(
+        subprocess.run(
+            pinned(1, [send, protocol, target, gzip, str(RECORDS)]),
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+    )
 
 
 def exporters():
@@ -60,14 +82,22 @@ def exporters():
     process = subprocess.Popen(pinned(0, [sink]), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         grpc_port, http_port = process.stdout.readline().split()
-        targets = {"grpc": "127.0.0.1:%d" % int(grpc_port), "http": "http://127.0.0.1:%d/v1/logs" % int(http_port)}
+        targets = {
+            "grpc": "127.0.0.1:%d" % int(grpc_port),
+            "http": "http://127.0.0.1:%d/v1/logs" % int(http_port),
+        }
         for protocol, target in targets.items():
             for gzip in ("none", "gzip"):
                 result = send_all(protocol, target, gzip)
-                out["sandpiper, %s, %s" % (protocol, gzip)] = {"records_per_cpu_s": round(result["records"] / result["cpu_s"]), "records_per_s": round(result["records"] / result["wall_s"])}
+                out["sandpiper, %s, %s" % (protocol, gzip)] = {
+                    "records_per_cpu_s": round(result["records"] / result["cpu_s"]),
+                    "records_per_s": round(result["records"] / result["wall_s"]),
+                }
         if otelcol:
             for gzip in ("none", "gzip"):
-                out["otelcol, grpc in, http out, %s" % gzip] = collector_between(targets["http"], gzip)
+                out["otelcol, grpc in, http out, %s" % gzip] = collector_between(
+                    targets["http"], gzip
+                )
     finally:
         process.stdin.close()
         process.wait(timeout=60)
@@ -78,25 +108,48 @@ def collector_between(target, gzip):
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         config = folder + "/config.yaml"
         with open(config, "w") as f:
-            f.write("""
+            f.write(
+                """
 receivers: {otlp: {protocols: {grpc: {endpoint: 127.0.0.1:14317}}}}
 exporters: {otlphttp: {logs_endpoint: "%s", compression: %s}}
 service:
   telemetry: {metrics: {level: none}}
   pipelines: {logs: {receivers: [otlp], exporters: [otlphttp]}}
-""" % (target, gzip))
+"""
+                % (target, gzip)
+            )
         with open(folder + "/log", "w+") as log:
-            process = subprocess.Popen(pinned(0, [otelcol, "--config", config]), stdout=log, stderr=log, env={**os.environ, "GOMAXPROCS": "1"})
+            process = subprocess.Popen(
+                pinned(0, [otelcol, "--config", config]),
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "GOMAXPROCS": "1"},
+            )
             try:
                 while not re.search("Everything is ready", open(folder + "/log").read()):
                     assert process.poll() is None, open(folder + "/log").read()
                 before = cpu_seconds(process.pid)
                 result = send_all("grpc", "127.0.0.1:14317", "none")
-                return {"records_per_cpu_s": round(result["records"] / (cpu_seconds(process.pid) - before)), "records_per_s": round(result["records"] / result["wall_s"])}
+                return {
+                    "records_per_cpu_s": round(
+                        result["records"] / (cpu_seconds(process.pid) - before)
+                    ),
+                    "records_per_s": round(result["records"] / result["wall_s"]),
+                }
             finally:
                 process.terminate()
                 process.wait(timeout=60)
 
 
 SILENT = ["--no-stdout", "--log-level", "warn"]
-print(json.dumps({"events": {what: {"records made": highest(what, []), "counted only": highest(what, SILENT)} for what in MOST}, "records": exporters()}))
+print(
+    json.dumps(
+        {
+            "events": {
+                what: {"records made": highest(what, []), "counted only": highest(what, SILENT)}
+                for what in MOST
+            },
+            "records": exporters(),
+        }
+    )
+)

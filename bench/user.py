@@ -13,7 +13,17 @@ sandpiper, encode, capture = sys.argv[1:4]
 def callgrind(function, *argv):
     """Instructions within `function` and what it calls, and what the program said."""
     with tempfile.NamedTemporaryFile() as out:
-        done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out.name, "--collect-atstart=no", "--toggle-collect=" + function, *argv], capture_output=True)
+        done = subprocess.run(
+            [
+                "valgrind",
+                "--tool=callgrind",
+                "--callgrind-out-file=" + out.name,
+                "--collect-atstart=no",
+                "--toggle-collect=" + function,
+                *argv,
+            ],
+            capture_output=True,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         counted = int(re.search(r"Collected : (\d+)", done.stderr.decode()).group(1))
         assert counted > 0, "%s was not called" % function
@@ -22,7 +32,11 @@ def callgrind(function, *argv):
 
 def replay(function, *options):
     counted, done = callgrind(function, sandpiper, "replay", capture, *options)
-    return counted, done.stdout.count(b"\n"), int(re.search(r"replayed (\d+) events", done.stderr.decode()).group(1))
+    return (
+        counted,
+        done.stdout.count(b"\n"),
+        int(re.search(r"replayed (\d+) events", done.stderr.decode()).group(1)),
+    )
 
 
 def encoded(function):
@@ -36,11 +50,23 @@ decode, _, events = replay("sandpiper::Decode(std::span*")
 aggregate, _, _ = replay("sandpiper::SandboxPipeline::OnEvent(*)", "--log-level", "warn")
 json_text, records, _ = replay("sandpiper::AppendJson*", "--format", "json")
 everything, _, _ = replay("sandpiper::SandboxPipeline::OnEvent(*)", "--format", "json")
-print(json.dumps({"events": events, "records": records, "instructions": {
-    "an event: decode": decode / events,
-    "an event: to aggregate": (decode + aggregate) / events,
-    "a record: made, and what may not leave hidden": (everything - aggregate - json_text) / records,
-    "a record: to JSON": json_text / records,
-    "a record: to OTLP": encoded("ByOurs"),
-    "a record: to OTLP by generated classes": encoded("ByGenerated"),
-    "a record: its bytes copied": encoded("ByCopy")}}))
+print(
+    json.dumps(
+        {
+            "events": events,
+            "records": records,
+            "instructions": {
+                "an event: decode": decode / events,
+                "an event: to aggregate": (decode + aggregate) / events,
+                "a record: made, and what may not leave hidden": (
+                    everything - aggregate - json_text
+                )
+                / records,
+                "a record: to JSON": json_text / records,
+                "a record: to OTLP": encoded("ByOurs"),
+                "a record: to OTLP by generated classes": encoded("ByGenerated"),
+                "a record: its bytes copied": encoded("ByCopy"),
+            },
+        }
+    )
+)

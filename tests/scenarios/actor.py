@@ -15,13 +15,26 @@ import time
 
 import dnswire as d
 
-TRUTH = {"pid": os.getpid(), "lookups": [], "flows": [], "execs": [], "denials": [], "ignored_answers": 0, "malformed": 0}
+TRUTH = {
+    "pid": os.getpid(),
+    "lookups": [],
+    "flows": [],
+    "execs": [],
+    "denials": [],
+    "ignored_answers": 0,
+    "malformed": 0,
+}
 _idents = iter(range(1000, 65000))
 _lock = threading.Lock()
 
 OUTCOMES = {
-    errno.ECONNREFUSED: "refused", errno.ENETUNREACH: "unreachable", errno.EHOSTUNREACH: "unreachable", errno.ETIMEDOUT: "timeout",
-    errno.EADDRNOTAVAIL: "other", errno.EPERM: "denied", errno.EACCES: "denied",
+    errno.ECONNREFUSED: "refused",
+    errno.ENETUNREACH: "unreachable",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ETIMEDOUT: "timeout",
+    errno.EADDRNOTAVAIL: "other",
+    errno.EPERM: "denied",
+    errno.EACCES: "denied",
 }
 
 
@@ -39,11 +52,29 @@ def family(host):
 
 
 def note_lookup(name, qtype, outcome, ips=(), transport="udp", error=False):
-    note("lookups", name=name.lower().rstrip(".") or ".", type=qtype, outcome=outcome, ips=sorted(ips), transport=transport)
+    note(
+        "lookups",
+        name=name.lower().rstrip(".") or ".",
+        type=qtype,
+        outcome=outcome,
+        ips=sorted(ips),
+        transport=transport,
+    )
 
 
-def lookup(name, qtype="A", server="10.77.0.1", mode="connected", edns=0, timeout=3.0, ident=None, sock=None, port=53, mapped=False,
-           record=True):
+def lookup(
+    name,
+    qtype="A",
+    server="10.77.0.1",
+    mode="connected",
+    edns=0,
+    timeout=3.0,
+    ident=None,
+    sock=None,
+    port=53,
+    mapped=False,
+    record=True,
+):
     """One lookup over UDP as a resolver does it: bad answers are thrown away until a good one comes or time is up. `mode` is the system
     call: connected (connect + send), sendto, sendmsg, write."""
     ident = next(_idents) if ident is None else ident
@@ -81,7 +112,11 @@ def lookup(name, qtype="A", server="10.77.0.1", mode="connected", edns=0, timeou
             TRUTH["malformed"] += 1
             saw_malformed = True
             continue
-        if got_id != ident or (qname.lower() or ".") != name.lower() or got_type != d.TYPES.get(qtype, qtype):
+        if (
+            got_id != ident
+            or (qname.lower() or ".") != name.lower()
+            or got_type != d.TYPES.get(qtype, qtype)
+        ):
             TRUTH["ignored_answers"] += 1
             continue
         if truncated:
@@ -104,7 +139,7 @@ def checked(m):
     at = check_name(m, 12) + 4
     for _ in range(an):
         at = check_name(m, at)
-        n = struct.unpack("!H", m[at + 8:at + 10])[0]
+        n = struct.unpack("!H", m[at + 8 : at + 10])[0]
         at += 10 + n
         if at > len(m):
             raise ValueError("beyond the end")
@@ -115,7 +150,7 @@ def check_name(m, at):
     while True:
         n = m[at]
         if n & 0xC0 == 0xC0:
-            if struct.unpack("!H", m[at:at + 2])[0] & 0x3FFF >= at:
+            if struct.unpack("!H", m[at : at + 2])[0] & 0x3FFF >= at:
                 raise ValueError("pointer not backwards")
             return at + 2
         if n > 63:
@@ -125,7 +160,15 @@ def check_name(m, at):
             return at
 
 
-def lookup_tcp(questions, server="10.77.0.1", packed=False, trickle=False, ident=None, host=None, record_flow=True):
+def lookup_tcp(
+    questions,
+    server="10.77.0.1",
+    packed=False,
+    trickle=False,
+    ident=None,
+    host=None,
+    record_flow=True,
+):
     """Lookups over one TCP connection; `packed`: all queries in one segment, `trickle`: a byte a segment."""
     s = socket.socket(family(server), socket.SOCK_STREAM)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -138,7 +181,7 @@ def lookup_tcp(questions, server="10.77.0.1", packed=False, trickle=False, ident
         expected[i] = (name, qtype)
     if trickle:
         for i in range(len(wire)):
-            s.send(wire[i:i + 1])
+            s.send(wire[i : i + 1])
             time.sleep(0.002)
     else:
         s.sendall(wire)
@@ -169,8 +212,18 @@ def exactly(s, n):
 
 
 def flow(peer, port, transport, outcome, sent=0, received=0, host=None, dns=False, reset=False):
-    note("flows", peer=peer.replace("::ffff:", "") if "." in peer else peer, port=port, transport=transport, outcome=outcome, sent=sent,
-         received=received, host=host, dns=dns, reset=reset)
+    note(
+        "flows",
+        peer=peer.replace("::ffff:", "") if "." in peer else peer,
+        port=port,
+        transport=transport,
+        outcome=outcome,
+        sent=sent,
+        received=received,
+        host=host,
+        dns=dns,
+        reset=reset,
+    )
 
 
 def denied(where, port, transport, layer="netfilter", count=1):
@@ -195,7 +248,15 @@ def tcp(host_or_ip, port=8080, send=b"ping", name=None, blocking=True, mapped=Fa
                 received += len(part)
     except OSError as e:
         outcome = OUTCOMES.get(e.errno, "other")
-    flow(host_or_ip, port, "tcp", outcome, len(send) if outcome == "established" else 0, received, name)
+    flow(
+        host_or_ip,
+        port,
+        "tcp",
+        outcome,
+        len(send) if outcome == "established" else 0,
+        received,
+        name,
+    )
     if keep:
         return s
     s.close()
@@ -204,6 +265,7 @@ def tcp(host_or_ip, port=8080, send=b"ping", name=None, blocking=True, mapped=Fa
 
 def connect_nonblocking(s, address):
     import select
+
     s.setblocking(False)
     code = s.connect_ex(address)
     if code == errno.EINPROGRESS:
@@ -216,7 +278,17 @@ def connect_nonblocking(s, address):
         raise OSError(code, os.strerror(code))
 
 
-def udp(ip, port=9000, payloads=(b"ping",), connected=True, answered=True, name=None, mapped=False, sock=None, first=True):
+def udp(
+    ip,
+    port=9000,
+    payloads=(b"ping",),
+    connected=True,
+    answered=True,
+    name=None,
+    mapped=False,
+    sock=None,
+    first=True,
+):
     """Sends datagrams and reads an echo for each, if there is one to expect."""
     target = ("::ffff:" + ip) if mapped else ip
     s = sock or socket.socket(family(target), socket.SOCK_DGRAM)
@@ -242,7 +314,12 @@ def run(argv, expect=None, **popen):
     """Runs a program and notes how it ended. argv may be bytes."""
     p = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **popen)
     code = p.wait()
-    note("execs", argv=[os.fsdecode(a) for a in argv], pid=p.pid, **({"signal": -code} if code < 0 else {"code": code}))
+    note(
+        "execs",
+        argv=[os.fsdecode(a) for a in argv],
+        pid=p.pid,
+        **({"signal": -code} if code < 0 else {"code": code}),
+    )
     return code
 
 

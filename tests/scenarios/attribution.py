@@ -25,7 +25,9 @@ class Collector:
         # What is left over would be sent by the next one.
         env.setdefault("SANDPIPER_SPOOL", os.path.join(w.dir, "spool-%d" % time.monotonic_ns()))
         with open(self.path, "wb") as out:
-            self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **env})
+            self.process = subprocess.Popen(
+                argv, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **env}
+            )
         w.children.append(self.process)
         self.before = b""  # what it said until it was ready
         while b"ready" not in (line := self.process.stderr.readline()):
@@ -35,7 +37,9 @@ class Collector:
 
     def keeper(self):
         """The process that starts its canary."""
-        (pid,) = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, check=True).stdout.split()
+        (pid,) = subprocess.run(
+            ["pgrep", "-P", str(self.process.pid)], capture_output=True, check=True
+        ).stdout.split()
         return int(pid)
 
     def until_told(self, part):
@@ -53,7 +57,10 @@ class Collector:
     def wait_for(self, event, times=1):
         """Until so many records of it have been written."""
         for _ in range(600):
-            if open(self.path, "rb").read().count(b'"opensandbox.event":"%s"' % event.encode()) >= times:
+            if (
+                open(self.path, "rb").read().count(b'"opensandbox.event":"%s"' % event.encode())
+                >= times
+            ):
                 return
             time.sleep(0.1)
         raise AssertionError("no %s came" % event)
@@ -68,7 +75,9 @@ class Collector:
         events = parse_events(self.path)
         for e in events:
             if e["opensandbox.event"] == "sandbox.stopped":
-                assert e["sandpiper.produced"] == e["sandpiper.delivered"] + e["sandpiper.dropped"], e
+                assert (
+                    e["sandpiper.produced"] == e["sandpiper.delivered"] + e["sandpiper.dropped"]
+                ), e
         self.told.tell(events)
         self.peers.__exit__(None, None, None)
         return events
@@ -82,8 +91,14 @@ def act(w, cgroup, code, wait=True):
         if cgroup:
             with open(os.path.join(cgroup, "cgroup.procs"), "w") as f:
                 f.write(str(os.getpid()))
-    p = subprocess.Popen(w.in_sandbox_net([PYTHON, "-c", script]), stdout=subprocess.PIPE, stdin=subprocess.PIPE, preexec_fn=enter,
-                         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+
+    p = subprocess.Popen(
+        w.in_sandbox_net([PYTHON, "-c", script]),
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        preexec_fn=enter,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
     if not wait:
         return p
     out = p.communicate(timeout=120)[0]
@@ -93,9 +108,17 @@ def act(w, cgroup, code, wait=True):
 
 def told(events, sandbox):
     mine = [e for e in events if e["sandbox_id"] == sandbox]
-    hosts = [e["target.host"] for e in mine if e["opensandbox.event"] == "egress.outbound" and "target.host" in e]
+    hosts = [
+        e["target.host"]
+        for e in mine
+        if e["opensandbox.event"] == "egress.outbound" and "target.host" in e
+    ]
     peers = [e["peer"] for e in mine if e["opensandbox.event"] == "egress.outbound" and "peer" in e]
-    ledger = [(e.get("target.host") or e["peer"], e["network.peer.port"]) for e in mine if e["opensandbox.event"] == "egress.destination"]
+    ledger = [
+        (e.get("target.host") or e["peer"], e["network.peer.port"])
+        for e in mine
+        if e["opensandbox.event"] == "egress.destination"
+    ]
     return hosts, peers, ledger
 
 
@@ -105,7 +128,9 @@ def outside_of_the_sandbox_nothing_is_told(w):
     c = Collector(w, [inside])
     act(w, outside, "actor.lookup('o.test', 'A'); actor.tcp('10.77.0.4'); actor.run(['true'])")
     events = c.stop()
-    assert [e["opensandbox.event"] for e in events] == ["sandbox.started", "sandbox.stopped"], events
+    assert [e["opensandbox.event"] for e in events] == ["sandbox.started", "sandbox.stopped"], (
+        events
+    )
     assert events[-1]["sandbox.process.execs"] == 0 and events[-1]["sandbox.connect.attempts"] == 0
 
 
@@ -119,7 +144,10 @@ for i in range(30):
     actor.tcp(ips[0], name="%s.test", send=b"x" * %d)
     actor.run(["true", "%s"])
 """
-    running = [act(w, cg, code % (name, name, n, name), wait=False) for cg, name, n in ((a, "alpha", 10), (b, "beta", 20))]
+    running = [
+        act(w, cg, code % (name, name, n, name), wait=False)
+        for cg, name, n in ((a, "alpha", 10), (b, "beta", 20))
+    ]
     for p in running:
         p.communicate(timeout=120)
         assert p.returncode == 0
@@ -128,9 +156,21 @@ for i in range(30):
         hosts, peers, ledger = told(events, name)
         assert hosts == [name + ".test"] * 30 and not peers, (hosts, peers)
         assert ledger == [(name + ".test", 8080)], ledger
-        d = [e for e in events if e["opensandbox.event"] == "egress.destination" and e["sandbox_id"] == name][0]
-        assert (d["egress.attempts"], d["network.io.sent"], d["network.io.received"]) == (30, 30 * n, 30 * n), d
-        runs = [args_of(e) for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == name]
+        d = [
+            e
+            for e in events
+            if e["opensandbox.event"] == "egress.destination" and e["sandbox_id"] == name
+        ][0]
+        assert (d["egress.attempts"], d["network.io.sent"], d["network.io.received"]) == (
+            30,
+            30 * n,
+            30 * n,
+        ), d
+        runs = [
+            args_of(e)
+            for e in events
+            if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == name
+        ]
         assert [r for r in runs if r[0] == "true"] == [("true", name)] * 30, (runs, events[-1])
 
 
@@ -177,14 +217,21 @@ def globs_and_relative_paths(w):
 @scenario
 def a_process_that_was_there_before(w):
     cg = w.new_cgroup("early")
-    p = act(w, cg, "print('up', flush=True); sys.stdin.readline(); actor.lookup('late.test', 'A'); actor.tcp('10.77.0.3')", wait=False)
+    p = act(
+        w,
+        cg,
+        "print('up', flush=True); sys.stdin.readline(); actor.lookup('late.test', 'A'); actor.tcp('10.77.0.3')",
+        wait=False,
+    )
     p.stdout.readline()
     c = Collector(w, [cg])
     p.communicate(b"\n", timeout=60)
     events = c.stop()
     lookup, connect = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
     for e in (lookup, connect):
-        assert e["process.executable.path"] == os.path.realpath(PYTHON) and e["process.pid"] == p.pid, e
+        assert (
+            e["process.executable.path"] == os.path.realpath(PYTHON) and e["process.pid"] == p.pid
+        ), e
     ends = [e for e in events if e["opensandbox.event"] == "process.exit"]
     assert len(ends) == 1 and ends[0]["process.exit.code"] == 0, ends
 
@@ -194,7 +241,15 @@ def a_process_moves_in_and_out(w):
     a, b, away = w.new_cgroup("m1"), w.new_cgroup("m2"), w.new_cgroup("away")
     c = Collector(w, [a, b])
     # Both live in the network namespace: what is in neither cgroup is neither's.
-    residents = [act(w, cg, "print('in', flush=True); actor.tcp('127.0.0.1', 1); sys.stdin.readline()", wait=False) for cg in (a, b)]
+    residents = [
+        act(
+            w,
+            cg,
+            "print('in', flush=True); actor.tcp('127.0.0.1', 1); sys.stdin.readline()",
+            wait=False,
+        )
+        for cg in (a, b)
+    ]
     for r in residents:
         r.stdout.readline()
     time.sleep(2 if w.slow else 0.5)
@@ -214,7 +269,16 @@ for n, cg in enumerate((%r, %r, %r, %r)):
     events = c.stop()
     same("m1", told(events, "m1")[0], ["move0.test", "move3.test"])
     same("m2", told(events, "m2")[0], ["move2.test"])
-    runs = {s: [args_of(e)[-1] for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == s and args_of(e)[0] == "true"] for s in ("m1", "m2")}
+    runs = {
+        s: [
+            args_of(e)[-1]
+            for e in events
+            if e["opensandbox.event"] == "process.exec"
+            and e["sandbox_id"] == s
+            and args_of(e)[0] == "true"
+        ]
+        for s in ("m1", "m2")
+    }
     assert runs == {"m1": ["0", "3"], "m2": ["2"]}, runs
 
 
@@ -249,8 +313,17 @@ tcp.close()
 @scenario
 def configured_identity_is_on_every_record(w):
     cg = w.new_cgroup("ident")
-    c = Collector(w, [cg], env={"OPENSANDBOX_EGRESS_SANDBOX_ID": "sb-42", "OPENSANDBOX_EGRESS_METRICS_EXTRA_ATTRS": "team=red,bad,=x,tier=a=b"})
+    c = Collector(
+        w,
+        [cg],
+        env={
+            "OPENSANDBOX_EGRESS_SANDBOX_ID": "sb-42",
+            "OPENSANDBOX_EGRESS_METRICS_EXTRA_ATTRS": "team=red,bad,=x,tier=a=b",
+        },
+    )
     act(w, cg, "actor.lookup('i.test', 'A')")
     events = c.stop()
     assert len(events) >= 4
-    assert all(e["sandbox_id"] == "sb-42" and e["team"] == "red" and e["tier"] == "a=b" for e in events), events
+    assert all(
+        e["sandbox_id"] == "sb-42" and e["team"] == "red" and e["tier"] == "a=b" for e in events
+    ), events

@@ -11,14 +11,14 @@ def unescape(text):
     """The bytes behind an escaped string: \\\\ and \\xHH."""
     out, i, raw = b"", 0, text.encode()
     while i < len(raw):
-        if raw[i:i + 2] == b"\\x":
-            out += bytes.fromhex(raw[i + 2:i + 4].decode())
+        if raw[i : i + 2] == b"\\x":
+            out += bytes.fromhex(raw[i + 2 : i + 4].decode())
             i += 4
-        elif raw[i:i + 1] == b"\\":
-            out += raw[i + 1:i + 2]
+        elif raw[i : i + 1] == b"\\":
+            out += raw[i + 1 : i + 2]
             i += 2
         else:
-            out += raw[i:i + 1]
+            out += raw[i : i + 1]
             i += 1
     return out
 
@@ -58,12 +58,16 @@ def invariant(r):
 def catalog():
     """{metric: keys its points may have}, as docs/metrics.md has it, which a unit test holds to the code."""
     out = {}
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/metrics.md")) as f:
+    with open(
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/metrics.md")
+    ) as f:
         for line in f:
             cells = [c.strip() for c in line.split("|")]
             if len(cells) == 8 and cells[1].startswith("`"):
                 keys = {k.strip().strip("`") for k in cells[5].split(",")} - {""}
-                out[cells[2].split("`")[1]] = keys | ({"sandbox_id"} if cells[4] == "yes" else set())
+                out[cells[2].split("`")[1]] = keys | (
+                    {"sandbox_id"} if cells[4] == "yes" else set()
+                )
     return out
 
 
@@ -86,7 +90,9 @@ def complete(r):
 def identity(r):
     for e in r.events:
         assert e["sandbox_id"] == r.report["sandbox_id"], e
-        assert all(v not in ("", None, []) or k in ("process.command_args", "rules") for k, v in e.items()), e
+        assert all(
+            v not in ("", None, []) or k in ("process.command_args", "rules") for k, v in e.items()
+        ), e
     assert len(r.of("sandbox.started")) == 1 and len(r.of("sandbox.stopped")) == 1
     times = [e["ts"] for e in r.events]
     assert all(t.endswith("Z") and len(t) == 30 for t in times), times[:3]
@@ -94,39 +100,88 @@ def identity(r):
 
 def lookups(r, truth):
     records = [e for e in r.of("egress.outbound") if "target.host" in e]
-    same("lookups", [(e["target.host"], e["dns.question.type"], e["egress.outcome"], tuple(sorted(e.get("target.ips", []))), e["network.transport"])
-                     for e in records],
-         [(x["name"], x["type"], x["outcome"], tuple(sorted(x["ips"])), x["transport"]) for x in truth["lookups"] if x["outcome"] != "denied"])
+    same(
+        "lookups",
+        [
+            (
+                e["target.host"],
+                e["dns.question.type"],
+                e["egress.outcome"],
+                tuple(sorted(e.get("target.ips", []))),
+                e["network.transport"],
+            )
+            for e in records
+        ],
+        [
+            (x["name"], x["type"], x["outcome"], tuple(sorted(x["ips"])), x["transport"])
+            for x in truth["lookups"]
+            if x["outcome"] != "denied"
+        ],
+    )
     for e in records:
         good = e["egress.outcome"] in ("ok", "nxdomain")
         assert ("error" in e) != good, e
-        assert ("dns.response_code" in e) == (e["egress.outcome"] not in ("timeout", "malformed")), e
+        assert ("dns.response_code" in e) == (
+            e["egress.outcome"] not in ("timeout", "malformed")
+        ), e
         assert e["dns.duration_ms"] >= 0
-    same("sandbox.dns.queries", list(r.metric("sandbox.dns.queries", "outcome", "network.transport").items()),
-         list(Counter((x["outcome"], x["transport"]) for x in truth["lookups"]).items()))
+    same(
+        "sandbox.dns.queries",
+        list(r.metric("sandbox.dns.queries", "outcome", "network.transport").items()),
+        list(Counter((x["outcome"], x["transport"]) for x in truth["lookups"]).items()),
+    )
     assert r.report["totals"]["dns_answers_ignored"] == truth["ignored_answers"], r.report["totals"]
 
 
 def flows(r, truth):
     facts = truth["flows"]
     outside = [f for f in facts if not is_loopback(f["peer"])]
-    same("attempts without a name", [(e["peer"], e["network.peer.port"], e["network.transport"]) for e in r.of("egress.outbound") if "peer" in e],
-         [(f["peer"], f["port"], f["transport"]) for f in outside if not f["host"] and not f["dns"]])
+    same(
+        "attempts without a name",
+        [
+            (e["peer"], e["network.peer.port"], e["network.transport"])
+            for e in r.of("egress.outbound")
+            if "peer" in e
+        ],
+        [(f["peer"], f["port"], f["transport"]) for f in outside if not f["host"] and not f["dns"]],
+    )
 
     def failure(f):
         return "reset" if f["reset"] else ERROR_TYPE.get(f["outcome"], f["outcome"])
-    same("egress.failed", [(e.get("peer") or e["target.host"], e["network.peer.port"], e["error.type"]) for e in r.of("egress.failed")],
-         [(f["host"] or f["peer"], f["port"], failure(f)) for f in outside
-          if f["reset"] or f["outcome"] in FAILED or (f["outcome"] == "other" and f["transport"] == "tcp")])
-    same("sandbox.connect.attempts",
-         list(r.metric("sandbox.connect.attempts", "outcome", "network.transport", "network.type").items()),
-         list(Counter((f["outcome"], f["transport"], network(f["peer"])) for f in facts).items()))
+
+    same(
+        "egress.failed",
+        [
+            (e.get("peer") or e["target.host"], e["network.peer.port"], e["error.type"])
+            for e in r.of("egress.failed")
+        ],
+        [
+            (f["host"] or f["peer"], f["port"], failure(f))
+            for f in outside
+            if f["reset"]
+            or f["outcome"] in FAILED
+            or (f["outcome"] == "other" and f["transport"] == "tcp")
+        ],
+    )
+    same(
+        "sandbox.connect.attempts",
+        list(
+            r.metric(
+                "sandbox.connect.attempts", "outcome", "network.transport", "network.type"
+            ).items()
+        ),
+        list(Counter((f["outcome"], f["transport"], network(f["peer"])) for f in facts).items()),
+    )
 
     def key(f):
         return f["host"] or f["peer"], f["port"], f["transport"]
+
     want = {}
     for f in facts:
-        w = want.setdefault(key(f), {"attempts": 0, "outcomes": Counter(), "sent": 0, "received": 0, "addresses": set()})
+        w = want.setdefault(
+            key(f),
+            {"attempts": 0, "outcomes": Counter(), "sent": 0, "received": 0, "addresses": set()},
+        )
         w["attempts"] += 1
         w["outcomes"][f["outcome"]] += 1
         w["sent"] += f["sent"]
@@ -145,9 +200,20 @@ def flows(r, truth):
     for e in r.of("egress.destination"):
         k = (e.get("target.host") or e["peer"], e["network.peer.port"], e["network.transport"])
         sums = ledger.setdefault(k, Counter())
-        sums.update(attempts=e["egress.attempts"], sent=e["network.io.sent"], received=e["network.io.received"])
-    same("egress.destination", [(k, s["attempts"], s["sent"], s["received"]) for k, s in ledger.items()],
-         [(k, w["attempts"], w["sent"], w["received"]) for k, w in want.items() if not is_loopback(next(iter(w["addresses"])))])
+        sums.update(
+            attempts=e["egress.attempts"],
+            sent=e["network.io.sent"],
+            received=e["network.io.received"],
+        )
+    same(
+        "egress.destination",
+        [(k, s["attempts"], s["sent"], s["received"]) for k, s in ledger.items()],
+        [
+            (k, w["attempts"], w["sent"], w["received"])
+            for k, w in want.items()
+            if not is_loopback(next(iter(w["addresses"])))
+        ],
+    )
     assert r.report["totals"]["attempts"] == len(facts)
 
 
@@ -155,7 +221,14 @@ def denials(r, truth):
     told = Counter()
     for e in r.of("egress.denied"):
         assert e["level"] == "warn" and e["count"] > 0, e
-        told[(e.get("target.host") or e["peer"], e["network.peer.port"], e["network.transport"], e["egress.layer"])] += e["count"]
+        told[
+            (
+                e.get("target.host") or e["peer"],
+                e["network.peer.port"],
+                e["network.transport"],
+                e["egress.layer"],
+            )
+        ] += e["count"]
     want = Counter()
     for x in truth.get("denials", []):
         want[(x["where"], x["port"], x["transport"], x["layer"])] += x["count"]
@@ -163,14 +236,22 @@ def denials(r, truth):
     by_layer = Counter()
     for (_, _, transport, layer), n in want.items():
         by_layer[(layer, transport)] += n
-    same("sandbox.egress.denied", list(r.metric("sandbox.egress.denied", "layer", "network.transport").items()), list(by_layer.items()))
+    same(
+        "sandbox.egress.denied",
+        list(r.metric("sandbox.egress.denied", "layer", "network.transport").items()),
+        list(by_layer.items()),
+    )
     assert r.report["totals"]["denied"] == sum(want.values()), r.report["totals"]
     lookups_denied = sum(x["outcome"] == "denied" for x in truth["lookups"])
     assert sum(r.metric("egress.policy.denied_total").values()) == lookups_denied
 
 
 def ended(e):
-    return ("signal", e["process.exit.signal"]) if "process.exit.signal" in e else ("code", e["process.exit.code"])
+    return (
+        ("signal", e["process.exit.signal"])
+        if "process.exit.signal" in e
+        else ("code", e["process.exit.code"])
+    )
 
 
 def processes(r, truth, forks=()):
@@ -181,7 +262,9 @@ def processes(r, truth, forks=()):
     for argv, pid in execs:
         assert pid is None or by_pid.get(pid) == argv, (argv, pid, by_pid)
     ends = [("code", r.status) if r.status < 128 else ("signal", r.status - 128)]
-    ends += [("signal", x["signal"]) if "signal" in x else ("code", x["code"]) for x in truth["execs"]]
+    ends += [
+        ("signal", x["signal"]) if "signal" in x else ("code", x["code"]) for x in truth["execs"]
+    ]
     same("process.exit", [ended(e) for e in r.of("process.exit")], ends + list(forks))
     for e in r.of("process.exec") + r.of("process.exit"):
         assert e["process.pid"] > 0 and e["process.executable.path"].startswith(("/", "memfd:")), e

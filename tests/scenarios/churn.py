@@ -27,7 +27,11 @@ def main():
         name = "c%d" % (count % NAMES)
         cgroup = "%s/%s" % (folder, name)
         os.mkdir(cgroup)
-        script = "echo $$ > %s/cgroup.procs && exec bash -c 'echo > /dev/udp/10.77.0.4/%d' %s" % (cgroup, 10000 + count % 50000, name)
+        script = "echo $$ > %s/cgroup.procs && exec bash -c 'echo > /dev/udp/10.77.0.4/%d' %s" % (
+            cgroup,
+            10000 + count % 50000,
+            name,
+        )
         living.append((subprocess.Popen(["/bin/sh", "-c", script]), cgroup))
         if len(living) > LIVING:
             remove(*living.pop(0))

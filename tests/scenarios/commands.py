@@ -26,7 +26,12 @@ actor.run(["sh", "-c", "exit 3"])
 
 
 def asking(w, *words, **how):
-    return subprocess.run([w.sandpiper, *words, "--socket", w.dir + "/asked.sock"], capture_output=True, timeout=60, **how)
+    return subprocess.run(
+        [w.sandpiper, *words, "--socket", w.dir + "/asked.sock"],
+        capture_output=True,
+        timeout=60,
+        **how,
+    )
 
 
 def collector(w, *cgroups, options=(), **how):
@@ -51,32 +56,69 @@ def observe_tells_what_stdout_tells(w):
     a, b = w.new_cgroup("seen-a"), w.new_cgroup("seen-b")
     c = collector(w, a, b, options=["--window-s", "1"])
     live = open(w.dir + "/live", "wb")
-    watching = subprocess.Popen([w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--since", "1h", "--follow", "--format", "json"], stdout=live, stderr=subprocess.PIPE)
+    watching = subprocess.Popen(
+        [
+            w.sandpiper,
+            "observe",
+            "--socket",
+            w.dir + "/asked.sock",
+            "--since",
+            "1h",
+            "--follow",
+            "--format",
+            "json",
+        ],
+        stdout=live,
+        stderr=subprocess.PIPE,
+    )
     w.children.append(watching)
     act(w, a, DEEDS)
     act(w, b, "actor.run(['true', 'other'])")
     c.wait_for("egress.destination")
-    until(lambda: open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(), "what is observed is not what is told")
+    until(
+        lambda: open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(),
+        "what is observed is not what is told",
+    )
     told = parse_events(c.path)
-    ask = lambda *words: lines(asking(w, "observe", "--since", "1h", "--format", "json", *words).stdout)
+    ask = lambda *words: lines(
+        asking(w, "observe", "--since", "1h", "--format", "json", *words).stdout
+    )
     assert ask() == told
     assert ask("--last", "3") == told[-3:]
     assert ask("--sandbox", "seen-b") == [e for e in told if e["sandbox_id"] == "seen-b"]
-    assert ask("--event", "process.*", "--event", "sandbox.started") == [e for e in told if e["opensandbox.event"].startswith(("process.", "sandbox.started"))]
+    assert ask("--event", "process.*", "--event", "sandbox.started") == [
+        e for e in told if e["opensandbox.event"].startswith(("process.", "sandbox.started"))
+    ]
     about = [e for e in told if e.get("target.host") == "observed.test"]
-    assert ask("--host", "*SERVED.test") == about and {e["opensandbox.event"] for e in about} == {"egress.outbound", "egress.failed", "egress.destination"}, about
+    assert ask("--host", "*SERVED.test") == about and {e["opensandbox.event"] for e in about} == {
+        "egress.outbound",
+        "egress.failed",
+        "egress.destination",
+    }, about
     assert ask("--host", "10.77.0.?") == [e for e in told if "10.77.0.4" in e.get("target.ips", [])]
     assert ask("--denied") == []
-    assert lines(asking(w, "observe", "--since", "2999-01-01T00:00:00Z", "--format", "json").stdout) == []
-    compact = asking(w, "observe", "--since", "1h", "--event", "process.exec", "--sandbox", "seen-a").stdout.decode()
-    assert re.search(r"^\d\d:\d\d:\d\d\.\d{3}Z seen-a process\.exec true seen by true\[\d+\]$", compact, re.M), compact
+    assert (
+        lines(asking(w, "observe", "--since", "2999-01-01T00:00:00Z", "--format", "json").stdout)
+        == []
+    )
+    compact = asking(
+        w, "observe", "--since", "1h", "--event", "process.exec", "--sandbox", "seen-a"
+    ).stdout.decode()
+    assert re.search(
+        r"^\d\d:\d\d:\d\d\.\d{3}Z seen-a process\.exec true seen by true\[\d+\]$", compact, re.M
+    ), compact
     table = asking(w, "observe", "--last", "1", "--format", "table").stdout.decode().splitlines()
-    assert table[0].split() == ["TIME", "SANDBOX", "EVENT", "WHAT", "RESULT", "PROCESS"] and len(table) == 2, table
+    assert (
+        table[0].split() == ["TIME", "SANDBOX", "EVENT", "WHAT", "RESULT", "PROCESS"]
+        and len(table) == 2
+    ), table
     bad = asking(w, "observe", "--since", "yesterday")
     assert bad.returncode == 2 and b"yesterday" in bad.stderr, bad
     c.stop()
     assert watching.wait(timeout=30) == 0, watching.stderr.read()
-    assert open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(), "the end of it is not observed"
+    assert open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(), (
+        "the end of it is not observed"
+    )
 
 
 @scenario
@@ -85,8 +127,24 @@ def one_who_hangs_holds_up_nobody(w):
     cg = w.new_cgroup("hung")
     n = 1000 if w.slow else 10000
     c = collector(w, cg, options=["--no-limit-records"])
-    hang = [subprocess.Popen([w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--since", "1h", "--follow", "--format", "json"],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(16)]
+    hang = [
+        subprocess.Popen(
+            [
+                w.sandpiper,
+                "observe",
+                "--socket",
+                w.dir + "/asked.sock",
+                "--since",
+                "1h",
+                "--follow",
+                "--format",
+                "json",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(16)
+    ]
     w.children += hang
     # Each looks on before anybody else asks, who would be one of the sixteen.
     for p in hang:
@@ -97,10 +155,18 @@ def one_who_hangs_holds_up_nobody(w):
         p.send_signal(signal.SIGSTOP)
     flood = w.start([w.triggers, "flood-exec", str(n)], cgroup=cg)
     assert flood.wait(timeout=280) == 0
-    until(lambda: lines(asking(w, "status", "--format", "json").stdout)[0]["sandboxes"][0]["execs"] == str(n + 1), "the collector does not keep up")
+    until(
+        lambda: (
+            lines(asking(w, "status", "--format", "json").stdout)[0]["sandboxes"][0]["execs"]
+            == str(n + 1)
+        ),
+        "the collector does not keep up",
+    )
     events = c.stop()
     told = [e for e in events if e["opensandbox.event"] == "process.exec"]
-    lost = sum(e["sandpiper.dropped"] for e in events if e["opensandbox.event"] == "sandbox.stopped")
+    lost = sum(
+        e["sandpiper.dropped"] for e in events if e["opensandbox.event"] == "sandbox.stopped"
+    )
     assert len(told) == n + 1 or lost > 0, (len(told), lost)
     for p in hang:
         p.kill()
@@ -110,12 +176,17 @@ def one_who_hangs_holds_up_nobody(w):
 def who_asked_leaves_nothing_behind(w):
     """What answers is there while somebody is connected: an idle collector has no thread that wakes up for it."""
     c = collector(w, w.new_cgroup("quiet"))
-    has = lambda: tuple(len(os.listdir("/proc/%d/%s" % (c.process.pid, what))) for what in ("task", "fd"))
+    has = lambda: tuple(
+        len(os.listdir("/proc/%d/%s" % (c.process.pid, what))) for what in ("task", "fd")
+    )
     threads = has()[0]
     assert asking(w, "status").returncode == 0
     until(lambda: has()[0] == threads, "the first one leaves threads")
     before = has()  # gRPC keeps two descriptors from its first use on
-    looks_on = subprocess.Popen([w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--follow"], stdout=subprocess.DEVNULL)
+    looks_on = subprocess.Popen(
+        [w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--follow"],
+        stdout=subprocess.DEVNULL,
+    )
     w.children.append(looks_on)
     until(lambda: has() > before, "nobody looks on")
     for _ in range(5):
@@ -140,8 +211,12 @@ def only_its_user_and_root_may_ask(w):
         copy = program + "/sandpiper"
         subprocess.run(["cp", "-L", w.sandpiper, copy], check=True)
         ask = [copy, "status", "--socket", path]
-        nobody = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", *ask], capture_output=True, timeout=60)
-        assert nobody.returncode == 1 and b"are you root?" in nobody.stderr and nobody.stdout == b"", nobody
+        nobody = subprocess.run(
+            ["setpriv", "--reuid", "65534", "--clear-groups", *ask], capture_output=True, timeout=60
+        )
+        assert (
+            nobody.returncode == 1 and b"are you root?" in nobody.stderr and nobody.stdout == b""
+        ), nobody
         root = subprocess.run(ask, capture_output=True, timeout=60)
         assert root.returncode == 0 and b"asked" in root.stdout, root
     finally:
@@ -156,7 +231,19 @@ def top_counts_what_happens_between_two_looks(w):
     cg = w.new_cgroup("busy")
     w.new_cgroup("idle")
     c = collector(w, cg, w.cgroups + "/idle")
-    looking = subprocess.Popen([w.sandpiper, "top", "--socket", w.dir + "/asked.sock", "--interval-ms", "4000" if w.slow else "2000", "--frames", "1"], stdout=subprocess.PIPE)
+    looking = subprocess.Popen(
+        [
+            w.sandpiper,
+            "top",
+            "--socket",
+            w.dir + "/asked.sock",
+            "--interval-ms",
+            "4000" if w.slow else "2000",
+            "--frames",
+            "1",
+        ],
+        stdout=subprocess.PIPE,
+    )
     w.children.append(looking)
     time.sleep(0.5)
     act(w, cg, "for i in range(3): actor.tcp('10.77.0.4', 8080)\nactor.tcp('10.77.0.4', 1)")
@@ -164,7 +251,10 @@ def top_counts_what_happens_between_two_looks(w):
     assert out[0].startswith("2 sandboxes; each second "), out
     assert out[2].split()[:3] == ["SANDBOX", "RUNTIME", "AGE"], out
     assert out[3].startswith("busy ") and out[-1].startswith("idle "), out
-    for start in ("  10.77.0.4:8080/tcp  3 attempts, 12 B sent, ", "  10.77.0.4:1/tcp  1 attempt, 1 failed, 0 B sent, 0 B received"):
+    for start in (
+        "  10.77.0.4:8080/tcp  3 attempts, 12 B sent, ",
+        "  10.77.0.4:1/tcp  1 attempt, 1 failed, 0 B sent, 0 B received",
+    ):
         assert any(l.startswith(start) for l in out), out
     c.stop()
 
@@ -176,17 +266,43 @@ def validate_tells_what_a_file_means(w):
     def validate(text, *words, env=None):
         with open(path, "w") as f:
             f.write(text)
-        return subprocess.run([w.sandpiper, "validate", "--config", path, *words], capture_output=True, timeout=60, env={**os.environ, **(env or {})})
-    good = validate("sandboxes: [{label: a/b, namespace: agents}, {cgroup: '^/x/(?<id>.+)$', role: sidecar}]\nwindow_s: 5\nstdout: false\nspool: ''\n", "--format", "json",
-                    env={"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.test:4318", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20hidden", "OTEL_METRICS_EXPORTER": "what"})
+        return subprocess.run(
+            [w.sandpiper, "validate", "--config", path, *words],
+            capture_output=True,
+            timeout=60,
+            env={**os.environ, **(env or {})},
+        )
+
+    good = validate(
+        "sandboxes: [{label: a/b, namespace: agents}, {cgroup: '^/x/(?<id>.+)$', role: sidecar}]\nwindow_s: 5\nstdout: false\nspool: ''\n",
+        "--format",
+        "json",
+        env={
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.test:4318",
+            "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20hidden",
+            "OTEL_METRICS_EXPORTER": "what",
+        },
+    )
     assert good.returncode == 0, good
     said = json.loads(good.stdout)
-    assert said["rules"] == ["label a/b, namespace agents", "cgroup ^/x/(?<id>.+)$, role sidecar"], said
-    assert said["records"] == ["OTLP over HTTP to https://collector.test:4318/v1/logs, TLS, header authorization"], said
+    assert said["rules"] == [
+        "label a/b, namespace agents",
+        "cgroup ^/x/(?<id>.+)$, role sidecar",
+    ], said
+    assert said["records"] == [
+        "OTLP over HTTP to https://collector.test:4318/v1/logs, TLS, header authorization"
+    ], said
     assert b"hidden" not in good.stdout.replace(b"hidden_in", b""), good.stdout
-    assert said["keys_of_the_file"] == ["sandboxes", "spool", "stdout", "window_s"] and said["spool"] == [] and len(said["warnings"]) == 1, said
-    for text, where in (("window_s: 0", b"valid.yaml:1: window_s: 0 is not between 1 and 86400"), ("\nsandboxes: [{label: a, unit: b}]", b"valid.yaml:2: sandboxes: unit: "),
-                        ("sandbox: 1", b"valid.yaml:1: there is no key sandbox")):
+    assert (
+        said["keys_of_the_file"] == ["sandboxes", "spool", "stdout", "window_s"]
+        and said["spool"] == []
+        and len(said["warnings"]) == 1
+    ), said
+    for text, where in (
+        ("window_s: 0", b"valid.yaml:1: window_s: 0 is not between 1 and 86400"),
+        ("\nsandboxes: [{label: a, unit: b}]", b"valid.yaml:2: sandboxes: unit: "),
+        ("sandbox: 1", b"valid.yaml:1: there is no key sandbox"),
+    ):
         bad = validate(text)
         assert bad.returncode == 2 and where in bad.stderr, bad
     assert validate("", "--device", "a/b/c=").returncode == 1
@@ -196,24 +312,46 @@ def validate_tells_what_a_file_means(w):
 def a_capture_replayed_tells_the_same(w):
     """All but when it was observed, and the rules, which are not in it."""
     capture = w.dir + "/capture"
-    r = w.actor(DEEDS + """
+    r = w.actor(
+        DEEDS
+        + """
 actor.udp("10.77.0.4", 7)
 for i in range(20): actor.lookup("q%d.test" % i, "A")
-""", options=["--capture", capture, "--window-s", "3600"])
+""",
+        options=["--capture", capture, "--window-s", "3600"],
+    )
     assert os.stat(capture).st_mode & 0o777 == 0o600
-    done = subprocess.run([w.sandpiper, "replay", capture, "--format", "json", "--window-s", "3600"], capture_output=True, timeout=60)
+    done = subprocess.run(
+        [w.sandpiper, "replay", capture, "--format", "json", "--window-s", "3600"],
+        capture_output=True,
+        timeout=60,
+    )
     assert done.returncode == 0 and b" 0 belong to none" in done.stderr, done.stderr
     again = lines(done.stdout)
 
     def comparable(events):
         """Records without their times, each with what comes next to it."""
-        left = [dict(e) for e in events if not e["opensandbox.event"].startswith(("egress.loaded", "egress.updated"))]
-        return sorted((json.dumps({k: v for k, v in e.items() if k != "ts"}, sort_keys=True), e["ts"]) for e in left)
+        left = [
+            dict(e)
+            for e in events
+            if not e["opensandbox.event"].startswith(("egress.loaded", "egress.updated"))
+        ]
+        return sorted(
+            (json.dumps({k: v for k, v in e.items() if k != "ts"}, sort_keys=True), e["ts"])
+            for e in left
+        )
+
     before, after = comparable(r.events), comparable(again)
-    assert [x for x, _ in before] == [x for x, _ in after], [x for x in before if x not in after][:2] + ["replayed:"] + [x for x in after if x not in before][:2]
+    assert [x for x, _ in before] == [x for x, _ in after], (
+        [x for x in before if x not in after][:2]
+        + ["replayed:"]
+        + [x for x in after if x not in before][:2]
+    )
     for (what, then), (_, now) in zip(before, after):
         # To the millisecond: the wall clock is read at another moment. Windows and ends are told when the collector got to them.
-        assert then[:22] == now[:22] or '"egress.destination"' in what or '"sandbox.stopped"' in what, (what, then, now)
+        assert (
+            then[:22] == now[:22] or '"egress.destination"' in what or '"sandbox.stopped"' in what
+        ), (what, then, now)
     cut = open(capture, "rb").read()[:-40]
     open(capture, "wb").write(cut)
     short = subprocess.run([w.sandpiper, "replay", capture], capture_output=True, timeout=60)
@@ -226,13 +364,32 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
 def a_long_run_is_not_silent(w):
     """And ends with its report, whatever the command makes of Ctrl-C."""
     r = w.exec(["sleep", "5" if w.slow else "3"], options=["--progress-s", "1"])
-    told = [l for l in r.stderr.splitlines() if re.fullmatch(r"sandpiper: \d+ s: 1 programs, 0 lookups, 0 connection attempts to 0 destinations, 0 denied", l)]
+    told = [
+        l
+        for l in r.stderr.splitlines()
+        if re.fullmatch(
+            r"sandpiper: \d+ s: 1 programs, 0 lookups, 0 connection attempts to 0 destinations, 0 denied",
+            l,
+        )
+    ]
     assert told, r.stderr
     # On a terminal of its own, where Ctrl-C reaches both.
     pid, terminal = pty.fork()
     if pid == 0:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # one that is ignored when a shell starts cannot be trapped
-        os.execv(w.sandpiper, [w.sandpiper, "exec", "--", "sh", "-c", "trap 'echo trapped' INT; echo here; while :; do sleep 0.1; done"])
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # one that is ignored when a shell starts cannot be trapped
+        os.execv(
+            w.sandpiper,
+            [
+                w.sandpiper,
+                "exec",
+                "--",
+                "sh",
+                "-c",
+                "trap 'echo trapped' INT; echo here; while :; do sleep 0.1; done",
+            ],
+        )
     out = b""
 
     def read_until(word):
@@ -243,6 +400,7 @@ def a_long_run_is_not_silent(w):
                 out += os.read(terminal, 4096)
             except OSError:
                 raise AssertionError((word, out))
+
     try:
         read_until(b"here")
         os.write(terminal, b"\x03")
@@ -292,25 +450,71 @@ def the_page_shows_what_was_done(w):
     page = w.dir + "/page.html"
     rules = "add table inet t; add chain inet t out { type filter hook output priority 0; }; add rule inet t out ip daddr 10.77.0.4 tcp dport 8081 drop"
     with w.nft(rules):
-        code = DEEDS + """
+        code = (
+            DEEDS
+            + """
 actor.tcp("10.77.0.4", 8081)
 actor.run(["sh", "-c", "exit 0", "</script><img src=x onerror=document.title=1>"])
 actor.done()
 """
-        argv = ["/usr/bin/python3", "-c", "import sys; sys.path.insert(0, %r); import actor\n%s" % (os.path.dirname(os.path.abspath(__file__)), code)]
-        done = subprocess.run(w.in_sandbox_net([w.sandpiper, "exec", "--id", "page", "--format", "html", "-o", page, "--events", w.dir + "/page.events", "--", *argv]),
-                              capture_output=True, timeout=120, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        )
+        argv = [
+            "/usr/bin/python3",
+            "-c",
+            "import sys; sys.path.insert(0, %r); import actor\n%s"
+            % (os.path.dirname(os.path.abspath(__file__)), code),
+        ]
+        done = subprocess.run(
+            w.in_sandbox_net(
+                [
+                    w.sandpiper,
+                    "exec",
+                    "--id",
+                    "page",
+                    "--format",
+                    "html",
+                    "-o",
+                    page,
+                    "--events",
+                    w.dir + "/page.events",
+                    "--",
+                    *argv,
+                ]
+            ),
+            capture_output=True,
+            timeout=120,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
     assert done.returncode == 0, done.stderr
     events = parse_events(w.dir + "/page.events")
-    seen = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + w.dir + "/browser", "--dump-dom", "file://" + page],
-                          capture_output=True, timeout=120, env={**os.environ, "HOME": w.dir}).stdout.decode()
+    seen = subprocess.run(
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--user-data-dir=" + w.dir + "/browser",
+            "--dump-dom",
+            "file://" + page,
+        ],
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "HOME": w.dir},
+    ).stdout.decode()
     assert 'data-drawn="yes"' in seen, seen[-3000:]
-    body = seen[:seen.index('<script id="report"')]
+    body = seen[: seen.index('<script id="report"')]
     count = lambda kind: body.count('data-event="%s"' % kind)
     of = lambda kind: [e for e in events if e["opensandbox.event"] == kind]
     assert count("process.exec") == len(of("process.exec")) > 0
-    assert count("egress.outbound") == len([e for e in of("egress.outbound") if "dns.question.type" in e]) == 1
-    assert count("egress.denied") == len(of("egress.denied")) == 1 and count("egress.failed") == len(of("egress.failed")) > 0
+    assert (
+        count("egress.outbound")
+        == len([e for e in of("egress.outbound") if "dns.question.type" in e])
+        == 1
+    )
+    assert (
+        count("egress.denied") == len(of("egress.denied")) == 1
+        and count("egress.failed") == len(of("egress.failed")) > 0
+    )
     assert body.count('data-edge="denied"') == 1 and body.count('data-edge="failed"') == 1, body
     assert "observed.test" in body and "Nothing was missed" in body
     assert "onerror" in body and "<img" not in body, "a sandbox wrote markup"

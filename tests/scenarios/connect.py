@@ -9,46 +9,55 @@ from world import PYTHON
 
 @scenario
 def tcp_blocking_and_nonblocking(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for blocking in (True, False):
             actor.tcp("10.77.0.4", send=b"x" * 1000, blocking=blocking)
             actor.tcp("fd77::4", send=b"y" * 10, blocking=blocking)
             actor.tcp("10.77.0.4", send=b"z", blocking=blocking, mapped=True)
-    """))
+    """)
+    )
 
 
 @scenario
 def bytes_are_exact(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for n in (0, 1, 1448, 65536, 5_000_000):
             actor.tcp("10.77.0.4", send=b"b" * n)
-    """))
+    """)
+    )
 
 
 @scenario
 def refused(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for blocking in (True, False):
             actor.tcp("10.77.0.4", port=1, blocking=blocking)
             actor.tcp("fd77::4", port=1, blocking=blocking)
             actor.tcp("10.77.0.4", port=1, blocking=blocking, mapped=True)
-    """))
+    """)
+    )
 
 
 @scenario
 def unreachable_before_any_packet(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for blocking in (True, False):
             actor.tcp("192.0.2.1", blocking=blocking)
             actor.tcp("2001:db8::1", blocking=blocking)
         actor.udp("192.0.2.1", connected=False)
         actor.udp("2001:db8::1", connected=False)
-    """))
+    """)
+    )
 
 
 @scenario
 def no_local_address(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket, errno
         s = socket.socket()
         s.bind(("127.0.0.1", 0))
@@ -57,26 +66,32 @@ def no_local_address(w):
         except OSError as e:
             actor.flow("10.77.0.4", 8080, "tcp", actor.OUTCOMES.get(e.errno, "other"))
         s.close()
-    """))
+    """)
+    )
 
 
 @scenario
 def host_that_is_not_there(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.tcp("10.77.0.9", port=80)
-    """))
+    """)
+    )
 
 
 @scenario
 def timeout(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.tcp("10.77.0.4", port=9)
-    """))
+    """)
+    )
 
 
 @scenario
 def closed_by_the_caller_while_connecting(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket, time
         s = socket.socket()
         s.setblocking(False)
@@ -91,12 +106,17 @@ def closed_by_the_caller_while_connecting(w):
         except socket.timeout:
             actor.flow("10.77.0.4", 9, "tcp", "cancelled")
         s.close()
-    """))
+    """)
+    )
 
 
 @scenario
 def killed_while_connecting(w):
-    r = w.exec([PYTHON, "-c", """if True:
+    r = w.exec(
+        [
+            PYTHON,
+            "-c",
+            """if True:
         import os, signal, socket, threading, time
         s = socket.socket()
         def kill():
@@ -105,18 +125,37 @@ def killed_while_connecting(w):
             os.kill(os.getpid(), signal.SIGKILL)
         threading.Thread(target=kill).start()
         s.connect(("10.77.0.4", 9))
-    """])
+    """,
+        ]
+    )
     assert r.status == 137, r.status
     complete(r)
     identity(r)
-    flows(r, {"flows": [dict(peer="10.77.0.4", port=9, transport="tcp", outcome="cancelled", sent=0, received=0, host=None, dns=False,
-                             reset=False)]})
+    flows(
+        r,
+        {
+            "flows": [
+                dict(
+                    peer="10.77.0.4",
+                    port=9,
+                    transport="tcp",
+                    outcome="cancelled",
+                    sent=0,
+                    received=0,
+                    host=None,
+                    dns=False,
+                    reset=False,
+                )
+            ]
+        },
+    )
     assert {e.get("process.exit.signal") for e in r.of("process.exit")} == {9}
 
 
 @scenario
 def reset_by_the_peer(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         s = socket.create_connection(("10.77.0.4", 8081))
         s.send(b"x")
@@ -125,19 +164,23 @@ def reset_by_the_peer(w):
         except ConnectionResetError:
             actor.flow("10.77.0.4", 8081, "tcp", "established", 1, 0, reset=True)
         s.close()
-    """))
+    """)
+    )
 
 
 @scenario
 def idle_connection_closed_locally_is_no_failure(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.tcp("10.77.0.4", send=b"")
-    """))
+    """)
+    )
 
 
 @scenario
 def closed_by_the_peer_first(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         s = socket.create_connection(("10.77.0.4", 80))
         s.send(b"GET / HTTP/1.0\\r\\n\\r\\n")
@@ -146,24 +189,28 @@ def closed_by_the_peer_first(w):
             got += part
         s.close()
         actor.flow("10.77.0.4", 80, "tcp", "established", 18, len(got))
-    """))
+    """)
+    )
 
 
 @scenario
 def a_socket_that_tries_again(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         s = socket.socket()
         for port in (1, 2, 8080):
             code = s.connect_ex(("10.77.0.4", port))
             actor.flow("10.77.0.4", port, "tcp", "refused" if code else "established")
         s.close()
-    """))
+    """)
+    )
 
 
 @scenario
 def open_at_the_end_and_passed_to_a_child(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import os, sys
         s = actor.tcp("10.77.0.4", send=b"", keep=True)
         os.set_inheritable(s.fileno(), True)
@@ -171,12 +218,14 @@ def open_at_the_end_and_passed_to_a_child(w):
                   close_fds=False)
         actor.TRUTH["flows"][-1].update(sent=5, received=5)
         s.close()
-    """))
+    """)
+    )
 
 
 @scenario
 def loopback_is_recorded_but_no_egress(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         for host in ("127.0.0.1", "::1"):
             server = socket.create_server((host, 0), family=actor.family(host))
@@ -189,19 +238,30 @@ def loopback_is_recorded_but_no_egress(w):
             c.recv(3)
             c.close(); a.close(); server.close()
             actor.flow(host, port, "tcp", "established", 5, 3)
-    """))
+    """)
+    )
 
 
 @scenario
 def passive_connections_are_not_attempts(w):
-    code = ("import socket,sys; s=socket.create_server(('10.77.0.2',7000)); s.settimeout(60)\n"
-            "a,_=s.accept(); a.sendall(a.recv(100)); a.close()")
-    client = subprocess.Popen(["nsenter", "--net=/run/netns/" + w.server, "/usr/bin/python3", "-c",
-                               "import socket,time\n"
-                               "for _ in range(600):\n"
-                               "  try: s=socket.create_connection(('10.77.0.2',7000)); break\n"
-                               "  except OSError: time.sleep(0.1)\n"
-                               "s.send(b'hi'); print(s.recv(9))"], stdout=subprocess.PIPE)
+    code = (
+        "import socket,sys; s=socket.create_server(('10.77.0.2',7000)); s.settimeout(60)\n"
+        "a,_=s.accept(); a.sendall(a.recv(100)); a.close()"
+    )
+    client = subprocess.Popen(
+        [
+            "nsenter",
+            "--net=/run/netns/" + w.server,
+            "/usr/bin/python3",
+            "-c",
+            "import socket,time\n"
+            "for _ in range(600):\n"
+            "  try: s=socket.create_connection(('10.77.0.2',7000)); break\n"
+            "  except OSError: time.sleep(0.1)\n"
+            "s.send(b'hi'); print(s.recv(9))",
+        ],
+        stdout=subprocess.PIPE,
+    )
     r = w.exec(["/usr/bin/python3", "-c", code])
     assert client.communicate(timeout=30)[0].strip() == b"b'hi'"
     complete(r)
@@ -211,25 +271,41 @@ def passive_connections_are_not_attempts(w):
 
 @scenario
 def udp_connected_and_not(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for connected in (True, False):
             actor.udp("10.77.0.4", payloads=[b"a" * 100, b"b" * 200], connected=connected)
             actor.udp("fd77::4", payloads=[b"c"], connected=connected)
             actor.udp("10.77.0.4", payloads=[b"d" * 9000], connected=connected, mapped=True)
-    """))
+    """)
+    )
 
 
 @scenario
 def answers_of_a_udp_server_are_not_attempts(w):
-    client = subprocess.Popen(["nsenter", "--net=/run/netns/" + w.server, "/usr/bin/python3", "-c",
-                               "import socket\n"
-                               "s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.2)\n"
-                               "for _ in range(300):\n"
-                               "  s.sendto(b'hi', ('10.77.0.2', 7001))\n"
-                               "  try: print(s.recv(9)); break\n"
-                               "  except OSError: pass\n"], stdout=subprocess.PIPE)
-    r = w.exec(["/usr/bin/python3", "-c", "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('10.77.0.2',7001)); "
-                "d,p=s.recvfrom(9); s.sendto(d,p); s.sendto(d,p)"])
+    client = subprocess.Popen(
+        [
+            "nsenter",
+            "--net=/run/netns/" + w.server,
+            "/usr/bin/python3",
+            "-c",
+            "import socket\n"
+            "s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.2)\n"
+            "for _ in range(300):\n"
+            "  s.sendto(b'hi', ('10.77.0.2', 7001))\n"
+            "  try: print(s.recv(9)); break\n"
+            "  except OSError: pass\n",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    r = w.exec(
+        [
+            "/usr/bin/python3",
+            "-c",
+            "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('10.77.0.2',7001)); "
+            "d,p=s.recvfrom(9); s.sendto(d,p); s.sendto(d,p)",
+        ]
+    )
     assert client.communicate(timeout=120)[0].strip() == b"b'hi'"
     complete(r)
     identity(r)
@@ -238,60 +314,75 @@ def answers_of_a_udp_server_are_not_attempts(w):
 
 @scenario
 def udp_that_nobody_answers(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         for _ in range(3):
             s.sendto(b"log line", ("10.77.0.1", 9001))
         s.close()
         actor.flow("10.77.0.1", 9001, "udp", "other", 24, 0)
-    """))
+    """)
+    )
 
 
 @scenario
 def udp_refused(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.udp("10.77.0.4", port=1, payloads=[b"knock"])
-    """))
+    """)
+    )
 
 
 @scenario
 def udp_one_socket_many_peers(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         for ip in ("10.77.0.4", "10.77.0.3"):
             actor.udp(ip, payloads=[b"x" * 10, b"y" * 20], connected=False, sock=s)
         s.close()
-    """))
+    """)
+    )
 
 
 @scenario
 def udp_connect_alone_is_no_attempt(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         for host in ("10.77.0.4", "fd77::4"):
             s = socket.socket(actor.family(host), socket.SOCK_DGRAM)
             s.connect((host, 443))
             s.close()
-    """))
+    """)
+    )
 
 
 @scenario
 def dns_and_other_peers_on_one_socket(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         actor.lookup("a.test", "A", mode="sendto", sock=s)
         actor.udp("10.77.0.3", payloads=[b"x" * 10], connected=False, sock=s)
         actor.lookup("b.test", "A", mode="sendto", sock=s)
         s.close()
-    """))
+    """)
+    )
 
 
 @scenario
 def io_uring(w):
-    if subprocess.run([w.triggers, "connect-uring", "127.0.0.1", "1"], capture_output=True).returncode == 100:
+    if (
+        subprocess.run(
+            [w.triggers, "connect-uring", "127.0.0.1", "1"], capture_output=True
+        ).returncode
+        == 100
+    ):
         raise Skip("this kernel has no io_uring")
     everything(w.exec([w.triggers, "connect-uring", "10.77.0.4", "8080"]))
     everything(w.exec([w.triggers, "connect-uring", "10.77.0.4", "1"]))
@@ -302,7 +393,16 @@ def io_uring_unreachable(w):
     # The error is in the completion only: with fexit it is seen, else it is known that the attempt failed, but not why.
     probe = w.exec(["true"]).report["probes"]
     mechanism = [p["mechanism"] for p in probe if p["probe"] == "connect.error"][0]
-    everything(w.exec([w.triggers, "connect-unreachable-uring", "192.0.2.1", "unreachable" if mechanism == "fexit" else "other"]))
+    everything(
+        w.exec(
+            [
+                w.triggers,
+                "connect-unreachable-uring",
+                "192.0.2.1",
+                "unreachable" if mechanism == "fexit" else "other",
+            ]
+        )
+    )
 
 
 @scenario
@@ -321,33 +421,40 @@ def named_by_the_lookup_before(w):
 
 @scenario
 def cname_chain_carries_the_name_that_was_asked(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         outcome, ips = actor.lookup("cname.test", "A")
         actor.tcp(ips[0], name="cname.test")
-    """))
+    """)
+    )
 
 
 @scenario
 def the_latest_name_of_an_address_wins(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         _, ips = actor.lookup("first.test", "A")
         actor.tcp(ips[0], name="first.test")
         _, ips = actor.lookup("second.test", "A")
         actor.tcp(ips[0], name="second.test")
-    """))
+    """)
+    )
 
 
 @scenario
 def sixty_four_threads_connect_at_once(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.threads([lambda n=n: actor.tcp("10.77.0.4" if n % 2 else "fd77::4", port=(8080, 1, 8080)[n % 3], send=b"t" * n)
                        for n in range(64)])
-    """))
+    """)
+    )
 
 
 @scenario
 def windows_tell_of_living_connections(w):
-    r = w.actor("""
+    r = w.actor(
+        """
         import socket, time
         s = socket.create_connection(("10.77.0.4", 8080))
         u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -359,7 +466,9 @@ def windows_tell_of_living_connections(w):
         s.close(); u.close()
         actor.flow("10.77.0.4", 8080, "tcp", "established", 500, 500)
         actor.flow("10.77.0.4", 9000, "udp", "established", 50, 50)
-    """, options=["--window-s", "1"])
+    """,
+        options=["--window-s", "1"],
+    )
     everything(r)
     for transport in ("tcp", "udp"):
         windows = [e for e in r.of("egress.destination") if e["network.transport"] == transport]
@@ -383,7 +492,20 @@ def curl_with_a_name(w):
 
 @scenario
 def netcat(w):
-    r = w.exec(["sh", "-c", "printf 12345 | nc -N -w 5 10.77.0.4 8080; printf x | nc -u -w 1 10.77.0.4 9000; nc -z -w 2 10.77.0.4 1; true"])
+    r = w.exec(
+        [
+            "sh",
+            "-c",
+            "printf 12345 | nc -N -w 5 10.77.0.4 8080; printf x | nc -u -w 1 10.77.0.4 9000; nc -z -w 2 10.77.0.4 1; true",
+        ]
+    )
     complete(r)
-    got = {(d["port"], d["transport"]): (d["outcomes"], d["sent"], d["received"]) for d in r.report["destinations"]}
-    assert got == {(8080, "tcp"): ({"established": 1}, 5, 5), (9000, "udp"): ({"established": 1}, 1, 1), (1, "tcp"): ({"refused": 1}, 0, 0)}, got
+    got = {
+        (d["port"], d["transport"]): (d["outcomes"], d["sent"], d["received"])
+        for d in r.report["destinations"]
+    }
+    assert got == {
+        (8080, "tcp"): ({"established": 1}, 5, 5),
+        (9000, "udp"): ({"established": 1}, 1, 1),
+        (1, "tcp"): ({"refused": 1}, 0, 0),
+    }, got

@@ -21,12 +21,14 @@ APPLETS = ("sh", "sleep", "nc", "true", "false", "cat", "nslookup", "echo")
 
 def make_image(path):
     """An image of busybox alone, as `docker save` writes one."""
+
     def entry(tar, name, data=b"", **fields):
         info = tarfile.TarInfo(name)
         info.size, info.mode = len(data), 0o755
         for key, value in fields.items():
             setattr(info, key, value)
         tar.addfile(info, io.BytesIO(data))
+
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         for folder in ("bin", "tmp", "etc", "proc", "sys", "dev"):
@@ -35,13 +37,27 @@ def make_image(path):
         for applet in APPLETS:
             entry(tar, "bin/" + applet, type=tarfile.SYMTYPE, linkname="busybox")
     layer = layer.getvalue()
-    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sleep", "1000"], "Env": ["PATH=/bin"]},
-                         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]}, "history": [{}]}).encode()
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Cmd": ["/bin/sleep", "1000"], "Env": ["PATH=/bin"]},
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()],
+            },
+            "history": [{}],
+        }
+    ).encode()
     name = hashlib.sha256(config).hexdigest() + ".json"
     with tarfile.open(path, "w") as tar:
         entry(tar, "layer.tar", layer)
         entry(tar, name, config)
-        entry(tar, "manifest.json", json.dumps([{"Config": name, "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]).encode())
+        entry(
+            tar,
+            "manifest.json",
+            json.dumps([{"Config": name, "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]).encode(),
+        )
 
 
 def need(*programs):
@@ -57,9 +73,15 @@ def runtime_network(w):
     sh(f"ip netns add {k}")
     try:
         sh(f"ip link add {k}0 netns {k} type veth peer name {k}1 netns {s}")
-        sh(f"ip -n {k} link set lo up && ip -n {k} addr add 10.92.0.2/24 dev {k}0 && ip -n {k} link set {k}0 up")
-        sh(f"ip -n {s} addr add 10.92.0.1/24 dev {k}1 && ip -n {s} link set {k}1 up && ip -n {s} route add 10.91.0.0/16 via 10.92.0.2")
-        sh(f"ip -n {k} route add {SERVER4} via 10.92.0.1 && ip -n {k} route add {SERVICE4} via 10.92.0.1")
+        sh(
+            f"ip -n {k} link set lo up && ip -n {k} addr add 10.92.0.2/24 dev {k}0 && ip -n {k} link set {k}0 up"
+        )
+        sh(
+            f"ip -n {s} addr add 10.92.0.1/24 dev {k}1 && ip -n {s} link set {k}1 up && ip -n {s} route add 10.91.0.0/16 via 10.92.0.2"
+        )
+        sh(
+            f"ip -n {k} route add {SERVER4} via 10.92.0.1 && ip -n {k} route add {SERVICE4} via 10.92.0.1"
+        )
         sh(f"ip netns exec {k} sysctl -q -w net.ipv4.ip_forward=1")
         yield k
     finally:
@@ -96,8 +118,20 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
 """
 
 # One address for each container; the runtime's namespace forwards.
-CNI = {"cniVersion": "0.4.0", "name": "scenario", "plugins": [
-    {"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.91.0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+CNI = {
+    "cniVersion": "0.4.0",
+    "name": "scenario",
+    "plugins": [
+        {
+            "type": "ptp",
+            "ipam": {
+                "type": "host-local",
+                "ranges": [[{"subnet": "10.91.0.0/16"}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        }
+    ],
+}
 
 
 class Containerd:
@@ -105,25 +139,46 @@ class Containerd:
         self.w, self.folder, self.process = w, folder, process
         self.socket = folder + "/containerd.sock"
         self.cri_program = w.triggers.replace("triggers/triggers", "e2e/cri")
-        self.config = {"runtimes": [{"api": "cri", "socket": self.socket}], "bundle_folders": [folder + "/state/io.containerd.runtime.v2.task/*"]}
+        self.config = {
+            "runtimes": [{"api": "cri", "socket": self.socket}],
+            "bundle_folders": [folder + "/state/io.containerd.runtime.v2.task/*"],
+        }
 
     def cri(self, *words):
         words = [json.dumps(x) if isinstance(x, dict) else x for x in words]
         # As kubelet does: an end is asked for until it comes, since a container may be ending by itself.
         for tries in range(10 if words[0].startswith(("stop", "remove")) else 1):
             time.sleep(0.1 * tries)
-            done = subprocess.run([self.cri_program, self.socket, *words], capture_output=True, timeout=150)
+            done = subprocess.run(
+                [self.cri_program, self.socket, *words], capture_output=True, timeout=150
+            )
             if done.returncode == 0:
                 return done.stdout.decode().strip()
         raise AssertionError("cri %r: %s" % (words, done.stderr.decode()))
 
     def pod(self, name, **spec):
-        spec = {"name": name, "namespace": "agents", "uid": "%s-uid" % name, "cgroup_parent": "/%s/kube" % self.w.tag, **spec}
+        spec = {
+            "name": name,
+            "namespace": "agents",
+            "uid": "%s-uid" % name,
+            "cgroup_parent": "/%s/kube" % self.w.tag,
+            **spec,
+        }
         return self.cri("pod", spec), spec
 
     def container(self, pod, name, script, start=True, **spec):
         pod_id, pod_spec = pod
-        created = self.cri("container", pod_id, {"name": name, "image": IMAGE, "command": ["/bin/sh", "-c", script], "pod": pod_spec, **spec})
+        created = self.cri(
+            "container",
+            pod_id,
+            {
+                "name": name,
+                "image": IMAGE,
+                "command": ["/bin/sh", "-c", script],
+                "pod": pod_spec,
+                **spec,
+            },
+        )
         if start:
             self.cri("start", created)
         return created
@@ -132,7 +187,12 @@ class Containerd:
         """Of one that was started: until its cgroup has no process, or is gone with it."""
         for _ in range(1200):
             try:
-                if not any(open(path).read() for path in glob.glob("%s/**/%s/cgroup.procs" % (self.w.cgroups, container), recursive=True)):
+                if not any(
+                    open(path).read()
+                    for path in glob.glob(
+                        "%s/**/%s/cgroup.procs" % (self.w.cgroups, container), recursive=True
+                    )
+                ):
                     return
             except OSError:
                 return
@@ -153,7 +213,9 @@ def containerd(w):
     """containerd with its CRI plugin."""
     need("containerd", "ctr", "runc")
     if not os.path.exists("/usr/lib/cni/ptp"):
-        raise Skip("containernetworking-plugins is not installed; deploy/setup.sh --with-runtimes does")
+        raise Skip(
+            "containernetworking-plugins is not installed; deploy/setup.sh --with-runtimes does"
+        )
     with scratch(w) as folder, runtime_network(w) as k:
         os.makedirs(folder + "/cni")
         with open(folder + "/config.toml", "w") as f:
@@ -168,20 +230,31 @@ def containerd(w):
             runtime = Containerd(w, folder, process)
             ctr = ["ctr", "-a", runtime.socket, "-n", "k8s.io"]
             for _ in range(300):
-                if os.path.exists(runtime.socket) and subprocess.run(ctr + ["version"], capture_output=True).returncode == 0:
+                if (
+                    os.path.exists(runtime.socket)
+                    and subprocess.run(ctr + ["version"], capture_output=True).returncode == 0
+                ):
                     break
                 time.sleep(0.1)
-            subprocess.run(ctr + ["images", "import", folder + "/image.tar"], check=True, capture_output=True)
+            subprocess.run(
+                ctr + ["images", "import", folder + "/image.tar"], check=True, capture_output=True
+            )
             yield runtime
         finally:
             # Whatever a failed scenario left: the shims go with their tasks.
-            tasks = subprocess.run(ctr + ["tasks", "ls", "-q"], capture_output=True).stdout.decode().split()
+            tasks = (
+                subprocess.run(ctr + ["tasks", "ls", "-q"], capture_output=True)
+                .stdout.decode()
+                .split()
+            )
             for task in tasks:
                 subprocess.run(ctr + ["tasks", "rm", "-f", task], capture_output=True)
             w.stop(process)
             for namespace in cni_namespaces() - before:
                 subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
-            for line in subprocess.run(["pgrep", "-f", folder], capture_output=True).stdout.decode().split():
+            for line in (
+                subprocess.run(["pgrep", "-f", folder], capture_output=True).stdout.decode().split()
+            ):
                 subprocess.run(["kill", "-9", line])
 
 
@@ -189,21 +262,57 @@ class Podman:
     def __init__(self, w, folder, netns):
         self.w, self.folder, self.netns = w, folder, netns
         self.socket = folder + "/podman.sock"
-        self.base = ["podman", "--root", folder + "/storage", "--runroot", folder + "/run", "--cgroup-manager", "cgroupfs",
-                     "--storage-driver", "vfs", "--runtime", "runc", "--events-backend", "file"]
+        self.base = [
+            "podman",
+            "--root",
+            folder + "/storage",
+            "--runroot",
+            folder + "/run",
+            "--cgroup-manager",
+            "cgroupfs",
+            "--storage-driver",
+            "vfs",
+            "--runtime",
+            "runc",
+            "--events-backend",
+            "file",
+        ]
         self.env = {**os.environ, "CONTAINERS_CONF": folder + "/containers.conf"}
-        self.config = {"runtimes": [{"api": "docker", "socket": self.socket}], "bundle_folders": [folder + "/storage/vfs-containers"]}
+        self.config = {
+            "runtimes": [{"api": "docker", "socket": self.socket}],
+            "bundle_folders": [folder + "/storage/vfs-containers"],
+        }
 
     def __call__(self, *words):
-        done = subprocess.run(["nsenter", "--net=/run/netns/" + self.netns, *self.base, *words], capture_output=True, env=self.env, timeout=120)
+        done = subprocess.run(
+            ["nsenter", "--net=/run/netns/" + self.netns, *self.base, *words],
+            capture_output=True,
+            env=self.env,
+            timeout=120,
+        )
         if done.returncode:
             raise AssertionError("%s %r: %s" % (self.base[0], words, done.stderr.decode()))
         return done.stdout.decode().strip()
 
     def run(self, name, script, *options):
         """Limits as the shell has them: podman's own may be more than this machine lets anybody have."""
-        return self("run", "--detach", "--name", name, "--cgroup-parent", "/%s/podman" % self.w.tag, "--ulimit", "nofile=1024:1024",
-                    "--ulimit", "nproc=1024:1024", *options, IMAGE, "/bin/sh", "-c", script)
+        return self(
+            "run",
+            "--detach",
+            "--name",
+            name,
+            "--cgroup-parent",
+            "/%s/podman" % self.w.tag,
+            "--ulimit",
+            "nofile=1024:1024",
+            "--ulimit",
+            "nproc=1024:1024",
+            *options,
+            IMAGE,
+            "/bin/sh",
+            "-c",
+            script,
+        )
 
 
 @contextlib.contextmanager
@@ -213,10 +322,18 @@ def podman(w):
     with scratch(w) as folder, runtime_network(w) as k:
         make_image(folder + "/image.tar")
         with open(folder + "/containers.conf", "w") as f:
-            f.write("[engine]\nevents_logfile_path = \"%s/events.log\"\ncgroup_manager = \"cgroupfs\"\n" % folder)
+            f.write(
+                '[engine]\nevents_logfile_path = "%s/events.log"\ncgroup_manager = "cgroupfs"\n'
+                % folder
+            )
         runtime = Podman(w, folder, k)
         runtime("load", "-i", folder + "/image.tar")
-        service = w.start([*runtime.base, "system", "service", "--time", "0", "unix://" + runtime.socket], ns=k, env=runtime.env, stderr=subprocess.DEVNULL)
+        service = w.start(
+            [*runtime.base, "system", "service", "--time", "0", "unix://" + runtime.socket],
+            ns=k,
+            env=runtime.env,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             for _ in range(300):
                 if os.path.exists(runtime.socket):
@@ -225,7 +342,20 @@ def podman(w):
             yield runtime
         finally:
             for _ in range(2):  # those that others depend on only after them
-                subprocess.run(["nsenter", "--net=/run/netns/" + k, *runtime.base, "rm", "--all", "--force", "--time", "0"], capture_output=True, env=runtime.env)
+                subprocess.run(
+                    [
+                        "nsenter",
+                        "--net=/run/netns/" + k,
+                        *runtime.base,
+                        "rm",
+                        "--all",
+                        "--force",
+                        "--time",
+                        "0",
+                    ],
+                    capture_output=True,
+                    env=runtime.env,
+                )
             w.stop(service)
 
 
@@ -244,19 +374,47 @@ def docker(w):
         make_image(folder + "/image.tar")
         runtime = Docker(w, folder, k)
         log = open(folder + "/log", "wb")
-        daemon = w.start(["dockerd", "--data-root", folder + "/data", "--exec-root", folder + "/exec", "--pidfile", folder + "/pid", "--host",
-                          "unix://" + runtime.socket, "--bridge", "none", "--iptables=false", "--ip6tables=false", "--storage-driver", "vfs",
-                          "--exec-opt", "native.cgroupdriver=cgroupfs"], ns=k, stderr=log)
+        daemon = w.start(
+            [
+                "dockerd",
+                "--data-root",
+                folder + "/data",
+                "--exec-root",
+                folder + "/exec",
+                "--pidfile",
+                folder + "/pid",
+                "--host",
+                "unix://" + runtime.socket,
+                "--bridge",
+                "none",
+                "--iptables=false",
+                "--ip6tables=false",
+                "--storage-driver",
+                "vfs",
+                "--exec-opt",
+                "native.cgroupdriver=cgroupfs",
+            ],
+            ns=k,
+            stderr=log,
+        )
         try:
             for _ in range(600):
-                if os.path.exists(runtime.socket) and subprocess.run(runtime.base + ["version"], capture_output=True).returncode == 0:
+                if (
+                    os.path.exists(runtime.socket)
+                    and subprocess.run(runtime.base + ["version"], capture_output=True).returncode
+                    == 0
+                ):
                     break
                 assert daemon.poll() is None, open(folder + "/log").read()[-1500:]
                 time.sleep(0.1)
             runtime("load", "-i", folder + "/image.tar")
             yield runtime
         finally:
-            left = subprocess.run(runtime.base + ["ps", "-aq"], capture_output=True).stdout.decode().split()
+            left = (
+                subprocess.run(runtime.base + ["ps", "-aq"], capture_output=True)
+                .stdout.decode()
+                .split()
+            )
             if left:
                 subprocess.run(runtime.base + ["rm", "--force", *left], capture_output=True)
             w.stop(daemon)

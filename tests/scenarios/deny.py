@@ -62,7 +62,8 @@ def denied_at_once_and_not_at_the_timeout(w):
 @scenario
 def reject_is_a_denial_too(w):
     with w.nft(DROP):
-        everything(w.actor("""
+        everything(
+            w.actor("""
             import socket
             for ip in ("10.77.0.4", "fd77::4"):
                 for port in (82, 83):
@@ -73,13 +74,15 @@ def reject_is_a_denial_too(w):
                 actor.udp(ip, 9003)
                 actor.TRUTH["flows"][-1].update(outcome="denied", sent=0)
                 actor.denied(ip, 9003, "udp")
-        """))
+        """)
+        )
 
 
 @scenario
 def udp_send_is_refused(w):
     with w.nft(DROP):
-        everything(w.actor("""
+        everything(
+            w.actor("""
             for ip in ("10.77.0.4", "fd77::4"):
                 for connected in (True, False):
                     actor.udp(ip, 9001, connected=connected)
@@ -87,13 +90,15 @@ def udp_send_is_refused(w):
                     actor.udp(ip, 9000, connected=connected)
             actor.udp("10.77.0.4", 9001, connected=False, mapped=True)
             actor.denied("10.77.0.4", 9001, "udp")
-        """))
+        """)
+        )
 
 
 @scenario
 def a_denied_destination_has_its_name(w):
     with w.nft(DROP):
-        everything(w.actor("""
+        everything(
+            w.actor("""
             import socket
             _, ips = actor.lookup("files.test", "A")
             for _ in range(3):
@@ -105,14 +110,16 @@ def a_denied_destination_has_its_name(w):
                     actor.flow(ips[0], 84, "tcp", "denied", host="files.test")
                     actor.denied("files.test", 84, "tcp")
                 s.close()
-        """))
+        """)
+        )
 
 
 @scenario
 def a_flood_is_one_record_and_the_count(w):
     n = 5000
     with w.nft(DROP):
-        r = w.actor("""
+        r = w.actor(
+            """
             import socket
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             refused = 0
@@ -124,7 +131,9 @@ def a_flood_is_one_record_and_the_count(w):
             s.close()
             actor.flow("10.77.0.4", 9001, "udp", "denied")
             actor.denied("10.77.0.4", 9001, "udp", count=refused)
-        """ % n)
+        """
+            % n
+        )
     everything(r)
     assert sorted(e["count"] for e in r.of("egress.denied")) == [1, n - 1], r.of("egress.denied")
 
@@ -132,7 +141,8 @@ def a_flood_is_one_record_and_the_count(w):
 @scenario
 def windows_of_a_denied_flow_add_up(w):
     with w.nft(DROP):
-        r = w.actor("""
+        r = w.actor(
+            """
             import socket, time
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             for i in range(30):
@@ -143,7 +153,9 @@ def windows_of_a_denied_flow_add_up(w):
                 time.sleep(0.1)
             s.close()
             actor.flow("10.77.0.4", 9001, "udp", "denied")
-        """, options=["--window-s", "1"])
+        """,
+            options=["--window-s", "1"],
+        )
     everything(r)
     assert len(r.of("egress.denied")) >= 4, r.of("egress.denied")
 
@@ -151,7 +163,9 @@ def windows_of_a_denied_flow_add_up(w):
 @scenario
 def allowed_while_it_tries(w):
     """The rule goes before the second SYN: denied first, established in the end, and told as both."""
-    with w.nft("table inet fence { chain out { type filter hook output priority 0; tcp dport 8080 drop; }; }"):
+    with w.nft(
+        "table inet fence { chain out { type filter hook output priority 0; tcp dport 8080 drop; }; }"
+    ):
         r = w.actor("""
             import socket, subprocess, threading
             s = socket.socket()
@@ -190,8 +204,11 @@ def a_living_connection_is_cut_off(w):
 @scenario
 def dropped_on_the_way_in_is_no_denial(w):
     """A rule that throws the answers away refuses nothing that the sandbox sends."""
-    with w.nft("table inet fence { chain in { type filter hook input priority 0; tcp sport 8080 drop; udp sport 9000 drop; }; }"):
-        everything(w.actor("""
+    with w.nft(
+        "table inet fence { chain in { type filter hook input priority 0; tcp sport 8080 drop; udp sport 9000 drop; }; }"
+    ):
+        everything(
+            w.actor("""
             import socket
             s = socket.socket()
             s.settimeout(0.5)
@@ -205,7 +222,8 @@ def dropped_on_the_way_in_is_no_denial(w):
             s.send(b"x")
             s.close()
             actor.flow("10.77.0.4", 9000, "udp", "other", 1, 0)
-        """))
+        """)
+        )
 
 
 @scenario
@@ -222,7 +240,9 @@ def refused_and_silent_peers_are_not_denied(w):
 
 @scenario
 def a_blocked_dns_server(w):
-    with w.nft("table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"):
+    with w.nft(
+        "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
+    ):
         r = w.actor("""
             import socket, dnswire as d
             for mode in ("connect", "sendto"):
@@ -245,7 +265,9 @@ def a_blocked_dns_server(w):
 
 @scenario
 def a_blocked_server_and_another_that_answers(w):
-    with w.nft("table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"):
+    with w.nft(
+        "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
+    ):
         w.write_resolv("nameserver 10.77.0.3\nnameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
         try:
             r = w.actor("""
@@ -263,9 +285,12 @@ def a_blocked_server_and_another_that_answers(w):
 def a_flood_of_denied_attempts_stays_exact(w):
     """Far more than the ring holds: records are lost and admitted, the counter is not."""
     n = 2000 if w.slow else 20000
-    with w.nft("table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.8.0/24 udp dport 9001 drop; }; }"):
+    with w.nft(
+        "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.8.0/24 udp dport 9001 drop; }; }"
+    ):
         w.exec(["ip", "route", "replace", "10.77.8.0/24", "via", "10.77.0.1"])
-        r = w.actor("""
+        r = w.actor(
+            """
             import socket
             refused = 0
             for i in range(%d):
@@ -276,17 +301,28 @@ def a_flood_of_denied_attempts_stays_exact(w):
                     refused += 1
                 s.close()
             print(refused)
-        """ % n, options=["--ring-bytes", "4096"])
+        """
+            % n,
+            options=["--ring-bytes", "4096"],
+        )
     refused = int(r.stdout.split()[0])
     assert refused == n
-    assert r.metric("sandbox.egress.denied", "layer", "network.transport") == {("netfilter", "udp"): n}, r.metrics
+    assert r.metric("sandbox.egress.denied", "layer", "network.transport") == {
+        ("netfilter", "udp"): n
+    }, r.metrics
     assert r.report["totals"]["denied"] == n
 
 
 @scenario
 def the_table_tells_of_denials(w):
     with w.nft(DROP):
-        done = subprocess.run(w.in_sandbox_net([w.sandpiper, "exec", "--", "curl", "-s", "--max-time", "1", "http://10.77.0.4/"]), capture_output=True, timeout=60)
+        done = subprocess.run(
+            w.in_sandbox_net(
+                [w.sandpiper, "exec", "--", "curl", "-s", "--max-time", "1", "http://10.77.0.4/"]
+            ),
+            capture_output=True,
+            timeout=60,
+        )
     text = done.stdout.decode()
     assert "denied" in text and "1 denied" in text, text
 
@@ -298,7 +334,8 @@ def every_rung_tells_the_same(w):
     for rung in ("tp_btf", "tp_btf by place"):
         avoid += ["--avoid", "egress.denied:" + rung]
         with w.nft(DROP):
-            r = w.actor("""
+            r = w.actor(
+                """
                 import socket
                 s = socket.socket()
                 s.settimeout(0.3)
@@ -311,10 +348,17 @@ def every_rung_tells_the_same(w):
                 for connected in (True, False):
                     actor.udp("10.77.0.4", 9001, connected=connected)
                     actor.denied("10.77.0.4", 9001, "udp")
-            """, options=avoid)
+            """,
+                options=avoid,
+            )
         (probe,) = [p for p in r.report["probes"] if p["probe"] == "egress.denied"]
         if probe.get("mechanism"):
-            assert probe["mechanism"] in ("tp_btf by place", "fexit") and "egress.denied:" + probe["mechanism"] not in avoid, probe
+            assert (
+                probe["mechanism"] in ("tp_btf by place", "fexit")
+                and "egress.denied:" + probe["mechanism"] not in avoid
+            ), probe
             everything(r)
         else:  # told as a gap, not as silence
-            assert any("egress.denied" in g for g in r.report["gaps"]) or not r.report["complete"], r.report
+            assert (
+                any("egress.denied" in g for g in r.report["gaps"]) or not r.report["complete"]
+            ), r.report

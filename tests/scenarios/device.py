@@ -19,7 +19,9 @@ def routed(w, rules=FORWARD):
     with behind_a_router(w, rules):
         for address in (SERVER4, SERVICE4, SERVER6, SERVICE6):
             n = "fd%d::%d" if ":" in address else "10.%d.0.%d"
-            sh(f"ip -n {c} route add {address} via {n % (88, 1)} && ip -n {r} route add {address} via {n % (89, 2)}")
+            sh(
+                f"ip -n {c} route add {address} via {n % (88, 1)} && ip -n {r} route add {address} via {n % (89, 2)}"
+            )
         yield
 
 
@@ -28,18 +30,58 @@ def told(events, sandbox):
     assert not any(k.startswith("process.") for e in mine for k in e), mine
     for e in mine:
         assert all(v not in ("", None, []) for v in e.values()), e
-    return {kind: [e for e in mine if e["opensandbox.event"] == kind] for kind in {e["opensandbox.event"] for e in mine}}
+    return {
+        kind: [e for e in mine if e["opensandbox.event"] == kind]
+        for kind in {e["opensandbox.event"] for e in mine}
+    }
 
 
 def compare(events, sandbox, truth):
     """All records of a guest against what its actor knows."""
     t = told(events, sandbox)
-    same("lookups", [(e["target.host"], e["dns.question.type"], e["egress.outcome"], tuple(sorted(e.get("target.ips", [])))) for e in t.get("egress.outbound", []) if "target.host" in e],
-         [(x["name"], x["type"], x["outcome"], tuple(sorted(x["ips"]))) for x in truth["lookups"] if x["outcome"] != "denied"])
-    same("attempts", [(e["peer"], e["network.peer.port"], e["network.transport"]) for e in t.get("egress.outbound", []) if "peer" in e],
-         [(f["peer"], f["port"], f["transport"]) for f in truth["flows"] if not f["host"] and not f["dns"]])
-    same("failed", [(e.get("peer") or e["target.host"], e["network.peer.port"], e["error.type"]) for e in t.get("egress.failed", [])],
-         [(f["host"] or f["peer"], f["port"], f["outcome"]) for f in truth["flows"] if f["outcome"] in ("refused", "unreachable", "reset")])
+    same(
+        "lookups",
+        [
+            (
+                e["target.host"],
+                e["dns.question.type"],
+                e["egress.outcome"],
+                tuple(sorted(e.get("target.ips", []))),
+            )
+            for e in t.get("egress.outbound", [])
+            if "target.host" in e
+        ],
+        [
+            (x["name"], x["type"], x["outcome"], tuple(sorted(x["ips"])))
+            for x in truth["lookups"]
+            if x["outcome"] != "denied"
+        ],
+    )
+    same(
+        "attempts",
+        [
+            (e["peer"], e["network.peer.port"], e["network.transport"])
+            for e in t.get("egress.outbound", [])
+            if "peer" in e
+        ],
+        [
+            (f["peer"], f["port"], f["transport"])
+            for f in truth["flows"]
+            if not f["host"] and not f["dns"]
+        ],
+    )
+    same(
+        "failed",
+        [
+            (e.get("peer") or e["target.host"], e["network.peer.port"], e["error.type"])
+            for e in t.get("egress.failed", [])
+        ],
+        [
+            (f["host"] or f["peer"], f["port"], f["outcome"])
+            for f in truth["flows"]
+            if f["outcome"] in ("refused", "unreachable", "reset")
+        ],
+    )
     want = {}
     for x in truth["denials"]:
         key = (x["where"], x["port"], x["transport"])
@@ -60,8 +102,11 @@ def compare(events, sandbox, truth):
         n, s, r = want.get(k, (0, 0, 0))
         want[k] = (n + 1, s + f["sent"], r + f["received"])
     assert ledger == want, (ledger, want)
-    stopped, = t["sandbox.stopped"]
-    assert stopped["sandbox.connect.attempts"] == len(truth["flows"]) and stopped["sandpiper.dropped"] == 0, stopped
+    (stopped,) = t["sandbox.stopped"]
+    assert (
+        stopped["sandbox.connect.attempts"] == len(truth["flows"])
+        and stopped["sandpiper.dropped"] == 0
+    ), stopped
     assert stopped["sandbox.dns.lookups"] == len(truth["lookups"]), stopped
     assert stopped["sandbox.egress.denied"] == sum(x["count"] for x in truth["denials"]), stopped
 
@@ -98,7 +143,9 @@ for ip, dns in (("10.77.0.4", "10.77.0.1"), ("fd77::4", "fd77::1")):
 """
     for avoid in ((), ("--avoid", "device:tcx")):
         with routed(w):
-            c = Collector(w, [], options=("--device", "/run/netns/%sr:%sr0=vm" % (w.tag, w.tag), *avoid))
+            c = Collector(
+                w, [], options=("--device", "/run/netns/%sr:%sr0=vm" % (w.tag, w.tag), *avoid)
+            )
             truth = act(w, None, code)
             events = c.stop()
         compare(events, "vm", truth)
@@ -109,7 +156,9 @@ def a_tap(w):
     """A tap in the router's namespace, and the packets of whoever opens it forwarded to the servers."""
     r, tap, s = w.tag + "r", w.tag + "t", w.server
     with routed(w):
-        sh(f"ip -n {r} tuntap add {tap} mode tap && ip -n {r} addr add 10.90.0.1/24 dev {tap} && ip -n {r} link set {tap} up")
+        sh(
+            f"ip -n {r} tuntap add {tap} mode tap && ip -n {r} addr add 10.90.0.1/24 dev {tap} && ip -n {r} link set {tap} up"
+        )
         sh(f"ip -n {r} neigh add 10.90.0.2 lladdr 02:00:00:00:00:02 nud permanent dev {tap}")
         sh(f"ip -n {s} route add 10.90.0.0/24 via 10.89.0.1")
         link = json.loads(subprocess.check_output(["ip", "-n", r, "-j", "link", "show", tap]))[0]
@@ -120,8 +169,12 @@ def a_tap(w):
 
 
 def run_guest(w, mac, steps):
-    done = subprocess.run(["nsenter", "--net=/run/netns/%sr" % w.tag, PYTHON, HERE + "/guest.py", w.tag + "t", mac],
-                          input="".join(json.dumps(s) + "\n" for s in steps).encode(), capture_output=True, timeout=120)
+    done = subprocess.run(
+        ["nsenter", "--net=/run/netns/%sr" % w.tag, PYTHON, HERE + "/guest.py", w.tag + "t", mac],
+        input="".join(json.dumps(s) + "\n" for s in steps).encode(),
+        capture_output=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout.decode().splitlines()[-1])["truth"]
 
@@ -130,39 +183,78 @@ def run_guest(w, mac, steps):
 def behind_a_tap(w):
     with a_tap(w) as (device, mac):
         c = Collector(w, [], options=("--device", device + "=fc-1"))
-        got = run_guest(w, mac, [
-            ("lookup", "lookup", "one.test", "10.77.0.1"),
-            ("established", "tcp", "10.77.0.4", 8080, 50001, "hello"),
-            ("again", "tcp", "10.77.0.4", 8080, 50002, "said twice", 1, True),
-            ("refused", "tcp", "10.77.0.4", 1, 50003),
-            ("denied", "tcp", "10.77.0.4", 80, 50004, "", 3),
-            ("rejected", "tcp", "10.77.0.4", 82, 50005),
-            ("echo", "udp", "10.77.0.4", 9000, 50006, "ping"),
-            ("dropped", "udp", "10.77.0.4", 9001, 50007, "x", False),
-            ("dropped again", "udp", "10.77.0.4", 9001, 50007, "y", False),
-            ("closed", "udp", "10.77.0.4", 1, 50008, "z", False),
-        ])
+        got = run_guest(
+            w,
+            mac,
+            [
+                ("lookup", "lookup", "one.test", "10.77.0.1"),
+                ("established", "tcp", "10.77.0.4", 8080, 50001, "hello"),
+                ("again", "tcp", "10.77.0.4", 8080, 50002, "said twice", 1, True),
+                ("refused", "tcp", "10.77.0.4", 1, 50003),
+                ("denied", "tcp", "10.77.0.4", 80, 50004, "", 3),
+                ("rejected", "tcp", "10.77.0.4", 82, 50005),
+                ("echo", "udp", "10.77.0.4", 9000, 50006, "ping"),
+                ("dropped", "udp", "10.77.0.4", 9001, 50007, "x", False),
+                ("dropped again", "udp", "10.77.0.4", 9001, 50007, "y", False),
+                ("closed", "udp", "10.77.0.4", 1, 50008, "z", False),
+            ],
+        )
         events = c.stop()
-    assert got["lookup"] and got["established"] == ["established", 5] and got["again"] == ["established", 10], got
-    assert got["refused"] == ["refused", 0] and got["denied"] == ["timeout", 0] and got["rejected"] == ["timeout", 0], got
+    assert (
+        got["lookup"]
+        and got["established"] == ["established", 5]
+        and got["again"] == ["established", 10]
+    ), got
+    assert (
+        got["refused"] == ["refused", 0]
+        and got["denied"] == ["timeout", 0]
+        and got["rejected"] == ["timeout", 0]
+    ), got
     assert bytes.fromhex(got["echo"]) == b"ping", got
 
     def flow(port, transport, outcome, sent=0, received=0):
-        return {"peer": "10.77.0.4", "port": port, "transport": transport, "outcome": outcome, "sent": sent, "received": received, "host": "one.test", "dns": False}
+        return {
+            "peer": "10.77.0.4",
+            "port": port,
+            "transport": transport,
+            "outcome": outcome,
+            "sent": sent,
+            "received": received,
+            "host": "one.test",
+            "dns": False,
+        }
+
     truth = {
         "lookups": [{"name": "one.test", "type": "A", "outcome": "ok", "ips": got["lookup"][5]}],
-        "flows": [flow(8080, "tcp", "established", 5, 5), flow(8080, "tcp", "established", 10, 10), flow(1, "tcp", "refused"), flow(80, "tcp", "denied"),
-                  flow(82, "tcp", "denied"), flow(9000, "udp", "established", 4, 4), flow(9001, "udp", "denied", 2), flow(1, "udp", "refused", 1)],
-        "denials": [{"where": "one.test", "port": 80, "transport": "tcp", "count": 1}, {"where": "one.test", "port": 82, "transport": "tcp", "count": 1},
-                    {"where": "one.test", "port": 9001, "transport": "udp", "count": 2}],
+        "flows": [
+            flow(8080, "tcp", "established", 5, 5),
+            flow(8080, "tcp", "established", 10, 10),
+            flow(1, "tcp", "refused"),
+            flow(80, "tcp", "denied"),
+            flow(82, "tcp", "denied"),
+            flow(9000, "udp", "established", 4, 4),
+            flow(9001, "udp", "denied", 2),
+            flow(1, "udp", "refused", 1),
+        ],
+        "denials": [
+            {"where": "one.test", "port": 80, "transport": "tcp", "count": 1},
+            {"where": "one.test", "port": 82, "transport": "tcp", "count": 1},
+            {"where": "one.test", "port": 9001, "transport": "udp", "count": 2},
+        ],
     }
     compare(events, "fc-1", truth)
 
 
 @scenario
 def bad_devices_are_named(w):
-    for argument, why in (("tap0=", "expected NAME=ID"), ("/nowhere:tap0=x", "/nowhere"), ("a-name-too-long0=x", "1 to 15")):
-        done = subprocess.run([w.sandpiper, "run", "--device", argument], capture_output=True, timeout=60)
+    for argument, why in (
+        ("tap0=", "expected NAME=ID"),
+        ("/nowhere:tap0=x", "/nowhere"),
+        ("a-name-too-long0=x", "1 to 15"),
+    ):
+        done = subprocess.run(
+            [w.sandpiper, "run", "--device", argument], capture_output=True, timeout=60
+        )
         assert done.returncode != 0 and why in done.stderr.decode(), done.stderr
 
 
@@ -174,15 +266,26 @@ def devices_that_come_and_go(w):
         sh(f"ip -n {w.server} route add 10.90.0.0/24 via 10.89.0.1")
         c = Collector(w, [], options=("--device", "/run/netns/%s:%st*" % (r, w.tag)))
         for turn in range(2):
-            sh(f"ip -n {r} tuntap add {w.tag}t mode tap && ip -n {r} addr add 10.90.0.1/24 dev {w.tag}t && ip -n {r} link set {w.tag}t up")
+            sh(
+                f"ip -n {r} tuntap add {w.tag}t mode tap && ip -n {r} addr add 10.90.0.1/24 dev {w.tag}t && ip -n {r} link set {w.tag}t up"
+            )
             sh(f"ip -n {r} neigh add 10.90.0.2 lladdr 02:00:00:00:00:02 nud permanent dev {w.tag}t")
-            link = json.loads(subprocess.check_output(["ip", "-n", r, "-j", "link", "show", w.tag + "t"]))[0]
+            link = json.loads(
+                subprocess.check_output(["ip", "-n", r, "-j", "link", "show", w.tag + "t"])
+            )[0]
             for _ in range(200):
                 if open(c.path).read().count('"sandbox.started"') == turn + 1:
                     break
                 time.sleep(0.1)
             time.sleep(3 if w.slow else 0.5)  # the probe follows
-            got = run_guest(w, link["address"], [("it", "tcp", "10.77.0.4", 8080, 50001 + turn, "hello"), ("no", "tcp", "10.77.0.4", 1, 50011 + turn)])
+            got = run_guest(
+                w,
+                link["address"],
+                [
+                    ("it", "tcp", "10.77.0.4", 8080, 50001 + turn, "hello"),
+                    ("no", "tcp", "10.77.0.4", 1, 50011 + turn),
+                ],
+            )
             assert got == {"it": ["established", 5], "no": ["refused", 0]}, got
             sh(f"ip -n {r} link del {w.tag}t")
             time.sleep(3)
@@ -190,5 +293,9 @@ def devices_that_come_and_go(w):
         sh(f"ip -n {w.server} route del 10.90.0.0/24")
     name = w.tag + "t"
     assert {e["sandbox_id"] for e in events} == {name}, {e["sandbox_id"] for e in events}
-    life = [(e["opensandbox.event"], e.get("sandbox.connect.attempts")) for e in events if e["opensandbox.event"].startswith("sandbox.")]
+    life = [
+        (e["opensandbox.event"], e.get("sandbox.connect.attempts"))
+        for e in events
+        if e["opensandbox.event"].startswith("sandbox.")
+    ]
     assert life == [("sandbox.started", None), ("sandbox.stopped", 2)] * 2, life

@@ -42,11 +42,19 @@ def a_pattern_goes_on_to_match(w):
     assert {e["sandbox_id"] for e in events} == {"box-early", "box-one", "box-two"}
     same("box-one", told(events, "box-one")[0], ["box-one.test", "again.test"])
     same("box-two", told(events, "box-two")[0], ["box-two.test", "deep.test"])
-    life = [(e["opensandbox.event"], e["sandbox_id"]) for e in events if e["opensandbox.event"].startswith("sandbox.")]
+    life = [
+        (e["opensandbox.event"], e["sandbox_id"])
+        for e in events
+        if e["opensandbox.event"].startswith("sandbox.")
+    ]
     for name, n in (("box-early", 1), ("box-one", 2), ("box-two", 2)):
         mine = [kind for kind, sandbox in life if sandbox == name]
         assert sorted(mine) == ["sandbox.started"] * n + ["sandbox.stopped"] * n, (name, life)
-    runs = {args_of(e)[-1]: e["sandbox_id"] for e in events if e["opensandbox.event"] == "process.exec" and args_of(e)[0] == "true"}
+    runs = {
+        args_of(e)[-1]: e["sandbox_id"]
+        for e in events
+        if e["opensandbox.event"] == "process.exec" and args_of(e)[0] == "true"
+    }
     assert runs == {"box-one": "box-one", "box-two": "box-two"}, runs
 
 
@@ -60,7 +68,10 @@ def a_named_cgroup_that_is_removed(w):
     first = open(c.path).read()
     events = c.stop()
     assert first.count('"sandbox.stopped"') == 1
-    assert [e["sandbox_id"] for e in events if e["opensandbox.event"] == "sandbox.stopped"] == ["gone", "stays"]
+    assert [e["sandbox_id"] for e in events if e["opensandbox.event"] == "sandbox.stopped"] == [
+        "gone",
+        "stays",
+    ]
 
 
 @scenario
@@ -70,8 +81,19 @@ def churn_puts_nothing_on_the_wrong_sandbox(w):
     folder = w.cgroups + "/churn"
     os.makedirs(folder)
     c = Collector(w, [folder + "/c*"])
-    done = subprocess.run(["nsenter", "--net=/run/netns/" + w.client, PYTHON, HERE + "/churn.py", folder, str(seconds), str(rate)],
-                          capture_output=True, timeout=seconds + 120)
+    done = subprocess.run(
+        [
+            "nsenter",
+            "--net=/run/netns/" + w.client,
+            PYTHON,
+            HERE + "/churn.py",
+            folder,
+            str(seconds),
+            str(rate),
+        ],
+        capture_output=True,
+        timeout=seconds + 120,
+    )
     assert done.returncode == 0, done.stderr.decode()
     count = int(done.stdout)
     for _ in range(300):
@@ -80,14 +102,24 @@ def churn_puts_nothing_on_the_wrong_sandbox(w):
         time.sleep(0.1)
     events = c.stop()
     names = ["c%d" % (i % churn.NAMES) for i in range(count)]
-    execs = [e for e in events if e["opensandbox.event"] == "process.exec" and args_of(e)[0] == "bash"]
+    execs = [
+        e for e in events if e["opensandbox.event"] == "process.exec" and args_of(e)[0] == "bash"
+    ]
     wrong = [(e["sandbox_id"], args_of(e)) for e in execs if args_of(e)[-1] != e["sandbox_id"]]
     assert not wrong, wrong[:5]
     same("execs", [args_of(e)[-1] for e in execs], names)
-    sent = [(e["sandbox_id"], e["network.peer.port"]) for e in events if e["opensandbox.event"] == "egress.outbound"]
+    sent = [
+        (e["sandbox_id"], e["network.peer.port"])
+        for e in events
+        if e["opensandbox.event"] == "egress.outbound"
+    ]
     same("datagrams", sent, [(n, 10000 + i % 50000) for i, n in enumerate(names)])
     stopped = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
-    same("sandboxes", [(e["sandbox_id"], e["sandbox.connect.attempts"], e["sandpiper.dropped"]) for e in stopped], [(n, 1, 0) for n in names])
+    same(
+        "sandboxes",
+        [(e["sandbox_id"], e["sandbox.connect.attempts"], e["sandpiper.dropped"]) for e in stopped],
+        [(n, 1, 0) for n in names],
+    )
     print("     %d cgroups in %d s" % (count, seconds))
 
 
@@ -96,20 +128,48 @@ def more_events_than_may_wait(w):
     """Of a container that its runtime is slow to name: what there is room for is kept, the rest is counted, and neither is somebody else's."""
     state, path = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock")
     with open(state, "w") as f:
-        json.dump({"pods": [{"id": "p", "name": "pod", "namespace": "n", "uid": "u", "labels": {"id": "slow"}}],
-                   "containers": [{"id": "%064x" % 0xabc000, "pod": "p", "name": "c", "image": "i"}], "delay_ms": 4000}, f)
-    server = w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready")
+        json.dump(
+            {
+                "pods": [
+                    {
+                        "id": "p",
+                        "name": "pod",
+                        "namespace": "n",
+                        "uid": "u",
+                        "labels": {"id": "slow"},
+                    }
+                ],
+                "containers": [{"id": "%064x" % 0xABC000, "pod": "p", "name": "c", "image": "i"}],
+                "delay_ms": 4000,
+            },
+            f,
+        )
+    server = w.start(
+        [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"
+    )
     attempts = 3000
     try:
-        c = configured(w, {"runtimes": [{"api": "cri", "socket": path}], "metadata_wait_ms": 60000, "sandboxes": [{"label": "id"}]})
+        c = configured(
+            w,
+            {
+                "runtimes": [{"api": "cri", "socket": path}],
+                "metadata_wait_ms": 60000,
+                "sandboxes": [{"label": "id"}],
+            },
+        )
         cg = w.new_cgroup(container_path(w, 0))
-        act(w, cg, """
+        act(
+            w,
+            cg,
+            """
 import socket
 for i in range(%d):
     s = socket.socket()
     s.connect_ex(("10.77.0.4", 1))
     s.close()
-""" % attempts)
+"""
+            % attempts,
+        )
         for _ in range(600):
             if '"sandbox.started"' in open(c.path).read():
                 break
@@ -120,12 +180,19 @@ for i in range(%d):
         events = c.stop()
     finally:
         w.stop(server)
-    stopped, = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
-    assert stopped["sandbox_id"] == "slow" and stopped["sandbox.connect.attempts"] == attempts, stopped
-    dropped = {k: v for k, v in stopped.items() if k.startswith("sandpiper.dropped.too_many_waiting.")}
+    (stopped,) = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
+    assert stopped["sandbox_id"] == "slow" and stopped["sandbox.connect.attempts"] == attempts, (
+        stopped
+    )
+    dropped = {
+        k: v for k, v in stopped.items() if k.startswith("sandpiper.dropped.too_many_waiting.")
+    }
     # The kernel counts all; what was read is delivered or told as dropped.
     assert dropped and sum(dropped.values()) == stopped["sandpiper.dropped"], stopped
-    assert stopped["sandpiper.produced"] == stopped["sandpiper.delivered"] + stopped["sandpiper.dropped"], stopped
+    assert (
+        stopped["sandpiper.produced"]
+        == stopped["sandpiper.delivered"] + stopped["sandpiper.dropped"]
+    ), stopped
     assert stopped["sandpiper.delivered"] >= 4096, stopped
     assert any(e["opensandbox.event"] == "sandpiper.loss" for e in events)
 
@@ -139,14 +206,32 @@ def who_enters_by_nsenter_is_told_apart(w):
     try:
         sh(f"ip -n {ns} link set lo up")
         sh(f"ip link add {w.tag}o netns {ns} type veth peer name {w.tag}p netns {w.server}")
-        sh(f"ip -n {ns} addr add 10.93.0.2/24 dev {w.tag}o && ip -n {ns} link set {w.tag}o up && ip -n {ns} route add default via 10.93.0.1")
-        sh(f"ip -n {w.server} addr add 10.93.0.1/24 dev {w.tag}p && ip -n {w.server} link set {w.tag}p up")
+        sh(
+            f"ip -n {ns} addr add 10.93.0.2/24 dev {w.tag}o && ip -n {ns} link set {w.tag}o up && ip -n {ns} route add default via 10.93.0.1"
+        )
+        sh(
+            f"ip -n {w.server} addr add 10.93.0.1/24 dev {w.tag}p && ip -n {w.server} link set {w.tag}p up"
+        )
         c = Collector(w, [cg])
         inside = ["nsenter", "--net=/run/netns/" + ns]
-        resident = subprocess.Popen(["/bin/sh", "-c", 'echo $$ > %s/cgroup.procs && exec %s /bin/sleep 1000' % (cg, " ".join(inside))])
+        resident = subprocess.Popen(
+            [
+                "/bin/sh",
+                "-c",
+                "echo $$ > %s/cgroup.procs && exec %s /bin/sleep 1000" % (cg, " ".join(inside)),
+            ]
+        )
         time.sleep(1.5)
-        script = "import sys; sys.path.insert(0, %r); import actor\nactor.tcp('10.77.0.4'); actor.lookup('in.test', 'A', server='10.77.0.1'); actor.run(['true', 'x']); actor.tcp('10.77.0.4', 1); actor.done()" % HERE
-        done = subprocess.run([*inside, PYTHON, "-c", script], capture_output=True, timeout=60, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        script = (
+            "import sys; sys.path.insert(0, %r); import actor\nactor.tcp('10.77.0.4'); actor.lookup('in.test', 'A', server='10.77.0.1'); actor.run(['true', 'x']); actor.tcp('10.77.0.4', 1); actor.done()"
+            % HERE
+        )
+        done = subprocess.run(
+            [*inside, PYTHON, "-c", script],
+            capture_output=True,
+            timeout=60,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
         assert done.returncode == 0, done.stderr
         subprocess.run(["true", "of-the-host"], check=True)
         time.sleep(0.5)
@@ -159,13 +244,27 @@ def who_enters_by_nsenter_is_told_apart(w):
     finally:
         sh("ip netns del " + ns)
     outbound = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
-    same("outbound", [e.get("target.host") or (e["peer"], e["network.peer.port"]) for e in outbound], [("10.77.0.4", 8080), "in.test"])
+    same(
+        "outbound",
+        [e.get("target.host") or (e["peer"], e["network.peer.port"]) for e in outbound],
+        [("10.77.0.4", 8080), "in.test"],
+    )
     failed = [e for e in events if e["opensandbox.event"] == "egress.failed"]
     assert [(e["network.peer.port"], e["error.type"]) for e in failed] == [(1, "refused")]
-    assert all(e["sandbox.attribution"] == "namespace" for e in outbound + failed), outbound + failed
-    ledger = {(e.get("target.host") or e["peer"], e["network.peer.port"]): e["network.io.sent"] for e in events if e["opensandbox.event"] == "egress.destination"}
+    assert all(e["sandbox.attribution"] == "namespace" for e in outbound + failed), (
+        outbound + failed
+    )
+    ledger = {
+        (e.get("target.host") or e["peer"], e["network.peer.port"]): e["network.io.sent"]
+        for e in events
+        if e["opensandbox.event"] == "egress.destination"
+    }
     assert ledger == {("10.77.0.4", 8080): 4, ("in.test", 1): 0}, ledger
-    execs = {args_of(e): e.get("sandbox.attribution") for e in events if e["opensandbox.event"] == "process.exec"}
+    execs = {
+        args_of(e): e.get("sandbox.attribution")
+        for e in events
+        if e["opensandbox.event"] == "process.exec"
+    }
     assert execs[("true", "x")] == "namespace" and execs[("/bin/sleep", "1000")] is None, execs
     assert not any("of-the-host" in a or "too-late" in a for a in execs), execs
 
@@ -186,7 +285,12 @@ def where_a_removed_sandbox_was_nothing_is_its_own(w):
     app, sidecar = w.new_cgroup("parts-app"), w.new_cgroup("parts-sidecar")
     c = Collector(w, [app + "=parts", sidecar + "=parts:sidecar"])
     act(w, app, "actor.lookup('app.test', 'A')")
-    resident = act(w, sidecar, "actor.lookup('sidecar.test', 'A'); print('here', flush=True); sys.stdin.read()", wait=False)
+    resident = act(
+        w,
+        sidecar,
+        "actor.lookup('sidecar.test', 'A'); print('here', flush=True); sys.stdin.read()",
+        wait=False,
+    )
     assert resident.stdout.readline() == b"here\n"
     time.sleep(1)
     os.rmdir(app)
@@ -194,12 +298,18 @@ def where_a_removed_sandbox_was_nothing_is_its_own(w):
     act(w, w.cgroups + "/next", "actor.lookup('visitor.test', 'A')")
     resident.communicate(timeout=60)
     events = c.stop()
-    outbound = {e["target.host"]: e.get("sandbox.attribution") for e in events if e["opensandbox.event"] == "egress.outbound"}
-    assert outbound == {"app.test": None, "sidecar.test": None, "visitor.test": "namespace"}, outbound
+    outbound = {
+        e["target.host"]: e.get("sandbox.attribution")
+        for e in events
+        if e["opensandbox.event"] == "egress.outbound"
+    }
+    assert outbound == {"app.test": None, "sidecar.test": None, "visitor.test": "namespace"}, (
+        outbound
+    )
 
 
 def container_path(w, i):
-    return "fake/docker-%064x.scope" % (0xabc000 + i)
+    return "fake/docker-%064x.scope" % (0xABC000 + i)
 
 
 class BadServer(threading.Thread):
@@ -229,7 +339,7 @@ class BadServer(threading.Thread):
                 return
             s.recv(65536)
             if self.what == "closes half-way":
-                s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n[{\"Id\":")
+                s.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n[{"Id":')
             elif self.what == "garbage":
                 s.sendall(os.urandom(4096))
             elif self.what == "no json":
@@ -254,8 +364,14 @@ def runtimes_that_misbehave(w):
             if os.path.exists(path):
                 os.unlink(path)
             server = BadServer(path, what)
-            c = configured(w, {"runtimes": [{"api": api, "socket": path}], "metadata_wait_ms": 1000,
-                               "sandboxes": [{"label": "never"}, {"cgroup": "/%s/fake/docker-" % w.tag}]})
+            c = configured(
+                w,
+                {
+                    "runtimes": [{"api": api, "socket": path}],
+                    "metadata_wait_ms": 1000,
+                    "sandboxes": [{"label": "never"}, {"cgroup": "/%s/fake/docker-" % w.tag}],
+                },
+            )
             cg = w.new_cgroup(container_path(w, 1))
             p = act(w, cg, "actor.tcp('10.77.0.4')", wait=False)
             out = p.communicate(timeout=60)[0]
@@ -268,12 +384,23 @@ def runtimes_that_misbehave(w):
             said = [l for l in c.before.decode().splitlines() if path in l] or [c.until_told(path)]
             events = c.stop()
             server.listener.close()
-            assert {e["sandbox_id"] for e in events} == {os.path.basename(cg)}, (what, api, c.stderr)
+            assert {e["sandbox_id"] for e in events} == {os.path.basename(cg)}, (
+                what,
+                api,
+                c.stderr,
+            )
             outbound = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
-            assert [e["peer"] for e in outbound] == ["10.77.0.4"] and "container.name" not in outbound[0], (what, api, outbound)
+            assert [e["peer"] for e in outbound] == [
+                "10.77.0.4"
+            ] and "container.name" not in outbound[0], (what, api, outbound)
             assert outbound[0]["container.id"] == os.path.basename(cg)[7:-6]
-            later = c.stderr[len(c.before.decode()):]
-            assert len(said) + len([l for l in later.splitlines() if path in l]) <= 2, (what, api, said, c.stderr)
+            later = c.stderr[len(c.before.decode()) :]
+            assert len(said) + len([l for l in later.splitlines() if path in l]) <= 2, (
+                what,
+                api,
+                said,
+                c.stderr,
+            )
             # Not asked without end.
             assert server.count < 400, (what, api, server.count)
 
@@ -283,14 +410,39 @@ def labels_that_nobody_should_write(w):
     """64 KiB, newlines, bytes that are no UTF-8: valid records, ids that stay distinct, and every one of them the right one."""
     state = os.path.join(w.dir, "cri-state.json")
     path = os.path.join(w.dir, "cri.sock")
-    values = ["x" * 65536, "x" * 65535 + "y", "line\nbreak\r\n", "hex:fffe41c0af", "\\x41", "a" * 200, "..", "=;,\"'{}"]
-    containers = [{"id": "%064x" % (0xabc000 + i), "pod": "p%d" % i, "name": "n\n%d" % i, "image": "i" * 5000} for i in range(len(values))]
-    pods = [{"id": "p%d" % i, "name": "pod%d" % i, "namespace": "n", "uid": "u", "labels": {"id": v, "hex:ff00": "hex:ff"}} for i, v in enumerate(values)]
+    values = [
+        "x" * 65536,
+        "x" * 65535 + "y",
+        "line\nbreak\r\n",
+        "hex:fffe41c0af",
+        "\\x41",
+        "a" * 200,
+        "..",
+        "=;,\"'{}",
+    ]
+    containers = [
+        {"id": "%064x" % (0xABC000 + i), "pod": "p%d" % i, "name": "n\n%d" % i, "image": "i" * 5000}
+        for i in range(len(values))
+    ]
+    pods = [
+        {
+            "id": "p%d" % i,
+            "name": "pod%d" % i,
+            "namespace": "n",
+            "uid": "u",
+            "labels": {"id": v, "hex:ff00": "hex:ff"},
+        }
+        for i, v in enumerate(values)
+    ]
     with open(state, "w") as f:
         json.dump({"pods": pods, "containers": containers}, f)
-    server = w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready")
+    server = w.start(
+        [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"
+    )
     try:
-        c = configured(w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]})
+        c = configured(
+            w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]}
+        )
         cgroups = []
         for i in range(len(values)):
             cg = w.new_cgroup(container_path(w, i))
@@ -301,9 +453,17 @@ def labels_that_nobody_should_write(w):
         events = c.stop()
     finally:
         w.stop(server)
-    told_ids = {e["network.peer.port"]: e["sandbox_id"] for e in events if e["opensandbox.event"] == "egress.outbound"}
+    told_ids = {
+        e["network.peer.port"]: e["sandbox_id"]
+        for e in events
+        if e["opensandbox.event"] == "egress.outbound"
+    }
     assert len(told_ids) == len(values) and len(set(told_ids.values())) == len(values), told_ids
-    assert told_ids[1002] == "line\\x0abreak\\x0d\\x0a" and told_ids[1003] == "\\xff\\xfeA\\xc0\\xaf" and told_ids[1004] == "\\\\x41", told_ids
+    assert (
+        told_ids[1002] == "line\\x0abreak\\x0d\\x0a"
+        and told_ids[1003] == "\\xff\\xfeA\\xc0\\xaf"
+        and told_ids[1004] == "\\\\x41"
+    ), told_ids
     assert told_ids[1005] == "a" * 200 and all(len(i) < 250 for i in told_ids.values())
     assert told_ids[1000][:160] == told_ids[1001][:160] == "x" * 160
     names = {e["k8s.container.name"] for e in events if e["opensandbox.event"] == "egress.outbound"}
@@ -317,20 +477,45 @@ def an_identity_that_comes_later_and_changes(w):
     path = os.path.join(w.dir, "cri.sock")
 
     def write(annotations):
-        pods = [{"id": "p", "name": "pool-abc", "namespace": "n", "uid": "u", "labels": {"sandbox.opensandbox.io/pool-name": "pool"}, "annotations": annotations}]
+        pods = [
+            {
+                "id": "p",
+                "name": "pool-abc",
+                "namespace": "n",
+                "uid": "u",
+                "labels": {"sandbox.opensandbox.io/pool-name": "pool"},
+                "annotations": annotations,
+            }
+        ]
         with open(state + ".new", "w") as f:
-            json.dump({"pods": pods, "containers": [{"id": "%064x" % 0xabc000, "pod": "p", "name": "sandbox", "image": "i"}]}, f)
+            json.dump(
+                {
+                    "pods": pods,
+                    "containers": [
+                        {"id": "%064x" % 0xABC000, "pod": "p", "name": "sandbox", "image": "i"}
+                    ],
+                },
+                f,
+            )
         os.rename(state + ".new", state)
+
     write({})
-    server = w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready")
+    server = w.start(
+        [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"
+    )
     try:
         c = configured(w, {"runtimes": [{"api": "cri", "socket": path}]})
         cg = w.new_cgroup(container_path(w, 0))
-        for turn, annotations in enumerate(({}, {"opensandbox.io/id": "first"}, {"opensandbox.io/id": "second"})):
+        for turn, annotations in enumerate(
+            ({}, {"opensandbox.io/id": "first"}, {"opensandbox.io/id": "second"})
+        ):
             write(annotations)
             if turn:
                 for _ in range(300):
-                    if '"sandbox_id":"%s"' % annotations["opensandbox.io/id"] in open(c.path).read():
+                    if (
+                        '"sandbox_id":"%s"' % annotations["opensandbox.io/id"]
+                        in open(c.path).read()
+                    ):
                         break
                     time.sleep(0.1)
             act(w, cg, "actor.tcp('10.77.0.4', %d)" % (1000 + turn))
@@ -339,11 +524,23 @@ def an_identity_that_comes_later_and_changes(w):
         events = c.stop()
     finally:
         w.stop(server)
-    ids = {e["network.peer.port"]: e["sandbox_id"] for e in events if e["opensandbox.event"] == "egress.outbound"}
+    ids = {
+        e["network.peer.port"]: e["sandbox_id"]
+        for e in events
+        if e["opensandbox.event"] == "egress.outbound"
+    }
     assert ids == {1000: "pool-abc", 1001: "first", 1002: "second"}, ids
-    stopped = {e["sandbox_id"]: e["sandbox.connect.attempts"] for e in events if e["opensandbox.event"] == "sandbox.stopped"}
+    stopped = {
+        e["sandbox_id"]: e["sandbox.connect.attempts"]
+        for e in events
+        if e["opensandbox.event"] == "sandbox.stopped"
+    }
     assert stopped == {"pool-abc": 1, "first": 1, "second": 1}, stopped
-    assert all(e["sandpiper.produced"] == e["sandpiper.delivered"] for e in events if e["opensandbox.event"] == "sandbox.stopped"), events
+    assert all(
+        e["sandpiper.produced"] == e["sandpiper.delivered"]
+        for e in events
+        if e["opensandbox.event"] == "sandbox.stopped"
+    ), events
 
 
 @scenario
@@ -352,9 +549,30 @@ def two_runtimes_claim_one_container(w):
     for i in range(2):
         state, path = os.path.join(w.dir, "state%d.json" % i), os.path.join(w.dir, "cri%d.sock" % i)
         with open(state, "w") as f:
-            json.dump({"pods": [{"id": "p", "name": "pod%d" % i, "namespace": "n", "uid": "u", "labels": {"id": "from-%d" % i}}],
-                       "containers": [{"id": "%064x" % 0xabc000, "pod": "p", "name": "c", "image": "i"}], "delay_ms": 300 * i}, f)
-        servers.append(w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"))
+            json.dump(
+                {
+                    "pods": [
+                        {
+                            "id": "p",
+                            "name": "pod%d" % i,
+                            "namespace": "n",
+                            "uid": "u",
+                            "labels": {"id": "from-%d" % i},
+                        }
+                    ],
+                    "containers": [
+                        {"id": "%064x" % 0xABC000, "pod": "p", "name": "c", "image": "i"}
+                    ],
+                    "delay_ms": 300 * i,
+                },
+                f,
+            )
+        servers.append(
+            w.start(
+                [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state],
+                ready="ready",
+            )
+        )
         sockets.append({"api": "cri", "socket": path})
     try:
         c = configured(w, {"runtimes": sockets, "sandboxes": [{"label": "id"}]})
@@ -375,28 +593,48 @@ def two_runtimes_claim_one_container(w):
 @scenario
 def bad_configurations_are_one_clear_sentence(w):
     for text, words in (
-            ("no_such_key: 1\n", (":1:", "no_such_key", "sandboxes")),
-            ("window_s: 5\nsandboxes:\n  - label: a\n    colour: red\n", (":4:", "sandboxes", "colour", "annotation")),
-            ("sandboxes:\n  - cgroup: '(('\n", (":2:", "cgroup", "RE2")),
-            ("sandboxes:\n  - role: app\n", (":2:", "label")),
-            ("sandboxes:\n  - label: a\n    unit: b\n", (":3:", "one thing only")),
-            ("window_s: many\n", (":1:", "window_s", "whole number")),
-            ("window_s: 0\n", (":1:", "window_s", "between 1 and")),
-            ("ring_bytes: 5000\n", (":1:", "ring_bytes", "power of two")),
-            ("runtimes:\n  - api: rkt\n    socket: /x\n", (":2:", "api", "cri")),
-            ("a: [1\n", (":2:",)),
-            ("- 1\n", (":1:", "keys and values"))):
+        ("no_such_key: 1\n", (":1:", "no_such_key", "sandboxes")),
+        (
+            "window_s: 5\nsandboxes:\n  - label: a\n    colour: red\n",
+            (":4:", "sandboxes", "colour", "annotation"),
+        ),
+        ("sandboxes:\n  - cgroup: '(('\n", (":2:", "cgroup", "RE2")),
+        ("sandboxes:\n  - role: app\n", (":2:", "label")),
+        ("sandboxes:\n  - label: a\n    unit: b\n", (":3:", "one thing only")),
+        ("window_s: many\n", (":1:", "window_s", "whole number")),
+        ("window_s: 0\n", (":1:", "window_s", "between 1 and")),
+        ("ring_bytes: 5000\n", (":1:", "ring_bytes", "power of two")),
+        ("runtimes:\n  - api: rkt\n    socket: /x\n", (":2:", "api", "cri")),
+        ("a: [1\n", (":2:",)),
+        ("- 1\n", (":1:", "keys and values")),
+    ):
         path = os.path.join(w.dir, "bad.yaml")
         with open(path, "w") as f:
             f.write(text)
-        done = subprocess.run([w.sandpiper, "run", "--config", path], capture_output=True, timeout=60)
+        done = subprocess.run(
+            [w.sandpiper, "run", "--config", path], capture_output=True, timeout=60
+        )
         said = done.stderr.decode()
-        assert done.returncode == 2 and said.count("\n") == 1 and path in said and all(x in said for x in words), (text, said)
-    done = subprocess.run([w.sandpiper, "run", "--config", "/no/such.yaml"], capture_output=True, timeout=60)
+        assert (
+            done.returncode == 2
+            and said.count("\n") == 1
+            and path in said
+            and all(x in said for x in words)
+        ), (text, said)
+    done = subprocess.run(
+        [w.sandpiper, "run", "--config", "/no/such.yaml"], capture_output=True, timeout=60
+    )
     assert done.returncode == 2 and b"/no/such.yaml" in done.stderr, done.stderr
-    done = subprocess.run([w.sandpiper, "run"], capture_output=True, timeout=60, env={**os.environ, "SANDPIPER_SANDBOXES": "[{label: 5, x: 1}]"})
+    done = subprocess.run(
+        [w.sandpiper, "run"],
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, "SANDPIPER_SANDBOXES": "[{label: 5, x: 1}]"},
+    )
     assert done.returncode == 2 and b"SANDPIPER_SANDBOXES" in done.stderr, done.stderr
-    done = subprocess.run([w.sandpiper, "status", "--socket", w.dir + "/nobody.sock"], capture_output=True, timeout=60)
+    done = subprocess.run(
+        [w.sandpiper, "status", "--socket", w.dir + "/nobody.sock"], capture_output=True, timeout=60
+    )
     assert done.returncode == 1 and b"no collector answers" in done.stderr, done.stderr
 
 
@@ -407,7 +645,11 @@ def flags_beat_environment_beats_the_file(w):
     path = os.path.join(w.dir, "prec.yaml")
     with open(path, "w") as out:
         json.dump({"cgroup": [f + "=file"]}, out)
-    for options, env, want in (((), {}, "file"), ((), {"SANDPIPER_CGROUP": a + "=env"}, "env"), (("--cgroup", b + "=flag"), {"SANDPIPER_CGROUP": a + "=env"}, "flag")):
+    for options, env, want in (
+        ((), {}, "file"),
+        ((), {"SANDPIPER_CGROUP": a + "=env"}, "env"),
+        (("--cgroup", b + "=flag"), {"SANDPIPER_CGROUP": a + "=env"}, "flag"),
+    ):
         events = Collector(w, [], options=("--config", path, *options), env=env).stop()
         assert {e["sandbox_id"] for e in events} == {want}, (want, events)
 
@@ -415,10 +657,18 @@ def flags_beat_environment_beats_the_file(w):
 @scenario
 def a_named_cgroup_below_a_found_one_stays_its_own(w):
     """Whether the one above turns out to be a sandbox or nobody's."""
-    for rules, above in (([{"label": "never"}], None), ([{"cgroup": "/%s/fake/docker-" % w.tag}], "found")):
+    for rules, above in (
+        ([{"label": "never"}], None),
+        ([{"cgroup": "/%s/fake/docker-" % w.tag}], "found"),
+    ):
         outer = w.new_cgroup(container_path(w, 0))
-        inner, other = w.new_cgroup(container_path(w, 0) + "/inner"), w.new_cgroup(container_path(w, 0) + "/other")
-        c = configured(w, {"runtimes": [], "sandboxes": rules}, options=("--cgroup", inner + "=own"))
+        inner, other = (
+            w.new_cgroup(container_path(w, 0) + "/inner"),
+            w.new_cgroup(container_path(w, 0) + "/other"),
+        )
+        c = configured(
+            w, {"runtimes": [], "sandboxes": rules}, options=("--cgroup", inner + "=own")
+        )
         act(w, inner, "actor.tcp('10.77.0.4', 1001)")
         act(w, other, "actor.tcp('10.77.0.4', 1002)")
         deeper = w.new_cgroup(container_path(w, 0) + "/inner/deeper")
@@ -426,7 +676,11 @@ def a_named_cgroup_below_a_found_one_stays_its_own(w):
         events = c.stop()
         for cg in (deeper, inner, other, outer):
             os.rmdir(cg)
-        ports = {e["network.peer.port"]: e["sandbox_id"] for e in events if e["opensandbox.event"] == "egress.outbound" and "sandbox.attribution" not in e}
+        ports = {
+            e["network.peer.port"]: e["sandbox_id"]
+            for e in events
+            if e["opensandbox.event"] == "egress.outbound" and "sandbox.attribution" not in e
+        }
         want = {1001: "own", 1003: "own", **({1002: os.path.basename(outer)} if above else {})}
         assert ports == want, (rules, ports)
 
@@ -447,9 +701,12 @@ def an_end_that_there_was_no_room_to_tell(w):
     before = open(c.path).read()
     events = c.stop()
     assert before.count('"sandbox.stopped"') == 1
-    stopped, = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
+    (stopped,) = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
     assert stopped.get("sandpiper.dropped.ring_full.cgroup_gone", 0) > 100, stopped
-    assert stopped["sandpiper.produced"] == stopped["sandpiper.delivered"] + stopped["sandpiper.dropped"], stopped
+    assert (
+        stopped["sandpiper.produced"]
+        == stopped["sandpiper.delivered"] + stopped["sandpiper.dropped"]
+    ), stopped
 
 
 @scenario
@@ -457,10 +714,33 @@ def the_events_of_a_runtime_name_what_its_lists_do_not(w):
     """As of a container that is gone when it is asked for."""
     state, path = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock")
     with open(state, "w") as f:
-        json.dump({"pods": [], "containers": [], "events": [{"id": "%064x" % 0xabc000, "name": "c", "image": "i", "pod": {"name": "pod", "namespace": "n", "uid": "u", "labels": {"id": "told"}}}]}, f)
-    server = w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready")
+        json.dump(
+            {
+                "pods": [],
+                "containers": [],
+                "events": [
+                    {
+                        "id": "%064x" % 0xABC000,
+                        "name": "c",
+                        "image": "i",
+                        "pod": {
+                            "name": "pod",
+                            "namespace": "n",
+                            "uid": "u",
+                            "labels": {"id": "told"},
+                        },
+                    }
+                ],
+            },
+            f,
+        )
+    server = w.start(
+        [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"
+    )
     try:
-        c = configured(w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]})
+        c = configured(
+            w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]}
+        )
         cg = w.new_cgroup(container_path(w, 0))
         act(w, cg, "actor.tcp('10.77.0.4')")
         c.wait_for("egress.outbound")
@@ -468,29 +748,70 @@ def the_events_of_a_runtime_name_what_its_lists_do_not(w):
         events = c.stop()
     finally:
         w.stop(server)
-    outbound, = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
-    assert (outbound["sandbox_id"], outbound["k8s.container.name"], outbound["k8s.pod.name"]) == ("told", "c", "pod"), outbound
+    (outbound,) = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
+    assert (outbound["sandbox_id"], outbound["k8s.container.name"], outbound["k8s.pod.name"]) == (
+        "told",
+        "c",
+        "pod",
+    ), outbound
 
 
 @scenario
 def a_slow_runtime_is_not_asked_about_each_in_turn(w):
     """Containers come faster than it answers, and are gone soon: were each asked about by itself, the last ones would be long forgotten."""
-    state, path, count, lives = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock"), 60, 24
+    state, path, count, lives = (
+        os.path.join(w.dir, "cri-state.json"),
+        os.path.join(w.dir, "cri.sock"),
+        60,
+        24,
+    )
 
     def write(last):
         there = range(max(0, last - lives), last + 1)
         with open(state + ".new", "w") as f:
-            json.dump({"delay_ms": 200, "pods": [{"id": "p%d" % i, "name": "pod%d" % i, "namespace": "n", "uid": "u", "labels": {"id": "slow-%d" % i}} for i in there],
-                       "containers": [{"id": "%064x" % (0xabc000 + i), "pod": "p%d" % i, "name": "c%d" % i, "image": "i"} for i in there]}, f)
+            json.dump(
+                {
+                    "delay_ms": 200,
+                    "pods": [
+                        {
+                            "id": "p%d" % i,
+                            "name": "pod%d" % i,
+                            "namespace": "n",
+                            "uid": "u",
+                            "labels": {"id": "slow-%d" % i},
+                        }
+                        for i in there
+                    ],
+                    "containers": [
+                        {
+                            "id": "%064x" % (0xABC000 + i),
+                            "pod": "p%d" % i,
+                            "name": "c%d" % i,
+                            "image": "i",
+                        }
+                        for i in there
+                    ],
+                },
+                f,
+            )
         os.rename(state + ".new", state)
+
     write(-1)
-    server = w.start([w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready")
+    server = w.start(
+        [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"
+    )
     try:
-        c = configured(w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]})
+        c = configured(
+            w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]}
+        )
         for i in range(count):
             write(i)
             cg = w.new_cgroup(container_path(w, i))
-            p = w.start([w.triggers, "flood-connect", "10.77.0.4", str(1000 + i), "1"], ns=w.client, cgroup=cg)
+            p = w.start(
+                [w.triggers, "flood-connect", "10.77.0.4", str(1000 + i), "1"],
+                ns=w.client,
+                cgroup=cg,
+            )
             assert p.wait(timeout=60) == 0
             w.stop(p)
             time.sleep(0.05)
@@ -499,5 +820,12 @@ def a_slow_runtime_is_not_asked_about_each_in_turn(w):
         events = c.stop()
     finally:
         w.stop(server)
-    told_ids = {e["network.peer.port"]: (e["sandbox_id"], e["k8s.container.name"]) for e in events if e["opensandbox.event"] == "egress.outbound"}
-    assert told_ids == {1000 + i: ("slow-%d" % i, "c%d" % i) for i in range(count)}, (len(told_ids), told_ids)
+    told_ids = {
+        e["network.peer.port"]: (e["sandbox_id"], e["k8s.container.name"])
+        for e in events
+        if e["opensandbox.event"] == "egress.outbound"
+    }
+    assert told_ids == {1000 + i: ("slow-%d" % i, "c%d" % i) for i in range(count)}, (
+        len(told_ids),
+        told_ids,
+    )

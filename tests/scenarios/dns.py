@@ -6,28 +6,34 @@ from registry import scenario
 
 @scenario
 def udp_connected_sendto_sendmsg_write(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for mode in ("connected", "sendto", "sendmsg", "write"):
             actor.lookup("%s.a.test" % mode, "A", mode=mode)
             actor.lookup("%s.b.test" % mode, "AAAA", mode=mode)
-    """))
+    """)
+    )
 
 
 @scenario
 def over_ipv6(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.lookup("a.test", "A", server="fd77::1")
         actor.lookup("a.test", "AAAA", server="fd77::1", mode="sendto")
         actor.lookup_tcp([("b.test", "A")], server="fd77::1")
-    """))
+    """)
+    )
 
 
 @scenario
 def over_v4_mapped_sockets(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.lookup("a.test", "A", mapped=True)
         actor.lookup("b.test", "AAAA", mapped=True, mode="sendto")
-    """))
+    """)
+    )
 
 
 @scenario
@@ -38,7 +44,8 @@ def sendmmsg_and_io_uring(w):
 
 @scenario
 def a_and_aaaa_in_parallel_on_one_socket(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket, dnswire as d
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.connect(("10.77.0.1", 53))
@@ -47,56 +54,68 @@ def a_and_aaaa_in_parallel_on_one_socket(w):
         for _ in range(2):
             ident, _, rcode, name, qtype, ips = d.parse(s.recv(4096))
             actor.note_lookup(name, {1: "A", 28: "AAAA"}[qtype], "ok", ips)
-    """))
+    """)
+    )
 
 
 @scenario
 def glibc_getaddrinfo(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         got = socket.getaddrinfo("a.test", 8080, 0, socket.SOCK_STREAM)
         for qtype, family in (("A", socket.AF_INET), ("AAAA", socket.AF_INET6)):
             actor.note_lookup("a.test", qtype, "ok", [g[4][0] for g in got if g[0] == family])
-    """))
+    """)
+    )
 
 
 @scenario
 def search_domains_are_lookups_of_their_own(w):
-    w.write_resolv("nameserver 10.77.0.1\nsearch one.search.test two.search.test\noptions ndots:2\n")
+    w.write_resolv(
+        "nameserver 10.77.0.1\nsearch one.search.test two.search.test\noptions ndots:2\n"
+    )
     try:
-        everything(w.actor("""
+        everything(
+            w.actor("""
             import socket
             got = socket.getaddrinfo("a.test", 8080, socket.AF_INET, socket.SOCK_STREAM)
             for domain in ("one", "two"):
                 actor.note_lookup("a.test.%s.search.test" % domain, "A", "nxdomain")
             actor.note_lookup("a.test", "A", "ok", [g[4][0] for g in got])
-        """))
+        """)
+        )
     finally:
         w.write_resolv("nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
 
 
 @scenario
 def one_id_for_many_names_on_one_socket(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.connect(("10.77.0.1", 53))
         for i in range(20):
             actor.lookup("n%d.test" % i, "A", ident=4242, sock=s)
-    """))
+    """)
+    )
 
 
 @scenario
 def the_same_question_again_is_a_lookup_again(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for _ in range(5):
             actor.lookup("a.test", "A")
-    """))
+    """)
+    )
 
 
 @scenario
 def retransmission_is_the_same_lookup(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         import socket, dnswire as d
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.connect(("10.77.0.1", 53))
@@ -108,18 +127,21 @@ def retransmission_is_the_same_lookup(w):
             s.recv(4096)  # the server answers each
         actor.note_lookup("slow.test", "A", "ok", ips)
         actor.TRUTH["ignored_answers"] += 2
-    """))
+    """)
+    )
 
 
 @scenario
 def retry_at_the_second_server(w):
     w.write_resolv("nameserver 10.77.0.1\nnameserver 10.77.0.3\noptions timeout:1 attempts:2\n")
     try:
-        everything(w.actor("""
+        everything(
+            w.actor("""
             import socket
             got = socket.getaddrinfo("once.test", 8080, socket.AF_INET, socket.SOCK_STREAM)
             actor.note_lookup("once.test", "A", "ok", [g[4][0] for g in got])
-        """))
+        """)
+        )
     finally:
         w.write_resolv("nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
 
@@ -128,32 +150,38 @@ def retry_at_the_second_server(w):
 def failing_over_after_servfail_is_one_lookup(w):
     w.write_resolv("nameserver 10.77.0.1\nnameserver 10.77.0.3\noptions timeout:1 attempts:1\n")
     try:
-        everything(w.actor("""
+        everything(
+            w.actor("""
             import socket
             try:
                 socket.getaddrinfo("servfail.test", 8080, socket.AF_INET, socket.SOCK_STREAM)
             except socket.gaierror:
                 actor.note_lookup("servfail.test", "A", "servfail")
-        """))
+        """)
+        )
     finally:
         w.write_resolv("nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
 
 
 @scenario
 def truncated_then_tcp(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.lookup("tc.test", "A")
-    """))
+    """)
+    )
 
 
 @scenario
 def tcp_packed_and_split(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.lookup_tcp([("p%d.test" % i, "A") for i in range(10)])
         actor.lookup_tcp([("a.test", "A")], trickle=True)
         actor.lookup_tcp([("split.test", "AAAA")])
         actor.lookup_tcp([("split.x%d.test" % i, "A") for i in range(3)], trickle=True)
-    """))
+    """)
+    )
 
 
 @scenario
@@ -166,7 +194,10 @@ def tcp_queries_past_what_one_record_holds(w):
     everything(r)
     for server, label in ("10.77.0.1:53", "four"), ("[fd77::1]:53", "six"):
         of = [l for l in r.report["lookups"] if l["name"].endswith(label + ".test")]
-        assert len(of) == 250 and all(l["server"] == server for l in of), (len(of), {l["server"] for l in of})
+        assert len(of) == 250 and all(l["server"] == server for l in of), (
+            len(of),
+            {l["server"] for l in of},
+        )
 
 
 @scenario
@@ -182,39 +213,48 @@ def tcp_connection_to_port_53_that_speaks_no_dns(w):
 
 @scenario
 def rcodes(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for n in ("nx", "servfail", "refused", "notimp"):
             actor.lookup("%s.test" % n, "A")
-    """))
+    """)
+    )
 
 
 @scenario
 def edns_cname_chains_and_many_answers(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.lookup("cname.test", "A", edns=1232)
         actor.lookup("many20.test", "A", edns=4096)
         actor.lookup("many100.test", "A", edns=4096)
         actor.lookup("a.test", "MX", edns=4096)
-    """))
+    """)
+    )
 
 
 @scenario
 def answers_of_exact_sizes(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for size in (511, 512, 513, 1535, 1536, 1537, 4095, 4096, 4097, 8000):
             actor.lookup("size%d.test" % size, "TXT", edns=8192)
         for size in (512, 4096, 20000, 65535):
             for server in "10.77.0.1", "fd77::1":
                 actor.lookup_tcp([("size%d.test" % size, "TXT")], server=server)
-    """))
+    """)
+    )
 
 
 @scenario
 def nobody_answers(w):
-    r = w.actor("""
+    r = w.actor(
+        """
         actor.lookup("silent.test", "A", timeout=1.5)
         actor.lookup("dead.silent.test", "A", server="10.77.0.9", timeout=1.0)
-    """, options=["--dns-timeout-ms", "500"])
+    """,
+        options=["--dns-timeout-ms", "500"],
+    )
     everything(r)
     silent = [e for e in r.of("egress.outbound") if e.get("target.host") == "silent.test"][0]
     assert silent["error"] == "timeout" and silent["dns.duration_ms"] >= 500, silent
@@ -222,23 +262,28 @@ def nobody_answers(w):
 
 @scenario
 def still_unanswered_at_the_end(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.lookup("silent.test", "A", timeout=0.2)
-    """))
+    """)
+    )
 
 
 @scenario
 def wrong_address_wrong_question_wrong_id(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.lookup("wrongaddr.test", "A", mode="sendto")
         actor.lookup("wrongq.test", "A")
         actor.lookup("wrongid.test", "A", mode="sendto")
-    """))
+    """)
+    )
 
 
 @scenario
 def late_answers_are_ignored(w):
-    r = w.actor("""
+    r = w.actor(
+        """
         import socket, time, dnswire as d
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.connect(("10.77.0.1", 53))
@@ -248,23 +293,31 @@ def late_answers_are_ignored(w):
         s.recv(4096)
         actor.TRUTH["ignored_answers"] += 1
         time.sleep(0.2)
-    """, options=["--dns-timeout-ms", "100"])
+    """,
+        options=["--dns-timeout-ms", "100"],
+    )
     everything(r)
 
 
 @scenario
 def malformed_answers(w):
     kinds = ("loop", "forward", "label", "counts", "rdlength")
-    r = w.actor("""
+    r = w.actor(
+        """
         for kind in %r:
             actor.lookup("mal-%%s.test" %% kind, "A", timeout=1.0)
             actor.lookup("malok-%%s.test" %% kind, "A")
         actor.lookup("mal-empty.test", "A", timeout=1.0, record=False)
         actor.note_lookup("mal-empty.test", "A", "timeout")
-    """ % (kinds,))
+    """
+        % (kinds,)
+    )
     everything(r)
     # An answer without a byte has no id: it is nobody's, and no DNS payload to look at.
-    assert r.report["totals"]["dns_messages_malformed"] == r.truth["malformed"] - 1, (r.report["totals"], r.truth)
+    assert r.report["totals"]["dns_messages_malformed"] == r.truth["malformed"] - 1, (
+        r.report["totals"],
+        r.truth,
+    )
 
 
 @scenario
@@ -280,7 +333,9 @@ def malformed_queries(w):
     complete(r)
     identity(r)
     bad = [e for e in r.of("egress.outbound") if e["egress.outcome"] == "malformed"]
-    assert len(bad) == 5 and all(e["peer"] == "10.77.0.1" and e["network.peer.port"] == 53 for e in bad), bad
+    assert len(bad) == 5 and all(
+        e["peer"] == "10.77.0.1" and e["network.peer.port"] == 53 for e in bad
+    ), bad
     assert r.metric("sandbox.dns.queries", "outcome") == {("malformed",): 5}
 
 
@@ -298,35 +353,41 @@ def strange_names(w):
         actor.lookup("a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 56 + ".test", "A")
     """)
     names = [e["target.host"] for e in r.of("egress.outbound")]
-    assert names[0] == "a\\.b.\\000\\010.\\255\\254\\\\\".test", names
+    assert names[0] == 'a\\.b.\\000\\010.\\255\\254\\\\".test', names
     assert names[1] == "upper.case.test", names
     assert len(names[2]) == 253, names
 
 
 @scenario
 def root_and_any_type(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.lookup(".", 2)
         actor.TRUTH["lookups"][-1].update(name=".", type="NS")
         actor.lookup("a.test", 65280)
         actor.TRUTH["lookups"][-1].update(type="TYPE65280")
-    """))
+    """)
+    )
 
 
 @scenario
 def many_threads_at_once(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         def work(i):
             return lambda: [actor.lookup("t%d-%d.test" % (i, n), "A") for n in range(10)]
         actor.threads([work(i) for i in range(16)])
-    """))
+    """)
+    )
 
 
 @scenario
 def the_same_question_from_many_threads(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         actor.threads([lambda: actor.lookup("slow.test", "A") for _ in range(8)])
-    """))
+    """)
+    )
 
 
 @scenario

@@ -17,7 +17,11 @@ def name(text):
 
 def query(qname, qtype, ident, edns=0):
     raw = qname if isinstance(qname, bytes) else name(qname)
-    q = struct.pack("!6H", ident, 0x0100, 1, 0, 0, 1 if edns else 0) + raw + struct.pack("!2H", TYPES.get(qtype, qtype), 1)
+    q = (
+        struct.pack("!6H", ident, 0x0100, 1, 0, 0, 1 if edns else 0)
+        + raw
+        + struct.pack("!2H", TYPES.get(qtype, qtype), 1)
+    )
     if edns:
         q += b"\0" + struct.pack("!HHIH", 41, edns, 0, 0)
     return q
@@ -30,11 +34,11 @@ def read_name(m, at):
         if n & 0xC0 == 0xC0:
             if not jumped:
                 end = at + 2
-            at, jumped = struct.unpack("!H", m[at:at + 2])[0] & 0x3FFF, True
+            at, jumped = struct.unpack("!H", m[at : at + 2])[0] & 0x3FFF, True
             continue
         if n == 0:
             return ".".join(labels), end if jumped else at + 1
-        labels.append(m[at + 1:at + 1 + n].decode("latin-1"))
+        labels.append(m[at + 1 : at + 1 + n].decode("latin-1"))
         at += n + 1
 
 
@@ -46,7 +50,12 @@ def answer(q, records=(), rcode=0, flags=0):
     """An answer to query q with these wire records."""
     ident = q[:2]
     _, end = read_name(q, 12)
-    return ident + struct.pack("!5H", 0x8180 | flags | rcode, 1, len(records), 0, 0) + q[12:end + 4] + b"".join(records)
+    return (
+        ident
+        + struct.pack("!5H", 0x8180 | flags | rcode, 1, len(records), 0, 0)
+        + q[12 : end + 4]
+        + b"".join(records)
+    )
 
 
 def address(text):
@@ -57,16 +66,16 @@ def parse(m):
     """(id, truncated, rcode, question name, type number, addresses) of a well-formed message."""
     ident, flags, qd, an, _, _ = struct.unpack("!6H", m[:12])
     qname, at = read_name(m, 12)
-    qtype = struct.unpack("!H", m[at:at + 2])[0]
+    qtype = struct.unpack("!H", m[at : at + 2])[0]
     at += 4
     addresses = []
     for _ in range(an):
         if at >= len(m):
             break
         _, at = read_name(m, at)
-        rtype, _, _, n = struct.unpack("!HHIH", m[at:at + 10])
+        rtype, _, _, n = struct.unpack("!HHIH", m[at : at + 10])
         at += 10
         if rtype in (1, 28):
-            addresses.append(str(ipaddress.ip_address(m[at:at + n])))
+            addresses.append(str(ipaddress.ip_address(m[at : at + n])))
         at += n
     return ident, bool(flags & 0x200), flags & 15, qname, qtype, addresses

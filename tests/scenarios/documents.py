@@ -30,7 +30,9 @@ ELSEWHERE = {
     "podman run ": "packaging.the_image_watches_another_container_of_podman",
     "sudo bazel-bin/userspace/sandpiper exec -- curl": "deploy/demo.sh",
 }
-COMMAND = re.compile(r"^(?:sudo |(?:[A-Z][A-Z0-9_]*=\S+ )+)?(?:\S*/)?(?:sandpiper|bazel|setup\.sh|build\.sh|run\.sh|demo\.sh|boot\.sh|dpkg|systemctl|journalctl|podman|docker|kubectl|helm)(?: |$)")
+COMMAND = re.compile(
+    r"^(?:sudo |(?:[A-Z][A-Z0-9_]*=\S+ )+)?(?:\S*/)?(?:sandpiper|bazel|setup\.sh|build\.sh|run\.sh|demo\.sh|boot\.sh|dpkg|systemctl|journalctl|podman|docker|kubectl|helm)(?: |$)"
+)
 
 
 def commands():
@@ -43,7 +45,9 @@ def commands():
                 fence = None if fence is not None else line[3:].strip()
                 continue
             stripped = re.sub(r"\s+# .*", "", line.strip())
-            if (fence in ("sh", "sh cluster") or fence is None and line.startswith("    ")) and COMMAND.match(stripped):
+            if (
+                fence in ("sh", "sh cluster") or fence is None and line.startswith("    ")
+            ) and COMMAND.match(stripped):
                 yield os.path.basename(page), stripped, fence == "sh cluster"
 
 
@@ -61,21 +65,32 @@ def runnable(w, command):
         words.pop(0)
     if os.path.basename(words[0]) != "sandpiper":
         return None
-    stands_for = {"/etc/sandpiper/sandpiper.yaml": REPO + "/deploy/debian/sandpiper.yaml", "sandpiper.yaml": REPO + "/deploy/debian/sandpiper.yaml", "/var/tmp/today.capture": w.dir + "/today.capture",
-                  "/sys/fs/cgroup/boxes/*": w.cgroups + "/boxes/*"}
+    stands_for = {
+        "/etc/sandpiper/sandpiper.yaml": REPO + "/deploy/debian/sandpiper.yaml",
+        "sandpiper.yaml": REPO + "/deploy/debian/sandpiper.yaml",
+        "/var/tmp/today.capture": w.dir + "/today.capture",
+        "/sys/fs/cgroup/boxes/*": w.cgroups + "/boxes/*",
+    }
     return env, [w.sandpiper] + [stands_for.get(x, x) for x in words[1:]]
 
 
 @scenario
 def every_command_of_the_documents_is_run(w):
     a = w.new_cgroup("boxes/sb-7")
-    base = {**os.environ, "SANDPIPER_SOCKET": w.dir + "/documents.sock", "SANDPIPER_SPOOL": w.dir + "/documents.db"}
+    base = {
+        **os.environ,
+        "SANDPIPER_SOCKET": w.dir + "/documents.sock",
+        "SANDPIPER_SPOOL": w.dir + "/documents.db",
+    }
     tried = set()
     all_commands = list(commands())
     assert len(all_commands) > 25, all_commands
     c = None
     # `replay` needs what `run --capture` made, and who asks needs somebody who answers.
-    order = sorted(all_commands, key=lambda x: (any(y in x[1] for y in (" observe", " status", " top")), "replay" in x[1]))
+    order = sorted(
+        all_commands,
+        key=lambda x: (any(y in x[1] for y in (" observe", " status", " top")), "replay" in x[1]),
+    )
     for page, command, cluster in order:
         by = elsewhere(command)
         if by:
@@ -91,26 +106,38 @@ def every_command_of_the_documents_is_run(w):
         if what in ("observe", "status", "top") and not c:
             c = Collector(w, [a], options=["--socket", base["SANDPIPER_SOCKET"]])
             act(w, a, "actor.lookup('documents.example.com', 'A'); actor.run(['true'])")
-        p = subprocess.Popen(argv, env={**base, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        p = subprocess.Popen(
+            argv, env={**base, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         if what == "run":
             line = b""
             while b"ready" not in line:
                 line = p.stderr.readline()
                 assert line, (command, p.wait())
             p.send_signal(signal.SIGTERM)
-        elif what == "observe" and "--last" not in argv and "--since" not in argv or "--follow" in argv:
+        elif (
+            what == "observe"
+            and "--last" not in argv
+            and "--since" not in argv
+            or "--follow" in argv
+        ):
             time.sleep(0.5)
             assert p.poll() is None, (command, p.stderr.read())
             p.send_signal(signal.SIGTERM)
         out, err = p.communicate(timeout=120)
         assert p.returncode in (0, -signal.SIGTERM), (page, command, p.returncode, err)
     c.stop()
-    assert set(ELSEWHERE.values()) == tried, "no page has what is run by %r" % (set(ELSEWHERE.values()) - tried)
+    assert set(ELSEWHERE.values()) == tried, "no page has what is run by %r" % (
+        set(ELSEWHERE.values()) - tried
+    )
 
 
 @scenario
 def files_and_anchors_that_pages_name_are_there(w):
-    anchors = lambda path: {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", open(path).read(), re.M)}
+    anchors = lambda path: {
+        re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-")
+        for h in re.findall(r"^#+ (.*)$", open(path).read(), re.M)
+    }
     for page in [REPO + "/README.md", *glob.glob(REPO + "/docs/*.md")]:
         for target in re.findall(r"\]\(([^)\s]+)\)", open(page).read()):
             if target.startswith("http"):
@@ -126,10 +153,12 @@ def files_and_anchors_that_pages_name_are_there(w):
 def the_demo_writes_its_page(w):
     """The one command of a newcomer, with what it is to end in."""
     page = w.dir + "/demo.html"
-    done = subprocess.run([REPO + "/deploy/demo.sh", "--html", page], capture_output=True, timeout=300)
+    done = subprocess.run(
+        [REPO + "/deploy/demo.sh", "--html", page], capture_output=True, timeout=300
+    )
     assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
     text = open(page).read()
-    for part in ("packages.test", "exfil.example.test", "egress.denied", "\"complete\": true"):
+    for part in ("packages.test", "exfil.example.test", "egress.denied", '"complete": true'):
         assert part in text, part
     left = subprocess.run(["ip", "netns", "list"], capture_output=True).stdout.decode()
     assert "spdemo" not in left, left

@@ -13,8 +13,22 @@ import time
 from attribution import Collector, act
 from checks import complete
 from metrics import wait_for
-from otlp import (ACT, HttpSink, check_logs, common_env, count, decode, grpc_logs, grpc_sink, host_net, logs_only, make_certificates, received, serve,
-                  tls_env)
+from otlp import (
+    ACT,
+    HttpSink,
+    check_logs,
+    common_env,
+    count,
+    decode,
+    grpc_logs,
+    grpc_sink,
+    host_net,
+    logs_only,
+    make_certificates,
+    received,
+    serve,
+    tls_env,
+)
 from registry import scenario
 from scrape import free_port
 
@@ -24,7 +38,11 @@ WORK = "for i in range(20):\n    actor.run(['true', str(i)])"
 @scenario
 def answers_that_nobody_should_give(w):
     """5 MiB, a gzip bomb, no protobuf: it took the request all the same, which is not sent again."""
-    bodies = {"large": (b"x" * (5 << 20), {}), "bomb": (gzip.compress(b"\0" * (200 << 20)), {"Content-Encoding": "gzip"}), "garbage": (b"\xff" * 100, {})}
+    bodies = {
+        "large": (b"x" * (5 << 20), {}),
+        "bomb": (gzip.compress(b"\0" * (200 << 20)), {"Content-Encoding": "gzip"}),
+        "garbage": (b"\xff" * 100, {}),
+    }
     for name, (body, headers) in bodies.items():
         posts = []
 
@@ -43,6 +61,7 @@ def answers_that_nobody_should_give(w):
 
             def log_message(self, *_):
                 pass
+
         server = serve(Handler)
         r = host_net(w, ACT, logs_only("http://127.0.0.1:%d" % server.server_address[1]))
         complete(r)
@@ -67,6 +86,7 @@ def an_endpoint_that_is_slow(w):
                 time.sleep(0.2)
         except OSError:
             self.close_connection = True
+
     sink.server.RequestHandlerClass.do_POST = do_POST
     cg = w.new_cgroup("slow")
     c = Collector(w, [cg], env=logs_only(sink.url, OTEL_EXPORTER_OTLP_TIMEOUT="500"))
@@ -84,8 +104,13 @@ def certificates_that_expire_and_are_renewed(w):
     """The server's has expired: nothing is sent. Then both sides get new ones, of another CA, in the same files: it goes on by itself."""
     folder = w.dir + "/renewed"
     files = make_certificates(folder, "ca")
-    subprocess.run("openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 0 -extfile san", shell=True, cwd=folder, check=True,
-                   capture_output=True)
+    subprocess.run(
+        "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 0 -extfile san",
+        shell=True,
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
     time.sleep(1.1)
 
     def context():
@@ -94,6 +119,7 @@ def certificates_that_expire_and_are_renewed(w):
         made.load_verify_locations(files["ca"])
         made.verify_mode = ssl.CERT_REQUIRED
         return made
+
     current = [context()]
     port = free_port()
     url = "https://127.0.0.1:%d" % port
@@ -102,17 +128,30 @@ def certificates_that_expire_and_are_renewed(w):
     class Server(http.server.ThreadingHTTPServer):
         def get_request(self):
             connection, address = self.socket.accept()
-            return current[0].wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+            return current[0].wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            ), address
 
         def handle_error(self, *_):
             pass
+
     serve(sink.server.RequestHandlerClass, ("127.0.0.1", port), Server)
     cgs = {"http": w.new_cgroup("tls-http"), "grpc": w.new_cgroup("tls-grpc")}
     tls = ("--tls", files["server"], files["server"][:-3] + "key", files["ca"])
     grpc_server, grpc_url = grpc_sink(w, *tls)
     env = tls_env(files, files, OTEL_METRICS_EXPORTER="none")
-    collectors = {"http": Collector(w, [cgs["http"]], env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": url}),
-                  "grpc": Collector(w, [cgs["grpc"]], env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": grpc_url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})}
+    collectors = {
+        "http": Collector(w, [cgs["http"]], env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": url}),
+        "grpc": Collector(
+            w,
+            [cgs["grpc"]],
+            env={
+                **env,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": grpc_url,
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            },
+        ),
+    }
     for cg in cgs.values():
         act(w, cg, WORK)
     for c in collectors.values():
@@ -153,7 +192,10 @@ def own_hosts(w):
     def write(text):
         with open(path, "w") as f:
             f.write(text + "\n")
-    with started_by(w, "exec unshare -m sh -c 'mount --bind %s /etc/hosts && exec \"$@\"' - \"$@\"" % path):
+
+    with started_by(
+        w, 'exec unshare -m sh -c \'mount --bind %s /etc/hosts && exec "$@"\' - "$@"' % path
+    ):
         yield write
 
 
@@ -165,6 +207,7 @@ def a_name_that_moves_to_another_address(w):
         sink = sinks[address] = HttpSink()
         sink.server.server_close()
         sink.server = serve(sink.server.RequestHandlerClass, (address, port))
+
     listen("127.0.0.1")
     cg = w.new_cgroup("moves")
     with own_hosts(w) as hosts:
@@ -191,6 +234,7 @@ def an_endpoint_on_ipv6_alone(w):
 
     class Server(http.server.ThreadingHTTPServer):
         address_family = socket.AF_INET6
+
     server = serve(sink.server.RequestHandlerClass, ("::1", 0), Server)
     r = host_net(w, ACT, logs_only("http://[::1]:%d" % server.server_address[1]))
     check_logs(r, received(w, sink))
@@ -210,8 +254,12 @@ def over_http_on_a_unix_socket(w):
 
         def get_request(self):
             return self.socket.accept()[0], ("unix", 0)
+
     serve(sink.server.RequestHandlerClass, path, Server)
-    r = w.actor(ACT, env=common_env(OTEL_EXPORTER_OTLP_ENDPOINT="unix://" + path, OTEL_METRICS_EXPORTER="none"))
+    r = w.actor(
+        ACT,
+        env=common_env(OTEL_EXPORTER_OTLP_ENDPOINT="unix://" + path, OTEL_METRICS_EXPORTER="none"),
+    )
     check_logs(r, received(w, sink))
     assert not r.stderr, r.stderr
 
@@ -221,12 +269,28 @@ def through_a_proxy(w):
     """As libcurl and gRPC read the environment; what no_proxy names goes there directly."""
     proxy, sink = HttpSink(), HttpSink()
     r = host_net(w, ACT, logs_only("http://collector.invalid:4318", http_proxy=proxy.url))
-    check_logs(r, [decode(w, "logs", b) for path, _, b in proxy.posts if path == "http://collector.invalid:4318/v1/logs"])
+    check_logs(
+        r,
+        [
+            decode(w, "logs", b)
+            for path, _, b in proxy.posts
+            if path == "http://collector.invalid:4318/v1/logs"
+        ],
+    )
     r = host_net(w, ACT, logs_only(sink.url, http_proxy=proxy.url, no_proxy="127.0.0.1"))
     check_logs(r, received(w, sink))
     server, url = grpc_sink(w)
     tunnel, asked = tunnelling_proxy()
-    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url.replace("127.0.0.1", "localhost"), OTEL_EXPORTER_OTLP_PROTOCOL="grpc", http_proxy=tunnel, OTEL_METRICS_EXPORTER="none"))
+    r = host_net(
+        w,
+        ACT,
+        common_env(
+            OTEL_EXPORTER_OTLP_ENDPOINT=url.replace("127.0.0.1", "localhost"),
+            OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+            http_proxy=tunnel,
+            OTEL_METRICS_EXPORTER="none",
+        ),
+    )
     check_logs(r, grpc_logs(w.stop(server)))
     assert asked and asked[0].startswith(b"CONNECT localhost:"), asked
 
@@ -251,6 +315,7 @@ def tunnelling_proxy():
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             for pair in ((client, upstream), (upstream, client)):
                 threading.Thread(target=pump, args=pair, daemon=True).start()
+
     threading.Thread(target=serve, daemon=True).start()
     return "http://127.0.0.1:%d" % listener.getsockname()[1], asked
 
@@ -264,7 +329,16 @@ def a_disk_that_is_full(w):
     try:
         sink = HttpSink(failures=10**6)
         cg = w.new_cgroup("full")
-        c = Collector(w, [cg], env=logs_only(sink.url, SANDPIPER_SPOOL=disk + "/spool.db", OTEL_BLRP_MAX_QUEUE_SIZE="500", OTEL_BLRP_MAX_EXPORT_BATCH_SIZE="100"))
+        c = Collector(
+            w,
+            [cg],
+            env=logs_only(
+                sink.url,
+                SANDPIPER_SPOOL=disk + "/spool.db",
+                OTEL_BLRP_MAX_QUEUE_SIZE="500",
+                OTEL_BLRP_MAX_EXPORT_BATCH_SIZE="100",
+            ),
+        )
         act(w, cg, "for i in range(1000):\n    actor.run(['true', 'x' * 3000])")
         c.until_told("kept in memory")
         sink.failures = 0
@@ -272,6 +346,10 @@ def a_disk_that_is_full(w):
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
     told = count(received(w, sink))
-    (lost,) = [int(line.split()[1]) for line in c.stderr.splitlines() if "log records were not exported" in line] or [0]
+    (lost,) = [
+        int(line.split()[1])
+        for line in c.stderr.splitlines()
+        if "log records were not exported" in line
+    ] or [0]
     assert told + lost == len(events), (told, lost, len(events))
     assert events[-1]["sandpiper.dropped"] == 0 and told > 200, events[-1]

@@ -15,7 +15,12 @@ RETRYABLE = {1, 4, 10, 11, 14, 15}
 
 
 def over_grpc(url, **more):
-    return common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_METRICS_EXPORTER="none", **more)
+    return common_env(
+        OTEL_EXPORTER_OTLP_ENDPOINT=url,
+        OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+        OTEL_METRICS_EXPORTER="none",
+        **more,
+    )
 
 
 @scenario
@@ -33,10 +38,21 @@ def answers_that_nobody_should_give(w):
 def batches(w, codes, *options):
     """Each record in a request of its own, answered with these codes in turn: (events, what it said, (code, record) of each request)."""
     server, url = grpc_sink(w, "--codes", ",".join(map(str, codes)), *options)
-    r = host_net(w, "for i in range(%d):\n    actor.run(['true', str(i)])" % len(codes), over_grpc(url, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE="1"))
+    r = host_net(
+        w,
+        "for i in range(%d):\n    actor.run(['true', str(i)])" % len(codes),
+        over_grpc(url, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE="1"),
+    )
     complete(r)
     told = [json.loads(line) for line in w.stop(server).splitlines()]
-    return r.events, r.stderr, [(t.get("code", 0), json.dumps(t.get("logs") or t["refused_logs"], sort_keys=True)) for t in told]
+    return (
+        r.events,
+        r.stderr,
+        [
+            (t.get("code", 0), json.dumps(t.get("logs") or t["refused_logs"], sort_keys=True))
+            for t in told
+        ],
+    )
 
 
 @scenario
@@ -52,7 +68,9 @@ def every_status_code(w):
         taken = [sent for answer, sent in requests if answer == 0]
         refused = 16 - len(retryable)
         assert len(set(taken)) == len(taken) == len(events) - refused, (len(taken), len(events))
-        assert "%d log records were not exported" % refused in said and "%d refused" % refused in said, said
+        assert (
+            "%d log records were not exported" % refused in said and "%d refused" % refused in said
+        ), said
 
 
 @scenario

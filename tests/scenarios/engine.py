@@ -21,13 +21,27 @@ def labels_sidecars_and_status_of(w, engine):
         socket = w.dir + "/api.sock"
         c = collector(w, runtime, options=("--socket", socket))
         net = ("--network", "host")  # the engine's own namespace
-        sidecar = runtime.run("sandbox-egress-x", "/bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000", "--label", "opensandbox.io/egress-sidecar-for=sb-x", *net)
-        app = runtime.run("sandbox-x", "/bin/nc -w 1 10.77.0.4 8080 </dev/null; sleep 1000", "--label", "opensandbox.io/id=sb-x",
-                          "--network", "container:" + sidecar)
+        sidecar = runtime.run(
+            "sandbox-egress-x",
+            "/bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000",
+            "--label",
+            "opensandbox.io/egress-sidecar-for=sb-x",
+            *net,
+        )
+        app = runtime.run(
+            "sandbox-x",
+            "/bin/nc -w 1 10.77.0.4 8080 </dev/null; sleep 1000",
+            "--label",
+            "opensandbox.io/id=sb-x",
+            "--network",
+            "container:" + sidecar,
+        )
         runtime.run("nobody", "/bin/true; sleep 1000", "--network", "none")
         c.wait_for("egress.outbound")
         time.sleep(3)
-        status = json.loads(subprocess.check_output([w.sandpiper, "status", "--socket", socket, "--format", "json"]))
+        status = json.loads(
+            subprocess.check_output([w.sandpiper, "status", "--socket", socket, "--format", "json"])
+        )
         table = subprocess.check_output([w.sandpiper, "status", "--socket", socket]).decode()
         for x in (app, sidecar):
             runtime("rm", "--force", x)
@@ -36,12 +50,28 @@ def labels_sidecars_and_status_of(w, engine):
     assert {e["sandbox_id"] for e in events} == {"sb-x"}, {e["sandbox_id"] for e in events}
     told = {e["network.peer.port"]: e for e in of(events, "sb-x", "egress.outbound")}
     assert set(told) == {8080, 8081}, told
-    for port, role, container, name in ((8080, "app", app, "sandbox-x"), (8081, "sidecar", sidecar, "sandbox-egress-x")):
-        want = {"sandbox.role": role, "container.id": container, "container.name": name, "container.image.name": "localhost/box:1"}
+    for port, role, container, name in (
+        (8080, "app", app, "sandbox-x"),
+        (8081, "sidecar", sidecar, "sandbox-egress-x"),
+    ):
+        want = {
+            "sandbox.role": role,
+            "container.id": container,
+            "container.name": name,
+            "container.image.name": "localhost/box:1",
+        }
         assert {k: told[port].get(k) for k in want} == want, told[port]
-    sandbox, = status["sandboxes"]
-    assert (sandbox["id"], sandbox["runtime"], sandbox["attempts"], sandbox["dropped"]) == ("sb-x", engine.__name__, "2", "0"), sandbox
-    assert {(m["role"], m["container_id"]) for m in sandbox["members"]} == {("app", app), ("sidecar", sidecar)}
+    (sandbox,) = status["sandboxes"]
+    assert (sandbox["id"], sandbox["runtime"], sandbox["attempts"], sandbox["dropped"]) == (
+        "sb-x",
+        engine.__name__,
+        "2",
+        "0",
+    ), sandbox
+    assert {(m["role"], m["container_id"]) for m in sandbox["members"]} == {
+        ("app", app),
+        ("sidecar", sidecar),
+    }
     assert "sb-x" in table and "app" in table and engine.__name__ in table, table
 
 
@@ -52,15 +82,33 @@ def a_sidecar_without_a_label_joins_by_its_network(w):
             c = collector(w, runtime)
             net = ("--network", "host")
             if sidecar_first:
-                proxy = runtime.run("proxy", "sleep 3; /bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000", *net)
-                runtime.run("app", "sleep 1000", "--label", "opensandbox.io/id=sb-y", "--network", "container:" + proxy)
+                proxy = runtime.run(
+                    "proxy", "sleep 3; /bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000", *net
+                )
+                runtime.run(
+                    "app",
+                    "sleep 1000",
+                    "--label",
+                    "opensandbox.io/id=sb-y",
+                    "--network",
+                    "container:" + proxy,
+                )
             else:
                 app = runtime.run("app", "sleep 1000", "--label", "opensandbox.io/id=sb-y", *net)
-                runtime.run("proxy", "/bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000", "--network", "container:" + app)
+                runtime.run(
+                    "proxy",
+                    "/bin/nc -w 1 10.77.0.4 8081 </dev/null; sleep 1000",
+                    "--network",
+                    "container:" + app,
+                )
             c.wait_for("egress.outbound")
             events = c.stop()
-        outbound, = of(events, "sb-y", "egress.outbound")
-        assert (outbound["sandbox.role"], outbound["container.name"], outbound["network.peer.port"]) == ("sidecar", "proxy", 8081), outbound
+        (outbound,) = of(events, "sb-y", "egress.outbound")
+        assert (
+            outbound["sandbox.role"],
+            outbound["container.name"],
+            outbound["network.peer.port"],
+        ) == ("sidecar", "proxy", 8081), outbound
 
 
 @scenario
@@ -74,16 +122,31 @@ def removed_at_once(w, engine, count):
     with engine(w) as runtime:
         c = collector(w, runtime)
         for i in range(count):
-            runtime.run("rm%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % (20000 + i), "--rm", "--label", "opensandbox.io/id=sb-%d" % i,
-                        "--network", "host")
+            runtime.run(
+                "rm%d" % i,
+                "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % (20000 + i),
+                "--rm",
+                "--label",
+                "opensandbox.io/id=sb-%d" % i,
+                "--network",
+                "host",
+            )
         for _ in range(200):
             if open(c.path).read().count('"sandbox.stopped"') == count:
                 break
             time.sleep(0.1)
         events = c.stop()
-    nameless = [e for e in events if e["opensandbox.event"] == "egress.outbound" and "container.name" not in e]
+    nameless = [
+        e
+        for e in events
+        if e["opensandbox.event"] == "egress.outbound" and "container.name" not in e
+    ]
     assert not nameless, nameless
-    told = {e["network.peer.port"]: (e["sandbox_id"], e["container.name"]) for e in events if e["opensandbox.event"] == "egress.outbound"}
+    told = {
+        e["network.peer.port"]: (e["sandbox_id"], e["container.name"])
+        for e in events
+        if e["opensandbox.event"] == "egress.outbound"
+    }
     want = {20000 + i: ("sb-%d" % i, "rm%d" % i) for i in range(count)}
     assert told == want, [(p, t, told.get(p)) for p, t in want.items() if told.get(p) != t][:3]
 
@@ -96,6 +159,14 @@ def every_container_is_a_sandbox(w):
         after = runtime.run("after", "/bin/true; sleep 1000", "--network", "none")
         time.sleep(1.5)
         events = c.stop()
-    assert {e["sandbox_id"] for e in events} == {before, after}, ({e["sandbox_id"] for e in events}, before, after)
-    names = {e["container.name"] for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == after}
+    assert {e["sandbox_id"] for e in events} == {before, after}, (
+        {e["sandbox_id"] for e in events},
+        before,
+        after,
+    )
+    names = {
+        e["container.name"]
+        for e in events
+        if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == after
+    }
     assert names == {"after"}, names

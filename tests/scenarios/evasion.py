@@ -42,7 +42,9 @@ def system_calls_of_32_bits(w):
         raise Skip("this kernel has no 32-bit system calls")
     assert lines_of(r) == ["0"], r.stdout
     complete(r)
-    assert [(e["peer"], e["network.peer.port"]) for e in r.of("egress.outbound")] == [("10.77.0.3", 8080)]
+    assert [(e["peer"], e["network.peer.port"]) for e in r.of("egress.outbound")] == [
+        ("10.77.0.3", 8080)
+    ]
 
 
 @scenario
@@ -51,9 +53,16 @@ def a_program_that_goes_by_another_name(w):
     r = w.exec([w.triggers, "hide", "10.77.0.3"])
     assert r.status == 0
     complete(r)
-    (run,), (out,) = [e for e in r.of("process.exec") if args_of(e)[1:] == ("hide", "10.77.0.3")], r.of("egress.outbound")
+    (run,), (out,) = (
+        [e for e in r.of("process.exec") if args_of(e)[1:] == ("hide", "10.77.0.3")],
+        r.of("egress.outbound"),
+    )
     assert out["process.pid"] == run["process.pid"], (out, run)
-    assert out["process.executable.path"] == run["process.executable.path"] == os.path.realpath(w.triggers), out
+    assert (
+        out["process.executable.path"]
+        == run["process.executable.path"]
+        == os.path.realpath(w.triggers)
+    ), out
 
 
 @scenario
@@ -61,7 +70,10 @@ def sockets_from_before_and_from_outside(w):
     """Made where nobody watches: taken along into the sandbox, and handed in by SCM_RIGHTS. What is connected in the sandbox is its own, and marked."""
     inside, outside = w.new_cgroup("evader"), w.new_cgroup("helper")
     c = Collector(w, [inside])
-    act(w, outside, """
+    act(
+        w,
+        outside,
+        """
 import os, socket
 tcp, udp, handed = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
 ours, theirs = socket.socketpair(socket.AF_UNIX)
@@ -78,14 +90,20 @@ handed.close()
 actor.forked(child)
 outer = socket.socket()  # used where it was made
 outer.connect(("10.77.0.3", 80))
-""" % inside)
+"""
+        % inside,
+    )
     events = c.stop()
     hosts, peers, ledger = told(events, "evader")
     same("names", hosts, ["before.test"])
     same("peers", peers, ["10.77.0.3", "10.77.0.4"])
     outbound = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
     assert all(e["sandbox.attribution"] == "process" for e in outbound), outbound
-    bytes_of = {e["peer"]: (e["network.io.sent"], e["network.io.received"]) for e in events if e["opensandbox.event"] == "egress.destination"}
+    bytes_of = {
+        e["peer"]: (e["network.io.sent"], e["network.io.received"])
+        for e in events
+        if e["opensandbox.event"] == "egress.destination"
+    }
     assert bytes_of == {"10.77.0.3": (3, 3), "10.77.0.4": (4, 4)}, bytes_of
 
 
@@ -107,7 +125,10 @@ def out_of_the_cgroup(w):
     gives it away, as long as one of its processes stays, and what it does there is marked."""
     box, outside = w.new_cgroup("escapes"), w.new_cgroup("unwatched")
     c = Collector(w, [box])
-    act(w, box, """
+    act(
+        w,
+        box,
+        """
 import os, subprocess, sys
 def move(to):
     open(to + "/cgroup.procs", "w").write(str(os.getpid()))
@@ -121,14 +142,27 @@ actor.lookup("outside.test", "A")
 actor.tcp("10.77.0.3", 8080)
 actor.run(["true", "outside"])
 stays.kill()
-""" % (box, box, outside))
+"""
+        % (box, box, outside),
+    )
     events = c.stop()
-    hosts = {e["target.host"]: e.get("sandbox.attribution") for e in events if e["opensandbox.event"] == "egress.outbound" and "target.host" in e}
+    hosts = {
+        e["target.host"]: e.get("sandbox.attribution")
+        for e in events
+        if e["opensandbox.event"] == "egress.outbound" and "target.host" in e
+    }
     assert hosts == {"below.test": None, "outside.test": "namespace"}, hosts
     (out,) = [e for e in events if e["opensandbox.event"] == "egress.outbound" and "peer" in e]
     assert (out["peer"], out["sandbox.attribution"]) == ("10.77.0.3", "namespace"), out
-    execs = {args_of(e): e.get("sandbox.attribution") for e in events if e["opensandbox.event"] == "process.exec"}
-    assert execs[("sh", "-c", "true in-a-cgroup-namespace")] is None and execs[("true", "outside")] == "namespace", execs
+    execs = {
+        args_of(e): e.get("sandbox.attribution")
+        for e in events
+        if e["opensandbox.event"] == "process.exec"
+    }
+    assert (
+        execs[("sh", "-c", "true in-a-cgroup-namespace")] is None
+        and execs[("true", "outside")] == "namespace"
+    ), execs
 
 
 @scenario
@@ -136,7 +170,10 @@ def from_one_sandbox_to_another(w):
     """A process that is moved: what it does is that sandbox's whose it is then, and a socket stays with the one in which it was made."""
     first, second = w.new_cgroup("from"), w.new_cgroup("to")
     c = Collector(w, [first, second])
-    act(w, first, """
+    act(
+        w,
+        first,
+        """
 import os, socket
 kept = socket.socket()
 actor.lookup("one.test", "A")
@@ -146,13 +183,19 @@ actor.tcp("10.77.0.4", 8080)
 actor.lookup("two.test", "A")
 actor.run(["true", "two"])
 kept.connect(("10.77.0.3", 8080)); kept.close()
-""" % second)
+"""
+        % second,
+    )
     events = c.stop()
     for name, number, peer in (("from", "one", "10.77.0.3"), ("to", "two", "10.77.0.4")):
         hosts, peers, _ = told(events, name)
         same("names of " + name, hosts, [number + ".test"])
         same("peers of " + name, peers, [peer])
-        runs = [args_of(e) for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == name]
+        runs = [
+            args_of(e)
+            for e in events
+            if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == name
+        ]
         same("programs of " + name, [r for r in runs if r[0] == "true"], [("true", number)])
 
 
@@ -170,7 +213,9 @@ def namespaces_of_its_own(w):
     failed = [(e["peer"], e["network.peer.port"], e["error.type"]) for e in r.of("egress.failed")]
     assert failed == [("10.77.0.3", 8080, "unreachable")], failed
     changes = r.of("egress.loaded") + r.of("egress.updated")
-    assert [e["egress.default"] for e in changes] == ["deny"] and r.metric("sandbox.nftables.transactions", "outcome") == {("committed",): 1}, changes
+    assert [e["egress.default"] for e in changes] == ["deny"] and r.metric(
+        "sandbox.nftables.transactions", "outcome"
+    ) == {("committed",): 1}, changes
 
 
 @scenario
@@ -187,16 +232,30 @@ def lookups_that_do_not_look_like_it(w):
                 s.sendto(b"x" * 1200, (host, port))
     """
     subprocess.run(["ip", "-n", w.server, "addr", "add", "1.1.1.1/32", "dev", "lo"], check=True)
-    subprocess.run(["ip", "-n", w.client, "route", "add", "1.1.1.1/32", "via", "10.77.0.1"], check=True)
+    subprocess.run(
+        ["ip", "-n", w.client, "route", "add", "1.1.1.1/32", "via", "10.77.0.1"], check=True
+    )
     try:
         r = w.actor(code)
     finally:
         subprocess.run(["ip", "-n", w.client, "route", "del", "1.1.1.1/32"], check=True)
         subprocess.run(["ip", "-n", w.server, "addr", "del", "1.1.1.1/32", "dev", "lo"], check=True)
-    marks = {(e["peer"], e["network.peer.port"], e["network.transport"]): e.get("dns.encrypted") for e in r.of("egress.outbound")}
-    assert marks == {("10.77.0.3", 9000, "udp"): None, ("10.77.0.3", 443, "tcp"): None, ("10.77.0.3", 853, "tcp"): "dot", ("10.77.0.3", 853, "udp"): "doq",
-                     ("1.1.1.1", 443, "tcp"): "doh", ("1.1.1.1", 443, "udp"): "doh3"}, marks
-    windows = {(e["peer"], e["network.peer.port"], e["network.transport"]): e.get("dns.encrypted") for e in r.of("egress.destination")}
+    marks = {
+        (e["peer"], e["network.peer.port"], e["network.transport"]): e.get("dns.encrypted")
+        for e in r.of("egress.outbound")
+    }
+    assert marks == {
+        ("10.77.0.3", 9000, "udp"): None,
+        ("10.77.0.3", 443, "tcp"): None,
+        ("10.77.0.3", 853, "tcp"): "dot",
+        ("10.77.0.3", 853, "udp"): "doq",
+        ("1.1.1.1", 443, "tcp"): "doh",
+        ("1.1.1.1", 443, "udp"): "doh3",
+    }, marks
+    windows = {
+        (e["peer"], e["network.peer.port"], e["network.transport"]): e.get("dns.encrypted")
+        for e in r.of("egress.destination")
+    }
     assert windows == marks, windows
     r = w.actor('actor.lookup("elsewhere.test", "A", port=5353)', options=["--dns-port", "53,5353"])
     complete(r)
@@ -206,8 +265,14 @@ def lookups_that_do_not_look_like_it(w):
 @scenario
 def raw_and_packet_sockets(w):
     """A blind spot with a name (docs/events.md): no record; but bytes that pass the sandbox's own IP stack are counted, as all are."""
-    before = w.exec([PYTHON, "-c", "pass"]).metric("sandbox.network.io", "direction").get(("sent",), 0)
-    r = w.exec([PYTHON, "-c", textwrap.dedent("""
+    before = (
+        w.exec([PYTHON, "-c", "pass"]).metric("sandbox.network.io", "direction").get(("sent",), 0)
+    )
+    r = w.exec(
+        [
+            PYTHON,
+            "-c",
+            textwrap.dedent("""
         import socket
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)  # RFC 3692: for experiments
         for _ in range(10):
@@ -215,7 +280,10 @@ def raw_and_packet_sockets(w):
         packet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
         packet.bind((%r, 0x88b5))  # IEEE: for experiments
         packet.send(b"\\xff" * 12 + b"\\x88\\xb5" + b"y" * 50)
-    """) % (w.client + "0")])
+    """)
+            % (w.client + "0"),
+        ]
+    )
     assert r.status == 0, r.stderr
     assert not r.of("egress.outbound") and r.report["totals"]["attempts"] == 0
     sent = r.metric("sandbox.network.io", "direction").get(("sent",), 0)

@@ -22,7 +22,10 @@ MEMORY_MAX = 128 << 20  # as docs/security.md says
 
 def check_memory(c):
     """What the collector had resident at most."""
-    most = int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/%d/status" % c.process.pid).read())[1]) << 10
+    most = (
+        int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/%d/status" % c.process.pid).read())[1])
+        << 10
+    )
     assert most < MEMORY_MAX, most
     print("     %d MiB at most" % (most >> 20))
 
@@ -43,10 +46,16 @@ def settled(port, sandboxes, want):
     for _ in range(600):
         s = Scrape(port)
         accounts = [s.account(x) for x in sandboxes]
-        if all(a for a in accounts) and all(p == d + l for a in accounts for p, d, l in a.values()) and want(s):
+        if (
+            all(a for a in accounts)
+            and all(p == d + l for a in accounts for p, d, l in a.values())
+            and want(s)
+        ):
             return s
         time.sleep(0.2)
-    raise AssertionError((accounts[:3], [l for l in s.samples if l[1].get("sandbox_id") == sandboxes[0]]))
+    raise AssertionError(
+        (accounts[:3], [l for l in s.samples if l[1].get("sandbox_id") == sandboxes[0]])
+    )
 
 
 @scenario
@@ -59,7 +68,10 @@ def a_million_connects(w):
     assert r.report["totals"]["attempts"] == 4 * n
     attempts = r.metric("sandbox.connect.attempts", "outcome")
     assert sum(attempts.values()) == 4 * n and attempts[("unknown",)] > 0, attempts
-    assert r.report["events"]["connect"]["produced"] == 4 * n and r.report["events"]["connect"]["dropped"] > 0, r.report["events"]
+    assert (
+        r.report["events"]["connect"]["produced"] == 4 * n
+        and r.report["events"]["connect"]["dropped"] > 0
+    ), r.report["events"]
     told_lost = sum(e.get("sandpiper.dropped.ring_full.connect", 0) for e in r.of("sandpiper.loss"))
     assert told_lost == r.report["events"]["connect"]["dropped"]
 
@@ -68,7 +80,10 @@ def a_million_connects(w):
 def a_million_lookups(w):
     n = share(w, 1000000) // 4
     one = "%s flood-dns %s %s %d %d & "
-    r = w.exec(["sh", "-c", "".join(one % (w.triggers, *DEAD, n, i) for i in range(4)) + "wait"], options=[*small(w), "--dns-port", "9"])
+    r = w.exec(
+        ["sh", "-c", "".join(one % (w.triggers, *DEAD, n, i) for i in range(4)) + "wait"],
+        options=[*small(w), "--dns-port", "9"],
+    )
     assert [int(l) for l in r.stdout.split()] == [n] * 4
     invariant(r)
     assert r.report["events"]["dns_query"]["produced"] == 4 * n, r.report["events"]
@@ -81,7 +96,9 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
     n, port = share(w, 50000) // 50, free_port()
     cgroups = [w.new_cgroup("f%d" % i) for i in range(50)]
     names = [os.path.basename(c) for c in cgroups]
-    c = Collector(w, cgroups, options=["--critical-ring-bytes", "4K", "--no-limit-records"], env=serving(port))
+    c = Collector(
+        w, cgroups, options=["--critical-ring-bytes", "4K", "--no-limit-records"], env=serving(port)
+    )
     # An emulated guest starts programs too slowly to be a flood, but for a reader that does not read.
     if w.slow:
         c.process.send_signal(signal.SIGSTOP)
@@ -94,13 +111,23 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
     # The trigger itself is one more.
     # Newer kernels may leave out what comes while both programs of the probe are running on that CPU, and says so.
     left_out = lambda s, what: s.sum("sandpiper_probe_missed_total", program="handle_" + what)
-    s = settled(port, names, lambda s: s.sum("sandbox_process_exits_total") + left_out(s, "exit") >= 50 * (n + 1))
+    s = settled(
+        port,
+        names,
+        lambda s: s.sum("sandbox_process_exits_total") + left_out(s, "exit") >= 50 * (n + 1),
+    )
     for what in ("exec", "exit"):
         counts = s.by("sandbox_process_%ss_total" % what, "sandbox_id")
         assert counts.keys() == {(x,) for x in names} and max(counts.values()) <= n + 1, counts
-        assert 0 <= 50 * (n + 1) - sum(counts.values()) <= left_out(s, what), (what, counts, left_out(s, what))
+        assert 0 <= 50 * (n + 1) - sum(counts.values()) <= left_out(s, what), (
+            what,
+            counts,
+            left_out(s, what),
+        )
         assert all(s.account(x)[what][0] == counts[(x,)] for x in names), what
-    assert {outcome for _, outcome in s.by("sandbox_process_exits_total", "sandbox_id", "outcome")} == {"success"}
+    assert {
+        outcome for _, outcome in s.by("sandbox_process_exits_total", "sandbox_id", "outcome")
+    } == {"success"}
     assert s.sum("sandpiper_events_dropped_total", kind="exec") > 0
     check_memory(c)
     events = c.stop()
@@ -112,10 +139,16 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
 def a_reader_that_stands_still_for_ten_seconds(w):
     cg, port, n = w.new_cgroup("still"), free_port(), share(w, 50000)
     # A flow whose end was lost is found out in the second window after it.
-    c = Collector(w, [cg], options=[*small(w), "--dns-port", "9", "--window-s", "1"], env=serving(port))
+    c = Collector(
+        w, [cg], options=[*small(w), "--dns-port", "9", "--window-s", "1"], env=serving(port)
+    )
     c.process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
-    floods = [["flood-connect", "10.77.0.4", "1", str(n)], ["flood-dns", *DEAD, str(n), "1"], ["flood-exec", str(n // 50)]]
+    floods = [
+        ["flood-connect", "10.77.0.4", "1", str(n)],
+        ["flood-dns", *DEAD, str(n), "1"],
+        ["flood-exec", str(n // 50)],
+    ]
     running = [w.start([w.triggers, *f], ns=w.client, cgroup=cg) for f in floods]
     for p in running:
         assert p.wait(timeout=280) == 0
@@ -123,8 +156,16 @@ def a_reader_that_stands_still_for_ten_seconds(w):
     c.process.send_signal(signal.SIGCONT)
     for p in running:
         w.stop(p)
-    s = settled(port, ["still"], lambda s: s.sum("sandbox_connect_attempts_total", network_transport="tcp") == n)
-    assert s.sum("sandbox_dns_queries_total", outcome="unknown") == s.account("still")["dns_query"][2] > 0
+    s = settled(
+        port,
+        ["still"],
+        lambda s: s.sum("sandbox_connect_attempts_total", network_transport="tcp") == n,
+    )
+    assert (
+        s.sum("sandbox_dns_queries_total", outcome="unknown")
+        == s.account("still")["dns_query"][2]
+        > 0
+    )
     assert s.account("still")["dns_query"][0] == n, s.account("still")
     # nsenter runs the trigger: two programs each, one process.
     assert s.sum("sandbox_process_execs_total") == n // 50 + 6, s.by("sandbox_process_execs_total")
@@ -133,28 +174,62 @@ def a_reader_that_stands_still_for_ten_seconds(w):
     events = c.stop()
     loss = [e for e in events if e["opensandbox.event"] == "sandpiper.loss"]
     for kind in ("connect", "dns_query", "exec"):
-        lost = sum(v for e in loss for k, v in e.items() if k.startswith("sandpiper.dropped.") and k.endswith("." + kind))
+        lost = sum(
+            v
+            for e in loss
+            for k, v in e.items()
+            if k.startswith("sandpiper.dropped.") and k.endswith("." + kind)
+        )
         assert lost == s.account("still")[kind][2] > 0, (kind, lost, s.account("still"))
 
 
 @scenario
 def a_flood_costs_the_neighbour_nothing(w):
     """One sandbox does what it can to fill the rings; the other one's every lookup, connection and program is told."""
-    loud, calm, port, n = w.new_cgroup("loud"), w.new_cgroup("calm"), free_port(), 100 if not w.slow else 10
+    loud, calm, port, n = (
+        w.new_cgroup("loud"),
+        w.new_cgroup("calm"),
+        free_port(),
+        100 if not w.slow else 10,
+    )
     # Small enough to fill up.
-    c = Collector(w, [loud, calm], options=["--dns-port", "53,9", "--ring-bytes", "128K" if w.slow else "2M"], env=serving(port))
+    c = Collector(
+        w,
+        [loud, calm],
+        options=["--dns-port", "53,9", "--ring-bytes", "128K" if w.slow else "2M"],
+        env=serving(port),
+    )
     script = "while :; do %s & wait; done"
-    floods = ["flood-connect 10.77.0.4 1 100000", "flood-dns %s %s 100000 1" % DEAD, "flood-exec 2000"]
-    running = [w.start(["sh", "-c", script % (w.triggers + " " + f)], ns=w.client, cgroup=loud) for f in floods]
-    truth = act(w, calm, """
+    floods = [
+        "flood-connect 10.77.0.4 1 100000",
+        "flood-dns %s %s 100000 1" % DEAD,
+        "flood-exec 2000",
+    ]
+    running = [
+        w.start(["sh", "-c", script % (w.triggers + " " + f)], ns=w.client, cgroup=loud)
+        for f in floods
+    ]
+    truth = act(
+        w,
+        calm,
+        """
 for i in range(%d):
     _, ips = actor.lookup("q%%d.test" %% i, "A")
     actor.tcp(ips[0], name="q%%d.test" %% i)
     actor.run(["true", str(i)])
-""" % n)
+"""
+        % n,
+    )
     for p in running:
         p.terminate()
-    subprocess.run(["sh", "-c", "for i in 1 2 3; do kill -9 $(cat %s/cgroup.procs) 2>/dev/null; sleep 0.2; done; true" % loud])
+    subprocess.run(
+        [
+            "sh",
+            "-c",
+            "for i in 1 2 3; do kill -9 $(cat %s/cgroup.procs) 2>/dev/null; sleep 0.2; done; true"
+            % loud,
+        ]
+    )
     for p in running:
         w.stop(p)
     s = settled(port, ["calm", "loud"], lambda s: True)
@@ -166,8 +241,14 @@ for i in range(%d):
     events = c.stop()
     assert len(truth["lookups"]) == n
     same("lookups", told(events, "calm")[0], ["q%d.test" % i for i in range(n)])
-    same("destinations", [x for x, _ in told(events, "calm")[2]], ["q%d.test" % i for i in range(n)])
-    runs = [args_of(e) for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == "calm"]
+    same(
+        "destinations", [x for x, _ in told(events, "calm")[2]], ["q%d.test" % i for i in range(n)]
+    )
+    runs = [
+        args_of(e)
+        for e in events
+        if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == "calm"
+    ]
     same("programs", [r for r in runs if r[0] == "true"], [("true", str(i)) for i in range(n)])
 
 
@@ -197,52 +278,103 @@ def at_most(pids, cg):
 @scenario
 def a_fork_bomb_under_a_limit(w):
     """It starts what it may, over and over: each process is counted, and the neighbour's programs are told."""
-    bomb, calm, port, n = w.new_cgroup("bomb"), w.new_cgroup("beside-a-bomb"), free_port(), share(w, 50000)
+    bomb, calm, port, n = (
+        w.new_cgroup("bomb"),
+        w.new_cgroup("beside-a-bomb"),
+        free_port(),
+        share(w, 50000),
+    )
     # Small enough to fill up; the neighbour's programs are well within its share of it, which is half of the ring in a second.
     c = Collector(w, [bomb, calm], options=["--critical-ring-bytes", "256K"], env=serving(port))
     with at_most(200, bomb) as more:
         enter = "echo $$ > %s/cgroup.procs; " % more if more else ""
-        running = w.start(["sh", "-c", enter + "exec %s flood-fork %d" % (w.triggers, n)], cgroup=bomb)
+        running = w.start(
+            ["sh", "-c", enter + "exec %s flood-fork %d" % (w.triggers, n)], cgroup=bomb
+        )
         act(w, calm, "for i in range(10): actor.run(['true', str(i)])")
         assert running.wait(timeout=280) == 0
         w.stop(running)
     made = int(running.told)
     assert n // 4 < made <= n, (made, n)
-    s = settled(port, ["bomb", "beside-a-bomb"], lambda s: s.sum("sandbox_process_exits_total", sandbox_id="bomb") == made + 1)
-    assert s.account("bomb")["exit"][0] == made + 1 and s.account("bomb")["fork"][0] == made, s.account("bomb")
+    s = settled(
+        port,
+        ["bomb", "beside-a-bomb"],
+        lambda s: s.sum("sandbox_process_exits_total", sandbox_id="bomb") == made + 1,
+    )
+    assert s.account("bomb")["exit"][0] == made + 1 and s.account("bomb")["fork"][0] == made, (
+        s.account("bomb")
+    )
     assert s.sum("sandbox_process_execs_total", sandbox_id="bomb") == 2
     check_memory(c)
     events = c.stop()
-    runs = [args_of(e) for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == "beside-a-bomb"]
+    runs = [
+        args_of(e)
+        for e in events
+        if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == "beside-a-bomb"
+    ]
     same("programs", [r for r in runs if r[0] == "true"], [("true", str(i)) for i in range(10)])
 
 
 @scenario
 def connects_all_over_a_network(w):
     """To more addresses of a /8 than are kept apart: sums are exact, how many there are is estimated, memory stays bounded."""
-    wide, calm, port, n, kept = w.new_cgroup("wide"), w.new_cgroup("narrow"), free_port(), share(w, 200000), 1000 if not w.slow else 100
+    wide, calm, port, n, kept = (
+        w.new_cgroup("wide"),
+        w.new_cgroup("narrow"),
+        free_port(),
+        share(w, 200000),
+        1000 if not w.slow else 100,
+    )
     route = ["ip", "-n", w.client, "route"]
     subprocess.run([*route, "add", "10.0.0.0/8", "via", "10.77.0.1"], check=True)
     try:
-        c = Collector(w, [wide, calm], options=["--destinations-max", str(kept), "--window-s", "2"], env=serving(port))
-        running = w.start([w.triggers, "flood-connect", "10.128.0.0", "1", str(n), "41"], ns=w.client, cgroup=wide)
+        c = Collector(
+            w,
+            [wide, calm],
+            options=["--destinations-max", str(kept), "--window-s", "2"],
+            env=serving(port),
+        )
+        running = w.start(
+            [w.triggers, "flood-connect", "10.128.0.0", "1", str(n), "41"], ns=w.client, cgroup=wide
+        )
         act(w, calm, "actor.tcp('10.77.0.3', 8080)")
         assert running.wait(timeout=280) == 0
         w.stop(running)
         assert int(running.told) == n
-        s = settled(port, ["wide", "narrow"], lambda s: s.sum("sandbox_connect_attempts_total", sandbox_id="wide") == n)
+        s = settled(
+            port,
+            ["wide", "narrow"],
+            lambda s: s.sum("sandbox_connect_attempts_total", sandbox_id="wide") == n,
+        )
         assert s.account("wide")["connect"][0] == n, s.account("wide")
         lost = s.account("wide")["connect"][2]
         check_memory(c)
         events = c.stop()
     finally:
         subprocess.run([*route, "del", "10.0.0.0/8"], check=True)
-    windows = [e for e in events if e["opensandbox.event"] == "egress.destination" and e["sandbox_id"] == "wide"]
-    assert sum(e["egress.attempts"] for e in windows) == n - lost, (sum(e["egress.attempts"] for e in windows), n, lost)
-    assert len({e["peer"] for e in windows if "peer" in e}) == kept and any("peer" not in e for e in windows)
-    (stopped,) = [e for e in events if e["opensandbox.event"] == "sandbox.stopped" and e["sandbox_id"] == "wide"]
+    windows = [
+        e
+        for e in events
+        if e["opensandbox.event"] == "egress.destination" and e["sandbox_id"] == "wide"
+    ]
+    assert sum(e["egress.attempts"] for e in windows) == n - lost, (
+        sum(e["egress.attempts"] for e in windows),
+        n,
+        lost,
+    )
+    assert len({e["peer"] for e in windows if "peer" in e}) == kept and any(
+        "peer" not in e for e in windows
+    )
+    (stopped,) = [
+        e
+        for e in events
+        if e["opensandbox.event"] == "sandbox.stopped" and e["sandbox_id"] == "wide"
+    ]
     about = stopped["sandbox.egress.destinations"]
-    assert stopped["sandbox.egress.destinations.estimated"] and abs(about - (n - lost)) < (n - lost) * 0.09, (stopped, n, lost)
+    assert (
+        stopped["sandbox.egress.destinations.estimated"]
+        and abs(about - (n - lost)) < (n - lost) * 0.09
+    ), (stopped, n, lost)
     same("peers", told(events, "narrow")[1], ["10.77.0.3"])
 
 
@@ -253,36 +385,62 @@ def rules_that_change_all_the_time(w):
     c = Collector(w, [churn, calm], env=serving(port))
     rules = "add table inet fence; add set inet fence s { type ipv4_addr; flags timeout; }; add set inet fence t { type ipv4_addr; }; add chain inet fence out { type filter hook output priority 0; }"
     storm = "%s %s 3 %d" % (PYTHON, os.path.join(HERE, "nft_storm.py"), 30 if w.slow else 2000)
-    running = w.start(["unshare", "-n", "sh", "-c", "nft '%s' && exec %s" % (rules, storm)], cgroup=churn)
+    running = w.start(
+        ["unshare", "-n", "sh", "-c", "nft '%s' && exec %s" % (rules, storm)], cgroup=churn
+    )
     with w.nft(""):
-        act(w, calm, "assert actor.run(['nft', 'add table inet calm; add chain inet calm out { type filter hook output priority 0; policy drop; }']) == 0")
+        act(
+            w,
+            calm,
+            "assert actor.run(['nft', 'add table inet calm; add chain inet calm out { type filter hook output priority 0; policy drop; }']) == 0",
+        )
     assert running.wait(timeout=280) == 0
     w.stop(running)
     done = json.loads(running.told.splitlines()[-1])
-    s = settled(port, ["rule-storm", "steady"], lambda s: s.sum("sandbox_nftables_transactions_total", sandbox_id="rule-storm") >= sum(done.values()))
-    by = s.by("sandbox_nftables_transactions_total", "operation", "outcome", sandbox_id="rule-storm")
+    s = settled(
+        port,
+        ["rule-storm", "steady"],
+        lambda s: (
+            s.sum("sandbox_nftables_transactions_total", sandbox_id="rule-storm")
+            >= sum(done.values())
+        ),
+    )
+    by = s.by(
+        "sandbox_nftables_transactions_total", "operation", "outcome", sandbox_id="rule-storm"
+    )
     # The first one made the table: where only netlink tells, it may have been before anybody could listen in that namespace, and then what it
     # held is not known (docs/events.md).
     unknown = by.pop(("other", "committed"), 0)
-    assert unknown <= 1 and by.pop(("static", "committed")) + unknown in (done["static"], done["static"] + 1), (by, unknown, done)
+    assert unknown <= 1 and by.pop(("static", "committed")) + unknown in (
+        done["static"],
+        done["static"] + 1,
+    ), (by, unknown, done)
     assert by == {("dynamic", "committed"): done["dynamic"]}, (by, done)
     check_memory(c)
     events = c.stop()
     # The namespace was the calm one's for the length of one command: its rules are told as loaded, or as updated.
-    assert [e for e in events if e["opensandbox.event"] in ("egress.loaded", "egress.updated") and e["sandbox_id"] == "steady"], events
+    assert [
+        e
+        for e in events
+        if e["opensandbox.event"] in ("egress.loaded", "egress.updated")
+        and e["sandbox_id"] == "steady"
+    ], events
 
 
 @scenario
 def more_udp_peers_than_the_kernel_remembers(w):
     """Each peer of a socket is an attempt once, and again where its flow was pushed out: --kernel-flows-max says when."""
     n = 3000
-    twice = """
+    twice = (
+        """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for turn in range(2):
     for port in range(20000, 20000 + %d):
         s.sendto(b"x", ("10.77.0.4", port))
-""" % n
+"""
+        % n
+    )
     for options, least, most in ([], n, n), (["--kernel-flows-max", "1024"], n + n // 2, 2 * n):
         r = w.exec([PYTHON, "-c", twice], options=options)
         assert r.status == 0, r.stderr

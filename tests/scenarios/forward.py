@@ -17,12 +17,23 @@ def behind_a_router(w, rules):
     try:
         sh(f"ip link add {r}c netns {c} type veth peer name {r}0 netns {r}")
         sh(f"ip link add {r}s netns {s} type veth peer name {r}1 netns {r}")
-        for ns, device, n, own in ((c, r + "c", 88, 2), (r, r + "0", 88, 1), (r, r + "1", 89, 1), (s, r + "s", 89, 2)):
+        for ns, device, n, own in (
+            (c, r + "c", 88, 2),
+            (r, r + "0", 88, 1),
+            (r, r + "1", 89, 1),
+            (s, r + "s", 89, 2),
+        ):
             sh(f"ip netns exec {ns} sysctl -q -w net.ipv6.conf.{device}.accept_dad=0")
-            sh(f"ip -n {ns} addr add 10.{n}.0.{own}/24 dev {device} && ip -n {ns} addr add fd{n}::{own}/64 dev {device} nodad && ip -n {ns} link set {device} up")
+            sh(
+                f"ip -n {ns} addr add 10.{n}.0.{own}/24 dev {device} && ip -n {ns} addr add fd{n}::{own}/64 dev {device} nodad && ip -n {ns} link set {device} up"
+            )
         sh(f"ip netns exec {r} sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
-        sh(f"ip -n {c} route add 10.89.0.0/24 via 10.88.0.1 && ip -n {c} route add fd89::/64 via fd88::1")
-        sh(f"ip -n {s} route add 10.88.0.0/24 via 10.89.0.1 && ip -n {s} route add fd88::/64 via fd89::1")
+        sh(
+            f"ip -n {c} route add 10.89.0.0/24 via 10.88.0.1 && ip -n {c} route add fd89::/64 via fd88::1"
+        )
+        sh(
+            f"ip -n {s} route add 10.88.0.0/24 via 10.89.0.1 && ip -n {s} route add fd88::/64 via fd89::1"
+        )
         with w.nft(rules, ns=r):
             yield
     finally:
@@ -60,7 +71,9 @@ def dropped_by_the_host(w):
                 assert actor.tcp(ip, 1) == "refused"
         """)
     everything(r)
-    assert {e["process.pid"] for e in r.of("egress.denied") if "process.pid" in e} == {r.truth["pid"]}
+    assert {e["process.pid"] for e in r.of("egress.denied") if "process.pid" in e} == {
+        r.truth["pid"]
+    }
 
 
 @scenario
@@ -104,7 +117,17 @@ for i in range(5):
             assert p.returncode == 0
         events = c.stop()
     for name, port in (("north", 80), ("south", 81)):
-        denied = [e for e in events if e["opensandbox.event"] == "egress.denied" and e["sandbox_id"] == name]
-        assert {e["network.peer.port"] for e in denied} == {port} and sum(e["count"] for e in denied) == 5, denied
-        stopped = [e for e in events if e["opensandbox.event"] == "sandbox.stopped" and e["sandbox_id"] == name][0]
+        denied = [
+            e
+            for e in events
+            if e["opensandbox.event"] == "egress.denied" and e["sandbox_id"] == name
+        ]
+        assert {e["network.peer.port"] for e in denied} == {port} and sum(
+            e["count"] for e in denied
+        ) == 5, denied
+        stopped = [
+            e
+            for e in events
+            if e["opensandbox.event"] == "sandbox.stopped" and e["sandbox_id"] == name
+        ][0]
         assert stopped["sandbox.egress.denied"] == 5, stopped

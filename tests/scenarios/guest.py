@@ -33,13 +33,27 @@ class Guest:
     def __init__(self, device, host_mac):
         self.host_mac = host_mac
         self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        fcntl.ioctl(self.fd, 0x400454CA, struct.pack("16sH22x", device.encode(), 0x0002 | 0x1000))  # TUNSETIFF, IFF_TAP | IFF_NO_PI
+        fcntl.ioctl(
+            self.fd, 0x400454CA, struct.pack("16sH22x", device.encode(), 0x0002 | 0x1000)
+        )  # TUNSETIFF, IFF_TAP | IFF_NO_PI
 
     def send(self, peer, protocol, segment):
         pseudo = packed(OWN) + packed(peer) + struct.pack("!BBH", 0, protocol, len(segment))
         at = 16 if protocol == 6 else 6
-        segment = segment[:at] + struct.pack("!H", checksum(pseudo + segment)) + segment[at + 2:]
-        header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 0, 0, 64, protocol, 0, packed(OWN), packed(peer))
+        segment = segment[:at] + struct.pack("!H", checksum(pseudo + segment)) + segment[at + 2 :]
+        header = struct.pack(
+            "!BBHHHBBH4s4s",
+            0x45,
+            0,
+            20 + len(segment),
+            0,
+            0,
+            64,
+            protocol,
+            0,
+            packed(OWN),
+            packed(peer),
+        )
         header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
         os.write(self.fd, self.host_mac + MAC + b"\x08\x00" + header + segment)
 
@@ -52,7 +66,7 @@ class Guest:
             frame = os.read(self.fd, 65536)
             if frame[12:14] != b"\x08\x00":
                 continue
-            ip = frame[14:14 + struct.unpack("!H", frame[16:18])[0]]
+            ip = frame[14 : 14 + struct.unpack("!H", frame[16:18])[0]]
             found = wanted(".".join(map(str, ip[12:16])), ip[9], ip[20:])
             if found is not None:
                 return found
@@ -62,7 +76,12 @@ class Guest:
         self.send(peer, 17, struct.pack("!4H", own, port, 8 + len(payload), 0) + payload)
         if not answered:
             return None
-        return self.receive(lambda p, proto, s: s[8:] if (p, proto, s[:4]) == (peer, 17, struct.pack("!2H", port, own)) else None, limit)
+        return self.receive(
+            lambda p, proto, s: (
+                s[8:] if (p, proto, s[:4]) == (peer, 17, struct.pack("!2H", port, own)) else None
+            ),
+            limit,
+        )
 
     def lookup(self, name, server, own=40000):
         """Asks again once it waited a while, as a resolver does."""
@@ -74,14 +93,22 @@ class Guest:
         return None
 
     def segment(self, c, flags, payload=b""):
-        self.send(c["peer"], 6, struct.pack("!HHIIBBHHH", c["own"], c["port"], c["seq"], c["ack"], 5 << 4, flags, 65535, 0, 0) + payload)
+        self.send(
+            c["peer"],
+            6,
+            struct.pack(
+                "!HHIIBBHHH", c["own"], c["port"], c["seq"], c["ack"], 5 << 4, flags, 65535, 0, 0
+            )
+            + payload,
+        )
 
     def next_segment(self, c, limit=5.0):
         def wanted(peer, protocol, s):
             if (peer, protocol, s[:4]) != (c["peer"], 6, struct.pack("!2H", c["port"], c["own"])):
                 return None
             seq, ack, offset, flags = struct.unpack("!IIBB", s[4:14])
-            return seq, ack, flags, s[(offset >> 4) * 4:]
+            return seq, ack, flags, s[(offset >> 4) * 4 :]
+
         return self.receive(wanted, limit)
 
     def tcp(self, peer, port, own, payload=b"", syns=1, again=False):
@@ -124,7 +151,9 @@ def main():
     truth = {}
     for line in sys.stdin:
         step, method, *arguments = json.loads(line)
-        got = getattr(guest, method)(*[a.encode() if isinstance(a, str) and i == 3 else a for i, a in enumerate(arguments)])
+        got = getattr(guest, method)(
+            *[a.encode() if isinstance(a, str) and i == 3 else a for i, a in enumerate(arguments)]
+        )
         truth[step] = got.hex() if isinstance(got, bytes) else got
     print(json.dumps({"truth": truth}))
 

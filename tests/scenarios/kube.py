@@ -19,7 +19,11 @@ def collector(w, runtime, options=(), **config):
 
 
 def of(events, sandbox, kind=None):
-    return [e for e in events if e["sandbox_id"] == sandbox and (kind is None or e["opensandbox.event"] == kind)]
+    return [
+        e
+        for e in events
+        if e["sandbox_id"] == sandbox and (kind is None or e["opensandbox.event"] == kind)
+    ]
 
 
 @scenario
@@ -29,9 +33,13 @@ def a_pod_is_one_sandbox(w):
         c = collector(w, runtime)
         pod = runtime.pod("p1", labels={"opensandbox.io/id": "sb-1"})
         other = runtime.pod("p2", labels={"app": "something-else"})
-        app = runtime.container(pod, "sandbox", "/bin/nc -w 2 10.77.0.4 8080 </dev/null; sleep 1000")
+        app = runtime.container(
+            pod, "sandbox", "/bin/nc -w 2 10.77.0.4 8080 </dev/null; sleep 1000"
+        )
         sidecar = runtime.container(pod, "egress", "/bin/nslookup one.test 10.77.0.1; sleep 1000")
-        nobody = runtime.container(other, "app", "/bin/nc -w 2 10.77.0.4 8080 </dev/null; sleep 1000")
+        nobody = runtime.container(
+            other, "app", "/bin/nc -w 2 10.77.0.4 8080 </dev/null; sleep 1000"
+        )
         c.wait_for("egress.outbound")
         time.sleep(1)
         for x in (app, sidecar, nobody):
@@ -41,16 +49,39 @@ def a_pod_is_one_sandbox(w):
         c.wait_for("sandbox.stopped")
         events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"sb-1"}, {e["sandbox_id"] for e in events}
-    assert events[0]["opensandbox.event"] == "sandbox.started" and len(of(events, "sb-1", "sandbox.stopped")) == 1
-    peer, = [e for e in events if e.get("peer") == "10.77.0.4" and e["opensandbox.event"] == "egress.outbound"]
-    lookups = [e for e in events if e.get("target.host") == "one.test" and e["opensandbox.event"] == "egress.outbound"]
+    assert (
+        events[0]["opensandbox.event"] == "sandbox.started"
+        and len(of(events, "sb-1", "sandbox.stopped")) == 1
+    )
+    (peer,) = [
+        e
+        for e in events
+        if e.get("peer") == "10.77.0.4" and e["opensandbox.event"] == "egress.outbound"
+    ]
+    lookups = [
+        e
+        for e in events
+        if e.get("target.host") == "one.test" and e["opensandbox.event"] == "egress.outbound"
+    ]
     assert lookups, events
-    for e, role, container, name in ((peer, "app", app, "sandbox"), (lookups[0], "sidecar", sidecar, "egress")):
-        want = {"sandbox.role": role, "container.id": container, "k8s.container.name": name, "k8s.pod.name": "p1", "k8s.pod.uid": "p1-uid",
-                "k8s.namespace.name": "agents", "container.image.name": "localhost/box:1"}
+    for e, role, container, name in (
+        (peer, "app", app, "sandbox"),
+        (lookups[0], "sidecar", sidecar, "egress"),
+    ):
+        want = {
+            "sandbox.role": role,
+            "container.id": container,
+            "k8s.container.name": name,
+            "k8s.pod.name": "p1",
+            "k8s.pod.uid": "p1-uid",
+            "k8s.namespace.name": "agents",
+            "container.image.name": "localhost/box:1",
+        }
         assert {k: e.get(k) for k in want} == want, (e, want)
     execs = of(events, "sb-1", "process.exec")
-    assert {e.get("sandbox.role") for e in execs} == {"pause", "app", "sidecar"}, [(e.get("sandbox.role"), args_of(e)) for e in execs]
+    assert {e.get("sandbox.role") for e in execs} == {"pause", "app", "sidecar"}, [
+        (e.get("sandbox.role"), args_of(e)) for e in execs
+    ]
 
 
 @scenario
@@ -60,15 +91,20 @@ def short_lived_containers_are_all_named(w):
     truth = {}
     with containerd(w) as runtime:
         c = collector(w, runtime)
-        made = [runtime.pod("pod%d" % i, labels={"opensandbox.io/id": "sb-%d" % i}) for i in range(pods)]
+        made = [
+            runtime.pod("pod%d" % i, labels={"opensandbox.io/id": "sb-%d" % i}) for i in range(pods)
+        ]
 
         def one(i):
             pod = i % pods
             port = 10000 + i
-            x = runtime.container(made[pod], "c%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % port)
+            x = runtime.container(
+                made[pod], "c%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % port
+            )
             truth[port] = ("sb-%d" % pod, x, "c%d" % i)
             runtime.wait_end(x)  # a removal would kill it, connected or not
             runtime.cri("remove", x)
+
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(one, range(count)))
         for pod in made:
@@ -78,9 +114,15 @@ def short_lived_containers_are_all_named(w):
                 break
             time.sleep(0.2)
         events = c.stop()
-    told = {e["network.peer.port"]: (e["sandbox_id"], e["container.id"], e["k8s.container.name"]) for e in events
-            if e["opensandbox.event"] == "egress.outbound"}
-    assert len(truth) == count and told == truth, (len(told), [(p, t, told.get(p)) for p, t in truth.items() if told.get(p) != t][:3])
+    told = {
+        e["network.peer.port"]: (e["sandbox_id"], e["container.id"], e["k8s.container.name"])
+        for e in events
+        if e["opensandbox.event"] == "egress.outbound"
+    }
+    assert len(truth) == count and told == truth, (
+        len(told),
+        [(p, t, told.get(p)) for p, t in truth.items() if told.get(p) != t][:3],
+    )
     assert len([e for e in events if e["opensandbox.event"] == "egress.outbound"]) == count
     stopped = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
     assert sum(e["sandbox.connect.attempts"] for e in stopped) == count and len(stopped) == pods
@@ -93,9 +135,15 @@ def a_restarted_container_and_a_returning_id(w):
     with containerd(w) as runtime:
         c = collector(w, runtime)
         for turn in range(2):
-            pod = runtime.pod("again", labels={"opensandbox.io/id": "sb-again"}, uid="uid-%d" % turn)
+            pod = runtime.pod(
+                "again", labels={"opensandbox.io/id": "sb-again"}, uid="uid-%d" % turn
+            )
             for i in range(2):
-                x = runtime.container(pod, "app", "/bin/echo %d; sleep 1000" % (turn * 2 + i), )
+                x = runtime.container(
+                    pod,
+                    "app",
+                    "/bin/echo %d; sleep 1000" % (turn * 2 + i),
+                )
                 time.sleep(0.5)
                 runtime.cri("stop", x)
                 runtime.cri("remove", x)
@@ -105,27 +153,48 @@ def a_restarted_container_and_a_returning_id(w):
                     break
                 time.sleep(0.1)
         events = c.stop()
-    kinds = [e["opensandbox.event"] for e in events if e["opensandbox.event"].startswith("sandbox.")]
+    kinds = [
+        e["opensandbox.event"] for e in events if e["opensandbox.event"].startswith("sandbox.")
+    ]
     assert kinds == ["sandbox.started", "sandbox.stopped"] * 2, kinds
     uids = [e["k8s.pod.uid"] for e in events if e["opensandbox.event"] == "process.exec"]
     assert uids == sorted(uids) and set(uids) == {"uid-0", "uid-1"}
-    assert all(e["sandpiper.produced"] == e["sandpiper.delivered"] for e in events if e["opensandbox.event"] == "sandbox.stopped")
+    assert all(
+        e["sandpiper.produced"] == e["sandpiper.delivered"]
+        for e in events
+        if e["opensandbox.event"] == "sandbox.stopped"
+    )
 
 
 @scenario
 def rules_of_the_configuration(w):
     """First match wins; namespace and labels narrow a rule down; containers that were there before count too."""
-    rules = [{"annotation": "id", "namespace": "agents", "labels": {"tier": "gold"}},
-             {"cgroup": "/special-(?<id>[a-z]+)/"},
-             {"label": "fallback", "role": "sidecar"}]
+    rules = [
+        {"annotation": "id", "namespace": "agents", "labels": {"tier": "gold"}},
+        {"cgroup": "/special-(?<id>[a-z]+)/"},
+        {"label": "fallback", "role": "sidecar"},
+    ]
     with containerd(w) as runtime:
+
         def start(name, script="exec /bin/sleep 1000", **spec):
             pod = runtime.pod(name, **spec)
             runtime.container(pod, "app", script)
             return pod
-        pods = [start("gold", labels={"tier": "gold"}, annotations={"id": "a-gold"}),
-                start("silver", labels={"tier": "silver", "fallback": "f-silver"}, annotations={"id": "a-silver"}),
-                start("elsewhere", namespace="others", labels={"tier": "gold"}, annotations={"id": "a-elsewhere"})]
+
+        pods = [
+            start("gold", labels={"tier": "gold"}, annotations={"id": "a-gold"}),
+            start(
+                "silver",
+                labels={"tier": "silver", "fallback": "f-silver"},
+                annotations={"id": "a-silver"},
+            ),
+            start(
+                "elsewhere",
+                namespace="others",
+                labels={"tier": "gold"},
+                annotations={"id": "a-elsewhere"},
+            ),
+        ]
         c = collector(w, runtime, sandboxes=rules)
         pods.append(start("late", labels={"fallback": "f-late", "tier": "gold"}))
         pods.append(start("path", cgroup_parent="/%s/special-case/x" % w.tag))
@@ -133,8 +202,14 @@ def rules_of_the_configuration(w):
         for pod in pods:
             runtime.remove_pod(pod)
         events = c.stop()
-    assert {e["sandbox_id"] for e in events} == {"a-gold", "f-silver", "f-late", "case"}, {e["sandbox_id"] for e in events}
-    roles = {e["sandbox_id"]: e.get("sandbox.role") for e in events if e["opensandbox.event"] == "process.exec" and e.get("k8s.container.name")}
+    assert {e["sandbox_id"] for e in events} == {"a-gold", "f-silver", "f-late", "case"}, {
+        e["sandbox_id"] for e in events
+    }
+    roles = {
+        e["sandbox_id"]: e.get("sandbox.role")
+        for e in events
+        if e["opensandbox.event"] == "process.exec" and e.get("k8s.container.name")
+    }
     assert roles == {"f-late": "sidecar", "case": "app"}, roles
 
 

@@ -42,49 +42,99 @@ def prometheus_gets_the_same_and_finds_it_valid(w):
     if subprocess.run(["which", "promtool"], capture_output=True).returncode:
         raise Skip("there is no promtool: deploy/setup.sh --with-runtimes installs it")
     cg, port = w.new_cgroup("prom"), free_port()
-    c = Collector(w, [cg + "=p\"r\\om"], env=serving(port, OPENSANDBOX_EGRESS_METRICS_EXTRA_ATTRS="team=red"))
+    c = Collector(
+        w, [cg + '=p"r\\om'], env=serving(port, OPENSANDBOX_EGRESS_METRICS_EXTRA_ATTRS="team=red")
+    )
     act(w, cg, textwrap.dedent(ACT))
     s = wait_for(lambda: (s := Scrape(port)).sum("sandbox_process_exits_total") >= 3 and s)
     assert s.by("sandbox_dns_queries_total", "outcome", "network_transport") == {("ok", "udp"): 2}
-    assert s.by("sandbox_connect_attempts_total", "outcome") == {("established",): 1, ("refused",): 1}
-    assert s.sum("egress_dns_query_duration_seconds_count") == 2 == s.sum("egress_dns_query_duration_seconds_bucket", le="+Inf")
-    assert {l["sandbox_id"] for n, l, _ in s.samples if n == "sandbox_dns_queries_total"} == {'p\\"r\\\\\\\\om'}, s.samples
-    assert all(l["team"] == "red" for n, l, _ in s.samples if not n.startswith(("exposer_", "target_info")))
-    told = subprocess.run(["promtool", "check", "metrics"], input=text(port).encode(), capture_output=True)
+    assert s.by("sandbox_connect_attempts_total", "outcome") == {
+        ("established",): 1,
+        ("refused",): 1,
+    }
+    assert (
+        s.sum("egress_dns_query_duration_seconds_count")
+        == 2
+        == s.sum("egress_dns_query_duration_seconds_bucket", le="+Inf")
+    )
+    assert {l["sandbox_id"] for n, l, _ in s.samples if n == "sandbox_dns_queries_total"} == {
+        'p\\"r\\\\\\\\om'
+    }, s.samples
+    assert all(
+        l["team"] == "red" for n, l, _ in s.samples if not n.startswith(("exposer_", "target_info"))
+    )
+    told = subprocess.run(
+        ["promtool", "check", "metrics"], input=text(port).encode(), capture_output=True
+    )
     complaints = [l for l in (told.stdout + told.stderr).decode().splitlines() if l]
     # 3: nothing that cannot be read, but names that it would not have chosen; the contract did.
     assert told.returncode in (0, 3), complaints
-    given = [l for l in complaints if not l.endswith('non-histogram and non-summary metrics should not have "_count" suffix')]
+    given = [
+        l
+        for l in complaints
+        if not l.endswith('non-histogram and non-summary metrics should not have "_count" suffix')
+    ]
     assert not given, given
     # What a scraper is served is no more than what the catalog has, but for the server's own.
     types = {l.split()[2] for l in text(port).splitlines() if l.startswith("# TYPE")}
-    assert not [t for t in types if not t.startswith(("egress_", "sandbox_", "sandpiper_", "process_", "otel_", "exposer_", "target_info"))], types
+    assert not [
+        t
+        for t in types
+        if not t.startswith(
+            ("egress_", "sandbox_", "sandpiper_", "process_", "otel_", "exposer_", "target_info")
+        )
+    ], types
     c.stop()
 
 
 @scenario
 def nobody_listens_unless_asked(w):
-    c = Collector(w, [w.new_cgroup("unasked")], options=["--socket", ""], env={"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(free_port()),
-                                                                                          "OTEL_SDK_DISABLED": "true"})
-    links = [os.readlink("/proc/%d/fd/%s" % (c.process.pid, fd)) for fd in os.listdir("/proc/%d/fd" % c.process.pid)]
+    c = Collector(
+        w,
+        [w.new_cgroup("unasked")],
+        options=["--socket", ""],
+        env={
+            "OTEL_METRICS_EXPORTER": "prometheus",
+            "OTEL_EXPORTER_PROMETHEUS_PORT": str(free_port()),
+            "OTEL_SDK_DISABLED": "true",
+        },
+    )
+    links = [
+        os.readlink("/proc/%d/fd/%s" % (c.process.pid, fd))
+        for fd in os.listdir("/proc/%d/fd" % c.process.pid)
+    ]
     assert not any(l.startswith("socket:") for l in links), links
     c.stop()
     # A port that is taken is a clear error.
     import socket
+
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen(1)
         port = taken.getsockname()[1]
-        done = subprocess.run([w.sandpiper, "run", "--cgroup", w.cgroups], env={**os.environ, **serving(port)}, capture_output=True, timeout=60)
-    assert done.returncode == 1 and str(port) in done.stderr.decode() and done.stderr.count(b"\n") == 1, done.stderr
+        done = subprocess.run(
+            [w.sandpiper, "run", "--cgroup", w.cgroups],
+            env={**os.environ, **serving(port)},
+            capture_output=True,
+            timeout=60,
+        )
+    assert (
+        done.returncode == 1 and str(port) in done.stderr.decode() and done.stderr.count(b"\n") == 1
+    ), done.stderr
 
 
 @scenario
 def deltas_and_exponential_histograms(w):
     sink = HttpSink()
-    r = host_net(w, ACT + "\n    import time; time.sleep(1); actor.lookup('b.test', 'A')",
-                 common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="Delta",
-                            OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="base2_exponential_bucket_histogram"))
+    r = host_net(
+        w,
+        ACT + "\n    import time; time.sleep(1); actor.lookup('b.test', 'A')",
+        common_env(
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.url,
+            OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="Delta",
+            OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="base2_exponential_bucket_histogram",
+        ),
+    )
     sums, last_end = {}, {}
     for name, temporality, attrs, p in points(w, sink):
         if name.startswith(("process.", "otel.sdk.", "egress.system.")) or temporality is None:
@@ -106,9 +156,16 @@ def deltas_and_exponential_histograms(w):
         for p in ps:
             key = (name, tuple(sorted(p["attributes"].items())))
             value = float(p.get("value", p.get("count")))
-            if key in sums or (value and name in ("sandbox.dns.queries", "sandbox.connect.attempts", "sandpiper.events.produced")):
+            if key in sums or (
+                value
+                and name
+                in ("sandbox.dns.queries", "sandbox.connect.attempts", "sandpiper.events.produced")
+            ):
                 assert abs(sums[key] - value) < 1e-6, (key, sums[key], value)
-    assert sums[("sandbox.dns.duration", (("leg", "client"), ("sandbox_id", r.report["sandbox_id"])))] == 3
+    assert (
+        sums[("sandbox.dns.duration", (("leg", "client"), ("sandbox_id", r.report["sandbox_id"])))]
+        == 3
+    )
 
 
 @scenario
@@ -123,8 +180,13 @@ def a_sandbox_ends_and_another_takes_its_name(w):
         os.rmdir(cg)
 
         def over():
-            stale = {p["startTimeUnixNano"] for n, _, _, p in points(w, sink) if n == "sandbox.dns.queries" and p.get("flags") == 1}
+            stale = {
+                p["startTimeUnixNano"]
+                for n, _, _, p in points(w, sink)
+                if n == "sandbox.dns.queries" and p.get("flags") == 1
+            }
             return len(stale) > turn
+
         wait_for(over)
     c.stop()
     by_start = {}
@@ -135,7 +197,9 @@ def a_sandbox_ends_and_another_takes_its_name(w):
     for start, want in zip(sorted(by_start), (3, 4)):
         values = [int(p["asInt"]) for p in by_start[start] if p.get("flags") != 1]
         assert values == sorted(values) and values[-1] == want, values
-        assert [p.get("flags") for p in by_start[start]][-1] == 1 and "asInt" not in by_start[start][-1], by_start[start][-1]
+        assert [p.get("flags") for p in by_start[start]][-1] == 1 and "asInt" not in by_start[
+            start
+        ][-1], by_start[start][-1]
         assert all(int(p["timeUnixNano"]) >= start for p in by_start[start])
 
 
@@ -149,7 +213,10 @@ def too_many_series_become_one_that_is_exact(w):
         act(w, cg, "for i in range(%d): actor.lookup('x%%d.test' %% i, 'A')" % (i + 1))
     s = wait_for(lambda: (s := Scrape(port)).sum("sandbox_dns_queries_total") == 21 and s)
     own = s.by("sandbox_dns_queries_total", "sandbox_id")
-    assert len(own) == 4 and own[(None,)] == s.sum("sandbox_dns_queries_total", otel_metric_overflow="true") > 0, own
+    assert (
+        len(own) == 4
+        and own[(None,)] == s.sum("sandbox_dns_queries_total", otel_metric_overflow="true") > 0
+    ), own
     # Those summed up go: what they counted stays.
     for cg in cgroups:
         os.rmdir(cg)
@@ -177,7 +244,8 @@ def sandboxes_left_out_of_metrics(w):
 def what_it_takes_of_the_host(w):
     cg, port, mib = w.new_cgroup("takes"), free_port(), 64
     c = Collector(w, [cg], env=serving(port))
-    code = """
+    code = (
+        """
 import os, sys
 held = bytearray(os.urandom(1) * (%d << 20))
 while sum(os.times()[:2]) < 1: pass
@@ -187,9 +255,15 @@ if 0 in sleepers:
     os._exit(0)
 print(sum(os.times()[:2]), flush=True)
 os.read(0, 1)
-""" % mib
-    p = subprocess.Popen([PYTHON, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                         preexec_fn=lambda: open(cg + "/cgroup.procs", "w").write(str(os.getpid())))
+"""
+        % mib
+    )
+    p = subprocess.Popen(
+        [PYTHON, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: open(cg + "/cgroup.procs", "w").write(str(os.getpid())),
+    )
     spent = float(p.stdout.readline())
     processes = 8  # children go on in the loop
     wait_for(lambda: len(open(cg + "/cgroup.procs").read().split()) == processes)
@@ -198,7 +272,10 @@ os.read(0, 1)
     stat = dict(l.split() for l in open(cg + "/cpu.stat").read().splitlines())
     # Before the first reading nothing of the interpreter's own start is in os.times of another process.
     assert spent - 0.05 <= cpu <= int(stat["usage_usec"]) / 1e6 + 1e-6, (spent, cpu, stat)
-    assert s.sum("sandbox_process_count") == processes, (processes, s.by("sandbox_process_count", "sandbox_id"))
+    assert s.sum("sandbox_process_count") == processes, (
+        processes,
+        s.by("sandbox_process_count", "sandbox_id"),
+    )
     memory = s.sum("sandbox_memory_usage_bytes")
     assert mib << 20 <= memory <= (3 * mib) << 20, memory
     resources = s.by("sandpiper_probe_state", "mechanism", "state", probe="resources")
@@ -240,15 +317,28 @@ def who_ran_out_of_memory(w):
             for folder in into:
                 with open(folder + "/cgroup.procs", "w") as f:
                     f.write(str(os.getpid()))
+
         ends = []
-        for code in ("b = bytearray(b'x') * (256 << 20)", "import os; os.kill(os.getpid(), 9)", "raise SystemExit(3)", ""):
+        for code in (
+            "b = bytearray(b'x') * (256 << 20)",
+            "import os; os.kill(os.getpid(), 9)",
+            "raise SystemExit(3)",
+            "",
+        ):
             p = subprocess.run([PYTHON, "-c", code], preexec_fn=enter, capture_output=True)
             ends.append(p.returncode)
         assert ends == [-9, -9, 3, 0], ends
         s = wait_for(lambda: (s := Scrape(port)).sum("sandbox_process_exits_total") == 4 and s)
-        assert s.by("sandbox_process_exits_total", "outcome") == {("oom",): 1, ("signal",): 1, ("failure",): 1, ("success",): 1}
+        assert s.by("sandbox_process_exits_total", "outcome") == {
+            ("oom",): 1,
+            ("signal",): 1,
+            ("failure",): 1,
+            ("success",): 1,
+        }
         exits = [e for e in c.stop() if e["opensandbox.event"] == "process.exit"]
-        assert [e.get("process.exit.oom") for e in exits] == [True, None, None, None] and exits[0]["process.exit.signal"] == 9, exits
+        assert [e.get("process.exit.oom") for e in exits] == [True, None, None, None] and exits[0][
+            "process.exit.signal"
+        ] == 9, exits
     finally:
         if made:
             os.rmdir(made)
@@ -257,10 +347,14 @@ def who_ran_out_of_memory(w):
 @scenario
 def how_often_the_programs_ran(w):
     cg, port = w.new_cgroup("runs"), free_port()
-    c = Collector(w, [cg], options=["--program-statistics", "--canary-interval-ms", "0"], env=serving(port))
+    c = Collector(
+        w, [cg], options=["--program-statistics", "--canary-interval-ms", "0"], env=serving(port)
+    )
     act(w, cg, "for i in range(20): actor.run(['true'])")
     s = Scrape(port)
-    assert s.sum("sandpiper_probe_run_count_total", program="handle_exec") >= 21, s.by("sandpiper_probe_run_count_total", "program")
+    assert s.sum("sandpiper_probe_run_count_total", program="handle_exec") >= 21, s.by(
+        "sandpiper_probe_run_count_total", "program"
+    )
     assert s.sum("sandpiper_probe_run_time_seconds_total", probe="process") > 0
     assert ("handle_exec",) in s.by("sandpiper_probe_missed_total", "program")
     assert s.sum("sandpiper_table_entries", table="members") == 1
@@ -291,7 +385,9 @@ def the_wall_clock_steps(w):
             continue
         key = tuple(sorted(attrs.items()))
         t, start, n = int(p["timeUnixNano"]), int(p["startTimeUnixNano"]), int(p["asInt"])
-        assert key not in last or (t > last[key][0] and start == last[key][1] and n >= last[key][2]), (last[key], p)
+        assert key not in last or (
+            t > last[key][0] and start == last[key][1] and n >= last[key][2]
+        ), (last[key], p)
         last[key] = (t, start, n)
     assert sum(n for _, _, n in last.values()) == 3
 
@@ -309,8 +405,13 @@ def the_canary_sings_for_nobody_else(w):
     assert s.sum("sandbox_count") == 1
     events = c.stop()
     execs = [args_of(e) for e in events if e["opensandbox.event"] == "process.exec"]
-    assert s.by("sandbox_process_execs_total", "sandbox_id") == {("birds",): len(execs)} and execs.count(("true",)) == 1, execs
-    assert {e["sandbox_id"] for e in events} == {"birds"} and not [e for e in events if e.get("target.host") == "canary.invalid"]
+    assert (
+        s.by("sandbox_process_execs_total", "sandbox_id") == {("birds",): len(execs)}
+        and execs.count(("true",)) == 1
+    ), execs
+    assert {e["sandbox_id"] for e in events} == {"birds"} and not [
+        e for e in events if e.get("target.host") == "canary.invalid"
+    ]
     assert "blind" not in c.stderr and "canary" not in c.stderr, c.stderr
     assert set(os.listdir("/run/netns")) == before
     assert "sandpiper-canary-%d" % c.process.pid not in os.listdir(w.mount)
@@ -333,7 +434,9 @@ def the_canary_sings_for_nobody_else(w):
 @scenario
 def a_canary_without_its_cgroup_says_so(w):
     port = free_port()
-    c = Collector(w, [w.new_cgroup("nest")], options=["--canary-interval-ms", "300"], env=serving(port))
+    c = Collector(
+        w, [w.new_cgroup("nest")], options=["--canary-interval-ms", "300"], env=serving(port)
+    )
     nest = os.path.join(w.mount, "sandpiper-canary-%d" % c.process.pid)
 
     def removed():
@@ -342,6 +445,7 @@ def a_canary_without_its_cgroup_says_so(w):
         except OSError:
             return False  # it sings just now
         return True
+
     wait_for(removed)
     wait_for(lambda: Scrape(port).sum("sandpiper_probe_state", probe="canary", state="off") == 1)
     c.stop()
@@ -351,10 +455,16 @@ def a_canary_without_its_cgroup_says_so(w):
 def detach(pid, program):
     """Takes a program of that process off its cgroup, as a fault would."""
     for fd in os.listdir("/proc/%d/fdinfo" % pid):
-        info = dict(l.split(":\t") for l in open("/proc/%d/fdinfo/%s" % (pid, fd)).read().splitlines() if ":\t" in l)
+        info = dict(
+            l.split(":\t")
+            for l in open("/proc/%d/fdinfo/%s" % (pid, fd)).read().splitlines()
+            if ":\t" in l
+        )
         if "link_id" not in info:
             continue
-        shown = subprocess.run(["bpftool", "prog", "show", "id", info["prog_id"]], capture_output=True, check=True).stdout.decode()
+        shown = subprocess.run(
+            ["bpftool", "prog", "show", "id", info["prog_id"]], capture_output=True, check=True
+        ).stdout.decode()
         if "name %s " % program[:15] in shown:
             subprocess.run(["bpftool", "link", "detach", "id", info["link_id"]], check=True)
             return
@@ -365,10 +475,20 @@ def detach(pid, program):
 def a_probe_that_goes_blind_is_found_out(w):
     for program, probe in (("handle_egress", "packet"), ("handle_connect4", "connect")):
         port = free_port()
-        c = Collector(w, [w.new_cgroup("blind-" + probe)], options=["--canary-interval-ms", "300"], env=serving(port))
+        c = Collector(
+            w,
+            [w.new_cgroup("blind-" + probe)],
+            options=["--canary-interval-ms", "300"],
+            env=serving(port),
+        )
         time.sleep(2)
         detach(c.process.pid, program)
-        s = wait_for(lambda: (s := Scrape(port)).sum("sandpiper_probe_state", probe=probe, state="blind") == 1 and s)
+        s = wait_for(
+            lambda: (
+                (s := Scrape(port)).sum("sandpiper_probe_state", probe=probe, state="blind") == 1
+                and s
+            )
+        )
         assert s.sum("sandpiper_probe_state", probe="process", state="on") == 1
         time.sleep(2)
         c.stop()

@@ -12,13 +12,19 @@ DELETE_MODULE, INIT_MODULE = 176, 175  # x86-64
 def loaded():
     if not os.path.exists("/proc/modules"):
         return {}
-    return {line.split()[0]: line.split()[3].strip(",").split(",") for line in open("/proc/modules")}
+    return {
+        line.split()[0]: line.split()[3].strip(",").split(",") for line in open("/proc/modules")
+    }
 
 
 def _file(name):
     release = os.uname().release
     cache = os.environ.get("SANDPIPER_CACHE", "/var/cache/sandpiper")
-    for root in ["/lib/modules/" + release] + [r for usr in ("", "usr/") for r in glob.glob("%s/*/%slib/modules/%s" % (cache, usr, release))]:
+    for root in ["/lib/modules/" + release] + [
+        r
+        for usr in ("", "usr/")
+        for r in glob.glob("%s/*/%slib/modules/%s" % (cache, usr, release))
+    ]:
         # All of nf_tables is below it, and a guest walks through what its host has for minutes.
         for path in glob.glob(root + "/kernel/net/**/" + name + ".ko*", recursive=True):
             return path

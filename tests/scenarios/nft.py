@@ -15,11 +15,14 @@ def rules_of(event, key="rules"):
 
 
 def transactions(r):
-    return {k: n for k, n in r.metric("sandbox.nftables.transactions", "operation", "outcome").items()}
+    return {
+        k: n for k, n in r.metric("sandbox.nftables.transactions", "operation", "outcome").items()
+    }
 
 
 def probe(r):
     return [p for p in r.report["probes"] if p["probe"] == "nftables"][0]
+
 
 REPLACE = """delete table inet fence
 table inet fence { set a { type ipv4_addr; flags interval; elements = { %s }; }; chain out { type filter hook output priority 0; policy drop; ip daddr @a accept; }; }"""
@@ -27,15 +30,31 @@ table inet fence { set a { type ipv4_addr; flags interval; elements = { %s }; };
 
 @scenario
 def loaded_at_the_start(w):
-    with w.nft(OUT % ("drop", "ct state established,related accept; ip daddr 10.77.0.0/24 tcp dport 443 accept; ip6 daddr fd77::1 accept; "
-                              "tcp dport { 25, 587 } drop; oifname \"lo\" accept; meta mark 0x1 accept; udp dport 1000-2000 accept; counter;")):
+    with w.nft(
+        OUT
+        % (
+            "drop",
+            "ct state established,related accept; ip daddr 10.77.0.0/24 tcp dport 443 accept; ip6 daddr fd77::1 accept; "
+            'tcp dport { 25, 587 } drop; oifname "lo" accept; meta mark 0x1 accept; udp dport 1000-2000 accept; counter;',
+        )
+    ):
         r = w.exec(["true"])
     complete(r)
     (loaded,) = r.of("egress.loaded")
-    assert loaded["egress.default"] == "deny" and loaded["rules.source"] == "nftables" and loaded["level"] == "info", loaded
+    assert (
+        loaded["egress.default"] == "deny"
+        and loaded["rules.source"] == "nftables"
+        and loaded["level"] == "info"
+    ), loaded
     assert rules_of(loaded) == [
-        ("allow", "ct state established,related"), ("allow", "10.77.0.0/24 tcp dport 443"), ("allow", "fd77::1"), ("deny", "tcp dport { 25, 587 }"),
-        ("allow", 'oifname "lo"'), ("allow", "meta mark 0x00000001"), ("allow", "udp dport >= 1000 udp dport <= 2000")], rules_of(loaded)
+        ("allow", "ct state established,related"),
+        ("allow", "10.77.0.0/24 tcp dport 443"),
+        ("allow", "fd77::1"),
+        ("deny", "tcp dport { 25, 587 }"),
+        ("allow", 'oifname "lo"'),
+        ("allow", "meta mark 0x00000001"),
+        ("allow", "udp dport >= 1000 udp dport <= 2000"),
+    ], rules_of(loaded)
     assert not r.of("egress.updated") and not r.of("egress.update_failed")
     assert r.metric("egress.nftables.rules.count") == {(): 8}, r.metrics
 
@@ -64,20 +83,39 @@ def sets_are_told_by_their_elements(w):
         r = w.exec(["true"])
     (loaded,) = r.of("egress.loaded")
     assert rules_of(loaded) == [
-        ("allow", "10.0.0.0/8"), ("allow", "192.0.2.1"), ("allow", "198.51.100.5-198.51.100.9"), ("allow", "203.0.113.0/24"),
-        ("allow", "255.255.255.255"), ("allow", "2001:db8::1"), ("allow", "fd00::/8"),
-        ("allow", "10.1.0.0/16 tcp dport 8000-8080"), ("allow", "10.2.0.1 tcp dport 53"), ("allow", "ip daddr @learned"),
-        ("allow", "10.9.0.0/16 tcp dport @ports"), ("deny", "ip daddr != 10.0.0.0/8 meta skuid 33"), ("deny", "tcp dport 22"),
-        ("allow", "192.0.2.9 tcp dport 80"), ("deny", "192.0.2.10 tcp dport 80"), ("deny", "192.0.2.77"), ("deny", "192.0.2.78")], rules_of(loaded)
+        ("allow", "10.0.0.0/8"),
+        ("allow", "192.0.2.1"),
+        ("allow", "198.51.100.5-198.51.100.9"),
+        ("allow", "203.0.113.0/24"),
+        ("allow", "255.255.255.255"),
+        ("allow", "2001:db8::1"),
+        ("allow", "fd00::/8"),
+        ("allow", "10.1.0.0/16 tcp dport 8000-8080"),
+        ("allow", "10.2.0.1 tcp dport 53"),
+        ("allow", "ip daddr @learned"),
+        ("allow", "10.9.0.0/16 tcp dport @ports"),
+        ("deny", "ip daddr != 10.0.0.0/8 meta skuid 33"),
+        ("deny", "tcp dport 22"),
+        ("allow", "192.0.2.9 tcp dport 80"),
+        ("deny", "192.0.2.10 tcp dport 80"),
+        ("deny", "192.0.2.77"),
+        ("deny", "192.0.2.78"),
+    ], rules_of(loaded)
     # 10 rules and 5 + 2 + 2 + 2 elements that stay.
-    assert r.metric("egress.nftables.rules.count") == {(): 21}, r.metric("egress.nftables.rules.count")
+    assert r.metric("egress.nftables.rules.count") == {(): 21}, r.metric(
+        "egress.nftables.rules.count"
+    )
 
 
 @scenario
 def no_rules_are_no_rule_set(w):
     r = w.exec(["true"])
     complete(r)
-    assert not r.of("egress.loaded") and not r.of("egress.updated") and r.report["rules"]["state"] == "none"
+    assert (
+        not r.of("egress.loaded")
+        and not r.of("egress.updated")
+        and r.report["rules"]["state"] == "none"
+    )
 
 
 @scenario
@@ -89,9 +127,18 @@ def changed_by_the_application_is_tampering(w):
     everything(r)
     (updated,) = r.of("egress.updated")
     assert rules_of(updated) == [("allow", "192.0.2.1")] and "rules.removed" not in updated, updated
-    assert updated["level"] == "warn" and updated["sandbox.role"] == "app" and updated["egress.default"] == "deny", updated
-    assert updated["process.pid"] == r.truth["execs"][0]["pid"] and updated["process.executable.name"] == "nft", updated
-    assert transactions(r) == {("static", "committed"): 1} and r.metric("egress.nftables.updates.count") == {(): 1}
+    assert (
+        updated["level"] == "warn"
+        and updated["sandbox.role"] == "app"
+        and updated["egress.default"] == "deny"
+    ), updated
+    assert (
+        updated["process.pid"] == r.truth["execs"][0]["pid"]
+        and updated["process.executable.name"] == "nft"
+    ), updated
+    assert transactions(r) == {("static", "committed"): 1} and r.metric(
+        "egress.nftables.updates.count"
+    ) == {(): 1}
 
 
 @scenario
@@ -102,7 +149,11 @@ def the_first_rules_of_the_sandbox_are_loaded_not_updated(w):
             subprocess.run(["nft", "-f", "-"], input=b"table ip t { chain c { type filter hook output priority 5; policy drop; ip daddr 10.0.0.1 accept; }; }", check=True)
         """)
     (loaded,) = r.of("egress.loaded")
-    assert loaded["sandbox.role"] == "app" and loaded["level"] == "warn" and rules_of(loaded) == [("allow", "10.0.0.1")], loaded
+    assert (
+        loaded["sandbox.role"] == "app"
+        and loaded["level"] == "warn"
+        and rules_of(loaded) == [("allow", "10.0.0.1")]
+    ), loaded
     assert not r.of("egress.updated") and transactions(r) == {("static", "committed"): 1}
 
 
@@ -111,11 +162,22 @@ def flushed_by_an_intruder(w):
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         r = w.actor('actor.run(["nft", "flush", "ruleset"])')
     (updated,) = r.of("egress.updated")
-    assert updated["egress.default"] == "allow" and rules_of(updated) == [] and rules_of(updated, "rules.removed") == [("allow", "10.77.0.4")], updated
+    assert (
+        updated["egress.default"] == "allow"
+        and rules_of(updated) == []
+        and rules_of(updated, "rules.removed") == [("allow", "10.77.0.4")]
+    ), updated
     assert updated["level"] == "warn" and updated["sandbox.role"] == "app"
     assert transactions(r) == {("flush", "committed"): 1}
-    assert r.report["rules"] == {"state": "known", "default": "allow", "count": 0, "generation": updated["nftables.generation"], "changes": 1,
-                                 "changes_by_application": 1, "refused": 0}, r.report["rules"]
+    assert r.report["rules"] == {
+        "state": "known",
+        "default": "allow",
+        "count": 0,
+        "generation": updated["nftables.generation"],
+        "changes": 1,
+        "changes_by_application": 1,
+        "refused": 0,
+    }, r.report["rules"]
     assert r.metric("egress.nftables.rules.count") == {(): 0}
 
 
@@ -123,30 +185,41 @@ def flushed_by_an_intruder(w):
 def replaced_in_one_transaction(w):
     """Deleted and made anew: the true difference, and nothing where there is none."""
     with w.nft("table inet fence { }\n" + REPLACE % "10.0.0.0/8, 192.0.2.1"):
-        r = w.actor("""
+        r = w.actor(
+            """
             import subprocess, time
             for elements in ("10.0.0.0/8, 192.0.2.1", "10.0.0.0/8, 192.0.2.2", "10.0.0.0/8, 192.0.2.2"):
                 subprocess.run(["nft", "-f", "-"], input=(%r %% elements).encode(), check=True)
                 time.sleep(0.5)
-        """ % REPLACE)
+        """
+            % REPLACE
+        )
     (updated,) = r.of("egress.updated")
-    assert rules_of(updated) == [("allow", "192.0.2.2")] and rules_of(updated, "rules.removed") == [("allow", "192.0.2.1")], updated
+    assert rules_of(updated) == [("allow", "192.0.2.2")] and rules_of(updated, "rules.removed") == [
+        ("allow", "192.0.2.1")
+    ], updated
     assert transactions(r) == {("static", "committed"): 3}, transactions(r)
 
 
 @scenario
 def elements_with_a_timeout_are_dynamic(w):
-    with w.nft("table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
-               "ip daddr @learned accept; oifname lo accept; }; }"):
+    with w.nft(
+        "table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
+        "ip daddr @learned accept; oifname lo accept; }; }"
+    ):
         r = w.actor("""
             for i in range(5):
                 actor.run(["nft", "add element inet fence learned { 192.0.2.%d timeout 60s }" % i])
             actor.run(["nft", "add element inet fence learned { 192.0.2.200 }"])
         """)
     everything(r)
-    assert transactions(r) == {("dynamic", "committed"): 5, ("static", "committed"): 1}, transactions(r)
+    assert transactions(r) == {("dynamic", "committed"): 5, ("static", "committed"): 1}, (
+        transactions(r)
+    )
     assert r.metric("egress.nftables.updates.count") == {(): 6}
-    assert not r.of("egress.updated"), r.of("egress.updated")  # the set is told by its name: what is in it comes and goes
+    assert not r.of("egress.updated"), r.of(
+        "egress.updated"
+    )  # the set is told by its name: what is in it comes and goes
     assert r.metric("egress.nftables.rules.count") == {(): 3}
 
 
@@ -164,7 +237,9 @@ def refused_changes(w):
         """)
     failed = r.of("egress.update_failed")
     same("errors", [e["error"] for e in failed], r.truth["errors"])
-    assert all(e["level"] == "warn" and e["sandbox.role"] == "app" and "rules" not in e for e in failed), failed
+    assert all(
+        e["level"] == "warn" and e["sandbox.role"] == "app" and "rules" not in e for e in failed
+    ), failed
     assert transactions(r) == {("other", "aborted"): 3}, transactions(r)
     assert not r.of("egress.updated")
 
@@ -176,31 +251,73 @@ def changed_from_the_host(w):
         p = act(w, cg, "print('up', flush=True); sys.stdin.readline()", wait=False)
         p.stdout.readline()
         c = Collector(w, [cg])
-        nft = subprocess.Popen(["nsenter", "--net=/run/netns/" + w.client, "nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1", "drop"])
+        nft = subprocess.Popen(
+            [
+                "nsenter",
+                "--net=/run/netns/" + w.client,
+                "nft",
+                "add",
+                "rule",
+                "inet",
+                "fence",
+                "out",
+                "ip",
+                "daddr",
+                "192.0.2.1",
+                "drop",
+            ]
+        )
         assert nft.wait() == 0
         p.communicate(b"\n", timeout=60)
         events = c.stop()
     (updated,) = [e for e in events if e["opensandbox.event"] == "egress.updated"]
-    assert updated["actor"] == "host" and updated["level"] == "info" and updated["process.pid"] == nft.pid and "sandbox.role" not in updated, updated
-    assert rules_of(updated) == [("deny", "192.0.2.1")] and updated["process.executable.name"] == "nft"
+    assert (
+        updated["actor"] == "host"
+        and updated["level"] == "info"
+        and updated["process.pid"] == nft.pid
+        and "sandbox.role" not in updated
+    ), updated
+    assert (
+        rules_of(updated) == [("deny", "192.0.2.1")] and updated["process.executable.name"] == "nft"
+    )
 
 
 @scenario
 def changed_by_the_sidecar(w):
     with w.nft(""):
         app, side = w.new_cgroup("pod-app"), w.new_cgroup("pod-side")
-        p = act(w, app, "print('up', flush=True); sys.stdin.readline(); actor.run(['nft', 'flush', 'ruleset'])", wait=False)
+        p = act(
+            w,
+            app,
+            "print('up', flush=True); sys.stdin.readline(); actor.run(['nft', 'flush', 'ruleset'])",
+            wait=False,
+        )
         p.stdout.readline()
         c = Collector(w, [app + "=pod", side + "=pod:sidecar"])
         rules = OUT % ("drop", "ip daddr 10.77.0.4 accept;")
-        act(w, side, "import subprocess; subprocess.run(['nft', '-f', '-'], input=%r, check=True)" % rules.encode())
+        act(
+            w,
+            side,
+            "import subprocess; subprocess.run(['nft', '-f', '-'], input=%r, check=True)"
+            % rules.encode(),
+        )
         c.wait_for("egress.loaded")
         p.communicate(b"\n", timeout=60)
         events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"pod"}
-    loaded, updated = [e for e in events if e["opensandbox.event"] in ("egress.loaded", "egress.updated")]
-    assert loaded["opensandbox.event"] == "egress.loaded" and loaded["sandbox.role"] == "sidecar" and loaded["level"] == "info", loaded
-    assert updated["sandbox.role"] == "app" and updated["level"] == "warn" and rules_of(updated, "rules.removed") == [("allow", "10.77.0.4")], updated
+    loaded, updated = [
+        e for e in events if e["opensandbox.event"] in ("egress.loaded", "egress.updated")
+    ]
+    assert (
+        loaded["opensandbox.event"] == "egress.loaded"
+        and loaded["sandbox.role"] == "sidecar"
+        and loaded["level"] == "info"
+    ), loaded
+    assert (
+        updated["sandbox.role"] == "app"
+        and updated["level"] == "warn"
+        and rules_of(updated, "rules.removed") == [("allow", "10.77.0.4")]
+    ), updated
 
 
 @scenario
@@ -230,7 +347,12 @@ sys.stdin.readline()
         p.communicate(b"\n", timeout=60)
     events = c.stop()
     for name, n in (("left", 1), ("right", 2)):
-        mine = [e for e in events if e["sandbox_id"] == name and e["opensandbox.event"] in ("egress.loaded", "egress.updated")]
+        mine = [
+            e
+            for e in events
+            if e["sandbox_id"] == name
+            and e["opensandbox.event"] in ("egress.loaded", "egress.updated")
+        ]
         assert len(mine) == 1 and rules_of(mine[0]) == [("allow", "192.0.2.%d" % n)], mine
 
 
@@ -241,19 +363,28 @@ def a_namespace_with_the_number_of_one_that_is_gone(w):
     numbers = []
     c = Collector(w, [cg])
     for n in range(1, 5):
-        p = act(w, cg, """
+        p = act(
+            w,
+            cg,
+            """
 import ctypes, os
 assert ctypes.CDLL(None).unshare(0x40000000) == 0  # CLONE_NEWNET
 actor.run(["true"])
 print(os.getpid(), os.stat("/proc/self/ns/net").st_ino, flush=True)
 sys.stdin.readline()
-""", wait=False)
+""",
+            wait=False,
+        )
         pid, number = map(int, p.stdout.readline().split())
         numbers.append(number)
         inside = ["nsenter", "--net=/proc/%d/ns/net" % pid, "nft"]
         subprocess.run(inside + ["-f", "-"], input=(OUT % ("drop", "")).encode(), check=True)
         c.wait_for("egress.loaded", n)
-        subprocess.run(inside + ["add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.%d" % n, "accept"], check=True)
+        subprocess.run(
+            inside
+            + ["add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.%d" % n, "accept"],
+            check=True,
+        )
         c.wait_for("egress.updated", n)
         p.communicate(b"\n", timeout=60)
         time.sleep(2)  # the collector lets go of a namespace when it sees that nobody is left
@@ -261,7 +392,9 @@ sys.stdin.readline()
     print("     numbers: %r" % numbers)
     assert len(set(numbers)) < len(numbers), numbers
     updated = [e for e in events if e["opensandbox.event"] == "egress.updated"]
-    assert [rules_of(e) for e in updated] == [[("allow", "192.0.2.%d" % n)] for n in range(1, 5)], updated
+    assert [rules_of(e) for e in updated] == [[("allow", "192.0.2.%d" % n)] for n in range(1, 5)], (
+        updated
+    )
     assert {(e["sandbox_id"], e["actor"]) for e in updated} == {("serial", "host")}, updated
 
 

@@ -20,10 +20,13 @@ def namespaces_that_die_at_once(w):
     n = 5 if w.slow else 40
     with open(w.dir + "/rules.nft", "w") as f:
         f.write(OUT % ("drop", "ip daddr 10.77.0.4 accept;"))
-    r = w.actor("""
+    r = w.actor(
+        """
         for i in range(%d):
             actor.run(["unshare", "-n", "sh", "-c", "nft -f %s/rules.nft"])
-    """ % (n, w.dir))
+    """
+        % (n, w.dir)
+    )
     assert r.status == 0
     complete(r)
     # Each that could be read was told whole; none is told as empty.
@@ -36,7 +39,9 @@ def namespaces_that_die_at_once(w):
 def ten_thousand_elements_in_one_transaction(w):
     n = 10000
     addresses = ["10.%d.%d.%d" % (i >> 16, i >> 8 & 255, i & 255) for i in range(n)]
-    with w.nft("table inet fence { set big { type ipv4_addr; }; chain out { type filter hook output priority 0; policy drop; ip daddr @big accept; }; }"):
+    with w.nft(
+        "table inet fence { set big { type ipv4_addr; }; chain out { type filter hook output priority 0; policy drop; ip daddr @big accept; }; }"
+    ):
         with open(w.dir + "/big.nft", "w") as f:
             f.write("add element inet fence big { %s }\n" % ", ".join(addresses))
         r = w.actor('assert actor.run(["nft", "-f", %r]) == 0' % (w.dir + "/big.nft"))
@@ -44,16 +49,27 @@ def ten_thousand_elements_in_one_transaction(w):
     assert transactions(r) == {("static", "committed"): 1}, transactions(r)
     (updated,) = r.of("egress.updated")
     digest = hashlib.sha256("".join("allow %s\n" % a for a in addresses).encode()).hexdigest()
-    assert updated["rules.count"] == n and updated["rules.sha256"] == digest and "rules" not in updated, updated
+    assert (
+        updated["rules.count"] == n and updated["rules.sha256"] == digest and "rules" not in updated
+    ), updated
     assert r.metric("egress.nftables.rules.count") == {(): n + 1}
 
 
 @scenario
 def a_table_of_ten_thousand_rules(w):
     n = 2000 if w.slow else 10000
-    rules = "\n".join("ip daddr 10.%d.%d.%d tcp dport %d accept comment \"c%d\"" % (i >> 16, i >> 8 & 255, i & 255, i % 1000 + 1, i) for i in range(n))
-    with w.nft("table inet fence { chain out { type filter hook output priority 0; policy drop;\n%s\n}; }" % rules):
-        r = w.actor('assert actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1", "drop"]) == 0')
+    rules = "\n".join(
+        'ip daddr 10.%d.%d.%d tcp dport %d accept comment "c%d"'
+        % (i >> 16, i >> 8 & 255, i & 255, i % 1000 + 1, i)
+        for i in range(n)
+    )
+    with w.nft(
+        "table inet fence { chain out { type filter hook output priority 0; policy drop;\n%s\n}; }"
+        % rules
+    ):
+        r = w.actor(
+            'assert actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1", "drop"]) == 0'
+        )
     complete(r)
     (loaded,), (updated,) = r.of("egress.loaded"), r.of("egress.updated")
     assert loaded["rules.count"] == n and "rules.sha256" in loaded, loaded
@@ -63,12 +79,17 @@ def a_table_of_ten_thousand_rules(w):
 @scenario
 def two_hundred_transactions_a_second(w):
     rounds, rate = (1, 50) if w.slow else (10, 200)
-    with w.nft("table inet fence { set s { type ipv4_addr; flags timeout; }; set t { type ipv4_addr; }; chain out { type filter hook output priority 0; ip daddr @t drop; }; }"):
+    with w.nft(
+        "table inet fence { set s { type ipv4_addr; flags timeout; }; set t { type ipv4_addr; }; chain out { type filter hook output priority 0; ip daddr @t drop; }; }"
+    ):
         r = w.exec([PYTHON, os.path.join(HERE, "nft_storm.py"), str(rounds), str(rate)])
     assert r.status == 0, r.stderr
     done = json.loads(r.stdout.decode().splitlines()[-1])
     complete(r)
-    assert transactions(r) == {("static", "committed"): done["static"], ("dynamic", "committed"): done["dynamic"]}, (transactions(r), done)
+    assert transactions(r) == {
+        ("static", "committed"): done["static"],
+        ("dynamic", "committed"): done["dynamic"],
+    }, (transactions(r), done)
     changed = sum(e.get("nftables.transactions", 1) for e in r.of("egress.updated"))
     assert changed == done["static"], (changed, done)
 
@@ -76,16 +97,64 @@ def two_hundred_transactions_a_second(w):
 @scenario
 def names_and_comments_that_are_hostile(w):
     """Put there in ways that nft(8)'s own language has no words for; read as what they are."""
-    commands = [{"add": {"table": {"family": "inet", "name": "fence"}}},
-                {"add": {"chain": {"family": "inet", "table": "fence", "name": "out", "type": "filter", "hook": "output", "prio": 0, "policy": "drop"}}}]
+    commands = [
+        {"add": {"table": {"family": "inet", "name": "fence"}}},
+        {
+            "add": {
+                "chain": {
+                    "family": "inet",
+                    "table": "fence",
+                    "name": "out",
+                    "type": "filter",
+                    "hook": "output",
+                    "prio": 0,
+                    "policy": "drop",
+                }
+            }
+        },
+    ]
     for i, name in enumerate(NASTY):
-        commands.append({"add": {"set": {"family": "inet", "table": "fence", "name": name, "type": "ipv4_addr", "elem": ["192.0.2.%d" % i]}}})
-        commands.append({"add": {"rule": {"family": "inet", "table": "fence", "chain": "out", "comment": name, "expr": [
-            {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "@" + name}}, {"accept": None}]}}})
+        commands.append(
+            {
+                "add": {
+                    "set": {
+                        "family": "inet",
+                        "table": "fence",
+                        "name": name,
+                        "type": "ipv4_addr",
+                        "elem": ["192.0.2.%d" % i],
+                    }
+                }
+            }
+        )
+        commands.append(
+            {
+                "add": {
+                    "rule": {
+                        "family": "inet",
+                        "table": "fence",
+                        "chain": "out",
+                        "comment": name,
+                        "expr": [
+                            {
+                                "match": {
+                                    "op": "==",
+                                    "left": {"payload": {"protocol": "ip", "field": "daddr"}},
+                                    "right": "@" + name,
+                                }
+                            },
+                            {"accept": None},
+                        ],
+                    }
+                }
+            }
+        )
     with w.nft(""):
         with open(w.dir + "/nasty.json", "w") as f:
             json.dump({"nftables": commands}, f)
-        done = subprocess.run(["nsenter", "--net=/run/netns/" + w.client, "nft", "-j", "-f", w.dir + "/nasty.json"])
+        done = subprocess.run(
+            ["nsenter", "--net=/run/netns/" + w.client, "nft", "-j", "-f", w.dir + "/nasty.json"]
+        )
         assert done.returncode == 0
         r = w.exec(["true"])
     (loaded,) = r.of("egress.loaded")
@@ -98,24 +167,37 @@ def every_mechanism_tells_the_same(w):
     avoided, used = [], []
     while True:
         with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
-            r = w.actor("""
+            r = w.actor(
+                """
                 actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1", "accept"])
                 actor.run(["nft", "create", "table", "inet", "fence"])
                 actor.run(["nft", "flush", "ruleset"])
-            """, options=[o for a in avoided for o in ("--avoid", "nftables:" + a)])
+            """,
+                options=[o for a in avoided for o in ("--avoid", "nftables:" + a)],
+            )
         complete(r)
         mechanism = probe(r)["mechanism"]
         used.append(mechanism)
         committed = {k: n for k, n in transactions(r).items() if k[1] == "committed"}
-        assert committed == {("static", "committed"): 1, ("flush", "committed"): 1}, (mechanism, committed)
-        told = [rule for e in r.of("egress.updated") for rule in rules_of(e) + rules_of(e, "rules.removed")]
+        assert committed == {("static", "committed"): 1, ("flush", "committed"): 1}, (
+            mechanism,
+            committed,
+        )
+        told = [
+            rule
+            for e in r.of("egress.updated")
+            for rule in rules_of(e) + rules_of(e, "rules.removed")
+        ]
         assert ("allow", "10.77.0.4") in told, (mechanism, told)
         last = r.of("egress.updated")[-1]
         assert last["process.pid"] == r.truth["execs"][2]["pid"], (mechanism, last)
         if mechanism == "netlink":
             break
         assert last["sandbox.role"] == "app" and last["level"] == "warn", (mechanism, last)
-        assert [e["error"] for e in r.of("egress.update_failed")] == ["EEXIST"], (mechanism, r.of("egress.update_failed"))
+        assert [e["error"] for e in r.of("egress.update_failed")] == ["EEXIST"], (
+            mechanism,
+            r.of("egress.update_failed"),
+        )
         assert transactions(r)[("other", "aborted")] == 1, (mechanism, transactions(r))
         avoided.append(mechanism)
     print("     mechanisms: " + ", ".join(used))
@@ -133,7 +215,8 @@ def nf_tables_loaded_late(w):
         for pause in (0, 6 if w.slow else 2):
             if "nf_tables" in modules.loaded():
                 modules.unload("nf_tables")
-            r = w.actor("""
+            r = w.actor(
+                """
                 import modules, subprocess, time
                 assert "nf_tables" not in modules.loaded()
                 modules.load("nf_tables")
@@ -142,15 +225,25 @@ def nf_tables_loaded_late(w):
                     subprocess.run(["nft", "-f", "-"], input=b"table ip t { chain c { type filter hook output priority 5; ip daddr 10.0.0.%%d accept; }; }" %% n, check=True)
                     time.sleep(%d)
                 subprocess.run(["nft", "flush", "ruleset"], check=True)
-            """ % (pause, 5 if w.slow else 1))
+            """
+                % (pause, 5 if w.slow else 1)
+            )
             complete(r)
             # What the first batch held is not known where it came before anybody could listen; that there was one is. Nor who made it, where one
             # mechanism took the place of another meanwhile.
-            counted = [Counter([(first, "committed"), ("static", "committed"), ("flush", "committed")]) for first in ("static", "other")]
+            counted = [
+                Counter([(first, "committed"), ("static", "committed"), ("flush", "committed")])
+                for first in ("static", "other")
+            ]
             assert transactions(r) in (counted[:1] if pause else counted), (pause, transactions(r))
             (loaded,) = r.of("egress.loaded")
-            assert loaded.get("sandbox.role") in ("app", None if not pause else "app") and rules_of(loaded) == [("allow", "10.0.0.1")], (pause, loaded)
-            assert [rules_of(e) for e in r.of("egress.updated")] == [[("allow", "10.0.0.2")], []], (pause, r.of("egress.updated"))
+            assert loaded.get("sandbox.role") in ("app", None if not pause else "app") and rules_of(
+                loaded
+            ) == [("allow", "10.0.0.1")], (pause, loaded)
+            assert [rules_of(e) for e in r.of("egress.updated")] == [[("allow", "10.0.0.2")], []], (
+                pause,
+                r.of("egress.updated"),
+            )
             # Its types stood there, of a kernel from 5.11 on, while it was.
             assert probe(r)["mechanism"] == ("fexit" if typed else "kprobe"), (pause, probe(r))
     finally:

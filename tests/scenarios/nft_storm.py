@@ -9,10 +9,16 @@ import sys
 import time
 
 seconds, rate = int(sys.argv[1]), int(sys.argv[2])
-nft = subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+nft = subprocess.Popen(
+    ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+)
 began, done = time.monotonic(), {"static": 0, "dynamic": 0}
 for i in range(seconds * rate):
-    kind, line = ("static", "add element inet fence t { 10.1.%d.%d }") if i % 10 == 0 else ("dynamic", "add element inet fence s { 10.2.%d.%d timeout 60s }")
+    kind, line = (
+        ("static", "add element inet fence t { 10.1.%d.%d }")
+        if i % 10 == 0
+        else ("dynamic", "add element inet fence s { 10.2.%d.%d timeout 60s }")
+    )
     nft.stdin.write((line % (i >> 8, i & 255) + "\n").encode())
     nft.stdin.flush()
     done[kind] += 1

@@ -55,7 +55,12 @@ class Nft:
         self.committed = self.aborted = 0
 
     def run(self, script, expect=True):
-        ok = subprocess.run(["nft", "-f", "-"], input=script.encode(), stderr=subprocess.DEVNULL).returncode == 0
+        ok = (
+            subprocess.run(
+                ["nft", "-f", "-"], input=script.encode(), stderr=subprocess.DEVNULL
+            ).returncode
+            == 0
+        )
         self.committed += ok
         self.aborted += not ok
         assert ok or not expect, script
@@ -95,12 +100,17 @@ def main():
         up.send(q)
         answer = up.recv(4096)
         up.close()
-        addresses = d.parse(answer)[5] if struct.unpack("!H", q[at:at + 2])[0] == 1 else []
+        addresses = d.parse(answer)[5] if struct.unpack("!H", q[at : at + 2])[0] == 1 else []
         if rules and addresses:
             nft.add_resolved(addresses, 60)
             added.append([time.clock_gettime_ns(time.CLOCK_BOOTTIME), addresses])
         listen.sendto(answer, peer)
-    print(json.dumps({"committed": nft.committed, "aborted": nft.aborted, "denied": denied, "added": added}), flush=True)
+    print(
+        json.dumps(
+            {"committed": nft.committed, "aborted": nft.aborted, "denied": denied, "added": added}
+        ),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

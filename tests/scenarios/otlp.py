@@ -26,7 +26,7 @@ ACT = """
 def value(v):
     if "arrayValue" in v:
         return [value(x) for x in v["arrayValue"].get("values", [])]
-    (kind, x), = v.items()
+    ((kind, x),) = v.items()
     return int(x) if kind == "intValue" else x
 
 
@@ -40,7 +40,11 @@ def records(logs):
     out = []
     for request in logs:
         for resource in request["resourceLogs"]:
-            out += [(r, attributes(resource["resource"])) for scope in resource["scopeLogs"] for r in scope["logRecords"]]
+            out += [
+                (r, attributes(resource["resource"]))
+                for scope in resource["scopeLogs"]
+                for r in scope["logRecords"]
+            ]
     return out
 
 
@@ -56,7 +60,11 @@ def check_logs(r, logs):
         assert record["eventName"] == event["opensandbox.event"]
         assert int(record["timeUnixNano"]) > 0 and int(record["observedTimeUnixNano"]) > 0
         assert attributes(record) == event, (attributes(record), event)
-        assert resource["service.name"] == "probe" and resource["team"] == "red" and resource["service.version"], resource
+        assert (
+            resource["service.name"] == "probe"
+            and resource["team"] == "red"
+            and resource["service.version"]
+        ), resource
         assert "sandbox_id" not in resource
 
 
@@ -74,19 +82,44 @@ def check_metrics(r, metrics):
                         key = (m["name"], tuple(sorted(attributes(p).items())))
                         n = float(p.get("asInt", p.get("asDouble", p.get("count", 0))))
                         if key in series and (m.get("sum") or {}).get("isMonotonic"):
-                            assert n >= series[key][0] and p["startTimeUnixNano"] == series[key][1], key
+                            assert (
+                                n >= series[key][0] and p["startTimeUnixNano"] == series[key][1]
+                            ), key
                         series[key] = (n, p["startTimeUnixNano"])
-    moving = ("egress.system.", "process.", "otel.sdk.")  # of the host and of sandpiper itself: they go on
-    want = {(name, tuple(sorted(p["attributes"].items()))): float(p.get("value", p.get("count"))) for name, ps in r.metrics.items()
-            if not name.startswith(moving) for p in ps}
-    same("series", [(k, v[0]) for k, v in series.items() if not k[0].startswith(moving)], list(want.items()))
+    moving = (
+        "egress.system.",
+        "process.",
+        "otel.sdk.",
+    )  # of the host and of sandpiper itself: they go on
+    want = {
+        (name, tuple(sorted(p["attributes"].items()))): float(p.get("value", p.get("count")))
+        for name, ps in r.metrics.items()
+        if not name.startswith(moving)
+        for p in ps
+    }
+    same(
+        "series",
+        [(k, v[0]) for k, v in series.items() if not k[0].startswith(moving)],
+        list(want.items()),
+    )
     names = {k[0] for k in series}
-    assert {"egress.system.cpu.utilization", "egress.system.memory.usage_bytes", "process.cpu.time", "otel.sdk.exporter.log.exported"} <= names
+    assert {
+        "egress.system.cpu.utilization",
+        "egress.system.memory.usage_bytes",
+        "process.cpu.time",
+        "otel.sdk.exporter.log.exported",
+    } <= names
 
 
 def common_env(**more):
-    return {"OTEL_SERVICE_NAME": "probe", "OTEL_RESOURCE_ATTRIBUTES": "team=red", "OTEL_METRIC_EXPORT_INTERVAL": "200",
-            "OTEL_BLRP_SCHEDULE_DELAY": "100", "SANDPIPER_FLUSH_TIMEOUT_MS": "60000", **more}
+    return {
+        "OTEL_SERVICE_NAME": "probe",
+        "OTEL_RESOURCE_ATTRIBUTES": "team=red",
+        "OTEL_METRIC_EXPORT_INTERVAL": "200",
+        "OTEL_BLRP_SCHEDULE_DELAY": "100",
+        "SANDPIPER_FLUSH_TIMEOUT_MS": "60000",
+        **more,
+    }
 
 
 def serve(handler, address=("127.0.0.1", 0), kind=http.server.ThreadingHTTPServer):
@@ -132,7 +165,9 @@ class HttpSink:
 
 
 def logs_only(url, **more):
-    return common_env(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=url + "/v1/logs", OTEL_METRICS_EXPORTER="none", **more)
+    return common_env(
+        OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=url + "/v1/logs", OTEL_METRICS_EXPORTER="none", **more
+    )
 
 
 def received(w, sink):
@@ -146,15 +181,27 @@ def count(logs):
 
 
 def decode(w, what, body):
-    return json.loads(subprocess.run([w.sink, what], input=body, capture_output=True, check=True).stdout)
+    return json.loads(
+        subprocess.run([w.sink, what], input=body, capture_output=True, check=True).stdout
+    )
 
 
 def host_net(w, code, env, options=()):
     """In the host's network, where the sink is; the sandbox enters its own."""
     import textwrap
     from world import HERE, PYTHON
-    enter = ("import ctypes, os\nfd = os.open('/run/netns/%s', os.O_RDONLY)\nassert ctypes.CDLL(None, use_errno=True).setns(fd, 0) == 0\n" % w.client)
-    argv = [PYTHON, "-c", enter + "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()" % (HERE, textwrap.dedent(code))]
+
+    enter = (
+        "import ctypes, os\nfd = os.open('/run/netns/%s', os.O_RDONLY)\nassert ctypes.CDLL(None, use_errno=True).setns(fd, 0) == 0\n"
+        % w.client
+    )
+    argv = [
+        PYTHON,
+        "-c",
+        enter
+        + "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()"
+        % (HERE, textwrap.dedent(code)),
+    ]
     w_in = w.in_sandbox_net
     w.in_sandbox_net = lambda a: a
     try:
@@ -166,11 +213,22 @@ def host_net(w, code, env, options=()):
 @scenario
 def http_protobuf(w):
     sink = HttpSink()
-    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url + "/base", OTEL_EXPORTER_OTLP_HEADERS="x-tenant=t%201"))
+    r = host_net(
+        w,
+        ACT,
+        common_env(
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.url + "/base",
+            OTEL_EXPORTER_OTLP_HEADERS="x-tenant=t%201",
+        ),
+    )
     complete(r)
     assert {p for p, _, _ in sink.posts} == {"/base/v1/logs", "/base/v1/metrics"}
     for _, headers, _ in sink.posts:
-        assert headers["Content-Type"] == "application/x-protobuf" and headers["x-tenant"] == "t 1" and "sandpiper/" in headers["User-Agent"], headers
+        assert (
+            headers["Content-Type"] == "application/x-protobuf"
+            and headers["x-tenant"] == "t 1"
+            and "sandpiper/" in headers["User-Agent"]
+        ), headers
     check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
     check_metrics(r, [decode(w, "metrics", b) for p, _, b in sink.posts if p.endswith("metrics")])
 
@@ -178,8 +236,17 @@ def http_protobuf(w):
 @scenario
 def per_signal_endpoints(w):
     logs, metrics = HttpSink(status=204), HttpSink()
-    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=logs.url + "/otlp/v1/logs", OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=metrics.url + "/api/v1/otlp/v1/metrics"))
-    assert {p for p, _, _ in logs.posts} == {"/otlp/v1/logs"} and {p for p, _, _ in metrics.posts} == {"/api/v1/otlp/v1/metrics"}
+    r = host_net(
+        w,
+        ACT,
+        common_env(
+            OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=logs.url + "/otlp/v1/logs",
+            OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=metrics.url + "/api/v1/otlp/v1/metrics",
+        ),
+    )
+    assert {p for p, _, _ in logs.posts} == {"/otlp/v1/logs"} and {
+        p for p, _, _ in metrics.posts
+    } == {"/api/v1/otlp/v1/metrics"}
     check_logs(r, [decode(w, "logs", b) for _, _, b in logs.posts])
     check_metrics(r, [decode(w, "metrics", b) for _, _, b in metrics.posts])
     assert not r.stderr, r.stderr
@@ -188,7 +255,9 @@ def per_signal_endpoints(w):
 def grpc_sink(w, *options, port=0, address="127.0.0.1"):
     """A gRPC server of OTLP, and its URL; what else it does, tests/e2e/otlp_sink.cc says."""
     port = port or free_port()
-    return w.start([w.sink, "grpc", str(port), "--address", address, *options], ready="ready"), "http%s://%s:%d" % ("s" if "--tls" in options else "", address, port)
+    return w.start(
+        [w.sink, "grpc", str(port), "--address", address, *options], ready="ready"
+    ), "http%s://%s:%d" % ("s" if "--tls" in options else "", address, port)
 
 
 def grpc_logs(told):
@@ -199,10 +268,21 @@ def grpc_logs(told):
 @scenario
 def grpc(w):
     sink, url = grpc_sink(w)
-    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_HEADERS="X-Tenant=t%201"))
+    r = host_net(
+        w,
+        ACT,
+        common_env(
+            OTEL_EXPORTER_OTLP_ENDPOINT=url,
+            OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+            OTEL_EXPORTER_OTLP_HEADERS="X-Tenant=t%201",
+        ),
+    )
     got = [json.loads(l) for l in w.stop(sink).splitlines()]
     complete(r)
-    assert all(g["metadata"]["x-tenant"] == "t 1" and "sandpiper/" in g["metadata"]["user-agent"] for g in got), got[0]["metadata"]
+    assert all(
+        g["metadata"]["x-tenant"] == "t 1" and "sandpiper/" in g["metadata"]["user-agent"]
+        for g in got
+    ), got[0]["metadata"]
     check_logs(r, [g["logs"] for g in got if "logs" in g])
     check_metrics(r, [g["metrics"] for g in got if "metrics" in g])
 
@@ -213,19 +293,33 @@ def an_endpoint_that_is_busy_at_first(w):
     r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
     check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
     sink, url = grpc_sink(w, "--codes", "14,14")
-    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
+    r = host_net(
+        w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    )
     check_logs(r, grpc_logs(w.stop(sink)))
 
 
 @scenario
 def compressed(w):
     sink = HttpSink()
-    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_EXPORTER_OTLP_COMPRESSION="gzip"))
+    r = host_net(
+        w,
+        ACT,
+        common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_EXPORTER_OTLP_COMPRESSION="gzip"),
+    )
     assert all(h["Content-Encoding"] == "gzip" for _, h, _ in sink.posts)
     check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
     check_metrics(r, [decode(w, "metrics", b) for p, _, b in sink.posts if p.endswith("metrics")])
     sink, url = grpc_sink(w)
-    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_COMPRESSION="gzip"))
+    r = host_net(
+        w,
+        ACT,
+        common_env(
+            OTEL_EXPORTER_OTLP_ENDPOINT=url,
+            OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+            OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+        ),
+    )
     got = [json.loads(l) for l in w.stop(sink).splitlines()]
     check_logs(r, [g["logs"] for g in got if "logs" in g])
     check_metrics(r, [g["metrics"] for g in got if "metrics" in g])
@@ -237,7 +331,14 @@ def an_endpoint_that_says_when(w):
     for value in ("3", lambda: email.utils.formatdate(time.time() + 4, usegmt=True)):
         for status in (429, 503):
             sink = HttpSink(failures=1, failure=(status, {"Retry-After": value}))
-            r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=sink.url + "/v1/logs", OTEL_METRICS_EXPORTER="none"))
+            r = host_net(
+                w,
+                ACT,
+                common_env(
+                    OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=sink.url + "/v1/logs",
+                    OTEL_METRICS_EXPORTER="none",
+                ),
+            )
             check_logs(r, [decode(w, "logs", b) for _, _, b in sink.posts])
             (_, first), (_, second) = sink.times[:2]
             # A date has whole seconds.
@@ -247,7 +348,13 @@ def an_endpoint_that_says_when(w):
 @scenario
 def an_endpoint_that_takes_little_at_a_time(w):
     sink = HttpSink(body_max=2000)
-    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=sink.url + "/v1/logs", OTEL_METRICS_EXPORTER="none"))
+    r = host_net(
+        w,
+        ACT,
+        common_env(
+            OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=sink.url + "/v1/logs", OTEL_METRICS_EXPORTER="none"
+        ),
+    )
     assert len(sink.posts) > 3
     check_logs(r, [decode(w, "logs", b) for _, _, b in sink.posts])
     assert not r.stderr, r.stderr
@@ -260,24 +367,61 @@ def make_certificates(folder, ca, names=("server", "client")):
 
     def openssl(*words):
         subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-    openssl("req", "-x509", *key, "-keyout", ca + ".key", "-out", ca + ".pem", "-subj", "/CN=" + ca, "-days", "1")
+
+    openssl(
+        "req",
+        "-x509",
+        *key,
+        "-keyout",
+        ca + ".key",
+        "-out",
+        ca + ".pem",
+        "-subj",
+        "/CN=" + ca,
+        "-days",
+        "1",
+    )
     with open(os.path.join(folder, "san"), "w") as f:
         f.write("subjectAltName=IP:127.0.0.1")
     for name in names:
-        openssl("req", *key, "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name)
-        openssl("x509", "-req", "-in", name + ".csr", "-CA", ca + ".pem", "-CAkey", ca + ".key", "-CAcreateserial", "-out", name + ".pem", "-days", "1",
-                "-extfile", "san")
+        openssl(
+            "req", *key, "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            name + ".csr",
+            "-CA",
+            ca + ".pem",
+            "-CAkey",
+            ca + ".key",
+            "-CAcreateserial",
+            "-out",
+            name + ".pem",
+            "-days",
+            "1",
+            "-extfile",
+            "san",
+        )
     return {n: os.path.join(folder, n + ".pem") for n in (ca, *names)}
 
 
 def tls_env(files, key_of, **more):
-    return common_env(OTEL_EXPORTER_OTLP_CERTIFICATE=files["ca"], OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=key_of["client"],
-                      OTEL_EXPORTER_OTLP_CLIENT_KEY=key_of["client"][:-3] + "key", **more)
+    return common_env(
+        OTEL_EXPORTER_OTLP_CERTIFICATE=files["ca"],
+        OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=key_of["client"],
+        OTEL_EXPORTER_OTLP_CLIENT_KEY=key_of["client"][:-3] + "key",
+        **more,
+    )
 
 
 @scenario
 def both_sides_show_certificates(w):
-    files, others = make_certificates(w.dir + "/tls", "ca"), make_certificates(w.dir + "/tls2", "ca")
+    files, others = (
+        make_certificates(w.dir + "/tls", "ca"),
+        make_certificates(w.dir + "/tls2", "ca"),
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files["server"], files["server"][:-3] + "key")
     context.load_verify_locations(files["ca"])
@@ -286,20 +430,41 @@ def both_sides_show_certificates(w):
     r = host_net(w, ACT, tls_env(files, files, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
     check_logs(r, [decode(w, "logs", b) for p, _, b in sink.posts if p.endswith("logs")])
     server, url = grpc_sink(w, "--tls", files["server"], files["server"][:-3] + "key", files["ca"])
-    r = host_net(w, ACT, tls_env(files, files, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
+    r = host_net(
+        w,
+        ACT,
+        tls_env(files, files, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"),
+    )
     check_logs(r, grpc_logs(w.stop(server)))
     # Another CA's: neither of them takes it, and nothing is told in the clear.
     sink.posts.clear()
     server, url = grpc_sink(w, "--tls", files["server"], files["server"][:-3] + "key", files["ca"])
-    for more in ({"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}, {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}):
-        r = host_net(w, ACT, tls_env(files, others, SANDPIPER_FLUSH_TIMEOUT_MS="1000", **{k: v for k, v in more.items()}))
+    for more in (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+    ):
+        r = host_net(
+            w,
+            ACT,
+            tls_env(
+                files, others, SANDPIPER_FLUSH_TIMEOUT_MS="1000", **{k: v for k, v in more.items()}
+            ),
+        )
         assert "%d log records were not exported" % len(r.events) in r.stderr, r.stderr
     assert not sink.posts and not w.stop(server)
 
 
 @scenario
 def an_endpoint_that_is_not_there(w):
-    r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_EXPORTER_OTLP_TIMEOUT="500", SANDPIPER_FLUSH_TIMEOUT_MS="1000"))
+    r = host_net(
+        w,
+        ACT,
+        common_env(
+            OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+            OTEL_EXPORTER_OTLP_TIMEOUT="500",
+            SANDPIPER_FLUSH_TIMEOUT_MS="1000",
+        ),
+    )
     assert r.status == 0
     complete(r)
     assert "%d log records were not exported" % len(r.events) in r.stderr, r.stderr
@@ -323,11 +488,26 @@ def without_libcurl_http_is_refused_and_nothing_else(w):
     open(folder + "/libcurl.so.4", "w").close()
 
     def run(**env):
-        return subprocess.run([w.sandpiper, "exec", "--report", os.devnull, "--", "true"], capture_output=True,
-                              env={**os.environ, "LD_LIBRARY_PATH": folder, "OTEL_EXPORTER_OTLP_TIMEOUT": "100", **env})
+        return subprocess.run(
+            [w.sandpiper, "exec", "--report", os.devnull, "--", "true"],
+            capture_output=True,
+            env={
+                **os.environ,
+                "LD_LIBRARY_PATH": folder,
+                "OTEL_EXPORTER_OTLP_TIMEOUT": "100",
+                **env,
+            },
+        )
 
-    http = run(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf")
-    assert http.returncode == 125 and b"HTTP needs libcurl" in http.stderr and b"libcurl.so.4" in http.stderr, http
+    http = run(
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+    )
+    assert (
+        http.returncode == 125
+        and b"HTTP needs libcurl" in http.stderr
+        and b"libcurl.so.4" in http.stderr
+    ), http
     grpc = run(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     assert grpc.returncode == 0 and b"libcurl" not in grpc.stderr, grpc
     alone = run()
@@ -346,4 +526,7 @@ def no_attribute_of_a_metric_names_a_destination(w):
     r = w.actor(ACT)
     for name, points in r.metrics.items():
         for p in points:
-            assert not any("a.test" in v or "10.77" in v for v in p["attributes"].values()), (name, p)
+            assert not any("a.test" in v or "10.77" in v for v in p["attributes"].values()), (
+                name,
+                p,
+            )

@@ -32,7 +32,9 @@ class Relay(HttpSink):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 relay.asked += 1
                 number = relay.asked
-                request = urllib.request.Request(to + self.path, body, {"Content-Type": self.headers["Content-Type"]})
+                request = urllib.request.Request(
+                    to + self.path, body, {"Content-Type": self.headers["Content-Type"]}
+                )
                 status = urllib.request.urlopen(request).status
                 if not spoil(number, self):
                     self.send_response(status)
@@ -41,6 +43,7 @@ class Relay(HttpSink):
 
             def log_message(self, *_):
                 pass
+
         self.server = serve(Handler)
         self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
 
@@ -57,7 +60,9 @@ def reset(handler):
 def loki_is_away_for_a_while(w):
     peers = peers_of(w)
     cg = w.new_cgroup("loki-away")
-    c = Collector(w, [cg], env=direct(peers, OTEL_SERVICE_NAME="away", OTEL_METRICS_EXPORTER="none"))
+    c = Collector(
+        w, [cg], env=direct(peers, OTEL_SERVICE_NAME="away", OTEL_METRICS_EXPORTER="none")
+    )
     act(w, cg, WORK)
     peers.stop("loki")
     act(w, cg, WORK)
@@ -65,21 +70,27 @@ def loki_is_away_for_a_while(w):
     peers.start_loki()
     events = c.stop()
     same_records(events, peers.entries('{service_name="away"}'))
-    assert "log records cannot be sent" in c.stderr and "they are kept on disk" in c.stderr, c.stderr
+    assert "log records cannot be sent" in c.stderr and "they are kept on disk" in c.stderr, (
+        c.stderr
+    )
 
 
 @scenario
 def what_is_on_disk_is_sent_by_the_next_run(w):
     peers = peers_of(w)
     cg, spool = w.new_cgroup("loki-next"), os.path.join(w.dir, "next.db")
-    env = direct(peers, OTEL_SERVICE_NAME="next", OTEL_METRICS_EXPORTER="none", SANDPIPER_SPOOL=spool)
+    env = direct(
+        peers, OTEL_SERVICE_NAME="next", OTEL_METRICS_EXPORTER="none", SANDPIPER_SPOOL=spool
+    )
     peers.stop("loki")
     events = []
     for sig in (signal.SIGTERM, signal.SIGINT):
         c = Collector(w, [cg], env=env)
         act(w, cg, WORK)
         events += c.stop(sig)
-        assert c.process.returncode == 0 and "are kept in %s for the next run" % spool in c.stderr, c.stderr
+        assert (
+            c.process.returncode == 0 and "are kept in %s for the next run" % spool in c.stderr
+        ), c.stderr
     peers.start_loki()
     c = Collector(w, [cg], env=env)
     wait_for(lambda: len(peers.entries('{service_name="next"}')) >= len(events))
@@ -93,7 +104,9 @@ def sender_of(w):
 
 def numbers_of(peers, first, count):
     """What Loki has of these numbers, less the first, in order."""
-    numbers = [int(line) - first for _, line, _ in peers.entries('{service_name="killed"}', hours=12)]
+    numbers = [
+        int(line) - first for _, line, _ in peers.entries('{service_name="killed"}', hours=12)
+    ]
     return sorted(n for n in numbers if 0 <= n < count)
 
 
@@ -107,19 +120,29 @@ def killed_at_two_hundred_moments(w):
     rng, runs = random.Random(1), []
     for i in range(200):
         first = 1_000_000 * (i + 1)
-        p = subprocess.Popen([sender, url, spool, "--first", str(first)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        p = subprocess.Popen(
+            [sender, url, spool, "--first", str(first)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         assert p.stdout.readline() == b"began\n"
         time.sleep(rng.uniform(0, 0.12))
         p.kill()
         told = p.communicate()[0].split(b"\n")
         runs.append((first, int(told[-2]) if len(told) > 1 else 0))
-    assert subprocess.run([sender, url, spool, "--count", "0"], stdout=subprocess.DEVNULL).returncode == 0
+    assert (
+        subprocess.run([sender, url, spool, "--count", "0"], stdout=subprocess.DEVNULL).returncode
+        == 0
+    )
     numbers = sorted(int(line) for _, line, _ in peers.entries('{service_name="killed"}'))
     assert len(numbers) == len(set(numbers)), "told twice"
     arrived, left = 0, 0
     for first, known in runs:
         mine = [n for n in numbers if first <= n < first + 1_000_000]
-        assert mine == list(range(first, first + len(mine))), "a hole in run %d: %r" % (first, mine[:5])
+        assert mine == list(range(first, first + len(mine))), "a hole in run %d: %r" % (
+            first,
+            mine[:5],
+        )
         # What one run sends may be of the one before: what it knew to have arrived is of both.
         left += len(mine) - known
         assert left >= 0, (first, known, len(mine))
@@ -131,8 +154,23 @@ def killed_at_two_hundred_moments(w):
 def send_old_ones(w, first, each, minutes):
     """The exporter sends 1,000 numbers from `first` on, each so-and-so many-th with a time long ago. (what it says of them, those that Loki has less `first`)."""
     peers = peers_of(w)
-    done = subprocess.run([sender_of(w), peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "old-%d.db" % first), "--first", str(first), "--count", "1000",
-                           "--old-each", str(each), "--old-minutes", str(minutes)], capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sender_of(w),
+            peers.loki + "/otlp/v1/logs",
+            os.path.join(w.dir, "old-%d.db" % first),
+            "--first",
+            str(first),
+            "--count",
+            "1000",
+            "--old-each",
+            str(each),
+            "--old-minutes",
+            str(minutes),
+        ],
+        capture_output=True,
+        text=True,
+    )
     return done.stdout.splitlines()[-1], numbers_of(peers, first, 1000)
 
 
@@ -157,15 +195,33 @@ def loki_is_away_for_an_hour(w):
     """As its records tell: one a second, over the last hour. Then it comes back, and has each once."""
     peers = peers_of(w)
     peers.stop("loki")
-    sender = subprocess.Popen([sender_of(w), peers.loki + "/otlp/v1/logs", os.path.join(w.dir, "hour.db"), "--first", "970000000", "--count", "3600",
-                               "--over-minutes", "60", "--hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    sender = subprocess.Popen(
+        [
+            sender_of(w),
+            peers.loki + "/otlp/v1/logs",
+            os.path.join(w.dir, "hour.db"),
+            "--first",
+            "970000000",
+            "--count",
+            "3600",
+            "--over-minutes",
+            "60",
+            "--hold",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     w.children.append(sender)
     assert "log records cannot be sent" in sender.stderr.readline()
     time.sleep(5)  # it tries again
     peers.start_loki()
     said, problems = sender.communicate(timeout=300)
     w.children.remove(sender)
-    assert said.splitlines()[-1] == "sent 3600 refused 0" and "log records are sent again" in problems, (said[-100:], problems)
+    assert (
+        said.splitlines()[-1] == "sent 3600 refused 0" and "log records are sent again" in problems
+    ), (said[-100:], problems)
     assert numbers_of(peers, 970_000_000, 3600) == list(range(3600))
 
 
@@ -178,9 +234,18 @@ def answers_after_thirty_seconds(w):
         if number == 1:
             time.sleep(30)
         return False
+
     relay = Relay(peers.loki, late)
-    r = host_net(w, ACT, direct(peers, OTEL_SERVICE_NAME="late", OTEL_METRICS_EXPORTER="none",
-                                OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=relay.url + "/otlp/v1/logs"))
+    r = host_net(
+        w,
+        ACT,
+        direct(
+            peers,
+            OTEL_SERVICE_NAME="late",
+            OTEL_METRICS_EXPORTER="none",
+            OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=relay.url + "/otlp/v1/logs",
+        ),
+    )
     assert relay.asked >= 2
     same_records(r.events, peers.entries('{service_name="late"}'))
 
@@ -190,7 +255,15 @@ def an_acknowledgement_that_is_lost(w):
     """Loki has it, and sandpiper does not know: the same bytes again, and Loki keeps one."""
     peers = peers_of(w)
     relay = Relay(peers.loki, lambda number, handler: number <= 2 and reset(handler))
-    r = host_net(w, ACT, direct(peers, OTEL_SERVICE_NAME="unacknowledged", OTEL_METRICS_EXPORTER="none",
-                                OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=relay.url + "/otlp/v1/logs"))
+    r = host_net(
+        w,
+        ACT,
+        direct(
+            peers,
+            OTEL_SERVICE_NAME="unacknowledged",
+            OTEL_METRICS_EXPORTER="none",
+            OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=relay.url + "/otlp/v1/logs",
+        ),
+    )
     assert relay.asked >= 3
     same_records(r.events, peers.entries('{service_name="unacknowledged"}'))

@@ -1,6 +1,5 @@
 """What sandpiper is shipped as: the chart and its manifests, the image, run by real runtimes as they say, the Debian package, rules for alerts."""
 
-
 import glob
 import json
 import os
@@ -50,8 +49,25 @@ def the_chart_is_valid_with_every_set_of_values(w):
     kubernetes_validate = CACHE + "/chart-tools/venv/bin/kubernetes-validate"
     everything = w.dir + "/everything.yaml"
     with open(everything, "w") as f:
-        json.dump({"config": {"all_containers": True}, "otlp": {"endpoint": "http://c:4318", "protocol": "grpc", "headersSecret": {"name": "h"}}, "prometheus": {"enabled": True, "serviceMonitor": {"enabled": True}},
-                   "dashboards": {"enabled": True}, "alerts": {"enabled": True, "prometheusRule": {"enabled": True}}, "openshift": True, "clusterName": "c1", "imagePullSecrets": [{"name": "p"}], "podLabels": {"a": "b"}, "extraEnv": [{"name": "X", "value": "y"}]}, f)
+        json.dump(
+            {
+                "config": {"all_containers": True},
+                "otlp": {
+                    "endpoint": "http://c:4318",
+                    "protocol": "grpc",
+                    "headersSecret": {"name": "h"},
+                },
+                "prometheus": {"enabled": True, "serviceMonitor": {"enabled": True}},
+                "dashboards": {"enabled": True},
+                "alerts": {"enabled": True, "prometheusRule": {"enabled": True}},
+                "openshift": True,
+                "clusterName": "c1",
+                "imagePullSecrets": [{"name": "p"}],
+                "podLabels": {"a": "b"},
+                "extraEnv": [{"name": "X", "value": "y"}],
+            },
+            f,
+        )
     privileged = w.dir + "/privileged.yaml"
     with open(privileged, "w") as f:
         json.dump({"privileged": True, "appArmor": False}, f)
@@ -60,16 +76,40 @@ def the_chart_is_valid_with_every_set_of_values(w):
         run(tool, "lint", "--strict", CHART, *words)
         text = run(tool, "template", "x", CHART, "--kube-version", "1.30.0", *words)
         kinds = [d["kind"] for d in documents(text)]
-        assert kinds.count("DaemonSet") == 1 and kinds.count("ConfigMap") == (4 if values == everything else 1), kinds
+        assert kinds.count("DaemonSet") == 1 and kinds.count("ConfigMap") == (
+            4 if values == everything else 1
+        ), kinds
         core = w.dir + "/core.yaml"
         with open(core, "w") as f:
             # Those of the Prometheus operator are not the API's own.
-            f.write("".join("---\n" + json.dumps(d) + "\n" for d in documents(text) if "coreos.com" not in d["apiVersion"]))
+            f.write(
+                "".join(
+                    "---\n" + json.dumps(d) + "\n"
+                    for d in documents(text)
+                    if "coreos.com" not in d["apiVersion"]
+                )
+            )
         run(kubernetes_validate, "--strict", core)
-    for bad, why in (({"stdout": "yes"}, b"stdout"), ({"runtimeSockets": ["run"]}, b"runtimeSockets"), ({"no": 1}, b"no")):
+    for bad, why in (
+        ({"stdout": "yes"}, b"stdout"),
+        ({"runtimeSockets": ["run"]}, b"runtimeSockets"),
+        ({"no": 1}, b"no"),
+    ):
         with open(w.dir + "/bad.yaml", "w") as f:
             json.dump(bad, f)
-        done = subprocess.run([tool, "template", "x", CHART, "--kube-version", "1.30.0", "--values", w.dir + "/bad.yaml"], capture_output=True)
+        done = subprocess.run(
+            [
+                tool,
+                "template",
+                "x",
+                CHART,
+                "--kube-version",
+                "1.30.0",
+                "--values",
+                w.dir + "/bad.yaml",
+            ],
+            capture_output=True,
+        )
         assert done.returncode != 0 and why in done.stderr, (bad, done.stderr)
 
 
@@ -81,17 +121,21 @@ def the_manifests_are_what_the_chart_makes(w):
     made = sorted(os.listdir(out))
     assert len(made) == 1 + len(VALUES)
     for name in made:
-        assert open(os.path.join(out, name)).read() == open(REPO + "/deploy/kubernetes/" + name).read(), "%s: run HELM=%s deploy/kubernetes/render.sh" % (name, helm())
+        assert (
+            open(os.path.join(out, name)).read() == open(REPO + "/deploy/kubernetes/" + name).read()
+        ), "%s: run HELM=%s deploy/kubernetes/render.sh" % (name, helm())
 
 
 @scenario
 def configurations_of_the_chart_are_understood(w):
     """What a ConfigMap holds, sandpiper itself takes."""
     for name in sorted(glob.glob(REPO + "/deploy/kubernetes/sandpiper*.yaml")):
-        config, = [d for d in documents(open(name).read()) if d["kind"] == "ConfigMap"]
+        (config,) = [d for d in documents(open(name).read()) if d["kind"] == "ConfigMap"]
         with open(w.dir + "/chart.yaml", "w") as f:
             f.write(config["data"]["sandpiper.yaml"])
-        said = json.loads(run(w.sandpiper, "validate", "--config", w.dir + "/chart.yaml", "--format", "json"))
+        said = json.loads(
+            run(w.sandpiper, "validate", "--config", w.dir + "/chart.yaml", "--format", "json")
+        )
         assert said["rules"] and said["warnings"] == [], said
 
 
@@ -111,20 +155,33 @@ def the_image_is_small_and_says_what_is_in_it(w):
     path = image(w)
     assert os.path.getsize(path) < 40 << 20, os.path.getsize(path)
     with tarfile.open(path) as archive:
+
         def blob(digest):
             return archive.extractfile("blobs/sha256/" + digest.split(":")[1])
+
         index = json.load(archive.extractfile("index.json"))
         manifest = json.load(blob(index["manifests"][0]["digest"]))
         config = json.load(blob(manifest["config"]["digest"]))
         labels = config["config"]["Labels"]
-        assert labels["org.opencontainers.image.version"] == run(w.sandpiper, "version").split()[1] and labels["org.opencontainers.image.revision"], labels
-        assert config["config"]["Entrypoint"] == ["/usr/bin/sandpiper"] and config["config"]["Cmd"] == ["run"], config["config"]
+        assert (
+            labels["org.opencontainers.image.version"] == run(w.sandpiper, "version").split()[1]
+            and labels["org.opencontainers.image.revision"]
+        ), labels
+        assert config["config"]["Entrypoint"] == ["/usr/bin/sandpiper"] and config["config"][
+            "Cmd"
+        ] == ["run"], config["config"]
         names = {}
         for layer in manifest["layers"]:
             with tarfile.open(fileobj=blob(layer["digest"])) as files:
                 for member in files:
-                    names[member.name.lstrip("./")] = files.extractfile(member).read() if member.name.endswith("sbom.spdx.json") else None
-    assert not [n for n in names if os.path.basename(n) in ("sh", "bash", "dash", "busybox")], "a shell"
+                    names[member.name.lstrip("./")] = (
+                        files.extractfile(member).read()
+                        if member.name.endswith("sbom.spdx.json")
+                        else None
+                    )
+    assert not [n for n in names if os.path.basename(n) in ("sh", "bash", "dash", "busybox")], (
+        "a shell"
+    )
     sbom = json.loads(names["usr/share/doc/sandpiper/sbom.spdx.json"])
     packages = {p["name"]: p["versionInfo"] for p in sbom["packages"]}
     want = {"libc6", "libbpf1", "libgrpc++1.51", "libcurl4", "ca-certificates"}
@@ -136,7 +193,17 @@ def the_image_is_small_and_says_what_is_in_it(w):
 
 
 # As deploy/compose/compose.yaml and the chart have it.
-CAPABILITIES = ["BPF", "PERFMON", "NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE", "SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE"]
+CAPABILITIES = [
+    "BPF",
+    "PERFMON",
+    "NET_ADMIN",
+    "NET_RAW",
+    "NET_BIND_SERVICE",
+    "SYS_ADMIN",
+    "SYS_PTRACE",
+    "DAC_READ_SEARCH",
+    "DAC_OVERRIDE",
+]
 
 
 def wait_until(true, what, seconds=60):
@@ -153,29 +220,96 @@ def the_image_watches_another_container_of_podman(w):
     path = image(w)
     with podman(w) as runtime:
         runtime("load", "-i", path)
-        name = [i["Names"][0] for i in json.loads(runtime("images", "--format", "json")) if "sandpiper" in i["Names"][0]][0]
-        mounts = [f"--volume={runtime.folder}:{runtime.folder}:ro", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rbind", "--volume=/sys/kernel/tracing:/sys/kernel/tracing"]
+        name = [
+            i["Names"][0]
+            for i in json.loads(runtime("images", "--format", "json"))
+            if "sandpiper" in i["Names"][0]
+        ][0]
+        mounts = [
+            f"--volume={runtime.folder}:{runtime.folder}:ro",
+            "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rbind",
+            "--volume=/sys/kernel/tracing:/sys/kernel/tracing",
+        ]
         with open(runtime.folder + "/sandpiper.yaml", "w") as f:
             json.dump(runtime.config, f)
         # Neither the canary, whose cgroup would be beside the scenario's, nor an exporter.
-        runtime("run", "--detach", "--name", "collector", "--cgroup-parent", "/%s/collector" % w.tag, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--pid", "host",
-                "--cgroupns", "host", "--network", "host", "--read-only", "--tmpfs", "/run/sandpiper", "--tmpfs", "/var/lib/sandpiper", "--cap-drop", "ALL", *["--cap-add=" + c for c in CAPABILITIES],
-                "--security-opt", "seccomp=unconfined", "--security-opt", "unmask=ALL", *mounts, name, "run", "--config", runtime.folder + "/sandpiper.yaml", "--canary-interval-ms", "0")
-        logs = lambda: subprocess.run(["nsenter", "--net=/run/netns/" + runtime.netns, *runtime.base, "logs", "collector"], capture_output=True, env=runtime.env)
+        runtime(
+            "run",
+            "--detach",
+            "--name",
+            "collector",
+            "--cgroup-parent",
+            "/%s/collector" % w.tag,
+            "--ulimit",
+            "nofile=1024:1024",
+            "--ulimit",
+            "nproc=1024:1024",
+            "--pid",
+            "host",
+            "--cgroupns",
+            "host",
+            "--network",
+            "host",
+            "--read-only",
+            "--tmpfs",
+            "/run/sandpiper",
+            "--tmpfs",
+            "/var/lib/sandpiper",
+            "--cap-drop",
+            "ALL",
+            *["--cap-add=" + c for c in CAPABILITIES],
+            "--security-opt",
+            "seccomp=unconfined",
+            "--security-opt",
+            "unmask=ALL",
+            *mounts,
+            name,
+            "run",
+            "--config",
+            runtime.folder + "/sandpiper.yaml",
+            "--canary-interval-ms",
+            "0",
+        )
+        logs = lambda: subprocess.run(
+            ["nsenter", "--net=/run/netns/" + runtime.netns, *runtime.base, "logs", "collector"],
+            capture_output=True,
+            env=runtime.env,
+        )
         wait_until(lambda: b"ready" in logs().stderr, lambda: logs().stderr[-2000:])
-        watched = runtime.run("watched", "/bin/nc -w 1 10.77.0.4 8080 </dev/null; /bin/true seen", "--network", "host", "--label", "opensandbox.io/id=sb-image")
-        wait_until(lambda: logs().stdout.count(b'"process.exit"') >= 3, lambda: logs().stdout[-2000:])
-        status = json.loads(runtime("exec", "collector", "/usr/bin/sandpiper", "status", "--format", "json"))
+        watched = runtime.run(
+            "watched",
+            "/bin/nc -w 1 10.77.0.4 8080 </dev/null; /bin/true seen",
+            "--network",
+            "host",
+            "--label",
+            "opensandbox.io/id=sb-image",
+        )
+        wait_until(
+            lambda: logs().stdout.count(b'"process.exit"') >= 3, lambda: logs().stdout[-2000:]
+        )
+        status = json.loads(
+            runtime("exec", "collector", "/usr/bin/sandpiper", "status", "--format", "json")
+        )
         runtime("stop", "--time", "20", "collector")
         out = logs()
         inspected = json.loads(runtime("inspect", "collector"))[0]
     events = [json.loads(l) for l in out.stdout.decode().splitlines()]
-    assert inspected["State"]["ExitCode"] == 0 and not inspected["HostConfig"]["Privileged"], (inspected["State"], out.stderr)
+    assert inspected["State"]["ExitCode"] == 0 and not inspected["HostConfig"]["Privileged"], (
+        inspected["State"],
+        out.stderr,
+    )
     assert [s["id"] for s in status["sandboxes"]] == ["sb-image"], status
-    outbound, = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
-    assert (outbound["sandbox_id"], outbound["peer"], outbound["container.name"], outbound["container.id"]) == ("sb-image", "10.77.0.4", "watched", watched), outbound
-    assert ("/bin/true", "seen") in [args_of(e) for e in events if e["opensandbox.event"] == "process.exec"], events
-    stopped, = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
+    (outbound,) = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
+    assert (
+        outbound["sandbox_id"],
+        outbound["peer"],
+        outbound["container.name"],
+        outbound["container.id"],
+    ) == ("sb-image", "10.77.0.4", "watched", watched), outbound
+    assert ("/bin/true", "seen") in [
+        args_of(e) for e in events if e["opensandbox.event"] == "process.exec"
+    ], events
+    (stopped,) = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
     assert stopped["sandpiper.dropped"] == 0
 
 
@@ -186,11 +320,18 @@ def the_pod_of_the_manifest_does_the_main_job(w):
     manifest = documents(open(REPO + "/deploy/kubernetes/sandpiper.yaml").read())
     pod_spec = [d for d in manifest if d["kind"] == "DaemonSet"][0]["spec"]["template"]["spec"]
     config = [d for d in manifest if d["kind"] == "ConfigMap"][0]["data"]
-    container, = pod_spec["containers"]
+    (container,) = pod_spec["containers"]
     context = container["securityContext"]
     with containerd(w) as runtime:
         ctr = ["ctr", "-a", runtime.socket, "-n", "k8s.io"]
-        run(*ctr, "images", "import", "--index-name", "docker.io/library/" + container["image"], path)
+        run(
+            *ctr,
+            "images",
+            "import",
+            "--index-name",
+            "docker.io/library/" + container["image"],
+            path,
+        )
         node = runtime.folder + "/node"  # stands for what the node has at these paths
 
         def host_path(volume):
@@ -201,7 +342,7 @@ def the_pod_of_the_manifest_does_the_main_job(w):
                     return at
                 return os.path.dirname(runtime.socket) if at == "/run/containerd" else made(at)
             folder = made("/volumes/" + volume["name"])
-            for name, text in (config.items() if "configMap" in volume else ()):
+            for name, text in config.items() if "configMap" in volume else ():
                 with open(os.path.join(folder, name), "w") as f:
                     f.write(text)
             return folder
@@ -209,24 +350,72 @@ def the_pod_of_the_manifest_does_the_main_job(w):
         def made(at):
             os.makedirs(node + at, exist_ok=True)
             return node + at
+
         volumes = {v["name"]: host_path(v) for v in pod_spec["volumes"]}
-        mounts = [{"host": volumes[m["name"]], "container": m["mountPath"], "readonly": m.get("readOnly", False)} for m in container["volumeMounts"]]
-        env = {e["name"]: e["value"].replace("$(NODE_NAME)", "node-1") if "value" in e else "node-1" for e in container["env"]}
+        mounts = [
+            {
+                "host": volumes[m["name"]],
+                "container": m["mountPath"],
+                "readonly": m.get("readOnly", False),
+            }
+            for m in container["volumeMounts"]
+        ]
+        env = {
+            e["name"]: e["value"].replace("$(NODE_NAME)", "node-1") if "value" in e else "node-1"
+            for e in container["env"]
+        }
         env["SANDPIPER_STDOUT"] = "true"  # the records are read from there
-        agent = runtime.pod("sandpiper", host_pid=pod_spec["hostPID"], log_directory=runtime.folder, labels={"app.kubernetes.io/name": "sandpiper"})
-        made_container = runtime.container(agent, "sandpiper", None, command=[], args=container["args"], image=container["image"], mounts=mounts, env=env, add=context["capabilities"]["add"],
-                                           readonly_root=context["readOnlyRootFilesystem"], unconfined=context["seccompProfile"]["type"] == "Unconfined", host_pid=True, log_path="collector.log")
+        agent = runtime.pod(
+            "sandpiper",
+            host_pid=pod_spec["hostPID"],
+            log_directory=runtime.folder,
+            labels={"app.kubernetes.io/name": "sandpiper"},
+        )
+        made_container = runtime.container(
+            agent,
+            "sandpiper",
+            None,
+            command=[],
+            args=container["args"],
+            image=container["image"],
+            mounts=mounts,
+            env=env,
+            add=context["capabilities"]["add"],
+            readonly_root=context["readOnlyRootFilesystem"],
+            unconfined=context["seccompProfile"]["type"] == "Unconfined",
+            host_pid=True,
+            log_path="collector.log",
+        )
 
         def log():
             """Each line with its time, stream and whether it is whole before it."""
-            return "\n".join(l.split(" ", 3)[3] for l in open(runtime.folder + "/collector.log").read().splitlines())
+            return "\n".join(
+                l.split(" ", 3)[3]
+                for l in open(runtime.folder + "/collector.log").read().splitlines()
+            )
 
         def probe():
-            return subprocess.run([*ctr, "tasks", "exec", "--exec-id", "p%d" % time.monotonic_ns(), made_container, *container["readinessProbe"]["exec"]["command"]], capture_output=True)
+            return subprocess.run(
+                [
+                    *ctr,
+                    "tasks",
+                    "exec",
+                    "--exec-id",
+                    "p%d" % time.monotonic_ns(),
+                    made_container,
+                    *container["readinessProbe"]["exec"]["command"],
+                ],
+                capture_output=True,
+            )
+
         wait_until(lambda: probe().returncode == 0, lambda: log()[-3000:])
         # Its runtime's socket has the name that the node's has.
         pod = runtime.pod("agent", labels={"opensandbox.io/id": "sb-k8s"})
-        app = runtime.container(pod, "app", "/bin/nslookup one.test 10.77.0.1; /bin/nc -w 1 10.77.0.4 8080 </dev/null; /bin/true in-a-pod")
+        app = runtime.container(
+            pod,
+            "app",
+            "/bin/nslookup one.test 10.77.0.1; /bin/nc -w 1 10.77.0.4 8080 </dev/null; /bin/true in-a-pod",
+        )
         runtime.wait_end(app)
         wait_until(lambda: '"process.exit"' in log() and "in-a-pod" in log(), lambda: log()[-3000:])
         status = probe().stdout.decode()
@@ -235,7 +424,11 @@ def the_pod_of_the_manifest_does_the_main_job(w):
     events = [json.loads(l) for l in text.splitlines() if l.startswith("{")]
     assert "sb-k8s" in status, status
     mine = [e for e in events if e["sandbox_id"] == "sb-k8s"]
-    same_pod = {(e.get("k8s.pod.name"), e.get("k8s.container.name")) for e in mine if e["opensandbox.event"] == "egress.outbound"}
+    same_pod = {
+        (e.get("k8s.pod.name"), e.get("k8s.container.name"))
+        for e in mine
+        if e["opensandbox.event"] == "egress.outbound"
+    }
     assert same_pod == {("agent", "app")}, mine
     hosts, _, ledger = told(events, "sb-k8s")
     assert "one.test" in hosts and ("one.test", 8080) in ledger, (hosts, ledger)
@@ -254,8 +447,17 @@ def rules_for_alerts_hold(w):
     assert names == tested, names ^ tested
     # Only metrics that there are.
     page = open(REPO + "/docs/metrics.md").read()
-    expressions = [r["expr"] for name in ("alerts", "recording") for g in documents(open("%s/%s.yaml" % (folder, name)).read())[0]["groups"] for r in g["rules"]]
-    for metric in {m for e in expressions for m in re.findall(r"\b((?:sandbox|sandpiper|otel)_\w+)(?=[{\[) ]|$)", e)} - {"sandbox_id"}:
+    expressions = [
+        r["expr"]
+        for name in ("alerts", "recording")
+        for g in documents(open("%s/%s.yaml" % (folder, name)).read())[0]["groups"]
+        for r in g["rules"]
+    ]
+    for metric in {
+        m
+        for e in expressions
+        for m in re.findall(r"\b((?:sandbox|sandpiper|otel)_\w+)(?=[{\[) ]|$)", e)
+    } - {"sandbox_id"}:
         assert "`%s`" % metric in page, metric
 
 
@@ -269,11 +471,23 @@ def the_manual_and_completions_are_read_by_their_readers(w):
     path = w.dir + "/sandpiper.8"
     with open(path, "w") as f:
         f.write(reference("man"))
-    done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", path], capture_output=True, env={**os.environ, "MANWIDTH": "120", "PAGER": "cat", "MANPAGER": "cat"})
+    done = subprocess.run(
+        ["man", "--warnings", "-E", "UTF-8", "-l", path],
+        capture_output=True,
+        env={**os.environ, "MANWIDTH": "120", "PAGER": "cat", "MANPAGER": "cat"},
+    )
     text = done.stdout.decode()
     assert done.returncode == 0 and done.stderr == b"", done.stderr
-    assert "sandpiper exec" in text and "--destinations-max VALUE" in text and "SANDPIPER_WINDOW_S" in text, text[:3000]
-    for form, shell in (("bash", ["bash", "-n"]), ("zsh", ["zsh", "-n"]), ("fish", ["fish", "--no-execute"])):
+    assert (
+        "sandpiper exec" in text
+        and "--destinations-max VALUE" in text
+        and "SANDPIPER_WINDOW_S" in text
+    ), text[:3000]
+    for form, shell in (
+        ("bash", ["bash", "-n"]),
+        ("zsh", ["zsh", "-n"]),
+        ("fish", ["fish", "--no-execute"]),
+    ):
         with open(w.dir + "/completion", "w") as f:
             f.write(reference(form))
         run(*shell, w.dir + "/completion")
@@ -281,10 +495,16 @@ def the_manual_and_completions_are_read_by_their_readers(w):
         f.write(reference("bash"))
 
     def complete(*words):
-        script = "source %s/completion; COMP_WORDS=(%s); COMP_CWORD=%d; _sandpiper; printf '%%s\\n' \"${COMPREPLY[@]}\"" % (w.dir, " ".join("'%s'" % x for x in words), len(words) - 1)
+        script = (
+            "source %s/completion; COMP_WORDS=(%s); COMP_CWORD=%d; _sandpiper; printf '%%s\\n' \"${COMPREPLY[@]}\""
+            % (w.dir, " ".join("'%s'" % x for x in words), len(words) - 1)
+        )
         return run("bash", "-c", script).split()
+
     assert complete("sandpiper", "ob") == ["observe"] and "exec" in complete("sandpiper", "")
-    assert complete("sandpiper", "observe", "--den") == ["--denied"] and complete("sandpiper", "run", "--spool-b") == ["--spool-bytes"]
+    assert complete("sandpiper", "observe", "--den") == ["--denied"] and complete(
+        "sandpiper", "run", "--spool-b"
+    ) == ["--spool-bytes"]
 
 
 @scenario
@@ -294,15 +514,33 @@ def the_debian_package_holds_what_it_says(w):
     fields = run("dpkg-deb", "--field", package)
     assert re.search(r"^Depends: .*libbpf1 .*libc6 ", fields, re.M), fields
     listing = run("dpkg-deb", "--contents", package)
-    for name, mode in (("usr/bin/sandpiper", "-rwxr-xr-x"), ("etc/default/sandpiper", "-rw-------"), ("etc/sandpiper/sandpiper.yaml", "-rw-r--r--"),
-                       ("lib/systemd/system/sandpiper.service", "-rw-r--r--"), ("usr/share/man/man8/sandpiper.8.gz", "-rw-r--r--")):
+    for name, mode in (
+        ("usr/bin/sandpiper", "-rwxr-xr-x"),
+        ("etc/default/sandpiper", "-rw-------"),
+        ("etc/sandpiper/sandpiper.yaml", "-rw-r--r--"),
+        ("lib/systemd/system/sandpiper.service", "-rw-r--r--"),
+        ("usr/share/man/man8/sandpiper.8.gz", "-rw-r--r--"),
+    ):
         assert re.search(r"^%s root/root .* \./%s$" % (mode, name), listing, re.M), (name, listing)
     assert os.path.getsize(package) < 6 << 20, os.path.getsize(package)
     run("dpkg-deb", "--extract", package, w.dir + "/root")
     run(w.sandpiper, "validate", "--config", w.dir + "/root/etc/sandpiper/sandpiper.yaml")
     if shutil.which("systemd-analyze"):
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", "--root=" + w.dir + "/root", "sandpiper.service"], capture_output=True)
-        ours = [l for l in done.stderr.decode().splitlines() if "sandpiper" in l and "not found" not in l and "not executable" not in l]
+        done = subprocess.run(
+            [
+                "systemd-analyze",
+                "verify",
+                "--man=no",
+                "--root=" + w.dir + "/root",
+                "sandpiper.service",
+            ],
+            capture_output=True,
+        )
+        ours = [
+            l
+            for l in done.stderr.decode().splitlines()
+            if "sandpiper" in l and "not found" not in l and "not executable" not in l
+        ]
         assert not ours, ours
 
 
@@ -315,12 +553,17 @@ def the_debian_package_is_installed_upgraded_and_purged(w):
     packages = sorted(glob.glob(built + "/sandpiper_*.deb"))
     assert len(packages) == 2, "two versions in %s: %r" % (built, packages)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    show = lambda what: run("systemctl", "show", "--property", what, "--value", "sandpiper.service").strip()
+    show = lambda what: run(
+        "systemctl", "show", "--property", what, "--value", "sandpiper.service"
+    ).strip()
     # Nothing else of the host's is to start for it, its journal neither.
     log, drop_in = w.dir + "/service.log", "/etc/systemd/system/sandpiper.service.d"
     os.makedirs(drop_in)
     with open(drop_in + "/guest.conf", "w") as f:
-        f.write("[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=append:%s\nStandardError=append:%s\n" % (log, log))
+        f.write(
+            "[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=append:%s\nStandardError=append:%s\n"
+            % (log, log)
+        )
     # What keeps packages from starting services here (invoke-rc.d(8)) is out of the way meanwhile.
     policy = "/usr/sbin/policy-rc.d"
     if os.path.exists(policy):
@@ -336,20 +579,53 @@ def the_debian_package_is_installed_upgraded_and_purged(w):
         with open("/etc/sandpiper/sandpiper.yaml", "a") as f:
             f.write("sandboxes: [{unit: 'sandbox-(?<id>.+)\\.scope'}]\nwindow_s: 7\n")
         run("systemctl", "restart", "sandpiper.service", timeout=120)
-        run("systemd-run", "--quiet", "--scope", "--unit", "sandbox-deb", "--property", "DefaultDependencies=no", "/bin/true")
-        wait_until(lambda: '"sandbox_id":"deb"' in run("/usr/bin/sandpiper", "observe", "--since", "1h", "--format", "json"), "the sandbox is not told of")
+        run(
+            "systemd-run",
+            "--quiet",
+            "--scope",
+            "--unit",
+            "sandbox-deb",
+            "--property",
+            "DefaultDependencies=no",
+            "/bin/true",
+        )
+        wait_until(
+            lambda: (
+                '"sandbox_id":"deb"'
+                in run("/usr/bin/sandpiper", "observe", "--since", "1h", "--format", "json")
+            ),
+            "the sandbox is not told of",
+        )
         with open("/etc/sandpiper/sandpiper.yaml", "a") as f:
             f.write("log_level: debug\n")
         run("systemctl", "reload", "sandpiper.service")
         wait_until(lambda: show("ActiveState") == "active" and "log_level changed" in said(), said)
         run("dpkg", "--no-triggers", "--install", packages[1], env=environment)
-        wait_until(lambda: show("ActiveState") == "active" and show("MainPID") not in ("0", first), "it does not run after the upgrade", 120)
-        assert "window_s: 7" in open("/etc/sandpiper/sandpiper.yaml").read(), "the upgrade changed the configuration"
+        wait_until(
+            lambda: show("ActiveState") == "active" and show("MainPID") not in ("0", first),
+            "it does not run after the upgrade",
+            120,
+        )
+        assert "window_s: 7" in open("/etc/sandpiper/sandpiper.yaml").read(), (
+            "the upgrade changed the configuration"
+        )
     finally:
-        subprocess.run(["dpkg", "--no-triggers", "--purge", "sandpiper"], capture_output=True, env=environment)
+        subprocess.run(
+            ["dpkg", "--no-triggers", "--purge", "sandpiper"], capture_output=True, env=environment
+        )
         shutil.rmtree(drop_in)
         if os.path.exists(policy + ".away"):
             os.rename(policy + ".away", policy)
     assert show("LoadState") == "not-found", show("LoadState")
-    left = [p for p in ("/usr/bin/sandpiper", "/etc/sandpiper", "/etc/default/sandpiper", "/var/lib/sandpiper", "/run/sandpiper") if os.path.exists(p)]
+    left = [
+        p
+        for p in (
+            "/usr/bin/sandpiper",
+            "/etc/sandpiper",
+            "/etc/default/sandpiper",
+            "/var/lib/sandpiper",
+            "/run/sandpiper",
+        )
+        if os.path.exists(p)
+    ]
     assert not left, left

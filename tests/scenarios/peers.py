@@ -40,8 +40,20 @@ otlp: {promote_resource_attributes: [service.name]}
 storage: {tsdb: {out_of_order_time_window: 10m}}
 """
 # What Loki adds to a record, or keeps of it and its resource beside the attributes.
-BESIDE = {"service_name", "service_version", "service_instance_id", "host_name", "scope_name", "scope_version", "severity_text", "severity_number",
-          "observed_timestamp", "event_name", "detected_level", "flags"}
+BESIDE = {
+    "service_name",
+    "service_version",
+    "service_instance_id",
+    "host_name",
+    "scope_name",
+    "scope_version",
+    "severity_text",
+    "severity_number",
+    "observed_timestamp",
+    "event_name",
+    "detected_level",
+    "flags",
+}
 
 
 def get(url, **parameters):
@@ -65,7 +77,10 @@ def wait_for(what, ready, seconds=60):
 class Peers:
     def __init__(self, folder):
         self.folder, self.running, self.run = folder, {}, 0
-        self.ports = {name: free_port() for name in ("loki", "loki_grpc", "prometheus", "grpc", "http", "telemetry")}
+        self.ports = {
+            name: free_port()
+            for name in ("loki", "loki_grpc", "prometheus", "grpc", "http", "telemetry")
+        }
         self.loki = "http://127.0.0.1:%(loki)d" % self.ports
         self.prometheus = "http://127.0.0.1:%(prometheus)d" % self.ports
 
@@ -77,7 +92,9 @@ class Peers:
 
     def spawn(self, name, argv, env=None):
         log = open(os.path.join(self.w.dir, name + ".log"), "ab")
-        self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **(env or {})})
+        self.running[name] = subprocess.Popen(
+            argv, stdout=log, stderr=log, env={**os.environ, **(env or {})}
+        )
         self.w.residents.append(self.running[name])
 
     def stop(self, name, kill=False):
@@ -88,17 +105,50 @@ class Peers:
 
     def start_loki(self):
         config = os.path.join(HERE, "../../deploy/loki/loki.yaml")
-        env = {"LOKI_ADDRESS": "127.0.0.1", "LOKI_PORT": str(self.ports["loki"]), "LOKI_GRPC_PORT": str(self.ports["loki_grpc"]),
-               "LOKI_DATA": os.path.join(self.w.dir, "loki")}
+        env = {
+            "LOKI_ADDRESS": "127.0.0.1",
+            "LOKI_PORT": str(self.ports["loki"]),
+            "LOKI_GRPC_PORT": str(self.ports["loki_grpc"]),
+            "LOKI_DATA": os.path.join(self.w.dir, "loki"),
+        }
         # More than one would send by hand.
-        self.spawn("loki", [self.folder + "/loki", "-config.file", config, "-config.expand-env=true", "-distributor.ingestion-rate-limit-mb=100", "-distributor.ingestion-burst-size-mb=100"], env)
-        wait_for("Loki", lambda: "loki_build_info" in get(self.loki + "/metrics") and get(self.loki + "/loki/api/v1/labels"))
+        self.spawn(
+            "loki",
+            [
+                self.folder + "/loki",
+                "-config.file",
+                config,
+                "-config.expand-env=true",
+                "-distributor.ingestion-rate-limit-mb=100",
+                "-distributor.ingestion-burst-size-mb=100",
+            ],
+            env,
+        )
+        wait_for(
+            "Loki",
+            lambda: (
+                "loki_build_info" in get(self.loki + "/metrics")
+                and get(self.loki + "/loki/api/v1/labels")
+            ),
+        )
 
     def start_prometheus(self):
         config = os.path.join(self.w.dir, "prometheus.yaml")
         open(config, "w").write(PROMETHEUS)
-        self.spawn("prometheus", [self.folder + "/prometheus", "--config.file", config, "--storage.tsdb.path", os.path.join(self.w.dir, "prometheus"),
-                                  "--web.listen-address", "127.0.0.1:%(prometheus)d" % self.ports, "--web.enable-otlp-receiver", "--log.level=warn"])
+        self.spawn(
+            "prometheus",
+            [
+                self.folder + "/prometheus",
+                "--config.file",
+                config,
+                "--storage.tsdb.path",
+                os.path.join(self.w.dir, "prometheus"),
+                "--web.listen-address",
+                "127.0.0.1:%(prometheus)d" % self.ports,
+                "--web.enable-otlp-receiver",
+                "--log.level=warn",
+            ],
+        )
         wait_for("Prometheus", lambda: get(self.prometheus + "/-/ready"))
 
     def start_collector(self):
@@ -107,14 +157,26 @@ class Peers:
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         self.spawn("otelcol", [self.folder + "/otelcol", "--config", config])
-        wait_for("the Collector", lambda: os.path.exists(self.socket) and get("http://127.0.0.1:%(telemetry)d/metrics" % self.ports))
+        wait_for(
+            "the Collector",
+            lambda: (
+                os.path.exists(self.socket)
+                and get("http://127.0.0.1:%(telemetry)d/metrics" % self.ports)
+            ),
+        )
 
     def new_run(self):
         """(name, environment) of a run whose records are told apart by it."""
         self.run += 1
         name = "run-%d" % self.run
-        return name, {"OTEL_SERVICE_NAME": name, "OTEL_EXPORTER_OTLP_ENDPOINT": "unix://" + self.socket, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-                      "OTEL_BLRP_SCHEDULE_DELAY": "100", "OTEL_BLRP_MAX_QUEUE_SIZE": "100000", "SANDPIPER_FLUSH_TIMEOUT_MS": "60000"}
+        return name, {
+            "OTEL_SERVICE_NAME": name,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "unix://" + self.socket,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_BLRP_SCHEDULE_DELAY": "100",
+            "OTEL_BLRP_MAX_QUEUE_SIZE": "100000",
+            "SANDPIPER_FLUSH_TIMEOUT_MS": "60000",
+        }
 
     def query(self, logql):
         """What a query of metrics tells now."""
@@ -127,9 +189,25 @@ class Peers:
         out, page = [], 5000
         start, end = time.time_ns() - hours * 3600 * 10**9, time.time_ns() + 10**9
         while True:
-            answer = json.loads(get(self.loki + "/loki/api/v1/query_range", query=logql, start=start, end=end, limit=page, direction="forward"))
+            answer = json.loads(
+                get(
+                    self.loki + "/loki/api/v1/query_range",
+                    query=logql,
+                    start=start,
+                    end=end,
+                    limit=page,
+                    direction="forward",
+                )
+            )
             assert answer["status"] == "success", answer
-            got = sorted(((int(at), line, stream["stream"]) for stream in answer["data"]["result"] for at, line in stream["values"]), key=lambda e: e[0])
+            got = sorted(
+                (
+                    (int(at), line, stream["stream"])
+                    for stream in answer["data"]["result"]
+                    for at, line in stream["values"]
+                ),
+                key=lambda e: e[0],
+            )
             if len(got) < page:
                 return out + got
             # The next page begins with the last moment of this one, of which there may be more.
@@ -141,7 +219,9 @@ class Peers:
         """{metric of the Collector: sum} since it began."""
         sums = {}
         for line in get("http://127.0.0.1:%(telemetry)d/metrics" % self.ports).splitlines():
-            if found := re.match(r"(otelcol_\w+?)(?:_total|__[a-z_]+_total)?(?:\{.*\})? ([0-9.e+]+)$", line):
+            if found := re.match(
+                r"(otelcol_\w+?)(?:_total|__[a-z_]+_total)?(?:\{.*\})? ([0-9.e+]+)$", line
+            ):
                 sums[found.group(1)] = sums.get(found.group(1), 0) + float(found.group(2))
         return sums
 
@@ -163,6 +243,7 @@ def value_in_loki(text, like):
 
 def nanoseconds(ts):
     import calendar
+
     seconds, fraction = ts.rstrip("Z").split(".")
     return calendar.timegm(time.strptime(seconds, "%Y-%m-%dT%H:%M:%S")) * 10**9 + int(fraction)
 
@@ -183,11 +264,17 @@ def same_records(told, kept):
 
         def equal(labels):
             mine = {k: v for k, v in labels.items() if k not in BESIDE}
-            return set(mine) == set(names) and all(value_in_loki(mine[n], v) == v for n, (_, v) in names.items())
+            return set(mine) == set(names) and all(
+                value_in_loki(mine[n], v) == v for n, (_, v) in names.items()
+            )
+
         found = next((c for c in candidates if equal(c)), None)
         assert found, "Loki has it otherwise: %r, %r" % (event, candidates)
         # Loki keeps event_name from 3.8 on.
-        assert found["severity_text"] == level.upper() and found.get("event_name", event["opensandbox.event"]) == event["opensandbox.event"], found
+        assert (
+            found["severity_text"] == level.upper()
+            and found.get("event_name", event["opensandbox.event"]) == event["opensandbox.event"]
+        ), found
         candidates.remove(found)
 
 
@@ -204,8 +291,13 @@ def last_values(peers, job):
     """{(name, labels): value} of each series' last sample; stale markers are none."""
     answer = json.loads(get(peers.prometheus + "/api/v1/query", query='{job="%s"}[10m]' % job))
     assert answer["status"] == "success", answer
-    return {(s["metric"]["__name__"], tuple(sorted((k, v) for k, v in s["metric"].items() if k not in OWN_LABELS))): float(s["values"][-1][1])
-            for s in answer["data"]["result"]}
+    return {
+        (
+            s["metric"]["__name__"],
+            tuple(sorted((k, v) for k, v in s["metric"].items() if k not in OWN_LABELS)),
+        ): float(s["values"][-1][1])
+        for s in answer["data"]["result"]
+    }
 
 
 def expected(metrics):
@@ -213,10 +305,18 @@ def expected(metrics):
     out, names = {}, metrics_of_catalog()
     for name, points in metrics.items():
         for p in points:
-            labels = {name_in_loki(k): {True: "true", False: "false"}.get(v, str(v)) if isinstance(v, bool) else str(v) for k, v in p["attributes"].items()}
+            labels = {
+                name_in_loki(k): {True: "true", False: "false"}.get(v, str(v))
+                if isinstance(v, bool)
+                else str(v)
+                for k, v in p["attributes"].items()
+            }
 
             def put(suffix, value, **more):
-                out[(names[name] + suffix, tuple(sorted({**labels, **more}.items())))] = float(value)
+                out[(names[name] + suffix, tuple(sorted({**labels, **more}.items())))] = float(
+                    value
+                )
+
             if "value" in p:
                 put("", p["value"])
                 continue
@@ -229,12 +329,26 @@ def expected(metrics):
 def same_metrics(metrics, got):
     """Every series of the file is in Prometheus, as it was, and nothing else. `got`: last_values()."""
     want = expected(metrics)
-    moving = tuple(n for k, n in metrics_of_catalog().items() if k.startswith(("egress.system.", "process.", "otel.sdk.")))
+    moving = tuple(
+        n
+        for k, n in metrics_of_catalog().items()
+        if k.startswith(("egress.system.", "process.", "otel.sdk."))
+    )
     for key, value in want.items():
-        assert key in got, "Prometheus lacks %r; of that name it has %r" % (key, [k for k in got if k[0] == key[0]])
+        assert key in got, "Prometheus lacks %r; of that name it has %r" % (
+            key,
+            [k for k in got if k[0] == key[0]],
+        )
         if not key[0].startswith(moving):
             assert abs(got[key] - value) <= 1e-9 * abs(value), (key, got[key], value)
-    extra = {k for k in got if dict(k[1]).get("le", "+Inf") == "+Inf" and k not in want and k[0] != "target_info" and not k[0].startswith(moving)}
+    extra = {
+        k
+        for k in got
+        if dict(k[1]).get("le", "+Inf") == "+Inf"
+        and k not in want
+        and k[0] != "target_info"
+        and not k[0].startswith(moving)
+    }
     assert not extra, extra
 
 

@@ -15,19 +15,64 @@ from registry import Skip, scenario
 from scrape import free_port, serving
 
 # <linux/capability.h>
-CAPABILITIES = {"DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "KILL": 5, "NET_BIND_SERVICE": 10, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_PTRACE": 19,
-                "SYS_ADMIN": 21, "SYS_RESOURCE": 24, "PERFMON": 38, "BPF": 39}
+CAPABILITIES = {
+    "DAC_OVERRIDE": 1,
+    "DAC_READ_SEARCH": 2,
+    "KILL": 5,
+    "NET_BIND_SERVICE": 10,
+    "NET_ADMIN": 12,
+    "NET_RAW": 13,
+    "SYS_PTRACE": 19,
+    "SYS_ADMIN": 21,
+    "SYS_RESOURCE": 24,
+    "PERFMON": 38,
+    "BPF": 39,
+}
 
 # x86-64's numbers, with arguments that can do no harm: without a filter most of them would fail with another error, and some would succeed.
 EPERM, GETPID = -1, 39
 FORBIDDEN = {
-    "process_vm_readv": "310,1", "ptrace": "101,1,1", "fork": "56,0x20200", "execve": "59", "execveat": "322,0,0,0,0,0x1000", "unshare": "272,0",
-    "setns of mounts": "308,-1,0x20000", "mount": "165", "umount": "166", "pivot_root": "155", "chroot": "161", "open_by_handle_at": "304,-1",
-    "init_module": "175", "finit_module": "313,-1", "delete_module": "176", "kexec_load": "246,0,99", "reboot": "169", "swapon": "167",
-    "bpf, loading a program": "321,5", "bpf, attaching one": "321,28", "bpf, a program by its id": "321,13", "perf_event_open": "298",
-    "a packet socket": "41,17,3", "a vsock": "41,40,1", "io_uring_setup": "425,0", "userfaultfd": "323,-1", "keyctl": "250,99", "add_key": "248",
-    "setuid": "105,0", "setresuid": "117,-1,-1,-1", "personality": "135,0xffffffff", "memfd_create": "319", "pidfd_getfd": "438,-1", "chmod": "90",
-    "mknod": "133", "symlink": "88", "truncate": "76", "setxattr": "188", "acct": "163,1", "sethostname": "170,0,-1", "iopl": "172,9",
+    "process_vm_readv": "310,1",
+    "ptrace": "101,1,1",
+    "fork": "56,0x20200",
+    "execve": "59",
+    "execveat": "322,0,0,0,0,0x1000",
+    "unshare": "272,0",
+    "setns of mounts": "308,-1,0x20000",
+    "mount": "165",
+    "umount": "166",
+    "pivot_root": "155",
+    "chroot": "161",
+    "open_by_handle_at": "304,-1",
+    "init_module": "175",
+    "finit_module": "313,-1",
+    "delete_module": "176",
+    "kexec_load": "246,0,99",
+    "reboot": "169",
+    "swapon": "167",
+    "bpf, loading a program": "321,5",
+    "bpf, attaching one": "321,28",
+    "bpf, a program by its id": "321,13",
+    "perf_event_open": "298",
+    "a packet socket": "41,17,3",
+    "a vsock": "41,40,1",
+    "io_uring_setup": "425,0",
+    "userfaultfd": "323,-1",
+    "keyctl": "250,99",
+    "add_key": "248",
+    "setuid": "105,0",
+    "setresuid": "117,-1,-1,-1",
+    "personality": "135,0xffffffff",
+    "memfd_create": "319",
+    "pidfd_getfd": "438,-1",
+    "chmod": "90",
+    "mknod": "133",
+    "symlink": "88",
+    "truncate": "76",
+    "setxattr": "188",
+    "acct": "163,1",
+    "sethostname": "170,0,-1",
+    "iopl": "172,9",
 }
 
 
@@ -47,7 +92,9 @@ def names(mask):
 
 def maps_need_capability():
     major, minor = map(int, os.uname().release.split(".")[:2])
-    return (major, minor) < (5, 19) and open("/proc/sys/kernel/unprivileged_bpf_disabled").read().strip() != "0"
+    return (major, minor) < (5, 19) and open(
+        "/proc/sys/kernel/unprivileged_bpf_disabled"
+    ).read().strip() != "0"
 
 
 @scenario
@@ -55,7 +102,16 @@ def a_running_collector_holds_what_it_needs_and_no_more(w):
     """With everything switched on that has threads: rules are read by the one thread that may enter namespaces."""
     cg, port = w.new_cgroup("watched"), free_port()
     sink = "http://127.0.0.1:%d" % free_port()
-    c = Collector(w, [cg], env={**serving(port), "OTEL_EXPORTER_OTLP_ENDPOINT": sink, "OTEL_LOGS_EXPORTER": "otlp", "SANDPIPER_SOCKET": w.dir + "/api.sock"})
+    c = Collector(
+        w,
+        [cg],
+        env={
+            **serving(port),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": sink,
+            "OTEL_LOGS_EXPORTER": "otlp",
+            "SANDPIPER_SOCKET": w.dir + "/api.sock",
+        },
+    )
     act(w, cg, "actor.tcp('10.77.0.3', 8080)")
     threads = statuses(c.process.pid)
     main = {"SYS_PTRACE", "DAC_READ_SEARCH"} | ({"BPF"} if maps_need_capability() else set())
@@ -65,12 +121,22 @@ def a_running_collector_holds_what_it_needs_and_no_more(w):
     assert len(readers) == 1 and held[readers[0]] == {"SYS_ADMIN", "NET_ADMIN"}, held
     assert len(held) > 3, threads
     for status in threads.values():
-        assert status["CapEff"] == status["CapPrm"] and int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0, status
+        assert (
+            status["CapEff"] == status["CapPrm"]
+            and int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
+        ), status
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2"), status
     (status,) = statuses(c.keeper()).values()
-    assert names(status["CapPrm"]) <= {"NET_BIND_SERVICE", "DAC_OVERRIDE"} and status["NoNewPrivs"] == "1", status
+    assert (
+        names(status["CapPrm"]) <= {"NET_BIND_SERVICE", "DAC_OVERRIDE"}
+        and status["NoNewPrivs"] == "1"
+    ), status
     events = c.stop()
-    same("peers", [e["peer"] for e in events if e["opensandbox.event"] == "egress.outbound"], ["10.77.0.3"])
+    same(
+        "peers",
+        [e["peer"] for e in events if e["opensandbox.event"] == "egress.outbound"],
+        ["10.77.0.3"],
+    )
 
 
 @scenario
@@ -78,20 +144,33 @@ def forbidden_calls_are_refused_in_every_thread(w):
     cg = w.new_cgroup("tried")
     c = Collector(w, [cg], env={**serving(free_port()), "SANDPIPER_SOCKET": w.dir + "/api.sock"})
     calls = [str(GETPID), *FORBIDDEN.values(), str(GETPID)]
-    done = subprocess.run([w.triggers, "inject", str(c.process.pid), *calls], capture_output=True, timeout=120)
+    done = subprocess.run(
+        [w.triggers, "inject", str(c.process.pid), *calls], capture_output=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     results = {}
     for line in done.stdout.decode().splitlines():
         thread, _, result = map(int, line.split())
         results.setdefault(thread, []).append(result)
     assert c.process.pid in results and len(results) > 3, results
-    expected = dict(zip(["control", *FORBIDDEN, "control again"], [c.process.pid, *[EPERM] * len(FORBIDDEN), c.process.pid]))
+    expected = dict(
+        zip(
+            ["control", *FORBIDDEN, "control again"],
+            [c.process.pid, *[EPERM] * len(FORBIDDEN), c.process.pid],
+        )
+    )
     for got in results.values():
-        assert dict(zip(expected, got)) == expected, {what: result for what, result in zip(expected, got) if expected[what] != result}
+        assert dict(zip(expected, got)) == expected, {
+            what: result for what, result in zip(expected, got) if expected[what] != result
+        }
     # It works as before.
     act(w, cg, "actor.tcp('10.77.0.3', 8080)")
     events = c.stop()
-    same("peers", [e["peer"] for e in events if e["opensandbox.event"] == "egress.outbound"], ["10.77.0.3"])
+    same(
+        "peers",
+        [e["peer"] for e in events if e["opensandbox.event"] == "egress.outbound"],
+        ["10.77.0.3"],
+    )
 
 
 @scenario
@@ -105,11 +184,24 @@ def what_is_kept_for_nf_tables_goes_when_it_is_there(w):
 
         def held():
             return names(statuses(c.process.pid)[c.process.pid]["CapPrm"])
+
         assert {"BPF", "PERFMON", "SYS_ADMIN"} <= held(), held()
         modules.load("nf_tables")
         wait_for(lambda: "SYS_ADMIN" not in held())
-        assert held() == {"SYS_PTRACE", "DAC_READ_SEARCH"} | ({"BPF"} if maps_need_capability() else set()), held()
-        done = subprocess.run([w.triggers, "inject", str(c.process.pid), FORBIDDEN["bpf, loading a program"], FORBIDDEN["perf_event_open"]], capture_output=True, timeout=120)
+        assert held() == {"SYS_PTRACE", "DAC_READ_SEARCH"} | (
+            {"BPF"} if maps_need_capability() else set()
+        ), held()
+        done = subprocess.run(
+            [
+                w.triggers,
+                "inject",
+                str(c.process.pid),
+                FORBIDDEN["bpf, loading a program"],
+                FORBIDDEN["perf_event_open"],
+            ],
+            capture_output=True,
+            timeout=120,
+        )
         assert {line.split()[2] for line in done.stdout.decode().splitlines()} == {str(EPERM)}, done
         c.stop()
     finally:
@@ -121,41 +213,80 @@ def what_is_kept_for_nf_tables_goes_when_it_is_there(w):
 @scenario
 def without_the_filter_of_system_calls(w):
     c = Collector(w, [w.new_cgroup("open")], options=["--no-limit-system-calls"])
-    assert {status["Seccomp"] for status in statuses(c.process.pid).values()} <= {"0", open("/proc/self/status").read().split("Seccomp:\t")[1][0]}
+    assert {status["Seccomp"] for status in statuses(c.process.pid).values()} <= {
+        "0",
+        open("/proc/self/status").read().split("Seccomp:\t")[1][0],
+    }
     c.stop()
 
 
 def with_only(capabilities, argv):
     """argv as root with these capabilities, and no way to others."""
-    return ["setpriv", "--inh-caps=-all", "--bounding-set=-all,%s" % ",".join("+cap_%d" % CAPABILITIES[name] for name in sorted(capabilities)), *argv]
+    return [
+        "setpriv",
+        "--inh-caps=-all",
+        "--bounding-set=-all,%s"
+        % ",".join("+cap_%d" % CAPABILITIES[name] for name in sorted(capabilities)),
+        *argv,
+    ]
 
 
 @scenario
 def the_smallest_set_that_loads(w):
     """All probes load with it as with everything, and a command in a sandbox is told in full; without any one of it, doctor names that one."""
+
     def doctor(capabilities):
-        done = subprocess.run(with_only(capabilities, [w.sandpiper, "doctor", "--format", "json"]), capture_output=True, timeout=300)
-        return done.returncode, {f["subject"]: (f["state"], f["found"], f["reason"]) for f in json.loads(done.stdout)}
-    everything = [name for name in CAPABILITIES if int(re.search(r"CapBnd:\t(.*)", open("/proc/self/status").read())[1], 16) >> CAPABILITIES[name] & 1]
-    smallest = {"BPF", "PERFMON", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE"}
+        done = subprocess.run(
+            with_only(capabilities, [w.sandpiper, "doctor", "--format", "json"]),
+            capture_output=True,
+            timeout=300,
+        )
+        return done.returncode, {
+            f["subject"]: (f["state"], f["found"], f["reason"]) for f in json.loads(done.stdout)
+        }
+
+    everything = [
+        name
+        for name in CAPABILITIES
+        if int(re.search(r"CapBnd:\t(.*)", open("/proc/self/status").read())[1], 16)
+        >> CAPABILITIES[name]
+        & 1
+    ]
+    smallest = {
+        "BPF",
+        "PERFMON",
+        "NET_ADMIN",
+        "SYS_ADMIN",
+        "SYS_PTRACE",
+        "DAC_READ_SEARCH",
+        "DAC_OVERRIDE",
+    }
     if tuple(map(int, os.uname().release.split(".")[:2])) < (5, 11):
         smallest.add("SYS_RESOURCE")
     status, all_found = doctor(everything)
     assert status == 0, all_found
     # What it leaves out is what a running collector may need for what is configured, as ports below 1024 and packet sockets.
     status, found = doctor(smallest)
-    assert status == 0 and found == all_found, {k: (found.get(k), v) for k, v in all_found.items() if found.get(k) != v}
+    assert status == 0 and found == all_found, {
+        k: (found.get(k), v) for k, v in all_found.items() if found.get(k) != v
+    }
     for name in sorted(smallest):
         status, found = doctor(smallest - {name})
         # CAP_SYS_ADMIN stands for the two that were taken out of it.
         if name in ("BPF", "PERFMON"):
             assert status == 0 and found["capabilities"][0] == "on", (name, found)
             status, found = doctor(smallest - {name, "SYS_ADMIN"})
-        assert found["capabilities"][0] != "on" and "no CAP_" + name in found["capabilities"][2], (name, found)
+        assert found["capabilities"][0] != "on" and "no CAP_" + name in found["capabilities"][2], (
+            name,
+            found,
+        )
     command = with_only(smallest, [w.sandpiper])
-    r = w.actor("""
+    r = w.actor(
+        """
         actor.lookup("small.test", "A")
         actor.tcp("10.77.0.3", 8080)
         actor.run(["true"])
-    """, sandpiper=command)
+    """,
+        sandpiper=command,
+    )
     complete(r)

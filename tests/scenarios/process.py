@@ -11,18 +11,24 @@ from world import PYTHON
 
 @scenario
 def children_and_their_ends(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for code in (0, 1, 42, 255):
             actor.run(["sh", "-c", "exit %d" % code])
         actor.run(["sh", "-c", "kill -9 $$"])
         actor.run(["sh", "-c", "kill -TERM $$"])
         actor.run(["true"])
-    """))
+    """)
+    )
 
 
 @scenario
 def status_is_passed_through(w):
-    for command, status in ((["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -KILL $$"], 137), (["true"], 0)):
+    for command, status in (
+        (["sh", "-c", "exit 7"], 7),
+        (["sh", "-c", "kill -KILL $$"], 137),
+        (["true"], 0),
+    ):
         r = w.exec(command)
         assert r.status == status, (command, r.status)
         complete(r)
@@ -34,10 +40,18 @@ def programs_at_the_same_time_on_one_cpu(w):
     """Where tasks may take a program of the probe's place in the middle of it, the kernel does not begin it once more: somebody has to make up for that."""
     n, cpu = 150, min(os.sched_getaffinity(0))
     loop = "(i=0; while [ $i -lt %d ]; do /bin/true %d; i=$((i+1)); done) & "
-    r = w.exec(["taskset", "-c", str(cpu), "sh", "-c", "".join(loop % (n, j) for j in range(4)) + "wait"])
+    r = w.exec(
+        ["taskset", "-c", str(cpu), "sh", "-c", "".join(loop % (n, j) for j in range(4)) + "wait"]
+    )
     # What both are kept from is lost, and is admitted: of these programs, or of others on this kernel. Without the second it was a dozen.
-    left_out = {m[2]: int(m[1]) for gap in r.report["gaps"] if (m := re.match(r"the kernel left out (\d+) runs of handle_(\w+),", gap))}
-    assert len(left_out) == len(r.report["gaps"]) and sum(left_out.values()) <= n // 25, r.report["gaps"]
+    left_out = {
+        m[2]: int(m[1])
+        for gap in r.report["gaps"]
+        if (m := re.match(r"the kernel left out (\d+) runs of handle_(\w+),", gap))
+    }
+    assert len(left_out) == len(r.report["gaps"]) and sum(left_out.values()) <= n // 25, r.report[
+        "gaps"
+    ]
     runs = Counter(args_of(e) for e in r.of("process.exec"))
     told = [runs[("/bin/true", str(j))] for j in range(4)]
     assert max(told) <= n and sum(told) >= 4 * n - left_out.get("exec", 0), (told, left_out)
@@ -83,7 +97,9 @@ def arguments_with_any_bytes(w):
     assert r.report["totals"]["escaped_texts"] == 1 + 5 + 4 + 1, r.report["totals"]
     for e in r.of("process.exec"):
         for a in e["process.command_args"]:
-            assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029" for c in a), a
+            assert not any(
+                ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029" for c in a
+            ), a
 
 
 @scenario
@@ -101,9 +117,14 @@ def paths_parents_and_directories(w):
     by_args = {args_of(e)[0]: e for e in r.of("process.exec")}
     me, sh, true = by_args[PYTHON], by_args["sh"], by_args["true"]
     assert me["process.executable.path"] == resolved(PYTHON), me
-    assert sh["process.executable.path"] == resolved("/usr/bin/sh") and sh["process.parent_pid"] == r.truth["pid"], sh
+    assert (
+        sh["process.executable.path"] == resolved("/usr/bin/sh")
+        and sh["process.parent_pid"] == r.truth["pid"]
+    ), sh
     assert sh["process.working_directory"] == "/tmp/sp-dir with blank/deep", sh
-    assert true["process.parent_pid"] == sh["process.pid"] and true["process.executable.path"] == resolved("/usr/bin/true"), true
+    assert true["process.parent_pid"] == sh["process.pid"] and true[
+        "process.executable.path"
+    ] == resolved("/usr/bin/true"), true
     assert true["process.ancestors"] == [resolved("/usr/bin/sh"), resolved(PYTHON)], true
     assert sh["process.pid"] == r.truth["execs"][0]["pid"]
 
@@ -118,7 +139,9 @@ def script_behind_its_interpreter(w):
     assert r.status == 9
     complete(r)
     e = r.of("process.exec")[0]
-    assert e["process.interpreted_script"] == script and e["process.executable.path"] == resolved("/bin/sh"), e
+    assert e["process.interpreted_script"] == script and e["process.executable.path"] == resolved(
+        "/bin/sh"
+    ), e
     assert args_of(e) == ("/bin/sh", script), e
 
 
@@ -133,7 +156,9 @@ def path_deeper_than_the_bound_is_marked(w):
         shutil.rmtree("/tmp/sp-deep")
     """)
     complete(r)
-    path = [e for e in r.of("process.exec") if args_of(e)[0].endswith("/program")][0]["process.executable.path"]
+    path = [e for e in r.of("process.exec") if args_of(e)[0].endswith("/program")][0][
+        "process.executable.path"
+    ]
     assert path.startswith(".../") and path.endswith("directory-with-a-long-name-29/program"), path
 
 
@@ -160,16 +185,20 @@ def memfd_and_execveat(w):
 
 @scenario
 def forks_without_exec(w):
-    everything(w.actor("""
+    everything(
+        w.actor("""
         for _ in range(5):
             actor.forked(lambda: 3)
-    """), forks=[("code", 3)] * 5)
+    """),
+        forks=[("code", 3)] * 5,
+    )
 
 
 @scenario
 def many_threads_end_together(w):
     n = 20 if w.slow else 100
-    r = w.actor("""
+    r = w.actor(
+        """
         import threading, time
         def child():
             for _ in range(32):
@@ -177,7 +206,9 @@ def many_threads_end_together(w):
             return 4
         for _ in range(%d):
             actor.forked(child)
-    """ % n)
+    """
+        % n
+    )
     everything(r, forks=[("code", 4)] * n)
 
 
@@ -221,7 +252,9 @@ def a_thousand_short_processes(w):
     r = w.exec(["sh", "-c", "i=0; while [ $i -lt %d ]; do /bin/true $i; i=$((i+1)); done" % n])
     complete(r)
     assert r.status == 0
-    numbers = sorted(int(args_of(e)[1]) for e in r.of("process.exec") if args_of(e)[0] == "/bin/true")
+    numbers = sorted(
+        int(args_of(e)[1]) for e in r.of("process.exec") if args_of(e)[0] == "/bin/true"
+    )
     assert numbers == list(range(n))
     assert len(r.of("process.exit")) == n + 1
 
@@ -231,6 +264,7 @@ def names_that_try_to_break_the_line(w):
     name = 'evil"},{"x\n\x1b[2J\\'
     path = os.path.join(w.dir, name)
     import shutil
+
     shutil.copy("/usr/bin/true", path)
     r = w.exec([path, "\r\n{}"])
     complete(r)

@@ -26,7 +26,23 @@ def check_buckets(got):
         buckets.sort()
         counts = [count for _, count in buckets]
         assert counts == sorted(counts), (name, buckets)
-        want = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, float("inf")}
+        want = {
+            0.005,
+            0.01,
+            0.025,
+            0.05,
+            0.075,
+            0.1,
+            0.25,
+            0.5,
+            0.75,
+            1,
+            2.5,
+            5,
+            7.5,
+            10,
+            float("inf"),
+        }
         assert {bound for bound, _ in buckets} - {0.0005, 0.001, 0.0025} == want, (name, buckets)
 
 
@@ -49,21 +65,36 @@ def one_point_that_prometheus_refuses_costs_one(w):
     """It answers 400 for a request with one of delta temporality in it, and takes nothing of the request."""
     peers = peers_of(w)
     sender = os.path.join(os.path.dirname(w.sink), "metric_sender")
-    done = subprocess.run([sender, peers.prometheus + "/api/v1/otlp/v1/metrics", "1000", "500"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sender, peers.prometheus + "/api/v1/otlp/v1/metrics", "1000", "500"],
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout == "sent 998 refused 2\n", (done.stdout, done.stderr)
-    result = json.loads(get(peers.prometheus + "/api/v1/query", query="test_number_total"))["data"]["result"]
-    same("points", [(s["metric"]["i"], float(s["value"][1])) for s in result], [(str(i), i) for i in range(1000) if (i + 1) % 500])
+    result = json.loads(get(peers.prometheus + "/api/v1/query", query="test_number_total"))["data"][
+        "result"
+    ]
+    same(
+        "points",
+        [(s["metric"]["i"], float(s["value"][1])) for s in result],
+        [(str(i), i) for i in range(1000) if (i + 1) % 500],
+    )
 
 
 @scenario
 def series_end_with_their_sandbox(w):
     peers = peers_of(w)
     gone, stays = w.new_cgroup("prom-gone"), w.new_cgroup("prom-stays")
-    c = Collector(w, [gone + "=gone", stays + "=stays"], env=direct(peers, OTEL_SERVICE_NAME="ends"))
+    c = Collector(
+        w, [gone + "=gone", stays + "=stays"], env=direct(peers, OTEL_SERVICE_NAME="ends")
+    )
 
     def now():
-        result = json.loads(get(peers.prometheus + "/api/v1/query", query='sandbox_process_execs_total{job="ends"}'))["data"]["result"]
+        result = json.loads(
+            get(peers.prometheus + "/api/v1/query", query='sandbox_process_execs_total{job="ends"}')
+        )["data"]["result"]
         return {s["metric"]["sandbox_id"]: float(s["value"][1]) for s in result}
+
     truth = act(w, gone, "actor.run(['true']); actor.run(['true'])")
     act(w, stays, "actor.run(['true'])")
     # nsenter, unshare, sh, mount and the interpreter bring the actor where it acts.
@@ -71,6 +102,10 @@ def series_end_with_their_sandbox(w):
     wait_for(lambda: now() == {"gone": execs, "stays": 6})
     os.rmdir(gone)
     wait_for(lambda: set(now()) == {"stays"})
-    last = {dict(labels)["sandbox_id"]: v for (name, labels), v in last_values(peers, "ends").items() if name == "sandbox_process_execs_total"}
+    last = {
+        dict(labels)["sandbox_id"]: v
+        for (name, labels), v in last_values(peers, "ends").items()
+        if name == "sandbox_process_execs_total"
+    }
     assert last == {"gone": execs, "stays": 6}, last
     c.stop()

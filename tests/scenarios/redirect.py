@@ -35,7 +35,10 @@ def redirected(w, body):
     try:
         return body()
     finally:
-        subprocess.run(["nsenter", "--net=/run/netns/" + w.client, "nft", "delete", "table", "ip", "dnsproxy"], check=True)
+        subprocess.run(
+            ["nsenter", "--net=/run/netns/" + w.client, "nft", "delete", "table", "ip", "dnsproxy"],
+            check=True,
+        )
 
 
 @scenario
@@ -49,6 +52,7 @@ def redirected_to_a_proxy_outside_the_sandbox(w):
         """)
         w.stop(proxy)
         return r
+
     r = redirected(w, body)
     everything(r)
     assert all(l["server"] == "10.77.0.1:53" for l in r.report["lookups"]), r.report["lookups"]
@@ -59,7 +63,8 @@ def redirected_to_a_proxy_inside_the_sandbox(w):
     proxy = PROXY % (HERE, 2, True)
 
     def body():
-        return w.actor("""
+        return w.actor(
+            """
             import subprocess, sys
             argv = [sys.executable, "-c", %r]
             p = subprocess.Popen(argv, stdout=subprocess.PIPE)
@@ -68,9 +73,14 @@ def redirected_to_a_proxy_inside_the_sandbox(w):
             actor.lookup("b.test", "AAAA")
             p.wait()
             actor.note("execs", argv=argv, pid=p.pid, code=p.returncode)
-        """ % proxy)
+        """
+            % proxy
+        )
+
     r = redirected(w, body)
-    everything(r)  # the proxy's own queries are no lookups, and its answers to the application no attempts
+    everything(
+        r
+    )  # the proxy's own queries are no lookups, and its answers to the application no attempts
     assert r.metric("sandbox.dns.duration", "leg") == {("client",): 2, ("upstream",): 2}, r.metrics
 
 
@@ -78,22 +88,31 @@ def with_sidecar(w, lookups, rules, code):
     """`code` in a sandbox that a sidecar of OpenSandbox belongs to: what the actor and the sidecar say comes back."""
     argv = [PYTHON, os.path.join(HERE, "opensandbox.py"), str(lookups), str(rules)]
     with w.nft(""):
-        return w.actor("""
+        return w.actor(
+            """
             import json, subprocess
             argv = %r
             p = subprocess.Popen(argv, stdout=subprocess.PIPE)
             p.stdout.readline()
-        """ % argv + textwrap.indent(textwrap.dedent(code), " " * 12) + """
+        """
+            % argv
+            + textwrap.indent(textwrap.dedent(code), " " * 12)
+            + """
             sidecar = json.loads(p.stdout.readline())
             p.wait()
             actor.TRUTH["sidecar"] = sidecar
-        """)
+        """
+        )
 
 
 @scenario
 def names_that_the_proxy_denies(w):
     """NXDOMAIN without a question to anybody: policy. NXDOMAIN from the server that was asked: none, also when it is said again."""
-    r = with_sidecar(w, 5, 0, """
+    r = with_sidecar(
+        w,
+        5,
+        0,
+        """
         for name in ("a.test", "nx.test", "evil.test", "nx.test", "evil.test"):
             outcome, ips = actor.lookup(name, "A", record=False)
             if name == "evil.test":
@@ -101,9 +120,12 @@ def names_that_the_proxy_denies(w):
                 actor.denied(name, 53, "udp", layer="dns")
             else:
                 actor.note_lookup(name, "A", outcome, ips)
-    """)
+    """,
+    )
     complete(r)
     lookups(r, r.truth)
     denials(r, r.truth)
     assert r.truth["sidecar"]["denied"] == ["evil.test"] * 2
-    assert sum(r.metric("egress.dns.query.duration").values()) == 3, r.metrics  # a denied query records nothing
+    assert sum(r.metric("egress.dns.query.duration").values()) == 3, (
+        r.metrics
+    )  # a denied query records nothing

@@ -15,7 +15,12 @@ from scrape import free_port
 
 
 def fails(w, argv, status, *words, wrap=(), env=None):
-    done = subprocess.run([*wrap, w.sandpiper, *argv], capture_output=True, timeout=60, env={**os.environ, **(env or {})})
+    done = subprocess.run(
+        [*wrap, w.sandpiper, *argv],
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, **(env or {})},
+    )
     text = done.stderr.decode()
     assert done.returncode == status, (argv, done.returncode, text)
     lines = [l for l in text.splitlines() if l]
@@ -35,7 +40,14 @@ def bad_flags_are_one_clear_sentence(w):
     fails(w, ["exec", "--dns-timeout-ms", "-3", "--", "true"], 125, "--dns-timeout-ms")
     fails(w, ["exec", "--dns-port", "99999", "--", "true"], 125, "--dns-port")
     fails(w, ["exec", "--avoid", "connect", "--", "true"], 125, "connect is not PROBE:MECHANISM")
-    fails(w, ["exec", "--avoid", "connect:magic", "--", "true"], 125, "connect:magic", "no such mechanism", "egress.denied:tp_btf")
+    fails(
+        w,
+        ["exec", "--avoid", "connect:magic", "--", "true"],
+        125,
+        "connect:magic",
+        "no such mechanism",
+        "egress.denied:tp_btf",
+    )
     fails(w, ["exec", "--log-level", "loud", "--", "true"], 125, "loud")
     fails(w, ["exec", "--events", "/nonexistent/x", "--", "true"], 125, "/nonexistent/x")
 
@@ -45,12 +57,26 @@ def bad_cgroups_are_one_clear_sentence(w):
     one = w.new_cgroup("dup/x")
     w.new_cgroup("dup2/x")
     fails(w, ["run", "--cgroup", "/no/such/cgroup"], 1, "/no/such/cgroup", "no such cgroup")
-    fails(w, ["run", "--cgroup", one + "=pod:sidecar"], 1, "=pod:sidecar", "no other --cgroup is called pod")
+    fails(
+        w,
+        ["run", "--cgroup", one + "=pod:sidecar"],
+        1,
+        "=pod:sidecar",
+        "no other --cgroup is called pod",
+    )
     fails(w, ["run", "--cgroup", one + "="], 1, "PATH=ID")
     fails(w, ["run", "--cgroup", w.cgroups + "/dup*=one"], 1, "one id for 2 cgroups")
     fails(w, ["run", "--cgroup", one, "--cgroup", w.cgroups + "/dup2/x"], 1, "two cgroups")
-    fails(w, ["run", "--cgroup", w.cgroups + "/dup*"], 1, "OPENSANDBOX_EGRESS_SANDBOX_ID", env={"OPENSANDBOX_EGRESS_SANDBOX_ID": "x"})
-    fails(w, ["run"], 1, "OPENSANDBOX_EGRESS_SANDBOX_ID", env={"OPENSANDBOX_EGRESS_SANDBOX_ID": "x"})
+    fails(
+        w,
+        ["run", "--cgroup", w.cgroups + "/dup*"],
+        1,
+        "OPENSANDBOX_EGRESS_SANDBOX_ID",
+        env={"OPENSANDBOX_EGRESS_SANDBOX_ID": "x"},
+    )
+    fails(
+        w, ["run"], 1, "OPENSANDBOX_EGRESS_SANDBOX_ID", env={"OPENSANDBOX_EGRESS_SANDBOX_ID": "x"}
+    )
 
 
 @scenario
@@ -60,14 +86,38 @@ def hosts_that_cannot_do_it(w):
     copy = "/tmp/sp-copy-%d" % os.getpid()
     subprocess.run(["cp", w.sandpiper, copy], check=True)
     try:
-        done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", copy, "run", "--cgroup", cg], capture_output=True, timeout=60)
-        assert done.returncode == 1 and b"run as root" in done.stderr and done.stderr.count(b"\n") == 1, done.stderr
+        done = subprocess.run(
+            [
+                "setpriv",
+                "--reuid",
+                "65534",
+                "--regid",
+                "65534",
+                "--clear-groups",
+                copy,
+                "run",
+                "--cgroup",
+                cg,
+            ],
+            capture_output=True,
+            timeout=60,
+        )
+        assert (
+            done.returncode == 1 and b"run as root" in done.stderr and done.stderr.count(b"\n") == 1
+        ), done.stderr
     finally:
         os.unlink(copy)
     hide = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"']
     fails(w, ["run", "--cgroup", cg], 1, "BTF", wrap=[*hide, "/sys/kernel/btf"])
     fails(w, ["exec", "--", "true"], 125, "BTF", wrap=[*hide, "/sys/kernel/btf"])
-    gone = ["unshare", "-m", "sh", "-c", 'for m in $(sed -n "s/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - cgroup2 .*/\\1/p" /proc/self/mountinfo); do umount -l $m; done; exec "$@"', "sh"]
+    gone = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        'for m in $(sed -n "s/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - cgroup2 .*/\\1/p" /proc/self/mountinfo); do umount -l $m; done; exec "$@"',
+        "sh",
+    ]
     fails(w, ["exec", "--", "true"], 125, "cgroup v2 is not mounted", wrap=gone)
     fails(w, ["run", "--cgroup", "x"], 1, "cgroup v2 is not mounted", wrap=gone)
 
@@ -76,9 +126,15 @@ def hosts_that_cannot_do_it(w):
 def commands_that_do_not_run(w):
     plain = os.path.join(w.dir, "plain")
     open(plain, "w").close()
-    for argv, status, word in ((["/no/such/program"], 127, "No such file"), ([plain], 126, "Permission denied")):
+    for argv, status, word in (
+        (["/no/such/program"], 127, "No such file"),
+        ([plain], 126, "Permission denied"),
+    ):
         done = subprocess.run([w.sandpiper, "exec", "--", *argv], capture_output=True, timeout=60)
-        assert done.returncode == status and word in done.stderr.decode(), (done.returncode, done.stderr)
+        assert done.returncode == status and word in done.stderr.decode(), (
+            done.returncode,
+            done.stderr,
+        )
         assert not done.stdout
 
 
@@ -148,17 +204,26 @@ def traffic_is_untouched_by_loading_unloading_and_kill(w):
 @scenario
 def loss_is_admitted_and_counts_stay_exact(w):
     n = 20000
-    r = w.exec([w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "4096"])
+    r = w.exec(
+        [w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "4096"]
+    )
     assert r.status == 0 and int(r.stdout) == n
     invariant(r)
     events = r.report["events"]
     assert events["connect"]["produced"] == n and events["connect"]["dropped"] > 0, events
-    assert not r.report["complete"] and any("connect events were dropped" in g for g in r.report["gaps"]), r.report["gaps"]
+    assert not r.report["complete"] and any(
+        "connect events were dropped" in g for g in r.report["gaps"]
+    ), r.report["gaps"]
     losses = r.of("sandpiper.loss")
-    assert sum(e.get("sandpiper.dropped.ring_full.connect", 0) for e in losses) == events["connect"]["dropped"], losses
+    assert (
+        sum(e.get("sandpiper.dropped.ring_full.connect", 0) for e in losses)
+        == events["connect"]["dropped"]
+    ), losses
     assert r.report["totals"]["attempts"] == n
     attempts = r.metric("sandbox.connect.attempts", "outcome")
-    assert sum(attempts.values()) == n and attempts[("unknown",)] >= events["connect"]["dropped"], attempts
+    assert sum(attempts.values()) == n and attempts[("unknown",)] >= events["connect"]["dropped"], (
+        attempts
+    )
     # What is rare has a ring of its own.
     assert events["exec"]["dropped"] == events["exit"]["dropped"] == 0
 
@@ -166,7 +231,9 @@ def loss_is_admitted_and_counts_stay_exact(w):
 @scenario
 def a_flood_with_room_loses_nothing(w):
     n = 20000
-    r = w.exec([w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "64M"])
+    r = w.exec(
+        [w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "64M"]
+    )
     complete(r)
     assert r.report["totals"]["attempts"] == n
     assert sum(r.metric("sandbox.connect.attempts", "outcome").values()) == n
@@ -182,15 +249,29 @@ def a_stopped_reader_loses_nothing_it_does_not_admit(w):
     events = c.stop()
     assert len(truth["lookups"]) == 2000
     stopped = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"][0]
-    lost = sum(stopped.get("sandpiper.dropped.%s.dns_query" % reason, 0) for reason in ("ring_full", "rate_limited"))
-    assert lost > 0 and len(told(events, "stopped")[0]) == 2000 - lost, (lost, len(told(events, "stopped")[0]))
+    lost = sum(
+        stopped.get("sandpiper.dropped.%s.dns_query" % reason, 0)
+        for reason in ("ring_full", "rate_limited")
+    )
+    assert lost > 0 and len(told(events, "stopped")[0]) == 2000 - lost, (
+        lost,
+        len(told(events, "stopped")[0]),
+    )
 
 
 @scenario
 def no_endpoint_no_network(w):
     cg = w.new_cgroup("quiet")
-    c = Collector(w, [cg], options=["--socket", ""], env={"OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"})
-    links = [os.readlink("/proc/%d/fd/%s" % (c.process.pid, fd)) for fd in os.listdir("/proc/%d/fd" % c.process.pid)]
+    c = Collector(
+        w,
+        [cg],
+        options=["--socket", ""],
+        env={"OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"},
+    )
+    links = [
+        os.readlink("/proc/%d/fd/%s" % (c.process.pid, fd))
+        for fd in os.listdir("/proc/%d/fd" % c.process.pid)
+    ]
     assert not any(l.startswith("socket:") for l in links), links
     events = c.stop()
     assert c.process.returncode == 0 and len(events) == 2
@@ -212,8 +293,22 @@ def signals_end_the_command_and_the_report_comes(w):
     for sig, times in ((signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGINT, 2)):
         report = os.path.join(w.dir, "signal-report")
         ignore = "trap '' TERM INT; " if times == 2 else ""
-        p = subprocess.Popen([w.sandpiper, "exec", "--format", "json", "-o", report, "--", "sh", "-c", ignore + "echo up; while :; do sleep 0.1; done"],
-                             stdout=subprocess.PIPE, start_new_session=True)
+        p = subprocess.Popen(
+            [
+                w.sandpiper,
+                "exec",
+                "--format",
+                "json",
+                "-o",
+                report,
+                "--",
+                "sh",
+                "-c",
+                ignore + "echo up; while :; do sleep 0.1; done",
+            ],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
         assert p.stdout.readline() == b"up\n"
         p.send_signal(sig)
         for _ in range(100):
@@ -231,7 +326,9 @@ def signals_end_the_command_and_the_report_comes(w):
 
 @scenario
 def version_and_help(w):
-    assert subprocess.run([w.sandpiper, "version"], capture_output=True).stdout.startswith(b"sandpiper ")
+    assert subprocess.run([w.sandpiper, "version"], capture_output=True).stdout.startswith(
+        b"sandpiper "
+    )
     for argv in (["--help"], ["exec", "--help"], ["run", "--help"]):
         done = subprocess.run([w.sandpiper, *argv], capture_output=True)
         assert done.returncode == 0 and b"--" in done.stdout, done
@@ -239,11 +336,26 @@ def version_and_help(w):
 
 @scenario
 def the_table_tells_the_main_things(w):
-    done = subprocess.run(w.in_sandbox_net([w.sandpiper, "exec", "--", "curl", "-s", "http://web.test/"]), capture_output=True, timeout=60)
+    done = subprocess.run(
+        w.in_sandbox_net([w.sandpiper, "exec", "--", "curl", "-s", "http://web.test/"]),
+        capture_output=True,
+        timeout=60,
+    )
     text = done.stdout.decode()
     assert done.returncode == 0 and text.startswith("hello")
-    for word in ("Destinations", "web.test", "10.77.0.4", "80/tcp", "established", "Lookups", "AAAA", "Processes", "curl -s http://web.test/",
-                 "exit 0", "Nothing was missed"):
+    for word in (
+        "Destinations",
+        "web.test",
+        "10.77.0.4",
+        "80/tcp",
+        "established",
+        "Lookups",
+        "AAAA",
+        "Processes",
+        "curl -s http://web.test/",
+        "exit 0",
+        "Nothing was missed",
+    ):
         assert word in text, (word, text)
 
 
@@ -263,45 +375,84 @@ def two_collectors_side_by_side(w):
 
 @scenario
 def other_dns_ports_on_request(w):
-    r = w.actor("""
+    r = w.actor(
+        """
         actor.lookup("a.test", "A")
         actor.udp("10.77.0.4", port=9000, payloads=[b"not dns"], name="a.test")
-    """, options=["--dns-port", "53,5353"])
+    """,
+        options=["--dns-port", "53,5353"],
+    )
     everything(r)
 
 
 @scenario
 def the_doctor_tells_what_the_report_does(w):
     """The mechanisms that are really in use, and nothing stays."""
-    done = subprocess.run([w.sandpiper, "doctor", "--format", "json", "--avoid", "connect.error:fexit"], capture_output=True, timeout=120)
+    done = subprocess.run(
+        [w.sandpiper, "doctor", "--format", "json", "--avoid", "connect.error:fexit"],
+        capture_output=True,
+        timeout=120,
+    )
     assert done.returncode == 0 and not done.stderr, done.stderr
     told = {f["subject"]: f for f in json.loads(done.stdout)}
     r = w.exec(["true"], options=["--avoid", "connect.error:fexit"])
     for probe in r.report["probes"]:
         name = "resources" if probe["probe"] == "resources" else "probe " + probe["probe"]
-        assert (told[name]["found"], told[name]["reason"]) == (probe["mechanism"], probe.get("reason", "")), (probe, told[name])
-    assert told["probe connect.error"]["state"] == "degraded" and "--avoid" in told["probe connect.error"]["reason"]
-    assert told["cgroup v2"]["found"].startswith(w.mount + " (") and told["kernel"]["found"] == os.uname().release + " " + os.uname().machine
-    assert {told[s]["state"] for s in ("BTF", "capabilities", "main job")} == {"on"} and {"lockdown", "clock"} <= set(told), told
+        assert (told[name]["found"], told[name]["reason"]) == (
+            probe["mechanism"],
+            probe.get("reason", ""),
+        ), (probe, told[name])
+    assert (
+        told["probe connect.error"]["state"] == "degraded"
+        and "--avoid" in told["probe connect.error"]["reason"]
+    )
+    assert (
+        told["cgroup v2"]["found"].startswith(w.mount + " (")
+        and told["kernel"]["found"] == os.uname().release + " " + os.uname().machine
+    )
+    assert {told[s]["state"] for s in ("BTF", "capabilities", "main job")} == {"on"} and {
+        "lockdown",
+        "clock",
+    } <= set(told), told
     assert not [d for d in os.listdir(w.mount) if d.startswith("sandpiper-doctor")]
-    table = subprocess.run([w.sandpiper, "doctor"], capture_output=True, timeout=120).stdout.decode().splitlines()
+    table = (
+        subprocess.run([w.sandpiper, "doctor"], capture_output=True, timeout=120)
+        .stdout.decode()
+        .splitlines()
+    )
     assert len(table) == len(told) and all("  " in l for l in table), table
-    done = subprocess.run(["setpriv", "--bounding-set=-all,+bpf", w.sandpiper, "doctor", "--format", "json"], capture_output=True, timeout=120)
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-all,+bpf", w.sandpiper, "doctor", "--format", "json"],
+        capture_output=True,
+        timeout=120,
+    )
     told = {f["subject"]: f for f in json.loads(done.stdout)}
     assert done.returncode == 1 and b"root" in done.stderr, done.stderr
-    assert told["main job"]["state"] == told["capabilities"]["state"] == "off" and "no CAP_NET_ADMIN" in told["capabilities"]["reason"], told
+    assert (
+        told["main job"]["state"] == told["capabilities"]["state"] == "off"
+        and "no CAP_NET_ADMIN" in told["capabilities"]["reason"]
+    ), told
 
 
 @scenario
 def the_doctor_asks_the_endpoint(w):
     sink, port = HttpSink(), free_port()
     for url, state in ((sink.url, "on"), ("http://127.0.0.1:%d" % port, "off")):
-        done = subprocess.run([w.sandpiper, "doctor", "--format", "json"], capture_output=True, timeout=120, env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url})
+        done = subprocess.run(
+            [w.sandpiper, "doctor", "--format", "json"],
+            capture_output=True,
+            timeout=120,
+            env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url},
+        )
         told = {f["subject"]: f for f in json.loads(done.stdout)}
         assert done.returncode == 0, done.stderr
         for signal in ("logs", "metrics"):
             found = told["endpoint " + signal]
-            assert found["found"] == "%s/v1/%s" % (url, signal) and found["state"] == state and bool(found["reason"]) == (state == "off"), found
+            assert (
+                found["found"] == "%s/v1/%s" % (url, signal)
+                and found["state"] == state
+                and bool(found["reason"]) == (state == "off")
+            ), found
     assert [body for _, _, body in sink.posts] == [b"", b""]
 
 
@@ -314,9 +465,13 @@ def a_kernel_that_lets_nobody_read_it(w):
         mode = ""
     if "[confidentiality]" not in mode:
         raise Skip("the kernel is not locked down that far; a guest of the vm tier is")
-    done = subprocess.run([w.sandpiper, "doctor", "--format", "json"], capture_output=True, timeout=120)
+    done = subprocess.run(
+        [w.sandpiper, "doctor", "--format", "json"], capture_output=True, timeout=120
+    )
     told = {f["subject"]: f for f in json.loads(done.stdout)}
-    assert done.returncode == 1 and told["lockdown"]["state"] == told["main job"]["state"] == "off", told
+    assert (
+        done.returncode == 1 and told["lockdown"]["state"] == told["main job"]["state"] == "off"
+    ), told
     fails(w, ["exec", "--", "true"], 125, "lockdown=confidentiality")
 
 
@@ -346,7 +501,12 @@ def a_kernel_without_its_compiler(w):
 def every_dns_message_comes_through_the_program(w):
     """Right and wrong ones, run through the program of a device by BPF_PROG_TEST_RUN, byte for byte, and read as ldns reads them."""
     count = 2000 if w.slow else 50000
-    done = subprocess.run([os.path.join(os.path.dirname(w.sink), "dns_test_run"), str(count)], capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [os.path.join(os.path.dirname(w.sink), "dns_test_run"), str(count)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
     if done.returncode == 77:
         raise Skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr

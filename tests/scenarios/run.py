@@ -13,7 +13,40 @@ import peers  # noqa: E402
 import registry  # noqa: E402
 import world  # noqa: E402
 
-for module in ("dns", "redirect", "connect", "deny", "forward", "device", "nft", "nft_limits", "sidecar", "process", "attribution", "evasion", "privilege", "tenants", "discovery", "kube", "engine", "systemd", "packaging", "robust", "commands", "documents", "flood", "metrics", "otlp", "loki", "prometheus", "otelcol", "outage", "endpoint", "endpoint_grpc", "redaction"):
+for module in (
+    "dns",
+    "redirect",
+    "connect",
+    "deny",
+    "forward",
+    "device",
+    "nft",
+    "nft_limits",
+    "sidecar",
+    "process",
+    "attribution",
+    "evasion",
+    "privilege",
+    "tenants",
+    "discovery",
+    "kube",
+    "engine",
+    "systemd",
+    "packaging",
+    "robust",
+    "commands",
+    "documents",
+    "flood",
+    "metrics",
+    "otlp",
+    "loki",
+    "prometheus",
+    "otelcol",
+    "outage",
+    "endpoint",
+    "endpoint_grpc",
+    "redaction",
+):
     __import__(module)
 
 
@@ -21,7 +54,11 @@ def why(error):
     """What failed, where in the scenarios, in one line that is short enough to stand in a summary."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     told = " ".join(("%s: %s" % (type(error).__name__, error)).split())
-    return "%s:%d: %s" % (os.path.basename(frame.filename), frame.lineno, told if len(told) <= 600 else told[:600] + "...")
+    return "%s:%d: %s" % (
+        os.path.basename(frame.filename),
+        frame.lineno,
+        told if len(told) <= 600 else told[:600] + "...",
+    )
 
 
 def main():

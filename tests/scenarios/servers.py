@@ -10,7 +10,11 @@ import time
 import dnswire as d
 
 PTR = b"\xc0\x0c"  # the question's name
-A, A2, AAAA = "10.77.0.4", "10.77.0.3", "fd77::4"  # what names resolve to; where the plain servers are
+A, A2, AAAA = (
+    "10.77.0.4",
+    "10.77.0.3",
+    "fd77::4",
+)  # what names resolve to; where the plain servers are
 DNS, DNS2, DNS6 = "10.77.0.1", "10.77.0.3", "fd77::1"
 
 
@@ -32,12 +36,17 @@ def padded(q, total):
 
 def malformed(kind, q):
     head = q[:2] + struct.pack("!5H", 0x8180, 1, 1, 0, 0)
-    question = q[12:d.read_name(q, 12)[1] + 4]
+    question = q[12 : d.read_name(q, 12)[1] + 4]
     end = 12 + len(question)
     if kind == "loop":  # points at itself
         return head + question + struct.pack("!H", 0xC000 | end) + b"\0\1\0\1\0\0\0\1\0\4\1\2\3\4"
     if kind == "forward":
-        return head + question + struct.pack("!H", 0xC000 | (end + 10)) + b"\0\1\0\1\0\0\0\1\0\4\1\2\3\4"
+        return (
+            head
+            + question
+            + struct.pack("!H", 0xC000 | (end + 10))
+            + b"\0\1\0\1\0\0\0\1\0\4\1\2\3\4"
+        )
     if kind == "label":  # 64 is a reserved kind of label
         return head + question + b"\x40" + b"a" * 64 + b"\0\0\1\0\1\0\0\0\1\0\4\1\2\3\4"
     if kind == "counts":
@@ -54,8 +63,11 @@ def respond(q, tcp, client, udp_socket=None):
     qname, _ = d.read_name(q, 12)
     host = qname.lower()
     first = host.split(".")[0]
-    qtype = struct.unpack("!H", q[d.read_name(q, 12)[1]:][:2])[0]
-    both = {1: [d.record(PTR, "A", d.address(A))], 28: [d.record(PTR, "AAAA", d.address(AAAA))]}.get(qtype, [])
+    qtype = struct.unpack("!H", q[d.read_name(q, 12)[1] :][:2])[0]
+    both = {
+        1: [d.record(PTR, "A", d.address(A))],
+        28: [d.record(PTR, "AAAA", d.address(AAAA))],
+    }.get(qtype, [])
     if first == "nx" or host.endswith(".search.test") or first.startswith("nx-"):
         return [d.answer(q, rcode=3)]
     if first in ("servfail", "refused"):
@@ -70,15 +82,36 @@ def respond(q, tcp, client, udp_socket=None):
         return [d.answer(q, flags=0x200)]
     if first == "cname":
         c1, c2 = d.name("c1.test"), d.name("c2.test")
-        return [d.answer(q, [d.record(PTR, "CNAME", c1), d.record(c1, "CNAME", c2), d.record(c2, "A", d.address(A))])]
+        return [
+            d.answer(
+                q,
+                [
+                    d.record(PTR, "CNAME", c1),
+                    d.record(c1, "CNAME", c2),
+                    d.record(c2, "A", d.address(A)),
+                ],
+            )
+        ]
     if first.startswith("many"):
-        return [d.answer(q, [d.record(PTR, "A", d.address("10.77.1.%d" % i)) for i in range(1, int(first[4:] or 20) + 1)])]
+        return [
+            d.answer(
+                q,
+                [
+                    d.record(PTR, "A", d.address("10.77.1.%d" % i))
+                    for i in range(1, int(first[4:] or 20) + 1)
+                ],
+            )
+        ]
     if first.startswith("size"):
         return [padded(q, int(first[4:]))]
     if first == "slow":
         return [0.3, d.answer(q, both)]
     if first == "wrongq":  # another question first
-        return [d.answer(d.query("other.test", qtype, struct.unpack("!H", q[:2])[0]), both), 0.1, d.answer(q, both)]
+        return [
+            d.answer(d.query("other.test", qtype, struct.unpack("!H", q[:2])[0]), both),
+            0.1,
+            d.answer(q, both),
+        ]
     if first == "wrongid":
         return [bytes([q[0] ^ 0xFF, q[1]]) + d.answer(q, both)[2:], 0.1, d.answer(q, both)]
     if first.startswith("mal-"):
@@ -141,7 +174,7 @@ def serve_tcp_dns(address, which):
                             self.request.sendall(message)
                             continue
                         for i in range(len(message)):  # a segment a byte
-                            self.request.sendall(message[i:i + 1])
+                            self.request.sendall(message[i : i + 1])
                             time.sleep(0.002)
             except (EOFError, OSError, IndexError, struct.error):
                 pass

@@ -12,7 +12,11 @@ from registry import scenario
 
 @scenario
 def the_sidecar_of_opensandbox(w):
-    r = with_sidecar(w, 3, 1, """
+    r = with_sidecar(
+        w,
+        3,
+        1,
+        """
         for name in ("a.test", "evil.test", "many3.test"):
             outcome, ips = actor.lookup(name, "A", record=False)
             if name == "evil.test":
@@ -20,20 +24,32 @@ def the_sidecar_of_opensandbox(w):
                 actor.denied(name, 53, "udp", layer="dns")
             else:
                 actor.note_lookup(name, "A", outcome, ips)
-    """)
+    """,
+    )
     complete(r)
     lookups(r, r.truth)
     denials(r, r.truth)
     truth = r.truth["sidecar"]
     # Its first batch deletes a table that is not there; that is how it starts, and no failed update.
     assert truth["aborted"] == 1 and truth["committed"] == 4
-    assert transactions(r) == {("static", "committed"): 2, ("dynamic", "committed"): 2, ("other", "aborted"): 1}, transactions(r)
+    assert transactions(r) == {
+        ("static", "committed"): 2,
+        ("dynamic", "committed"): 2,
+        ("other", "aborted"): 1,
+    }, transactions(r)
     assert not r.of("egress.update_failed")
     loaded = r.of("egress.loaded") + r.of("egress.updated")
     assert loaded[0]["opensandbox.event"] == "egress.loaded", loaded
     told = [rule for e in loaded for rule in rules_of(e)]
-    for rule in (("allow", "203.0.113.0/24"), ("deny", "198.51.100.7"), ("allow", "127.0.0.1"), ("allow", "ip daddr @dyn_allow_v4"), ("deny", "tcp dport 853"),
-                 ("allow", "meta mark 0x00000001"), ("deny", "any")):
+    for rule in (
+        ("allow", "203.0.113.0/24"),
+        ("deny", "198.51.100.7"),
+        ("allow", "127.0.0.1"),
+        ("allow", "ip daddr @dyn_allow_v4"),
+        ("deny", "tcp dport 853"),
+        ("allow", "meta mark 0x00000001"),
+        ("deny", "any"),
+    ):
         assert rule in told, (rule, told)
     assert loaded[-1]["egress.default"] == "deny"
 
@@ -41,22 +57,39 @@ def the_sidecar_of_opensandbox(w):
 @scenario
 def rules_that_never_reach_the_kernel(w):
     """In its mode `dns` the sidecar of OpenSandbox keeps its rules to itself: they are in what it was started with."""
-    policy = {"defaultAction": "deny", "egress": [{"action": "allow", "target": "*.example.test"}, {"action": "deny", "target": "192.0.2.0/24"}]}
+    policy = {
+        "defaultAction": "deny",
+        "egress": [
+            {"action": "allow", "target": "*.example.test"},
+            {"action": "deny", "target": "192.0.2.0/24"},
+        ],
+    }
     root = os.path.join(w.dir, "sidecar-root")
     os.makedirs(root + "/opt/opensandbox-egress")
     shutil.copy("/bin/busybox", root + "/opt/opensandbox-egress/egress")
     with open(root + "/policy.json", "w") as f:
         json.dump({"egress": [{"action": "allow", "target": "from-a-file.test"}]}, f)
-    r = w.actor("""
+    r = w.actor(
+        """
         import subprocess
         for more in ({}, {"OPENSANDBOX_EGRESS_POLICY_FILE": "/policy.json"}, {"OPENSANDBOX_EGRESS_RULES": "oops"}):
             import os
             subprocess.run(["sleep", "0.5"], executable="/opt/opensandbox-egress/egress", env={**os.environ, **more}, check=True,
                            preexec_fn=lambda: (os.chroot(%r), os.chdir("/")))
-    """ % root, env={"OPENSANDBOX_EGRESS_RULES": json.dumps(policy), "OPENSANDBOX_EGRESS_TOKEN": "topsecret"})
+    """
+        % root,
+        env={
+            "OPENSANDBOX_EGRESS_RULES": json.dumps(policy),
+            "OPENSANDBOX_EGRESS_TOKEN": "topsecret",
+        },
+    )
     complete(r)
     one, two, three = r.of("egress.loaded")
-    assert one["rules.source"] == "environment" and one["egress.default"] == "deny" and one["rules"] == policy["egress"], one
+    assert (
+        one["rules.source"] == "environment"
+        and one["egress.default"] == "deny"
+        and one["rules"] == policy["egress"]
+    ), one
     assert two["rules.source"] == "file" and rules_of(two) == [("allow", "from-a-file.test")], two
     assert three["level"] == "warn" and "no JSON" in three["error"] and "rules" not in three, three
     assert not any("topsecret" in json.dumps(e) for e in r.events)
@@ -65,10 +98,15 @@ def rules_that_never_reach_the_kernel(w):
 @scenario
 def from_dns_to_allow(w):
     """The proxy adds each address before it hands the answer on: one time for each."""
-    r = with_sidecar(w, 2, 1, """
+    r = with_sidecar(
+        w,
+        2,
+        1,
+        """
         for name in ("a.test", "many3.test"):
             actor.lookup(name, "A")
-    """)
+    """,
+    )
     complete(r)
     added = sum(len(addresses) for _, addresses in r.truth["sidecar"]["added"])
     (point,) = r.metrics["sandbox.dns.allow.duration"]
@@ -79,9 +117,12 @@ def from_dns_to_allow(w):
 
 @scenario
 def connected_before_it_was_allowed_and_open_when_it_expired(w):
-    with w.nft("table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
-               "ct state established accept; ip daddr @learned accept; oifname lo accept; }; }"):
-        r = w.actor("""
+    with w.nft(
+        "table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
+        "ct state established accept; ip daddr @learned accept; oifname lo accept; }; }"
+    ):
+        r = w.actor(
+            """
             import socket, time
             s = socket.socket()
             s.settimeout(0.2)
@@ -96,9 +137,17 @@ def connected_before_it_was_allowed_and_open_when_it_expired(w):
             time.sleep(4)
             s.close()
             actor.flow("10.77.0.4", 8080, "tcp", "established")
-        """, options=["--log-level", "debug"])
+        """,
+            options=["--log-level", "debug"],
+        )
     everything(r)
-    assert r.metric("sandbox.connect.before_allow") == {(): 1} and r.metric("sandbox.nftables.expired_in_use") == {(): 1}, r.metrics
+    assert r.metric("sandbox.connect.before_allow") == {(): 1} and r.metric(
+        "sandbox.nftables.expired_in_use"
+    ) == {(): 1}, r.metrics
     (updated,), (expired,) = r.of("egress.updated"), r.of("egress.expired")
-    assert updated["level"] == "debug" and updated["nftables.operation"] == "dynamic" and updated["egress.denied_before"] is True, updated
+    assert (
+        updated["level"] == "debug"
+        and updated["nftables.operation"] == "dynamic"
+        and updated["egress.denied_before"] is True
+    ), updated
     assert expired["level"] == "debug" and expired["peer"] == "10.77.0.4", expired

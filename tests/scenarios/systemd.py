@@ -22,10 +22,37 @@ def scopes_and_services(w):
         script = os.path.join(w.dir, "unit.py")
         with open(script, "w") as f:
             f.write("import sys; sys.path.insert(0, %r); import actor\n%s\n" % (HERE, code))
-        subprocess.run(["systemd-run", "--quiet", *kind, "--unit", unit, "--slice", "boxes.slice", "--setenv", "PYTHONDONTWRITEBYTECODE=1",
-                        "--property", "DefaultDependencies=no",  # nothing else of the host's is to start for it
-                        "nsenter", "--net=/run/netns/" + w.client, PYTHON, script], check=True, timeout=120)
-    c = configured(w, {"sandboxes": [{"unit": "sandbox-(?<id>.+)\\.scope"}, {"unit": "svc@(?<id>.+)\\.service", "role": "sidecar"}]})
+        subprocess.run(
+            [
+                "systemd-run",
+                "--quiet",
+                *kind,
+                "--unit",
+                unit,
+                "--slice",
+                "boxes.slice",
+                "--setenv",
+                "PYTHONDONTWRITEBYTECODE=1",
+                "--property",
+                "DefaultDependencies=no",  # nothing else of the host's is to start for it
+                "nsenter",
+                "--net=/run/netns/" + w.client,
+                PYTHON,
+                script,
+            ],
+            check=True,
+            timeout=120,
+        )
+
+    c = configured(
+        w,
+        {
+            "sandboxes": [
+                {"unit": "sandbox-(?<id>.+)\\.scope"},
+                {"unit": "svc@(?<id>.+)\\.service", "role": "sidecar"},
+            ]
+        },
+    )
     run(["--scope"], "other-8", "actor.lookup('other.test', 'A')")
     run(["--scope"], "sandbox-7", "actor.lookup('scope.test', 'A'); actor.run(['true', 'scope'])")
     # "a-b" is a\x2db in the name of the cgroup.
@@ -35,9 +62,21 @@ def scopes_and_services(w):
     assert {e["sandbox_id"] for e in events} == {"7", "a-b"}, {e["sandbox_id"] for e in events}
     same("7", told(events, "7")[0], ["scope.test"])
     same("a-b", told(events, "a-b")[0], ["service.test"])
-    roles = {e["sandbox_id"]: e.get("sandbox.role") for e in events if e["opensandbox.event"] == "process.exec"}
+    roles = {
+        e["sandbox_id"]: e.get("sandbox.role")
+        for e in events
+        if e["opensandbox.event"] == "process.exec"
+    }
     assert roles == {"7": "app", "a-b": "sidecar"}, roles
-    runs = [args_of(e) for e in events if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == "7"]
+    runs = [
+        args_of(e)
+        for e in events
+        if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == "7"
+    ]
     assert ("true", "scope") in runs, runs
     assert [e["opensandbox.event"] for e in events].count("sandbox.stopped") == 2
-    assert all(e["sandpiper.produced"] == e["sandpiper.delivered"] for e in events if e["opensandbox.event"] == "sandbox.stopped")
+    assert all(
+        e["sandpiper.produced"] == e["sandpiper.delivered"]
+        for e in events
+        if e["opensandbox.event"] == "sandbox.stopped"
+    )

@@ -37,8 +37,16 @@ def another_collector_on_the_same_cgroups(w):
 
 def counter(w, ns, device):
     """Packets that a filter of another tenant on a device has counted."""
-    out = subprocess.run(["tc", "-n", ns, "-s", "-j", "filter", "show", "dev", device, "ingress"], capture_output=True, check=True).stdout
-    return [a["stats"]["packets"] for f in json.loads(out) for a in f.get("options", {}).get("actions", [])]
+    out = subprocess.run(
+        ["tc", "-n", ns, "-s", "-j", "filter", "show", "dev", device, "ingress"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    return [
+        a["stats"]["packets"]
+        for f in json.loads(out)
+        for a in f.get("options", {}).get("actions", [])
+    ]
 
 
 @scenario
@@ -48,20 +56,33 @@ def another_filter_on_the_same_device(w):
     sh("ip netns add " + ns)
     try:
         sh(f"ip link add {w.tag}g1 netns {ns} type veth peer name {outer} netns {w.server}")
-        sh(f"ip -n {ns} addr add 10.94.0.2/24 dev {w.tag}g1 && ip -n {ns} link set {w.tag}g1 up && ip -n {ns} link set lo up && ip -n {ns} route add default via 10.94.0.1")
-        sh(f"ip -n {w.server} addr add 10.94.0.1/24 dev {outer} && ip -n {w.server} link set {outer} up")
+        sh(
+            f"ip -n {ns} addr add 10.94.0.2/24 dev {w.tag}g1 && ip -n {ns} link set {w.tag}g1 up && ip -n {ns} link set lo up && ip -n {ns} route add default via 10.94.0.1"
+        )
+        sh(
+            f"ip -n {w.server} addr add 10.94.0.1/24 dev {outer} && ip -n {w.server} link set {outer} up"
+        )
 
         def connect():
             code = "import socket; s = socket.create_connection(('10.77.0.3', 8080), 10); s.send(b'x'); s.recv(1)"
-            subprocess.run(["nsenter", "--net=/run/netns/" + ns, "python3", "-c", code], check=True, timeout=60)
+            subprocess.run(
+                ["nsenter", "--net=/run/netns/" + ns, "python3", "-c", code], check=True, timeout=60
+            )
 
         def tenant():
             sh(f"tc -n {w.server} qdisc add dev {outer} clsact")
-            if subprocess.run(f"tc -n {w.server} filter add dev {outer} ingress matchall action pass", shell=True).returncode:
-                raise Skip("this kernel has no classifier that tc could use; guests of the vm tier do")
+            if subprocess.run(
+                f"tc -n {w.server} filter add dev {outer} ingress matchall action pass", shell=True
+            ).returncode:
+                raise Skip(
+                    "this kernel has no classifier that tc could use; guests of the vm tier do"
+                )
 
         def watch():
-            return Collector(w, [], options=["--device", "/run/netns/%s:%s=guest" % (w.server, outer)])
+            return Collector(
+                w, [], options=["--device", "/run/netns/%s:%s=guest" % (w.server, outer)]
+            )
+
         # It comes while we are there, and stays when we go.
         c = watch()
         connect()

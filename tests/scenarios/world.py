@@ -47,7 +47,10 @@ class World:
         self.tag = "sp%d" % os.getpid()
         self.client, self.server = self.tag + "c", self.tag + "s"
         self.dir = tempfile.mkdtemp(prefix="sandpiper-scenarios-")
-        self.residents, self.children = [], []  # processes that end with the world, and those that end with a scenario
+        self.residents, self.children = (
+            [],
+            [],
+        )  # processes that end with the world, and those that end with a scenario
         self.mount = cgroup_mount()
         self.cgroups = os.path.join(self.mount, self.tag)
 
@@ -63,10 +66,24 @@ class World:
         c, s = self.client, self.server
         sh(f"ip netns add {c} && ip netns add {s}")
         sh(f"ip link add {c}0 netns {c} type veth peer name {s}0 netns {s}")
-        for ns, addresses in ((c, [SANDBOX4 + "/24", "fd77::2/64"]), (s, [SERVER4 + "/24", SECOND4 + "/24", SERVICE4 + "/24", SERVER6 + "/64", SERVICE6 + "/64"])):
+        for ns, addresses in (
+            (c, [SANDBOX4 + "/24", "fd77::2/64"]),
+            (
+                s,
+                [
+                    SERVER4 + "/24",
+                    SECOND4 + "/24",
+                    SERVICE4 + "/24",
+                    SERVER6 + "/64",
+                    SERVICE6 + "/64",
+                ],
+            ),
+        ):
             sh(f"ip -n {ns} link set lo up")
             # No duplicate address detection: addresses are usable at once.
-            sh(f"ip netns exec {ns} sysctl -q -w net.ipv6.conf.{ns}0.accept_dad=0 net.ipv4.tcp_syn_retries=1")
+            sh(
+                f"ip netns exec {ns} sysctl -q -w net.ipv6.conf.{ns}0.accept_dad=0 net.ipv4.tcp_syn_retries=1"
+            )
             for a in addresses:
                 sh(f"ip -n {ns} addr add {a} dev {ns}0" + (" nodad" if ":" in a else ""))
             sh(f"ip -n {ns} link set {ns}0 up")
@@ -82,7 +99,11 @@ class World:
     def with_rules(self):
         """A port that swallows packets, on the server's side: for the sandbox a dead peer, and no policy of its own."""
         rules = "table inet dead { chain in { type filter hook input priority 0; tcp dport 9 drop; udp dport 9 drop; }; }"
-        subprocess.run(["nsenter", "--net=/run/netns/" + self.server, "nft", "-f", "-"], input=rules.encode(), check=True)
+        subprocess.run(
+            ["nsenter", "--net=/run/netns/" + self.server, "nft", "-f", "-"],
+            input=rules.encode(),
+            check=True,
+        )
 
     def without_rules(self):
         sh("nsenter --net=/run/netns/%s nft flush ruleset" % self.server)
@@ -93,11 +114,13 @@ class World:
 
     def start(self, argv, ns=None, ready=None, cgroup=None, **popen):
         """Starts a helper that ends with the scenario; waits for the word `ready` on its stdout."""
+
         def enter():
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
             if cgroup:
                 with open(os.path.join(cgroup, "cgroup.procs"), "w") as f:
                     f.write(str(os.getpid()))
+
         if ns:
             argv = ["nsenter", "--net=/run/netns/" + ns] + argv
         child = subprocess.Popen(argv, stdout=subprocess.PIPE, preexec_fn=enter, **popen)
@@ -111,6 +134,7 @@ class World:
 
         def read():
             child.told = child.stdout.read()
+
         child.reader = threading.Thread(target=read, daemon=True)
         child.reader.start()
         return child
@@ -127,7 +151,9 @@ class World:
         """Nothing of it stays, also if it failed: the next one may give its cgroups the same names. Container runtimes make theirs in the
         hierarchies of v1 too, on a hybrid host."""
         self.end_processes(self.children)
-        self.remove_cgroups(glob.glob(self.cgroups + "/*/") + glob.glob("/sys/fs/cgroup/*/" + self.tag + "/*/"))
+        self.remove_cgroups(
+            glob.glob(self.cgroups + "/*/") + glob.glob("/sys/fs/cgroup/*/" + self.tag + "/*/")
+        )
 
     def remove_cgroups(self, tops):
         """With what runs in them."""
@@ -162,7 +188,16 @@ class World:
     def in_sandbox_net(self, argv):
         """Within the sandbox's network namespace, with a resolv.conf of the world."""
         script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
-        return ["nsenter", "--net=/run/netns/" + self.client, "unshare", "-m", "sh", "-c", script, self.resolv] + argv
+        return [
+            "nsenter",
+            "--net=/run/netns/" + self.client,
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            script,
+            self.resolv,
+        ] + argv
 
     @contextlib.contextmanager
     def nft(self, script, ns=None):
@@ -180,11 +215,29 @@ class World:
         for f in files.values():
             if os.path.exists(f):
                 os.unlink(f)
-        command = [*(sandpiper or [self.sandpiper]), "exec", "--format", "json", "-o", files["report"], "--events", files["events"],
-                   "--metrics", files["metrics"], *options, "--", *argv]
+        command = [
+            *(sandpiper or [self.sandpiper]),
+            "exec",
+            "--format",
+            "json",
+            "-o",
+            files["report"],
+            "--events",
+            files["events"],
+            "--metrics",
+            files["metrics"],
+            *options,
+            "--",
+            *argv,
+        ]
         with self.told_to_peers(env) as (env, told):
-            done = subprocess.run(self.in_sandbox_net(command), capture_output=True, stdin=stdin or subprocess.DEVNULL,
-                                  env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **env}, timeout=300)
+            done = subprocess.run(
+                self.in_sandbox_net(command),
+                capture_output=True,
+                stdin=stdin or subprocess.DEVNULL,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **env},
+                timeout=300,
+            )
             result = Result(argv, done, files)
             told.tell(result.events, result.metrics)
         checks.invariant(result)
@@ -210,7 +263,13 @@ class World:
     def actor(self, code, options=(), env=None, **how):
         """Runs Python code in a sandbox with `actor` imported; what it did comes back as the truth."""
         import textwrap
-        argv = [PYTHON, "-c", "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()" % (HERE, textwrap.dedent(code))]
+
+        argv = [
+            PYTHON,
+            "-c",
+            "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()"
+            % (HERE, textwrap.dedent(code)),
+        ]
         return self.exec(argv, options, env, **how)
 
     def new_cgroup(self, name):
