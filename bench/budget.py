@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """budget.py FOLDER [write]: what was measured (FOLDER/user.json, kernel.json, size.json) against bench/budgets.json: figures that come out the same each time, so that a
 change which costs more than 3 % is seen with the change. Ends with "N passed, N failed, N skipped". `write`: what was measured becomes the budget."""
 

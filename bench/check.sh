@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # check.sh [write]: measures what comes out the same each time, and compares it with bench/budgets.json (bench/budget.py). Without valgrind, user space is
 # skipped. `write`: what was measured becomes the budget.
 set -euo pipefail

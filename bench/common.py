@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the measuring programs share: processes of their own on a CPU of their own, what they took, a cgroup to watch, and a collector that watches it."""
 
 import contextlib

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // User side, by the record: decoding, parsing, and joining query and answer to a lookup.
 #include <benchmark/benchmark.h>
 

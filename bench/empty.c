@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* empty CGROUP: attaches the programs of empty.bpf.c at that cgroup, says "ready", and keeps them
  * until it ends. What a kernel does not let anybody attach is left out, and told. */
 #include <fcntl.h>

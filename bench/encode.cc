@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // encode [ROUNDS]: a batch of log records to an OTLP request, ROUNDS times over: by EncodeLogs, by
 // the classes that protoc generates on an arena, and, as the floor, a copy of the finished bytes.
 // Prints one JSON object: CPU nanoseconds a record. Each is a function of its own, for callgrind to

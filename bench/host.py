@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """host.py SANDPIPER LOAD: what being watched costs on this machine, as ratios of the time that the load takes: off and on in turns, the load on CPU 1 and the collector on CPU 0,
 medians of the pairs. For comparison on one machine; nothing is gated on them. Prints one JSON object."""
 

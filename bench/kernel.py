@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """kernel.py SANDPIPER LOAD EMPTY [QUICK]: what observing costs each kind of event, in nanoseconds, which in a guest under -icount are instructions.
 A fork with an exec and an exit is three hundred times as much as what is measured of it, and varies by more: there, it is what is spent within the programs.
 Prints one JSON object behind the word "bench". Each collector is stopped while it is measured against, so that what is counted is the kernel's part

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # kernel.sh [QUICK]: guest instructions for each kind of event, by bench/kernel.py on stock kernels under -icount, one JSON object a line. QUICK: without
 # the peers. KERNELS="NAME SUITE": that one alone.
 set -euo pipefail

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* load WHAT N ROUNDS [RATE]: does WHAT N times, ROUNDS times over, and prints the nanoseconds that
  * one takes in each round. In a guest under -icount a nanosecond is an instruction
  * (bench/kernel.sh). With RATE, no more than so many a second. connect   a TCP connection over

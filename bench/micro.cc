@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What aggregation costs: time, and memory as malloc counts it.
 #include <benchmark/benchmark.h>
 #include <malloc.h>

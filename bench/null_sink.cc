@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // null_sink: takes OTLP over gRPC and HTTP/1.1, says that all is well, and looks at nothing.
 // Listens on ports of 127.0.0.1 that are free, prints "GRPC_PORT HTTP_PORT", and ends when its
 // stdin does, with how many bytes of bodies came.

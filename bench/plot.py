@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """plot.py JSON FOLDER: what `bench/run.sh --json JSON` measured, as the plots of docs/performance.md (python3-matplotlib)."""
 
 import json

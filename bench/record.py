@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """record.py SANDPIPER TRIGGERS SINK FILE: records the capture that bench/user.py works off, with what is in it told by the programs that did it."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # bench/run.sh [micro|user|kernel|throughput|host|scale] [--json FILE]: builds, measures, prints a table; writes JSON too if asked to. All of them where none is named.
 #   micro       decoding and joining; time and memory of one sandbox's tables, and of collecting metrics
 #   user        instructions of user space for each event, from the ring's record on, and for each log record that is encoded: callgrind, over a recorded capture; valgrind

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Records as a busy sandbox makes them, for what is measured of their encoding and sending: in ten,
 // six lookups, two execs, an exit and a connection to an address that no lookup explains.
 #ifndef SANDPIPER_BENCH_SAMPLE_RECORDS_H_

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """scale.py SANDPIPER LOAD: memory, start and cost of an event with many sandboxes. Prints one JSON object: for 10, 1,000 and 10,000 sandboxes that each ran a program
 and looked up a name, what the process has (PSS) and what its maps in the kernel take; how long a start takes; and what it does while nothing happens."""
 

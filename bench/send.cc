@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // send grpc|http TARGET gzip|none RECORDS: sends so many log records with sandpiper's exporter, as
 // fast as they are taken. Prints one JSON object: what it took of CPU time, all threads together,
 // and of the clock.

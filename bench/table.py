@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """table.py PART FILE [markdown]: what bench/PART.py measured, as a table. table.py join FOLDER: all of it as one JSON object."""
 
 import glob

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """throughput.py SANDPIPER LOAD SEND SINK [OTELCOL]: how much one core takes. The collector, or what receives, has CPU 0, and what makes the load CPU 1. Prints one
 JSON object.
   events   each kind at the highest rate at which nothing is lost, found by halving, and events for each second of the collector's CPU time

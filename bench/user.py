@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """user.py SANDPIPER ENCODE CAPTURE: user-space instructions for each event, from the ring's record on, by callgrind over `sandpiper replay` of a recorded capture, and for
 each log record that is encoded, by callgrind over bench/encode. Prints one JSON object."""
 

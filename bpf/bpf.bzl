@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 """bpf_skeleton: kernel programs in C, compiled as one unit and wrapped as a C++ skeleton header."""
 
 def bpf_skeleton(name, srcs, hdrs, copts = [], visibility = None):

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # demo.sh [--html FILE]
 # The main job on a throw-away sandbox: installs what is missing, builds, then runs a few ordinary programs in a network namespace of their
 # own, with a real DNS server and real servers beside it, and shows what sandpiper saw of them; with --html as a page for a browser, in FILE. Needs

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # setup.sh [--with-runtimes]: installs by package name what building, running and testing sandpiper needs, and, if asked to, the container
 # runtimes that some scenarios start (they are skipped otherwise). Safe to run again: it installs only what is missing.
 set -euo pipefail

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """grpc_library: messages and services of one .proto file of ours, as a C++ library."""
 
 def grpc_library(name, src, visibility = None):

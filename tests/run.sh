@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # tests/run.sh [unit|e2e|kernel|vm|budget|matrix|fuzz|all] [PATTERN]: builds, then runs the tests of that tier; all by default, which is all but
 # matrix and fuzz. Ends with what failed, each with its reason, and "N passed, N failed, N skipped". PATTERN: only scenarios whose name
 # holds it, or one of several with commas between them; one with a minus before it: not those.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Command line -> subcommand -> exit status.
 #include <cstdio>
 #include <string>

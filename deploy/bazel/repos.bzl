@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """External repositories, all of them Debian packages on this machine: the build needs no network.
 
 Bazel 4.2.3 is the oldest supported, the one of Debian 12. Its built-in rules ask for two repositories that Debian does not ship in a

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # build.sh [FOLDER]: a Debian package of what bazel built, into FOLDER (default: bazel-out's own deb folder); prints its path. VERSION in
 # the environment stands for the program's own.
 set -euo pipefail

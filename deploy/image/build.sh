@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # build.sh [ARCHIVE]: a container image of what bazel built, as an OCI archive (default: /var/cache/sandpiper/sandpiper-VERSION.oci.tar); prints its
 # path. It holds the program, the libraries that it is linked with, and certificates of authorities: files of installed Debian packages, no registry
 # and no shell. `/usr/share/doc/sandpiper/sbom.spdx.json` in it says which packages, in which versions.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sbom.py VERSION REVISION: packages, one a line as dpkg-query prints them (name, version, architecture, source), to an SPDX 2.3 document."""
 
 import hashlib

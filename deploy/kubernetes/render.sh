@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # render.sh [FOLDER]: the plain manifests, for those who do not use Helm, from the chart: one for each of its files of values. HELM names another helm.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

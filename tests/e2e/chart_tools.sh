@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # chart_tools.sh [DIR]: puts helm, from its Go module, and kubernetes-validate, which brings the API's schemas along, into DIR. Once: what is there
 # in the version below stays. Where there is no Go toolchain that is new enough: status 3, and one line that says so.
 set -euo pipefail

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // cri SOCKET COMMAND [ID] [JSON]: makes and removes pods and containers through the Container
 // Runtime Interface, as kubelet does; or, with the command `serve`, is such a runtime itself, one
 // that says what a file tells it to.

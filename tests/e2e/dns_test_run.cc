@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // dns_test_run COUNT: has the kernel run the program of a device (bpf/device.bpf.c) on COUNT frames
 // with DNS messages, right and wrong ones, by BPF_PROG_TEST_RUN, and reads what it passes on from
 // the ring: each message once, in order, byte for byte, and read as ldns reads it. Attached to

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // log_sender URL SPOOL [options]: exports numbered records, with every one on disk before it is
 // sent, until it is killed, or --count of them. Writes how many have arrived, each time there is
 // news; at the end "sent N refused N".

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // metric_sender URL COUNT EACH: sends that many points in one request, of which each EACH-th is one
 // that Prometheus refuses: a sum of delta temporality. Writes "sent N refused N".
 #include <cstdio>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // otlp_sink grpc PORT [options]: an OTLP server; prints "ready", then one JSON object a request,
 // {"metadata":{…},"logs"|"metrics":{…}}, and {"code":N,"refused_logs"|"refused_metrics":{…}} for
 // one that it did not take. otlp_sink logs|metrics: reads a serialized request from stdin and

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # peers.sh [DIR]: builds the programs that the e2e tier sends to, Grafana Loki, Prometheus and an OpenTelemetry Collector, from their Go
 # modules into DIR. Once: what is there in the version below stays. A quarter of an hour of two cores the first time. Where there is no Go
 # toolchain that is new enough: status 3, and one line that says so.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A capture of which any byte may be wrong: told as far as it can be read, or refused.
 #include <sys/mman.h>
 #include <unistd.h>

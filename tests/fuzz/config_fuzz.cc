@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The configuration file.
 #include "tests/fuzz/fuzz.h"
 #include "userspace/config/config_file.h"

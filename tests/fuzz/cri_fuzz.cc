@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Answers of a CRI runtime, as protobuf. The first byte says which.
 #include <string>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Records of the ring (bpf/events.h).
 #include "tests/fuzz/fuzz.h"
 #include "userspace/event/decode.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Our reading of a DNS message against that of ldns (https://nlnetlabs.nl/projects/ldns), which
 // shares no line with it.
 #ifndef SANDPIPER_TESTS_FUZZ_DNS_DIFFERENTIAL_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // DNS messages as a hostile or broken resolver might write them: right ones of every shape, and
 // such with bytes changed, cut off or added.
 #ifndef SANDPIPER_TESTS_FUZZ_DNS_GENERATOR_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // DNS messages, against ldns.
 #include "tests/fuzz/dns_differential.h"
 #include "tests/fuzz/fuzz.h"

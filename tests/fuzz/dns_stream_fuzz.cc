@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // DNS over TCP: the input is pieces, each with where it starts and how long it is. What is
 // completed must be what the bytes say that came first at each place.
 #include <map>

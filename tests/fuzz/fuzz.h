@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What each target has: one function that takes any bytes, and stops the process where something is
 // wrong.
 #ifndef SANDPIPER_TESTS_FUZZ_FUZZ_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TARGET FOLDER: gives the target every file of its corpus, and each of them cut short and with
 // single bits turned. For where there is no libFuzzer.
 #include <filesystem>

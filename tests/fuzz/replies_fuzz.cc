@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // JSON of container runtimes and of OpenSandbox. The first byte says whose.
 #include <string>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What OTLP endpoints answer. The first byte: how it came.
 #include <string>
 

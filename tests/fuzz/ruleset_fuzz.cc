@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Netlink messages of nf_tables: dumps of chains, sets, rules and elements, and notifications of
 // changes. The kernel writes them, from what a sandbox asked for: their form is right (on a wrong
 // one libnftnl ends the process), and what they hold is anybody's choice. So the input is what to

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # run.sh [SECONDS [TARGET…]]: builds the fuzz targets with clang, libFuzzer, ASan and UBSan, and runs each for so long (60) from its corpus.
 # What it finds is left in FINDINGS (default /tmp/sandpiper-fuzz); with KEEP=1, inputs that reach more are added to the corpus. Ends with
 # "N passed, N failed, N skipped".

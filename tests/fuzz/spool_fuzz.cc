@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A spool's file of which any byte may be wrong.
 #include <unistd.h>
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What programs in a sandbox do, and the truth about it: each function acts, sees for itself what came of it, and notes that down.
 
 done() prints the truth as one line of JSON. Nothing here knows sandpiper.

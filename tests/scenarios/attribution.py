@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whose event it is: by the socket and the cgroup, never by who runs."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compares what sandpiper told with what the actors know: nothing missing, nothing extra."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """churn.py FOLDER SECONDS RATE: makes RATE cgroups a second in FOLDER, each for one process that sends one datagram, and removes them. Prints how
 many there were. Each of NAMES names comes back again and again. The arguments of the process and the port that it sends to say which cgroup it is in."""
 

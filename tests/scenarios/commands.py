@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a user types beside run: observe, top, status, validate, replay, and exec on a terminal."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Connections: every fate of an attempt, bytes, names."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real container runtimes for scenarios: in folders and a network namespace of their own, with one small image made here."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Denied is not broken: what netfilter refuses, and what only looks like it."""
 
 import datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sandboxes whose sockets are not the host's: what passes the device that the host has for them."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which sandbox it is: births and deaths of cgroups, namespaces, and runtimes that misbehave."""
 
 import json

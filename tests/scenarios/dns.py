@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DNS: every way to ask and to answer."""
 
 from checks import complete, everything, identity, lookups, processes

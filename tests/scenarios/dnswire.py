@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DNS messages for servers and actors of scenarios: written from RFC 1035, apart from what sandpiper uses."""
 
 import ipaddress

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every command of the README and of docs/ is run: here as it stands, or by the scenario or script that is named here. Those of blocks marked
 `cluster` need one."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Endpoints that are slow, full, broken, elsewhere or somebody else's: what is not delivered is admitted, and the capture goes on."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What gRPC servers may answer, and an endpoint that moves: what each of endpoint.py's is over HTTP."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Containers of a real Podman and a real Docker, over the Docker Engine API."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A sandbox that does not want to be seen: what is told is what the kernel did, and never what a program said of itself or showed for a moment."""
 
 import collections

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Counters against the truth when records cannot keep up: exact to the unit, and every loss admitted. Within the memory that docs/security.md names."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules on the way, past the sandbox's own network namespace, as a container host has them in its forward chain."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """guest.py DEVICE HOST_MAC: a machine behind a tap, with a network stack of its own: what it sends, no socket of the host ever saw.
 
 Acts, and prints the truth as one line of JSON. Nothing here knows sandpiper.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pods of a real containerd, through the interface that kubelet uses."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What docs/querying-loki.md and the dashboards promise: each query, run against a real Loki and Prometheus, tells what the sandboxes did."""
 
 import glob

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Metrics on their way out: what a receiver adds up to is what happened, however it asks for it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Takes nf_tables out of the running kernel and puts it back; for guests, where it is a module that nobody else uses."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nftables: what the rules are, and who changed them. The truth is what nft(8) was told and what it answered."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nftables at its limits: much, fast, hostile, short-lived, with each mechanism, and loaded late."""
 
 import hashlib

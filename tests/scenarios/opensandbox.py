@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The egress sidecar of OpenSandbox, rebuilt from what is known of it: a DNS proxy behind a redirect, its rules and sets, and the way it
 applies them. It serves `policy proxy` here; nothing in it knows sandpiper.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real OpenTelemetry Collector takes every request, over each transport, and refuses none."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OTLP out: what a receiver gets equals what went to the NDJSON file and the metrics file, over both transports."""
 
 import email.utils

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Loki that is away, or whose word is lost, and an exporter that is killed: a real one counts, nothing is lost and nothing is there twice."""
 
 import http.server

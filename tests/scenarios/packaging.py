@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What sandpiper is shipped as: the chart and its manifests, the image, run by real runtimes as they say, the Debian package, rules for alerts."""
 
 import glob

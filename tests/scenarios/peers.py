@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The programs that users send to: a Grafana Loki, a Prometheus and an OpenTelemetry Collector, the real ones, each with its own queries. Started on
 loopback; the Collector takes OTLP on a unix socket too, which is there in every network namespace, and passes on to the two others."""
 

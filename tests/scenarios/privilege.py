@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What sandpiper itself may do: no more than it needs, by what the kernel says of its threads, and by having them try."""
 
 import contextlib

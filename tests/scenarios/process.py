@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ran: exec in every form, exits, arguments, ancestry."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Metrics in a real Prometheus, over its OTLP receiver: every one, by the name and labels that docs/metrics.md gives, with the value that it had."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What may not leave, and a configuration that changes while it runs."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DNS behind a redirect: port 53 goes to a proxy on 127.0.0.1:15353, as OpenSandbox does it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad input, bad hosts, floods and sudden deaths."""
 
 import json

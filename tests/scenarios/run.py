@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """run.py [--peers DIR] SANDPIPER TRIGGERS SINK [PATTERN]: runs the scenarios whose name holds PATTERN (or one of several, with commas between; not those whose
 name holds one with a minus before it) and ends with what failed and 'N passed, N failed, N skipped'. With --peers, what they make is sent to the programs in DIR too
 (tests/e2e/peers.sh), and read back from them."""

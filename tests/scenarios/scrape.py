@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads /metrics of a collector as Prometheus would."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The servers of the world: DNS with every kind of behaviour, chosen by the name that is asked for, and plain TCP and UDP ones."""
 
 import socket

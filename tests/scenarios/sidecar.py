@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The egress sidecar of OpenSandbox: its rules, its names, and the addresses that it lets through."""
 
 import json

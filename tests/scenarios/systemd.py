@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Units of a systemd that runs this machine: scopes and services are sandboxes by their names."""
 
 import os

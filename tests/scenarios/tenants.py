@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other users of the same hooks: another collector's programs, attached beside ours, keep working, and ours too, whoever comes and goes first."""
 
 import json

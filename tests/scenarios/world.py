@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The network that scenarios run in, and the way they run sandpiper in it.
 
 Two network namespaces of our own, joined by a veth pair: one that sandboxes live in, one with the servers. Nothing leaves them.

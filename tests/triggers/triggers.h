@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the triggers share. Each acts and prints what it saw as one line {"truth": …}, in the form
  * of tests/scenarios/actor.py. */
 #ifndef SANDPIPER_TESTS_TRIGGERS_H

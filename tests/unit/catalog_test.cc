@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The catalog of metrics, what it is called elsewhere, and its document.
 #include <gtest/gtest.h>
 

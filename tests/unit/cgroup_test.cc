@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Mounts, paths and --cgroup over fake trees.
 #include <gtest/gtest.h>
 

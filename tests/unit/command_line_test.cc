@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Flags beat environment, environment beats the file, the file beats defaults: for each command
 // that has the setting.
 #include "userspace/command/command_line.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // DNS messages for tests, built by hand from RFC 1035.
 #ifndef SANDPIPER_TESTS_UNIT_DNS_WIRE_H_
 #define SANDPIPER_TESTS_UNIT_DNS_WIRE_H_

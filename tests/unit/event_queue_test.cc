@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Events come in the order in which they happened, whatever the order in which they were read.
 #include "userspace/event/event_queue.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What leaves: NDJSON lines and OTLP requests.
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>

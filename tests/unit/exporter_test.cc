@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What becomes of records and points when an endpoint takes them, or part of them, or not.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An endpoint that a test plays: what it was asked, and what it answers.
 #ifndef SANDPIPER_TESTS_UNIT_FAKE_ENDPOINT_H_
 #define SANDPIPER_TESTS_UNIT_FAKE_ENDPOINT_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests of OTLP logs by the classes that protoc generates: what EncodeLogs is compared with.
 #ifndef SANDPIPER_TESTS_UNIT_GENERATED_LOGS_H_
 #define SANDPIPER_TESTS_UNIT_GENERATED_LOGS_H_

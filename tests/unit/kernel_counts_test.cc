@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is made of the kernel side's counters.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/sandbox/member_resolver.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an exporter sees, over any interleaving of events, exports, births and deaths.
 #include "userspace/aggregate/metric_reader.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/runtime/oci_bundle.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What EncodeLogs writes is, byte for byte, what the generated classes serialize.
 #include "userspace/export/otlp_logs.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An endpoint that is away, and a disk for what waits: nothing is lost, and nothing is told twice.
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who looks on sees what he asked for, in order, and holds up nobody.
 #include "userspace/export/recent_records.h"
 

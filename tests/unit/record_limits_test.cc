@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What may not leave does not, and what is too much is cut and counted.
 #include "userspace/export/record_limits.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Records as people see them.
 #include "userspace/command/record_text.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The manual page, completions and the page on configuration know every flag, variable and key.
 #include "userspace/command/reference.h"
 

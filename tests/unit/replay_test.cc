@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A capture is worked off as it came, whole or cut anywhere, and what is none is refused.
 #include "userspace/capture/replay.h"
 

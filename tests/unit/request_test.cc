@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests divided: every item in one half or the other, in order, and no metric without points.
 #include "userspace/export/request.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every answer of an OTLP endpoint, and what is to be done about it.
 #include "userspace/export/response.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All stages of one sandbox together, on forged events.
 #include "userspace/session/sandbox_session.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who is due is told once, at the last time that was set.
 #include "userspace/base/schedule.h"
 

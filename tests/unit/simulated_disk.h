@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A disk that fails, or loses what was not yet synced when the power goes. SQLite's calls come
 // here: the definitions below stand before the C library's for the shared libraries of this test.
 #ifndef SANDPIPER_TESTS_UNIT_SIMULATED_DISK_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests on a disk that fails, or whose power goes.
 #include <gtest/gtest.h>
 #include <sys/wait.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests on disk, whatever becomes of the disk.
 #include "userspace/export/spool.h"
 

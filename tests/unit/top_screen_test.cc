@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The screen of top: rates between two answers, the busiest first, no more than fits.
 #include "userspace/command/top_screen.h"
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # boot.sh KERNEL_DIR INITRD COMMAND: boots a guest under software emulation over the host's file system and runs COMMAND (blanks as +) in it.
 # CPU, CPUS, MEMORY (MiB), LSM, ARGUMENTS (of the kernel) make it another one than usual; with ICOUNT its clock counts instructions.
 set -euo pipefail

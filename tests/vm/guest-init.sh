@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # PID 1 of a guest: the host's file system, read-only, under an overlay in memory; cgroup v2 alone; then the command that stands behind
 # GUEST_COMMAND in the kernel's arguments, and power off.
 export PATH=/bin

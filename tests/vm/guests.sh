@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # guests.sh MODE [PATTERN]: boots the guests of MODE, one CPU each and as many at a time as this machine has, runs the scenarios in them and
 # ends with what failed and "N passed, N failed, N skipped". What a guest prints is told with its name before it.
 #   sample  each kernel with what differs between kernels, and hosts that lack something

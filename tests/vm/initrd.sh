@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # initrd.sh OUT KERNEL_DIR: an initramfs of busybox, guest-init.sh and the modules that it needs to get at the host's file system. With
 # MODULE_BTF=no they tell nothing of their types.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # kernel.sh SUITE PACKAGE DIR: unpacks the newest kernel of that package in SUITE under DIR; installs nothing and leaves apt's own state
 # alone. Does nothing if DIR holds a kernel already.
 set -euo pipefail

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a sandbox was refused, so that a flood of it becomes one record at once and one with the
 // count at the window's end.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_DENIALS_H_

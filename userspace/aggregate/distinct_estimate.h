@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many different things there were, without keeping them: HyperLogLog (Flajolet, Fusy,
 // Gandouet, Meunier 2007) with 64-bit hashes. 4 KiB; the standard error is 1.04 / sqrt(4096) = 1.6
 // %.

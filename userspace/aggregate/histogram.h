@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Distributions, in either of the two forms that OTLP has for them.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_HISTOGRAM_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_HISTOGRAM_H_

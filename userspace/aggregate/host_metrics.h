@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What /proc tells of the host, as OSEP-0010 asks, and of sandpiper's own process.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_HOST_METRICS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_HOST_METRICS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where one sandbox went: attempts, outcomes and bytes for each destination, over its life and over
 // the current window.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A log record as docs/events.md describes it, before any encoding.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_LOG_RECORD_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_LOG_RECORD_H_

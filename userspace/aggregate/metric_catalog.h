@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All metrics, one row each. Names, kinds and attributes are a promise: docs/metrics.md is made of
 // these rows.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_METRIC_CATALOG_H_

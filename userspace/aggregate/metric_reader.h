@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What one exporter gets to see of the metrics (OpenTelemetry specification, metrics/sdk.md,
 // MetricReader): a bounded number of series, and of sandboxes that ended, their last values until
 // the exporter has them, then the end of each series.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Data points on their way to exporters.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_METRICS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_METRICS_H_

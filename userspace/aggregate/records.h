@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Facts -> log records, one function an event. Text that a sandbox chose is escaped here and
 // nowhere later.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_RECORDS_H_

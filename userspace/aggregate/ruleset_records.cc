@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Records about nftables rules; see RecordMaker.
 #include <openssl/evp.h>
 

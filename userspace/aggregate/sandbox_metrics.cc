@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/aggregate/sandbox_metrics.h"
 
 #include <algorithm>

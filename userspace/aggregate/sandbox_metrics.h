@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is counted for one sandbox, and how it becomes data points.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_SANDBOX_METRICS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_SANDBOX_METRICS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Asks a running collector on its unix socket. Errors: Unavailable, with what to do, where nobody
 // answers.
 #ifndef SANDPIPER_USERSPACE_API_API_CLIENT_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Answers questions about the running collector on a unix socket. Clients are served by threads of
 // gRPC; what they ask of the pipeline is made by the event loop, when it gets to it: a client that
 // hangs holds up nobody.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whose an event is: which cgroups belong to sandboxes, found at the start and as they are made,
 // with what their runtimes say of them. Events of a cgroup that nobody knows yet are kept until
 // somebody does.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Network devices that were asked for, as they come and go.
 #ifndef SANDPIPER_USERSPACE_ATTRIBUTION_DEVICES_H_
 #define SANDPIPER_USERSPACE_ATTRIBUTION_DEVICES_H_

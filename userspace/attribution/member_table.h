@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The parts that sandboxes are made of, and what the kernel side knows of them: a part is watched,
 // its cgroup goes, the kernel side lets go of it, and when everything that was produced before has
 // been worked off, its last counters are read.

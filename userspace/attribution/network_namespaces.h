@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which network namespaces the sandboxes live in, and the rules there.
 #ifndef SANDPIPER_USERSPACE_ATTRIBUTION_NETWORK_NAMESPACES_H_
 #define SANDPIPER_USERSPACE_ATTRIBUTION_NETWORK_NAMESPACES_H_

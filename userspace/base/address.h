@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An IP address with its port. IPv4 is held as ::ffff:a.b.c.d, as in bpf/events.h.
 #ifndef SANDPIPER_USERSPACE_BASE_ADDRESS_H_
 #define SANDPIPER_USERSPACE_BASE_ADDRESS_H_

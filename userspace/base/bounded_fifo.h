@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The last so many of what was put in. Takes no memory while it is empty, of which there may be one
 // for each sandbox.
 #ifndef SANDPIPER_USERSPACE_BASE_BOUNDED_FIFO_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernel events carry CLOCK_BOOTTIME, records carry Unix time; both in nanoseconds.
 #ifndef SANDPIPER_USERSPACE_BASE_CLOCK_H_
 #define SANDPIPER_USERSPACE_BASE_CLOCK_H_

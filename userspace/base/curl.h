@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // libcurl, loaded when HTTP is first spoken. It brings two dozen libraries with it (LDAP, Kerberos,
 // SSH, …), and to link them takes nearly as long as all others do: for each start, and for each
 // command.

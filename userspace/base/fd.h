@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file descriptor with one owner.
 #ifndef SANDPIPER_USERSPACE_BASE_FD_H_
 #define SANDPIPER_USERSPACE_BASE_FD_H_

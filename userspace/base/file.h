@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files as a whole.
 #ifndef SANDPIPER_USERSPACE_BASE_FILE_H_
 #define SANDPIPER_USERSPACE_BASE_FILE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the kernel keeps from root (security/lockdown/lockdown.c, kernel_lockdown(7)).
 #ifndef SANDPIPER_USERSPACE_BASE_LOCKDOWN_H_
 #define SANDPIPER_USERSPACE_BASE_LOCKDOWN_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Work in another network namespace.
 #ifndef SANDPIPER_USERSPACE_BASE_NETNS_H_
 #define SANDPIPER_USERSPACE_BASE_NETNS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What other threads ask the event loop, and wait for.
 #ifndef SANDPIPER_USERSPACE_BASE_QUESTIONS_H_
 #define SANDPIPER_USERSPACE_BASE_QUESTIONS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who is due when, for many of whom few are due: what is done at each turn does not grow with their
 // number.
 #ifndef SANDPIPER_USERSPACE_BASE_SCHEDULE_H_

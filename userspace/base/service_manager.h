@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tells the service manager, if there is one, how we are: sd_notify(3), one datagram to the socket
 // that NOTIFY_SOCKET names.
 #ifndef SANDPIPER_USERSPACE_BASE_SERVICE_MANAGER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Text that no longer changes, and is held by many: by each record of a process, of a sandbox, of a
 // configuration. To copy it copies no character. Copies may be in several threads.
 #ifndef SANDPIPER_USERSPACE_BASE_SHARED_TEXT_H_

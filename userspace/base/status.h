@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Errors are values: absl::Status all through. Nothing throws on purpose, nothing returns a bare
 // bool for an error.
 #ifndef SANDPIPER_USERSPACE_BASE_STATUS_H_

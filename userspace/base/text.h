@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Text that a sandbox chose (arguments, paths, names) on its way into records: always valid UTF-8,
 // one line, and reversible.
 #ifndef SANDPIPER_USERSPACE_BASE_TEXT_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef SANDPIPER_USERSPACE_BASE_VERSION_H_
 #define SANDPIPER_USERSPACE_BASE_VERSION_H_
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Proof that the probes see: now and then a process of our own, in a cgroup of its own, runs a
 // program that looks a name up and connects, in a network namespace of its own. What the kernel
 // side does not tell of it, it does not tell of sandboxes either.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A process of its own that starts the canary's program whenever it is asked to. The one that asks
 // has no rights to do so itself any more.
 #ifndef SANDPIPER_USERSPACE_CANARY_CANARY_KEEPER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Watches the canary as a member of no sandbox: nothing of it is told but whether it was seen.
 #ifndef SANDPIPER_USERSPACE_CANARY_CANARY_WATCH_H_
 #define SANDPIPER_USERSPACE_CANARY_CANARY_WATCH_H_

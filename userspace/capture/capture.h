@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes down what the kernel side tells, with whose it is, so that it can be worked off again:
 // proto/capture.proto. Texts are raw and nothing is hidden in it: the file is for its owner alone.
 #ifndef SANDPIPER_USERSPACE_CAPTURE_CAPTURE_H_

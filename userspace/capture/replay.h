@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Works off a capture (userspace/capture.h) as the running pipeline would have: decoded,
 // attributed, correlated, aggregated. Nothing of this host is looked at. What came over netlink,
 // rules and their changes, is in no capture.

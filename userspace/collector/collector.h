@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The running program: probes, rings, pipeline and outputs around one event loop.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_COLLECTOR_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_COLLECTOR_H_

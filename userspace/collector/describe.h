@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How sandboxes and their parts are described: on their records, and to who asks for them.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_DESCRIBE_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_DESCRIBE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What sandpiper tells of itself: probes, programs, tables, exporters.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_HEALTH_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_HEALTH_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Everything that leaves: records to stdout and OTLP, metrics to OTLP, stdout and who scrapes them.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_OUTPUTS_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_OUTPUTS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The one place that calls one stage after another: reading it shows the whole program.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_PIPELINE_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_PIPELINE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is read of the kernel side at times, and what others ask for: metrics, states and
 // descriptions; see Pipeline.
 #include <algorithm>

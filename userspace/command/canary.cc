@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper canary: what the canary of a collector does, in the network namespace that
 // userspace/canary_keeper.h makes, so that nothing of it is on any network, and nobody else
 // answers: one lookup over UDP, one TCP connection.

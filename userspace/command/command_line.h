@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Flags, environment and configuration file -> configuration and command.
 #ifndef SANDPIPER_USERSPACE_COMMAND_COMMAND_LINE_H_
 #define SANDPIPER_USERSPACE_COMMAND_COMMAND_LINE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The subcommands. Each returns the exit status of the process; errors are told on stderr, one
 // sentence.
 #ifndef SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper doctor: what of this host it can work with. Attaches every probe to an empty cgroup of
 // its own, and takes it off again.
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How commands tell people what went wrong.
 #ifndef SANDPIPER_USERSPACE_COMMAND_ERRORS_H_
 #define SANDPIPER_USERSPACE_COMMAND_ERRORS_H_

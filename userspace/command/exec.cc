@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper exec: runs a command as a sandbox of its own and reports what it did.
 #include <fcntl.h>
 #include <linux/capability.h>

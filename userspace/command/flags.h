@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The flags that several subcommands share, each with the variable that stands for it. CLI11 calls
 // them options.
 #ifndef SANDPIPER_USERSPACE_COMMAND_FLAGS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/command/host_checks.h"
 
 #include <linux/capability.h>

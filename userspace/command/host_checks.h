@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What this host is, beside the probes: each check asks one thing and changes nothing.
 #ifndef SANDPIPER_USERSPACE_COMMAND_HOST_CHECKS_H_
 #define SANDPIPER_USERSPACE_COMMAND_HOST_CHECKS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper observe: records of the running collector.
 #include <cstdio>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/command/record_text.h"
 
 #include <rapidjson/document.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A log record, as its JSON line has it, for people who look at a terminal.
 #ifndef SANDPIPER_USERSPACE_COMMAND_RECORD_TEXT_H_
 #define SANDPIPER_USERSPACE_COMMAND_RECORD_TEXT_H_

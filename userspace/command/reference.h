@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What packages ship beside the program, made of its own flags so that it cannot say anything else
 // than --help: the manual page and completions for shells.
 #ifndef SANDPIPER_USERSPACE_COMMAND_REFERENCE_H_

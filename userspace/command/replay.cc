@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper replay: the records of a capture.
 #include "userspace/capture/replay.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a sandbox did, for people (table, page) and for programs (JSON).
 #ifndef SANDPIPER_USERSPACE_COMMAND_REPORT_H_
 #define SANDPIPER_USERSPACE_COMMAND_REPORT_H_

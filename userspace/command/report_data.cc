@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/command/report_data.h"
 
 #include <sys/wait.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The facts that both forms of the report show.
 #ifndef SANDPIPER_USERSPACE_COMMAND_REPORT_DATA_H_
 #define SANDPIPER_USERSPACE_COMMAND_REPORT_DATA_H_

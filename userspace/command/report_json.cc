@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <rapidjson/prettywriter.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper run: the collector, until SIGTERM or SIGINT.
 #include <unistd.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Signals as a descriptor to poll.
 #ifndef SANDPIPER_USERSPACE_COMMAND_SIGNALS_H_
 #define SANDPIPER_USERSPACE_COMMAND_SIGNALS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper status: what the running collector watches.
 #include <google/protobuf/util/json_util.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rows of text for a terminal, each column as wide as its widest cell.
 #ifndef SANDPIPER_USERSPACE_COMMAND_TEXT_TABLE_H_
 #define SANDPIPER_USERSPACE_COMMAND_TEXT_TABLE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper top: the sandboxes of the running collector, again and again.
 #include <poll.h>
 #include <sys/ioctl.h>

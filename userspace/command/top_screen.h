@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The screen of `sandpiper top`: what changed between two answers of the collector. Pure.
 #ifndef SANDPIPER_USERSPACE_COMMAND_TOP_SCREEN_H_
 #define SANDPIPER_USERSPACE_COMMAND_TOP_SCREEN_H_

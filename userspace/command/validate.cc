@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper validate: what a configuration means, before a collector starts with it.
 #include <rapidjson/prettywriter.h>
 #include <rapidjson/stringbuffer.h>

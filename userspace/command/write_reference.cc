@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // write_reference man|bash|zsh|fish: prints what a package ships beside the program.
 #include <CLI/CLI.hpp>
 #include <cstdio>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Everything that can be configured, with its default. Flags beat environment, environment beats
 // default.
 #ifndef SANDPIPER_USERSPACE_CONFIG_CONFIG_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/config/config_file.h"
 
 #include <yaml-cpp/yaml.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sandpiper's own configuration file, YAML.
 #ifndef SANDPIPER_USERSPACE_CONFIG_CONFIG_FILE_H_
 #define SANDPIPER_USERSPACE_CONFIG_CONFIG_FILE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From a DNS answer to the element of a set that lets its address through: how long that took, and
 // what went wrong in between.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_ALLOWANCES_H_

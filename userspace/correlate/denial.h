@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who said no.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_DENIAL_H_
 #define SANDPIPER_USERSPACE_CORRELATE_DENIAL_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From DNS packets to lookups: one for each question (name and type) that a program asks, however
 // many packets, retries and servers, a fallback to TCP, or the upstream leg of a redirecting proxy
 // it takes.

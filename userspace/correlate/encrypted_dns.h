@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Connections that carry lookups nobody sees: DNS over TLS, HTTPS and QUIC.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_ENCRYPTED_DNS_H_
 #define SANDPIPER_USERSPACE_CORRELATE_ENCRYPTED_DNS_H_

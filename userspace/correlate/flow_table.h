@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From connect, result and close events to attempts with a verdict, and connections with their
 // bytes.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_FLOW_TABLE_H_

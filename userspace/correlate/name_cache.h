@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Address -> the name under which one sandbox looked it up. Never shared: two sandboxes may know
 // one address by two names.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The processes of one sandbox, living and lately gone, with their ancestry.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_PROCESS_TABLE_H_
 #define SANDPIPER_USERSPACE_CORRELATE_PROCESS_TABLE_H_

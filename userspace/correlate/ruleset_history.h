@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rules of one network namespace over time: what the kernel side saw of who changed them,
 // joined with what netlink told of the change.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_RULESET_HISTORY_H_

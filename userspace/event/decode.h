@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ring record -> Event. Pure; trusts no length.
 #ifndef SANDPIPER_USERSPACE_EVENT_DECODE_H_
 #define SANDPIPER_USERSPACE_EVENT_DECODE_H_

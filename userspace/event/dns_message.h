@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // DNS messages as found on the wire (RFC 1035 4). Pure. Every byte is chosen by an adversary: see
 // RFC 9267 for what goes wrong elsewhere.
 #ifndef SANDPIPER_USERSPACE_EVENT_DNS_MESSAGE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // DNS over TCP: messages with a two-byte length in front (RFC 1035 4.2.2, RFC 7766 8), put together
 // from the pieces of one direction.
 #ifndef SANDPIPER_USERSPACE_EVENT_DNS_STREAM_H_

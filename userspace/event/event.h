@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the kernel side told, decoded and owned. Text is raw here, as the sandbox chose it: it is
 // escaped where it enters a record.
 #ifndef SANDPIPER_USERSPACE_EVENT_EVENT_H_

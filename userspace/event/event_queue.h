@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Events of several rings and CPUs, in the order in which they happened.
 #ifndef SANDPIPER_USERSPACE_EVENT_EVENT_QUEUE_H_
 #define SANDPIPER_USERSPACE_EVENT_EVENT_QUEUE_H_

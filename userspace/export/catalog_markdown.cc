@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/export/catalog_markdown.h"
 
 #include "absl/strings/str_cat.h"

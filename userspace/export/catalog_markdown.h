@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The table of docs/metrics.md.
 #ifndef SANDPIPER_USERSPACE_EXPORT_CATALOG_MARKDOWN_H_
 #define SANDPIPER_USERSPACE_EXPORT_CATALOG_MARKDOWN_H_

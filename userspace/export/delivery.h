@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sending of requests to one endpoint: what is divided, what is given up, and how long to wait
 // before the next try.
 #ifndef SANDPIPER_USERSPACE_EXPORT_DELIVERY_H_

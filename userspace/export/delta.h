@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cumulative values -> what was added since the last export that arrived (OpenTelemetry
 // specification, metrics/data-model.md, Temporality).
 #ifndef SANDPIPER_USERSPACE_EXPORT_DELTA_H_

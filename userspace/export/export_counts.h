@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What became of what was handed to an exporter.
 #ifndef SANDPIPER_USERSPACE_EXPORT_EXPORT_COUNTS_H_
 #define SANDPIPER_USERSPACE_EXPORT_EXPORT_COUNTS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // gzip (RFC 1952), through zlib.
 #ifndef SANDPIPER_USERSPACE_EXPORT_GZIP_H_
 #define SANDPIPER_USERSPACE_EXPORT_GZIP_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Parts of a JSON text (RFC 8259), appended to what is there: for lines that are written for each
 // record. Order and commas are the caller's.
 #ifndef SANDPIPER_USERSPACE_EXPORT_JSON_WRITER_H_

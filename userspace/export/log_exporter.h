@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sends log records from a thread of its own, so that no endpoint, however slow, holds up the
 // capture; what cannot be sent waits on disk.
 #ifndef SANDPIPER_USERSPACE_EXPORT_LOG_EXPORTER_H_

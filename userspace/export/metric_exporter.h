@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sends metrics from a thread of its own. After an outage the endpoint gets the newest values, and
 // not the backlog.
 #ifndef SANDPIPER_USERSPACE_EXPORT_METRIC_EXPORTER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/export/metrics_json.h"
 
 #include <rapidjson/stringbuffer.h>

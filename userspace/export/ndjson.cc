@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/export/ndjson.h"
 
 #include "userspace/base/clock.h"

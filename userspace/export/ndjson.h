@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One JSON object a line: ts, level, msg, then the attributes under their own keys.
 #ifndef SANDPIPER_USERSPACE_EXPORT_NDJSON_H_
 #define SANDPIPER_USERSPACE_EXPORT_NDJSON_H_

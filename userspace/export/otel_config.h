@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The OTEL_* environment variables (OpenTelemetry specification,
 // configuration/sdk-environment-variables.md and protocol/exporter.md).
 #ifndef SANDPIPER_USERSPACE_EXPORT_OTEL_CONFIG_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/export/otlp_logs.h"
 
 #include "opentelemetry/proto/collector/logs/v1/logs_service.pb.h"

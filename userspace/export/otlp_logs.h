@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A request of OTLP logs (opentelemetry/proto/collector/logs/v1/logs_service.proto), byte for byte
 // what the generated classes serialize, without building their objects first.
 #ifndef SANDPIPER_USERSPACE_EXPORT_OTLP_LOGS_H_

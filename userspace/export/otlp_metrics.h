@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Metric snapshots -> OTLP requests
 // (opentelemetry/proto/collector/metrics/v1/metrics_service.proto).
 #ifndef SANDPIPER_USERSPACE_EXPORT_OTLP_METRICS_H_

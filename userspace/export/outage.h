@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The time in which an endpoint does not answer: waiting through it, and telling people of it once.
 #ifndef SANDPIPER_USERSPACE_EXPORT_OUTAGE_H_
 #define SANDPIPER_USERSPACE_EXPORT_OUTAGE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Serves /metrics in the text format of Prometheus.
 #ifndef SANDPIPER_USERSPACE_EXPORT_PROMETHEUS_EXPORTER_H_
 #define SANDPIPER_USERSPACE_EXPORT_PROMETHEUS_EXPORTER_H_

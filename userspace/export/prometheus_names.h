@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The names that Prometheus gives to OTLP metrics by itself, so that both ways in end in the same
 // series: its default translation strategy, UnderscoreEscapingWithSuffixes
 // (prometheus/otlptranslator, metric_namer.go and label_namer.go).

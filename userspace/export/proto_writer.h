@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fields of protobuf messages, written from the last to the first: the length of what was written
 // is known when it is due, before the content, so that nothing is measured first or moved
 // afterwards. https://protobuf.dev/programming-guides/encoding/

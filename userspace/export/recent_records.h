@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The records of a while, and each new one, for those who look on. Whoever is slow misses some, is
 // told how many, and holds up nobody.
 #ifndef SANDPIPER_USERSPACE_EXPORT_RECENT_RECORDS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which records somebody wants to see.
 #ifndef SANDPIPER_USERSPACE_EXPORT_RECORD_FILTER_H_
 #define SANDPIPER_USERSPACE_EXPORT_RECORD_FILTER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a log record may hold when it leaves: nothing that is to be hidden, and no more than
 // backends take.
 #ifndef SANDPIPER_USERSPACE_EXPORT_RECORD_LIMITS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is hidden of texts before they leave.
 #ifndef SANDPIPER_USERSPACE_EXPORT_REDACTION_H_
 #define SANDPIPER_USERSPACE_EXPORT_REDACTION_H_

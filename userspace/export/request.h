@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is sent to an OTLP endpoint in one piece: serialized once, sent again with the same bytes,
 // and kept on disk as it is.
 #ifndef SANDPIPER_USERSPACE_EXPORT_REQUEST_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What OTLP endpoints answer, and what is to be done about it (opentelemetry-proto
 // docs/specification.md).
 #ifndef SANDPIPER_USERSPACE_EXPORT_RESPONSE_H_

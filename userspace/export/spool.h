@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests that could not be sent, on disk, oldest first: they outlive the endpoint's absence, and
 // the process. SQLite in WAL mode: an entry is there as a whole or not at all, after kill -9 and
 // after a loss of power. Used by one thread.

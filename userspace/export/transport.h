@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a request gets to one OTLP endpoint: gRPC or http/protobuf. Used by one thread, but for
 // Cancel.
 #ifndef SANDPIPER_USERSPACE_EXPORT_TRANSPORT_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // bazel run //userspace/export:write_catalog -- "$PWD/docs/metrics.md": brings its table up to
 // date.
 #include <cstdio>

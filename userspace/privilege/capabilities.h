@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Capabilities (capabilities(7)). They are a thread's own: one can give up what another keeps.
 #ifndef SANDPIPER_USERSPACE_PRIVILEGE_CAPABILITIES_H_
 #define SANDPIPER_USERSPACE_PRIVILEGE_CAPABILITIES_H_

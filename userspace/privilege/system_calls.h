@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A filter of the system calls that this process makes (seccomp(2)).
 #ifndef SANDPIPER_USERSPACE_PRIVILEGE_SYSTEM_CALLS_H_
 #define SANDPIPER_USERSPACE_PRIVILEGE_SYSTEM_CALLS_H_

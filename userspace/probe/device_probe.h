@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The probe on one network device, for a sandbox whose sockets are not the host's.
 #ifndef SANDPIPER_USERSPACE_PROBE_DEVICE_PROBE_H_
 #define SANDPIPER_USERSPACE_PROBE_DEVICE_PROBE_H_

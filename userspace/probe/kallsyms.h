@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where the kernel's functions lie.
 #ifndef SANDPIPER_USERSPACE_PROBE_KALLSYMS_H_
 #define SANDPIPER_USERSPACE_PROBE_KALLSYMS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The probes, and the mechanisms of each.
 #ifndef SANDPIPER_USERSPACE_PROBE_LADDER_H_
 #define SANDPIPER_USERSPACE_PROBE_LADDER_H_

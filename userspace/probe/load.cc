@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From options to programs that the kernel has accepted; see Probes.
 #include <bpf/bpf.h>
 #include <bpf/btf.h>

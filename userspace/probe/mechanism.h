@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One way to attach a set of programs, and whether this kernel allows it.
 #ifndef SANDPIPER_USERSPACE_PROBE_MECHANISM_H_
 #define SANDPIPER_USERSPACE_PROBE_MECHANISM_H_

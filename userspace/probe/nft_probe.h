@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The probe on nftables, apart from the others: what it attaches to may be a module that is loaded
 // while we run.
 #ifndef SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loads the kernel side, chooses a mechanism for each probe, attaches, and reads what it counts.
 // The only user of libbpf.
 #ifndef SANDPIPER_USERSPACE_PROBE_PROBES_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the kernel tells of programs that are loaded (bpf_prog_info).
 #ifndef SANDPIPER_USERSPACE_PROBE_PROGRAM_RUNS_H_
 #define SANDPIPER_USERSPACE_PROBE_PROGRAM_RUNS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A BPF ring buffer, drained by one thread.
 #ifndef SANDPIPER_USERSPACE_PROBE_RING_H_
 #define SANDPIPER_USERSPACE_PROBE_RING_H_

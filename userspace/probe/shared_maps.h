@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Maps that several objects work on.
 #ifndef SANDPIPER_USERSPACE_PROBE_SHARED_MAPS_H_
 #define SANDPIPER_USERSPACE_PROBE_SHARED_MAPS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The counts that let the kernel side pass over what nobody watches (struct watch in bpf/events.h).
 // The kernel side counts as well.
 #ifndef SANDPIPER_USERSPACE_PROBE_WATCH_COUNTS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/ruleset/nft_dump.h"
 
 #include <libnftnl/chain.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Everything that a network namespace's nftables hold, collected message by message, and what of it
 // decides where a sandbox may go.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_DUMP_H_

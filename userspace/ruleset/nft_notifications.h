@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the kernel tells of changed rules (NFNLGRP_NFTABLES), put together to transactions.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_NOTIFICATIONS_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_NOTIFICATIONS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One rule: from the little programs that the kernel runs, back to what they ask for.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_RULE_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_RULE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A set or map of nftables, with its elements.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_SET_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_SET_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/ruleset/nft_socket.h"
 
 #include <libmnl/libmnl.h>

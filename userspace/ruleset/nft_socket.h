@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // nftables of one network namespace over netlink: what is in force, and word of each change
 // (NFNLGRP_NFTABLES).
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_SOCKET_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Values as nftables keeps them in registers and set keys -> text as nft(8) writes it.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_VALUE_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_VALUE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The policy of an OpenSandbox egress sidecar as it was started with. Rules for names never reach
 // the kernel: its DNS proxy keeps them.
 #ifndef SANDPIPER_USERSPACE_RULESET_OPENSANDBOX_POLICY_H_

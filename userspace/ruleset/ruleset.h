@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rules that a network namespace puts a sandbox under, as far as they decide where it may go.
 #ifndef SANDPIPER_USERSPACE_RULESET_RULESET_H_
 #define SANDPIPER_USERSPACE_RULESET_RULESET_H_

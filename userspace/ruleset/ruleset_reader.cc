@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/ruleset/ruleset_reader.h"
 
 #include <linux/capability.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A thread that enters network namespaces, reads the rules there, and hears of each change. It
 // keeps what that takes, and nothing else; no other thread needs it.
 #ifndef SANDPIPER_USERSPACE_RULESET_RULESET_READER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a container runtime says of a container. All of its texts are chosen by others: raw here,
 // escaped where they enter a record.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_CONTAINER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a runtime answers over the Container Runtime Interface, as containers. Pure. Their `runtime`
 // is not set.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_CRI_REPLIES_H_

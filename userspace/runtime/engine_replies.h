@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the Docker Engine API answers (https://docs.docker.com/engine/api/v1.40/), Podman's service
 // likewise. Pure; whatever is absent, or of another type than the API says, is as if it were not
 // there.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The configuration that a runtime wrote for runc or crun before it started the container: there
 // before the first process, but without the labels of the container or its pod.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_OCI_BUNDLE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One container runtime, asked over its unix socket.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_RUNTIME_CLIENT_H_
 #define SANDPIPER_USERSPACE_RUNTIME_RUNTIME_CLIENT_H_

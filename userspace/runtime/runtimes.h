@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All container runtimes of the host, each asked by threads of its own: one that hangs holds up
 // nobody.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_RUNTIMES_H_

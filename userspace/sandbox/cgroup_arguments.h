@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // --cgroup PATH[=ID[:sidecar]]: from what the user writes to the cgroups that exist.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_CGROUP_ARGUMENTS_H_
 #define SANDPIPER_USERSPACE_SANDBOX_CGROUP_ARGUMENTS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The cgroup v2 file system: where it is, what is in it, and the ids that the kernel side uses. The
 // only reader of cgroupfs.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_CGROUP_FS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the path of a cgroup says of its container, pod or unit. Pure.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_CGROUP_PATH_H_
 #define SANDPIPER_USERSPACE_SANDBOX_CGROUP_PATH_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What to look for, and whom to ask.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_DISCOVERY_H_
 #define SANDPIPER_USERSPACE_SANDBOX_DISCOVERY_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Network devices of one network namespace, as they come and go (rtnetlink(7)).
 #ifndef SANDPIPER_USERSPACE_SANDBOX_LINK_WATCH_H_
 #define SANDPIPER_USERSPACE_SANDBOX_LINK_WATCH_H_

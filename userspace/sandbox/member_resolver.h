@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From cgroups that were found, and what runtimes say of them, to what each one is part of. No I/O;
 // time is given.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_MEMBER_RESOLVER_H_

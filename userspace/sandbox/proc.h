@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Processes that were there before we looked, from /proc.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_PROC_H_
 #define SANDPIPER_USERSPACE_SANDBOX_PROC_H_

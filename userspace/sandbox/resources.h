@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a cgroup takes of the host: cgroup v2 files (Documentation/admin-guide/cgroup-v2.rst), and
 // what stands in for them where a controller is not on the cgroup.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_RESOURCES_H_

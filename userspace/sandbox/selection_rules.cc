@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/sandbox/selection_rules.h"
 
 #include <openssl/sha.h>

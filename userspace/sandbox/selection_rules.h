@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which cgroup is a sandbox's, and what that sandbox is called: the first rule that matches. Pure.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_SELECTION_RULES_H_
 #define SANDPIPER_USERSPACE_SANDBOX_SELECTION_RULES_H_

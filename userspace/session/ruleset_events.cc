@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rules that a sandbox lives under, and what they let through for a while; see SandboxPipeline.
 #include <optional>
 #include <vector>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "userspace/session/sandbox_session.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All stages behind attribution for one sandbox, so that no sandbox can use up what another needs.
 #ifndef SANDPIPER_USERSPACE_SESSION_SANDBOX_SESSION_H_
 #define SANDPIPER_USERSPACE_SESSION_SANDBOX_SESSION_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is done at times: deadlines, windows, the end; and what was counted by then. See
 // SandboxPipeline.
 #include <algorithm>
