@@ -23,8 +23,11 @@ case " ${ID:-} ${ID_LIKE:-} " in
 esac
 [ "$(id -u)" = 0 ] || fail "needs root to install packages: run it with sudo"
 
-installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
-missing() { for p in "${packages[@]}"; do installed "$p" || printf '%s\n' "$p"; done; }
+# Names of the installed packages, and the names that these provide: another vendor's nodejs provides npm.
+installed() {
+  dpkg-query -W -f '${db:Status-Status} ${Package}, ${Provides}\n' | sed -n 's/^installed //p' | sed 's/([^)]*)//g' | tr -s ', ' '\n'
+}
+missing() { comm -23 <(printf '%s\n' "${packages[@]}" | sort -u) <(installed | sort -u); }
 known() { [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
 
 # The OTLP schema is not in bookworm itself: take it from the backports suite of the archive that this system already uses.

@@ -3,7 +3,7 @@
 # tests/run.sh [unit|e2e|kernel|vm|budget|matrix|fuzz|all] [PATTERN]: builds, then runs the tests of that tier; all by default, which is all but
 # matrix and fuzz. Ends with what failed, each with its reason, and "N passed, N failed, N skipped". PATTERN: only scenarios whose name
 # holds it, or one of several with commas between them; one with a minus before it: not those.
-#   unit    pure functions and classes, and what the fuzzers start from; no privileges
+#   unit    pure functions and classes, the corpora of the fuzzers, and the syntax of every LogQL query; no privileges
 #   e2e     scenarios with ground truth on this machine's kernel, sent to a real Loki, Prometheus and OpenTelemetry Collector and read back;
 #           root, and Go to build them once
 #   kernel  scenarios with ground truth on this machine's kernel, without these; of all, those that e2e has not run already; root
@@ -47,6 +47,27 @@ run_unit() {
   failed=$((failed + broken))
   sed -nE 's#^(//tests/(unit|fuzz):[^ ]*) +(FAILED.*|NO STATUS.*|TIMEOUT.*)#FAILED \1: \3#p' "$log" >> "$told"
   grep -q '^//tests/unit:' "$log" || fail "unit: no test ran"
+  rm -f "$log"
+  run_logql
+}
+
+# Parses every LogQL query of docs/, dashboards and alert rules with Grafana's own grammar.
+run_logql() {
+  local grammar=$cache/logql reason status log check
+  # Without root the cache may be read-only.
+  mkdir -p "$grammar" 2> /dev/null && [ -w "$grammar" ] || grammar=${XDG_CACHE_HOME:-$HOME/.cache}/sandpiper/logql
+  reason=$(tests/e2e/logql/install.sh "$grammar")
+  status=$?
+  case $status in
+    0) ;;
+    3) skip "unit: $reason" && return ;;
+    *) fail "unit: the LogQL grammar was not installed" && return ;;
+  esac
+  log=$(mktemp)
+  for check in check_test.py check.py; do
+    python3 "tests/e2e/logql/$check" "$grammar" > "$log"
+    count "$log" || fail "unit: tests/e2e/logql/$check did not end"
+  done
   rm -f "$log"
 }
 
