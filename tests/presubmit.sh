@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# presubmit.sh [BASE]: the quick checks of a change, in under five minutes on a tree that is built.
+# CONTRIBUTING.md asks for it before each pull request, and .ci/run calls it first.
+# BASE is the commit that the change starts from: the merge base with origin/main by default, or
+# the parent commit where both are the same. clang-tidy reads the files that changed since then;
+# with --all as BASE it reads every file (an hour). All other checks read the whole tree.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+cache=${SANDPIPER_CACHE:-/var/cache/sandpiper}
+base=${1:-}
+failed=()
+
+# NAME COMMAND…: runs one check, and prints its output only where it fails.
+check() {
+  local name=$1 log started=$SECONDS
+  shift
+  log=$(mktemp)
+  if "$@" > "$log" 2>&1; then
+    printf 'ok    %s (%d s)\n' "$name" $((SECONDS - started))
+  else
+    printf 'FAIL  %s (%d s)\n' "$name" $((SECONDS - started))
+    sed 's/^/      /' "$log" | tail -60
+    failed+=("$name")
+  fi
+  rm -f "$log"
+}
+
+find_base() {
+  [ -z "$base" ] || return 0
+  base=$(git merge-base HEAD origin/main 2> /dev/null)
+  [ -n "$base" ] && [ "$base" != "$(git rev-parse HEAD)" ] && return 0
+  base=$(git rev-parse -q --verify HEAD~1) || base=$(git hash-object -t tree /dev/null)
+}
+
+shell_files() { git grep -lE '^#!(/usr/bin/env bash|/bin/sh|/bin/bash|/bin/busybox sh)' -- . ':!*.md'; }
+c_files() { git ls-files '*.c' '*.cc' '*.h'; }
+
+check_format() { c_files | xargs clang-format --dry-run -Werror; }
+check_python() {
+  tests/lint/ruff.sh "$cache/lint" format --check --quiet . || return 1
+  tests/lint/ruff.sh "$cache/lint" check --quiet .
+}
+check_shell() { shell_files | xargs shellcheck; }
+# The tidy checks need the headers that the build generates, and the unit tests build them.
+check_units() { bazel test --noshow_progress --test_output=errors //tests/unit:all //proto:all //bpf:all; }
+check_tidy() { tests/lint/tidy.sh "$base"; }
+
+find_base
+check "clang-format" check_format
+check "ruff" check_python
+check "shellcheck" check_shell
+check "licences, line lengths, prose" python3 tests/lint/text.py
+check "layers" python3 tests/lint/layers.py
+check "lint's own tests" python3 tests/lint/lint_test.py
+if [ "$base" != --all ]; then check "commit subjects" tests/lint/commits.sh "$base"; fi
+check "unit tests" check_units
+check "clang-tidy since ${base:0:12}" check_tidy
+
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'presubmit: %d checks failed in %d s: %s\n' ${#failed[@]} $SECONDS "${failed[*]}"
+  exit 1
+fi
+printf 'presubmit: all checks passed in %d s\n' $SECONDS
