@@ -25,7 +25,7 @@
 #include "absl/strings/str_cat.h"
 #include "sandpiper.grpc.pb.h"
 #include "userspace/base/fd.h"
-#include "userspace/base/questions.h"
+#include "userspace/base/event_loop_requests.h"
 #include "userspace/base/status.h"
 #include "userspace/export/ndjson.h"
 

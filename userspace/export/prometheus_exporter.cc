@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "userspace/base/questions.h"
+#include "userspace/base/event_loop_requests.h"
 #include "userspace/export/prometheus_names.h"
 
 namespace sandpiper {
