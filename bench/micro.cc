@@ -74,11 +74,11 @@ void CollectMetrics(benchmark::State& state) {
       const Flow flow = FlowTo(c);
       sandboxes.back()->OnEvent({.time_ns = c + 1,
                                  .kind = EVENT_CONNECT,
-                                 .what = Connect{.cookie = c, .peer = flow.peer}});
+                                 .body = Connect{.cookie = c, .peer = flow.peer}});
       sandboxes.back()->OnEvent(
           {.time_ns = c + 2,
            .kind = EVENT_CONNECT_RESULT,
-           .what = ConnectResult{.cookie = c, .established = c > 0, .error = c > 0 ? 0 : 111}});
+           .body = ConnectResult{.cookie = c, .established = c > 0, .error = c > 0 ? 0 : 111}});
     }
   }
   MetricReader reader({});

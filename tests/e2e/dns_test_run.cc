@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
         sandpiper::Event event;
         if (const absl::Status status = sandpiper::Decode(record, &event); !status.ok())
           Fail("a record is not understood: " + std::string(status.message()));
-        const auto* dns = std::get_if<sandpiper::DnsPayload>(&event.what);
+        const auto* dns = std::get_if<sandpiper::DnsPayload>(&event.body);
         if (!dns)
           return;
         if (expected.empty() || dns->data != expected.front() || !dns->is_query)

@@ -19,38 +19,38 @@ TEST(Allowances, FromTheFirstAnswerToTheElement) {
   Allowances allowances(10);
   EXPECT_FALSE(allowances.OnAnswer(At(1), kStart));
   EXPECT_FALSE(allowances.OnAnswer(At(1), kStart + 2));
-  EXPECT_EQ(allowances.OnElement(At(1), 0, kStart + 7).after_answer_ns, 7u);
-  EXPECT_FALSE(allowances.OnElement(At(1), 0, kStart + 8).after_answer_ns) << "told once";
-  EXPECT_FALSE(allowances.OnElement(At(2), 0, kStart + 8).after_answer_ns);
+  EXPECT_EQ(allowances.OnElementAdded(At(1), 0, kStart + 7).after_answer_ns, 7u);
+  EXPECT_FALSE(allowances.OnElementAdded(At(1), 0, kStart + 8).after_answer_ns) << "told once";
+  EXPECT_FALSE(allowances.OnElementAdded(At(2), 0, kStart + 8).after_answer_ns);
 }
 
 TEST(Allowances, AnElementThatIsHeardOfFirst) {
   Allowances allowances(10);
-  EXPECT_FALSE(allowances.OnElement(At(1), 0, kStart + 10).after_answer_ns);
+  EXPECT_FALSE(allowances.OnElementAdded(At(1), 0, kStart + 10).after_answer_ns);
   EXPECT_EQ(allowances.OnAnswer(At(1), kStart + 4), 6u) << "its event came later";
-  allowances.OnElement(At(2), 0, kStart);
+  allowances.OnElementAdded(At(2), 0, kStart);
   EXPECT_EQ(allowances.OnAnswer(At(2), kStart + 4), 0u);
   EXPECT_FALSE(allowances.OnAnswer(At(2), kStart + 5));
-  allowances.OnElement(At(3), 0, kStart);
+  allowances.OnElementAdded(At(3), 0, kStart);
   EXPECT_FALSE(allowances.OnAnswer(At(3), kStart + 60 * kSecond));
 }
 
 TEST(Allowances, DeniedAMomentBefore) {
   Allowances allowances(10);
   allowances.OnDenied(At(1), kStart);
-  EXPECT_TRUE(allowances.OnElement(At(1), 0, kStart + kSecond).after_denial);
-  EXPECT_FALSE(allowances.OnElement(At(1), 0, kStart + 2 * kSecond).after_denial);
+  EXPECT_TRUE(allowances.OnElementAdded(At(1), 0, kStart + kSecond).after_denial);
+  EXPECT_FALSE(allowances.OnElementAdded(At(1), 0, kStart + 2 * kSecond).after_denial);
   allowances.OnDenied(At(1), kStart);
-  EXPECT_FALSE(allowances.OnElement(At(1), 0, kStart + 60 * kSecond).after_denial);
+  EXPECT_FALSE(allowances.OnElementAdded(At(1), 0, kStart + 60 * kSecond).after_denial);
 }
 
 TEST(Allowances, ExpireOnceUnlessRenewedOrTakenAway) {
   Allowances allowances(10);
-  allowances.OnElement(At(1), kSecond, kStart);
-  allowances.OnElement(At(2), kSecond, kStart);
-  allowances.OnElement(At(3), kSecond, kStart);
-  allowances.OnElement(At(2), 5 * kSecond, kStart);
-  allowances.OnElementGone(At(3));
+  allowances.OnElementAdded(At(1), kSecond, kStart);
+  allowances.OnElementAdded(At(2), kSecond, kStart);
+  allowances.OnElementAdded(At(3), kSecond, kStart);
+  allowances.OnElementAdded(At(2), 5 * kSecond, kStart);
+  allowances.OnElementRemoved(At(3));
   EXPECT_TRUE(allowances.Expire(kStart).empty());
   EXPECT_EQ(allowances.NextDeadline(), kStart + kSecond);
   EXPECT_EQ(allowances.Expire(kStart + kSecond), std::vector<Address>{At(1)});
@@ -62,11 +62,11 @@ TEST(Allowances, ManyAddressesAreBounded) {
   Allowances allowances(4);
   for (uint8_t i = 0; i < 100; ++i)
     allowances.OnAnswer(At(i), kStart);
-  EXPECT_EQ(allowances.OnElement(At(0), 0, kStart + 3).after_answer_ns, 3u);
-  EXPECT_FALSE(allowances.OnElement(At(99), 0, kStart + 3).after_answer_ns);
+  EXPECT_EQ(allowances.OnElementAdded(At(0), 0, kStart + 3).after_answer_ns, 3u);
+  EXPECT_FALSE(allowances.OnElementAdded(At(99), 0, kStart + 3).after_answer_ns);
   // What is old makes room.
   EXPECT_FALSE(allowances.OnAnswer(At(200), kStart + 60 * kSecond));
-  EXPECT_EQ(allowances.OnElement(At(200), 0, kStart + 60 * kSecond + 3).after_answer_ns, 3u);
+  EXPECT_EQ(allowances.OnElementAdded(At(200), 0, kStart + 60 * kSecond + 3).after_answer_ns, 3u);
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ absl::StatusOr<Event> Decoded(std::span<const std::byte> record) {
 Exec DecodedExec(const ExecTexts& texts, uint16_t flags = 0) {
   return std::get<Exec>(
       Decoded(Forge(ExecRecord(texts, flags), texts.path + texts.cwd + texts.script + texts.args))
-          ->what);
+          ->body);
 }
 
 TEST(Decode, Exec) {
@@ -68,7 +68,7 @@ TEST(Decode, Exec) {
   ASSERT_TRUE(event.ok()) << event.status();
   EXPECT_EQ(event->member, 5u);
   EXPECT_EQ(event->time_ns, 77u);
-  const Exec& exec = std::get<Exec>(event->what);
+  const Exec& exec = std::get<Exec>(event->body);
   EXPECT_EQ(exec.path, "/usr/bin/dash");
   EXPECT_EQ(exec.working_directory, "/tmp");
   EXPECT_EQ(exec.script, "./run");
@@ -99,7 +99,7 @@ TEST(Decode, ShortExactLongerUnknownLying) {
   for (size_t n = 0; n < exact.size(); ++n)
     EXPECT_FALSE(Decoded(std::span(exact).first(n)).ok()) << n;
   Bytes longer = Forge(e, "a newer tail");
-  EXPECT_EQ(std::get<Exit>(Decoded(longer)->what).status, 256u);
+  EXPECT_EQ(std::get<Exit>(Decoded(longer)->body).status, 256u);
   e.header.kind = 999;
   EXPECT_FALSE(Decoded(Forge(e)).ok());
   exec_event lying = ExecRecord({});
@@ -130,7 +130,7 @@ TEST(Decode, DnsCutDatagram) {
   e.data_bytes = 4;
   e.server.port = 53;
   const auto event = Decoded(Forge(e, "data and unused room of its class"));
-  const DnsPayload& dns = std::get<DnsPayload>(event->what);
+  const DnsPayload& dns = std::get<DnsPayload>(event->body);
   EXPECT_EQ(dns.data, "data");
   EXPECT_TRUE(dns.cut);
   EXPECT_FALSE(dns.is_query);
@@ -172,13 +172,13 @@ TEST(Decode, ACgroupThatWasMade) {
   const auto bytes = [&e] { return std::span(reinterpret_cast<const std::byte*>(&e), sizeof(e)); };
   auto event = Decoded(bytes());
   ASSERT_TRUE(event.ok());
-  EXPECT_EQ(std::get<CgroupMade>(event->what).path, path);
+  EXPECT_EQ(std::get<CgroupCreated>(event->body).path, path);
   EXPECT_EQ(event->cgroup_id, 11u);
   // One that fills the room may have been longer, and is not to be taken for another.
   e.path_bytes = CGROUP_PATH_BYTES - 1;
   event = Decoded(bytes());
   ASSERT_TRUE(event.ok());
-  EXPECT_EQ(std::get<CgroupMade>(event->what).path, "");
+  EXPECT_EQ(std::get<CgroupCreated>(event->body).path, "");
   e.path_bytes = CGROUP_PATH_BYTES + 1;
   EXPECT_FALSE(Decoded(bytes()).ok());
 }
@@ -190,7 +190,7 @@ TEST(Decode, AnErrorThatIsNoErrnoIsRefused) {
   e.error = -1;
   const auto event = Decoded(std::as_bytes(std::span(&e, 1)));
   ASSERT_TRUE(event.ok());
-  EXPECT_EQ(std::get<NftChange>(event->what).error, 1);
+  EXPECT_EQ(std::get<NftChange>(event->body).error, 1);
   e.error = std::numeric_limits<int32_t>::min();
   EXPECT_FALSE(Decoded(std::as_bytes(std::span(&e, 1))).ok());
 }
@@ -205,11 +205,11 @@ TEST(Decode, WhatIsAttributedByNamespaceSaysSo) {
               .cgroup_id = 11};
   const auto event = Decoded(std::span(reinterpret_cast<const std::byte*>(&e), sizeof(e)));
   ASSERT_TRUE(event.ok());
-  EXPECT_EQ(event->by, Attributed::kNamespace);
+  EXPECT_EQ(event->attributed_by, AttributionBasis::kNamespace);
   e.header.flags = EVENT_BY_PROCESS;
-  EXPECT_EQ(Decoded(std::as_bytes(std::span(&e, 1)))->by, Attributed::kProcess);
+  EXPECT_EQ(Decoded(std::as_bytes(std::span(&e, 1)))->attributed_by, AttributionBasis::kProcess);
   e.header.flags = 0;
-  EXPECT_EQ(Decoded(std::as_bytes(std::span(&e, 1)))->by, Attributed::kCgroup);
+  EXPECT_EQ(Decoded(std::as_bytes(std::span(&e, 1)))->attributed_by, AttributionBasis::kCgroup);
 }
 
 }  // namespace

@@ -237,7 +237,7 @@ TEST_F(DnsLookupsTest, AQueryThatNetfilterThrewAway) {
   ASSERT_EQ(done().size(), 1u);
   EXPECT_EQ(done()[0].outcome, DnsOutcome::kDenied);
   EXPECT_EQ(done()[0].denied_by, DenialLayer::kNetfilter);
-  EXPECT_EQ(done()[0].refused_sends, 2u);
+  EXPECT_EQ(done()[0].denied_sends, 2u);
 }
 
 TEST_F(DnsLookupsTest, DeniedAtOneServerAnsweredByTheNext) {
@@ -247,7 +247,7 @@ TEST_F(DnsLookupsTest, DeniedAtOneServerAnsweredByTheNext) {
   Receive(2, Answer(7, "a.test", {ARecord(1)}), 2);
   ASSERT_EQ(done().size(), 1u);
   EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
-  EXPECT_EQ(done()[0].refused_sends, 1u);
+  EXPECT_EQ(done()[0].denied_sends, 1u);
 }
 
 TEST_F(DnsLookupsTest, TooManyOpenLookupsEndTheOldest) {

@@ -13,7 +13,8 @@ Event At(uint64_t time_ns, uint64_t member) { return {.time_ns = time_ns, .membe
 
 std::vector<std::pair<uint64_t, uint64_t>> Take(EventQueue* queue, uint64_t until_ns) {
   std::vector<std::pair<uint64_t, uint64_t>> out;
-  queue->TakeUntil(until_ns, [&](Event&& event) { out.emplace_back(event.time_ns, event.member); });
+  queue->DrainUntil(until_ns,
+                    [&](Event&& event) { out.emplace_back(event.time_ns, event.member); });
   return out;
 }
 
@@ -23,7 +24,7 @@ TEST(EventQueue, OldestFirstAndTheRestLater) {
   EventQueue queue;
   for (const uint64_t time : {30, 10, 40, 20})
     queue.Push(At(time, time));
-  EXPECT_EQ(queue.youngest_ns(), 40u);
+  EXPECT_EQ(queue.newest_ns(), 40u);
   EXPECT_EQ(Take(&queue, 29), (Taken{{10, 10}, {20, 20}}));
   queue.Push(At(35, 35));
   EXPECT_EQ(Take(&queue, 29), Taken{});

@@ -35,7 +35,7 @@ class FlowTableTest : public ::testing::Test {
                       .transport = transport,
                       .process = {},
                       .comm = "",
-                      .guest = true,
+                      .is_guest = true,
                       .peer = Peer(1),
                       .name = "",
                       .started_ns = at},
@@ -98,18 +98,18 @@ TEST_F(FlowTableTest, AFlowWhoseEndWasLostEndsWhenItsSocketIsGone) {
   ConnectGuest(4, 100, Transport::kTcp);
   Connect(5, 5, 100);
   changes_.clear();
-  table_.EndUnseen({5}, 200, &changes_);
+  table_.EndClosedSockets({5}, 200, &changes_);
   EXPECT_TRUE(changes_.empty());
   EXPECT_EQ(table_.size(), 5u);
-  table_.EndUnseen({2, 5}, 300, &changes_);
+  table_.EndClosedSockets({2, 5}, 300, &changes_);
   EXPECT_EQ(changes_.size(), 2u);  // 1 and 3; 2 is there after all, and a guest has no socket here
   for (const FlowChange& change : changes_) {
     EXPECT_TRUE(change.decided && change.ended);
     EXPECT_EQ(change.flow.outcome, ConnectOutcome::kUnknown);
   }
   changes_.clear();
-  table_.EndUnseen({5}, 400, &changes_);
-  table_.EndUnseen({5}, 500, &changes_);
+  table_.EndClosedSockets({5}, 400, &changes_);
+  table_.EndClosedSockets({5}, 500, &changes_);
   const FlowChange change = One();
   EXPECT_TRUE(!change.decided && change.ended);
   EXPECT_EQ(change.flow.outcome, ConnectOutcome::kEstablished);
@@ -146,13 +146,13 @@ TEST_F(FlowTableTest, ErrorsOfADeniedUdpFlowDoNotEndIt) {
   EXPECT_TRUE(changes_.empty());
   uint64_t more = 0;
   table_.RefreshUdp();
-  table_.TakeDenials([&](const Flow&, uint64_t count) { more += count; });
+  table_.DrainDenials([&](const Flow&, uint64_t count) { more += count; });
   EXPECT_EQ(more, 2u);  // the first one was told when it happened
   udp_bytes_[Peer(1)].denied = 7;
   Close(1, 20, Transport::kUdp);
   const FlowChange change = One();
   EXPECT_EQ(change.flow.outcome, ConnectOutcome::kDenied);
-  EXPECT_EQ(change.flow.denials - change.flow.denials_told, 4u);
+  EXPECT_EQ(change.flow.denials - change.flow.denials_reported, 4u);
 }
 
 TEST_F(FlowTableTest, ARefusalWithoutNetfilterIsTheCgroups) {

@@ -53,10 +53,10 @@ TEST(ProcessTable, WhoseEndWasLostIsForgottenAfterASecondLook) {
   table.OnExec({.process = {11, 100}, .parent = {}, .path = "/late"}, 100);
   table.OnExec({.process = {12, 100}, .parent = {}, .path = "/there"}, 100);
   const auto lives = [](const ProcessKey& key) { return key.pid == 12; };
-  table.ForgetDead(lives);
+  table.DropDead(lives);
   EXPECT_EQ(table.All().size(), 3u);
   table.OnExit({.process = {11, 100}, .status = 0}, 200);  // its event was on the way
-  table.ForgetDead(lives);
+  table.DropDead(lives);
   EXPECT_EQ(table.Find({10, 100}), nullptr);
   EXPECT_EQ(table.Find({11, 100})->path, "/late");
   EXPECT_EQ(table.Find({12, 100})->path, "/there");

@@ -18,14 +18,14 @@ class RulesetHistoryTest : public ::testing::Test {
  protected:
   void Kernel(NftChange::Result result, uint32_t thread, uint64_t at_ms, int error = 0,
               const std::string& comm = "nft") {
-    history_.OnKernel({.result = result,
-                       .error = error,
-                       .netns = 1,
-                       .process = {thread, 5},
-                       .thread = thread,
-                       .comm = comm,
-                       .actor = kMe},
-                      kStart + at_ms * kMillisecond);
+    history_.OnBpfEvent({.result = result,
+                         .error = error,
+                         .netns = 1,
+                         .process = {thread, 5},
+                         .thread = thread,
+                         .comm = comm,
+                         .actor = kMe},
+                        kStart + at_ms * kMillisecond);
   }
   void Told(uint32_t generation, uint32_t thread, uint64_t at_ms,
             NftOperation operation = NftOperation::kStatic) {
@@ -35,15 +35,15 @@ class RulesetHistoryTest : public ::testing::Test {
                                   .operation = operation,
                                   .timed = {},
                                   .seen_ns = kStart + at_ms * kMillisecond};
-    history_.OnNews({.netns = 1, .transactions = {transaction}, .reading = std::nullopt});
+    history_.OnNetlink({.netns = 1, .transactions = {transaction}, .reading = std::nullopt});
   }
   void Read(uint32_t generation, std::vector<Rule> rules, uint64_t at_ms) {
-    history_.OnNews({.netns = 1,
-                     .transactions = {},
-                     .reading = Ruleset{.generation = generation,
-                                        .present = !rules.empty(),
-                                        .rules = std::move(rules)},
-                     .complete_ns = kStart + at_ms * kMillisecond});
+    history_.OnNetlink({.netns = 1,
+                        .transactions = {},
+                        .reading = Ruleset{.generation = generation,
+                                           .present = !rules.empty(),
+                                           .rules = std::move(rules)},
+                        .complete_ns = kStart + at_ms * kMillisecond});
   }
   void Settle(uint64_t at_ms, bool all = false) {
     history_.Settle(kStart + at_ms * kMillisecond, all, &out_);
@@ -62,10 +62,10 @@ class RulesetHistoryTest : public ::testing::Test {
 TEST_F(RulesetHistoryTest, WhatIsThereAtTheStartIsLoadedAndNoTransaction) {
   Read(40, {kOne}, 0);
   Settle(0);
-  ASSERT_EQ(out_.turns.size(), 1u);
-  EXPECT_TRUE(out_.turns[0].first);
-  EXPECT_EQ(out_.turns[0].change.added, (std::vector<Rule>{kOne}));
-  EXPECT_FALSE(out_.turns[0].actor);
+  ASSERT_EQ(out_.updates.size(), 1u);
+  EXPECT_TRUE(out_.updates[0].is_first);
+  EXPECT_EQ(out_.updates[0].change.added, (std::vector<Rule>{kOne}));
+  EXPECT_FALSE(out_.updates[0].actor);
   EXPECT_TRUE(out_.transactions.empty());
 }
 
@@ -78,11 +78,11 @@ TEST_F(RulesetHistoryTest, AChangeHasItsActorWhicheverWordComesFirst) {
   EXPECT_TRUE(out_.transactions.empty()) << "who it was may still come";
   Kernel(NftChange::Result::kCommitted, 50, 9);
   Settle(20);
-  ASSERT_EQ(out_.turns.size(), 2u);
-  EXPECT_EQ(out_.turns[1].change.added, (std::vector<Rule>{kTwo}));
-  EXPECT_EQ(out_.turns[1].actor->process.pid, 50u);
-  EXPECT_TRUE(out_.turns[1].actor->seen);
-  EXPECT_EQ(out_.turns[1].time_ns, kStart + 9 * kMillisecond);
+  ASSERT_EQ(out_.updates.size(), 2u);
+  EXPECT_EQ(out_.updates[1].change.added, (std::vector<Rule>{kTwo}));
+  EXPECT_EQ(out_.updates[1].actor->process.pid, 50u);
+  EXPECT_TRUE(out_.updates[1].actor->seen_by_bpf);
+  EXPECT_EQ(out_.updates[1].time_ns, kStart + 9 * kMillisecond);
   EXPECT_EQ(Count(true), 1u);
 }
 
@@ -94,7 +94,7 @@ TEST_F(RulesetHistoryTest, WithoutTheKernelSideNetlinkNamesTheProcess) {
   Settle(400);
   ASSERT_EQ(Count(true), 1u);
   EXPECT_EQ(out_.transactions[0].actor->process.pid, 50u);
-  EXPECT_FALSE(out_.transactions[0].actor->seen);
+  EXPECT_FALSE(out_.transactions[0].actor->seen_by_bpf);
 }
 
 TEST_F(RulesetHistoryTest, ReadingsAreClosedInTheOrderOfGenerations) {
@@ -104,9 +104,9 @@ TEST_F(RulesetHistoryTest, ReadingsAreClosedInTheOrderOfGenerations) {
   Read(2, {kOne, kTwo}, 12);
   Read(3, {kTwo}, 13);
   Settle(1000);
-  ASSERT_EQ(out_.turns.size(), 3u);
-  EXPECT_EQ(out_.turns[1].actor->process.pid, 50u);
-  EXPECT_EQ(out_.turns[2].actor->process.pid, 51u);
+  ASSERT_EQ(out_.updates.size(), 3u);
+  EXPECT_EQ(out_.updates[1].actor->process.pid, 50u);
+  EXPECT_EQ(out_.updates[2].actor->process.pid, 51u);
   EXPECT_EQ(Count(true), 2u);
 }
 
@@ -114,10 +114,10 @@ TEST_F(RulesetHistoryTest, TheKernelShowsAGenerationBeforeItTellsOfIt) {
   Read(1, {kOne}, 0);
   Read(2, {kTwo}, 10);
   Settle(11);
-  EXPECT_EQ(out_.turns.size(), 1u);
+  EXPECT_EQ(out_.updates.size(), 1u);
   Told(2, 50, 12);
   Settle(500);
-  EXPECT_EQ(out_.turns.size(), 2u);
+  EXPECT_EQ(out_.updates.size(), 2u);
   EXPECT_EQ(Count(true), 1u) << "and not one more for the gap";
 }
 
@@ -143,14 +143,14 @@ TEST_F(RulesetHistoryTest, WhoMadeWhatNetlinkDidNotTellOf) {
   Kernel(NftChange::Result::kSent, 50, 2);
   Read(2, {kOne}, 10);
   Settle(1000);
-  ASSERT_EQ(out_.turns.size(), 1u);
-  ASSERT_TRUE(out_.turns[0].actor);
-  EXPECT_EQ(out_.turns[0].actor->process.pid, 50u);
+  ASSERT_EQ(out_.updates.size(), 1u);
+  ASSERT_TRUE(out_.updates[0].actor);
+  EXPECT_EQ(out_.updates[0].actor->process.pid, 50u);
   Kernel(NftChange::Result::kSent, 51, 1001);
   Read(3, {kTwo}, 1010);
   Settle(2000);
-  ASSERT_EQ(out_.turns.size(), 2u);
-  EXPECT_FALSE(out_.turns[1].actor) << "it may have been either";
+  ASSERT_EQ(out_.updates.size(), 2u);
+  EXPECT_FALSE(out_.updates[1].actor) << "it may have been either";
 }
 
 TEST_F(RulesetHistoryTest, TheSameRulesAgainAreNoChange) {
@@ -158,14 +158,14 @@ TEST_F(RulesetHistoryTest, TheSameRulesAgainAreNoChange) {
   Told(2, 50, 10);
   Read(2, {kOne}, 11);
   Settle(1000);
-  EXPECT_EQ(out_.turns.size(), 1u);
+  EXPECT_EQ(out_.updates.size(), 1u);
   EXPECT_EQ(Count(true), 1u);
 }
 
 TEST_F(RulesetHistoryTest, OneBatchIsOneRefusalWithItsFirstError) {
   Kernel(NftChange::Result::kAborted, 50, 0);
-  Kernel(NftChange::Result::kRefused, 50, 1, EEXIST);
-  Kernel(NftChange::Result::kRefused, 50, 1, ENOENT);
+  Kernel(NftChange::Result::kRejected, 50, 1, EEXIST);
+  Kernel(NftChange::Result::kRejected, 50, 1, ENOENT);
   Settle(50);
   EXPECT_EQ(Count(false), 0u);
   Settle(150);
@@ -176,7 +176,7 @@ TEST_F(RulesetHistoryTest, OneBatchIsOneRefusalWithItsFirstError) {
 
 TEST_F(RulesetHistoryTest, ADeleteThatFoundNothingAndIsSentAgainWithoutItIsNoFailure) {
   Kernel(NftChange::Result::kAborted, 50, 0);
-  Kernel(NftChange::Result::kRefused, 50, 1, ENOENT);
+  Kernel(NftChange::Result::kRejected, 50, 1, ENOENT);
   Settle(1000);
   EXPECT_EQ(Count(false), 0u);
   Kernel(NftChange::Result::kCommitted, 51, 1100);
@@ -199,16 +199,18 @@ TEST_F(RulesetHistoryTest, ADeleteThatFoundNothingAndIsLeftAtThatIsAFailure) {
 
 TEST_F(RulesetHistoryTest, RulesThatCannotBeReadAreUnknownAndNeverEmpty) {
   Read(1, {kOne}, 0);
-  history_.OnNews({.netns = 1, .transactions = {}, .reading = absl::AbortedError("kept changing")});
-  history_.OnNews({.netns = 1, .transactions = {}, .reading = absl::AbortedError("kept changing")});
+  history_.OnNetlink(
+      {.netns = 1, .transactions = {}, .reading = absl::AbortedError("kept changing")});
+  history_.OnNetlink(
+      {.netns = 1, .transactions = {}, .reading = absl::AbortedError("kept changing")});
   Settle(10);
-  ASSERT_EQ(out_.turns.size(), 2u) << "told once";
-  EXPECT_FALSE(out_.turns[1].rules.ok());
+  ASSERT_EQ(out_.updates.size(), 2u) << "told once";
+  EXPECT_FALSE(out_.updates[1].rules.ok());
   EXPECT_EQ(history_.current(), nullptr);
   Read(2, {kTwo}, 20);
   Settle(1000);
-  ASSERT_EQ(out_.turns.size(), 3u);
-  EXPECT_EQ(out_.turns[2].change.removed, (std::vector<Rule>{kOne}));
+  ASSERT_EQ(out_.updates.size(), 3u);
+  EXPECT_EQ(out_.updates[2].change.removed, (std::vector<Rule>{kOne}));
 }
 
 }  // namespace

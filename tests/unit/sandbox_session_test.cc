@@ -21,10 +21,10 @@ const Endpoint kServer = At({192, 0, 2, 53}, 53), kWeb = At({192, 0, 2, 9}, 443)
 
 class SandboxPipelineTest : public ::testing::Test {
  protected:
-  template <typename What>
-  void Feed(uint16_t kind, What what) {
+  template <typename Body>
+  void Feed(uint16_t kind, Body body) {
     pipeline_.OnEvent(
-        {.time_ns = now_ += kMillisecond, .member = 1, .kind = kind, .what = std::move(what)});
+        {.time_ns = now_ += kMillisecond, .member = 1, .kind = kind, .body = std::move(body)});
   }
   void Look(const std::string& name, uint8_t last) {
     Feed(EVENT_DNS_QUERY, DnsPayload{.cookie = 50,

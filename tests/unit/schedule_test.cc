@@ -9,17 +9,17 @@ namespace {
 
 TEST(Schedule, TheLastWordCounts) {
   Schedule schedule;
-  EXPECT_EQ(schedule.Next(), Schedule::kNever);
+  EXPECT_EQ(schedule.NextDeadline(), Schedule::kNever);
   schedule.Set(1, 50);
   schedule.Set(2, 20);
   schedule.Set(1, 10);
-  EXPECT_EQ(schedule.Next(), 10u);
+  EXPECT_EQ(schedule.NextDeadline(), 10u);
   schedule.Set(1, 30);
-  EXPECT_EQ(schedule.Next(), 20u);
-  EXPECT_EQ(schedule.TakeDue(25), std::vector<uint64_t>{2});
-  EXPECT_TRUE(schedule.TakeDue(25).empty());
+  EXPECT_EQ(schedule.NextDeadline(), 20u);
+  EXPECT_EQ(schedule.PopDue(25), std::vector<uint64_t>{2});
+  EXPECT_TRUE(schedule.PopDue(25).empty());
   schedule.Set(1, Schedule::kNever);
-  EXPECT_EQ(schedule.Next(), Schedule::kNever);
+  EXPECT_EQ(schedule.NextDeadline(), Schedule::kNever);
 }
 
 TEST(Schedule, SeveralAtOneTimeAndSomeRemoved) {
@@ -28,8 +28,8 @@ TEST(Schedule, SeveralAtOneTimeAndSomeRemoved) {
     schedule.Set(who, 100);
   schedule.Remove(3);
   schedule.Remove(9);
-  EXPECT_EQ(schedule.TakeDue(100), (std::vector<uint64_t>{1, 2, 4}));
-  EXPECT_EQ(schedule.Next(), Schedule::kNever);
+  EXPECT_EQ(schedule.PopDue(100), (std::vector<uint64_t>{1, 2, 4}));
+  EXPECT_EQ(schedule.NextDeadline(), Schedule::kNever);
 }
 
 }  // namespace

@@ -67,8 +67,8 @@ class RecordMaker {
                  int64_t unix_offset);
   LogRecord Exit(const Process& process, int64_t unix_offset);
   // egress.loaded, egress.updated.
-  LogRecord RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process,
-                        int64_t unix_offset);
+  LogRecord RulesUpdated(const RulesetUpdate& update, ActorRole role, const Process* process,
+                         int64_t unix_offset);
   // egress.loaded of a sidecar, from what it was started with.
   LogRecord PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process,
                          int64_t unix_offset);

@@ -64,37 +64,39 @@ void RecordMaker::AddActor(LogRecord* record, const RulesetActor& actor, ActorRo
     record->attributes.emplace_back("actor", "host");
 }
 
-LogRecord RecordMaker::RulesTurned(const RulesetTurn& turn, ActorRole role, const Process* process,
-                                   int64_t unix_offset) {
-  const SharedText event = turn.first ? SharedText("egress.loaded") : SharedText("egress.updated");
-  const bool known = turn.rules.ok();
+LogRecord RecordMaker::RulesUpdated(const RulesetUpdate& update, ActorRole role,
+                                    const Process* process, int64_t unix_offset) {
+  const SharedText event =
+      update.is_first ? SharedText("egress.loaded") : SharedText("egress.updated");
+  const bool known = update.rules.ok();
   // The application has no business with the rules that it is under.
   const Severity severity = !known || role == ActorRole::kApp ? Severity::kWarn : Severity::kInfo;
-  std::string body = turn.first ? "egress rules loaded" : "egress rules updated";
+  std::string body = update.is_first ? "egress rules loaded" : "egress rules updated";
   if (!known)
     body = "egress rules unknown";
   else
-    absl::StrAppend(&body, ": generation ", turn.rules->generation, ", ", turn.change.added.size(),
-                    " added, ", turn.change.removed.size(), " removed");
-  LogRecord record = Begin(event, severity, std::move(body), turn.time_ns, unix_offset);
+    absl::StrAppend(&body, ": generation ", update.rules->generation, ", ",
+                    update.change.added.size(), " added, ", update.change.removed.size(),
+                    " removed");
+  LogRecord record = Begin(event, severity, std::move(body), update.time_ns, unix_offset);
   record.attributes.emplace_back("rules.source", "nftables");
   if (known) {
     record.attributes.emplace_back(
-        "egress.default", turn.rules->default_deny ? SharedText("deny") : SharedText("allow"));
-    AddRules(&record, "rules", turn.change.added, turn.rules->rules_beyond);
-    if (!turn.change.removed.empty())
-      AddRules(&record, "rules.removed", turn.change.removed, 0);
-    record.attributes.emplace_back("nftables.generation", int64_t{turn.rules->generation});
+        "egress.default", update.rules->default_deny ? SharedText("deny") : SharedText("allow"));
+    AddRules(&record, "rules", update.change.added, update.rules->rules_beyond);
+    if (!update.change.removed.empty())
+      AddRules(&record, "rules.removed", update.change.removed, 0);
+    record.attributes.emplace_back("nftables.generation", int64_t{update.rules->generation});
   } else {
     record.attributes.emplace_back("error",
                                    absl::StrCat("the rules in force are unknown: ",
-                                                std::string(turn.rules.status().message())));
+                                                std::string(update.rules.status().message())));
   }
-  if (turn.transactions > 1)
+  if (update.transactions > 1)
     record.attributes.emplace_back("nftables.transactions",
-                                   static_cast<int64_t>(turn.transactions));
-  if (turn.actor)
-    AddActor(&record, *turn.actor, role, process);
+                                   static_cast<int64_t>(update.transactions));
+  if (update.actor)
+    AddActor(&record, *update.actor, role, process);
   return record;
 }
 

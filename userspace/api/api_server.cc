@@ -24,8 +24,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "sandpiper.grpc.pb.h"
-#include "userspace/base/fd.h"
 #include "userspace/base/event_loop_requests.h"
+#include "userspace/base/fd.h"
 #include "userspace/base/status.h"
 #include "userspace/export/ndjson.h"
 
@@ -99,7 +99,7 @@ class ApiServer::Service : public v1::Collector::Service {
     const uint32_t wanted = std::min(request->destinations(), kDestinationsMax);
     while (most < wanted && !destinations_.compare_exchange_weak(most, wanted)) {
     }
-    std::optional<v1::ListSandboxesResponse> answer = questions.Ask(kAnswerWithin);
+    std::optional<v1::ListSandboxesResponse> answer = requests.Call(kAnswerWithin);
     if (!answer)
       return {grpc::StatusCode::DEADLINE_EXCEEDED, "the collector is too busy to answer"};
     *response = *std::move(answer);
@@ -138,7 +138,7 @@ class ApiServer::Service : public v1::Collector::Service {
   // What was asked for since the last time.
   size_t TakeDestinations() { return destinations_.exchange(0); }
 
-  Questions<v1::ListSandboxesResponse> questions;
+  EventLoopRequests<v1::ListSandboxesResponse> requests;
   std::atomic<bool> ending = false;
 
  private:
@@ -275,7 +275,7 @@ ApiServer::ApiServer() = default;
 ApiServer::~ApiServer() {
   if (!service_)
     return;
-  service_->questions.Close();
+  service_->requests.Close();
   service_->ending = true;
 }
 
@@ -296,10 +296,10 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const std::string& p
   return api;
 }
 
-int ApiServer::event_fd() const { return service_->questions.event_fd(); }
+int ApiServer::event_fd() const { return service_->requests.event_fd(); }
 
 void ApiServer::Answer(const List& list) {
-  service_->questions.Answer([&] { return list(service_->TakeDestinations()); });
+  service_->requests.Serve([&] { return list(service_->TakeDestinations()); });
 }
 
 }  // namespace sandpiper

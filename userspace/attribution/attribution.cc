@@ -113,7 +113,7 @@ void Attribution::OnCandidate(const Candidate& candidate, uint64_t now_ns) {
 }
 
 void Attribution::OnMade(const Event& event) {
-  const auto& made = std::get<CgroupMade>(event.what);
+  const auto& made = std::get<CgroupCreated>(event.body);
   Candidate candidate = {.member = event.member,
                          .cgroup_id = event.cgroup_id,
                          .cgroup = made.path,

@@ -29,7 +29,7 @@ namespace sandpiper {
 struct Member {
   uint64_t sandbox = 0;
   Role role = Role::kNone;
-  std::array<Origin, 3> origins = {};  // of its events in the sandbox, by Attributed
+  std::array<Origin, 3> origins = {};  // of its events in the sandbox, by AttributionBasis
   uint64_t cgroup_id = 0;              // 0: a device
   std::string path;  // absolute; empty for a device, and where the cgroup was gone before we looked
   std::string container_id;

@@ -96,18 +96,18 @@ void NetworkNamespaces::OnChange(const NftChange& change, uint64_t sandbox, uint
   if (!spaces_.contains(change.netns))
     Enter(sandbox, change.netns, static_cast<pid_t>(change.process.pid));
   if (const auto space = spaces_.find(change.netns); space != spaces_.end()) {
-    space->second.history.OnKernel(change, time_ns);
+    space->second.history.OnBpfEvent(change, time_ns);
     return;
   }
   RulesetHistory brief(/*fresh=*/false);
-  brief.OnKernel(change, time_ns);
+  brief.OnBpfEvent(change, time_ns);
   RulesetOutcome outcome;
   brief.Settle(time_ns, /*all=*/true, &outcome);
   sink_(sandbox, outcome);
 }
 
 void NetworkNamespaces::Tell(const Space& space, const RulesetOutcome& outcome) {
-  if (outcome.transactions.empty() && outcome.turns.empty())
+  if (outcome.transactions.empty() && outcome.updates.empty())
     return;
   for (const uint64_t sandbox : space.sandboxes)
     sink_(sandbox, outcome);
@@ -170,7 +170,7 @@ void NetworkNamespaces::OnSandboxEnd(uint64_t sandbox, uint64_t now_ns) {
 void NetworkNamespaces::Work(uint64_t now_ns, bool all) {
   for (RulesetNews& news : reader_.Take()) {
     if (const auto space = spaces_.find(news.netns); space != spaces_.end())
-      space->second.history.OnNews(std::move(news));
+      space->second.history.OnNetlink(std::move(news));
   }
   for (auto& [netns, space] : spaces_) {
     RulesetOutcome outcome;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What other threads ask the event loop, and wait for.
-#ifndef SANDPIPER_USERSPACE_BASE_QUESTIONS_H_
-#define SANDPIPER_USERSPACE_BASE_QUESTIONS_H_
+// Synchronous requests from other threads to the event loop.
+#ifndef SANDPIPER_USERSPACE_BASE_EVENT_LOOP_REQUESTS_H_
+#define SANDPIPER_USERSPACE_BASE_EVENT_LOOP_REQUESTS_H_
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -19,33 +19,36 @@
 
 namespace sandpiper {
 
+// Several threads may wait at once. The event loop serves all of them with one response.
 template <typename T>
-class Questions {
+class EventLoopRequests {
  public:
-  // From any thread. Nothing if the loop does not get to it within `limit`, or answers no more.
-  std::optional<T> Ask(std::chrono::milliseconds limit) {
-    std::future<T> answer;
+  // Blocks the calling thread until the event loop responds. Returns nothing if that takes longer
+  // than `limit`, or after Close. Safe from every thread except the event loop's.
+  std::optional<T> Call(std::chrono::milliseconds limit) {
+    std::future<T> response;
     {
       const std::lock_guard lock(mutex_);
       if (closed_)
         return std::nullopt;
       waiting_.emplace_back();
-      answer = waiting_.back().get_future();
+      response = waiting_.back().get_future();
     }
     const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = write(asked_.get(), &one, sizeof(one));
-    if (answer.wait_for(limit) != std::future_status::ready)
+    [[maybe_unused]] const ssize_t n = write(wakeup_.get(), &one, sizeof(one));
+    if (response.wait_for(limit) != std::future_status::ready)
       return std::nullopt;
-    return answer.get();
+    return response.get();
   }
 
-  // Readable when somebody waits.
-  int event_fd() const { return asked_.get(); }
+  // Becomes readable when a request waits.
+  int event_fd() const { return wakeup_.get(); }
 
-  // From the loop: one answer for all who wait; `make` is not called if nobody does.
-  void Answer(const std::function<T()>& make) {
+  // Sends the result of `make` to all waiting threads. Does not call `make` if none waits. Only the
+  // event loop calls this.
+  void Serve(const std::function<T()>& make) {
     uint64_t count;
-    [[maybe_unused]] const ssize_t n = read(asked_.get(), &count, sizeof(count));
+    [[maybe_unused]] const ssize_t n = read(wakeup_.get(), &count, sizeof(count));
     std::vector<std::promise<T>> waiting;
     {
       const std::lock_guard lock(mutex_);
@@ -53,22 +56,22 @@ class Questions {
     }
     if (waiting.empty())
       return;
-    const T answer = make();
+    const T response = make();
     for (std::promise<T>& one : waiting)
-      one.set_value(answer);
+      one.set_value(response);
   }
 
-  // Nobody waits any more; who does gets an empty answer.
+  // Rejects later requests. Threads that wait now get an empty response.
   void Close() {
     {
       const std::lock_guard lock(mutex_);
       closed_ = true;
     }
-    Answer([] { return T(); });
+    Serve([] { return T(); });
   }
 
  private:
-  UniqueFd asked_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  UniqueFd wakeup_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::mutex mutex_;
   std::vector<std::promise<T>> waiting_;
   bool closed_ = false;
@@ -76,4 +79,4 @@ class Questions {
 
 }  // namespace sandpiper
 
-#endif  // SANDPIPER_USERSPACE_BASE_QUESTIONS_H_
+#endif  // SANDPIPER_USERSPACE_BASE_EVENT_LOOP_REQUESTS_H_

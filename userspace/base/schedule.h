@@ -38,10 +38,10 @@ class Schedule {
   }
 
   // Of all; kNever where nobody waits.
-  uint64_t Next() const { return by_time_.empty() ? kNever : by_time_.begin()->first; }
+  uint64_t NextDeadline() const { return by_time_.empty() ? kNever : by_time_.begin()->first; }
 
   // Those that are due at `now_ns`, who are not scheduled any more.
-  std::vector<uint64_t> TakeDue(uint64_t now_ns) {
+  std::vector<uint64_t> PopDue(uint64_t now_ns) {
     std::vector<uint64_t> out;
     while (!by_time_.empty() && by_time_.begin()->first <= now_ns) {
       out.push_back(by_time_.begin()->second);

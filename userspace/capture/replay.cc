@@ -249,7 +249,7 @@ class Player {
     return out;
   }
 
-  static Origin OriginOf(const v1::CapturedMember& member, Attributed by, Playing* playing) {
+  static Origin OriginOf(const v1::CapturedMember& member, AttributionBasis by, Playing* playing) {
     const auto [found, fresh] = playing->origins.try_emplace(member.member());
     if (fresh) {
       std::vector<Attribute> attributes;
@@ -272,9 +272,9 @@ class Player {
     std::visit(
         [&](auto& what) {
           if constexpr (requires { what.origin; })
-            what.origin = OriginOf(*member, event.by, &playing);
+            what.origin = OriginOf(*member, event.attributed_by, &playing);
         },
-        placed.what);
+        placed.body);
     if (playing.pipeline->NextDeadline() <= event.time_ns)
       playing.pipeline->OnTick(event.time_ns);
     playing.pipeline->OnEvent(placed);

@@ -226,15 +226,15 @@ void Pipeline::EnterOwnNamespace(uint64_t serial) {
 
 // Programs tell which namespace they are in when they start, are moved in, and connect.
 void Pipeline::NoteNamespaces(const Event& event, uint64_t sandbox) {
-  if (const auto* exec = std::get_if<Exec>(&event.what))
+  if (const auto* exec = std::get_if<Exec>(&event.body))
     namespaces_.Enter(sandbox, exec->netns, static_cast<pid_t>(exec->process.pid));
-  else if (const auto* fork = std::get_if<Fork>(&event.what))
+  else if (const auto* fork = std::get_if<Fork>(&event.body))
     namespaces_.Enter(sandbox, fork->netns, static_cast<pid_t>(fork->process.pid));
-  else if (const auto* connect = std::get_if<Connect>(&event.what))
+  else if (const auto* connect = std::get_if<Connect>(&event.body))
     namespaces_.Enter(sandbox, connect->netns, static_cast<pid_t>(connect->process.pid));
-  else if (const auto* change = std::get_if<NftChange>(&event.what))
+  else if (const auto* change = std::get_if<NftChange>(&event.body))
     namespaces_.OnChange(*change, sandbox, event.time_ns);
-  else if (std::holds_alternative<Exit>(event.what))
+  else if (std::holds_alternative<Exit>(event.body))
     namespaces_.OnExit(sandbox);
 }
 
@@ -266,10 +266,10 @@ void Pipeline::Deliver(Event event) {
   std::visit(
       [&](auto& what) {
         if constexpr (requires { what.origin; })
-          what.origin = member->origins[static_cast<size_t>(event.by)];
+          what.origin = member->origins[static_cast<size_t>(event.attributed_by)];
       },
-      event.what);
-  if (auto* change = std::get_if<NftChange>(&event.what)) {
+      event.body);
+  if (auto* change = std::get_if<NftChange>(&event.body)) {
     const Member* const actor = members_.Find(change->actor_member);
     change->actor = actor ? actor->sandbox : 0;
     change->sidecar = actor && actor->role == Role::kSidecar;
@@ -277,27 +277,27 @@ void Pipeline::Deliver(Event event) {
   sandbox->OnEvent(event);
   Reschedule(*sandbox);
   NoteNamespaces(event, member->sandbox);
-  if (std::holds_alternative<CgroupGone>(event.what) && event.cgroup_id == member->cgroup_id) {
+  if (std::holds_alternative<CgroupRemoved>(event.body) && event.cgroup_id == member->cgroup_id) {
     members_.Gone(event.member, event.time_ns);
     namespaces_.OnMemberGone(member->sandbox);
   }
 }
 
 void Pipeline::Take(Event event) {
-  if (std::holds_alternative<NftLoaded>(event.what)) {
+  if (std::holds_alternative<NftLoaded>(event.body)) {
     // Listening takes less than attaching.
     namespaces_.Begin(/*fresh=*/true);
     probes_->OnNftLoaded();
     return;
   }
-  if (std::holds_alternative<CgroupMade>(event.what))
+  if (std::holds_alternative<CgroupCreated>(event.body))
     attribution_.OnMade(event);
   if (!attribution_.Keep(event))
     Deliver(std::move(event));
 }
 
 void Pipeline::Process(uint64_t until_ns) {
-  pending_.TakeUntil(until_ns, [this](Event&& event) { Take(std::move(event)); });
+  pending_.DrainUntil(until_ns, [this](Event&& event) { Take(std::move(event)); });
   EndMembers(until_ns);
 }
 
@@ -339,7 +339,7 @@ void Pipeline::OnTick(uint64_t now_ns) {
   members_.Unwatch(now_ns);
   canary_.Work(now_ns);
   namespaces_.Work(now_ns, /*all=*/false);
-  for (const uint64_t serial : due_.TakeDue(now_ns)) {
+  for (const uint64_t serial : due_.PopDue(now_ns)) {
     SandboxPipeline& sandbox = *by_serial_.at(serial);
     sandbox.OnTick(now_ns);
     Reschedule(sandbox);
@@ -357,9 +357,9 @@ void Pipeline::Reschedule(const SandboxPipeline& sandbox) {
 
 uint64_t Pipeline::NextDeadline() const {
   // Records that are younger than the last Process wait for the next.
-  const uint64_t young = pending_.empty() ? Schedule::kNever : pending_.youngest_ns();
-  return std::min({young, due_.Next(), namespaces_.NextDeadline(), attribution_.NextDeadline(),
-                   members_.NextDeadline(), canary_.NextDeadline()});
+  const uint64_t young = pending_.empty() ? Schedule::kNever : pending_.newest_ns();
+  return std::min({young, due_.NextDeadline(), namespaces_.NextDeadline(),
+                   attribution_.NextDeadline(), members_.NextDeadline(), canary_.NextDeadline()});
 }
 
 void Pipeline::CloseWindow(uint64_t now_ns) {

@@ -12,7 +12,7 @@ namespace {
 // An element that comes later than this after an answer, or after a denial, is not about it.
 constexpr uint64_t kTogether = 5 * kSecond;
 
-bool IsLately(uint64_t then_ns, uint64_t now_ns) {
+bool IsRecent(uint64_t then_ns, uint64_t now_ns) {
   return then_ns != 0 && now_ns - std::min(then_ns, now_ns) <= kTogether;
 }
 
@@ -25,7 +25,7 @@ Allowances::State* Allowances::Get(const Address& address, uint64_t now_ns) {
     absl::erase_if(states_, [now_ns](const auto& entry) {
       const State& state = entry.second;
       return state.expires_ns == 0 &&
-             !IsLately(std::max({state.answered_ns, state.denied_ns, state.element_ns}), now_ns);
+             !IsRecent(std::max({state.answered_ns, state.denied_ns, state.element_ns}), now_ns);
     });
   }
   return states_.size() >= capacity_ ? nullptr : &states_[address];
@@ -36,10 +36,10 @@ std::optional<uint64_t> Allowances::OnAnswer(const Address& address, uint64_t ti
   if (!state)
     return std::nullopt;
   // The proxy's answer comes first, and the application's own is the same one again.
-  if (!IsLately(state->answered_ns, time_ns))
+  if (!IsRecent(state->answered_ns, time_ns))
     state->answered_ns = time_ns;
   const uint64_t added_ns = std::exchange(state->element_ns, 0);
-  if (!IsLately(added_ns, time_ns))
+  if (!IsRecent(added_ns, time_ns))
     return std::nullopt;
   return added_ns - std::min(added_ns, time_ns);
 }
@@ -49,14 +49,15 @@ void Allowances::OnDenied(const Address& address, uint64_t time_ns) {
     state->denied_ns = time_ns;
 }
 
-Allowance Allowances::OnElement(const Address& address, uint64_t timeout_ns, uint64_t time_ns) {
+Allowance Allowances::OnElementAdded(const Address& address, uint64_t timeout_ns,
+                                     uint64_t time_ns) {
   State* state = Get(address, time_ns);
   Allowance out;
   if (!state)
     return out;
-  if (IsLately(state->answered_ns, time_ns))
+  if (IsRecent(state->answered_ns, time_ns))
     out.after_answer_ns = time_ns - std::min(state->answered_ns, time_ns);
-  out.after_denial = IsLately(state->denied_ns, time_ns);
+  out.after_denial = IsRecent(state->denied_ns, time_ns);
   state->element_ns = out.after_answer_ns ? 0 : time_ns;
   state->answered_ns = state->denied_ns = 0;
   if (timeout_ns != 0) {
@@ -66,7 +67,7 @@ Allowance Allowances::OnElement(const Address& address, uint64_t timeout_ns, uin
   return out;
 }
 
-void Allowances::OnElementGone(const Address& address) {
+void Allowances::OnElementRemoved(const Address& address) {
   if (const auto known = states_.find(address); known != states_.end())
     known->second.expires_ns = 0;
 }

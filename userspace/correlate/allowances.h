@@ -32,8 +32,8 @@ class Allowances {
   std::optional<uint64_t> OnAnswer(const Address& address, uint64_t time_ns);
   void OnDenied(const Address& address, uint64_t time_ns);
   // `timeout_ns` 0: not known.
-  Allowance OnElement(const Address& address, uint64_t timeout_ns, uint64_t time_ns);
-  void OnElementGone(const Address& address);
+  Allowance OnElementAdded(const Address& address, uint64_t timeout_ns, uint64_t time_ns);
+  void OnElementRemoved(const Address& address);
 
   // Addresses whose element has expired since the last call.
   std::vector<Address> Expire(uint64_t now_ns);

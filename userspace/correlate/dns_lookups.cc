@@ -112,7 +112,7 @@ void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, u
          .redirected = payload.redirected,
          .upstream_ns = std::nullopt,
          .denied_by = payload.denied ? DenialLayer::kNetfilter : DenialLayer::kNone,
-         .refused_sends = payload.denied});
+         .denied_sends = payload.denied});
     return;
   }
   if (wire.size() < 2)
@@ -217,7 +217,7 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, s
     if (!Contains(open.ids, message.id))
       open.ids.push_back(message.id);
     if (payload.denied) {
-      ++open.lookup.refused_sends;
+      ++open.lookup.denied_sends;
       open.lookup.denied_by = DenialLayer::kNetfilter;
       open.lookup.outcome = DnsOutcome::kDenied;
       open.lookup.ended_ns = time_ns;

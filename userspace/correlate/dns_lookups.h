@@ -53,8 +53,8 @@ struct Lookup {
   bool redirected = false;
   std::optional<uint64_t> upstream_ns;  // the proxy's own query, where it is seen
   DenialLayer denied_by =
-      DenialLayer::kNone;      // the last no; another server may have answered all the same
-  uint64_t refused_sends = 0;  // queries of UDP that netfilter threw away
+      DenialLayer::kNone;     // the last no; another server may have answered all the same
+  uint64_t denied_sends = 0;  // queries of UDP that netfilter threw away
 };
 
 // An address that the sandbox now knows by the name that it asked for.

@@ -89,7 +89,7 @@ bool FlowTable::OnConnect(Flow flow, FlowChanges* changes) {
   }
   if (flows_.size() >= capacity_)
     return false;
-  if (flow.guest)
+  if (flow.is_guest)
     next_guests_ns_ =
         std::min(next_guests_ns_, flow.started_ns + std::min(kGuestGivesUp, kGuestUdpIdle));
   const Key key = KeyOf(flow);
@@ -124,7 +124,7 @@ void FlowTable::OnResult(const ConnectResult& result, uint64_t time_ns, FlowChan
     changes->push_back({.flow = entry.flow, .decided = true, .ended = false});
     return;
   }
-  if (result.error == 0 || (entry.flow.guest && entry.flow.denied_by == DenialLayer::kNone)) {
+  if (result.error == 0 || (entry.flow.is_guest && entry.flow.denied_by == DenialLayer::kNone)) {
     if (!entry.unsettled)
       unsettled_.emplace(time_ns, it->first);
     entry.unsettled = true;
@@ -152,16 +152,16 @@ const Flow* FlowTable::OnDenied(const Denied& denied) {
   Flow& flow = it->second.flow;
   flow.denied_by = DenialLayer::kNetfilter;
   flow.denials = std::max<uint64_t>(flow.denials, 1);
-  flow.denials_told = std::max<uint64_t>(flow.denials_told, 1);
+  flow.denials_reported = std::max<uint64_t>(flow.denials_reported, 1);
   return &flow;
 }
 
-void FlowTable::TakeDenials(const std::function<void(const Flow&, uint64_t)>& take) {
+void FlowTable::DrainDenials(const std::function<void(const Flow&, uint64_t)>& take) {
   for (auto& [key, entry] : flows_) {
     Flow& flow = entry.flow;
-    if (flow.denials > flow.denials_told)
-      take(flow, flow.denials - flow.denials_told);
-    flow.denials_told = flow.denials;
+    if (flow.denials > flow.denials_reported)
+      take(flow, flow.denials - flow.denials_reported);
+    flow.denials_reported = flow.denials;
   }
 }
 
@@ -228,11 +228,11 @@ void FlowTable::Tick(uint64_t now_ns, bool all, FlowChanges* changes) {
   }
 }
 
-void FlowTable::EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns,
-                          FlowChanges* changes) {
+void FlowTable::EndClosedSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns,
+                                 FlowChanges* changes) {
   for (auto it = flows_.begin(); it != flows_.end();) {
     Flow& flow = it->second.flow;
-    const bool gone = !flow.guest && !living.contains(flow.cookie);
+    const bool gone = !flow.is_guest && !living.contains(flow.cookie);
     if (!gone || !it->second.unseen) {
       it->second.unseen = gone;
       ++it;
@@ -253,7 +253,7 @@ void FlowTable::EndOfGuests(uint64_t now_ns, FlowChanges* changes) {
     Flow& flow = it->second.flow;
     const bool tcp = flow.transport == Transport::kTcp,
                pending = flow.outcome == ConnectOutcome::kPending;
-    if (!flow.guest || (tcp && !pending)) {
+    if (!flow.is_guest || (tcp && !pending)) {
       ++it;
       continue;
     }

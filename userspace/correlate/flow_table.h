@@ -45,7 +45,7 @@ struct Flow {
   Transport transport = Transport::kTcp;
   ProcessKey process;
   std::string comm;
-  bool guest = false;  // of no socket of the host: seen on a device
+  bool is_guest = false;  // of no socket of the host: seen on a device
   Endpoint peer;
   SharedText name;  // under which the sandbox knew the address when it connected; empty if none
   uint64_t started_ns = 0;
@@ -56,7 +56,7 @@ struct Flow {
   // in time.
   DenialLayer denied_by = DenialLayer::kNone;
   uint64_t denials = 0;             // so far: datagrams of UDP; TCP has one
-  uint64_t denials_told = 0;        // of them, those that TakeDenials or OnDenied gave away
+  uint64_t denials_reported = 0;    // of them, those that DrainDenials or OnDenied gave away
   bool reset = false;               // ended by a RST after it was established
   uint64_t sent = 0, received = 0;  // payload bytes so far
 };
@@ -93,7 +93,7 @@ class FlowTable {
   // The flow that was denied, null if it is not known. Valid until the next call.
   const Flow* OnDenied(const Denied& denied);
   // Each flow that was denied more often than was told before, with how often.
-  void TakeDenials(const std::function<void(const Flow&, uint64_t)>& take);
+  void DrainDenials(const std::function<void(const Flow&, uint64_t)>& take);
   void OnClose(const Close& close, uint64_t time_ns, FlowChanges* changes);
   // Settles what waited for a second word; with `all`, also what is still open: a TCP attempt whose
   // end was not seen is kUnknown then.
@@ -103,8 +103,8 @@ class FlowTable {
   void RefreshUdp();
   // Flows whose sockets are gone, although nobody told so: that event was lost. Not at once, since
   // one may still be on its way.
-  void EndUnseen(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns,
-                 FlowChanges* changes);
+  void EndClosedSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns,
+                        FlowChanges* changes);
 
   // When Tick has something to do; the far future if never.
   uint64_t NextDeadline() const;

@@ -85,7 +85,7 @@ const Process& ProcessTable::OnExit(const Exit& exit, uint64_t time_ns) {
   return process;
 }
 
-void ProcessTable::ForgetDead(const std::function<bool(const ProcessKey&)>& lives) {
+void ProcessTable::DropDead(const std::function<bool(const ProcessKey&)>& lives) {
   absl::flat_hash_set<ProcessKey> missing;
   for (const auto& [key, process] : processes_) {
     if (process.exited_ns == 0 && !lives(key))

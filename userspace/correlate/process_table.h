@@ -46,7 +46,7 @@ class ProcessTable {
   const Process& OnExit(const Exit& exit, uint64_t time_ns);
 
   // Forgets those that `lives` denies twice in a row: the event of their end was lost.
-  void ForgetDead(const std::function<bool(const ProcessKey&)>& lives);
+  void DropDead(const std::function<bool(const ProcessKey&)>& lives);
 
   // Null where it is not known.
   const Process* Find(const ProcessKey& key) const;

@@ -29,23 +29,23 @@ constexpr size_t kRefusalsMax = 1024;
 RulesetActor RulesetHistory::ActorOf(const Seen& seen) {
   return {.process = seen.change.process,
           .comm = seen.change.comm,
-          .seen = true,
+          .seen_by_bpf = true,
           .sandbox = seen.change.actor,
           .sidecar = seen.change.sidecar};
 }
 
-void RulesetHistory::OnKernel(const NftChange& change, uint64_t time_ns) {
+void RulesetHistory::OnBpfEvent(const NftChange& change, uint64_t time_ns) {
   using Result = NftChange::Result;
   while (!seen_.empty() &&
          (seen_.size() >= kSeenCount || seen_.front().time_ns + kSeenMax < time_ns))
     seen_.pop_front();
   const bool refused =
-      change.result == Result::kAborted || change.result == Result::kRefused || change.error != 0;
+      change.result == Result::kAborted || change.result == Result::kRejected || change.error != 0;
   if (!refused) {
     seen_.push_back({.time_ns = time_ns, .change = change});
     return;
   }
-  if (change.result == Result::kRefused) {
+  if (change.result == Result::kRejected) {
     for (Refusal& refusal : refusals_) {
       if (refusal.thread != change.thread || time_ns > refusal.transaction.time_ns + kOneBatch)
         continue;
@@ -63,7 +63,7 @@ void RulesetHistory::OnKernel(const NftChange& change, uint64_t time_ns) {
                        .thread = change.thread});
 }
 
-void RulesetHistory::OnNews(RulesetNews news) {
+void RulesetHistory::OnNetlink(RulesetNews news) {
   for (NftTransaction& transaction : news.transactions) {
     const uint64_t give_up = transaction.seen_ns + kJoin;
     told_.push_back({.transaction = std::move(transaction), .give_up_ns = give_up});
@@ -124,7 +124,7 @@ void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_t
           refused.time_ns <= transaction.time_ns && transaction.time_ns - refused.time_ns < kRetry;
     }
     if (transaction.operation != NftOperation::kDynamic) {
-      ++since_turn_;
+      ++transactions_since_update_;
       last_actor_ = transaction.actor;
       last_commit_ns_ = transaction.time_ns;
     }
@@ -158,12 +158,12 @@ bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* ou
   const bool told = last_generation_ == 0 || !rules.ok() || rules->generation <= last_generation_;
   if (!all && !told && now_ns < read_ns + kJoin)
     return false;
-  RulesetTurn turn = {.time_ns = since_turn_ > 0 ? last_commit_ns_ : read_ns,
-                      .first = !last_told_,
-                      .rules = rules,
-                      .change = {},
-                      .transactions = since_turn_,
-                      .actor = last_actor_};
+  RulesetUpdate update = {.time_ns = transactions_since_update_ > 0 ? last_commit_ns_ : read_ns,
+                          .is_first = !last_told_,
+                          .rules = rules,
+                          .change = {},
+                          .transactions = transactions_since_update_,
+                          .actor = last_actor_};
   bool tell = false;
   if (rules.ok()) {
     if (last_generation_ == 0) {
@@ -174,21 +174,21 @@ bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* ou
           seen.used = true;
           out->transactions.push_back(
               {.time_ns = seen.time_ns, .actor = ActorOf(seen), .timed = {}});
-          turn.actor = ActorOf(seen);
+          update.actor = ActorOf(seen);
         }
       }
     } else if (rules->generation > last_generation_) {
       const std::optional<RulesetActor> actor = OnlyOneSeen();
-      if (!turn.actor)
-        turn.actor = actor;
+      if (!update.actor)
+        update.actor = actor;
       out->transactions.push_back({.time_ns = read_ns,
                                    .count = rules->generation - last_generation_,
                                    .actor = actor,
                                    .timed = {}});
     }
     last_generation_ = std::max(last_generation_, rules->generation);
-    turn.change = Compare(last_told_.value_or(Ruleset{}), *rules);
-    tell = turn.first ? rules->present : !turn.change.empty();
+    update.change = Compare(last_told_.value_or(Ruleset{}), *rules);
+    tell = update.is_first ? rules->present : !update.change.empty();
     current_ = *rules;
     if (tell)
       last_told_ = *rules;
@@ -197,11 +197,11 @@ bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* ou
     tell = !std::exchange(unknown_told_, true);
     current_.reset();
   }
-  since_turn_ = 0;
+  transactions_since_update_ = 0;
   last_actor_.reset();
   readings_.pop_front();
   if (tell)
-    out->turns.push_back(std::move(turn));
+    out->updates.push_back(std::move(update));
   return true;
 }
 

@@ -21,8 +21,8 @@ namespace sandpiper {
 struct RulesetActor {
   ProcessKey process;
   std::string comm;
-  bool seen = false;     // by the kernel side: the sandbox is known
-  uint64_t sandbox = 0;  // serial of the one that the process is in, 0: none that is watched
+  bool seen_by_bpf = false;  // by the kernel side: the sandbox is known
+  uint64_t sandbox = 0;      // serial of the one that the process is in, 0: none that is watched
   bool sidecar = false;
 };
 
@@ -40,9 +40,9 @@ struct RulesetTransaction {
 };
 
 // The rules as they are now, where they are not as they were told last.
-struct RulesetTurn {
+struct RulesetUpdate {
   uint64_t time_ns = 0;
-  bool first = false;
+  bool is_first = false;
   absl::StatusOr<Ruleset> rules;
   RulesetChange change;               // against the ones before; of the first, all is added
   uint64_t transactions = 0;          // that it took
@@ -51,7 +51,7 @@ struct RulesetTurn {
 
 struct RulesetOutcome {
   std::vector<RulesetTransaction> transactions;
-  std::vector<RulesetTurn> turns;
+  std::vector<RulesetUpdate> updates;
 };
 
 class RulesetHistory {
@@ -60,8 +60,8 @@ class RulesetHistory {
   // it began.
   explicit RulesetHistory(bool fresh) : last_generation_(fresh ? 1 : 0) {}
 
-  void OnKernel(const NftChange& change, uint64_t time_ns);
-  void OnNews(RulesetNews news);
+  void OnBpfEvent(const NftChange& change, uint64_t time_ns);
+  void OnNetlink(RulesetNews news);
   // Joins what can be joined at `now_ns`; with `all`, without waiting for what may still come.
   void Settle(uint64_t now_ns, bool all, RulesetOutcome* out);
 
@@ -106,7 +106,7 @@ class RulesetHistory {
   std::optional<Ruleset> current_, last_told_;
   bool unknown_told_ = false;
   uint32_t last_generation_;
-  uint64_t since_turn_ = 0;  // transactions
+  uint64_t transactions_since_update_ = 0;  // transactions
   std::optional<RulesetActor> last_actor_;
   uint64_t last_commit_ns_ = 0;
 };

@@ -13,7 +13,7 @@ namespace sandpiper {
 namespace {
 
 using Bytes = std::span<const std::byte>;
-using What = decltype(Event::what);
+using Body = decltype(Event::body);
 
 constexpr int kErrnoMax = 4095;  // MAX_ERRNO in include/linux/err.h
 
@@ -84,7 +84,7 @@ std::vector<std::string> SplitArgs(std::string_view area) {
   return args;
 }
 
-absl::Status DecodeExec(Bytes record, What* what) {
+absl::Status DecodeExec(Bytes record, Body* body) {
   Record<exec_event> r;
   RETURN_IF_ERROR(Read(record, &r));
   const exec_event& e = r.fixed;
@@ -99,7 +99,7 @@ absl::Status DecodeExec(Bytes record, What* what) {
   const std::string_view path = take(e.path_bytes), cwd = take(e.cwd_bytes),
                          script = take(e.script_bytes), args = take(e.args_bytes);
   const uint16_t flags = e.header.flags;
-  *what = Exec{
+  *body = Exec{
       .process = ToProcess(e.process),
       .parent = ToProcess(e.parent),
       .comm = ToComm(e.comm),
@@ -114,10 +114,10 @@ absl::Status DecodeExec(Bytes record, What* what) {
   return absl::OkStatus();
 }
 
-absl::Status DecodeFork(Bytes record, bool entered, What* what) {
+absl::Status DecodeFork(Bytes record, bool entered, Body* body) {
   Record<fork_event> r;
   RETURN_IF_ERROR(Read(record, &r));
-  *what = Fork{.process = ToProcess(r.fixed.process),
+  *body = Fork{.process = ToProcess(r.fixed.process),
                .parent = ToProcess(r.fixed.parent),
                .comm = ToComm(r.fixed.comm),
                .entered = entered,
@@ -125,14 +125,14 @@ absl::Status DecodeFork(Bytes record, bool entered, What* what) {
   return absl::OkStatus();
 }
 
-absl::Status DecodeDns(Bytes record, bool is_query, What* what) {
+absl::Status DecodeDns(Bytes record, bool is_query, Body* body) {
   Record<dns_event> r;
   RETURN_IF_ERROR(Read(record, &r));
   const dns_event& e = r.fixed;
   if (e.data_bytes > r.tail.size() || e.transport >= TRANSPORT_COUNT)
     return absl::InvalidArgumentError("dns record with a length beyond its own size");
   const Transport transport = static_cast<Transport>(e.transport);
-  *what = DnsPayload{
+  *body = DnsPayload{
       .cookie = e.cookie,
       .is_query = is_query,
       .transport = transport,
@@ -150,14 +150,14 @@ absl::Status DecodeDns(Bytes record, bool is_query, What* what) {
   return absl::OkStatus();
 }
 
-absl::Status DecodeNft(Bytes record, What* what) {
+absl::Status DecodeNft(Bytes record, Body* body) {
   Record<nft_event> r;
   RETURN_IF_ERROR(Read(record, &r));
   if (r.fixed.result > NFT_SENT)
     return absl::InvalidArgumentError("nft record with an unknown result");
   if (r.fixed.error < -kErrnoMax || r.fixed.error > kErrnoMax)
     return absl::InvalidArgumentError(absl::StrCat("nft record with the error ", r.fixed.error));
-  *what = NftChange{.result = static_cast<NftChange::Result>(r.fixed.result),
+  *body = NftChange{.result = static_cast<NftChange::Result>(r.fixed.result),
                     .error = -r.fixed.error,
                     .netns = r.fixed.netns,
                     .process = ToProcess(r.fixed.process),
@@ -167,40 +167,40 @@ absl::Status DecodeNft(Bytes record, What* what) {
   return absl::OkStatus();
 }
 
-absl::Status DecodeCgroupMade(Bytes record, What* what) {
+absl::Status DecodeCgroupCreated(Bytes record, Body* body) {
   Record<cgroup_event> r;
   RETURN_IF_ERROR(Read(record, &r));
   if (r.fixed.path_bytes > CGROUP_PATH_BYTES)
     return absl::InvalidArgumentError("cgroup record with a length beyond its own size");
   // One byte is the NUL's: a path that fills the rest may have been longer.
   const bool cut = r.fixed.path_bytes >= CGROUP_PATH_BYTES - 1;
-  *what = CgroupMade{.path = cut ? "" : std::string(r.fixed.path, r.fixed.path_bytes)};
+  *body = CgroupCreated{.path = cut ? "" : std::string(r.fixed.path, r.fixed.path_bytes)};
   return absl::OkStatus();
 }
 
-absl::Status DecodeBody(uint16_t kind, Bytes record, What* what) {
+absl::Status DecodeBody(uint16_t kind, Bytes record, Body* body) {
   switch (kind) {
     case EVENT_EXEC:
-      return DecodeExec(record, what);
+      return DecodeExec(record, body);
     case EVENT_EXIT: {
       Record<exit_event> r;
       RETURN_IF_ERROR(Read(record, &r));
-      *what = Exit{.process = ToProcess(r.fixed.process),
+      *body = Exit{.process = ToProcess(r.fixed.process),
                    .status = r.fixed.status,
                    .oom = (r.fixed.header.flags & EXIT_OOM) != 0};
       return absl::OkStatus();
     }
     case EVENT_FORK:
     case EVENT_ENTER:
-      return DecodeFork(record, kind == EVENT_ENTER, what);
+      return DecodeFork(record, kind == EVENT_ENTER, body);
     case EVENT_CONNECT: {
       Record<connect_event> r;
       RETURN_IF_ERROR(Read(record, &r));
-      *what = Connect{.cookie = r.fixed.cookie,
+      *body = Connect{.cookie = r.fixed.cookie,
                       .transport = static_cast<Transport>(r.fixed.transport & 1),
                       .process = ToProcess(r.fixed.process),
                       .comm = ToComm(r.fixed.comm),
-                      .guest = r.fixed.cookie >> COOKIE_DEVICE_BIT != 0,
+                      .is_guest = r.fixed.cookie >> COOKIE_DEVICE_BIT != 0,
                       .peer = ToEndpoint(r.fixed.peer),
                       .netns = r.fixed.netns};
       return absl::OkStatus();
@@ -208,7 +208,7 @@ absl::Status DecodeBody(uint16_t kind, Bytes record, What* what) {
     case EVENT_CONNECT_RESULT: {
       Record<connect_result_event> r;
       RETURN_IF_ERROR(Read(record, &r));
-      *what = ConnectResult{.cookie = r.fixed.cookie,
+      *body = ConnectResult{.cookie = r.fixed.cookie,
                             .transport = static_cast<Transport>(r.fixed.transport & 1),
                             .peer = ToEndpoint(r.fixed.peer),
                             .established = r.fixed.established != 0,
@@ -219,7 +219,7 @@ absl::Status DecodeBody(uint16_t kind, Bytes record, What* what) {
     case EVENT_DENIED: {
       Record<denied_event> r;
       RETURN_IF_ERROR(Read(record, &r));
-      *what = Denied{.cookie = r.fixed.cookie,
+      *body = Denied{.cookie = r.fixed.cookie,
                      .transport = static_cast<Transport>(r.fixed.transport & 1),
                      .process = ToProcess(r.fixed.process),
                      .comm = ToComm(r.fixed.comm),
@@ -229,7 +229,7 @@ absl::Status DecodeBody(uint16_t kind, Bytes record, What* what) {
     case EVENT_CLOSE: {
       Record<close_event> r;
       RETURN_IF_ERROR(Read(record, &r));
-      *what = Close{.cookie = r.fixed.cookie,
+      *body = Close{.cookie = r.fixed.cookie,
                     .transport = static_cast<Transport>(r.fixed.transport & 1),
                     .sent = r.fixed.bytes[DIRECTION_SENT],
                     .received = r.fixed.bytes[DIRECTION_RECEIVED],
@@ -238,26 +238,26 @@ absl::Status DecodeBody(uint16_t kind, Bytes record, What* what) {
     }
     case EVENT_DNS_QUERY:
     case EVENT_DNS_ANSWER:
-      return DecodeDns(record, kind == EVENT_DNS_QUERY, what);
+      return DecodeDns(record, kind == EVENT_DNS_QUERY, body);
     case EVENT_NFT:
-      return DecodeNft(record, what);
+      return DecodeNft(record, body);
     case EVENT_NFT_LOADED:
-      *what = NftLoaded{};
+      *body = NftLoaded{};
       return absl::OkStatus();
     case EVENT_CGROUP_MADE:
-      return DecodeCgroupMade(record, what);
+      return DecodeCgroupCreated(record, body);
     case EVENT_CGROUP_GONE:
-      *what = CgroupGone{};
+      *body = CgroupRemoved{};
       return absl::OkStatus();
     default:
       return absl::InvalidArgumentError(absl::StrCat("record of unknown kind ", kind));
   }
 }
 
-Attributed ToAttributed(uint16_t flags) {
+AttributionBasis ToAttributionBasis(uint16_t flags) {
   if (flags & EVENT_BY_NAMESPACE)
-    return Attributed::kNamespace;
-  return flags & EVENT_BY_PROCESS ? Attributed::kProcess : Attributed::kCgroup;
+    return AttributionBasis::kNamespace;
+  return flags & EVENT_BY_PROCESS ? AttributionBasis::kProcess : AttributionBasis::kCgroup;
 }
 
 }  // namespace
@@ -272,10 +272,10 @@ absl::Status Decode(Bytes record, Event* event) {
   event->time_ns = header.time_ns;
   event->member = header.member;
   event->cgroup_id = header.cgroup_id;
-  event->by = ToAttributed(header.flags);
+  event->attributed_by = ToAttributionBasis(header.flags);
   event->kind = header.kind;
   return DecodeBody(header.kind, record.first(std::max<size_t>(header.size, sizeof(header))),
-                    &event->what);
+                    &event->body);
 }
 
 std::optional<RecordOwner> OwnerOf(Bytes record) {

@@ -67,7 +67,7 @@ struct Connect {
   Transport transport = Transport::kTcp;
   ProcessKey process;
   std::string comm;
-  bool guest = false;  // of no socket of the host: seen on a device
+  bool is_guest = false;  // of no socket of the host: seen on a device
   Endpoint peer;
   uint32_t netns = 0;  // of the process
 };
@@ -118,7 +118,7 @@ struct DnsPayload {
 // A change of nftables rules, or what may be one. The event's sandbox is the one that lives in the
 // namespace.
 struct NftChange {
-  enum class Result { kCommitted, kAborted, kRefused, kSent };
+  enum class Result { kCommitted, kAborted, kRejected, kSent };
 
   Result result = Result::kCommitted;
   int error = 0;  // errno; 0 where it is not known. kSent: 0 also where all went well
@@ -136,26 +136,26 @@ struct NftChange {
 struct NftLoaded {};
 
 // A cgroup that may be a sandbox's was made.
-struct CgroupMade {
+struct CgroupCreated {
   std::string path;  // from the root of the hierarchy; empty if it was too long
 };
 
 // A watched cgroup was removed: no process is left in it.
-struct CgroupGone {};
+struct CgroupRemoved {};
 
 // What makes an event the member's: its cgroup is; or it is of no watched cgroup, but in the
 // network namespace of the member's sandbox, or of a socket that a process of it uses.
-enum class Attributed { kCgroup, kNamespace, kProcess };
+enum class AttributionBasis { kCgroup, kNamespace, kProcess };
 
 struct Event {
   uint64_t time_ns = 0;  // CLOCK_BOOTTIME
   uint64_t member = 0;   // 0: of none
   uint64_t cgroup_id = 0;
-  Attributed by = Attributed::kCgroup;
+  AttributionBasis attributed_by = AttributionBasis::kCgroup;
   uint16_t kind = 0;  // enum event_kind, for accounting
   std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload, NftChange,
-               NftLoaded, CgroupMade, CgroupGone>
-      what;
+               NftLoaded, CgroupCreated, CgroupRemoved>
+      body;
 };
 
 }  // namespace sandpiper

@@ -29,7 +29,7 @@ class EventQueue {
   // Hands those up to `until_ns` to `take`, the oldest first, those of one moment as they were
   // pushed; `take` must not push.
   template <typename Take>
-  void TakeUntil(uint64_t until_ns, const Take& take) {
+  void DrainUntil(uint64_t until_ns, const Take& take) {
     // Of events only where they are: an event is large.
     order_.clear();
     for (size_t i = 0; i < events_.size(); ++i) {
@@ -44,7 +44,7 @@ class EventQueue {
 
   bool empty() const { return events_.empty(); }
   // CLOCK_BOOTTIME of the youngest; not of an empty queue.
-  uint64_t youngest_ns() const {
+  uint64_t newest_ns() const {
     return std::max_element(events_.begin(), events_.end(),
                             [](const Event& a, const Event& b) { return a.time_ns < b.time_ns; })
         ->time_ns;

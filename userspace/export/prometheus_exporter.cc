@@ -76,11 +76,11 @@ class Scraped : public prometheus::Collectable {
   // In a thread of the server's. A scrape that the loop is too busy for has nothing, rather than
   // something old.
   std::vector<prometheus::MetricFamily> Collect() const override {
-    const auto snapshot = questions.Ask(kAnswerWithin);
+    const auto snapshot = requests.Call(kAnswerWithin);
     return snapshot ? ToPrometheus(*snapshot, resource_) : std::vector<prometheus::MetricFamily>();
   }
 
-  mutable Questions<MetricSnapshot> questions;
+  mutable EventLoopRequests<MetricSnapshot> requests;
 
  private:
   std::vector<Attribute> resource_;
@@ -128,7 +128,7 @@ struct PrometheusExporter::Impl {
 
 PrometheusExporter::PrometheusExporter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-PrometheusExporter::~PrometheusExporter() { impl_->scraped->questions.Close(); }
+PrometheusExporter::~PrometheusExporter() { impl_->scraped->requests.Close(); }
 
 absl::StatusOr<std::unique_ptr<PrometheusExporter>> PrometheusExporter::Start(
     const std::string& address, const std::vector<Attribute>& resource) {
@@ -145,10 +145,10 @@ absl::StatusOr<std::unique_ptr<PrometheusExporter>> PrometheusExporter::Start(
   return std::unique_ptr<PrometheusExporter>(new PrometheusExporter(std::move(impl)));
 }
 
-int PrometheusExporter::event_fd() const { return impl_->scraped->questions.event_fd(); }
+int PrometheusExporter::event_fd() const { return impl_->scraped->requests.event_fd(); }
 
 void PrometheusExporter::Answer(const std::function<MetricSnapshot()>& collect) {
-  impl_->scraped->questions.Answer(collect);
+  impl_->scraped->requests.Serve(collect);
 }
 
 }  // namespace sandpiper

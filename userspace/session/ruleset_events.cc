@@ -9,7 +9,7 @@
 namespace sandpiper {
 
 ActorRole SandboxPipeline::RoleOf(const std::optional<RulesetActor>& actor) const {
-  if (!actor || !actor->seen)
+  if (!actor || !actor->seen_by_bpf)
     return ActorRole::kUnknown;
   if (actor->sandbox != sandbox_.serial)
     return ActorRole::kHost;
@@ -24,10 +24,10 @@ void SandboxPipeline::OnTimedElements(const RulesetTransaction& transaction) {
   std::vector<AllowedElement> told;
   for (const TimedElement& element : transaction.timed) {
     if (!element.added) {
-      allowances_.OnElementGone(element.address);
+      allowances_.OnElementRemoved(element.address);
       continue;
     }
-    const Allowance allowance = allowances_.OnElement(
+    const Allowance allowance = allowances_.OnElementAdded(
         element.address, element.timeout_ms * kMillisecond, transaction.time_ns);
     if (allowance.after_answer_ns)
       metrics_.OnAllowed(*allowance.after_answer_ns);
@@ -67,16 +67,16 @@ void SandboxPipeline::OnRules(const RulesetOutcome& outcome) {
     Emit(records_.RulesRefused(transaction, RoleOf(transaction.actor), ProcessOf(transaction.actor),
                                unix_offset_));
   }
-  for (const RulesetTurn& turn : outcome.turns) {
-    const ActorRole role = RoleOf(turn.actor);
-    Emit(records_.RulesTurned(turn, role, ProcessOf(turn.actor), unix_offset_));
-    rules_.state = turn.rules.ok() ? RulesSummary::State::kKnown : RulesSummary::State::kUnknown;
-    if (!turn.rules.ok())
+  for (const RulesetUpdate& update : outcome.updates) {
+    const ActorRole role = RoleOf(update.actor);
+    Emit(records_.RulesUpdated(update, role, ProcessOf(update.actor), unix_offset_));
+    rules_.state = update.rules.ok() ? RulesSummary::State::kKnown : RulesSummary::State::kUnknown;
+    if (!update.rules.ok())
       continue;
-    rules_.default_deny = turn.rules->default_deny;
-    rules_.rules = turn.rules->rules.size() + turn.rules->rules_beyond;
-    rules_.generation = turn.rules->generation;
-    rules_.changes += !turn.first;
+    rules_.default_deny = update.rules->default_deny;
+    rules_.rules = update.rules->rules.size() + update.rules->rules_beyond;
+    rules_.generation = update.rules->generation;
+    rules_.changes += !update.is_first;
     rules_.changes_by_app += role == ActorRole::kApp;
   }
 }

@@ -42,7 +42,7 @@ SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions&
 
 void SandboxPipeline::OnEvent(const Event& event) {
   ++delivery_.delivered[event.kind];
-  std::visit([&](const auto& what) { On(what, event.time_ns); }, event.what);
+  std::visit([&](const auto& what) { On(what, event.time_ns); }, event.body);
 }
 
 std::array<Origin, 3> SandboxPipeline::AddMember(std::vector<Attribute> attributes) {
@@ -78,7 +78,7 @@ void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
                      .transport = connect.transport,
                      .process = connect.process,
                      .comm = connect.comm,
-                     .guest = connect.guest,
+                     .is_guest = connect.is_guest,
                      .peer = connect.peer,
                      .name = local ? SharedText() : names_.Find(connect.peer.address, time_ns),
                      .started_ns = time_ns};
@@ -150,8 +150,8 @@ void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
   for (const Lookup& lookup : changes.done) {
     metrics_.OnLookup(lookup);
     ledger_.OnLookup(lookup);
-    if (lookup.refused_sends > 0)
-      Deny(DenialOf(lookup, DenialLayer::kNetfilter), lookup.refused_sends);
+    if (lookup.denied_sends > 0)
+      Deny(DenialOf(lookup, DenialLayer::kNetfilter), lookup.denied_sends);
     if (lookup.outcome != DnsOutcome::kDenied) {
       EmitInfo(
           [&] { return records_.Lookup(lookup, processes_.Find(lookup.process), unix_offset_); });
@@ -208,8 +208,8 @@ void SandboxPipeline::Deny(const Denial& denial, uint64_t count) {
 }
 
 void SandboxPipeline::Ended(const Flow& flow) {
-  if (flow.denied_by == DenialLayer::kNetfilter && flow.denials > flow.denials_told)
-    Deny(DenialOf(flow, flow.decided_ns), flow.denials - flow.denials_told);
+  if (flow.denied_by == DenialLayer::kNetfilter && flow.denials > flow.denials_reported)
+    Deny(DenialOf(flow, flow.decided_ns), flow.denials - flow.denials_reported);
   metrics_.OnEnded(flow);
   ledger_.OnEnded(flow);
   if (IsDnsStream(flow) && !dns_streams_.contains(flow.cookie))

@@ -66,7 +66,7 @@ class SandboxPipeline {
                   FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
 
   // Another part of it, with what stands on all of its records. Events name it by what is returned,
-  // by Attributed: what is not the part's by its cgroup says so instead of naming it.
+  // by AttributionBasis: what is not the part's by its cgroup says so instead of naming it.
   std::array<Origin, 3> AddMember(std::vector<Attribute> attributes);
 
   void OnEvent(const Event& event);
@@ -125,8 +125,8 @@ class SandboxPipeline {
   void On(const NftChange&, uint64_t) {}
   void On(const NftLoaded&, uint64_t) {}
   // Of attribution.
-  void On(const CgroupMade&, uint64_t) {}
-  void On(const CgroupGone&, uint64_t) {}
+  void On(const CgroupCreated&, uint64_t) {}
+  void On(const CgroupRemoved&, uint64_t) {}
 
   void Apply(const DnsChanges& changes, uint64_t time_ns);
   void Apply(const FlowChanges& changes);

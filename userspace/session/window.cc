@@ -58,7 +58,7 @@ void SandboxPipeline::OnLivingSockets(const absl::flat_hash_set<uint64_t>& livin
   if (counters_.untold(EVENT_CLOSE) + counters_.untold(EVENT_CONNECT_RESULT) == 0)
     return;
   FlowChanges changes;
-  flows_.EndUnseen(living, now_ns, &changes);
+  flows_.EndClosedSockets(living, now_ns, &changes);
   Apply(changes);
 }
 
@@ -83,7 +83,7 @@ uint64_t SandboxPipeline::NextDeadline() const {
 void SandboxPipeline::CloseWindow(uint64_t now_ns) {
   unix_offset_ = recorded_unix_offset_.value_or(UnixOffset());  // follow steps of the wall clock
   flows_.RefreshUdp();
-  flows_.TakeDenials(
+  flows_.DrainDenials(
       [&](const Flow& flow, uint64_t count) { Deny(DenialOf(flow, now_ns), count); });
   for (const Denials::WindowEntry& entry : denials_.CloseWindow())
     Emit(records_.Denied(entry, now_ns, unix_offset_));
@@ -92,7 +92,7 @@ void SandboxPipeline::CloseWindow(uint64_t now_ns) {
     EmitInfo([&] { return records_.Destination(entry, now_ns, unix_offset_); });
   // What is gone and nobody told of.
   if (counters_.untold(EVENT_EXIT) > 0)
-    processes_.ForgetDead([](const ProcessKey& process) { return Lives(process); });
+    processes_.DropDead([](const ProcessKey& process) { return Lives(process); });
 
   std::map<std::string, uint64_t> losses = Losses(counters_, delivery_);
   const std::vector<std::pair<std::string, uint64_t>> now_lost(losses.begin(), losses.end());
