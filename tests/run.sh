@@ -75,8 +75,7 @@ scenarios() { # [PATTERN] [OPTIONS]: prints the command
   echo "python3 tests/scenarios/run.py ${2:-} bazel-bin/userspace/sandpiper bazel-bin/tests/triggers/triggers bazel-bin/tests/e2e/otlp_sink ${pattern:-${1:-}}"
 }
 
-# What goes through the peers, and what is about them.
-with_peers=dns.,redirect.,connect.,deny.,forward.,device.,nft.,nft_limits.,sidecar.,process.,attribution.,loki.,prometheus.,otelcol.,outage.
+# The kernel tier leaves out the scenarios that the e2e tier ran already.
 without_peers=
 
 on_this_kernel() { # TIER [PATTERN] [OPTIONS]
@@ -102,7 +101,7 @@ run_e2e() {
   status=$?
   echo "$reason"
   case $status in
-    0) on_this_kernel e2e $with_peers "--peers $cache/peers" && without_peers=-${with_peers//,/,-} ;;
+    0) on_this_kernel e2e @peers "--peers $cache/peers" && without_peers=-@peers ;;
     3) skip "e2e: $reason" ;;
     *) fail "e2e: the peers were not built" ;;
   esac

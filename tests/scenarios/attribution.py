@@ -12,6 +12,8 @@ from checks import args_of, same
 from registry import scenario
 from world import HERE, PYTHON, parse_events
 
+TAGS = ("peers",)
+
 
 class Collector:
     """sandpiper run over cgroups of the world, in the host's own network namespace."""
@@ -123,7 +125,7 @@ def told(events, sandbox):
     return hosts, peers, ledger
 
 
-@scenario
+@scenario()
 def outside_of_the_sandbox_nothing_is_told(w):
     inside, outside = w.new_cgroup("in"), w.new_cgroup("out")
     c = Collector(w, [inside])
@@ -135,7 +137,7 @@ def outside_of_the_sandbox_nothing_is_told(w):
     assert events[-1]["sandbox.process.execs"] == 0 and events[-1]["sandbox.connect.attempts"] == 0
 
 
-@scenario
+@scenario("kernels")
 def two_sandboxes_two_names_one_address(w):
     a, b = w.new_cgroup("a"), w.new_cgroup("b")
     c = Collector(w, [a + "=alpha", b + "=beta"])
@@ -175,7 +177,7 @@ for i in range(30):
         assert [r for r in runs if r[0] == "true"] == [("true", name)] * 30, (runs, events[-1])
 
 
-@scenario
+@scenario()
 def sub_cgroups_belong_to_their_ancestor(w):
     top = w.new_cgroup("top")
     before = w.new_cgroup("top/before")
@@ -192,7 +194,7 @@ def sub_cgroups_belong_to_their_ancestor(w):
     same("lookups", told(events, "top")[0], ["before.test", "after.test", "top.test", "again.test"])
 
 
-@scenario
+@scenario()
 def a_selected_cgroup_below_another_is_its_own_sandbox(w):
     outer, inner = w.new_cgroup("outer"), w.new_cgroup("outer/inner")
     c = Collector(w, [outer, inner + "=own"])
@@ -202,7 +204,7 @@ def a_selected_cgroup_below_another_is_its_own_sandbox(w):
     assert told(events, "outer")[0] == ["outer.test"] and told(events, "own")[0] == ["inner.test"]
 
 
-@scenario
+@scenario()
 def globs_and_relative_paths(w):
     for n in ("g1", "g2", "other"):
         w.new_cgroup("globs/" + n)
@@ -215,7 +217,7 @@ def globs_and_relative_paths(w):
     assert told(events, "g1")[0] == ["g1.test"] and told(events, "g2")[0] == ["g2.test"]
 
 
-@scenario
+@scenario()
 def a_process_that_was_there_before(w):
     cg = w.new_cgroup("early")
     p = act(
@@ -237,7 +239,7 @@ def a_process_that_was_there_before(w):
     assert len(ends) == 1 and ends[0]["process.exit.code"] == 0, ends
 
 
-@scenario
+@scenario()
 def a_process_moves_in_and_out(w):
     a, b, away = w.new_cgroup("m1"), w.new_cgroup("m2"), w.new_cgroup("away")
     c = Collector(w, [a, b])
@@ -283,7 +285,7 @@ for n, cg in enumerate((%r, %r, %r, %r)):
     assert runs == {"m1": ["0", "3"], "m2": ["2"]}, runs
 
 
-@scenario
+@scenario()
 def identity_is_that_of_the_socket(w):
     """A socket made in one sandbox and used in another, or outside, stays with the sandbox where it was made."""
     a, b = w.new_cgroup("owner"), w.new_cgroup("user")
@@ -311,7 +313,7 @@ tcp.close()
     assert (d["network.io.sent"], d["network.io.received"]) == (7, 7), d
 
 
-@scenario
+@scenario()
 def configured_identity_is_on_every_record(w):
     cg = w.new_cgroup("ident")
     c = Collector(

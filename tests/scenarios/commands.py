@@ -51,7 +51,7 @@ def until(true, what):
     raise AssertionError(what)
 
 
-@scenario
+@scenario()
 def observe_tells_what_stdout_tells(w):
     """Live, all of it and in its order; afterwards, by each filter."""
     a, b = w.new_cgroup("seen-a"), w.new_cgroup("seen-b")
@@ -122,7 +122,7 @@ def observe_tells_what_stdout_tells(w):
     )
 
 
-@scenario
+@scenario()
 def one_who_hangs_holds_up_nobody(w):
     """The collector goes on, ends in time, and tells a seventeenth that there are sixteen. What one who is slow misses is counted: recent_records_test."""
     cg = w.new_cgroup("hung")
@@ -173,7 +173,7 @@ def one_who_hangs_holds_up_nobody(w):
         p.kill()
 
 
-@scenario
+@scenario()
 def who_asked_leaves_nothing_behind(w):
     """What answers is there while somebody is connected: an idle collector has no thread that wakes up for it."""
     c = collector(w, w.new_cgroup("quiet"))
@@ -198,7 +198,7 @@ def who_asked_leaves_nothing_behind(w):
     c.stop()
 
 
-@scenario
+@scenario()
 def only_its_user_and_root_may_ask(w):
     """By who connects, and not by the mode of a file that somebody changed."""
     cg, path = w.new_cgroup("asked"), w.dir + "/asked.sock"
@@ -227,7 +227,7 @@ def only_its_user_and_root_may_ask(w):
     assert gone.returncode == 1 and b"is sandpiper run running" in gone.stderr, gone
 
 
-@scenario
+@scenario()
 def top_counts_what_happens_between_two_looks(w):
     cg = w.new_cgroup("busy")
     w.new_cgroup("idle")
@@ -260,7 +260,7 @@ def top_counts_what_happens_between_two_looks(w):
     c.stop()
 
 
-@scenario
+@scenario()
 def validate_tells_what_a_file_means(w):
     path = w.dir + "/valid.yaml"
 
@@ -309,7 +309,7 @@ def validate_tells_what_a_file_means(w):
     assert validate("", "--device", "a/b/c=").returncode == 1
 
 
-@scenario
+@scenario()
 def a_capture_replayed_tells_the_same(w):
     """All but when it was observed, and the rules, which are not in it."""
     capture = w.dir + "/capture"
@@ -361,7 +361,7 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
     assert none.returncode == 1 and b"is no capture" in none.stderr, none
 
 
-@scenario
+@scenario()
 def a_long_run_is_not_silent(w):
     """And ends with its report, whatever the command makes of Ctrl-C."""
     r = w.exec(["sleep", "5" if w.slow else "3"], options=["--progress-s", "1"])
@@ -419,7 +419,7 @@ def a_long_run_is_not_silent(w):
     assert os.WEXITSTATUS(status) == 128 + signal.SIGKILL, status
 
 
-@scenario
+@scenario()
 def a_service_manager_hears_that_it_lives(w):
     cg, path = w.new_cgroup("lives"), w.dir + "/manager.sock"
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -444,7 +444,7 @@ def chromium():
     raise Skip("there is no Chromium; deploy/setup.sh --with-runtimes installs it")
 
 
-@scenario
+@scenario()
 def the_page_shows_what_was_done(w):
     """Opened in a browser, which runs its script: what it then shows is what the actor did. A name that would be markup stays text."""
     browser = chromium()

@@ -7,8 +7,10 @@ from checks import complete, everything, identity, flows
 from registry import Skip, scenario
 from world import PYTHON
 
+TAGS = ("peers",)
 
-@scenario
+
+@scenario("linux-5.10")
 def tcp_blocking_and_nonblocking(w):
     everything(
         w.actor("""
@@ -20,7 +22,7 @@ def tcp_blocking_and_nonblocking(w):
     )
 
 
-@scenario
+@scenario()
 def bytes_are_exact(w):
     everything(
         w.actor("""
@@ -30,7 +32,7 @@ def bytes_are_exact(w):
     )
 
 
-@scenario
+@scenario("hosts", "kernels")
 def refused(w):
     everything(
         w.actor("""
@@ -42,7 +44,7 @@ def refused(w):
     )
 
 
-@scenario
+@scenario()
 def unreachable_before_any_packet(w):
     everything(
         w.actor("""
@@ -55,7 +57,7 @@ def unreachable_before_any_packet(w):
     )
 
 
-@scenario
+@scenario()
 def no_local_address(w):
     everything(
         w.actor("""
@@ -71,7 +73,7 @@ def no_local_address(w):
     )
 
 
-@scenario
+@scenario()
 def host_that_is_not_there(w):
     everything(
         w.actor("""
@@ -80,7 +82,7 @@ def host_that_is_not_there(w):
     )
 
 
-@scenario
+@scenario()
 def timeout(w):
     everything(
         w.actor("""
@@ -89,7 +91,7 @@ def timeout(w):
     )
 
 
-@scenario
+@scenario()
 def closed_by_the_caller_while_connecting(w):
     everything(
         w.actor("""
@@ -111,7 +113,7 @@ def closed_by_the_caller_while_connecting(w):
     )
 
 
-@scenario
+@scenario()
 def killed_while_connecting(w):
     r = w.exec(
         [
@@ -153,7 +155,7 @@ def killed_while_connecting(w):
     assert {e.get("process.exit.signal") for e in r.of("process.exit")} == {9}
 
 
-@scenario
+@scenario()
 def reset_by_the_peer(w):
     everything(
         w.actor("""
@@ -169,7 +171,7 @@ def reset_by_the_peer(w):
     )
 
 
-@scenario
+@scenario()
 def idle_connection_closed_locally_is_no_failure(w):
     everything(
         w.actor("""
@@ -178,7 +180,7 @@ def idle_connection_closed_locally_is_no_failure(w):
     )
 
 
-@scenario
+@scenario()
 def closed_by_the_peer_first(w):
     everything(
         w.actor("""
@@ -194,7 +196,7 @@ def closed_by_the_peer_first(w):
     )
 
 
-@scenario
+@scenario()
 def a_socket_that_tries_again(w):
     everything(
         w.actor("""
@@ -208,7 +210,7 @@ def a_socket_that_tries_again(w):
     )
 
 
-@scenario
+@scenario()
 def open_at_the_end_and_passed_to_a_child(w):
     everything(
         w.actor("""
@@ -223,7 +225,7 @@ def open_at_the_end_and_passed_to_a_child(w):
     )
 
 
-@scenario
+@scenario()
 def loopback_is_recorded_but_no_egress(w):
     everything(
         w.actor("""
@@ -243,7 +245,7 @@ def loopback_is_recorded_but_no_egress(w):
     )
 
 
-@scenario
+@scenario()
 def passive_connections_are_not_attempts(w):
     code = (
         "import socket,sys; s=socket.create_server(('10.77.0.2',7000)); s.settimeout(60)\n"
@@ -270,7 +272,7 @@ def passive_connections_are_not_attempts(w):
     flows(r, {"flows": []})
 
 
-@scenario
+@scenario()
 def udp_connected_and_not(w):
     everything(
         w.actor("""
@@ -282,7 +284,7 @@ def udp_connected_and_not(w):
     )
 
 
-@scenario
+@scenario()
 def answers_of_a_udp_server_are_not_attempts(w):
     client = subprocess.Popen(
         [
@@ -313,7 +315,7 @@ def answers_of_a_udp_server_are_not_attempts(w):
     flows(r, {"flows": []})
 
 
-@scenario
+@scenario()
 def udp_that_nobody_answers(w):
     everything(
         w.actor("""
@@ -327,7 +329,7 @@ def udp_that_nobody_answers(w):
     )
 
 
-@scenario
+@scenario("linux-5.10")
 def udp_refused(w):
     everything(
         w.actor("""
@@ -336,7 +338,7 @@ def udp_refused(w):
     )
 
 
-@scenario
+@scenario("linux-5.10")
 def udp_one_socket_many_peers(w):
     everything(
         w.actor("""
@@ -349,7 +351,7 @@ def udp_one_socket_many_peers(w):
     )
 
 
-@scenario
+@scenario()
 def udp_connect_alone_is_no_attempt(w):
     everything(
         w.actor("""
@@ -362,7 +364,7 @@ def udp_connect_alone_is_no_attempt(w):
     )
 
 
-@scenario
+@scenario()
 def dns_and_other_peers_on_one_socket(w):
     everything(
         w.actor("""
@@ -376,7 +378,7 @@ def dns_and_other_peers_on_one_socket(w):
     )
 
 
-@scenario
+@scenario("linux-5.10")
 def io_uring(w):
     if (
         subprocess.run(
@@ -389,7 +391,7 @@ def io_uring(w):
     everything(w.exec([w.triggers, "connect-uring", "10.77.0.4", "1"]))
 
 
-@scenario
+@scenario("linux-5.10")
 def io_uring_unreachable(w):
     # The error is in the completion only: with fexit it is seen, else it is known that the attempt failed, but not why.
     probe = w.exec(["true"]).report["probes"]
@@ -406,7 +408,7 @@ def io_uring_unreachable(w):
     )
 
 
-@scenario
+@scenario("linux-5.10")
 def named_by_the_lookup_before(w):
     r = w.actor("""
         outcome, ips = actor.lookup("svc.test", "A")
@@ -420,7 +422,7 @@ def named_by_the_lookup_before(w):
     assert {d.get("host") for d in r.report["destinations"]} == {"svc.test", "six.test", None}
 
 
-@scenario
+@scenario()
 def cname_chain_carries_the_name_that_was_asked(w):
     everything(
         w.actor("""
@@ -430,7 +432,7 @@ def cname_chain_carries_the_name_that_was_asked(w):
     )
 
 
-@scenario
+@scenario()
 def the_latest_name_of_an_address_wins(w):
     everything(
         w.actor("""
@@ -442,7 +444,7 @@ def the_latest_name_of_an_address_wins(w):
     )
 
 
-@scenario
+@scenario()
 def sixty_four_threads_connect_at_once(w):
     everything(
         w.actor("""
@@ -452,7 +454,7 @@ def sixty_four_threads_connect_at_once(w):
     )
 
 
-@scenario
+@scenario()
 def windows_tell_of_living_connections(w):
     r = w.actor(
         """
@@ -478,7 +480,7 @@ def windows_tell_of_living_connections(w):
         assert all(e["network.io.sent"] < 500 for e in windows), windows
 
 
-@scenario
+@scenario()
 def curl_with_a_name(w):
     r = w.exec(["curl", "-s", "--max-time", "20", "http://web.test/"])
     assert r.status == 0 and r.stdout == b"hello", (r.status, r.stderr)
@@ -491,7 +493,7 @@ def curl_with_a_name(w):
     assert sorted(l["type"] for l in r.report["lookups"]) == ["A", "AAAA"]
 
 
-@scenario
+@scenario()
 def netcat(w):
     r = w.exec(
         [

@@ -7,6 +7,8 @@ import subprocess
 from checks import everything
 from registry import scenario
 
+TAGS = ("peers",)
+
 DROP = """table inet fence {
   chain out {
     type filter hook output priority 0; policy accept;
@@ -25,7 +27,7 @@ def seconds(ts):
     return datetime.datetime.fromisoformat(ts[:26]).timestamp()
 
 
-@scenario
+@scenario("hosts", "kernels")
 def tcp_output_drop(w):
     with w.nft(DROP):
         r = w.actor("""
@@ -44,7 +46,7 @@ def tcp_output_drop(w):
     everything(r)
 
 
-@scenario
+@scenario()
 def denied_at_once_and_not_at_the_timeout(w):
     """The program learns of it after three seconds, as a timeout; the record tells of the first SYN."""
     with w.nft(DROP):
@@ -60,7 +62,7 @@ def denied_at_once_and_not_at_the_timeout(w):
     assert denied["process.pid"] == r.truth["pid"]
 
 
-@scenario
+@scenario()
 def reject_is_a_denial_too(w):
     with w.nft(DROP):
         everything(
@@ -79,7 +81,7 @@ def reject_is_a_denial_too(w):
         )
 
 
-@scenario
+@scenario("linux-5.10")
 def udp_send_is_refused(w):
     with w.nft(DROP):
         everything(
@@ -95,7 +97,7 @@ def udp_send_is_refused(w):
         )
 
 
-@scenario
+@scenario()
 def a_denied_destination_has_its_name(w):
     with w.nft(DROP):
         everything(
@@ -115,7 +117,7 @@ def a_denied_destination_has_its_name(w):
         )
 
 
-@scenario
+@scenario()
 def a_flood_is_one_record_and_the_count(w):
     n = 5000
     with w.nft(DROP):
@@ -139,7 +141,7 @@ def a_flood_is_one_record_and_the_count(w):
     assert sorted(e["count"] for e in r.of("egress.denied")) == [1, n - 1], r.of("egress.denied")
 
 
-@scenario
+@scenario()
 def windows_of_a_denied_flow_add_up(w):
     with w.nft(DROP):
         r = w.actor(
@@ -161,7 +163,7 @@ def windows_of_a_denied_flow_add_up(w):
     assert len(r.of("egress.denied")) >= 4, r.of("egress.denied")
 
 
-@scenario
+@scenario()
 def allowed_while_it_tries(w):
     """The rule goes before the second SYN: denied first, established in the end, and told as both."""
     with w.nft(
@@ -184,7 +186,7 @@ def allowed_while_it_tries(w):
     everything(r)
 
 
-@scenario
+@scenario()
 def a_living_connection_is_cut_off(w):
     with w.nft("table inet fence { chain out { type filter hook output priority 0; }; }"):
         r = w.actor("""
@@ -202,7 +204,7 @@ def a_living_connection_is_cut_off(w):
     everything(r)
 
 
-@scenario
+@scenario()
 def dropped_on_the_way_in_is_no_denial(w):
     """A rule that throws the answers away refuses nothing that the sandbox sends."""
     with w.nft(
@@ -227,7 +229,7 @@ def dropped_on_the_way_in_is_no_denial(w):
         )
 
 
-@scenario
+@scenario()
 def refused_and_silent_peers_are_not_denied(w):
     with w.nft(DROP):
         r = w.actor("""
@@ -239,7 +241,7 @@ def refused_and_silent_peers_are_not_denied(w):
     assert not r.of("egress.denied")
 
 
-@scenario
+@scenario()
 def a_blocked_dns_server(w):
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
@@ -264,7 +266,7 @@ def a_blocked_dns_server(w):
         assert e["peer"] == "10.77.0.3" and e["dns.question.type"] == "A", e
 
 
-@scenario
+@scenario()
 def a_blocked_server_and_another_that_answers(w):
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
@@ -282,7 +284,7 @@ def a_blocked_server_and_another_that_answers(w):
     everything(r)
 
 
-@scenario
+@scenario()
 def a_flood_of_denied_attempts_stays_exact(w):
     """Far more than the ring holds: records are lost and admitted, the counter is not."""
     n = 2000 if w.slow else 20000
@@ -314,7 +316,7 @@ def a_flood_of_denied_attempts_stays_exact(w):
     assert r.report["totals"]["denied"] == n
 
 
-@scenario
+@scenario()
 def the_table_tells_of_denials(w):
     with w.nft(DROP):
         done = subprocess.run(
@@ -328,7 +330,7 @@ def the_table_tells_of_denials(w):
     assert "denied" in text and "1 denied" in text, text
 
 
-@scenario
+@scenario("linux-5.10", "linux-6.1")
 def every_rung_tells_the_same(w):
     """The mechanisms for kernels whose drops carry no reason, where they are there and allowed."""
     avoid = []

@@ -12,6 +12,8 @@ from forward import FORWARD, behind_a_router
 from registry import scenario
 from world import HERE, PYTHON, SERVER4, SERVER6, SERVICE4, SERVICE6, sh
 
+TAGS = ("peers",)
+
 
 @contextlib.contextmanager
 def routed(w, rules=FORWARD):
@@ -112,7 +114,7 @@ def compare(events, sandbox, truth):
     assert stopped["sandbox.egress.denied"] == sum(x["count"] for x in truth["denials"]), stopped
 
 
-@scenario
+@scenario("linux-6.1", "linux-6.12")
 def behind_a_veth(w):
     """Nobody watches a cgroup of it: the other end of the veth tells all there is, but who."""
     code = """
@@ -180,7 +182,7 @@ def run_guest(w, mac, steps):
     return json.loads(done.stdout.decode().splitlines()[-1])["truth"]
 
 
-@scenario
+@scenario("linux-6.1")
 def behind_a_tap(w):
     with a_tap(w) as (device, mac):
         c = Collector(w, [], options=("--device", device + "=fc-1"))
@@ -246,7 +248,7 @@ def behind_a_tap(w):
     compare(events, "fc-1", truth)
 
 
-@scenario
+@scenario()
 def bad_devices_are_named(w):
     for argument, why in (
         ("tap0=", "expected NAME=ID"),
@@ -259,7 +261,7 @@ def bad_devices_are_named(w):
         assert done.returncode != 0 and why in done.stderr.decode(), done.stderr
 
 
-@scenario
+@scenario()
 def devices_that_come_and_go(w):
     """A machine that is started later, and again: a sandbox each time its device comes, by the device's name."""
     r = w.tag + "r"

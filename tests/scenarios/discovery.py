@@ -23,7 +23,7 @@ def configured(w, config, options=()):
     return Collector(w, [], options=("--config", path, *options))
 
 
-@scenario
+@scenario()
 def a_pattern_goes_on_to_match(w):
     """Cgroups that are made later, known before their first process; one that is removed is a sandbox that ended."""
     os.makedirs(w.cgroups + "/live")
@@ -59,7 +59,7 @@ def a_pattern_goes_on_to_match(w):
     assert runs == {"box-one": "box-one", "box-two": "box-two"}, runs
 
 
-@scenario
+@scenario()
 def a_named_cgroup_that_is_removed(w):
     cg = w.new_cgroup("gone")
     c = Collector(w, [cg, w.new_cgroup("stays")])
@@ -75,7 +75,7 @@ def a_named_cgroup_that_is_removed(w):
     ]
 
 
-@scenario
+@scenario()
 def churn_puts_nothing_on_the_wrong_sandbox(w):
     """A hundred cgroups a second are made and removed, each with a process that says whose it is, in its arguments and in the port it sends to."""
     seconds, rate = (3, 20) if w.slow else (60, 100)
@@ -124,7 +124,7 @@ def churn_puts_nothing_on_the_wrong_sandbox(w):
     print("     %d cgroups in %d s" % (count, seconds))
 
 
-@scenario
+@scenario("userspace")
 def more_events_than_may_wait(w):
     """Of a container that its runtime is slow to name: what there is room for is kept, the rest is counted, and neither is somebody else's."""
     state, path = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock")
@@ -198,7 +198,7 @@ for i in range(%d):
     assert any(e["opensandbox.event"] == "sandpiper.loss" for e in events)
 
 
-@scenario
+@scenario()
 def who_enters_by_nsenter_is_told_apart(w):
     """A process in a sandbox's own network namespace, without its cgroup: the sandbox's, and marked. In two sandboxes' or the host's: nobody's."""
     cg = w.new_cgroup("target")
@@ -270,7 +270,7 @@ def who_enters_by_nsenter_is_told_apart(w):
     assert not any("of-the-host" in a or "too-late" in a for a in execs), execs
 
 
-@scenario
+@scenario()
 def where_a_removed_sandbox_was_nothing_is_its_own(w):
     """Its network namespace outlives it: who comes there next is nobody. A part of one that is removed leaves the namespace to the others."""
     cg = w.new_cgroup("removed")
@@ -354,7 +354,7 @@ class BadServer(threading.Thread):
             pass
 
 
-@scenario
+@scenario("userspace")
 def runtimes_that_misbehave(w):
     """One that hangs, closes half-way, floods or talks nonsense is told of once, and holds up nobody: what paths alone tell goes on."""
     for what in ("hangs", "closes half-way", "garbage", "no json", "floods"):
@@ -406,7 +406,7 @@ def runtimes_that_misbehave(w):
             assert server.count < 400, (what, api, server.count)
 
 
-@scenario
+@scenario("userspace")
 def labels_that_nobody_should_write(w):
     """64 KiB, newlines, bytes that are no UTF-8: valid records, ids that stay distinct, and every one of them the right one."""
     state = os.path.join(w.dir, "cri-state.json")
@@ -471,7 +471,7 @@ def labels_that_nobody_should_write(w):
     assert names == {"n\\x0a%d" % i for i in range(len(values))}
 
 
-@scenario
+@scenario("userspace")
 def an_identity_that_comes_later_and_changes(w):
     """A pool's pod is watched under its own name until the annotation says whose it is, and then again."""
     state = os.path.join(w.dir, "cri-state.json")
@@ -544,7 +544,7 @@ def an_identity_that_comes_later_and_changes(w):
     ), events
 
 
-@scenario
+@scenario("userspace")
 def two_runtimes_claim_one_container(w):
     servers, sockets = [], []
     for i in range(2):
@@ -591,7 +591,7 @@ def two_runtimes_claim_one_container(w):
     assert c.stderr.count("two runtimes claim one container") == 1, c.stderr
 
 
-@scenario
+@scenario("userspace")
 def bad_configurations_are_one_clear_sentence(w):
     for text, words in (
         ("no_such_key: 1\n", (":1:", "no_such_key", "sandboxes")),
@@ -639,7 +639,7 @@ def bad_configurations_are_one_clear_sentence(w):
     assert done.returncode == 1 and b"no collector answers" in done.stderr, done.stderr
 
 
-@scenario
+@scenario("userspace")
 def flags_beat_environment_beats_the_file(w):
     os.makedirs(w.cgroups + "/prec")
     a, b, f = (w.new_cgroup("prec/" + n) for n in ("a", "b", "f"))
@@ -655,7 +655,7 @@ def flags_beat_environment_beats_the_file(w):
         assert {e["sandbox_id"] for e in events} == {want}, (want, events)
 
 
-@scenario
+@scenario()
 def a_named_cgroup_below_a_found_one_stays_its_own(w):
     """Whether the one above turns out to be a sandbox or nobody's."""
     for rules, above in (
@@ -686,7 +686,7 @@ def a_named_cgroup_below_a_found_one_stays_its_own(w):
         assert ports == want, (rules, ports)
 
 
-@scenario
+@scenario()
 def an_end_that_there_was_no_room_to_tell(w):
     """The ring is full when the cgroup goes: the sandbox ends all the same, and says what it lost."""
     cg = w.new_cgroup("untold")
@@ -710,7 +710,7 @@ def an_end_that_there_was_no_room_to_tell(w):
     ), stopped
 
 
-@scenario
+@scenario()
 def the_events_of_a_runtime_name_what_its_lists_do_not(w):
     """As of a container that is gone when it is asked for."""
     state, path = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock")
@@ -757,7 +757,7 @@ def the_events_of_a_runtime_name_what_its_lists_do_not(w):
     ), outbound
 
 
-@scenario
+@scenario("userspace")
 def a_slow_runtime_is_not_asked_about_each_in_turn(w):
     """Containers come faster than it answers, and are gone soon: were each asked about by itself, the last ones would be long forgotten."""
     state, path, count, lives = (

@@ -4,8 +4,10 @@
 from checks import complete, everything, identity, lookups, processes
 from registry import scenario
 
+TAGS = ("peers",)
 
-@scenario
+
+@scenario()
 def udp_connected_sendto_sendmsg_write(w):
     everything(
         w.actor("""
@@ -16,7 +18,7 @@ def udp_connected_sendto_sendmsg_write(w):
     )
 
 
-@scenario
+@scenario()
 def over_ipv6(w):
     everything(
         w.actor("""
@@ -27,7 +29,7 @@ def over_ipv6(w):
     )
 
 
-@scenario
+@scenario()
 def over_v4_mapped_sockets(w):
     everything(
         w.actor("""
@@ -37,13 +39,13 @@ def over_v4_mapped_sockets(w):
     )
 
 
-@scenario
+@scenario()
 def sendmmsg_and_io_uring(w):
     everything(w.exec([w.triggers, "dns-sendmmsg", "10.77.0.1"]))
     everything(w.exec([w.triggers, "dns-uring", "10.77.0.1"]))
 
 
-@scenario
+@scenario("kernels")
 def a_and_aaaa_in_parallel_on_one_socket(w):
     everything(
         w.actor("""
@@ -59,7 +61,7 @@ def a_and_aaaa_in_parallel_on_one_socket(w):
     )
 
 
-@scenario
+@scenario("hosts", "kernels")
 def glibc_getaddrinfo(w):
     everything(
         w.actor("""
@@ -71,7 +73,7 @@ def glibc_getaddrinfo(w):
     )
 
 
-@scenario
+@scenario()
 def search_domains_are_lookups_of_their_own(w):
     w.write_resolv(
         "nameserver 10.77.0.1\nsearch one.search.test two.search.test\noptions ndots:2\n"
@@ -90,7 +92,7 @@ def search_domains_are_lookups_of_their_own(w):
         w.write_resolv("nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
 
 
-@scenario
+@scenario()
 def one_id_for_many_names_on_one_socket(w):
     everything(
         w.actor("""
@@ -103,7 +105,7 @@ def one_id_for_many_names_on_one_socket(w):
     )
 
 
-@scenario
+@scenario()
 def the_same_question_again_is_a_lookup_again(w):
     everything(
         w.actor("""
@@ -113,7 +115,7 @@ def the_same_question_again_is_a_lookup_again(w):
     )
 
 
-@scenario
+@scenario()
 def retransmission_is_the_same_lookup(w):
     everything(
         w.actor("""
@@ -132,7 +134,7 @@ def retransmission_is_the_same_lookup(w):
     )
 
 
-@scenario
+@scenario()
 def retry_at_the_second_server(w):
     w.write_resolv("nameserver 10.77.0.1\nnameserver 10.77.0.3\noptions timeout:1 attempts:2\n")
     try:
@@ -147,7 +149,7 @@ def retry_at_the_second_server(w):
         w.write_resolv("nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
 
 
-@scenario
+@scenario()
 def failing_over_after_servfail_is_one_lookup(w):
     w.write_resolv("nameserver 10.77.0.1\nnameserver 10.77.0.3\noptions timeout:1 attempts:1\n")
     try:
@@ -164,7 +166,7 @@ def failing_over_after_servfail_is_one_lookup(w):
         w.write_resolv("nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
 
 
-@scenario
+@scenario()
 def truncated_then_tcp(w):
     everything(
         w.actor("""
@@ -173,7 +175,7 @@ def truncated_then_tcp(w):
     )
 
 
-@scenario
+@scenario()
 def tcp_packed_and_split(w):
     everything(
         w.actor("""
@@ -185,7 +187,7 @@ def tcp_packed_and_split(w):
     )
 
 
-@scenario
+@scenario()
 def tcp_queries_past_what_one_record_holds(w):
     """What is known of a query that begins in a later part of a segment is known of it all the same."""
     r = w.actor("""
@@ -201,7 +203,7 @@ def tcp_queries_past_what_one_record_holds(w):
         )
 
 
-@scenario
+@scenario()
 def tcp_connection_to_port_53_that_speaks_no_dns(w):
     r = w.actor("""
         import socket
@@ -212,7 +214,7 @@ def tcp_connection_to_port_53_that_speaks_no_dns(w):
     everything(r)
 
 
-@scenario
+@scenario()
 def rcodes(w):
     everything(
         w.actor("""
@@ -222,7 +224,7 @@ def rcodes(w):
     )
 
 
-@scenario
+@scenario()
 def edns_cname_chains_and_many_answers(w):
     everything(
         w.actor("""
@@ -234,7 +236,7 @@ def edns_cname_chains_and_many_answers(w):
     )
 
 
-@scenario
+@scenario()
 def answers_of_exact_sizes(w):
     everything(
         w.actor("""
@@ -247,7 +249,7 @@ def answers_of_exact_sizes(w):
     )
 
 
-@scenario
+@scenario()
 def nobody_answers(w):
     r = w.actor(
         """
@@ -261,7 +263,7 @@ def nobody_answers(w):
     assert silent["error"] == "timeout" and silent["dns.duration_ms"] >= 500, silent
 
 
-@scenario
+@scenario()
 def still_unanswered_at_the_end(w):
     everything(
         w.actor("""
@@ -270,7 +272,7 @@ def still_unanswered_at_the_end(w):
     )
 
 
-@scenario
+@scenario()
 def wrong_address_wrong_question_wrong_id(w):
     everything(
         w.actor("""
@@ -281,7 +283,7 @@ def wrong_address_wrong_question_wrong_id(w):
     )
 
 
-@scenario
+@scenario()
 def late_answers_are_ignored(w):
     r = w.actor(
         """
@@ -300,7 +302,7 @@ def late_answers_are_ignored(w):
     everything(r)
 
 
-@scenario
+@scenario()
 def malformed_answers(w):
     kinds = ("loop", "forward", "label", "counts", "rdlength")
     r = w.actor(
@@ -321,7 +323,7 @@ def malformed_answers(w):
     )
 
 
-@scenario
+@scenario()
 def malformed_queries(w):
     r = w.actor("""
         import os, socket
@@ -340,7 +342,7 @@ def malformed_queries(w):
     assert r.metric("sandbox.dns.queries", "outcome") == {("malformed",): 5}
 
 
-@scenario
+@scenario()
 def strange_names(w):
     r = w.actor("""
         import dnswire as d
@@ -359,7 +361,7 @@ def strange_names(w):
     assert len(names[2]) == 253, names
 
 
-@scenario
+@scenario()
 def root_and_any_type(w):
     everything(
         w.actor("""
@@ -371,7 +373,7 @@ def root_and_any_type(w):
     )
 
 
-@scenario
+@scenario()
 def many_threads_at_once(w):
     everything(
         w.actor("""
@@ -382,7 +384,7 @@ def many_threads_at_once(w):
     )
 
 
-@scenario
+@scenario()
 def the_same_question_from_many_threads(w):
     everything(
         w.actor("""
@@ -391,7 +393,7 @@ def the_same_question_from_many_threads(w):
     )
 
 
-@scenario
+@scenario()
 def dig_and_getent(w):
     code = """
         actor.run(["dig", "+short", "@10.77.0.1", "a.test", "A"])

@@ -75,7 +75,7 @@ def runnable(w, command):
     return env, [w.sandpiper] + [stands_for.get(x, x) for x in words[1:]]
 
 
-@scenario
+@scenario()
 def every_command_of_the_documents_is_run(w):
     a = w.new_cgroup("boxes/sb-7")
     base = {
@@ -133,7 +133,7 @@ def every_command_of_the_documents_is_run(w):
     )
 
 
-@scenario
+@scenario()
 def files_and_anchors_that_pages_name_are_there(w):
     anchors = lambda path: {
         re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-")
@@ -150,7 +150,7 @@ def files_and_anchors_that_pages_name_are_there(w):
                 assert anchor in anchors(path), (page, target, sorted(anchors(path)))
 
 
-@scenario
+@scenario()
 def the_demo_writes_its_page(w):
     """The one command of a newcomer, with what it is to end in."""
     page = w.dir + "/demo.html"

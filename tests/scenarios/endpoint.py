@@ -33,10 +33,12 @@ from otlp import (
 from registry import scenario
 from scrape import free_port
 
+TAGS = ("userspace",)
+
 WORK = "for i in range(20):\n    actor.run(['true', str(i)])"
 
 
-@scenario
+@scenario()
 def answers_that_nobody_should_give(w):
     """5 MiB, a gzip bomb, no protobuf: it took the request all the same, which is not sent again."""
     bodies = {
@@ -70,7 +72,7 @@ def answers_that_nobody_should_give(w):
         assert "not exported" not in r.stderr, (name, r.stderr)
 
 
-@scenario
+@scenario()
 def an_endpoint_that_is_slow(w):
     """A byte of the answer a second, past the timeout of an attempt; then as it should be. All arrives, and the capture has not waited."""
     sink = HttpSink()
@@ -100,7 +102,7 @@ def an_endpoint_that_is_slow(w):
     assert told == len(events) and events[-1]["sandpiper.dropped"] == 0, (told, len(events))
 
 
-@scenario
+@scenario()
 def certificates_that_expire_and_are_renewed(w):
     """The server's has expired: nothing is sent. Then both sides get new ones, of another CA, in the same files: it goes on by itself."""
     folder = w.dir + "/renewed"
@@ -200,7 +202,7 @@ def own_hosts(w):
         yield write
 
 
-@scenario
+@scenario()
 def a_name_that_moves_to_another_address(w):
     port, sinks = free_port(), {}
 
@@ -229,7 +231,7 @@ def a_name_that_moves_to_another_address(w):
     assert arrived == len(events), (arrived, len(events))
 
 
-@scenario
+@scenario()
 def an_endpoint_on_ipv6_alone(w):
     sink = HttpSink()
 
@@ -242,7 +244,7 @@ def an_endpoint_on_ipv6_alone(w):
     assert not r.stderr, r.stderr
 
 
-@scenario
+@scenario()
 def over_http_on_a_unix_socket(w):
     sink, path = HttpSink(), os.path.join(w.dir, "http.sock")
 
@@ -265,7 +267,7 @@ def over_http_on_a_unix_socket(w):
     assert not r.stderr, r.stderr
 
 
-@scenario
+@scenario()
 def through_a_proxy(w):
     """As libcurl and gRPC read the environment; what no_proxy names goes there directly."""
     proxy, sink = HttpSink(), HttpSink()
@@ -321,7 +323,7 @@ def tunnelling_proxy():
     return "http://127.0.0.1:%d" % listener.getsockname()[1], asked
 
 
-@scenario
+@scenario()
 def a_disk_that_is_full(w):
     """The spool's disk has 1 MB, and the endpoint is away: memory takes what there is room for, the rest is counted, and it heals."""
     disk = os.path.join(w.dir, "small")

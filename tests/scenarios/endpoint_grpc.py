@@ -11,6 +11,8 @@ from otlp import ACT, check_logs, common_env, count, grpc_logs, grpc_sink, host_
 from registry import scenario
 from scrape import free_port
 
+TAGS = ("userspace",)
+
 # gRPC's codes that OTLP calls retryable; 8, RESOURCE_EXHAUSTED, is where it says when.
 RETRYABLE = {1, 4, 10, 11, 14, 15}
 
@@ -24,7 +26,7 @@ def over_grpc(url, **more):
     )
 
 
-@scenario
+@scenario()
 def answers_that_nobody_should_give(w):
     """5 MiB, 400 MiB as gzip, no protobuf: it took the request all the same, which is not sent again, and no memory is lost to it."""
     for answer in ("large", "garbage", "bomb"):
@@ -56,7 +58,7 @@ def batches(w, codes, *options):
     )
 
 
-@scenario
+@scenario()
 def every_status_code(w):
     """What may be sent again is, the same; what may not is not, and is counted."""
     for options, retryable in (((), RETRYABLE), (("--retry-after-ms", "100"), RETRYABLE | {8})):
@@ -74,7 +76,7 @@ def every_status_code(w):
         ), said
 
 
-@scenario
+@scenario()
 def a_name_that_moves_to_another_address(w):
     port, cg = free_port(), w.new_cgroup("moves-grpc")
     first, _ = grpc_sink(w, port=port)

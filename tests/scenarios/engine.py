@@ -9,8 +9,10 @@ from containers import docker, podman
 from kube import collector, of
 from registry import scenario
 
+TAGS = ("userspace",)
 
-@scenario
+
+@scenario()
 def labels_sidecars_and_status(w):
     """OpenSandbox's own layout: a labelled sidecar that owns the network, and the application in it."""
     for engine in (podman, docker):
@@ -76,7 +78,7 @@ def labels_sidecars_and_status_of(w, engine):
     assert "sb-x" in table and "app" in table and engine.__name__ in table, table
 
 
-@scenario
+@scenario()
 def a_sidecar_without_a_label_joins_by_its_network(w):
     for sidecar_first in (True, False):
         with podman(w) as runtime:
@@ -112,7 +114,7 @@ def a_sidecar_without_a_label_joins_by_its_network(w):
         ) == ("sidecar", "proxy", 8081), outbound
 
 
-@scenario
+@scenario()
 def containers_that_are_removed_at_once(w):
     """--rm: when the runtime is asked it may know nothing of them any more; its events do."""
     for engine in (podman, docker):
@@ -152,7 +154,7 @@ def removed_at_once(w, engine, count):
     assert told == want, [(p, t, told.get(p)) for p, t in want.items() if told.get(p) != t][:3]
 
 
-@scenario
+@scenario()
 def every_container_is_a_sandbox(w):
     with podman(w) as runtime:
         before = runtime.run("before", "sleep 1000", "--network", "none")

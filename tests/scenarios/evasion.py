@@ -11,12 +11,14 @@ from checks import args_of, complete, same
 from registry import Skip, scenario
 from world import PYTHON
 
+TAGS = ("linux-5.10", "linux-6.1")
+
 
 def lines_of(r):
     return r.stdout.decode().split()
 
 
-@scenario
+@scenario()
 def an_address_that_is_rewritten_during_the_call(w):
     r = w.exec([w.triggers, "connect-flip", "10.77.0.3", "10.77.0.4", "200"])
     complete(r)
@@ -27,7 +29,7 @@ def an_address_that_is_rewritten_during_the_call(w):
     print("     %s" % dict(went))
 
 
-@scenario
+@scenario()
 def arguments_that_are_rewritten_during_the_call(w):
     r = w.exec([w.triggers, "exec-flip", "50"])
     complete(r)
@@ -36,7 +38,7 @@ def arguments_that_are_rewritten_during_the_call(w):
     assert len(got) == 50
 
 
-@scenario
+@scenario()
 def system_calls_of_32_bits(w):
     r = w.exec([w.triggers, "connect-ia32", "10.77.0.3", "8080"])
     if lines_of(r) == ["-38"]:
@@ -48,7 +50,7 @@ def system_calls_of_32_bits(w):
     ]
 
 
-@scenario
+@scenario()
 def a_program_that_goes_by_another_name(w):
     """Its arguments, name and memory say otherwise by the time it connects; what it was started as stays."""
     r = w.exec([w.triggers, "hide", "10.77.0.3"])
@@ -66,7 +68,7 @@ def a_program_that_goes_by_another_name(w):
     ), out
 
 
-@scenario
+@scenario()
 def sockets_from_before_and_from_outside(w):
     """Made where nobody watches: taken along into the sandbox, and handed in by SCM_RIGHTS. What is connected in the sandbox is its own, and marked."""
     inside, outside = w.new_cgroup("evader"), w.new_cgroup("helper")
@@ -108,7 +110,7 @@ outer.connect(("10.77.0.3", 80))
     assert bytes_of == {"10.77.0.3": (3, 3), "10.77.0.4": (4, 4)}, bytes_of
 
 
-@scenario
+@scenario()
 def a_network_namespace_of_its_own(w):
     """Where nothing is reachable: what it tries there is told all the same."""
     r = w.actor("""
@@ -120,7 +122,7 @@ def a_network_namespace_of_its_own(w):
     assert failed == [("10.77.0.3", 8080, "unreachable")], failed
 
 
-@scenario
+@scenario()
 def out_of_the_cgroup(w):
     """It makes cgroups below its own, takes a cgroup namespace, and moves to where nobody watches: below, it is its own; outside, its network namespace
     gives it away, as long as one of its processes stays, and what it does there is marked."""
@@ -166,7 +168,7 @@ stays.kill()
     ), execs
 
 
-@scenario
+@scenario()
 def from_one_sandbox_to_another(w):
     """A process that is moved: what it does is that sandbox's whose it is then, and a socket stays with the one in which it was made."""
     first, second = w.new_cgroup("from"), w.new_cgroup("to")
@@ -200,7 +202,7 @@ kept.connect(("10.77.0.3", 8080)); kept.close()
         same("programs of " + name, [r for r in runs if r[0] == "true"], [("true", number)])
 
 
-@scenario
+@scenario()
 def namespaces_of_its_own(w):
     """User and network namespaces within the sandbox, and rules that it makes there, once there was time to listen: where the kernel side sees sends
     alone, what is committed before that is in the rules and in no count."""
@@ -219,7 +221,7 @@ def namespaces_of_its_own(w):
     ) == {("committed",): 1}, changes
 
 
-@scenario
+@scenario()
 def lookups_that_do_not_look_like_it(w):
     """On another port: a datagram, or a lookup if that port is told to be DNS. Over TLS, HTTPS and QUIC: connections, marked by where they go."""
     code = """
@@ -263,7 +265,7 @@ def lookups_that_do_not_look_like_it(w):
     same("names", [e["target.host"] for e in r.of("egress.outbound")], ["elsewhere.test"])
 
 
-@scenario
+@scenario()
 def raw_and_packet_sockets(w):
     """A blind spot with a name (docs/events.md): no record; but bytes that pass the sandbox's own IP stack are counted, as all are."""
     before = (

@@ -59,7 +59,7 @@ def settled(port, sandboxes, want):
     )
 
 
-@scenario
+@scenario()
 def a_million_connects(w):
     n = share(w, 1000000) // 4
     one = "%s flood-connect 10.77.0.4 1 %d & " % (w.triggers, n)
@@ -77,7 +77,7 @@ def a_million_connects(w):
     assert told_lost == r.report["events"]["connect"]["dropped"]
 
 
-@scenario
+@scenario()
 def a_million_lookups(w):
     n = share(w, 1000000) // 4
     one = "%s flood-dns %s %s %d %d & "
@@ -92,7 +92,7 @@ def a_million_lookups(w):
     assert sum(queries.values()) == 4 * n and queries[("unknown",)] > 0, queries
 
 
-@scenario
+@scenario()
 def fifty_thousand_programs_in_fifty_sandboxes(w):
     n, port = share(w, 50000) // 50, free_port()
     cgroups = [w.new_cgroup("f%d" % i) for i in range(50)]
@@ -136,7 +136,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
     assert len(execs) == s.sum("sandpiper_events_delivered_total", kind="exec")
 
 
-@scenario
+@scenario()
 def a_reader_that_stands_still_for_ten_seconds(w):
     cg, port, n = w.new_cgroup("still"), free_port(), share(w, 50000)
     # A flow whose end was lost is found out in the second window after it.
@@ -184,7 +184,7 @@ def a_reader_that_stands_still_for_ten_seconds(w):
         assert lost == s.account("still")[kind][2] > 0, (kind, lost, s.account("still"))
 
 
-@scenario
+@scenario("linux-6.1")
 def a_flood_costs_the_neighbour_nothing(w):
     """One sandbox does what it can to fill the rings; the other one's every lookup, connection and program is told."""
     loud, calm, port, n = (
@@ -276,7 +276,7 @@ def at_most(pids, cg):
             os.rmdir(own)
 
 
-@scenario
+@scenario()
 def a_fork_bomb_under_a_limit(w):
     """It starts what it may, over and over: each process is counted, and the neighbour's programs are told."""
     bomb, calm, port, n = (
@@ -316,7 +316,7 @@ def a_fork_bomb_under_a_limit(w):
     same("programs", [r for r in runs if r[0] == "true"], [("true", str(i)) for i in range(10)])
 
 
-@scenario
+@scenario()
 def connects_all_over_a_network(w):
     """To more addresses of a /8 than are kept apart: sums are exact, how many there are is estimated, memory stays bounded."""
     wide, calm, port, n, kept = (
@@ -379,7 +379,7 @@ def connects_all_over_a_network(w):
     same("peers", told(events, "narrow")[1], ["10.77.0.3"])
 
 
-@scenario
+@scenario()
 def rules_that_change_all_the_time(w):
     """In a network namespace that the sandbox made for itself, as fast as nft can: each transaction is counted, and the neighbour's change is told."""
     churn, calm, port = w.new_cgroup("rule-storm"), w.new_cgroup("steady"), free_port()
@@ -428,7 +428,7 @@ def rules_that_change_all_the_time(w):
     ], events
 
 
-@scenario
+@scenario()
 def more_udp_peers_than_the_kernel_remembers(w):
     """Each peer of a socket is an attempt once, and again where its flow was pushed out: --kernel-flows-max says when."""
     n = 3000

@@ -9,6 +9,8 @@ from checks import everything
 from registry import scenario
 from world import sh
 
+TAGS = ("peers",)
+
 
 @contextlib.contextmanager
 def behind_a_router(w, rules):
@@ -47,7 +49,7 @@ FORWARD = """table inet filter { chain f { type filter hook forward priority 0; 
   chain p { type filter hook prerouting priority -150; tcp dport 81 drop; }; }"""
 
 
-@scenario
+@scenario("linux-5.10", "linux-6.1")
 def dropped_by_the_host(w):
     with behind_a_router(w, FORWARD):
         r = w.actor("""
@@ -77,7 +79,7 @@ def dropped_by_the_host(w):
     }
 
 
-@scenario
+@scenario()
 def the_peers_own_rules_are_not_the_hosts(w):
     """Dropped where it arrives: the peer does not want it. That is no policy on the sandbox's way."""
     with behind_a_router(w, FORWARD):
@@ -95,7 +97,7 @@ def the_peers_own_rules_are_not_the_hosts(w):
     everything(r)
 
 
-@scenario
+@scenario()
 def two_sandboxes_behind_one_router(w):
     """Each is told of its own drops, although they leave from one address."""
     a, b = w.new_cgroup("north"), w.new_cgroup("south")

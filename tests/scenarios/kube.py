@@ -27,7 +27,7 @@ def of(events, sandbox, kind=None):
     ]
 
 
-@scenario
+@scenario()
 def a_pod_is_one_sandbox(w):
     """Pause, application and sidecar, each with its role and its names."""
     with containerd(w) as runtime:
@@ -85,7 +85,7 @@ def a_pod_is_one_sandbox(w):
     ]
 
 
-@scenario
+@scenario("userspace")
 def short_lived_containers_are_all_named(w):
     """Create, one connect, gone: each connection by its sandbox, container and name."""
     count, pods = (20, 2) if w.slow else (200, 10)
@@ -130,7 +130,7 @@ def short_lived_containers_are_all_named(w):
     assert not [e for e in events if e["opensandbox.event"] == "sandpiper.loss"]
 
 
-@scenario
+@scenario("userspace")
 def a_restarted_container_and_a_returning_id(w):
     """A container that is made again is the same sandbox; an id that comes back after its end is a new one."""
     with containerd(w) as runtime:
@@ -167,7 +167,7 @@ def a_restarted_container_and_a_returning_id(w):
     )
 
 
-@scenario
+@scenario("userspace")
 def rules_of_the_configuration(w):
     """First match wins; namespace and labels narrow a rule down; containers that were there before count too."""
     rules = [
@@ -214,7 +214,7 @@ def rules_of_the_configuration(w):
     assert roles == {"f-late": "sidecar", "case": "app"}, roles
 
 
-@scenario
+@scenario("userspace")
 def the_runtime_comes_later_and_goes_away(w):
     """A socket that nobody listens at is told once; what is made when it is there is named."""
     with containerd(w) as runtime:

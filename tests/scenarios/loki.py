@@ -15,6 +15,8 @@ from peers import get, same_records
 from registry import Skip, scenario
 from world import HERE
 
+TAGS = ("peers", "userspace")
+
 PAGE = os.path.join(HERE, "../../docs/querying-loki.md")
 DASHBOARDS = os.path.join(HERE, "../../deploy/grafana/*.json")
 DENY = "table inet egress { chain out { type filter hook output priority 0; ip daddr 10.77.0.9 tcp dport 443 reject with tcp reset; }; }"
@@ -79,7 +81,7 @@ def direct(peers, **more):
     }
 
 
-@scenario
+@scenario()
 def every_query_of_the_page_and_the_dashboards(w):
     peers = peers_of(w)
     a, b = w.new_cgroup("loki-a"), w.new_cgroup("loki-b")

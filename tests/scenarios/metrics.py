@@ -38,7 +38,7 @@ def wait_for(what, seconds=60):
     return result
 
 
-@scenario
+@scenario("userspace")
 def prometheus_gets_the_same_and_finds_it_valid(w):
     if subprocess.run(["which", "promtool"], capture_output=True).returncode:
         raise Skip("there is no promtool: deploy/setup.sh --with-runtimes installs it")
@@ -88,7 +88,7 @@ def prometheus_gets_the_same_and_finds_it_valid(w):
     c.stop()
 
 
-@scenario
+@scenario("userspace")
 def nobody_listens_unless_asked(w):
     c = Collector(
         w,
@@ -124,7 +124,7 @@ def nobody_listens_unless_asked(w):
     ), done.stderr
 
 
-@scenario
+@scenario("userspace")
 def deltas_and_exponential_histograms(w):
     sink = HttpSink()
     r = host_net(
@@ -169,7 +169,7 @@ def deltas_and_exponential_histograms(w):
     )
 
 
-@scenario
+@scenario("userspace")
 def a_sandbox_ends_and_another_takes_its_name(w):
     os.makedirs(w.cgroups + "/ends")
     sink = HttpSink()
@@ -204,7 +204,7 @@ def a_sandbox_ends_and_another_takes_its_name(w):
         assert all(int(p["timeUnixNano"]) >= start for p in by_start[start])
 
 
-@scenario
+@scenario("userspace")
 def too_many_series_become_one_that_is_exact(w):
     names = ["many%d" % i for i in range(6)]
     cgroups = [w.new_cgroup(n) for n in names]
@@ -227,7 +227,7 @@ def too_many_series_become_one_that_is_exact(w):
     c.stop()
 
 
-@scenario
+@scenario("userspace")
 def sandboxes_left_out_of_metrics(w):
     cgroups = [w.new_cgroup("n%d" % i) for i in range(3)]
     port = free_port()
@@ -241,7 +241,7 @@ def sandboxes_left_out_of_metrics(w):
     c.stop()
 
 
-@scenario
+@scenario()
 def what_it_takes_of_the_host(w):
     cg, port, mib = w.new_cgroup("takes"), free_port(), 64
     c = Collector(w, [cg], env=serving(port))
@@ -307,7 +307,7 @@ def limited_memory(w, cg, limit):
         return [cg, v1], v1
 
 
-@scenario
+@scenario()
 def who_ran_out_of_memory(w):
     cg, port = w.new_cgroup("oom"), free_port()
     into, made = limited_memory(w, cg, 32 << 20)
@@ -345,7 +345,7 @@ def who_ran_out_of_memory(w):
             os.rmdir(made)
 
 
-@scenario
+@scenario()
 def how_often_the_programs_ran(w):
     cg, port = w.new_cgroup("runs"), free_port()
     c = Collector(
@@ -362,7 +362,7 @@ def how_often_the_programs_ran(w):
     c.stop()
 
 
-@scenario
+@scenario()
 def the_wall_clock_steps(w):
     """An hour back and two forward: series go on, and their time does not go back. On a guest's clock only."""
     if not w.slow:
@@ -393,7 +393,7 @@ def the_wall_clock_steps(w):
     assert sum(n for _, _, n in last.values()) == 3
 
 
-@scenario
+@scenario()
 def the_canary_sings_for_nobody_else(w):
     cg, port = w.new_cgroup("birds"), free_port()
     before = set(os.listdir("/run/netns"))
@@ -432,7 +432,7 @@ def the_canary_sings_for_nobody_else(w):
     c.stop()
 
 
-@scenario
+@scenario()
 def a_canary_without_its_cgroup_says_so(w):
     port = free_port()
     c = Collector(
@@ -472,7 +472,7 @@ def detach(pid, program):
     raise AssertionError("no link of " + program)
 
 
-@scenario
+@scenario()
 def a_probe_that_goes_blind_is_found_out(w):
     for program, probe in (("handle_egress", "packet"), ("handle_connect4", "connect")):
         port = free_port()

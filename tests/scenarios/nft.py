@@ -8,6 +8,8 @@ from attribution import Collector, act
 from checks import complete, everything, same
 from registry import scenario
 
+TAGS = ("peers",)
+
 OUT = "table inet fence { chain out { type filter hook output priority 0; policy %s; %s }; }"
 
 
@@ -29,7 +31,7 @@ REPLACE = """delete table inet fence
 table inet fence { set a { type ipv4_addr; flags interval; elements = { %s }; }; chain out { type filter hook output priority 0; policy drop; ip daddr @a accept; }; }"""
 
 
-@scenario
+@scenario()
 def loaded_at_the_start(w):
     with w.nft(
         OUT
@@ -60,7 +62,7 @@ def loaded_at_the_start(w):
     assert r.metric("egress.nftables.rules.count") == {(): 8}, r.metrics
 
 
-@scenario
+@scenario()
 def sets_are_told_by_their_elements(w):
     with w.nft("""table inet fence {
       set allow { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 192.0.2.1, 198.51.100.5-198.51.100.9, 203.0.113.0/24, 255.255.255.255 }; }
@@ -108,7 +110,7 @@ def sets_are_told_by_their_elements(w):
     )
 
 
-@scenario
+@scenario()
 def no_rules_are_no_rule_set(w):
     r = w.exec(["true"])
     complete(r)
@@ -119,7 +121,7 @@ def no_rules_are_no_rule_set(w):
     )
 
 
-@scenario
+@scenario("kernels")
 def changed_by_the_application_is_tampering(w):
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         r = w.actor("""
@@ -142,7 +144,7 @@ def changed_by_the_application_is_tampering(w):
     ) == {(): 1}
 
 
-@scenario
+@scenario()
 def the_first_rules_of_the_sandbox_are_loaded_not_updated(w):
     with w.nft(""):
         r = w.actor("""
@@ -158,7 +160,7 @@ def the_first_rules_of_the_sandbox_are_loaded_not_updated(w):
     assert not r.of("egress.updated") and transactions(r) == {("static", "committed"): 1}
 
 
-@scenario
+@scenario()
 def flushed_by_an_intruder(w):
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         r = w.actor('actor.run(["nft", "flush", "ruleset"])')
@@ -182,7 +184,7 @@ def flushed_by_an_intruder(w):
     assert r.metric("egress.nftables.rules.count") == {(): 0}
 
 
-@scenario
+@scenario("hosts", "kernels")
 def replaced_in_one_transaction(w):
     """Deleted and made anew: the true difference, and nothing where there is none."""
     with w.nft("table inet fence { }\n" + REPLACE % "10.0.0.0/8, 192.0.2.1"):
@@ -202,7 +204,7 @@ def replaced_in_one_transaction(w):
     assert transactions(r) == {("static", "committed"): 3}, transactions(r)
 
 
-@scenario
+@scenario()
 def elements_with_a_timeout_are_dynamic(w):
     with w.nft(
         "table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
@@ -224,7 +226,7 @@ def elements_with_a_timeout_are_dynamic(w):
     assert r.metric("egress.nftables.rules.count") == {(): 3}
 
 
-@scenario
+@scenario()
 def refused_changes(w):
     with w.nft(OUT % ("accept", "")):
         r = w.actor("""
@@ -245,7 +247,7 @@ def refused_changes(w):
     assert not r.of("egress.updated")
 
 
-@scenario
+@scenario()
 def changed_from_the_host(w):
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         cg = w.new_cgroup("guarded")
@@ -283,7 +285,7 @@ def changed_from_the_host(w):
     )
 
 
-@scenario
+@scenario()
 def changed_by_the_sidecar(w):
     with w.nft(""):
         app, side = w.new_cgroup("pod-app"), w.new_cgroup("pod-side")
@@ -321,7 +323,7 @@ def changed_by_the_sidecar(w):
     ), updated
 
 
-@scenario
+@scenario()
 def two_namespaces_with_the_same_tables(w):
     """One change in each: neither is told of the other's."""
     a, b = w.new_cgroup("left"), w.new_cgroup("right")
@@ -357,7 +359,7 @@ sys.stdin.readline()
         assert len(mine) == 1 and rules_of(mine[0]) == [("allow", "192.0.2.%d" % n)], mine
 
 
-@scenario
+@scenario()
 def a_namespace_with_the_number_of_one_that_is_gone(w):
     """One after the other, each entered from the sandbox and changed by the host: the kernel gives a number again as soon as it is free."""
     cg = w.new_cgroup("serial")
@@ -399,7 +401,7 @@ sys.stdin.readline()
     assert {(e["sandbox_id"], e["actor"]) for e in updated} == {("serial", "host")}, updated
 
 
-@scenario
+@scenario()
 def iptables_counts_too(w):
     with w.nft(""):
         r = w.actor("""

@@ -13,10 +13,12 @@ from nft import OUT, probe, rules_of, transactions
 from registry import Skip, scenario
 from world import HERE, PYTHON
 
+TAGS = ("peers",)
+
 NASTY = ['quote"quote', "it's", "back\\slash", "new\nline", "tab\t;{}", "\u00fc\u4e16", "x" * 120]
 
 
-@scenario
+@scenario()
 def namespaces_that_die_at_once(w):
     n = 5 if w.slow else 40
     with open(w.dir + "/rules.nft", "w") as f:
@@ -36,7 +38,7 @@ def namespaces_that_die_at_once(w):
     assert not [e for e in r.of("egress.updated") if "error" not in e], r.of("egress.updated")
 
 
-@scenario
+@scenario()
 def ten_thousand_elements_in_one_transaction(w):
     n = 10000
     addresses = ["10.%d.%d.%d" % (i >> 16, i >> 8 & 255, i & 255) for i in range(n)]
@@ -56,7 +58,7 @@ def ten_thousand_elements_in_one_transaction(w):
     assert r.metric("egress.nftables.rules.count") == {(): n + 1}
 
 
-@scenario
+@scenario()
 def a_table_of_ten_thousand_rules(w):
     n = 2000 if w.slow else 10000
     rules = "\n".join(
@@ -77,7 +79,7 @@ def a_table_of_ten_thousand_rules(w):
     assert rules_of(updated) == [("deny", "192.0.2.1")], updated
 
 
-@scenario
+@scenario()
 def two_hundred_transactions_a_second(w):
     rounds, rate = (1, 50) if w.slow else (10, 200)
     with w.nft(
@@ -95,7 +97,7 @@ def two_hundred_transactions_a_second(w):
     assert changed == done["static"], (changed, done)
 
 
-@scenario
+@scenario()
 def names_and_comments_that_are_hostile(w):
     """Put there in ways that nft(8)'s own language has no words for; read as what they are."""
     commands = [
@@ -162,7 +164,7 @@ def names_and_comments_that_are_hostile(w):
     assert rules_of(loaded) == [("allow", "192.0.2.%d" % i) for i in range(len(NASTY))], loaded
 
 
-@scenario
+@scenario("linux-6.1", "linux-6.12")
 def every_mechanism_tells_the_same(w):
     """From the best one that this kernel has down to netlink alone, which knows the process and not its sandbox."""
     avoided, used = [], []
@@ -204,7 +206,7 @@ def every_mechanism_tells_the_same(w):
     print("     mechanisms: " + ", ".join(used))
 
 
-@scenario
+@scenario("linux-6.12")
 def nf_tables_loaded_late(w):
     """By the sandbox itself, here: sandpiper loads nothing, and attaches when it is there."""
     if "nf_tables" not in modules.loaded():

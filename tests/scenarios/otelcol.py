@@ -11,8 +11,10 @@ from peers import same_records
 from registry import scenario
 from world import HERE
 
+TAGS = ("peers", "userspace")
 
-@scenario
+
+@scenario()
 def the_example_configuration_is_valid(w):
     peers = peers_of(w)
     config = os.path.join(HERE, "../../deploy/otelcol/config.yaml")
@@ -25,7 +27,7 @@ def the_example_configuration_is_valid(w):
     assert done.returncode == 0, done.stderr
 
 
-@scenario
+@scenario()
 def takes_every_request(w):
     peers = peers_of(w)
     ways = {

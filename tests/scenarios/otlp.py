@@ -15,6 +15,8 @@ from checks import complete, same
 from registry import scenario
 from scrape import free_port
 
+TAGS = ("userspace",)
+
 ACT = """
     _, ips = actor.lookup("a.test", "A")
     actor.lookup("a.test", "AAAA")
@@ -211,7 +213,7 @@ def host_net(w, code, env, options=()):
         w.in_sandbox_net = w_in
 
 
-@scenario
+@scenario()
 def http_protobuf(w):
     sink = HttpSink()
     r = host_net(
@@ -234,7 +236,7 @@ def http_protobuf(w):
     check_metrics(r, [decode(w, "metrics", b) for p, _, b in sink.posts if p.endswith("metrics")])
 
 
-@scenario
+@scenario()
 def per_signal_endpoints(w):
     logs, metrics = HttpSink(status=204), HttpSink()
     r = host_net(
@@ -266,7 +268,7 @@ def grpc_logs(told):
     return [g["logs"] for g in map(json.loads, told.splitlines()) if "logs" in g]
 
 
-@scenario
+@scenario()
 def grpc(w):
     sink, url = grpc_sink(w)
     r = host_net(
@@ -288,7 +290,7 @@ def grpc(w):
     check_metrics(r, [g["metrics"] for g in got if "metrics" in g])
 
 
-@scenario
+@scenario()
 def an_endpoint_that_is_busy_at_first(w):
     sink = HttpSink(failures=2)
     r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
@@ -300,7 +302,7 @@ def an_endpoint_that_is_busy_at_first(w):
     check_logs(r, grpc_logs(w.stop(sink)))
 
 
-@scenario
+@scenario()
 def compressed(w):
     sink = HttpSink()
     r = host_net(
@@ -326,7 +328,7 @@ def compressed(w):
     check_metrics(r, [g["metrics"] for g in got if "metrics" in g])
 
 
-@scenario
+@scenario()
 def an_endpoint_that_says_when(w):
     """Retry-After in seconds and as a date: not asked before."""
     for value in ("3", lambda: email.utils.formatdate(time.time() + 4, usegmt=True)):
@@ -346,7 +348,7 @@ def an_endpoint_that_says_when(w):
             assert second - first >= 2.9, (status, second - first)
 
 
-@scenario
+@scenario()
 def an_endpoint_that_takes_little_at_a_time(w):
     sink = HttpSink(body_max=2000)
     r = host_net(
@@ -417,7 +419,7 @@ def tls_env(files, key_of, **more):
     )
 
 
-@scenario
+@scenario()
 def both_sides_show_certificates(w):
     files, others = (
         make_certificates(w.dir + "/tls", "ca"),
@@ -455,7 +457,7 @@ def both_sides_show_certificates(w):
     assert not sink.posts and not w.stop(server)
 
 
-@scenario
+@scenario()
 def an_endpoint_that_is_not_there(w):
     r = host_net(
         w,
@@ -471,7 +473,7 @@ def an_endpoint_that_is_not_there(w):
     assert "%d log records were not exported" % len(r.events) in r.stderr, r.stderr
 
 
-@scenario
+@scenario()
 def an_endpoint_that_refuses(w):
     sink = HttpSink(status=400)
     r = host_net(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
@@ -481,7 +483,7 @@ def an_endpoint_that_refuses(w):
     assert "%d refused" % len(r.events) in r.stderr and "HTTP status 400" in r.stderr, r.stderr
 
 
-@scenario
+@scenario()
 def without_libcurl_http_is_refused_and_nothing_else(w):
     """It is loaded when HTTP is first spoken: where it cannot be, the start says so; who exports by gRPC, or not at all, never misses it."""
     folder = os.path.join(w.dir, "broken")
@@ -515,13 +517,13 @@ def without_libcurl_http_is_refused_and_nothing_else(w):
     assert alone.returncode == 0 and b"libcurl" not in alone.stderr, alone
 
 
-@scenario
+@scenario()
 def bad_values_are_warnings(w):
     r = host_net(w, "pass", {"OTEL_SDK_DISABLED": "maybe", "OTEL_LOGS_EXPORTER": "smoke-signals"})
     assert r.status == 0 and r.stderr.count("warning: OTEL_") == 2, r.stderr
 
 
-@scenario
+@scenario()
 def no_attribute_of_a_metric_names_a_destination(w):
     """Which keys there may be, checks.cataloged sees to in each scenario."""
     r = w.actor(ACT)

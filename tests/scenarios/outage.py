@@ -18,6 +18,8 @@ from otlp import ACT, HttpSink, host_net, serve
 from peers import same_records
 from registry import scenario
 
+TAGS = ("peers", "userspace")
+
 WORK = "for i in range(20):\n    actor.run(['true', str(i)])"
 
 
@@ -57,7 +59,7 @@ def reset(handler):
     return True
 
 
-@scenario
+@scenario()
 def loki_is_away_for_a_while(w):
     peers = peers_of(w)
     cg = w.new_cgroup("loki-away")
@@ -76,7 +78,7 @@ def loki_is_away_for_a_while(w):
     )
 
 
-@scenario
+@scenario()
 def what_is_on_disk_is_sent_by_the_next_run(w):
     peers = peers_of(w)
     cg, spool = w.new_cgroup("loki-next"), os.path.join(w.dir, "next.db")
@@ -111,7 +113,7 @@ def numbers_of(peers, first, count):
     return sorted(n for n in numbers if 0 <= n < count)
 
 
-@scenario
+@scenario()
 def killed_at_two_hundred_moments(w):
     """The exporter alone, with all on disk before it is sent, and a Loki that counts: of each run the first so many, without a hole, none twice, and no
     fewer than it knew to have arrived."""
@@ -175,7 +177,7 @@ def send_old_ones(w, first, each, minutes):
     return done.stdout.splitlines()[-1], numbers_of(peers, first, 1000)
 
 
-@scenario
+@scenario()
 def one_record_that_loki_refuses_costs_one(w):
     """Of each request one is older than Loki takes, which answers 400 for the whole and has kept the rest of it."""
     said, numbers = send_old_ones(w, 900_000_001, 100, minutes=300)
@@ -183,7 +185,7 @@ def one_record_that_loki_refuses_costs_one(w):
     assert numbers == [i for i in range(1000) if (i + 1) % 100], numbers[:20]
 
 
-@scenario
+@scenario()
 def fifty_five_minutes_are_not_too_old(w):
     """Records that waited so long, among others of now: Loki takes all."""
     said, numbers = send_old_ones(w, 950_000_000, 2, minutes=55)
@@ -191,7 +193,7 @@ def fifty_five_minutes_are_not_too_old(w):
     assert numbers == list(range(1000)), numbers[:20]
 
 
-@scenario
+@scenario()
 def loki_is_away_for_an_hour(w):
     """As its records tell: one a second, over the last hour. Then it comes back, and has each once."""
     peers = peers_of(w)
@@ -226,7 +228,7 @@ def loki_is_away_for_an_hour(w):
     assert numbers_of(peers, 970_000_000, 3600) == list(range(3600))
 
 
-@scenario
+@scenario()
 def answers_after_thirty_seconds(w):
     """Loki has it at once, and the answer comes long after the ten seconds that an attempt may take: it is sent again, and is there once."""
     peers = peers_of(w)
@@ -251,7 +253,7 @@ def answers_after_thirty_seconds(w):
     same_records(r.events, peers.entries('{service_name="late"}'))
 
 
-@scenario
+@scenario()
 def an_acknowledgement_that_is_lost(w):
     """Loki has it, and sandpiper does not know: the same bytes again, and Loki keeps one."""
     peers = peers_of(w)

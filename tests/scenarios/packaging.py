@@ -43,7 +43,7 @@ def documents(text):
     return [d for d in yaml.safe_load_all(text) if d]
 
 
-@scenario
+@scenario()
 def the_chart_is_valid_with_every_set_of_values(w):
     """By helm, by the schema of its values, and by the schemas of the Kubernetes API."""
     tool = helm()
@@ -114,7 +114,7 @@ def the_chart_is_valid_with_every_set_of_values(w):
         assert done.returncode != 0 and why in done.stderr, (bad, done.stderr)
 
 
-@scenario
+@scenario()
 def the_manifests_are_what_the_chart_makes(w):
     out = w.dir + "/rendered"
     os.makedirs(out)
@@ -127,7 +127,7 @@ def the_manifests_are_what_the_chart_makes(w):
         ), "%s: run HELM=%s deploy/kubernetes/render.sh" % (name, helm())
 
 
-@scenario
+@scenario()
 def configurations_of_the_chart_are_understood(w):
     """What a ConfigMap holds, sandpiper itself takes."""
     for name in sorted(glob.glob(REPO + "/deploy/kubernetes/sandpiper*.yaml")):
@@ -151,7 +151,7 @@ def image(w):
     return _image["path"]
 
 
-@scenario
+@scenario()
 def the_image_is_small_and_says_what_is_in_it(w):
     path = image(w)
     assert os.path.getsize(path) < 40 << 20, os.path.getsize(path)
@@ -215,7 +215,7 @@ def wait_until(true, what, seconds=60):
     raise AssertionError(what() if callable(what) else what)
 
 
-@scenario
+@scenario()
 def the_image_watches_another_container_of_podman(w):
     """By capabilities, not privileged; with a root that cannot be written to."""
     path = image(w)
@@ -314,7 +314,7 @@ def the_image_watches_another_container_of_podman(w):
     assert stopped["sandpiper.dropped"] == 0
 
 
-@scenario
+@scenario()
 def the_pod_of_the_manifest_does_the_main_job(w):
     """As kubelet would start it, by a real containerd: the manifest's mounts, capabilities, environment, arguments and probe."""
     path = image(w)
@@ -435,7 +435,7 @@ def the_pod_of_the_manifest_does_the_main_job(w):
     assert "one.test" in hosts and ("one.test", 8080) in ledger, (hosts, ledger)
 
 
-@scenario
+@scenario()
 def rules_for_alerts_hold(w):
     """Each fires on what it is about, as promtool sees it; those of Loki are asked of one in loki.rules_of_loki_are_understood."""
     need("promtool")
@@ -466,7 +466,7 @@ def reference(form):
     return run(REPO + "/bazel-bin/userspace/command/write_reference", form)
 
 
-@scenario
+@scenario()
 def the_manual_and_completions_are_read_by_their_readers(w):
     need("man", "bash", "zsh", "fish")
     path = w.dir + "/sandpiper.8"
@@ -508,7 +508,7 @@ def the_manual_and_completions_are_read_by_their_readers(w):
     ) == ["--spool-bytes"]
 
 
-@scenario
+@scenario()
 def the_debian_package_holds_what_it_says(w):
     """Dependencies, files, modes; the unit as systemd-analyze reads it. A guest under systemd installs it."""
     package = run(REPO + "/deploy/debian/build.sh", w.dir).strip()
@@ -545,7 +545,7 @@ def the_debian_package_holds_what_it_says(w):
         assert not ours, ours
 
 
-@scenario
+@scenario("systemd")
 def the_debian_package_is_installed_upgraded_and_purged(w):
     """Where systemd runs: it starts, watches, is alive to its manager, reloads, is upgraded with its configuration kept, and leaves nothing."""
     if not os.path.isdir("/run/systemd/system"):

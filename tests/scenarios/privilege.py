@@ -98,7 +98,7 @@ def maps_need_capability():
     ).read().strip() != "0"
 
 
-@scenario
+@scenario("linux-6.1")
 def a_running_collector_holds_what_it_needs_and_no_more(w):
     """With everything switched on that has threads: rules are read by the one thread that may enter namespaces."""
     cg, port = w.new_cgroup("watched"), free_port()
@@ -140,7 +140,7 @@ def a_running_collector_holds_what_it_needs_and_no_more(w):
     )
 
 
-@scenario
+@scenario("linux-6.1")
 def forbidden_calls_are_refused_in_every_thread(w):
     cg = w.new_cgroup("tried")
     c = Collector(w, [cg], env={**serving(free_port()), "SANDPIPER_SOCKET": w.dir + "/api.sock"})
@@ -174,7 +174,7 @@ def forbidden_calls_are_refused_in_every_thread(w):
     )
 
 
-@scenario
+@scenario()
 def what_is_kept_for_nf_tables_goes_when_it_is_there(w):
     if "nf_tables" not in modules.loaded():
         raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
@@ -211,7 +211,7 @@ def what_is_kept_for_nf_tables_goes_when_it_is_there(w):
         w.with_rules()
 
 
-@scenario
+@scenario()
 def without_the_filter_of_system_calls(w):
     c = Collector(w, [w.new_cgroup("open")], options=["--no-limit-system-calls"])
     assert {status["Seccomp"] for status in statuses(c.process.pid).values()} <= {
@@ -232,7 +232,7 @@ def with_only(capabilities, argv):
     ]
 
 
-@scenario
+@scenario("linux-5.10", "linux-6.1", "linux-sid")
 def the_smallest_set_that_loads(w):
     """All probes load with it as with everything, and a command in a sandbox is told in full; without any one of it, doctor names that one."""
 

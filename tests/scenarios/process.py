@@ -9,8 +9,10 @@ from checks import args_of, complete, ended, everything, identity, processes, re
 from registry import scenario
 from world import PYTHON
 
+TAGS = ("peers",)
 
-@scenario
+
+@scenario("hosts", "kernels")
 def children_and_their_ends(w):
     everything(
         w.actor("""
@@ -23,7 +25,7 @@ def children_and_their_ends(w):
     )
 
 
-@scenario
+@scenario()
 def status_is_passed_through(w):
     for command, status in (
         (["sh", "-c", "exit 7"], 7),
@@ -36,7 +38,7 @@ def status_is_passed_through(w):
         processes(r, {"execs": []})
 
 
-@scenario
+@scenario("linux-sid")
 def programs_at_the_same_time_on_one_cpu(w):
     """Where tasks may take a program of the probe's place in the middle of it, the kernel does not begin it once more: somebody has to make up for that."""
     n, cpu = 150, min(os.sched_getaffinity(0))
@@ -62,7 +64,7 @@ def programs_at_the_same_time_on_one_cpu(w):
         assert 0 <= count - totals[what + "s"] <= left_out.get(what, 0), (what, totals, left_out)
 
 
-@scenario
+@scenario()
 def arguments_of_every_length(w):
     r = w.actor("""
         for n in (1, 480, 490, 500, 511, 512, 513, 4000, 4070, 4085):
@@ -72,7 +74,7 @@ def arguments_of_every_length(w):
     assert not any(e.get("process.args_truncated") for e in r.of("process.exec"))
 
 
-@scenario
+@scenario()
 def arguments_past_the_limit_are_marked(w):
     r = w.actor("""
         actor.run(["true", "y" * 5000])
@@ -85,7 +87,7 @@ def arguments_past_the_limit_are_marked(w):
         assert sum(len(a) + 1 for a in e["process.command_args"]) in (4096, 4097), e
 
 
-@scenario
+@scenario()
 def arguments_with_any_bytes(w):
     r = w.actor(r"""
         actor.run(["printf", "line\nfeed", "tab\tbell\a", "esc\x1b[31m", "del\x7f", "back\\slash", "quote\"'", "umlaut äöü", "snow ☃", "rocket 🚀"])
@@ -103,7 +105,7 @@ def arguments_with_any_bytes(w):
             ), a
 
 
-@scenario
+@scenario()
 def paths_parents_and_directories(w):
     r = w.actor("""
         import os
@@ -130,7 +132,7 @@ def paths_parents_and_directories(w):
     assert sh["process.pid"] == r.truth["execs"][0]["pid"]
 
 
-@scenario
+@scenario()
 def script_behind_its_interpreter(w):
     script = os.path.join(w.dir, "a script.sh")
     with open(script, "w") as f:
@@ -146,7 +148,7 @@ def script_behind_its_interpreter(w):
     assert args_of(e) == ("/bin/sh", script), e
 
 
-@scenario
+@scenario()
 def path_deeper_than_the_bound_is_marked(w):
     r = w.actor("""
         import os, shutil
@@ -163,7 +165,7 @@ def path_deeper_than_the_bound_is_marked(w):
     assert path.startswith(".../") and path.endswith("directory-with-a-long-name-29/program"), path
 
 
-@scenario
+@scenario()
 def vfork_clone3_and_double_fork(w):
     everything(w.exec([w.triggers, "exec-vfork"]))
     everything(w.exec([w.triggers, "exec-clone3"]))
@@ -171,12 +173,12 @@ def vfork_clone3_and_double_fork(w):
     everything(w.exec([w.triggers, "exec-double-fork"]), forks=[("code", 0)])
 
 
-@scenario
+@scenario()
 def a_thread_calls_exec(w):
     everything(w.exec([w.triggers, "exec-thread"]))
 
 
-@scenario
+@scenario()
 def memfd_and_execveat(w):
     r = w.exec([w.triggers, "exec-memfd"])
     everything(r)
@@ -184,7 +186,7 @@ def memfd_and_execveat(w):
     assert hidden["process.executable.path"] == "memfd:hidden", hidden
 
 
-@scenario
+@scenario()
 def forks_without_exec(w):
     everything(
         w.actor("""
@@ -195,7 +197,7 @@ def forks_without_exec(w):
     )
 
 
-@scenario
+@scenario()
 def many_threads_end_together(w):
     n = 20 if w.slow else 100
     r = w.actor(
@@ -213,7 +215,7 @@ def many_threads_end_together(w):
     everything(r, forks=[("code", 4)] * n)
 
 
-@scenario
+@scenario()
 def failed_exec_is_no_exec(w):
     r = w.actor("""
         import os
@@ -227,7 +229,7 @@ def failed_exec_is_no_exec(w):
     everything(r, forks=[("code", 17)])
 
 
-@scenario
+@scenario()
 def background_process_outlives_the_command(w):
     r = w.exec(["sh", "-c", "(sleep 1; exec true) & exit 5"])
     assert r.status == 5
@@ -237,7 +239,7 @@ def background_process_outlives_the_command(w):
     assert r.report["duration_ms"] > 900
 
 
-@scenario
+@scenario()
 def durations_are_those_of_the_process(w):
     r = w.actor("""
         actor.run(["sleep", "0.5"])
@@ -247,7 +249,7 @@ def durations_are_those_of_the_process(w):
     assert sleeper["process.duration_ms"] >= 500, sleeper
 
 
-@scenario
+@scenario()
 def a_thousand_short_processes(w):
     n = 100 if w.slow else 1000
     r = w.exec(["sh", "-c", "i=0; while [ $i -lt %d ]; do /bin/true $i; i=$((i+1)); done" % n])
@@ -260,7 +262,7 @@ def a_thousand_short_processes(w):
     assert len(r.of("process.exit")) == n + 1
 
 
-@scenario
+@scenario()
 def names_that_try_to_break_the_line(w):
     name = 'evil"},{"x\n\x1b[2J\\'
     path = os.path.join(w.dir, name)

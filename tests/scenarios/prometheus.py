@@ -14,6 +14,8 @@ from otlp import ACT, host_net
 from peers import get, last_values, same_metrics
 from registry import scenario
 
+TAGS = ("peers", "userspace")
+
 
 def check_buckets(got):
     """Every histogram has the bounds of the contract, and each bucket holds those before it."""
@@ -47,7 +49,7 @@ def check_buckets(got):
         assert {bound for bound, _ in buckets} - {0.0005, 0.001, 0.0025} == want, (name, buckets)
 
 
-@scenario
+@scenario()
 def every_metric_has_its_name_labels_and_value(w):
     peers = peers_of(w)
     r = host_net(w, ACT, direct(peers, OTEL_SERVICE_NAME="by-name"))
@@ -61,7 +63,7 @@ def every_metric_has_its_name_labels_and_value(w):
     assert len(told) > 25, told
 
 
-@scenario
+@scenario()
 def one_point_that_prometheus_refuses_costs_one(w):
     """It answers 400 for a request with one of delta temporality in it, and takes nothing of the request."""
     peers = peers_of(w)
@@ -82,7 +84,7 @@ def one_point_that_prometheus_refuses_costs_one(w):
     )
 
 
-@scenario
+@scenario()
 def series_end_with_their_sandbox(w):
     peers = peers_of(w)
     gone, stays = w.new_cgroup("prom-gone"), w.new_cgroup("prom-stays")

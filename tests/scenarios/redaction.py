@@ -9,8 +9,10 @@ from attribution import Collector, act
 from otlp import HttpSink, host_net, logs_only, received
 from registry import scenario
 
+TAGS = ("userspace",)
 
-@scenario
+
+@scenario()
 def the_configuration_is_read_again(w):
     path = os.path.join(w.dir, "again.yaml")
     cg = w.new_cgroup("again")
@@ -50,7 +52,7 @@ def the_configuration_is_read_again(w):
     assert shown == [["*****", "red1"], ["blue2", "*****"], ["blue3", "*****"]], shown
 
 
-@scenario
+@scenario()
 def secrets_do_not_leave(w):
     sink = HttpSink()
     r = host_net(

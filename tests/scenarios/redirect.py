@@ -9,6 +9,8 @@ from checks import complete, denials, everything, lookups
 from registry import scenario
 from world import HERE, PYTHON
 
+TAGS = ("peers",)
+
 PROXY = """
 import socket, sys
 sys.path.insert(0, %r)
@@ -42,7 +44,7 @@ def redirected(w, body):
         )
 
 
-@scenario
+@scenario()
 def redirected_to_a_proxy_outside_the_sandbox(w):
     def body():
         proxy = w.start([PYTHON, "-c", PROXY % (HERE, 3, True)], ns=w.client, ready="ready")
@@ -59,7 +61,7 @@ def redirected_to_a_proxy_outside_the_sandbox(w):
     assert all(l["server"] == "10.77.0.1:53" for l in r.report["lookups"]), r.report["lookups"]
 
 
-@scenario
+@scenario()
 def redirected_to_a_proxy_inside_the_sandbox(w):
     proxy = PROXY % (HERE, 2, True)
 
@@ -106,7 +108,7 @@ def with_sidecar(w, lookups, rules, code):
         )
 
 
-@scenario
+@scenario()
 def names_that_the_proxy_denies(w):
     """NXDOMAIN without a question to anybody: policy. NXDOMAIN from the server that was asked: none, also when it is said again."""
     r = with_sidecar(

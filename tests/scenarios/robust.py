@@ -31,7 +31,7 @@ def fails(w, argv, status, *words, wrap=(), env=None):
     assert not done.stdout, done.stdout
 
 
-@scenario
+@scenario("userspace")
 def bad_flags_are_one_clear_sentence(w):
     fails(w, [], 2, "subcommand")
     fails(w, ["run", "--no-such-flag"], 2, "--no-such-flag")
@@ -53,7 +53,7 @@ def bad_flags_are_one_clear_sentence(w):
     fails(w, ["exec", "--events", "/nonexistent/x", "--", "true"], 125, "/nonexistent/x")
 
 
-@scenario
+@scenario("userspace")
 def bad_cgroups_are_one_clear_sentence(w):
     one = w.new_cgroup("dup/x")
     w.new_cgroup("dup2/x")
@@ -80,7 +80,7 @@ def bad_cgroups_are_one_clear_sentence(w):
     )
 
 
-@scenario
+@scenario()
 def hosts_that_cannot_do_it(w):
     cg = w.new_cgroup("host")
     # Readable by everyone, as the build folder of root need not be.
@@ -123,7 +123,7 @@ def hosts_that_cannot_do_it(w):
     fails(w, ["run", "--cgroup", "x"], 1, "cgroup v2 is not mounted", wrap=gone)
 
 
-@scenario
+@scenario()
 def commands_that_do_not_run(w):
     plain = os.path.join(w.dir, "plain")
     open(plain, "w").close()
@@ -139,7 +139,7 @@ def commands_that_do_not_run(w):
         assert not done.stdout
 
 
-@scenario
+@scenario()
 def nothing_is_left_behind(w):
     before = programs()
     w.exec(["sh", "-c", "mkdir %s/sandpiper-exec-$PPID/sub && true" % w.mount])
@@ -186,7 +186,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 """
 
 
-@scenario
+@scenario()
 def traffic_is_untouched_by_loading_unloading_and_kill(w):
     """The sandbox talks all the time, checks every byte, and would end with an error on the first that is wrong."""
     cg, before = w.new_cgroup("steady"), programs()
@@ -202,7 +202,7 @@ def traffic_is_untouched_by_loading_unloading_and_kill(w):
     assert p.returncode == 0 and b'"truth"' in out
 
 
-@scenario
+@scenario()
 def loss_is_admitted_and_counts_stay_exact(w):
     n = 20000
     r = w.exec(
@@ -229,7 +229,7 @@ def loss_is_admitted_and_counts_stay_exact(w):
     assert events["exec"]["dropped"] == events["exit"]["dropped"] == 0
 
 
-@scenario
+@scenario()
 def a_flood_with_room_loses_nothing(w):
     n = 20000
     r = w.exec(
@@ -240,7 +240,7 @@ def a_flood_with_room_loses_nothing(w):
     assert sum(r.metric("sandbox.connect.attempts", "outcome").values()) == n
 
 
-@scenario
+@scenario()
 def a_stopped_reader_loses_nothing_it_does_not_admit(w):
     cg = w.new_cgroup("stopped")
     c = Collector(w, [cg], options=["--ring-bytes", "64K"])
@@ -260,7 +260,7 @@ def a_stopped_reader_loses_nothing_it_does_not_admit(w):
     )
 
 
-@scenario
+@scenario("userspace")
 def no_endpoint_no_network(w):
     cg = w.new_cgroup("quiet")
     c = Collector(
@@ -278,7 +278,7 @@ def no_endpoint_no_network(w):
     assert c.process.returncode == 0 and len(events) == 2
 
 
-@scenario
+@scenario()
 def ready_is_told_to_the_service_manager(w):
     cg, path = w.new_cgroup("notify"), os.path.join(w.dir, "notify.sock")
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -289,7 +289,7 @@ def ready_is_told_to_the_service_manager(w):
     c.stop()
 
 
-@scenario
+@scenario()
 def signals_end_the_command_and_the_report_comes(w):
     for sig, times in ((signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGINT, 2)):
         report = os.path.join(w.dir, "signal-report")
@@ -325,7 +325,7 @@ def signals_end_the_command_and_the_report_comes(w):
     assert not left_cgroups(w)
 
 
-@scenario
+@scenario()
 def version_and_help(w):
     assert subprocess.run([w.sandpiper, "version"], capture_output=True).stdout.startswith(
         b"sandpiper "
@@ -335,7 +335,7 @@ def version_and_help(w):
         assert done.returncode == 0 and b"--" in done.stdout, done
 
 
-@scenario
+@scenario()
 def the_table_tells_the_main_things(w):
     done = subprocess.run(
         w.in_sandbox_net([w.sandpiper, "exec", "--", "curl", "-s", "http://web.test/"]),
@@ -360,7 +360,7 @@ def the_table_tells_the_main_things(w):
         assert word in text, (word, text)
 
 
-@scenario
+@scenario()
 def two_collectors_side_by_side(w):
     """Another one beside us, attached before and after, changes nothing for either."""
     cg = w.new_cgroup("both")
@@ -374,7 +374,7 @@ def two_collectors_side_by_side(w):
     assert told(two, "again")[:2] == (["x.test", "y.test"], ["10.77.0.3"]), told(two, "again")
 
 
-@scenario
+@scenario()
 def other_dns_ports_on_request(w):
     r = w.actor(
         """
@@ -386,7 +386,7 @@ def other_dns_ports_on_request(w):
     everything(r)
 
 
-@scenario
+@scenario("hosts", "kernels")
 def the_doctor_tells_what_the_report_does(w):
     """The mechanisms that are really in use, and nothing stays."""
     done = subprocess.run(
@@ -435,7 +435,7 @@ def the_doctor_tells_what_the_report_does(w):
     ), told
 
 
-@scenario
+@scenario("userspace")
 def the_doctor_asks_the_endpoint(w):
     sink, port = HttpSink(), free_port()
     for url, state in ((sink.url, "on"), ("http://127.0.0.1:%d" % port, "off")):
@@ -457,7 +457,7 @@ def the_doctor_asks_the_endpoint(w):
     assert [body for _, _, body in sink.posts] == [b"", b""]
 
 
-@scenario
+@scenario("kernels", "lockdown")
 def a_kernel_that_lets_nobody_read_it(w):
     """lockdown=confidentiality: nothing can be watched, which is said with its reason."""
     try:
@@ -476,7 +476,7 @@ def a_kernel_that_lets_nobody_read_it(w):
     fails(w, ["exec", "--", "true"], 125, "lockdown=confidentiality")
 
 
-@scenario
+@scenario("linux-6.1")
 def a_kernel_without_its_compiler(w):
     """net.core.bpf_jit_enable=0: sandpiper works all the same."""
     if not w.slow:
@@ -498,7 +498,7 @@ def a_kernel_without_its_compiler(w):
             f.write(before)
 
 
-@scenario
+@scenario("kernels")
 def every_dns_message_comes_through_the_program(w):
     """Right and wrong ones, run through the program of a device by BPF_PROG_TEST_RUN, byte for byte, and read as ldns reads them."""
     count = 2000 if w.slow else 50000

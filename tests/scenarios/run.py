@@ -1,98 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
-"""run.py [--peers DIR] SANDPIPER TRIGGERS SINK [PATTERN]: runs the scenarios whose name holds PATTERN (or one of several, with commas between; not those whose
-name holds one with a minus before it) and ends with what failed and 'N passed, N failed, N skipped'. With --peers, what they make is sent to the programs in DIR too
-(tests/e2e/peers.sh), and read back from them."""
+"""run.py [--peers DIR] SANDPIPER TRIGGERS SINK [PATTERN]: runs scenarios against these programs.
 
+PATTERN has parts with commas between them: a piece of a name, or `@TAG` (registry.py lists the
+tags). A scenario runs if one of the parts matches and none that begins with a minus does. With
+--peers, records and metrics of the scenarios go to the servers in DIR too (tests/e2e/peers.sh),
+and are read back. The output ends with a line for each failure and
+'N passed, N failed, N skipped'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
 import os
+import pathlib
 import sys
 import time
 import traceback
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 
 import peers  # noqa: E402
 import registry  # noqa: E402
 import world  # noqa: E402
 
-for module in (
-    "dns",
-    "redirect",
-    "connect",
-    "deny",
-    "forward",
-    "device",
-    "nft",
-    "nft_limits",
-    "sidecar",
-    "process",
-    "attribution",
-    "evasion",
-    "privilege",
-    "tenants",
-    "discovery",
-    "kube",
-    "engine",
-    "systemd",
-    "packaging",
-    "robust",
-    "commands",
-    "documents",
-    "flood",
-    "metrics",
-    "otlp",
-    "loki",
-    "prometheus",
-    "otelcol",
-    "outage",
-    "endpoint",
-    "endpoint_grpc",
-    "redaction",
-):
-    __import__(module)
+
+def import_scenarios() -> None:
+    for path in sorted(HERE.glob("*.py")):
+        if "\n@scenario(" in path.read_text():
+            importlib.import_module(path.stem)
 
 
-def why(error):
-    """What failed, where in the scenarios, in one line that is short enough to stand in a summary."""
+def summary(error: Exception) -> str:
+    """Where in the scenarios an error was raised and what it says, in one line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    told = " ".join(("%s: %s" % (type(error).__name__, error)).split())
-    return "%s:%d: %s" % (
-        os.path.basename(frame.filename),
-        frame.lineno,
-        told if len(told) <= 600 else told[:600] + "...",
-    )
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = text if len(text) <= 600 else text[:600] + "..."
+    return f"{os.path.basename(frame.filename)}:{frame.lineno}: {text}"
 
 
-def main():
-    arguments = sys.argv[1:]
-    folder = arguments[1] if arguments[0] == "--peers" else None
-    arguments = arguments[2:] if folder else arguments
-    programs = map(os.path.abspath, arguments[:3])
-    pattern = arguments[3] if len(arguments) > 3 else ""
-    unwanted = [p[1:] for p in pattern.split(",") if p.startswith("-")]
-    wanted = [p for p in pattern.split(",") if not p.startswith("-")] or [""]
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", metavar="DIR")
+    for program in ("sandpiper", "triggers", "sink"):
+        parser.add_argument(program, type=os.path.abspath)
+    parser.add_argument("pattern", nargs="?", default="")
+    # A pattern may begin with a minus: the options end before the first program.
+    given = sys.argv[1:]
+    options = 2 if given[:1] == ["--peers"] else given[:1].count("-h")
+    arguments = parser.parse_args([*given[:options], "--", *given[options:]])
+    import_scenarios()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     failures = []
-    with world.World(*programs, peers.Peers(folder) if folder else None) as w:
-        for name, function in registry.SCENARIOS:
-            if not any(p in name for p in wanted) or any(p in name for p in unwanted):
-                continue
-            began = time.monotonic()
+    programs = (arguments.sandpiper, arguments.triggers, arguments.sink)
+    servers = peers.Peers(arguments.peers) if arguments.peers else None
+    selected = registry.select(arguments.pattern)
+    with world.World(*programs, servers) as w:
+        for scenario in selected:
+            started = time.monotonic()
             try:
-                function(w)
+                scenario.run(w)
                 verdict, word = "passed", "ok"
             except registry.Skip as e:
                 verdict, word = "skipped", "skip"
-                print("     because %s" % e)
+                print(f"     because {e}")
             except Exception as e:
                 verdict, word = "failed", "FAIL"
                 print(traceback.format_exc())
-                failures.append("FAILED %s: %s" % (name, why(e)))
+                failures.append(f"FAILED {scenario.name}: {summary(e)}")
             w.end_scenario()
             counts[verdict] += 1
-            print("%-4s %s (%.1f s)" % (word, name, time.monotonic() - began), flush=True)
+            print(f"{word:4} {scenario.name} ({time.monotonic() - started:.1f} s)", flush=True)
     for failure in failures:
         print(failure)
-    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts))
     return 1 if counts["failed"] or not counts["passed"] else 0
 
 

@@ -10,8 +10,10 @@ from nft import rules_of, transactions
 from redirect import with_sidecar
 from registry import scenario
 
+TAGS = ("peers",)
 
-@scenario
+
+@scenario()
 def the_sidecar_of_opensandbox(w):
     r = with_sidecar(
         w,
@@ -55,7 +57,7 @@ def the_sidecar_of_opensandbox(w):
     assert loaded[-1]["egress.default"] == "deny"
 
 
-@scenario
+@scenario()
 def rules_that_never_reach_the_kernel(w):
     """In its mode `dns` the sidecar of OpenSandbox keeps its rules to itself: they are in what it was started with."""
     policy = {
@@ -96,7 +98,7 @@ def rules_that_never_reach_the_kernel(w):
     assert not any("topsecret" in json.dumps(e) for e in r.events)
 
 
-@scenario
+@scenario()
 def from_dns_to_allow(w):
     """The proxy adds each address before it hands the answer on: one time for each."""
     r = with_sidecar(
@@ -116,7 +118,7 @@ def from_dns_to_allow(w):
     assert not [e for e in r.events if e["level"] == "debug"]
 
 
-@scenario
+@scenario()
 def connected_before_it_was_allowed_and_open_when_it_expired(w):
     with w.nft(
         "table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "

@@ -12,8 +12,10 @@ from discovery import configured
 from registry import Skip, scenario
 from world import HERE, PYTHON
 
+TAGS = ("systemd", "userspace")
 
-@scenario
+
+@scenario()
 def scopes_and_services(w):
     if not os.path.isdir("/run/systemd/system") or not shutil.which("systemd-run"):
         raise Skip("systemd does not run this machine; a guest of the vm tier does with it")

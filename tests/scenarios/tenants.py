@@ -10,6 +10,8 @@ from checks import same
 from registry import Skip, scenario
 from world import sh
 
+TAGS = ("linux-6.1", "linux-6.12", "linux-sid")
+
 PEERS = ["10.77.0.3", "10.77.0.3"]
 WORK = "actor.tcp('10.77.0.3', 8080); actor.lookup('tenant.test', 'A'); actor.tcp('10.77.0.3', 80)"
 
@@ -20,7 +22,7 @@ def check(w, events, name, rounds=1):
     same("names of " + name, hosts, ["tenant.test"] * rounds)
 
 
-@scenario
+@scenario()
 def another_collector_on_the_same_cgroups(w):
     """Two of sandpiper, each with programs of its own at the root: started and stopped in either order, each tells all that happened while it was there."""
     for first_goes_first in (True, False):
@@ -50,7 +52,7 @@ def counter(w, ns, device):
     ]
 
 
-@scenario
+@scenario()
 def another_filter_on_the_same_device(w):
     """A tc filter that counts, on the device of a sandbox behind a veth: it counts before, beside and after us; we tell the same with and without it."""
     ns, outer = w.tag + "guest", w.tag + "g0"

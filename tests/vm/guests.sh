@@ -14,12 +14,6 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 passed=0 failed=0 skipped=0
 
-# One or two of each probe, and what doctor says of this kernel.
-some=dns.a_and,dns.glibc,connect.refused,deny.tcp_output,nft.replaced,nft.changed_by_the_app,process.children,attribution.two,robust.the_doctor_tells,robust.a_kernel_that,robust.every_dns
-few=dns.glibc,connect.refused,deny.tcp_output,nft.replaced,process.children,robust.the_doctor_tells
-# About container runtimes, exporters or configuration, and not about the kernel.
-userspace=kube.short,kube.a_restarted,kube.rules,kube.the_runtime,engine.,systemd.,otlp.,robust.bad,discovery.bad,discovery.flags,discovery.labels,discovery.two,discovery.an_identity,discovery.runtimes,discovery.a_slow,discovery.more,metrics.prometheus,metrics.nobody,metrics.delta,metrics.a_sandbox,metrics.too,metrics.sandboxes,loki.,prometheus.,otelcol.,outage.,endpoint,redaction.
-
 get_kernel() { # SUITE PACKAGE NAME
   tests/vm/kernel.sh "$1" "$2" "$cache/$3" && tests/vm/initrd.sh "$cache/$3.initrd" "$cache/$3" && return
   echo "FAILED vm: no kernel of $2 in $1"
@@ -45,10 +39,10 @@ guest() {
 }
 
 everything() { # LABEL KERNEL: all scenarios, divided so that no guest is the last one for long
-  guest "$1-lookups" "$2" "dns.,redirect.,attribution.,-${userspace//,/,-}"
-  guest "$1-connections" "$2" "connect.,process.,evasion.,privilege.,-${userspace//,/,-}"
-  guest "$1-rules" "$2" "deny.,forward.,device.,nft,sidecar.,tenants.,-${userspace//,/,-}"
-  guest "$1-others" "$2" "discovery.,kube.,robust.,flood.,metrics.,-${userspace//,/,-}"
+  guest "$1-lookups" "$2" "dns.,redirect.,attribution.,-@userspace"
+  guest "$1-connections" "$2" "connect.,process.,evasion.,privilege.,-@userspace"
+  guest "$1-rules" "$2" "deny.,forward.,device.,nft,sidecar.,tenants.,-@userspace"
+  guest "$1-others" "$2" "discovery.,kube.,robust.,flood.,metrics.,-@userspace"
 }
 
 kernel() { # LABEL SUITE PATTERN, and the environment of boot.sh: what MODE asks of this kernel
@@ -62,24 +56,24 @@ kernel() { # LABEL SUITE PATTERN, and the environment of boot.sh: what MODE asks
   fi
 }
 
-kernel 6.1 bookworm "$some,device.behind,deny.every,forward.dropped,nft_limits.every,evasion.,privilege.a_running,privilege.forbidden,privilege.the_smallest,tenants.,flood.a_flood,robust.a_kernel_without"
+kernel 6.1 bookworm "@kernels,@linux-6.1"
 # 5.10 has the most of what is done in another way there: storage of sockets, outcomes of datagrams, places of drops.
-kernel 5.10 bullseye "$some,connect.tcp,connect.udp_refused,connect.udp_one,connect.io_uring,connect.named,deny.every,deny.udp,forward.dropped,evasion.,privilege.the_smallest"
-kernel 6.12 bookworm-backports "$some,device.behind_a_veth,nft_limits.every,nft_limits.nf_tables,tenants."
+kernel 5.10 bullseye "@kernels,@linux-5.10"
+kernel 6.12 bookworm-backports "@kernels,@linux-6.12"
 # On 7.2 there is no storage of sockets without cmpxchg16b, which boot.sh leaves out for the sake of 6.12.
 # There programs of the probes are preempted, too.
-CPU=max,la57=off kernel sid sid "$some,process.programs_at,privilege.the_smallest,tenants."
+CPU=max,la57=off kernel sid sid "@kernels,@linux-sid"
 if [ -z "$pattern" ] && [ -d "$cache/linux-6.1" ]; then
   # Hosts that lack something: all works, or what does not is told with its reason.
   MODULE_BTF=no tests/vm/initrd.sh "$logs/initrd" "$cache/linux-6.1"
-  INITRD=$logs/initrd guest 6.1-without-module-btf linux-6.1 $few
-  LSM=lockdown,capability ARGUMENTS=lockdown=integrity guest 6.1-integrity linux-6.1 $few
-  ARGUMENTS=lockdown=confidentiality guest 6.1-confidentiality linux-6.1 robust.a_kernel_that
-  MEMORY=512 ARGUMENTS=GUEST_CGROUPS=hybrid guest 6.1-small-hybrid linux-6.1 $few
+  INITRD=$logs/initrd guest 6.1-without-module-btf linux-6.1 @hosts
+  LSM=lockdown,capability ARGUMENTS=lockdown=integrity guest 6.1-integrity linux-6.1 @hosts
+  ARGUMENTS=lockdown=confidentiality guest 6.1-confidentiality linux-6.1 @lockdown
+  MEMORY=512 ARGUMENTS=GUEST_CGROUPS=hybrid guest 6.1-small-hybrid linux-6.1 @hosts
   # Two versions of the Debian package, for an upgrade.
   rm -rf "$cache/deb"
   deploy/debian/build.sh "$cache/deb" > "$logs/deb" && VERSION=9.9.9 deploy/debian/build.sh "$cache/deb" >> "$logs/deb" && rm "$logs/deb"
-  GUEST_INIT=systemd guest 6.1-systemd linux-6.1 systemd.,packaging.the_debian_package_is_installed
+  GUEST_INIT=systemd guest 6.1-systemd linux-6.1 @systemd
 fi
 wait
 rm -f "$logs/initrd"
