@@ -59,15 +59,15 @@ BENCHMARK(HistogramRecord)->Arg(0)->Arg(1)->ArgName("exponential");
 // All series of as many sandboxes that did a bit of everything, collected once.
 void CollectMetrics(benchmark::State& state) {
   const auto count = static_cast<uint64_t>(state.range(0));
-  std::vector<std::unique_ptr<SandboxPipeline>> sandboxes;
+  std::vector<std::unique_ptr<SandboxSession>> sandboxes;
   KernelCounts counts;
   counts.produced.fill(10);
   counts.exits = {5, 1, 1, 0};
   for (uint64_t i = 0; i < count; ++i) {
     const SandboxIdentity identity = {
         .serial = i, .id = "sandbox-" + std::to_string(i), .runtime = "containerd"};
-    sandboxes.push_back(std::make_unique<SandboxPipeline>(
-        identity, PipelineOptions{}, [](const Flow&) { return FlowTable::UdpCounts{}; },
+    sandboxes.push_back(std::make_unique<SandboxSession>(
+        identity, SessionOptions{}, [](const Flow&) { return FlowTable::UdpCounts{}; },
         [](LogRecord) {}, 0));
     sandboxes.back()->OnCounters(counts);
     for (uint64_t c = 0; c < 3; ++c) {

@@ -48,9 +48,9 @@ def encoded(function):
 
 decode, _, events = replay("sandpiper::Decode(std::span*")
 # With records below warn not made: what joining, verdicts and metrics take.
-aggregate, _, _ = replay("sandpiper::SandboxPipeline::OnEvent(*)", "--log-level", "warn")
+aggregate, _, _ = replay("sandpiper::SandboxSession::OnEvent(*)", "--log-level", "warn")
 json_text, records, _ = replay("sandpiper::AppendJson*", "--format", "json")
-everything, _, _ = replay("sandpiper::SandboxPipeline::OnEvent(*)", "--format", "json")
+everything, _, _ = replay("sandpiper::SandboxSession::OnEvent(*)", "--format", "json")
 print(
     json.dumps(
         {

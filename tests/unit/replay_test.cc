@@ -57,7 +57,7 @@ class ReplayTest : public ::testing::Test {
   }
   absl::StatusOr<ReplaySummary> Replay() {
     told_.clear();
-    return ReplayCapture(path_, {.pipeline = {}, .window_ns = 3600 * kSecond},
+    return ReplayCapture(path_, {.session = {}, .window_ns = 3600 * kSecond},
                          [this](LogRecord record) { told_.push_back(std::move(record)); });
   }
   std::vector<std::string> Events() const {

@@ -19,11 +19,11 @@ Endpoint At(const uint8_t (&octets)[4], uint16_t port) { return {Address::FromIp
 const Endpoint kServer = At({192, 0, 2, 53}, 53), kWeb = At({192, 0, 2, 9}, 443),
                kLocal = At({127, 0, 0, 1}, 80);
 
-class SandboxPipelineTest : public ::testing::Test {
+class SandboxSessionTest : public ::testing::Test {
  protected:
   template <typename Body>
   void Feed(uint16_t kind, Body body) {
-    pipeline_.OnEvent(
+    session_.OnEvent(
         {.time_ns = now_ += kMillisecond, .member = 1, .kind = kind, .body = std::move(body)});
   }
   void Look(const std::string& name, uint8_t last) {
@@ -61,7 +61,7 @@ class SandboxPipelineTest : public ::testing::Test {
   }
   std::map<std::string, double> Metric(const MetricRow& row, const std::string& key) const {
     MetricSnapshot snapshot;
-    pipeline_.AppendMetrics(std::nullopt, std::nullopt, &snapshot);
+    session_.AppendMetrics(std::nullopt, std::nullopt, &snapshot);
     std::map<std::string, double> out;
     for (const MetricFamily& family : snapshot.families) {
       if (family.row != &row)
@@ -79,20 +79,20 @@ class SandboxPipelineTest : public ::testing::Test {
 
   std::vector<LogRecord> records_;
   uint64_t now_ = 1000 * kSecond;
-  SandboxPipeline pipeline_{{.serial = 1, .id = "sb", .runtime = "cgroup"},
-                            {.dns_timeout_ns = 5 * kSecond,
-                             .dns_ports = {53},
-                             .extra_attributes = {{"team", "red"}},
-                             .flows_max = 100},
-                            [](const Flow&) { return FlowTable::UdpCounts{}; },
-                            [this](LogRecord record) { records_.push_back(std::move(record)); },
-                            now_};
+  SandboxSession session_{{.serial = 1, .id = "sb", .runtime = "cgroup"},
+                          {.dns_timeout_ns = 5 * kSecond,
+                           .dns_ports = {53},
+                           .extra_attributes = {{"team", "red"}},
+                           .flows_max = 100},
+                          [](const Flow&) { return FlowTable::UdpCounts{}; },
+                          [this](LogRecord record) { records_.push_back(std::move(record)); },
+                          now_};
 };
 
-TEST_F(SandboxPipelineTest, EveryRecordHasIdentityAndItsEvent) {
+TEST_F(SandboxSessionTest, EveryRecordHasIdentityAndItsEvent) {
   Look("a.test", 9);
   Connect(1, kWeb);
-  pipeline_.Stop(now_);
+  session_.Stop(now_);
   ASSERT_GE(records_.size(), 4u);
   for (const LogRecord& record : records_) {
     EXPECT_EQ(Get(record, "sandbox_id"), "sb");
@@ -103,7 +103,7 @@ TEST_F(SandboxPipelineTest, EveryRecordHasIdentityAndItsEvent) {
   }
 }
 
-TEST_F(SandboxPipelineTest, AnAttemptThatALookupExplainsIsNoOutbound) {
+TEST_F(SandboxSessionTest, AnAttemptThatALookupExplainsIsNoOutbound) {
   Look("a.test", 9);
   Connect(1, kWeb);
   Connect(2, At({198, 51, 100, 1}, 443));
@@ -114,7 +114,7 @@ TEST_F(SandboxPipelineTest, AnAttemptThatALookupExplainsIsNoOutbound) {
   EXPECT_EQ(Get(outbound[1], "target.host"), "");
 }
 
-TEST_F(SandboxPipelineTest, PermissionDeniedIsDeniedAndNotFailed) {
+TEST_F(SandboxSessionTest, PermissionDeniedIsDeniedAndNotFailed) {
   Connect(1, kWeb);
   Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 1, .returned = true, .error = EPERM});
   ASSERT_EQ(Of("egress.denied").size(), 1u);
@@ -126,7 +126,7 @@ TEST_F(SandboxPipelineTest, PermissionDeniedIsDeniedAndNotFailed) {
             (std::map<std::string, double>{{"denied", 1}}));
 }
 
-TEST_F(SandboxPipelineTest, ALateAnswerIsLateAlsoWhenBothAreReadAtOnce) {
+TEST_F(SandboxSessionTest, ALateAnswerIsLateAlsoWhenBothAreReadAtOnce) {
   Feed(EVENT_DNS_QUERY, DnsPayload{.cookie = 50,
                                    .is_query = true,
                                    .process = {7, 7},
@@ -138,21 +138,21 @@ TEST_F(SandboxPipelineTest, ALateAnswerIsLateAlsoWhenBothAreReadAtOnce) {
                                     .data = testing::Answer(1, "a.test", {testing::ARecord(9)})});
   ASSERT_EQ(Of("egress.outbound").size(), 1u);
   EXPECT_EQ(Get(Of("egress.outbound")[0], "egress.outcome"), "timeout");
-  EXPECT_EQ(pipeline_.Totals().ignored_answers, 1u);
+  EXPECT_EQ(session_.Totals().ignored_answers, 1u);
 }
 
-TEST_F(SandboxPipelineTest, LoopbackIsCountedButNoEgress) {
+TEST_F(SandboxSessionTest, LoopbackIsCountedButNoEgress) {
   Connect(1, kLocal);
   Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 1, .error = ECONNREFUSED});
-  pipeline_.Stop(now_);
+  session_.Stop(now_);
   for (const char* event : {"egress.outbound", "egress.failed", "egress.destination"})
     EXPECT_TRUE(Of(event).empty()) << event;
   EXPECT_EQ(Metric(metric::kConnectAttempts, "outcome"),
             (std::map<std::string, double>{{"refused", 1}}));
-  EXPECT_EQ(pipeline_.ledger().destinations().size(), 1u);
+  EXPECT_EQ(session_.ledger().destinations().size(), 1u);
 }
 
-TEST_F(SandboxPipelineTest, ATcpConnectionToPort53IsTellingOnlyIfItSpeaksNoDns) {
+TEST_F(SandboxSessionTest, ATcpConnectionToPort53IsTellingOnlyIfItSpeaksNoDns) {
   Connect(1, kServer);
   Feed(EVENT_DNS_QUERY, DnsPayload{.cookie = 1,
                                    .is_query = true,
@@ -168,17 +168,17 @@ TEST_F(SandboxPipelineTest, ATcpConnectionToPort53IsTellingOnlyIfItSpeaksNoDns) 
   EXPECT_EQ(Of("egress.outbound").size(), 1u);
 }
 
-TEST_F(SandboxPipelineTest, LossIsToldOnceForEachWindowAndAddsUp) {
+TEST_F(SandboxSessionTest, LossIsToldOnceForEachWindowAndAddsUp) {
   KernelCounts counts;
   counts.produced[EVENT_CONNECT] = 10;
   counts.dropped[EVENT_CONNECT] = 3;
-  pipeline_.OnCounters(counts);
-  pipeline_.CloseWindow(now_);
-  pipeline_.CloseWindow(now_);
+  session_.OnCounters(counts);
+  session_.CloseWindow(now_);
+  session_.CloseWindow(now_);
   counts.dropped[EVENT_CONNECT] = 7;
-  pipeline_.OnCounters(counts);
-  pipeline_.OnLost("decode", "malformed_record", EVENT_EXEC);
-  pipeline_.Stop(now_);
+  session_.OnCounters(counts);
+  session_.OnLost("decode", "malformed_record", EVENT_EXEC);
+  session_.Stop(now_);
   const auto losses = Of("sandpiper.loss");
   ASSERT_EQ(losses.size(), 2u);
   EXPECT_EQ(Get(losses[0], "sandpiper.dropped.ring_full.connect"), "3");
@@ -188,15 +188,15 @@ TEST_F(SandboxPipelineTest, LossIsToldOnceForEachWindowAndAddsUp) {
   EXPECT_EQ(Get(Of("sandbox.stopped")[0], "sandpiper.dropped"), "8");
 }
 
-TEST_F(SandboxPipelineTest, AttemptsThatDoNotFitAreUnknownNotForgotten) {
+TEST_F(SandboxSessionTest, AttemptsThatDoNotFitAreUnknownNotForgotten) {
   for (uint64_t cookie = 1; cookie <= 120; ++cookie)
     Connect(cookie, kWeb);
-  pipeline_.Stop(now_);
+  session_.Stop(now_);
   const auto attempts = Metric(metric::kConnectAttempts, "outcome");
   EXPECT_EQ(attempts, (std::map<std::string, double>{{"unknown", 120}}));
 }
 
-TEST_F(SandboxPipelineTest, TextFromTheSandboxIsEscapedInEveryRecord) {
+TEST_F(SandboxSessionTest, TextFromTheSandboxIsEscapedInEveryRecord) {
   Feed(EVENT_EXEC, sandpiper::Exec{.process = {7, 7},
                                    .comm = "a\nb",
                                    .path = std::string("/tmp/\xff"),
@@ -208,7 +208,7 @@ TEST_F(SandboxPipelineTest, TextFromTheSandboxIsEscapedInEveryRecord) {
   EXPECT_EQ(Get(exec, "process.working_directory"), "/\\x0a");
   EXPECT_EQ(Get(exec, "process.interpreted_script"), "\\x1b");
   EXPECT_EQ(exec.body.find('\xff'), std::string::npos);
-  EXPECT_GE(pipeline_.Totals().escaped_texts, 4u);
+  EXPECT_GE(session_.Totals().escaped_texts, 4u);
 }
 
 }  // namespace

@@ -138,9 +138,9 @@ class Player {
  public:
   Player(Capture capture, const ReplayOptions& options, RecordSink sink)
       : capture_(std::move(capture)), options_(options), sink_(std::move(sink)) {
-    options_.pipeline.recorded_unix_offset = capture_.header.unix_offset_ns();
-    options_.pipeline.dns_ports = {capture_.header.dns_ports().begin(),
-                                   capture_.header.dns_ports().end()};
+    options_.session.recorded_unix_offset = capture_.header.unix_offset_ns();
+    options_.session.dns_ports = {capture_.header.dns_ports().begin(),
+                                  capture_.header.dns_ports().end()};
   }
 
   ReplaySummary Play() {
@@ -154,7 +154,7 @@ class Player {
 
  private:
   struct Playing {
-    std::unique_ptr<SandboxPipeline> pipeline;
+    std::unique_ptr<SandboxSession> session;
     std::map<uint64_t, std::array<Origin, 3>> origins;  // by member
     uint64_t last_ns = 0;
     KernelCounts seen;  // stands for the kernel's counts where the capture does not have them
@@ -206,33 +206,33 @@ class Player {
       next_window_ns_ = sandbox.born_ns() + options_.window_ns;
     Playing& playing = playing_[sandbox.serial()];
     playing.last_ns = sandbox.born_ns();
-    playing.pipeline = std::make_unique<SandboxPipeline>(
+    playing.session = std::make_unique<SandboxSession>(
         SandboxIdentity{
             .serial = sandbox.serial(), .id = sandbox.id(), .runtime = sandbox.runtime()},
-        options_.pipeline, read_udp, sink_, sandbox.born_ns());
+        options_.session, read_udp, sink_, sandbox.born_ns());
   }
 
   // Windows in which nothing happens, up to `next_ns`, have nothing to tell.
   void CloseWindow(uint64_t now_ns, uint64_t next_ns) {
     for (auto& [serial, playing] : playing_)
-      playing.pipeline->CloseWindow(now_ns);
+      playing.session->CloseWindow(now_ns);
     next_window_ns_ = now_ns + options_.window_ns *
                                    std::max<uint64_t>(1, (next_ns - now_ns) / options_.window_ns);
   }
 
   void End(Map::iterator ending, uint64_t now_ns) {
-    SandboxPipeline& pipeline = *ending->second.pipeline;
+    SandboxSession& session = *ending->second.session;
     const auto end = capture_.ends.find(ending->first);
-    pipeline.OnCounters(end == capture_.ends.end() ? ending->second.seen
-                                                   : ToCounts(end->second.counts()));
-    pipeline.flows().RefreshTcp([this](uint64_t cookie) -> std::optional<FlowTable::TcpCounts> {
+    session.OnCounters(end == capture_.ends.end() ? ending->second.seen
+                                                  : ToCounts(end->second.counts()));
+    session.flows().RefreshTcp([this](uint64_t cookie) -> std::optional<FlowTable::TcpCounts> {
       const auto bytes = capture_.tcp.find(cookie);
       if (bytes == capture_.tcp.end())
         return std::nullopt;
       return FlowTable::TcpCounts{.sent = bytes->second.sent(),
                                   .received = bytes->second.received()};
     });
-    pipeline.Stop(now_ns);
+    session.Stop(now_ns);
     playing_.erase(ending);
   }
 
@@ -255,7 +255,7 @@ class Player {
       std::vector<Attribute> attributes;
       for (const auto& [key, value] : member.attributes())
         attributes.push_back({SharedText(key), value});
-      found->second = playing->pipeline->AddMember(std::move(attributes));
+      found->second = playing->session->AddMember(std::move(attributes));
     }
     return found->second[static_cast<size_t>(by)];
   }
@@ -275,9 +275,9 @@ class Player {
             what.origin = OriginOf(*member, event.attributed_by, &playing);
         },
         placed.body);
-    if (playing.pipeline->NextDeadline() <= event.time_ns)
-      playing.pipeline->OnTick(event.time_ns);
-    playing.pipeline->OnEvent(placed);
+    if (playing.session->NextDeadline() <= event.time_ns)
+      playing.session->OnTick(event.time_ns);
+    playing.session->OnEvent(placed);
     ++playing.seen.produced[event.kind];
     playing.last_ns = event.time_ns;
   }

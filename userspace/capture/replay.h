@@ -15,8 +15,8 @@
 namespace sandpiper {
 
 struct ReplayOptions {
-  PipelineOptions pipeline;  // times and DNS ports are the capture's
-  uint64_t window_ns = 0;    // of the destination ledger
+  SessionOptions session;  // times and DNS ports are the capture's
+  uint64_t window_ns = 0;  // of the destination ledger
 };
 
 struct ReplaySummary {

@@ -56,12 +56,12 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
   ASSIGN_OR_RETURN(collector->mount_, FindCgroupMount());
   SetDiscovery(config.discovery, &collector->config_.probes);
   ASSIGN_OR_RETURN(collector->probes_, Probes::Load(collector->config_.probes));
-  const PipelineOptions options = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
-                                   .dns_ports = config.probes.dns_ports,
-                                   .extra_attributes = config.extra_attributes,
-                                   .log_level = config.log_level,
-                                   .destinations_max = config.destinations_max,
-                                   .histograms = config.otel.histograms};
+  const SessionOptions options = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
+                                  .dns_ports = config.probes.dns_ports,
+                                  .extra_attributes = config.extra_attributes,
+                                  .log_level = config.log_level,
+                                  .destinations_max = config.destinations_max,
+                                  .histograms = config.otel.histograms};
   Collector* self = collector.get();
   collector->pipeline_ = std::make_unique<Pipeline>(
       collector->probes_.get(), collector->mount_, options, config.discovery,

@@ -70,7 +70,7 @@ void AddDestinations(const Ledger& ledger, size_t most, v1::Sandbox* out) {
 }  // namespace
 
 v1::ListSandboxesResponse DescribeSandboxes(
-    const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members,
+    const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes, const Members& members,
     size_t destinations) {
   v1::ListSandboxesResponse out;
   std::map<uint64_t, v1::Sandbox*> by_serial;

@@ -26,7 +26,7 @@ std::string RuntimeOf(const Decision& decision);
 // `sandboxes`: by serial. Members of no sandbox are left out. `destinations`: of each sandbox,
 // those with the most attempts; without loopback.
 v1::ListSandboxesResponse DescribeSandboxes(
-    const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes, const Members& members,
+    const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes, const Members& members,
     size_t destinations);
 
 }  // namespace sandpiper

@@ -8,7 +8,7 @@
 
 namespace sandpiper {
 
-void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes,
+void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes,
                      uint64_t start_unix_ns, MetricSnapshot* out) {
   std::map<std::string, int64_t> by_runtime;
   for (const auto& [serial, sandbox] : sandboxes)

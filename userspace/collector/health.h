@@ -23,7 +23,7 @@ struct TableUse {
 };
 
 // How many there are.
-void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes,
+void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes,
                      uint64_t start_unix_ns, MetricSnapshot* out);
 // `blind`: probes whose canary was not seen.
 void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::string>& blind,

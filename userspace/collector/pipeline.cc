@@ -17,7 +17,7 @@
 
 namespace sandpiper {
 
-Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options,
+Pipeline::Pipeline(Probes* probes, const std::string& mount, const SessionOptions& options,
                    const DiscoveryOptions& discovery, RecordSink sink, Attribution::Tell tell,
                    OnEnd on_end)
     : probes_(probes),
@@ -55,8 +55,8 @@ Pipeline::Pipeline(Probes* probes, const std::string& mount, const PipelineOptio
     namespaces_.Begin(/*fresh=*/false);
 }
 
-SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& runtime,
-                                     uint64_t born_ns) {
+SandboxSession* Pipeline::FindOrAdd(const std::string& id, const std::string& runtime,
+                                    uint64_t born_ns) {
   // One whose cgroups are all gone is about to end: what comes now under its id is another.
   if (const auto known = by_id_.find(id); known != by_id_.end() && members_.Lives(known->second))
     return sandboxes_.at(known->second).get();
@@ -73,8 +73,8 @@ SandboxPipeline* Pipeline::FindOrAdd(const std::string& id, const std::string& r
   if (capture_)
     capture_->Sandbox(identity, born_ns);
   by_id_[id] = serial;
-  std::unique_ptr<SandboxPipeline>& sandbox = sandboxes_[serial];
-  sandbox = std::make_unique<SandboxPipeline>(identity, options_, read_udp, sink_, born_ns);
+  std::unique_ptr<SandboxSession>& sandbox = sandboxes_[serial];
+  sandbox = std::make_unique<SandboxSession>(identity, options_, read_udp, sink_, born_ns);
   return by_serial_[serial] = sandbox.get();
 }
 
@@ -85,7 +85,7 @@ void Pipeline::SetLogLevel(Severity level) {
 }
 
 absl::StatusOr<uint64_t> Pipeline::AddSandbox(const Sandbox& sandbox) {
-  SandboxPipeline* const added = FindOrAdd(sandbox.id, "cgroup", BootNow());
+  SandboxSession* const added = FindOrAdd(sandbox.id, "cgroup", BootNow());
   // Roles are told where there is more than one.
   const Role role = sandbox.sidecars.empty() ? Role::kNone : Role::kApp;
   RETURN_IF_ERROR(AddCgroup(added, sandbox.cgroup, role));
@@ -94,19 +94,19 @@ absl::StatusOr<uint64_t> Pipeline::AddSandbox(const Sandbox& sandbox) {
   return added->sandbox().serial;
 }
 
-SandboxPipeline* Pipeline::SandboxOf(const Member& member) const {
+SandboxSession* Pipeline::SandboxOf(const Member& member) const {
   const auto it = by_serial_.find(member.sandbox);
   return it == by_serial_.end() ? nullptr : it->second;
 }
 
 std::array<Origin, 3> Pipeline::AddMember(uint64_t serial, std::vector<Attribute> attributes,
-                                          SandboxPipeline* sandbox) {
+                                          SandboxSession* sandbox) {
   if (capture_)
     capture_->Member(serial, sandbox->sandbox().serial, BootNow(), attributes);
   return sandbox->AddMember(std::move(attributes));
 }
 
-absl::Status Pipeline::AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role) {
+absl::Status Pipeline::AddCgroup(SandboxSession* sandbox, const std::string& path, Role role) {
   ASSIGN_OR_RETURN(const uint64_t id, CgroupId(path));
   const uint64_t serial = attribution_.NextMember();
   std::vector<Attribute> attributes;
@@ -124,7 +124,7 @@ absl::Status Pipeline::AddCgroup(SandboxPipeline* sandbox, const std::string& pa
   return absl::OkStatus();
 }
 
-void Pipeline::OnExisting(SandboxPipeline* sandbox, const std::string& path) {
+void Pipeline::OnExisting(SandboxSession* sandbox, const std::string& path) {
   for (const pid_t pid : ProcessesIn(path)) {
     if (const auto process = ReadProcess(pid)) {
       sandbox->OnExisting(*process);
@@ -134,7 +134,7 @@ void Pipeline::OnExisting(SandboxPipeline* sandbox, const std::string& path) {
 }
 
 uint64_t Pipeline::AddDevice(const std::string& id, const LinkChange& link) {
-  SandboxPipeline* const sandbox = FindOrAdd(id, kDeviceRuntime, BootNow());
+  SandboxSession* const sandbox = FindOrAdd(id, kDeviceRuntime, BootNow());
   const uint64_t serial = attribution_.NextMember();
   Member member;
   member.origins = AddMember(serial, {}, sandbox);
@@ -178,8 +178,8 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   const bool there = id.ok() && *id == candidate.cgroup_id;
   Member* const known = members_.Find(candidate.member);
   const uint64_t before = known ? known->sandbox : 0;
-  SandboxPipeline* const sandbox = FindOrAdd(decision.selected->id, RuntimeOf(decision),
-                                             before == 0 ? candidate.born_ns : BootNow());
+  SandboxSession* const sandbox = FindOrAdd(decision.selected->id, RuntimeOf(decision),
+                                            before == 0 ? candidate.born_ns : BootNow());
   const uint64_t serial = sandbox->sandbox().serial;
   if (before == serial)
     return;
@@ -187,7 +187,7 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   if (known) {
     const KernelCounts counts = members_.CountsOf(candidate.member, *known);
     members_.ReadUse(known);
-    if (SandboxPipeline* const former = SandboxOf(*known))
+    if (SandboxSession* const former = SandboxOf(*known))
       former->OnMemberEnded(counts, Members::UseOf(*known));
     member = *known;
     auto all = std::make_shared<KernelCounts>(counts);
@@ -246,7 +246,7 @@ uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
     return event->time_ns;
   const auto owner = OwnerOf(record);
   const Member* const member = owner ? members_.Find(owner->member) : nullptr;
-  SandboxPipeline* const sandbox = member ? SandboxOf(*member) : nullptr;
+  SandboxSession* const sandbox = member ? SandboxOf(*member) : nullptr;
   if (sandbox)
     sandbox->OnLost("decode", "malformed_record", owner->kind);
   else
@@ -256,7 +256,7 @@ uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
 
 void Pipeline::Deliver(Event event) {
   const Member* const member = members_.Find(event.member);
-  SandboxPipeline* const sandbox = member ? SandboxOf(*member) : nullptr;
+  SandboxSession* const sandbox = member ? SandboxOf(*member) : nullptr;
   if (canary_.Take(event))
     return;
   if (!sandbox) {
@@ -305,7 +305,7 @@ void Pipeline::EndMembers(uint64_t until_ns) {
   std::set<uint64_t> left;
   members_.TakeEnded(until_ns,
                      [&](uint64_t serial, const Member& member, const KernelCounts& counts) {
-                       if (SandboxPipeline* const sandbox = SandboxOf(member))
+                       if (SandboxSession* const sandbox = SandboxOf(member))
                          sandbox->OnMemberEnded(counts, Members::UseOf(member));
                        left.insert(member.sandbox);
                        attribution_.Forget(serial);
@@ -340,18 +340,18 @@ void Pipeline::OnTick(uint64_t now_ns) {
   canary_.Work(now_ns);
   namespaces_.Work(now_ns, /*all=*/false);
   for (const uint64_t serial : due_.PopDue(now_ns)) {
-    SandboxPipeline& sandbox = *by_serial_.at(serial);
+    SandboxSession& sandbox = *by_serial_.at(serial);
     sandbox.OnTick(now_ns);
     Reschedule(sandbox);
   }
 }
 
-void Pipeline::HandRules(SandboxPipeline* sandbox, const RulesetOutcome& outcome) {
+void Pipeline::HandRules(SandboxSession* sandbox, const RulesetOutcome& outcome) {
   sandbox->OnRules(outcome);
   Reschedule(*sandbox);
 }
 
-void Pipeline::Reschedule(const SandboxPipeline& sandbox) {
+void Pipeline::Reschedule(const SandboxSession& sandbox) {
   due_.Set(sandbox.sandbox().serial, sandbox.NextDeadline());
 }
 
@@ -381,7 +381,7 @@ void Pipeline::Stop(uint64_t now_ns) {
     Stop(sandbox.get(), now_ns);
 }
 
-void Pipeline::Stop(SandboxPipeline* sandbox, uint64_t now_ns) {
+void Pipeline::Stop(SandboxSession* sandbox, uint64_t now_ns) {
   sandbox->Stop(now_ns);
   if (capture_)
     capture_->End(sandbox->sandbox().serial, now_ns, sandbox->counters());

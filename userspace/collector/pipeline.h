@@ -36,7 +36,7 @@ class Pipeline {
   using OnEnd = std::function<void(uint64_t serial, MetricSnapshot last, uint64_t time_unix_ns)>;
 
   // `probes` outlives the pipeline. `mount`: of cgroup v2. `tell`: messages for the operator.
-  Pipeline(Probes* probes, const std::string& mount, const PipelineOptions& options,
+  Pipeline(Probes* probes, const std::string& mount, const SessionOptions& options,
            const DiscoveryOptions& discovery, RecordSink sink, Attribution::Tell tell,
            OnEnd on_end);
 
@@ -85,7 +85,7 @@ class Pipeline {
   // `destinations`: of each sandbox, those with the most attempts.
   v1::ListSandboxesResponse Describe(size_t destinations);
 
-  const std::map<uint64_t, std::unique_ptr<SandboxPipeline>>& sandboxes() const {
+  const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes() const {
     return sandboxes_;
   }
   // Attempts and connections that have not ended.
@@ -96,23 +96,23 @@ class Pipeline {
  private:
   static constexpr char kDeviceRuntime[] = "device";  // in place of a container runtime's name
 
-  SandboxPipeline* FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns);
-  SandboxPipeline* SandboxOf(const Member& member) const;
-  absl::Status AddCgroup(SandboxPipeline* sandbox, const std::string& path, Role role);
+  SandboxSession* FindOrAdd(const std::string& id, const std::string& runtime, uint64_t born_ns);
+  SandboxSession* SandboxOf(const Member& member) const;
+  absl::Status AddCgroup(SandboxSession* sandbox, const std::string& path, Role role);
   std::array<Origin, 3> AddMember(uint64_t serial, std::vector<Attribute> attributes,
-                                  SandboxPipeline* sandbox);
-  void Stop(SandboxPipeline* sandbox, uint64_t now_ns);
+                                  SandboxSession* sandbox);
+  void Stop(SandboxSession* sandbox, uint64_t now_ns);
   uint64_t AddDevice(const std::string& id, const LinkChange& link);
-  void OnExisting(SandboxPipeline* sandbox, const std::string& path);
+  void OnExisting(SandboxSession* sandbox, const std::string& path);
   void OnJoin(const Decision& decision, Held held);
   void Take(Event event);
   void Deliver(Event event);
   void EndMembers(uint64_t until_ns);
   void EndIfEmpty(uint64_t sandbox, uint64_t now_ns);
   // After what may have changed when it is due.
-  void Reschedule(const SandboxPipeline& sandbox);
-  void HandRules(SandboxPipeline* sandbox, const RulesetOutcome& outcome);
-  MetricSnapshot MetricsOf(const SandboxPipeline& sandbox,
+  void Reschedule(const SandboxSession& sandbox);
+  void HandRules(SandboxSession* sandbox, const RulesetOutcome& outcome);
+  MetricSnapshot MetricsOf(const SandboxSession& sandbox,
                            const std::map<uint64_t, ResourceUse>& uses) const;
   MetricSnapshot HealthMetrics() const;
   void ReadCounters();
@@ -120,11 +120,11 @@ class Pipeline {
   void NoteNamespaces(const Event& event, uint64_t sandbox);
 
   Probes* probes_;
-  PipelineOptions options_;
+  SessionOptions options_;
   RecordSink sink_;
-  std::map<uint64_t, std::unique_ptr<SandboxPipeline>> sandboxes_;  // by serial
-  absl::flat_hash_map<uint64_t, SandboxPipeline*> by_serial_;  // the same, looked up for each event
-  Schedule due_;                                               // of them
+  std::map<uint64_t, std::unique_ptr<SandboxSession>> sandboxes_;  // by serial
+  absl::flat_hash_map<uint64_t, SandboxSession*> by_serial_;  // the same, looked up for each event
+  Schedule due_;                                              // of them
   std::map<std::string, uint64_t> by_id_;
   uint64_t next_sandbox_ = 1;
   Attribution::Tell tell_;

@@ -58,7 +58,7 @@ v1::ListSandboxesResponse Pipeline::Describe(size_t destinations) {
   return out;
 }
 
-MetricSnapshot Pipeline::MetricsOf(const SandboxPipeline& sandbox,
+MetricSnapshot Pipeline::MetricsOf(const SandboxSession& sandbox,
                                    const std::map<uint64_t, ResourceUse>& uses) const {
   const uint64_t serial = sandbox.sandbox().serial;
   std::optional<ResourceUse> use;

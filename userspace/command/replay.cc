@@ -44,13 +44,13 @@ int RunReplay(const Config& config, const ReplayCommandOptions& options) {
     (*outputs)->SetWatcher([&](const LogRecord& record) {
       printf("%s\n", RecordLine(ToJson(record), options.format, color).c_str());
     });
-  const ReplayOptions replay = {.pipeline = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
-                                             .dns_ports = {},
-                                             .extra_attributes = config.extra_attributes,
-                                             .log_level = config.log_level,
-                                             .destinations_max = config.destinations_max,
-                                             .histograms = config.otel.histograms,
-                                             .recorded_unix_offset = {}},
+  const ReplayOptions replay = {.session = {.dns_timeout_ns = Nanoseconds(config.dns_timeout),
+                                            .dns_ports = {},
+                                            .extra_attributes = config.extra_attributes,
+                                            .log_level = config.log_level,
+                                            .destinations_max = config.destinations_max,
+                                            .histograms = config.otel.histograms,
+                                            .recorded_unix_offset = {}},
                                 .window_ns = Nanoseconds(config.window)};
   const auto summary = ReplayCapture(
       options.file, replay, [&](LogRecord record) { (*outputs)->OnRecord(std::move(record)); });

@@ -14,7 +14,7 @@
 namespace sandpiper {
 
 struct ReportInput {
-  const SandboxPipeline& sandbox;
+  const SandboxSession& sandbox;
   const std::vector<ProbeState>& probes;
   std::vector<std::string> command;
   int wait_status = 0;  // of CMD, as wait(2) gives it

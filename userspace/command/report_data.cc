@@ -8,7 +8,7 @@
 
 namespace sandpiper {
 
-std::vector<EventAccount> Account(const SandboxPipeline& sandbox) {
+std::vector<EventAccount> Account(const SandboxSession& sandbox) {
   const KernelCounts& kernel = sandbox.counters();
   std::vector<EventAccount> out;
   for (uint16_t kind = 1; kind < KernelCounts::kKinds; ++kind) {

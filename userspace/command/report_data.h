@@ -18,7 +18,7 @@ struct EventAccount {
 };
 
 // By kind, those that happened.
-std::vector<EventAccount> Account(const SandboxPipeline& sandbox);
+std::vector<EventAccount> Account(const SandboxSession& sandbox);
 
 // Why the report may be incomplete, one sentence each; empty: nothing was missed.
 std::vector<std::string> Gaps(const ReportInput& input);

@@ -170,7 +170,7 @@ std::string JsonReport(const ReportInput& input) {
   rapidjson::StringBuffer buffer;
   Writer writer(buffer);
   Json json(&writer);
-  const SandboxPipeline& sandbox = input.sandbox;
+  const SandboxSession& sandbox = input.sandbox;
   const SandboxTotals totals = sandbox.Totals();
   const std::vector<std::string> gaps = Gaps(input);
   json.Object(nullptr, [&] {

@@ -138,7 +138,7 @@ std::string Rules(const RulesSummary& rules) {
 }  // namespace
 
 std::string TableReport(const ReportInput& input) {
-  const SandboxPipeline& sandbox = input.sandbox;
+  const SandboxSession& sandbox = input.sandbox;
   const SandboxTotals totals = sandbox.Totals();
   std::vector<std::string> command;
   for (const std::string& arg : input.command)

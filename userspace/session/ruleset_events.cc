@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules that a sandbox lives under, and what they let through for a while; see SandboxPipeline.
+// The rules that a sandbox lives under, and what they let through for a while; see SandboxSession.
 #include <optional>
 #include <vector>
 
@@ -8,7 +8,7 @@
 
 namespace sandpiper {
 
-ActorRole SandboxPipeline::RoleOf(const std::optional<RulesetActor>& actor) const {
+ActorRole SandboxSession::RoleOf(const std::optional<RulesetActor>& actor) const {
   if (!actor || !actor->seen_by_bpf)
     return ActorRole::kUnknown;
   if (actor->sandbox != sandbox_.serial)
@@ -16,11 +16,11 @@ ActorRole SandboxPipeline::RoleOf(const std::optional<RulesetActor>& actor) cons
   return actor->sidecar ? ActorRole::kSidecar : ActorRole::kApp;
 }
 
-const Process* SandboxPipeline::ProcessOf(const std::optional<RulesetActor>& actor) const {
+const Process* SandboxSession::ProcessOf(const std::optional<RulesetActor>& actor) const {
   return actor ? processes_.Find(actor->process) : nullptr;
 }
 
-void SandboxPipeline::OnTimedElements(const RulesetTransaction& transaction) {
+void SandboxSession::OnTimedElements(const RulesetTransaction& transaction) {
   std::vector<AllowedElement> told;
   for (const TimedElement& element : transaction.timed) {
     if (!element.added) {
@@ -42,7 +42,7 @@ void SandboxPipeline::OnTimedElements(const RulesetTransaction& transaction) {
 
 // A connection whose address is let through no more, while it is open: its next packet may be the
 // last.
-void SandboxPipeline::ExpireAllowances(uint64_t now_ns) {
+void SandboxSession::ExpireAllowances(uint64_t now_ns) {
   for (const Address& address : allowances_.Expire(now_ns)) {
     bool in_use = false;
     flows_.ForEach([&](const Flow& flow) {
@@ -56,7 +56,7 @@ void SandboxPipeline::ExpireAllowances(uint64_t now_ns) {
   }
 }
 
-void SandboxPipeline::OnRules(const RulesetOutcome& outcome) {
+void SandboxSession::OnRules(const RulesetOutcome& outcome) {
   for (const RulesetTransaction& transaction : outcome.transactions) {
     metrics_.OnTransaction(transaction);
     if (!transaction.timed.empty())

@@ -18,8 +18,8 @@ std::vector<Attribute> Identity(const SandboxIdentity& sandbox,
 
 }  // namespace
 
-SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options,
-                                 FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns)
+SandboxSession::SandboxSession(SandboxIdentity sandbox, const SessionOptions& options,
+                               FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns)
     : sandbox_(std::move(sandbox)),
       dns_ports_(options.dns_ports),
       sink_(std::move(sink)),
@@ -40,20 +40,20 @@ SandboxPipeline::SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions&
   Emit(records_.Started(started_ns_, unix_offset_));
 }
 
-void SandboxPipeline::OnEvent(const Event& event) {
+void SandboxSession::OnEvent(const Event& event) {
   ++delivery_.delivered[event.kind];
   std::visit([&](const auto& what) { On(what, event.time_ns); }, event.body);
 }
 
-std::array<Origin, 3> SandboxPipeline::AddMember(std::vector<Attribute> attributes) {
+std::array<Origin, 3> SandboxSession::AddMember(std::vector<Attribute> attributes) {
   return {records_.AddOrigin(std::move(attributes)), kByNamespace, kByProcess};
 }
 
-void SandboxPipeline::OnExisting(const Exec& process) {
+void SandboxSession::OnExisting(const Exec& process) {
   processes_.OnExec(process, 0, /*from_proc=*/true);
 }
 
-void SandboxPipeline::On(const Exec& exec, uint64_t time_ns) {
+void SandboxSession::On(const Exec& exec, uint64_t time_ns) {
   const Process& process = processes_.OnExec(exec, time_ns);
   EmitInfo([&] { return records_.Exec(process, processes_.Ancestors(process), unix_offset_); });
   if (!IsOpenSandboxEgress(process.path.view()) || recorded_unix_offset_)
@@ -62,15 +62,15 @@ void SandboxPipeline::On(const Exec& exec, uint64_t time_ns) {
     Emit(records_.PolicyLoaded(*policy, process, unix_offset_));
 }
 
-void SandboxPipeline::On(const Exit& exit, uint64_t time_ns) {
+void SandboxSession::On(const Exit& exit, uint64_t time_ns) {
   const Process& process = processes_.OnExit(exit, time_ns);
   metrics_.OnExit(process);
   EmitInfo([&] { return records_.Exit(process, unix_offset_); });
 }
 
-void SandboxPipeline::On(const Fork& fork, uint64_t time_ns) { processes_.OnFork(fork, time_ns); }
+void SandboxSession::On(const Fork& fork, uint64_t time_ns) { processes_.OnFork(fork, time_ns); }
 
-void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
+void SandboxSession::On(const Connect& connect, uint64_t time_ns) {
   FlowChanges changes;
   const bool local = connect.peer.address.is_loopback();
   const Flow flow = {.origin = connect.origin,
@@ -95,13 +95,13 @@ void SandboxPipeline::On(const Connect& connect, uint64_t time_ns) {
   }
 }
 
-void SandboxPipeline::On(const ConnectResult& result, uint64_t time_ns) {
+void SandboxSession::On(const ConnectResult& result, uint64_t time_ns) {
   FlowChanges changes;
   flows_.OnResult(result, time_ns, &changes);
   Apply(changes);
 }
 
-void SandboxPipeline::On(const Denied& denied, uint64_t time_ns) {
+void SandboxSession::On(const Denied& denied, uint64_t time_ns) {
   if (const Flow* flow = flows_.OnDenied(denied)) {
     Deny(DenialOf(*flow, time_ns), 1);
     return;
@@ -119,7 +119,7 @@ void SandboxPipeline::On(const Denied& denied, uint64_t time_ns) {
        1);
 }
 
-void SandboxPipeline::On(const Close& close, uint64_t time_ns) {
+void SandboxSession::On(const Close& close, uint64_t time_ns) {
   FlowChanges changes;
   flows_.OnClose(close, time_ns, &changes);
   Apply(changes);
@@ -127,7 +127,7 @@ void SandboxPipeline::On(const Close& close, uint64_t time_ns) {
   dns_streams_.erase(close.cookie);
 }
 
-void SandboxPipeline::On(const DnsPayload& payload, uint64_t time_ns) {
+void SandboxSession::On(const DnsPayload& payload, uint64_t time_ns) {
   if (payload.transport == Transport::kTcp)
     dns_streams_.insert(payload.cookie);
   DnsChanges changes;
@@ -137,7 +137,7 @@ void SandboxPipeline::On(const DnsPayload& payload, uint64_t time_ns) {
   Apply(changes, time_ns);
 }
 
-void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
+void SandboxSession::Apply(const DnsChanges& changes, uint64_t time_ns) {
   for (const Address& address : changes.forwarded) {
     if (const auto after = allowances_.OnAnswer(address, time_ns))
       metrics_.OnAllowed(*after);
@@ -162,7 +162,7 @@ void SandboxPipeline::Apply(const DnsChanges& changes, uint64_t time_ns) {
   }
 }
 
-void SandboxPipeline::Apply(const FlowChanges& changes) {
+void SandboxSession::Apply(const FlowChanges& changes) {
   for (const FlowChange& change : changes) {
     if (change.decided)
       Decided(change.flow);
@@ -173,17 +173,17 @@ void SandboxPipeline::Apply(const FlowChanges& changes) {
 
 // A connection to the DNS port is a lookup if it speaks DNS, and is known to be none only when it
 // ends.
-bool SandboxPipeline::IsDnsStream(const Flow& flow) const {
+bool SandboxSession::IsDnsStream(const Flow& flow) const {
   return flow.transport == Transport::kTcp &&
          std::find(dns_ports_.begin(), dns_ports_.end(), flow.peer.port) != dns_ports_.end();
 }
 
-void SandboxPipeline::Outbound(const Flow& flow) {
+void SandboxSession::Outbound(const Flow& flow) {
   if (flow.name.empty() && !flow.peer.address.is_loopback())
     EmitInfo([&] { return records_.Outbound(flow, processes_.Find(flow.process), unix_offset_); });
 }
 
-void SandboxPipeline::Decided(const Flow& flow) {
+void SandboxSession::Decided(const Flow& flow) {
   metrics_.OnDecided(flow);
   ledger_.OnDecided(flow);
   if (flow.outcome == ConnectOutcome::kEstablished || flow.outcome == ConnectOutcome::kUnknown ||
@@ -200,14 +200,14 @@ void SandboxPipeline::Decided(const Flow& flow) {
   }
 }
 
-void SandboxPipeline::Deny(const Denial& denial, uint64_t count) {
+void SandboxSession::Deny(const Denial& denial, uint64_t count) {
   if (denial.layer == DenialLayer::kNetfilter && denial.peer)
     allowances_.OnDenied(*denial.peer, denial.time_ns);
   if (denials_.Add(denial, count))
     Emit(records_.Denied(denial, processes_.Find(denial.process), unix_offset_));
 }
 
-void SandboxPipeline::Ended(const Flow& flow) {
+void SandboxSession::Ended(const Flow& flow) {
   if (flow.denied_by == DenialLayer::kNetfilter && flow.denials > flow.denials_reported)
     Deny(DenialOf(flow, flow.decided_ns), flow.denials - flow.denials_reported);
   metrics_.OnEnded(flow);

@@ -30,7 +30,7 @@ namespace sandpiper {
 
 using RecordSink = std::function<void(LogRecord)>;
 
-struct PipelineOptions {
+struct SessionOptions {
   uint64_t dns_timeout_ns = 0;
   std::vector<uint16_t> dns_ports;
   std::vector<Attribute> extra_attributes;
@@ -59,11 +59,11 @@ struct RulesSummary {
   uint64_t refused = 0;
 };
 
-class SandboxPipeline {
+class SandboxSession {
  public:
   // `now_ns`: when the sandbox came to be.
-  SandboxPipeline(SandboxIdentity sandbox, const PipelineOptions& options,
-                  FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
+  SandboxSession(SandboxIdentity sandbox, const SessionOptions& options,
+                 FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
 
   // Another part of it, with what stands on all of its records. Events name it by what is returned,
   // by AttributionBasis: what is not the part's by its cgroup says so instead of naming it.

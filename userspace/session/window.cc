@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is done at times: deadlines, windows, the end; and what was counted by then. See
-// SandboxPipeline.
+// SandboxSession.
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -39,13 +39,13 @@ std::map<std::string, uint64_t> Losses(const KernelCounts& counters,
 
 }  // namespace
 
-void SandboxPipeline::OnCounters(const KernelCounts& counters) {
+void SandboxSession::OnCounters(const KernelCounts& counters) {
   counters_ = counters;
   if (ended_members_)
     counters_ += *ended_members_;
 }
 
-void SandboxPipeline::OnMemberEnded(const KernelCounts& counters, const ResourceUse& use) {
+void SandboxSession::OnMemberEnded(const KernelCounts& counters, const ResourceUse& use) {
   if (!ended_members_)
     ended_members_ = std::make_unique<KernelCounts>();
   *ended_members_ += counters;
@@ -53,8 +53,7 @@ void SandboxPipeline::OnMemberEnded(const KernelCounts& counters, const Resource
   ended_use_.system_seconds += use.system_seconds;
 }
 
-void SandboxPipeline::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living,
-                                      uint64_t now_ns) {
+void SandboxSession::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns) {
   if (counters_.untold(EVENT_CLOSE) + counters_.untold(EVENT_CONNECT_RESULT) == 0)
     return;
   FlowChanges changes;
@@ -62,7 +61,7 @@ void SandboxPipeline::OnLivingSockets(const absl::flat_hash_set<uint64_t>& livin
   Apply(changes);
 }
 
-void SandboxPipeline::SettleDue(uint64_t now_ns, bool all) {
+void SandboxSession::SettleDue(uint64_t now_ns, bool all) {
   DnsChanges dns;
   lookups_.Expire(now_ns, all, &dns);
   Apply(dns, now_ns);
@@ -71,16 +70,16 @@ void SandboxPipeline::SettleDue(uint64_t now_ns, bool all) {
   Apply(flows);
 }
 
-void SandboxPipeline::OnTick(uint64_t now_ns) {
+void SandboxSession::OnTick(uint64_t now_ns) {
   ExpireAllowances(now_ns);
   SettleDue(now_ns, /*all=*/false);
 }
 
-uint64_t SandboxPipeline::NextDeadline() const {
+uint64_t SandboxSession::NextDeadline() const {
   return std::min({lookups_.NextDeadline(), flows_.NextDeadline(), allowances_.NextDeadline()});
 }
 
-void SandboxPipeline::CloseWindow(uint64_t now_ns) {
+void SandboxSession::CloseWindow(uint64_t now_ns) {
   unix_offset_ = recorded_unix_offset_.value_or(UnixOffset());  // follow steps of the wall clock
   flows_.RefreshUdp();
   flows_.DrainDenials(
@@ -104,13 +103,13 @@ void SandboxPipeline::CloseWindow(uint64_t now_ns) {
   loss_told_ = now_lost;
 }
 
-void SandboxPipeline::Stop(uint64_t now_ns) {
+void SandboxSession::Stop(uint64_t now_ns) {
   SettleDue(now_ns, /*all=*/true);
   CloseWindow(now_ns);
   Emit(records_.Stopped(Totals(), now_ns, unix_offset_));
 }
 
-SandboxTotals SandboxPipeline::Totals() const {
+SandboxTotals SandboxSession::Totals() const {
   SandboxTotals totals = {.lookups = metrics_.lookups(),
                           .attempts = 0,
                           .execs = counters_.produced[EVENT_EXEC],
@@ -131,9 +130,9 @@ SandboxTotals SandboxPipeline::Totals() const {
   return totals;
 }
 
-void SandboxPipeline::AppendMetrics(std::optional<uint64_t> static_rules,
-                                    const std::optional<ResourceUse>& resources,
-                                    MetricSnapshot* out) const {
+void SandboxSession::AppendMetrics(std::optional<uint64_t> static_rules,
+                                   const std::optional<ResourceUse>& resources,
+                                   MetricSnapshot* out) const {
   SandboxGauges gauges = {.destinations = ledger_.distinct(),
                           .destinations_estimated = ledger_.distinct_is_estimated(),
                           .static_rules = static_rules,
