@@ -9,6 +9,7 @@
 #include "userspace/aggregate/ledger.h"
 #include "userspace/aggregate/metric_reader.h"
 #include "userspace/base/clock.h"
+#include "userspace/sandbox/sandbox_identity.h"
 #include "userspace/session/sandbox_session.h"
 
 namespace sandpiper {

@@ -44,7 +44,7 @@ TEST(KernelCounts, EveryCounterIsAddedUp) {
   EXPECT_EQ(two.exits[3], 28u);
   EXPECT_EQ(two.attempts_dropped[1][1], 16u);
   EXPECT_EQ(two.storage_failed, 34u);
-  EXPECT_EQ(two.untold(2), 12u);
+  EXPECT_EQ(two.lost(2), 12u);
   EXPECT_EQ(back.produced, one.produced);
   EXPECT_EQ(back.dropped, one.dropped);
   EXPECT_EQ(back.limited, one.limited);

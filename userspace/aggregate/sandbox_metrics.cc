@@ -165,7 +165,7 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
     }
   }
   points.Count(metric::kDnsQueries, {{"outcome", Text(Name(DnsOutcome::kUnknown))}},
-               kernel.untold(EVENT_DNS_QUERY));
+               kernel.lost(EVENT_DNS_QUERY));
   points.Record(metric::kDnsDuration, {{"leg", "client"}}, dns_client_);
   points.Record(metric::kDnsDuration, {{"leg", "upstream"}}, dns_upstream_);
   points.Record(metric::kDnsQueryDuration, {}, osep_dns_);

@@ -36,7 +36,7 @@ struct KernelCounts {
   std::array<uint64_t, 2> denied{};  // by netfilter, [transport]
   std::array<uint64_t, 4> exits{};   // success, failure, signal, oom
 
-  uint64_t untold(size_t kind) const { return dropped[kind] + limited[kind]; }
+  uint64_t lost(size_t kind) const { return dropped[kind] + limited[kind]; }
   KernelCounts& operator+=(const KernelCounts& other);
   // What was added since `before`.
   KernelCounts operator-(const KernelCounts& before) const;

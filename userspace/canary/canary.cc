@@ -140,7 +140,7 @@ void Canary::Judge(const KernelCounts& counts) {
   std::vector<std::string> blind, missing;
   for (const Note& note : kSong) {
     // What was counted as dropped was seen.
-    if (seen_[note.kind] != seen_before_[note.kind] || news.untold(note.kind) > 0)
+    if (seen_[note.kind] != seen_before_[note.kind] || news.lost(note.kind) > 0)
       continue;
     missing.push_back(note.what);
     if (std::find(blind.begin(), blind.end(), note.probe) == blind.end())

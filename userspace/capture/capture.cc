@@ -30,21 +30,22 @@ void Fill(const KernelCounts::ByTransportAndNetwork& from,
 }  // namespace
 
 CaptureWriter::CaptureWriter(const Options& options,
-                             std::unique_ptr<google::protobuf::io::FileOutputStream> out, Tell tell)
-    : options_(options), out_(std::move(out)), tell_(std::move(tell)) {
+                             std::unique_ptr<google::protobuf::io::FileOutputStream> out,
+                             WarningSink warn)
+    : options_(options), out_(std::move(out)), warn_(std::move(warn)) {
   out_->SetCloseOnDelete(true);
 }
 
 CaptureWriter::~CaptureWriter() = default;
 
 absl::StatusOr<std::unique_ptr<CaptureWriter>> CaptureWriter::Create(
-    const Options& options, const std::vector<uint16_t>& dns_ports, Tell tell) {
+    const Options& options, const std::vector<uint16_t>& dns_ports, WarningSink warn) {
   const int fd = open(options.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0)
     return ErrnoStatus(errno, absl::StrCat("opening the capture ", options.path));
   std::unique_ptr<CaptureWriter> writer(new CaptureWriter(
       options, std::make_unique<google::protobuf::io::FileOutputStream>(fd, 1 << 18),
-      std::move(tell)));
+      std::move(warn)));
   v1::CaptureEntry entry;
   v1::CaptureHeader* const header = entry.mutable_header();
   header->set_version(kCaptureFormat);
@@ -66,7 +67,7 @@ void CaptureWriter::Write(const v1::CaptureEntry& entry) {
   else
     return;
   out_.reset();
-  tell_(absl::StrCat("the capture ", options_.path, " ends here: ", problem));
+  warn_(absl::StrCat("the capture ", options_.path, " ends here: ", problem));
 }
 
 void CaptureWriter::Sandbox(const SandboxIdentity& sandbox, uint64_t born_ns) {
@@ -124,17 +125,17 @@ void CaptureWriter::End(uint64_t sandbox, uint64_t time_ns, const KernelCounts& 
   v1::CapturedEnd* const out = entry.mutable_end();
   out->set_sandbox(sandbox);
   out->set_time_ns(time_ns);
-  v1::CapturedCounts* const told = out->mutable_counts();
-  Fill(counts.produced, told->mutable_produced());
-  Fill(counts.dropped, told->mutable_dropped());
-  Fill(counts.limited, told->mutable_limited());
-  Fill(counts.attempts, told->mutable_attempts());
-  Fill(counts.attempts_dropped, told->mutable_attempts_dropped());
-  told->set_sent(counts.sent);
-  told->set_received(counts.received);
-  told->set_storage_failed(counts.storage_failed);
-  Fill(counts.denied, told->mutable_denied());
-  Fill(counts.exits, told->mutable_exits());
+  v1::CapturedCounts* const out_counts = out->mutable_counts();
+  Fill(counts.produced, out_counts->mutable_produced());
+  Fill(counts.dropped, out_counts->mutable_dropped());
+  Fill(counts.limited, out_counts->mutable_limited());
+  Fill(counts.attempts, out_counts->mutable_attempts());
+  Fill(counts.attempts_dropped, out_counts->mutable_attempts_dropped());
+  out_counts->set_sent(counts.sent);
+  out_counts->set_received(counts.received);
+  out_counts->set_storage_failed(counts.storage_failed);
+  Fill(counts.denied, out_counts->mutable_denied());
+  Fill(counts.exits, out_counts->mutable_exits());
   Write(entry);
 }
 

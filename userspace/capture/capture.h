@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,8 +15,9 @@
 #include "capture.pb.h"
 #include "userspace/aggregate/log_record.h"
 #include "userspace/aggregate/sandbox_metrics.h"
+#include "userspace/base/diagnostics.h"
 #include "userspace/correlate/flow_table.h"
-#include "userspace/sandbox/cgroup_arguments.h"
+#include "userspace/sandbox/sandbox_identity.h"
 
 namespace google::protobuf::io {
 class FileOutputStream;
@@ -35,11 +35,10 @@ class CaptureWriter {
     std::string path;                 // empty: no capture
     uint64_t bytes_max = 1ull << 30;  // where it ends, with a word about it
   };
-  using Tell = std::function<void(const std::string& problem)>;
 
   // Makes the file anew.
   static absl::StatusOr<std::unique_ptr<CaptureWriter>> Create(
-      const Options& options, const std::vector<uint16_t>& dns_ports, Tell tell);
+      const Options& options, const std::vector<uint16_t>& dns_ports, WarningSink warn);
   ~CaptureWriter();
   CaptureWriter(const CaptureWriter&) = delete;
   CaptureWriter& operator=(const CaptureWriter&) = delete;
@@ -54,12 +53,12 @@ class CaptureWriter {
 
  private:
   CaptureWriter(const Options& options, std::unique_ptr<google::protobuf::io::FileOutputStream> out,
-                Tell tell);
+                WarningSink warn);
   void Write(const v1::CaptureEntry& entry);
 
   const Options options_;
   std::unique_ptr<google::protobuf::io::FileOutputStream> out_;  // null once it has ended
-  Tell tell_;
+  WarningSink warn_;
 };
 
 }  // namespace sandpiper

@@ -15,7 +15,7 @@ std::vector<EventAccount> Account(const SandboxSession& sandbox) {
     EventAccount account = {.kind = KindName(kind),
                             .produced = kernel.produced[kind],
                             .delivered = sandbox.delivery().delivered[kind],
-                            .dropped = kernel.untold(kind)};
+                            .dropped = kernel.lost(kind)};
     for (const auto& [key, count] : sandbox.delivery().lost) {
       if (std::get<2>(key) == kind)
         account.dropped += count;

@@ -19,13 +19,6 @@ struct Device {
   std::string id;     // of its sandbox, escaped; empty: the device's name
 };
 
-struct SandboxIdentity {
-  uint64_t serial = 0;  // never used again while we run
-  std::string id;       // the attribute sandbox_id, escaped
-  std::string runtime;  // the attribute of sandbox.count: cgroup, device, systemd, or the container
-                        // runtime's name
-};
-
 // One that the user named.
 struct Sandbox {
   std::string id;                     // escaped

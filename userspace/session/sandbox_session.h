@@ -24,7 +24,7 @@
 #include "userspace/correlate/process_table.h"
 #include "userspace/correlate/ruleset_history.h"
 #include "userspace/event/event.h"
-#include "userspace/sandbox/cgroup_arguments.h"
+#include "userspace/sandbox/sandbox_identity.h"
 
 namespace sandpiper {
 

@@ -54,7 +54,7 @@ void SandboxSession::OnMemberEnded(const KernelCounts& counters, const ResourceU
 }
 
 void SandboxSession::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns) {
-  if (counters_.untold(EVENT_CLOSE) + counters_.untold(EVENT_CONNECT_RESULT) == 0)
+  if (counters_.lost(EVENT_CLOSE) + counters_.lost(EVENT_CONNECT_RESULT) == 0)
     return;
   FlowChanges changes;
   flows_.EndClosedSockets(living, now_ns, &changes);
@@ -90,7 +90,7 @@ void SandboxSession::CloseWindow(uint64_t now_ns) {
   for (const Ledger::WindowEntry& entry : ledger_.CloseWindow())
     EmitInfo([&] { return records_.Destination(entry, now_ns, unix_offset_); });
   // What is gone and nobody told of.
-  if (counters_.untold(EVENT_EXIT) > 0)
+  if (counters_.lost(EVENT_EXIT) > 0)
     processes_.DropDead([](const ProcessKey& process) { return Lives(process); });
 
   std::map<std::string, uint64_t> losses = Losses(counters_, delivery_);
