@@ -38,9 +38,9 @@ void SetDiscovery(const DiscoveryOptions& options, ProbeOptions* probes) {
   }
 }
 
-Attribution::Attribution(Probes* probes, std::string mount, const DiscoveryOptions& options,
+Attribution::Attribution(KernelTables* tables, std::string mount, const DiscoveryOptions& options,
                          Join join, Leave leave, Tell tell)
-    : probes_(probes),
+    : tables_(tables),
       mount_(std::move(mount)),
       options_(options),
       join_(std::move(join)),
@@ -57,7 +57,7 @@ Attribution::Attribution(Probes* probes, std::string mount, const DiscoveryOptio
 
 void Attribution::Scan(const std::set<std::string>& taken) {
   taken_ = taken;
-  births_lost_ = probes_->births_lost();
+  new_cgroups_dropped_ = tables_->new_cgroups_dropped();
   if (options_.rules.empty())
     return;
   const bool containers = NeedsContainers(options_.rules);
@@ -80,16 +80,16 @@ void Attribution::Scan(const std::set<std::string>& taken) {
     const auto id = CgroupId(path);
     const uint64_t member = NextMember();
     // One that was made a moment ago has been found by the kernel side, and tells of itself.
-    if (!id.ok() || !probes_->AddMember(member).ok())
+    if (!id.ok() || !tables_->AddMember(member).ok())
       continue;
     const owner owner = {.member = member, .sandbox = member};
-    if (!probes_->WatchCgroup(*id, owner, /*if_new=*/true).ok()) {
-      probes_->RemoveMember(member);
+    if (!tables_->WatchCgroup(*id, owner, IfWatched::kKeepOwner).ok()) {
+      tables_->RemoveMember(member);
       continue;
     }
     for (const std::string& child : CgroupsBelow(path)) {
       if (const auto child_id = CgroupId(child); child_id.ok())
-        (void)probes_->WatchCgroup(*child_id, owner, /*if_new=*/true);
+        (void)tables_->WatchCgroup(*child_id, owner, IfWatched::kKeepOwner);
     }
     watched = path;
     OnCandidate({.member = member, .cgroup_id = *id, .cgroup = cgroup, .born_ns = now}, now);
@@ -145,12 +145,12 @@ void Attribution::Reject(const Candidate& candidate) {
     held_.erase(held);
   }
   const std::string path = mount_ + candidate.cgroup;
-  probes_->UnwatchCgroup(candidate.cgroup_id, candidate.member);
+  tables_->UnwatchCgroup(candidate.cgroup_id, candidate.member);
   for (const std::string& below : CgroupsBelow(path)) {
     if (const auto id = CgroupId(below); id.ok())
-      probes_->UnwatchCgroup(*id, candidate.member);
+      tables_->UnwatchCgroup(*id, candidate.member);
   }
-  probes_->RemoveMember(candidate.member);
+  tables_->RemoveMember(candidate.member);
   rejected_[candidate.member] = BootNow();
 }
 
@@ -192,7 +192,7 @@ void Attribution::Work(uint64_t now_ns) {
     return;
   next_look_ns_ = now_ns + kLookAgain;
   std::erase_if(rejected_, [&](const auto& entry) { return entry.second + kLate < now_ns; });
-  if (probes_->births_lost() != births_lost_) {
+  if (tables_->new_cgroups_dropped() != new_cgroups_dropped_) {
     tell_("the kernel side had no room to tell of new cgroups: looking at all of them");
     Scan(taken_);
   }

@@ -17,7 +17,8 @@
 
 #include "absl/status/status.h"
 #include "userspace/event/event.h"
-#include "userspace/probe/probes.h"
+#include "userspace/probe/kernel_tables.h"
+#include "userspace/probe/probe_options.h"
 #include "userspace/runtime/runtimes.h"
 #include "userspace/sandbox/discovery.h"
 #include "userspace/sandbox/member_resolver.h"
@@ -43,8 +44,8 @@ class Attribution {
   // A message for the operator.
   using Tell = std::function<void(const std::string& problem)>;
 
-  // `mount`: of cgroup v2. `probes` outlives this.
-  Attribution(Probes* probes, std::string mount, const DiscoveryOptions& options, Join join,
+  // `mount`: of cgroup v2. `tables` outlives this.
+  Attribution(KernelTables* tables, std::string mount, const DiscoveryOptions& options, Join join,
               Leave leave, Tell tell);
 
   // Looks at all cgroups that are there. `taken`: paths that are watched already, with all below
@@ -77,7 +78,7 @@ class Attribution {
   void Apply(std::vector<Decision> decisions);
   void Reject(const Candidate& candidate);
 
-  Probes* probes_;
+  KernelTables* tables_;
   std::string mount_;
   DiscoveryOptions options_;
   Join join_;
@@ -91,7 +92,7 @@ class Attribution {
       rejected_;  // member -> when the kernel side was told; late events of it may still come
   std::set<std::string> taken_;
   uint64_t next_member_ = 1;
-  uint64_t births_lost_ = 0, contradictions_ = 0;
+  uint64_t new_cgroups_dropped_ = 0, contradictions_ = 0;
   uint64_t next_look_ns_ = 0;
 };
 

@@ -73,7 +73,7 @@ std::vector<pid_t> Members::ProcessesOf(uint64_t sandbox) const {
 
 absl::Status Members::Put(uint64_t serial, Member member) {
   // One that the kernel side found is counted for already.
-  if (const absl::Status added = probes_->AddMember(serial);
+  if (const absl::Status added = tables_->AddMember(serial);
       !added.ok() && !absl::IsAlreadyExists(added))
     return added;
   Member& kept = members_[serial];
@@ -85,17 +85,17 @@ absl::Status Members::Put(uint64_t serial, Member member) {
 absl::Status Members::Watch(uint64_t serial) {
   const Member& member = members_.at(serial);
   const owner owner = {.member = serial, .sandbox = member.sandbox};
-  const auto before = probes_->OwnerOf(member.cgroup_id);
+  const auto before = tables_->OwnerOf(member.cgroup_id);
   // The topmost first: a cgroup that is made meanwhile is below one that is watched.
-  RETURN_IF_ERROR(probes_->WatchCgroup(member.cgroup_id, owner));
+  RETURN_IF_ERROR(tables_->WatchCgroup(member.cgroup_id, owner, IfWatched::kReplaceOwner));
   for (const std::string& below : CgroupsBelow(member.path)) {
     const auto id = CgroupId(below);
     if (!id.ok())
       continue;
     // What was its parent's is its own now; what is a sandbox of its own stays that.
-    const auto of = probes_->OwnerOf(*id);
+    const auto of = tables_->OwnerOf(*id);
     if (!of.ok() || of->member == serial || (before.ok() && of->member == before->member))
-      RETURN_IF_ERROR(probes_->WatchCgroup(*id, owner));
+      RETURN_IF_ERROR(tables_->WatchCgroup(*id, owner, IfWatched::kReplaceOwner));
   }
   return absl::OkStatus();
 }
@@ -130,7 +130,7 @@ void Members::Unwatch(uint64_t now_ns) {
       continue;
     }
     if (member.cgroup_id != 0)
-      probes_->UnwatchCgroup(member.cgroup_id, serial);
+      tables_->UnwatchCgroup(member.cgroup_id, serial);
     member.unwatched_ns = BootNow();
     ++leaving_;
   }
@@ -152,7 +152,7 @@ void Members::TakeEnded(uint64_t until_ns, const Ended& ended) {
   }
   for (const auto& [serial, member] : out) {
     const KernelCounts counts = CountsOf(serial, member);
-    probes_->RemoveMember(serial);
+    tables_->RemoveMember(serial);
     ended(serial, member, counts);
   }
 }
@@ -187,7 +187,7 @@ std::map<uint64_t, ResourceUse> Members::UseBySandbox() const {
 }
 
 KernelCounts Members::CountsOf(uint64_t serial, const Member& member) const {
-  const auto counters = probes_->ReadCounters(serial);
+  const auto counters = tables_->ReadCounters(serial);
   if (!counters.ok())
     return {};
   const KernelCounts all = ToCounts(*counters);

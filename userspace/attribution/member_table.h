@@ -19,7 +19,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "userspace/aggregate/sandbox_metrics.h"
-#include "userspace/probe/probes.h"
+#include "userspace/probe/kernel_tables.h"
 #include "userspace/sandbox/resources.h"
 #include "userspace/sandbox/selection_rules.h"
 
@@ -44,8 +44,8 @@ struct Member {
 
 class Members {
  public:
-  // `probes` outlives this.
-  Members(Probes* probes, const std::string& mount) : probes_(probes), resources_(mount) {}
+  // `tables` outlives this.
+  Members(KernelTables* tables, const std::string& mount) : tables_(tables), resources_(mount) {}
 
   // Null where there is none of that number.
   Member* Find(uint64_t serial);
@@ -90,7 +90,7 @@ class Members {
   uint64_t NextDeadline() const;
 
  private:
-  Probes* probes_;
+  KernelTables* tables_;
   ResourceReader resources_;
   std::map<uint64_t, Member> members_;
   absl::flat_hash_map<uint64_t, Member*> by_serial_;  // the same, looked up for each event

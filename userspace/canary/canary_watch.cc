@@ -35,7 +35,7 @@ bool CanaryWatch::Take(const Event& event) {
   canary_->OnEvent(event.kind);
   // The number of its network namespace will be another one's.
   if (const auto* connect = std::get_if<Connect>(&event.body))
-    probes_->ForgetNamespace(connect->netns);
+    tables_->ForgetNamespace(connect->netns);
   if (std::holds_alternative<CgroupRemoved>(event.body))
     members_->Gone(member_, event.time_ns);
   return true;

@@ -13,7 +13,8 @@
 #include "userspace/attribution/member_table.h"
 #include "userspace/canary/canary.h"
 #include "userspace/event/event.h"
-#include "userspace/probe/probes.h"
+#include "userspace/probe/kernel_tables.h"
+#include "userspace/probe/probe_status.h"
 
 namespace sandpiper {
 
@@ -21,8 +22,8 @@ class CanaryWatch {
  public:
   using Tell = std::function<void(const std::string&)>;
   // The pointers outlive this.
-  CanaryWatch(Probes* probes, Members* members, Tell tell)
-      : probes_(probes), members_(members), tell_(std::move(tell)) {}
+  CanaryWatch(KernelTables* tables, Members* members, Tell tell)
+      : tables_(tables), members_(members), tell_(std::move(tell)) {}
 
   // From now on. `member` and `sandbox`: numbers that nothing else has. An error is why there is
   // none.
@@ -40,7 +41,7 @@ class CanaryWatch {
   void AppendState(std::vector<ProbeState>* out) const;
 
  private:
-  Probes* probes_;
+  KernelTables* tables_;
   Members* members_;
   Tell tell_;
   std::unique_ptr<Canary> canary_;

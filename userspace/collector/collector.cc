@@ -64,8 +64,9 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const Config& config
                                   .histograms = config.otel.histograms};
   Collector* self = collector.get();
   collector->pipeline_ = std::make_unique<Pipeline>(
-      collector->probes_.get(), collector->mount_, options, config.discovery,
-      [self](LogRecord record) { self->outputs_->OnRecord(std::move(record)); }, Tell,
+      collector->probes_.get(), collector->probes_.get(), collector->mount_, options,
+      config.discovery, [self](LogRecord record) { self->outputs_->OnRecord(std::move(record)); },
+      Tell,
       [self](uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns) {
         self->outputs_->OnSandboxEnd(sandbox, last, time_unix_ns);
       });

@@ -20,6 +20,7 @@
 #include "userspace/collector/pipeline.h"
 #include "userspace/config/config.h"
 #include "userspace/privilege/capabilities.h"
+#include "userspace/probe/probes.h"
 #include "userspace/probe/ring.h"
 
 namespace sandpiper {

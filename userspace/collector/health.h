@@ -11,7 +11,7 @@
 
 #include "userspace/aggregate/metrics.h"
 #include "userspace/export/log_exporter.h"
-#include "userspace/probe/probes.h"
+#include "userspace/probe/probe_status.h"
 #include "userspace/session/sandbox_session.h"
 
 namespace sandpiper {

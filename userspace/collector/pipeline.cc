@@ -17,17 +17,18 @@
 
 namespace sandpiper {
 
-Pipeline::Pipeline(Probes* probes, const std::string& mount, const SessionOptions& options,
-                   const DiscoveryOptions& discovery, RecordSink sink, Attribution::Tell tell,
-                   OnEnd on_end)
-    : probes_(probes),
+Pipeline::Pipeline(KernelTables* tables, ProbeStatus* probes, const std::string& mount,
+                   const SessionOptions& options, const DiscoveryOptions& discovery,
+                   RecordSink sink, Attribution::Tell tell, OnEnd on_end)
+    : tables_(tables),
+      probes_(probes),
       options_(options),
       sink_(std::move(sink)),
       tell_(std::move(tell)),
-      members_(probes, mount),
-      canary_(probes, &members_, tell_),
+      members_(tables, mount),
+      canary_(tables, &members_, tell_),
       attribution_(
-          probes, mount, discovery,
+          tables, mount, discovery,
           [this](const Decision& decision, Held held) { OnJoin(decision, std::move(held)); },
           [this](uint64_t member) { members_.Gone(member, BootNow()); }, tell_),
       devices_(
@@ -45,13 +46,14 @@ Pipeline::Pipeline(Probes* probes, const std::string& mount, const SessionOption
           },
           [this](uint32_t netns, uint64_t sandbox, bool lends) {
             if (sandbox == 0)
-              probes_->ForgetNamespace(netns);
+              tables_->ForgetNamespace(netns);
             else if (const uint64_t member = members_.AnyOf(sandbox); member != 0)
-              probes_->WatchNamespace(netns, {.member = member, .sandbox = sandbox}, lends);
+              tables_->WatchNamespace(netns, {.member = member, .sandbox = sandbox},
+                                      lends ? NamespaceUse::kExclusive : NamespaceUse::kShared);
           }),
       start_unix_ns_(ReadClock(CLOCK_REALTIME)),
       on_end_(std::move(on_end)) {
-  if (probes_->nf_tables_is_there())
+  if (probes_->nf_tables_is_loaded())
     namespaces_.Begin(/*fresh=*/false);
 }
 
@@ -62,7 +64,7 @@ SandboxSession* Pipeline::FindOrAdd(const std::string& id, const std::string& ru
     return sandboxes_.at(known->second).get();
   const uint64_t serial = next_sandbox_++;
   const FlowTable::ReadUdp read_udp = [this](const Flow& flow) {
-    const UdpFlowCounts counts = probes_->ReadUdpFlow(flow.cookie, flow.peer);
+    const UdpFlowCounts counts = tables_->ReadUdpFlow(flow.cookie, flow.peer);
     const FlowTable::UdpCounts out = {
         .sent = counts.bytes.sent, .received = counts.bytes.received, .denied = counts.denied};
     if (capture_)
@@ -143,7 +145,7 @@ uint64_t Pipeline::AddDevice(const std::string& id, const LinkChange& link) {
   const owner owner = {.member = serial, .sandbox = member.sandbox};
   absl::Status status = members_.Put(serial, std::move(member));
   if (status.ok())
-    status = probes_->WatchDevice(link.ifindex, owner);
+    status = tables_->WatchDevice(link.ifindex, owner);
   if (status.ok())
     return serial;
   tell_(absl::StrCat("the device ", Escape(link.name), ": ", std::string(status.message())));

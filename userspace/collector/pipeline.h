@@ -24,7 +24,8 @@
 #include "userspace/canary/canary_watch.h"
 #include "userspace/capture/capture.h"
 #include "userspace/event/event_queue.h"
-#include "userspace/probe/probes.h"
+#include "userspace/probe/kernel_tables.h"
+#include "userspace/probe/probe_status.h"
 #include "userspace/sandbox/cgroup_arguments.h"
 #include "userspace/session/sandbox_session.h"
 
@@ -35,10 +36,11 @@ class Pipeline {
   // The last values of a sandbox, and when (Unix time) it ended.
   using OnEnd = std::function<void(uint64_t serial, MetricSnapshot last, uint64_t time_unix_ns)>;
 
-  // `probes` outlives the pipeline. `mount`: of cgroup v2. `tell`: messages for the operator.
-  Pipeline(Probes* probes, const std::string& mount, const SessionOptions& options,
-           const DiscoveryOptions& discovery, RecordSink sink, Attribution::Tell tell,
-           OnEnd on_end);
+  // `tables` and `probes` outlive the pipeline. `mount`: of cgroup v2. `tell`: messages for the
+  // operator.
+  Pipeline(KernelTables* tables, ProbeStatus* probes, const std::string& mount,
+           const SessionOptions& options, const DiscoveryOptions& discovery, RecordSink sink,
+           Attribution::Tell tell, OnEnd on_end);
 
   // From now on, what comes in is written down too. Before the first sandbox.
   void StartCapture(std::unique_ptr<CaptureWriter> capture) { capture_ = std::move(capture); }
@@ -119,7 +121,8 @@ class Pipeline {
   void ReadBytes(uint64_t now_ns);
   void NoteNamespaces(const Event& event, uint64_t sandbox);
 
-  Probes* probes_;
+  KernelTables* tables_;
+  ProbeStatus* probes_;
   SessionOptions options_;
   RecordSink sink_;
   std::map<uint64_t, std::unique_ptr<SandboxSession>> sandboxes_;  // by serial

@@ -26,7 +26,7 @@ void Pipeline::ReadCounters() {
 void Pipeline::ReadBytes(uint64_t now_ns) {
   absl::flat_hash_set<uint64_t> living;
   absl::flat_hash_map<uint64_t, FlowTable::TcpCounts> bytes;
-  for (const SocketBytes& socket : probes_->ReadSockets()) {
+  for (const SocketBytes& socket : tables_->ReadSockets()) {
     living.insert(socket.cookie);
     bytes[socket.cookie] = {.sent = socket.bytes.sent, .received = socket.bytes.received};
     if (capture_)
@@ -38,7 +38,7 @@ void Pipeline::ReadBytes(uint64_t now_ns) {
   };
   for (const auto& [serial, sandbox] : sandboxes_) {
     sandbox->flows().RefreshTcp(read);
-    if (probes_->sees_all_sockets())
+    if (tables_->sees_all_sockets())
       sandbox->OnLivingSockets(living, now_ns);
   }
 }
@@ -97,7 +97,7 @@ MetricSnapshot Pipeline::HealthMetrics() const {
     flows.entries = std::max(flows.entries, sandbox->flows().size());
     destinations.entries = std::max(destinations.entries, sandbox->ledger().destinations().size());
   }
-  AppendTables({{"members", members_.all().size(), probes_->members_max()}, flows, destinations},
+  AppendTables({{"members", members_.all().size(), tables_->members_max()}, flows, destinations},
                start_unix_ns_, &out);
   return out;
 }

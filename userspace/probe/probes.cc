@@ -117,9 +117,10 @@ void Probes::RemoveMember(uint64_t member) {
   std::erase_if(devices_, [&](const auto& device) { return device.first == member; });
 }
 
-absl::Status Probes::WatchCgroup(uint64_t cgroup_id, const owner& owner, bool if_new) {
+absl::Status Probes::WatchCgroup(uint64_t cgroup_id, const owner& owner, IfWatched if_watched) {
   const int error = watches_.Update(bpf_map__fd(skeleton_->maps.watched_cgroups), cgroup_id,
-                                    watched_cgroup{.owner = owner, .noted = 0}, if_new);
+                                    watched_cgroup{.owner = owner, .noted = 0},
+                                    if_watched == IfWatched::kKeepOwner);
   return error ? ErrnoStatus(error, "adding a cgroup to the kernel's table") : absl::OkStatus();
 }
 
@@ -148,9 +149,10 @@ absl::Status Probes::WatchDevice(unsigned ifindex, const owner& owner) {
   return absl::OkStatus();
 }
 
-void Probes::WatchNamespace(uint32_t netns, const owner& owner, bool lends) {
+void Probes::WatchNamespace(uint32_t netns, const owner& owner, NamespaceUse use) {
   if (netns == 0)
     return;
+  const bool lends = use == NamespaceUse::kExclusive;
   const bpf_map* map = skeleton_->maps.watched_netns;
   netns_owner known = {};
   // Of several sandboxes the first stays; but one of a member that ended, or that turned out to be
@@ -239,7 +241,7 @@ std::vector<SocketBytes> Probes::ReadDeviceBytes() const {
   return out;
 }
 
-uint64_t Probes::births_lost() const { return skeleton_->bss->births_lost; }
+uint64_t Probes::new_cgroups_dropped() const { return skeleton_->bss->births_lost; }
 
 int Probes::critical_ring_fd() const { return bpf_map__fd(skeleton_->maps.critical_ring); }
 int Probes::bulk_ring_fd() const { return bpf_map__fd(skeleton_->maps.bulk_ring); }

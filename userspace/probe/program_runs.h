@@ -9,19 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "userspace/probe/probe_status.h"
+
 struct bpf_object;
 struct bpf_program;
 
 namespace sandpiper {
-
-// How often a program ran. Time and count stand still unless the kernel keeps them
-// (BPF_ENABLE_STATS).
-struct ProgramRuns {
-  std::string probe, program;
-  uint64_t time_ns = 0, count = 0;
-  uint64_t missed =
-      0;  // left out by the kernel, since it was running on that CPU already; from 5.12 on
-};
 
 // Nothing for a program that is not loaded.
 void AppendRuns(const char* probe, const bpf_program* program, std::vector<ProgramRuns>* out);
