@@ -16,7 +16,7 @@
 static const struct member_counters no_counts = {};
 
 /* Births that user space was not told of, for want of room: it looks for itself then. */
-__u64 births_lost = 0;
+__u64 new_cgroups_dropped = 0;
 
 static const __u8 is_hex[256] = {
 	['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1,
@@ -25,7 +25,7 @@ static const __u8 is_hex[256] = {
 
 /* Without a branch: the verifier would follow each of 2^128. The bit of 64 stands as soon as so
  * many digits follow each other. */
-static __always_inline bool holds_container_id(const char *name)
+static __always_inline bool has_container_id(const char *name)
 {
 	__u32 run = 0, seen = 0;
 
@@ -36,23 +36,23 @@ static __always_inline bool holds_container_id(const char *name)
 	return seen & CONTAINER_ID_DIGITS;
 }
 
-static __always_inline bool may_be_a_sandbox(struct cgroup *cgroup)
+static __always_inline bool is_sandbox_candidate(struct cgroup *cgroup)
 {
 	struct name_prefix prefix = { .bits = CGROUP_NAME_PREFIX * 8 };
 	const char *kernel_name = BPF_CORE_READ(cgroup, kn, name);
 	char name[NAME_BYTES] = {};
 
 	bpf_probe_read_kernel_str(name, sizeof(name), kernel_name);
-	if (cfg_discover_containers && holds_container_id(name))
+	if (cfg_discover_containers && has_container_id(name))
 		return true;
 	__builtin_memcpy(prefix.name, name, CGROUP_NAME_PREFIX);
 	return bpf_map_lookup_elem(&cgroup_names, &prefix) != NULL;
 }
 
 /* Births come one at a time, under cgroup_mutex: the time of each is a number that no other has. */
-static __always_inline void discover(struct cgroup *cgroup, __u64 id, const char *path)
+static __always_inline void watch_candidate(struct cgroup *cgroup, __u64 id, const char *path)
 {
-	struct watched_cgroup watched = { .owner.member = 1ULL << MEMBER_FOUND_BIT |
+	struct watched_cgroup watched = { .owner.member = 1ULL << MEMBER_CANDIDATE_BIT |
 							  bpf_ktime_get_boot_ns() };
 	struct cgroup_event *event;
 	struct sandbox_ref ref;
@@ -60,13 +60,13 @@ static __always_inline void discover(struct cgroup *cgroup, __u64 id, const char
 
 	watched.owner.sandbox = watched.owner.member;
 	if (bpf_map_update_elem(&members, &watched.owner.member, &no_counts, BPF_NOEXIST) ||
-	    !find_owner(&watched.owner, id, &ref)) {
-		__sync_fetch_and_add(&births_lost, 1);
+	    !init_ref(&watched.owner, id, &ref)) {
+		__sync_fetch_and_add(&new_cgroups_dropped, 1);
 		return;
 	}
-	event = reserve_event(critical, &ref, EVENT_CGROUP_MADE, sizeof(*event));
+	event = RESERVE_CRITICAL(&ref, EVENT_CGROUP_CREATED, sizeof(*event));
 	if (!event || watch_cgroup(id, &watched)) {
-		__sync_fetch_and_add(&births_lost, 1);
+		__sync_fetch_and_add(&new_cgroups_dropped, 1);
 		bpf_map_delete_elem(&members, &watched.owner.member);
 		if (event)
 			bpf_ringbuf_discard(event, 0);
@@ -92,8 +92,8 @@ int BPF_PROG(handle_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 	id = BPF_CORE_READ(cgroup, kn, id);
 	above = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
 	if (!above) {
-		if (cfg_discover && may_be_a_sandbox(cgroup))
-			discover(cgroup, id, path);
+		if (cfg_discover && is_sandbox_candidate(cgroup))
+			watch_candidate(cgroup, id, path);
 		return 0;
 	}
 	if (watch_cgroup(id, above)) {
@@ -110,7 +110,7 @@ static __always_inline void end_member(__u64 member)
 	struct watch *watch = get_watch();
 	__u8 yes = 1;
 
-	bpf_map_update_elem(&gone_members, &member, &yes, BPF_ANY);
+	bpf_map_update_elem(&ended_members, &member, &yes, BPF_ANY);
 	if (watch)
 		__sync_fetch_and_add(&watch->netns_changes, 1);
 }
@@ -125,12 +125,12 @@ int BPF_PROG(handle_cgroup_rmdir, struct cgroup *cgroup)
 	struct sandbox_ref ref;
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0 ||
-	    !find_sandbox(BPF_CORE_READ(cgroup, kn, id), &ref))
+	    !find_cgroup_owner(BPF_CORE_READ(cgroup, kn, id), &ref))
 		return 0;
 	above = bpf_map_lookup_elem(&watched_cgroups, &parent_id);
 	if (!above || above->owner.member != ref.owner.member)
 		end_member(ref.owner.member);
-	event = reserve_event(critical, &ref, EVENT_CGROUP_GONE, sizeof(*event));
+	event = RESERVE_CRITICAL(&ref, EVENT_CGROUP_REMOVED, sizeof(*event));
 	if (event)
 		submit_event(event);
 	return 0;

@@ -19,7 +19,7 @@ note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct end
 
 	if (!ctx->sk)
 		return NULL;
-	state = make_state(ctx->sk, bpf_get_socket_cookie(ctx));
+	state = GET_SOCKET_STATE(ctx->sk, bpf_get_socket_cookie(ctx));
 	/* What handle_tcp_bytes walks. */
 	if (!cfg_socket_storage &&
 	    !bpf_sk_storage_get(&socket_states, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE))
@@ -29,7 +29,7 @@ note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct end
 		return NULL;
 	}
 	if (ref->flags && watch)
-		watch->lent_sockets = 1;
+		watch->foreign_sockets = 1;
 	fill_current_process(&state->process);
 	bpf_get_current_comm(state->comm, COMM_BYTES);
 	state->netns = current_netns();
@@ -42,7 +42,7 @@ note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct end
 	state->dns = is_dns_port(peer->port);
 	state->ever_dns |= state->dns;
 	state->denied = 0;
-	state->told = 0;
+	state->reported = 0;
 	if (state->transport == TRANSPORT_TCP)
 		state->source.port = 0;
 	return state;
@@ -68,7 +68,7 @@ static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 	if (!sk)
 		return NULL;
 	if (HAS_CASTS)
-		return cast(struct sock, sk);
+		return CAST(struct sock, sk);
 	return cfg_typed_pointers && ctx->protocol == IPPROTO_TCP
 		       ? (struct sock *)bpf_skc_to_tcp_sock(sk)
 		       : NULL;
@@ -95,7 +95,7 @@ static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 }
 
 /* Mostly that of who uses it, whose number is had without a copy. */
-static __always_inline __u64 cgroup_of_untyped(struct sock *sk)
+static __always_inline __u64 untyped_socket_cgroup_id(struct sock *sk)
 {
 	struct cgroup *cgroup;
 
@@ -107,7 +107,7 @@ static __always_inline __u64 cgroup_of_untyped(struct sock *sk)
 	return BPF_CORE_READ(cgroup, kn, id);
 }
 
-static __always_inline __u32 netns_of_untyped(struct bpf_sock_addr *ctx, struct sock *sk)
+static __always_inline __u32 untyped_socket_netns(struct bpf_sock_addr *ctx, struct sock *sk)
 {
 	if (cfg_typed_pointers &&
 	    bpf_get_netns_cookie(ctx) == bpf_get_current_task_btf()->nsproxy->net_ns->net_cookie)
@@ -117,40 +117,40 @@ static __always_inline __u32 netns_of_untyped(struct bpf_sock_addr *ctx, struct 
 
 /* By the cgroup of the socket, for which sock_addr programs have no helper. A socket never changes
  * its own. */
-static __always_inline bool find_sandbox_of(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
+static __always_inline bool find_sock_addr_owner(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
 {
 	struct sock *typed = typed_socket(ctx),
 		    *untyped = typed || !ctx->sk ? NULL : untyped_socket(ctx);
 	__u64 cgroup_id = typed	    ? socket_cgroup_id(typed)
-			  : untyped ? cgroup_of_untyped(untyped)
+			  : untyped ? untyped_socket_cgroup_id(untyped)
 				    : 0,
 	      user_id;
 	__u32 netns;
 
-	if (find_sandbox(cgroup_id, ref))
+	if (find_cgroup_owner(cgroup_id, ref))
 		return true;
 	/* Made before its process came into the sandbox, or handed to it. */
 	user_id = bpf_get_current_cgroup_id();
-	if (user_id != cgroup_id && find_sandbox(user_id, ref)) {
+	if (user_id != cgroup_id && find_cgroup_owner(user_id, ref)) {
 		ref->flags = EVENT_BY_PROCESS;
 		return true;
 	}
 	netns = typed	  ? typed->__sk_common.skc_net.net->ns.inum
-		: untyped ? netns_of_untyped(ctx, untyped)
+		: untyped ? untyped_socket_netns(ctx, untyped)
 			  : 0;
-	return find_by_namespace(netns, cgroup_id, ref);
+	return find_netns_owner(netns, cgroup_id, ref);
 }
 
 /* TCP is attempted here. A UDP connect sends nothing and may never (getaddrinfo sorts addresses by
  * it): its first packet is the attempt. */
-static __always_inline int connecting(struct bpf_sock_addr *ctx, const struct endpoint *peer)
+static __always_inline int handle_connect(struct bpf_sock_addr *ctx, const struct endpoint *peer)
 {
 	struct socket_state *state;
 	struct sandbox_ref ref;
 	__u64 cookie;
 
 	if ((ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP) ||
-	    !find_sandbox_of(ctx, &ref))
+	    !find_sock_addr_owner(ctx, &ref))
 		return 1;
 	state = note_socket(ctx, &ref, peer);
 	if (!state || state->transport != TRANSPORT_TCP)
@@ -161,14 +161,14 @@ static __always_inline int connecting(struct bpf_sock_addr *ctx, const struct en
 	return 1;
 }
 
-static __always_inline int sending(struct bpf_sock_addr *ctx, const struct endpoint *peer)
+static __always_inline int handle_sendmsg(struct bpf_sock_addr *ctx, const struct endpoint *peer)
 {
 	struct socket_state *state;
 	struct sandbox_ref ref;
 	bool created;
 	__u64 cookie;
 
-	if (ctx->protocol != IPPROTO_UDP || !find_sandbox_of(ctx, &ref))
+	if (ctx->protocol != IPPROTO_UDP || !find_sock_addr_owner(ctx, &ref))
 		return 1;
 	state = note_socket(ctx, &ref, peer);
 	if (!state || state->dns)
@@ -180,7 +180,7 @@ static __always_inline int sending(struct bpf_sock_addr *ctx, const struct endpo
 	return 1;
 }
 
-static __always_inline struct endpoint asked_ipv4(struct bpf_sock_addr *ctx)
+static __always_inline struct endpoint get_peer_ipv4(struct bpf_sock_addr *ctx)
 {
 	struct endpoint peer;
 
@@ -188,7 +188,7 @@ static __always_inline struct endpoint asked_ipv4(struct bpf_sock_addr *ctx)
 	return peer;
 }
 
-static __always_inline struct endpoint asked_ipv6(struct bpf_sock_addr *ctx)
+static __always_inline struct endpoint get_peer_ipv6(struct bpf_sock_addr *ctx)
 {
 	struct endpoint peer = { .port = bpf_ntohs(ctx->user_port) };
 	__u32 *words = (__u32 *)peer.address;
@@ -203,31 +203,31 @@ static __always_inline struct endpoint asked_ipv6(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect4")
 int handle_connect4(struct bpf_sock_addr *ctx)
 {
-	struct endpoint peer = asked_ipv4(ctx);
+	struct endpoint peer = get_peer_ipv4(ctx);
 
-	return connecting(ctx, &peer);
+	return handle_connect(ctx, &peer);
 }
 
 SEC("cgroup/connect6")
 int handle_connect6(struct bpf_sock_addr *ctx)
 {
-	struct endpoint peer = asked_ipv6(ctx);
+	struct endpoint peer = get_peer_ipv6(ctx);
 
-	return connecting(ctx, &peer);
+	return handle_connect(ctx, &peer);
 }
 
 SEC("cgroup/sendmsg4")
 int handle_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	struct endpoint peer = asked_ipv4(ctx);
+	struct endpoint peer = get_peer_ipv4(ctx);
 
-	return sending(ctx, &peer);
+	return handle_sendmsg(ctx, &peer);
 }
 
 SEC("cgroup/sendmsg6")
 int handle_sendmsg6(struct bpf_sock_addr *ctx)
 {
-	struct endpoint peer = asked_ipv6(ctx);
+	struct endpoint peer = get_peer_ipv6(ctx);
 
-	return sending(ctx, &peer);
+	return handle_sendmsg(ctx, &peer);
 }

@@ -38,13 +38,13 @@ struct {
 	__type(value, struct work);
 } scratch SEC(".maps");
 
-static __always_inline bool begin(struct sandbox_ref *ref, struct work **work)
+static __always_inline bool load_scratch(struct sandbox_ref *ref, struct work **work)
 {
 	const struct owner owner = { .member = cfg_owner.member, .sandbox = cfg_owner.sandbox };
 	__u32 zero = 0;
 
 	*work = bpf_map_lookup_elem(&scratch, &zero);
-	return *work && find_owner(&owner, 0, ref);
+	return *work && init_ref(&owner, 0, ref);
 }
 
 /* Nobody can foresee it, so that no guest can make two of its flows look like one of another. */
@@ -70,8 +70,8 @@ static __always_inline struct device_flow *find_flow(struct work *work, int dire
 	return bpf_map_lookup_elem(&device_flows, key);
 }
 
-static __always_inline struct dns_message dns_message_of(struct sandbox_ref *ref, struct packet *p,
-							 __u64 cookie, int direction)
+static __always_inline struct dns_message
+make_dns_message(struct sandbox_ref *ref, struct packet *p, __u64 cookie, int direction)
 {
 	struct dns_message m = {
 		.ref = ref,
@@ -88,33 +88,33 @@ static __always_inline struct dns_message dns_message_of(struct sandbox_ref *ref
  * One more chunk of a stream, of which 0 is the last. Works out anew whose it is: such chunks are
  * rare, and the verifier looks at a function that is not static once, and not at each of its calls.
  */
-__noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done)
+__noinline int emit_dns_chunk_at(struct __sk_buff *skb, __u32 direction, __u32 done)
 {
 	struct device_flow *flow;
 	struct dns_message m;
 	struct sandbox_ref ref;
 	struct work *work;
 
-	if (!begin(&ref, &work) || !parse_packet(skb, &work->packet))
+	if (!load_scratch(&ref, &work) || !parse_packet(skb, &work->packet))
 		return 0;
 	flow = find_flow(work, direction);
 	if (!flow)
 		return 0;
-	m = dns_message_of(&ref, &work->packet, flow->cookie, direction);
-	return emit_dns_beyond(skb, &m, done);
+	m = make_dns_message(&ref, &work->packet, flow->cookie, direction);
+	return emit_dns_rest(skb, &m, done);
 }
 
-static __always_inline void pass_dns(struct __sk_buff *skb, struct sandbox_ref *ref,
-				     struct packet *p, __u64 cookie, int direction)
+static __always_inline void emit_dns_payload(struct __sk_buff *skb, struct sandbox_ref *ref,
+					     struct packet *p, __u64 cookie, int direction)
 {
-	struct dns_message m = dns_message_of(ref, p, cookie, direction);
+	struct dns_message m = make_dns_message(ref, p, cookie, direction);
 	bool more = emit_dns(skb, &m);
 
 	for (int i = 1; i < DNS_CHUNKS_MAX && more; i++)
-		more = emit_more_dns(skb, direction, i * DNS_CHUNK);
+		more = emit_dns_chunk_at(skb, direction, i * DNS_CHUNK);
 }
 
-static __always_inline struct socket_state *state_of(struct work *work)
+static __always_inline struct socket_state *init_state(struct work *work)
 {
 	__builtin_memset(&work->state, 0, sizeof(work->state));
 	work->state.peer = work->packet.destination;
@@ -122,12 +122,12 @@ static __always_inline struct socket_state *state_of(struct work *work)
 	return &work->state;
 }
 
-static __always_inline void attempt(struct sandbox_ref *ref, struct work *work)
+static __always_inline void open_tcp_flow(struct sandbox_ref *ref, struct work *work)
 {
-	struct device_flow flow = { .cookie = new_cookie(), .first = work->packet.tcp_seq };
-	struct socket_state *state = state_of(work);
+	struct device_flow flow = { .cookie = new_cookie(), .syn_seq = work->packet.tcp_seq };
+	struct socket_state *state = init_state(work);
 
-	flow.next[DIRECTION_SENT] = flow.first + 1;
+	flow.next_seq[DIRECTION_SENT] = flow.syn_seq + 1;
 	if (bpf_map_update_elem(&device_flows, &work->key, &flow, BPF_ANY))
 		add(&ref->counters->storage_failed, 1);
 	emit_connect(ref, flow.cookie, state, &state->peer);
@@ -139,18 +139,18 @@ static __always_inline void account_tcp(struct device_flow *flow, const struct p
 					int direction)
 {
 	__u32 end = p->tcp_seq + p->payload_bytes;
-	__s32 fresh = end - flow->next[direction];
+	__s32 fresh = end - flow->next_seq[direction];
 
 	if (fresh > 0) {
 		add(&flow->bytes[direction], fresh);
-		flow->next[direction] = end;
+		flow->next_seq[direction] = end;
 	}
-	if (p->tcp_flags & TCP_FLAG_FIN && end == flow->next[direction])
-		flow->next[direction] = end + 1;
+	if (p->tcp_flags & TCP_FLAG_FIN && end == flow->next_seq[direction])
+		flow->next_seq[direction] = end + 1;
 }
 
-static __always_inline void on_tcp(struct __sk_buff *skb, struct sandbox_ref *ref,
-				   struct work *work, int direction)
+static __always_inline void handle_tcp(struct __sk_buff *skb, struct sandbox_ref *ref,
+				       struct work *work, int direction)
 {
 	struct device_flow *flow = find_flow(work, direction);
 	struct packet *p = &work->packet;
@@ -158,28 +158,28 @@ static __always_inline void on_tcp(struct __sk_buff *skb, struct sandbox_ref *re
 
 	if (direction == DIRECTION_SENT &&
 	    (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN) {
-		if (!flow || flow->first != p->tcp_seq)
-			attempt(ref, work);
+		if (!flow || flow->syn_seq != p->tcp_seq)
+			open_tcp_flow(ref, work);
 		return;
 	}
-	if (!flow || flow->state == FLOW_OVER)
+	if (!flow || flow->state == FLOW_CLOSED)
 		return;
 	if (flow->state == FLOW_TRYING) {
-		if (direction == DIRECTION_SENT || p->tcp_ack != flow->first + 1)
+		if (direction == DIRECTION_SENT || p->tcp_ack != flow->syn_seq + 1)
 			return;
 		if (flags & TCP_FLAG_RST) {
-			flow->state = FLOW_OVER;
+			flow->state = FLOW_CLOSED;
 			emit_result(ref, flow->cookie, NULL, TRANSPORT_TCP,
 				    ERROR_CONNECTION_REFUSED, 0, 0);
 		} else if (flags & TCP_FLAG_SYN) {
 			flow->state = FLOW_ESTABLISHED;
-			flow->next[DIRECTION_RECEIVED] = p->tcp_seq + 1;
+			flow->next_seq[DIRECTION_RECEIVED] = p->tcp_seq + 1;
 			emit_result(ref, flow->cookie, NULL, TRANSPORT_TCP, 0, 1, 0);
 		}
 		return;
 	}
 	if (flags & TCP_FLAG_RST) {
-		flow->state = FLOW_OVER;
+		flow->state = FLOW_CLOSED;
 		emit_close(ref, flow->cookie, TRANSPORT_TCP, flow->bytes[DIRECTION_SENT],
 			   flow->bytes[DIRECTION_RECEIVED],
 			   direction == DIRECTION_RECEIVED ? ERROR_CONNECTION_RESET : 0);
@@ -187,11 +187,11 @@ static __always_inline void on_tcp(struct __sk_buff *skb, struct sandbox_ref *re
 	}
 	account_tcp(flow, p, direction);
 	if (is_dns_port(direction == DIRECTION_SENT ? p->destination.port : p->source.port))
-		pass_dns(skb, ref, p, flow->cookie, direction);
+		emit_dns_payload(skb, ref, p, flow->cookie, direction);
 	if (flags & TCP_FLAG_FIN)
-		flow->ended |= 1 << direction;
-	if (flow->ended == (1 << DIRECTION_SENT | 1 << DIRECTION_RECEIVED)) {
-		flow->state = FLOW_OVER;
+		flow->fin_seen |= 1 << direction;
+	if (flow->fin_seen == (1 << DIRECTION_SENT | 1 << DIRECTION_RECEIVED)) {
+		flow->state = FLOW_CLOSED;
 		emit_close(ref, flow->cookie, TRANSPORT_TCP, flow->bytes[DIRECTION_SENT],
 			   flow->bytes[DIRECTION_RECEIVED], 0);
 	}
@@ -211,8 +211,8 @@ static __always_inline __u64 udp_cookie(struct sandbox_ref *ref, struct work *wo
 
 /* As with sockets of the host: the first datagram to a peer is the attempt, and to answer one that
  * speaks first is none. */
-static __always_inline void on_udp(struct __sk_buff *skb, struct sandbox_ref *ref,
-				   struct work *work, int direction)
+static __always_inline void handle_udp(struct __sk_buff *skb, struct sandbox_ref *ref,
+				       struct work *work, int direction)
 {
 	__u64 cookie = udp_cookie(ref, work, direction);
 	struct packet *p = &work->packet;
@@ -222,15 +222,15 @@ static __always_inline void on_udp(struct __sk_buff *skb, struct sandbox_ref *re
 
 	if (direction == DIRECTION_RECEIVED) {
 		if (is_dns_port(p->source.port))
-			pass_dns(skb, ref, p, cookie, direction);
+			emit_dns_payload(skb, ref, p, cookie, direction);
 		else if (!account_udp_received(ref, cookie, p))
 			note_inbound(cookie, p);
 		return;
 	}
-	state = state_of(work);
+	state = init_state(work);
 	if (is_dns_port(p->destination.port)) {
 		note_source(ref, cookie, state, p);
-		pass_dns(skb, ref, p, cookie, direction);
+		emit_dns_payload(skb, ref, p, cookie, direction);
 		return;
 	}
 	flow = open_udp_flow(ref, cookie, state, &state->peer, &created);
@@ -240,7 +240,7 @@ static __always_inline void on_udp(struct __sk_buff *skb, struct sandbox_ref *re
 		add(&flow->bytes[DIRECTION_SENT], p->payload_bytes);
 }
 
-static __always_inline __u32 error_of(bool ipv6, __u8 code)
+static __always_inline __u32 icmp_error(bool ipv6, __u8 code)
 {
 	if (code == (ipv6 ? 4 : 3))
 		return ERROR_CONNECTION_REFUSED;
@@ -271,8 +271,8 @@ static __always_inline __u32 parse_quoted(struct __sk_buff *skb, bool ipv6, __u3
 
 /* "Unreachable", with the beginning of the packet that it is about: as much of it as every sender
  * quotes. */
-static __always_inline void on_icmp(struct __sk_buff *skb, struct sandbox_ref *ref,
-				    struct work *work)
+static __always_inline void handle_icmp(struct __sk_buff *skb, struct sandbox_ref *ref,
+					struct work *work)
 {
 	bool ipv6 = skb->protocol == bpf_htons(0x86dd);
 	struct packet *p = &work->packet;
@@ -299,45 +299,45 @@ static __always_inline void on_icmp(struct __sk_buff *skb, struct sandbox_ref *r
 	if (!flow || (p->transport == TRANSPORT_TCP && flow->state != FLOW_TRYING))
 		return;
 	if (p->transport == TRANSPORT_TCP)
-		flow->state = FLOW_OVER;
-	emit_result(ref, flow->cookie, &p->destination, p->transport, error_of(ipv6, icmp[1]), 0,
+		flow->state = FLOW_CLOSED;
+	emit_result(ref, flow->cookie, &p->destination, p->transport, icmp_error(ipv6, icmp[1]), 0,
 		    0);
 }
 
 /* `direction` is the guest's: what it sends comes in by its device. */
-static __always_inline void handle_device(struct __sk_buff *skb, int direction)
+static __always_inline void handle_frame(struct __sk_buff *skb, int direction)
 {
 	struct sandbox_ref ref;
 	struct work *work;
 	bool parsed;
 
-	if (!begin(&ref, &work))
+	if (!load_scratch(&ref, &work))
 		return;
 	parsed = parse_packet(skb, &work->packet);
 	add(&ref.counters->network_io[direction], work->packet.bytes);
 	if (!parsed) {
 		if (direction == DIRECTION_RECEIVED)
-			on_icmp(skb, &ref, work);
+			handle_icmp(skb, &ref, work);
 		return;
 	}
 	if (work->packet.transport == TRANSPORT_TCP)
-		on_tcp(skb, &ref, work, direction);
+		handle_tcp(skb, &ref, work, direction);
 	else
-		on_udp(skb, &ref, work, direction);
+		handle_udp(skb, &ref, work, direction);
 }
 
 /* From 6.6 on: goes with its link, and leaves the device as it was. */
 SEC("tc")
 int handle_device_ingress(struct __sk_buff *skb)
 {
-	handle_device(skb, DIRECTION_SENT);
+	handle_frame(skb, DIRECTION_SENT);
 	return TCX_NEXT;
 }
 
 SEC("tc")
 int handle_device_egress(struct __sk_buff *skb)
 {
-	handle_device(skb, DIRECTION_RECEIVED);
+	handle_frame(skb, DIRECTION_RECEIVED);
 	return TCX_NEXT;
 }
 
@@ -349,7 +349,7 @@ int handle_device_egress(struct __sk_buff *skb)
 SEC("socket")
 int handle_device_packet_body(struct __sk_buff *skb)
 {
-	handle_device(skb, skb->pkt_type == PACKET_OUTGOING ? DIRECTION_RECEIVED : DIRECTION_SENT);
+	handle_frame(skb, skb->pkt_type == PACKET_OUTGOING ? DIRECTION_RECEIVED : DIRECTION_SENT);
 	return 0;
 }
 

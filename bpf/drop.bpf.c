@@ -17,7 +17,7 @@ static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie,
 					const struct socket_state *state,
 					const struct endpoint *peer, __u32 transport)
 {
-	struct denied_event *event = reserve_event(bulk, ref, EVENT_DENIED, sizeof(*event));
+	struct denied_event *event = RESERVE_BULK(ref, EVENT_DENIED, sizeof(*event));
 
 	if (!event)
 		return;
@@ -40,8 +40,7 @@ static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 coo
 					      const struct endpoint *server,
 					      const struct skb_packet *p)
 {
-	struct dns_event *event =
-		reserve_event(bulk, ref, EVENT_DNS_QUERY, sizeof(*event) + DNS_SMALL);
+	struct dns_event *event = RESERVE_BULK(ref, EVENT_DNS_QUERY, sizeof(*event) + DNS_SMALL);
 	__u32 bytes = p->payload_bytes;
 
 	if (!event)
@@ -65,8 +64,8 @@ static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 coo
 }
 
 /* TCP: the SYN of one attempt is sent again and again, and denied once. */
-static __always_inline void deny_tcp(struct sandbox_ref *ref, __u64 cookie,
-				     struct socket_state *state)
+static __always_inline void report_denied_tcp(struct sandbox_ref *ref, __u64 cookie,
+					      struct socket_state *state)
 {
 	if (state->denied)
 		return;
@@ -77,8 +76,9 @@ static __always_inline void deny_tcp(struct sandbox_ref *ref, __u64 cookie,
 
 /* UDP: each datagram is a send of its own and counts; the first one of a flow is told, the rest is
  * in the flow. */
-static __always_inline void deny_udp(struct sandbox_ref *ref, __u64 cookie,
-				     struct socket_state *state, const struct endpoint *destination)
+static __always_inline void report_denied_udp(struct sandbox_ref *ref, __u64 cookie,
+					      struct socket_state *state,
+					      const struct endpoint *destination)
 {
 	struct udp_flow_key key = { .cookie = cookie, .peer = *destination };
 	struct udp_flow *flow = bpf_map_lookup_elem(&udp_flows, &key);
@@ -97,15 +97,15 @@ static __always_inline void deny_udp(struct sandbox_ref *ref, __u64 cookie,
 		add(&flow->denied, 1);
 }
 
-static __always_inline struct socket_state *state_of(struct sock *sk, struct sandbox_ref *ref,
-						     const struct skb_packet *p)
+static __always_inline struct socket_state *
+get_or_create_state(struct sock *sk, struct sandbox_ref *ref, const struct skb_packet *p)
 {
-	struct socket_state *state = find_state(sk, cookie_of(sk));
+	struct socket_state *state = FIND_SOCKET_STATE(sk, socket_cookie(sk));
 
 	if (state)
 		return state;
 	/* A socket from before the sandbox was watched: the packet tells where it goes. */
-	state = make_state(sk, cookie_of(sk));
+	state = GET_SOCKET_STATE(sk, socket_cookie(sk));
 	if (!state) {
 		add(&ref->counters->storage_failed, 1);
 		return NULL;
@@ -120,7 +120,7 @@ static __always_inline struct socket_state *state_of(struct sock *sk, struct san
 }
 
 /* At its destination, where the rules are the peer's own. */
-static __always_inline bool is_at_its_end(struct sk_buff *skb, const struct skb_packet *p)
+static __always_inline bool is_local_delivery(struct sk_buff *skb, const struct skb_packet *p)
 {
 	void *route = (void *)(BPF_CORE_READ(skb, _skb_refdst) & SKB_DST_PTRMASK);
 
@@ -133,7 +133,7 @@ static __always_inline bool is_at_its_end(struct sk_buff *skb, const struct skb_
 
 /* Forwarded by the host for a sandbox in a namespace of its own: known by the source that the
  * packet left it with. */
-static __always_inline int dropped_on_the_way(struct sk_buff *skb)
+static __always_inline int handle_forward_drop(struct sk_buff *skb)
 {
 	struct source_key key = {};
 	struct source *source;
@@ -147,8 +147,8 @@ static __always_inline int dropped_on_the_way(struct sk_buff *skb)
 	key.address = p.source;
 	key.transport = p.transport;
 	source = bpf_map_lookup_elem(&sources, &key);
-	if (!source || source->ambiguous || is_at_its_end(skb, &p) ||
-	    !find_owner(&source->owner, source->cgroup_id, &ref))
+	if (!source || source->ambiguous || is_local_delivery(skb, &p) ||
+	    !init_ref(&source->owner, source->cgroup_id, &ref))
 		return 0;
 	if (p.transport == TRANSPORT_TCP) {
 		if (source->denied)
@@ -176,7 +176,7 @@ static __always_inline int dropped_on_the_way(struct sk_buff *skb)
 	return 0;
 }
 
-static __always_inline int dropped_by_netfilter(struct sk_buff *skb)
+static __always_inline int handle_netfilter_drop(struct sk_buff *skb)
 {
 	struct socket_state *state;
 	struct skb_packet p;
@@ -186,22 +186,24 @@ static __always_inline int dropped_by_netfilter(struct sk_buff *skb)
 
 	/* What came in by a device is on its way through, or to one of the sandbox's sockets. */
 	if (skb->skb_iif)
-		return dropped_on_the_way(skb);
+		return handle_forward_drop(skb);
 	sk = skb->sk;
-	if (!sk || !find_socket(socket_cgroup_id(sk), find_state(sk, cookie_of(sk)), &ref) ||
+	if (!sk ||
+	    !find_socket_owner(socket_cgroup_id(sk), FIND_SOCKET_STATE(sk, socket_cookie(sk)),
+			       &ref) ||
 	    !read_skb(skb, &p))
 		return 0;
-	state = state_of(sk, &ref, &p);
+	state = get_or_create_state(sk, &ref, &p);
 	if (!state || is_loopback(&state->peer))
 		return 0;
-	cookie = cookie_of(sk);
+	cookie = socket_cookie(sk);
 	if (p.transport == TRANSPORT_TCP) {
-		deny_tcp(&ref, cookie, state);
+		report_denied_tcp(&ref, cookie, state);
 	} else if (state->dns) {
 		add(&ref.counters->denied[TRANSPORT_UDP], 1);
 		emit_denied_query(&ref, cookie, state, &state->peer, &p);
 	} else {
-		deny_udp(&ref, cookie, state, &p.destination);
+		report_denied_udp(&ref, cookie, state, &p.destination);
 	}
 	return 0;
 }
@@ -211,7 +213,7 @@ int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigne
 {
 	if (reason != bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NETFILTER_DROP))
 		return 0;
-	return dropped_by_netfilter(skb);
+	return handle_netfilter_drop(skb);
 }
 
 /* The code of nf_hook_slow(), the only one that drops what a hook refuses. */
@@ -219,11 +221,11 @@ const volatile __u64 cfg_hook_begin = 0, cfg_hook_end = 0;
 
 /* Next best, where drops carry no reason, before 5.17: the place that drops it. */
 SEC("tp_btf/kfree_skb")
-int BPF_PROG(handle_packet_dropped_there, struct sk_buff *skb, __u64 location)
+int BPF_PROG(handle_kfree_skb_by_caller, struct sk_buff *skb, __u64 location)
 {
 	if (location < cfg_hook_begin || location >= cfg_hook_end)
 		return 0;
-	return dropped_by_netfilter(skb);
+	return handle_netfilter_drop(skb);
 }
 
 /* Last, the verdict of the hooks. The packet is gone by then, so all is taken from the socket. */
@@ -239,13 +241,14 @@ int BPF_PROG(handle_hook_verdict, struct sk_buff *skb, struct nf_hook_state *hoo
 	if (verdict >= 0 || !sk ||
 	    (hook->hook != NF_INET_LOCAL_OUT && hook->hook != NF_INET_POST_ROUTING))
 		return 0;
-	state = find_state(sk, cookie_of(sk));
-	if (!find_socket(socket_cgroup_id(sk), state, &ref) || !state || is_loopback(&state->peer))
+	state = FIND_SOCKET_STATE(sk, socket_cookie(sk));
+	if (!find_socket_owner(socket_cgroup_id(sk), state, &ref) || !state ||
+	    is_loopback(&state->peer))
 		return 0;
-	cookie = cookie_of(sk);
+	cookie = socket_cookie(sk);
 	if (state->transport == TRANSPORT_TCP)
-		deny_tcp(&ref, cookie, state);
+		report_denied_tcp(&ref, cookie, state);
 	else
-		deny_udp(&ref, cookie, state, &state->peer);
+		report_denied_udp(&ref, cookie, state, &state->peer);
 	return 0;
 }

@@ -33,18 +33,18 @@ static __always_inline void stamp(struct event_header *h, const struct sandbox_r
  * changes no count. Not static: the verifier looks at such a function once, and not at each call
  * again.
  */
-__noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
+__noinline int take_budget(__u64 sandbox, __u32 ring, __u32 bytes)
 {
 	struct ring_limit *limit = bpf_map_lookup_elem(&ring_limits, &ring);
-	struct ring_budget *budget, whole = {};
-	__u64 now, cost, due, *whole_ns, used, step;
+	struct ring_budget *budget, full = {};
+	__u64 now, cost, due, *full_at_ns, used, step;
 
 	if (!limit || !limit->step_bytes)
 		return true;
 	/* A choice and no arithmetic: the verifier does not remember the bound of a number that was
 	 * on the stack. */
 	asm volatile("" : "+r"(ring));
-	used = ring == RING_bulk ? bpf_ringbuf_query(&bulk_ring, BPF_RB_AVAIL_DATA)
+	used = ring == RING_BULK ? bpf_ringbuf_query(&bulk_ring, BPF_RB_AVAIL_DATA)
 				 : bpf_ringbuf_query(&critical_ring, BPF_RB_AVAIL_DATA);
 	if (used + bytes <= limit->spare_bytes)
 		return true;
@@ -55,35 +55,37 @@ __noinline int may_write(__u64 sandbox, __u32 ring, __u32 bytes)
 	cost = bytes * limit->ns_per_byte << step;
 	budget = bpf_map_lookup_elem(&ring_budgets, &sandbox);
 	if (!budget) {
-		bpf_map_update_elem(&ring_budgets, &sandbox, &whole, BPF_NOEXIST);
+		bpf_map_update_elem(&ring_budgets, &sandbox, &full, BPF_NOEXIST);
 		budget = bpf_map_lookup_elem(&ring_budgets, &sandbox);
 		if (!budget)
 			return true;
 	}
 	asm volatile("" : "+r"(ring));
-	whole_ns =
-		ring == RING_bulk ? &budget->whole_ns[RING_bulk] : &budget->whole_ns[RING_critical];
-	due = *(volatile __u64 *)whole_ns;
+	full_at_ns = ring == RING_BULK ? &budget->full_at_ns[RING_BULK]
+				       : &budget->full_at_ns[RING_CRITICAL];
+	due = *(volatile __u64 *)full_at_ns;
 	if (due + cost > now + limit->burst_ns)
 		return false;
 	if (due < now)
-		*(volatile __u64 *)whole_ns = now + cost;
+		*(volatile __u64 *)full_at_ns = now + cost;
 	else
-		add(whole_ns, cost);
+		add(full_at_ns, cost);
 	return true;
 }
 
 /* The end of a sandbox is told however much it produced before: there are no more of those than of
  * cgroups. */
-#define has_budget(event_kind) \
-	((event_kind) != EVENT_CGROUP_MADE && (event_kind) != EVENT_CGROUP_GONE)
+static __always_inline bool is_budgeted(__u16 event_kind)
+{
+	return event_kind != EVENT_CGROUP_CREATED && event_kind != EVENT_CGROUP_REMOVED;
+}
 
 /* False after counting that the sandbox has no share of the ring left for it. */
 static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kind, __u32 ring,
 					__u32 bytes)
 {
 	add(&ref->counters->produced[event_kind], 1);
-	if (!has_budget(event_kind) || may_write(ref->owner.sandbox, ring, bytes))
+	if (!is_budgeted(event_kind) || take_budget(ref->owner.sandbox, ring, bytes))
 		return true;
 	add(&ref->counters->limited[event_kind], 1);
 	return false;
@@ -93,11 +95,11 @@ static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kin
  * `ring` is critical or bulk. A macro, since a reservation needs a size that is constant at the
  * call. NULL after counting the loss.
  */
-#define reserve_event(ring, ref, event_kind, bytes)                            \
+#define RESERVE_EVENT(ring_map, ring, ref, event_kind, bytes)                  \
 	({                                                                     \
 		struct event_header *_header = NULL;                           \
-		if (count_event(ref, event_kind, RING_##ring, bytes)) {        \
-			_header = bpf_ringbuf_reserve(&ring##_ring, bytes, 0); \
+		if (count_event(ref, event_kind, ring, bytes)) {               \
+			_header = bpf_ringbuf_reserve(ring_map, bytes, 0);     \
 			if (_header)                                           \
 				stamp(_header, ref, event_kind, bytes);        \
 			else                                                   \
@@ -105,6 +107,10 @@ static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kin
 		}                                                              \
 		(void *)_header;                                               \
 	})
+#define RESERVE_CRITICAL(ref, event_kind, bytes) \
+	RESERVE_EVENT(&critical_ring, RING_CRITICAL, ref, event_kind, bytes)
+#define RESERVE_BULK(ref, event_kind, bytes) \
+	RESERVE_EVENT(&bulk_ring, RING_BULK, ref, event_kind, bytes)
 
 /*
  * Flag 0 lets the kernel wake the reader only when it had caught up: user space waits a moment

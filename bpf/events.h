@@ -36,10 +36,10 @@ enum event_kind {
 	EVENT_DNS_ANSWER = 9,
 	EVENT_DENIED = 10,
 	EVENT_NFT = 11,
-	EVENT_NFT_LOADED = 12,	/* nf_tables was loaded: the header alone, of no sandbox */
-	EVENT_CGROUP_MADE = 13, /* a cgroup that may be a sandbox's was made, and is watched from
+	EVENT_NFT_LOADED = 12,	   /* nf_tables was loaded: the header alone, of no sandbox */
+	EVENT_CGROUP_CREATED = 13, /* a cgroup that may be a sandbox's was made, and is watched from
 				   its first process on */
-	EVENT_CGROUP_GONE = 14, /* a watched cgroup was removed: the header alone */
+	EVENT_CGROUP_REMOVED = 14, /* a watched cgroup was removed: the header alone */
 	EVENT_KIND_COUNT = 15,
 };
 
@@ -54,8 +54,8 @@ enum {
 	DIRECTION_SENT = 0,
 	DIRECTION_RECEIVED = 1,
 	DIRECTION_COUNT = 2,
-	RING_critical = 0, /* named as the maps are */
-	RING_bulk = 1,
+	RING_CRITICAL = 0, /* named as the maps are */
+	RING_BULK = 1,
 	RING_COUNT = 2,
 	RING_STEPS = 8,
 	EXITED_SUCCESS = 0,
@@ -108,8 +108,8 @@ enum {
 
 struct watch {
 	__u32 counts[WATCH_SLOTS];
-	__u32 lent_sockets;  /* 1: a sandbox has used a socket of another cgroup, so that sockets
-				themselves must be asked too */
+	__u32 foreign_sockets; /* 1: a sandbox has used a socket of another cgroup, so that sockets
+			       themselves must be asked too */
 	__u32 netns_changes; /* counts: a namespace was forgotten, or lost who lived there; what was
 				noted before is to be noted again */
 };
@@ -122,14 +122,14 @@ static inline __u32 watch_slot(__u64 id)
 
 struct watched_cgroup {
 	struct owner owner;
-	__u64 noted; /* the network namespace where one of its processes was last noted to live;
-			above it, netns_changes of that time */
+	__u64 noted_netns; /* the network namespace where one of its processes was last noted to
+			live; above it, netns_changes of that time */
 };
 SP_ASSERT_SIZE(watched_cgroup, 24);
 
 /* A member that the kernel side found is its own sandbox until user space says whose it is. */
 enum {
-	MEMBER_FOUND_BIT = 62,
+	MEMBER_CANDIDATE_BIT = 62,
 };
 
 /* In the flags of every kind. */
@@ -269,11 +269,11 @@ SP_ASSERT_SIZE(denied_event, 104);
 
 enum nft_result {
 	NFT_COMMITTED = 0,
-	NFT_ABORTED = 1, /* why, NFT_REFUSED of the same thread says */
-	NFT_REFUSED = 2, /* a message was answered with an error: one of a batch that is aborted, or
-			    one that never was tried */
-	NFT_SENT = 3,	 /* something was sent to nfnetlink: refused if there is an error, else
-			    committed or only a question */
+	NFT_ABORTED = 1,  /* why, NFT_REJECTED of the same thread says */
+	NFT_REJECTED = 2, /* a message was answered with an error: one of a batch that is aborted,
+			    or one that never was tried */
+	NFT_SENT = 3,	  /* something was sent to nfnetlink: refused if there is an error, else
+			     committed or only a question */
 };
 
 /* A change of nftables rules, or what may be one. */
@@ -307,7 +307,7 @@ SP_ASSERT_SIZE(name_prefix, 64);
 /* Who lives in a network namespace: the first member that was seen there. */
 struct netns_owner {
 	struct owner owner;
-	__u64 lends; /* what is in it and in no watched cgroup is the owner's too */
+	__u64 claims_unwatched; /* what is in it and in no watched cgroup is the owner's too */
 };
 SP_ASSERT_SIZE(netns_owner, 24);
 
@@ -366,7 +366,7 @@ SP_ASSERT_SIZE(ring_limit, 32);
 
 /* What a sandbox may still take of each ring, when it is nearly full. */
 struct ring_budget {
-	__u64 whole_ns[RING_COUNT]; /* when it would be whole again, if nothing more came */
+	__u64 full_at_ns[RING_COUNT]; /* when it would be whole again, if nothing more came */
 };
 SP_ASSERT_SIZE(ring_budget, 16);
 
@@ -393,16 +393,16 @@ SP_ASSERT_SIZE(device_flow_key, 64);
 enum device_flow_state {
 	FLOW_TRYING = 0,
 	FLOW_ESTABLISHED = 1,
-	FLOW_OVER = 2, /* kept for what is sent again of it */
+	FLOW_CLOSED = 2, /* kept for what is sent again of it */
 };
 
 struct device_flow {
 	__u64 cookie;
-	__u64 bytes[DIRECTION_COUNT]; /* TCP payload */
-	__u32 first;		      /* sequence number of the SYN */
-	__u32 next[DIRECTION_COUNT];  /* sequence numbers */
+	__u64 bytes[DIRECTION_COUNT];	 /* TCP payload */
+	__u32 syn_seq;			 /* sequence number of the SYN */
+	__u32 next_seq[DIRECTION_COUNT]; /* sequence numbers */
 	__u8 state;
-	__u8 ended; /* bit by direction: a FIN was seen */
+	__u8 fin_seen; /* bit by direction: a FIN was seen */
 	__u16 pad0;
 };
 SP_ASSERT_SIZE(device_flow, 40);

@@ -11,28 +11,28 @@
 #include "bpf/process.bpf.h"
 #include "bpf/preemption_backup.bpf.h"
 
-static __always_inline void fill_exec(struct exec_record *record, __u32 own,
+static __always_inline void fill_exec(struct exec_record *record, __u32 slot,
 				      struct task_struct *task, struct linux_binprm *binprm,
 				      const struct sandbox_ref *ref)
 {
 	struct exec_event *event = &record->event;
-	struct fs_struct *fs = to_read(task)->fs;
+	struct fs_struct *fs = READ_ONLY(task)->fs;
 	struct path *root = __builtin_preserve_access_index(&fs->root);
-	struct mm_struct *mm = to_read(task)->mm;
+	struct mm_struct *mm = READ_ONLY(task)->mm;
 	struct file *exe = mm->exe_file;
 	const char *filename = binprm->filename;
 
 	fill_process(&event->process, task);
-	fill_process(&event->parent, to_read(task)->real_parent);
+	fill_process(&event->parent, READ_ONLY(task)->real_parent);
 	bpf_get_current_comm(event->comm, COMM_BYTES);
 	event->pad0 = 0;
 	event->netns = task_netns(task);
 	enter_netns(event->netns, ref);
 	record->used = 0;
-	if (!append_path(record, own, __builtin_preserve_access_index(&exe->f_path), root))
+	if (!append_path(record, slot, __builtin_preserve_access_index(&exe->f_path), root))
 		event->header.flags |= EXEC_PATH_TRUNCATED;
 	event->path_bytes = record->used;
-	if (!append_path(record, own, __builtin_preserve_access_index(&fs->pwd), root))
+	if (!append_path(record, slot, __builtin_preserve_access_index(&fs->pwd), root))
 		event->header.flags |= EXEC_CWD_TRUNCATED;
 	event->cwd_bytes = record->used - event->path_bytes;
 	/* load_script() replaces interp and keeps filename, which names the script. */
@@ -45,26 +45,26 @@ static __always_inline void fill_exec(struct exec_record *record, __u32 own,
 }
 
 static __always_inline int on_exec(struct task_struct *task, struct linux_binprm *binprm,
-				   bool second)
+				   bool is_backup)
 {
 	struct exec_record *record;
 	struct sandbox_ref ref;
-	__u32 own = second, size;
+	__u32 slot = is_backup, size;
 
-	if (is_done(second, EVENT_EXEC, task->pid, task->self_exec_id) ||
-	    !find_process(task, bpf_get_current_cgroup_id(), &ref))
+	if (PRIMARY_ALREADY_RAN(is_backup, EVENT_EXEC, task->pid, task->self_exec_id) ||
+	    !find_process_owner(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
-	record = bpf_map_lookup_elem(&exec_records, &own);
+	record = bpf_map_lookup_elem(&exec_records, &slot);
 	if (!record) {
-		if (count_event(&ref, EVENT_EXEC, RING_critical, sizeof(record->event)))
+		if (count_event(&ref, EVENT_EXEC, RING_CRITICAL, sizeof(record->event)))
 			add(&ref.counters->dropped[EVENT_EXEC], 1);
 		return 0;
 	}
 	stamp(&record->event.header, &ref, EVENT_EXEC, 0);
-	fill_exec(record, own, task, binprm, &ref);
+	fill_exec(record, slot, task, binprm, &ref);
 	size = sizeof(record->event) + record->used;
 	record->event.header.size = size;
-	if (!count_event(&ref, EVENT_EXEC, RING_critical, size))
+	if (!count_event(&ref, EVENT_EXEC, RING_CRITICAL, size))
 		return 0;
 	if (size > sizeof(record->event) + TEXT_BYTES ||
 	    bpf_ringbuf_output(&critical_ring, record, size, 0))
@@ -79,12 +79,12 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(second_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+int BPF_PROG(backup_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
 {
 	return on_exec(task, binprm, true);
 }
 
-static __always_inline __u32 how_it_ended(__u32 status, bool oom)
+static __always_inline __u32 exit_outcome(__u32 status, bool oom)
 {
 	if (oom)
 		return EXITED_OOM;
@@ -94,34 +94,35 @@ static __always_inline __u32 how_it_ended(__u32 status, bool oom)
 }
 
 /* Of each thread; the process ends with the last one. */
-static __always_inline int on_exit(struct task_struct *task, bool second)
+static __always_inline int on_exit(struct task_struct *task, bool is_backup)
 {
-	struct signal_struct *signal = to_read(task)->signal;
-	struct process_key process = {}, once;
+	struct signal_struct *signal = READ_ONLY(task)->signal;
+	struct process_key process = {}, group;
 	struct exit_event *event;
 	struct sandbox_ref ref;
 	__u8 one = 1;
 	__u32 status;
 	bool oom;
 
-	if (is_done(second, EVENT_EXIT, task->pid, task->start_boottime) ||
-	    signal->live.counter != 0 || !find_process(task, bpf_get_current_cgroup_id(), &ref))
+	if (PRIMARY_ALREADY_RAN(is_backup, EVENT_EXIT, task->pid, task->start_boottime) ||
+	    signal->live.counter != 0 ||
+	    !find_process_owner(task, bpf_get_current_cgroup_id(), &ref))
 		return 0;
 	fill_process(&process, task);
-	once = process;
-	once.tid = 0;
+	group = process;
+	group.tid = 0;
 	/* The last thread may come here when the one that reported is gone already: then it is
 	 * alone, and must look all the same. */
 	if (signal->nr_threads > 1
-		    ? bpf_map_update_elem(&reported_exits, &once, &one, BPF_NOEXIST) != 0
-		    : bpf_map_lookup_elem(&reported_exits, &once) != NULL)
+		    ? bpf_map_update_elem(&reported_exits, &group, &one, BPF_NOEXIST) != 0
+		    : bpf_map_lookup_elem(&reported_exits, &group) != NULL)
 		return 0;
-	/* wait_task_zombie(): the group's code where one was set, else the leader's own. */
+	/* wait_task_zombie(): the group's code where one was set, else the leader's slot. */
 	status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code
-						   : to_read(task)->group_leader->exit_code;
+						   : READ_ONLY(task)->group_leader->exit_code;
 	oom = (status & 0x7f) && signal->oom_mm;
-	add(&ref.counters->exits[how_it_ended(status, oom)], 1);
-	event = reserve_event(critical, &ref, EVENT_EXIT, sizeof(*event));
+	add(&ref.counters->exits[exit_outcome(status, oom)], 1);
+	event = RESERVE_CRITICAL(&ref, EVENT_EXIT, sizeof(*event));
 	if (!event)
 		return 0;
 	event->process = process;
@@ -139,7 +140,7 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(second_exit, struct task_struct *task)
+int BPF_PROG(backup_exit, struct task_struct *task)
 {
 	return on_exit(task, true);
 }
@@ -147,14 +148,14 @@ int BPF_PROG(second_exit, struct task_struct *task)
 static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind,
 					struct task_struct *task)
 {
-	struct fork_event *event =
-		kind == EVENT_FORK ? reserve_event(critical, ref, EVENT_FORK, sizeof(*event))
-				   : reserve_event(critical, ref, EVENT_ENTER, sizeof(*event));
+	struct fork_event *event = kind == EVENT_FORK
+					   ? RESERVE_CRITICAL(ref, EVENT_FORK, sizeof(*event))
+					   : RESERVE_CRITICAL(ref, EVENT_ENTER, sizeof(*event));
 
 	if (!event)
 		return 0;
 	fill_process(&event->process, task);
-	fill_process(&event->parent, to_read(task)->real_parent);
+	fill_process(&event->parent, READ_ONLY(task)->real_parent);
 	/* A child has its parent's, which calls. */
 	if (kind == EVENT_FORK)
 		bpf_get_current_comm(event->comm, COMM_BYTES);
@@ -168,13 +169,13 @@ static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind,
 }
 
 /* The child's cgroup, not the caller's: clone3 may place it elsewhere. */
-static __always_inline int on_fork(struct task_struct *child, bool second)
+static __always_inline int on_fork(struct task_struct *child, bool is_backup)
 {
 	struct sandbox_ref ref;
 
 	if (child->pid != child->tgid ||
-	    is_done(second, EVENT_FORK, child->pid, child->start_boottime) ||
-	    !find_process(child, task_cgroup_id(child), &ref))
+	    PRIMARY_ALREADY_RAN(is_backup, EVENT_FORK, child->pid, child->start_boottime) ||
+	    !find_process_owner(child, task_cgroup_id(child), &ref))
 		return 0;
 	return emit_process(&ref, EVENT_FORK, child);
 }
@@ -186,7 +187,7 @@ int BPF_PROG(handle_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 SEC("tp_btf/sched_process_fork")
-int BPF_PROG(second_fork, struct task_struct *parent, struct task_struct *child)
+int BPF_PROG(backup_fork, struct task_struct *parent, struct task_struct *child)
 {
 	return on_fork(child, true);
 }
@@ -198,7 +199,8 @@ int BPF_PROG(handle_attach_task, struct cgroup *to, const char *path, struct tas
 	struct sandbox_ref ref;
 
 	/* Ids are unique within one hierarchy only; 0 is cgroup v2. */
-	if (to_read(to)->root->hierarchy_id != 0 || !find_sandbox(to_read(to)->kn->id, &ref))
+	if (READ_ONLY(to)->root->hierarchy_id != 0 ||
+	    !find_cgroup_owner(READ_ONLY(to)->kn->id, &ref))
 		return 0;
 	return emit_process(&ref, EVENT_ENTER, task);
 }

@@ -32,7 +32,7 @@ struct exec_record {
 	struct exec_event event;
 	char text[TEXT_BYTES];
 	volatile __u32 used; /* bytes of text */
-	volatile struct walk beyond;
+	volatile struct walk above_mount;
 };
 
 /* One for each program on exec: programs stay on their CPU, and none interrupts itself. */
@@ -65,24 +65,24 @@ static __always_inline __u32 append_name(struct exec_record *record, const void 
 }
 
 /*
- * From beyond of the record `own` on; `begin`: where the path begins. Fields are read and not
+ * From beyond of the record `slot` on; `begin`: where the path begins. Fields are read and not
  * loaded: of what a mount is part of, the verifier knows no type. Not static, so that the verifier
  * looks at it once, and not for each way that leads to it.
  */
-__noinline int append_beyond(__u32 own, __u32 begin)
+__noinline int append_above_mount(__u32 slot, __u32 begin)
 {
-	struct exec_record *record = bpf_map_lookup_elem(&exec_records, &own);
+	struct exec_record *record = bpf_map_lookup_elem(&exec_records, &slot);
 	const struct dentry *dentry, *mount_root, *root_dentry, *parent;
 	const struct vfsmount *within, *root_mount;
 	const struct mount *mount, *up;
 
 	if (!record)
 		return false;
-	dentry = record->beyond.dentry;
-	mount_root = record->beyond.mount_root;
-	root_dentry = record->beyond.root_dentry;
-	within = record->beyond.within;
-	root_mount = record->beyond.root_mount;
+	dentry = record->above_mount.dentry;
+	mount_root = record->above_mount.mount_root;
+	root_dentry = record->above_mount.root_dentry;
+	within = record->above_mount.within;
+	root_mount = record->above_mount.root_mount;
 	for (int i = 0; i < PATH_STEPS; i++) {
 		if (dentry == root_dentry && within == root_mount)
 			return true;
@@ -115,7 +115,7 @@ __noinline int append_beyond(__u32 own, __u32 begin)
  * process: what the process itself would see, and not d_path, which is allowed in few kinds of
  * programs only. Both as the verifier knows them. False where there was more.
  */
-static __always_inline bool append_path(struct exec_record *record, __u32 own, struct path *path,
+static __always_inline bool append_path(struct exec_record *record, __u32 slot, struct path *path,
 					struct path *root)
 {
 	struct dentry *dentry = path->dentry, *root_dentry = root->dentry, *parent, *mount_root;
@@ -134,12 +134,12 @@ static __always_inline bool append_path(struct exec_record *record, __u32 own, s
 	}
 	if (dentry == root_dentry && within == root_mount)
 		return true;
-	record->beyond.dentry = dentry;
-	record->beyond.mount_root = mount_root;
-	record->beyond.root_dentry = root_dentry;
-	record->beyond.within = within;
-	record->beyond.root_mount = root_mount;
-	return append_beyond(own, begin);
+	record->above_mount.dentry = dentry;
+	record->above_mount.mount_root = mount_root;
+	record->above_mount.root_dentry = root_dentry;
+	record->above_mount.within = within;
+	record->above_mount.root_mount = root_mount;
+	return append_above_mount(slot, begin);
 }
 
 /* A process may have arguments that cannot be read. Checked from above alone, `last` has a bound

@@ -233,12 +233,12 @@ struct bpf_iter__bpf_sk_storage_map {
 #ifdef SANDPIPER_CASTS
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;
 #define HAS_CASTS true
-#define cast(type, pointer) ((type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type)))
+#define CAST(type, pointer) ((type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type)))
 #else
 #define HAS_CASTS false
-#define cast(type, pointer) ((type *)(pointer))
+#define CAST(type, pointer) ((type *)(pointer))
 #endif
-#define to_read(pointer) cast(typeof(*(pointer)), pointer)
+#define READ_ONLY(pointer) CAST(typeof(*(pointer)), pointer)
 
 /* The value differs between kernels: taken by its name. */
 enum skb_drop_reason {

@@ -14,8 +14,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
  * where no program is running. */
 struct socket_state {
 	struct process_key process;
-	struct endpoint peer; /* last destination asked for, before NAT */
-	struct endpoint via;  /* DNS: where the last query went, after NAT */
+	struct endpoint peer;		 /* last destination asked for, before NAT */
+	struct endpoint dns_destination; /* DNS: where the last query went, after NAT */
 	struct endpoint
 		source; /* its own, as it leaves the network namespace; port 0 until a packet did */
 	struct owner owner;
@@ -27,7 +27,7 @@ struct socket_state {
 	__u8 ever_dns; /* a DNS server was among the destinations */
 	__u8 denied;   /* TCP: a packet of this attempt was denied, and told */
 	__u16 flags;   /* of its events: EVENT_BY_… */
-	__u8 told;     /* TCP: user space knows how this attempt ended */
+	__u8 reported; /* TCP: user space knows how this attempt ended */
 	__u8 pad0[5];
 };
 
@@ -104,7 +104,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, __u8);
-} gone_members SEC(".maps");
+} ended_members SEC(".maps");
 
 /* Which new cgroups are looked at. A name of 64 hexadecimal digits, as runtimes give containers, is
  * without being here. */

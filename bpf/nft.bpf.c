@@ -29,17 +29,17 @@ struct {
 	__uint(max_entries, 1024);
 	__type(key, __u64); /* pid_tgid */
 	__type(value, __u64);
-} committing SEC(".maps");
+} commits_in_progress SEC(".maps");
 
 /* Our own process: it reads rules, and changes none. */
 const volatile __u32 cfg_own_tgid = 0;
 
-/* The change belongs to the sandbox that lives in the namespace, else to the one that made it,
- * which lives there from now on. */
+/* The change belongs to the sandbox that resident in the namespace, else to the one that made it,
+ * which resident there from now on. */
 static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
-	struct netns_owner *lives;
+	struct netns_owner *resident;
 	struct watched_cgroup *actor;
 	struct owner owner;
 	__u32 netns = BPF_CORE_READ(net, ns.inum);
@@ -48,19 +48,19 @@ static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 
 	if (bpf_get_current_pid_tgid() >> 32 == cfg_own_tgid)
 		return 0;
-	lives = bpf_map_lookup_elem(&watched_netns, &netns);
+	resident = bpf_map_lookup_elem(&watched_netns, &netns);
 	actor = bpf_map_lookup_elem(&watched_cgroups, &cgroup_id);
-	if (lives) {
-		owner = lives->owner;
+	if (resident) {
+		owner = resident->owner;
 	} else if (actor) {
 		owner = actor->owner;
 		note_netns(netns, &owner);
 	} else {
 		return 0;
 	}
-	if (!find_owner(&owner, cgroup_id, &ref))
+	if (!init_ref(&owner, cgroup_id, &ref))
 		return 0;
-	event = reserve_event(critical, &ref, EVENT_NFT, sizeof(*event));
+	event = RESERVE_CRITICAL(&ref, EVENT_NFT, sizeof(*event));
 	if (!event)
 		return 0;
 	fill_current_process(&event->process);
@@ -93,14 +93,15 @@ static __always_inline bool is_nfnetlink(struct sock *sk)
 	       BPF_CORE_READ(sk, sk_protocol) == NETLINK_NETFILTER;
 }
 
-static __always_inline int acked(struct sk_buff *request, struct nlmsghdr *message, int error)
+static __always_inline int handle_netlink_ack(struct sk_buff *request, struct nlmsghdr *message,
+					      int error)
 {
 	struct sock *sk = BPF_CORE_READ(request, sk);
 
 	if (error >= 0 || !sk || BPF_CORE_READ(sk, sk_protocol) != NETLINK_NETFILTER ||
 	    !is_change(BPF_CORE_READ(message, nlmsg_type)))
 		return 0;
-	return emit_nft(BPF_CORE_READ(sk, __sk_common.skc_net.net), NFT_REFUSED, error);
+	return emit_nft(BPF_CORE_READ(sk, __sk_common.skc_net.net), NFT_REJECTED, error);
 }
 
 SEC("fexit/nf_tables_commit")
@@ -116,9 +117,9 @@ int BPF_PROG(handle_nft_abort, struct net *net, struct sk_buff *skb, int action,
 }
 
 SEC("fexit/netlink_ack")
-int BPF_PROG(handle_netlink_ack, struct sk_buff *request, struct nlmsghdr *message, int error)
+int BPF_PROG(handle_netlink_ack_exit, struct sk_buff *request, struct nlmsghdr *message, int error)
 {
-	return acked(request, message, error);
+	return handle_netlink_ack(request, message, error);
 }
 
 SEC("kprobe/nf_tables_commit")
@@ -126,18 +127,19 @@ int BPF_KPROBE(handle_nft_commit_entry, struct net *net)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), pointer = (__u64)net;
 
-	bpf_map_update_elem(&committing, &thread, &pointer, BPF_ANY);
+	bpf_map_update_elem(&commits_in_progress, &thread, &pointer, BPF_ANY);
 	return 0;
 }
 
 SEC("kretprobe/nf_tables_commit")
 int BPF_KRETPROBE(handle_nft_commit_return, int result)
 {
-	__u64 thread = bpf_get_current_pid_tgid(), *net = bpf_map_lookup_elem(&committing, &thread);
+	__u64 thread = bpf_get_current_pid_tgid(),
+	      *net = bpf_map_lookup_elem(&commits_in_progress, &thread);
 
 	if (net && result == 0)
 		emit_nft((struct net *)*net, NFT_COMMITTED, 0);
-	bpf_map_delete_elem(&committing, &thread);
+	bpf_map_delete_elem(&commits_in_progress, &thread);
 	return 0;
 }
 
@@ -151,7 +153,7 @@ SEC("kprobe/netlink_ack")
 int BPF_KPROBE(handle_netlink_ack_entry, struct sk_buff *request, struct nlmsghdr *message,
 	       int error)
 {
-	return acked(request, message, error);
+	return handle_netlink_ack(request, message, error);
 }
 
 /*
@@ -159,7 +161,7 @@ int BPF_KPROBE(handle_netlink_ack_entry, struct sk_buff *request, struct nlmsghd
  * errors of its messages, and none if all was taken or only asked for something; which of the two
  * it was, the notification of the new generation tells.
  */
-static __always_inline int sent(struct sock *sk)
+static __always_inline int handle_netlink_send(struct sock *sk)
 {
 	struct sk_buff *first = (struct sk_buff *)__builtin_preserve_access_index(
 			       &sk->sk_receive_queue),
@@ -192,11 +194,11 @@ int BPF_PROG(handle_netlink_sendmsg, struct socket *socket, void *message, unsig
 {
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 
-	return is_nfnetlink(sk) ? sent(sk) : 0;
+	return is_nfnetlink(sk) ? handle_netlink_send(sk) : 0;
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(handle_socket_send, struct sock *sk, int result, int flags)
 {
-	return is_nfnetlink(sk) ? sent(sk) : 0;
+	return is_nfnetlink(sk) ? handle_netlink_send(sk) : 0;
 }

@@ -46,25 +46,25 @@ static __always_inline __u64 payload_received(struct tcp_sock *tcp, struct sock 
  * program is gone. A socket without a cookie was never seen by connect.bpf.c. A close in SYN_SENT
  * with no error is the caller giving up, or a call that is about to return its error.
  */
-static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool second)
+static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool is_backup)
 {
 	struct socket_state *state = NULL;
 	__u64 cookie, cgroup_id;
 	struct sandbox_ref ref;
 	struct tcp_sock *tcp;
-	bool watched, told;
+	bool watched, reported;
 
 	if (to != TCP_ESTABLISHED && to != TCP_CLOSE)
 		return 0;
-	cookie = cookie_of(sk);
+	cookie = socket_cookie(sk);
 	cgroup_id = socket_cgroup_id(sk);
-	if (!cookie || sk->sk_protocol != IPPROTO_TCP || is_nobodys(cgroup_id) ||
-	    is_done(second, EVENT_CONNECT_RESULT, cookie, to))
+	if (!cookie || sk->sk_protocol != IPPROTO_TCP || is_unwatched(cgroup_id) ||
+	    PRIMARY_ALREADY_RAN(is_backup, EVENT_CONNECT_RESULT, cookie, to))
 		return 0;
-	watched = find_sandbox(cgroup_id, &ref);
+	watched = find_cgroup_owner(cgroup_id, &ref);
 	if (!watched || to == TCP_CLOSE)
-		state = find_state(sk, cookie);
-	if (!watched && !find_by_state(cgroup_id, state, &ref))
+		state = FIND_SOCKET_STATE(sk, cookie);
+	if (!watched && !find_state_owner(cgroup_id, state, &ref))
 		return 0;
 	if (to == TCP_ESTABLISHED) {
 		if (from == TCP_SYN_SENT || from == TCP_SYN_RECV)
@@ -72,17 +72,17 @@ static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool 
 		return 0;
 	}
 	if (from == TCP_SYN_SENT) {
-		told = emit_result(&ref, cookie, NULL, TRANSPORT_TCP, sk->sk_err, 0, 0) &&
-		       sk->sk_err;
+		reported = emit_result(&ref, cookie, NULL, TRANSPORT_TCP, sk->sk_err, 0, 0) &&
+			   sk->sk_err;
 	} else {
 		tcp = bpf_skc_to_tcp_sock(sk);
 		if (!tcp)
 			return 0;
-		told = emit_close(&ref, cookie, TRANSPORT_TCP, payload_sent(tcp, from),
-				  payload_received(tcp, sk), sk->sk_err);
+		reported = emit_close(&ref, cookie, TRANSPORT_TCP, payload_sent(tcp, from),
+				      payload_received(tcp, sk), sk->sk_err);
 	}
 	if (state)
-		state->told = told;
+		state->reported = reported;
 	return 0;
 }
 
@@ -93,19 +93,19 @@ int BPF_PROG(handle_tcp_state, struct sock *sk, int from, int to)
 }
 
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(second_tcp_state, struct sock *sk, int from, int to)
+int BPF_PROG(backup_tcp_state, struct sock *sk, int from, int to)
 {
 	return on_tcp_state(sk, from, to, true);
 }
 
 /* An ICMP error for a connected UDP socket. */
-static __always_inline int udp_error(struct sock *sk)
+static __always_inline int emit_udp_error(struct sock *sk)
 {
-	__u64 cookie = cookie_of(sk), cgroup_id = socket_cgroup_id(sk);
+	__u64 cookie = socket_cookie(sk), cgroup_id = socket_cgroup_id(sk);
 	struct sandbox_ref ref;
 
-	if (!cookie || sk->sk_protocol != IPPROTO_UDP || is_nobodys(cgroup_id) ||
-	    !find_socket(cgroup_id, find_state(sk, cookie), &ref))
+	if (!cookie || sk->sk_protocol != IPPROTO_UDP || is_unwatched(cgroup_id) ||
+	    !find_socket_owner(cgroup_id, FIND_SOCKET_STATE(sk, cookie), &ref))
 		return 0;
 	emit_result(&ref, cookie, NULL, TRANSPORT_UDP, sk->sk_err, 0, 0);
 	return 0;
@@ -115,14 +115,14 @@ static __always_inline int udp_error(struct sock *sk)
 SEC("tp_btf/inet_sk_error_report")
 int BPF_PROG(handle_udp_error, struct sock *sk)
 {
-	return udp_error(sk);
+	return emit_udp_error(sk);
 }
 
 /* Next best: what sockets call where that tracepoint will be. */
 SEC("fexit/sock_def_error_report")
 int BPF_PROG(handle_udp_error_report, struct sock *sk)
 {
-	return udp_error(sk);
+	return emit_udp_error(sk);
 }
 
 static __always_inline void forget_source(struct socket_state *state, __u64 cookie)
@@ -138,7 +138,7 @@ static __always_inline void forget_source(struct socket_state *state, __u64 cook
 SEC("cgroup/sock_release")
 int handle_sock_release(struct bpf_sock *ctx)
 {
-	struct socket_state *state = find_state(ctx, bpf_get_socket_cookie(ctx));
+	struct socket_state *state = FIND_SOCKET_STATE(ctx, bpf_get_socket_cookie(ctx));
 	struct sandbox_ref ref;
 	__u64 cookie;
 	bool over;
@@ -148,8 +148,8 @@ int handle_sock_release(struct bpf_sock *ctx)
 	cookie = bpf_get_socket_cookie(ctx);
 	if (state->source.port)
 		forget_source(state, cookie);
-	over = state->transport != TRANSPORT_TCP || (ctx->state == TCP_CLOSE && !state->told);
-	if (over && find_socket(state->cgroup_id, state, &ref))
+	over = state->transport != TRANSPORT_TCP || (ctx->state == TCP_CLOSE && !state->reported);
+	if (over && find_socket_owner(state->cgroup_id, state, &ref))
 		emit_close(&ref, cookie, state->transport, 0, 0, 0);
 	return 1;
 }
@@ -163,8 +163,8 @@ static __always_inline bool is_final_error(long result)
 
 /* Errors that come back before any packet leaves. Best mechanism: the protocol's own function, for
  * every way in. */
-static __always_inline int returned(struct sock *sk, __u32 transport, const struct endpoint *peer,
-				    long result)
+static __always_inline int handle_call_error(struct sock *sk, __u32 transport,
+					     const struct endpoint *peer, long result)
 {
 	struct socket_state *state;
 	struct sandbox_ref ref;
@@ -172,11 +172,11 @@ static __always_inline int returned(struct sock *sk, __u32 transport, const stru
 
 	if (!is_final_error(result))
 		return 0;
-	cookie = cookie_of(sk);
+	cookie = socket_cookie(sk);
 	if (!cookie)
 		return 0;
-	state = find_state(sk, cookie);
-	if ((state && state->told) || !find_socket(socket_cgroup_id(sk), state, &ref))
+	state = FIND_SOCKET_STATE(sk, cookie);
+	if ((state && state->reported) || !find_socket_owner(socket_cgroup_id(sk), state, &ref))
 		return 0;
 	emit_result(&ref, cookie, peer, transport, -result, 0, RESULT_RETURNED);
 	return 0;
@@ -187,25 +187,25 @@ int BPF_PROG(handle_stream_connect, struct socket *socket, void *address, int le
 	     int result)
 {
 	/* Not BPF_CORE_READ: storage is had for a pointer whose type the verifier knows. */
-	return returned(socket->sk, TRANSPORT_TCP, NULL, result);
+	return handle_call_error(socket->sk, TRANSPORT_TCP, NULL, result);
 }
 
 /* No peer: user space knows which attempt of this socket is the newest. */
 SEC("fexit/udp_sendmsg")
 int BPF_PROG(handle_udp_sendmsg, struct sock *sk, void *message, unsigned long length, int result)
 {
-	return returned(sk, TRANSPORT_UDP, NULL, result);
+	return handle_call_error(sk, TRANSPORT_UDP, NULL, result);
 }
 
 SEC("fexit/udpv6_sendmsg")
 int BPF_PROG(handle_udpv6_sendmsg, struct sock *sk, void *message, unsigned long length, int result)
 {
-	return returned(sk, TRANSPORT_UDP, NULL, result);
+	return handle_call_error(sk, TRANSPORT_UDP, NULL, result);
 }
 
 /* Next best, where fexit is not allowed: the exit of the call that passed the hooks of
  * connect.bpf.c in the same thread. */
-static __always_inline int call_exits(long result)
+static __always_inline int handle_syscall_exit(long result)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
 	struct pending_call *call = bpf_map_lookup_elem(&pending_calls, &thread);
@@ -213,7 +213,7 @@ static __always_inline int call_exits(long result)
 
 	if (!call)
 		return 0;
-	if (is_final_error(result) && find_current(&ref))
+	if (is_final_error(result) && find_current_owner(&ref))
 		emit_result(&ref, call->cookie, &call->peer, call->transport, -result, 0,
 			    RESULT_RETURNED);
 	bpf_map_delete_elem(&pending_calls, &thread);
@@ -230,25 +230,25 @@ struct sys_exit_context {
 SEC("tp/syscalls/sys_exit_connect")
 int handle_exit_connect(struct sys_exit_context *ctx)
 {
-	return call_exits(ctx->result);
+	return handle_syscall_exit(ctx->result);
 }
 
 SEC("tp/syscalls/sys_exit_sendto")
 int handle_exit_sendto(struct sys_exit_context *ctx)
 {
-	return call_exits(ctx->result);
+	return handle_syscall_exit(ctx->result);
 }
 
 SEC("tp/syscalls/sys_exit_sendmsg")
 int handle_exit_sendmsg(struct sys_exit_context *ctx)
 {
-	return call_exits(ctx->result);
+	return handle_syscall_exit(ctx->result);
 }
 
 SEC("tp/syscalls/sys_exit_sendmmsg")
 int handle_exit_sendmmsg(struct sys_exit_context *ctx)
 {
-	return call_exits(ctx->result);
+	return handle_syscall_exit(ctx->result);
 }
 
 /* Its result is not that of the request: only forget the call, so that a later one of the thread is
@@ -256,7 +256,7 @@ int handle_exit_sendmmsg(struct sys_exit_context *ctx)
 SEC("tp/syscalls/sys_exit_io_uring_enter")
 int handle_exit_io_uring(struct sys_exit_context *ctx)
 {
-	return call_exits(0);
+	return handle_syscall_exit(0);
 }
 
 /* Bytes of living connections, read by user space at each window. The socket is locked and
@@ -270,7 +270,7 @@ int handle_tcp_bytes(struct bpf_iter__bpf_sk_storage_map *ctx)
 
 	if (!sk)
 		return 0;
-	out.cookie = cookie_of(sk);
+	out.cookie = socket_cookie(sk);
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (tcp) {
 		out.bytes[DIRECTION_SENT] = payload_sent(tcp, sk->__sk_common.skc_state);

@@ -50,8 +50,8 @@ static __always_inline long watch_cgroup(__u64 id, const struct watched_cgroup *
 }
 
 /* False when the member has ended. */
-static __always_inline bool find_owner(const struct owner *owner, __u64 cgroup_id,
-				       struct sandbox_ref *ref)
+static __always_inline bool init_ref(const struct owner *owner, __u64 cgroup_id,
+				     struct sandbox_ref *ref)
 {
 	ref->owner = *owner;
 	ref->cgroup_id = cgroup_id;
@@ -61,37 +61,37 @@ static __always_inline bool find_owner(const struct owner *owner, __u64 cgroup_i
 	return ref->counters != NULL;
 }
 
-static __always_inline bool find_sandbox(__u64 cgroup_id, struct sandbox_ref *ref)
+static __always_inline bool find_cgroup_owner(__u64 cgroup_id, struct sandbox_ref *ref)
 {
 	struct watched_cgroup *cgroup;
 
 	if (!may_be_watched(cgroup_id))
 		return false;
 	cgroup = bpf_map_lookup_elem(&watched_cgroups, &cgroup_id);
-	if (!cgroup || !find_owner(&cgroup->owner, cgroup_id, ref))
+	if (!cgroup || !init_ref(&cgroup->owner, cgroup_id, ref))
 		return false;
 	ref->cgroup = cgroup;
 	return true;
 }
 
-static __always_inline bool is_gone(const struct owner *owner)
+static __always_inline bool has_ended(const struct owner *owner)
 {
 	__u64 member = owner->member;
 
-	return bpf_map_lookup_elem(&gone_members, &member) != NULL;
+	return bpf_map_lookup_elem(&ended_members, &member) != NULL;
 }
 
 /* Who came into a sandbox's network namespace without its cgroup, as nsenter does. */
-static __always_inline bool find_by_namespace(__u32 netns, __u64 cgroup_id, struct sandbox_ref *ref)
+static __always_inline bool find_netns_owner(__u32 netns, __u64 cgroup_id, struct sandbox_ref *ref)
 {
-	struct netns_owner *lives;
+	struct netns_owner *resident;
 
 	if (!netns || netns == cfg_shared_netns[0] || netns == cfg_shared_netns[1] ||
 	    !may_be_watched(netns))
 		return false;
-	lives = bpf_map_lookup_elem(&watched_netns, &netns);
-	if (!lives || !lives->lends || is_gone(&lives->owner) ||
-	    !find_owner(&lives->owner, cgroup_id, ref))
+	resident = bpf_map_lookup_elem(&watched_netns, &netns);
+	if (!resident || !resident->claims_unwatched || has_ended(&resident->owner) ||
+	    !init_ref(&resident->owner, cgroup_id, ref))
 		return false;
 	ref->flags = EVENT_BY_NAMESPACE;
 	return true;
@@ -99,20 +99,20 @@ static __always_inline bool find_by_namespace(__u32 netns, __u64 cgroup_id, stru
 
 static __always_inline void note_netns(__u32 netns, const struct owner *owner)
 {
-	struct netns_owner lives = { .owner = *owner },
+	struct netns_owner entry = { .owner = *owner },
 			   *before = bpf_map_lookup_elem(&watched_netns, &netns);
 
 	if (before) {
-		if (is_gone(&before->owner))
-			bpf_map_update_elem(&watched_netns, &netns, &lives, BPF_EXIST);
+		if (has_ended(&before->owner))
+			bpf_map_update_elem(&watched_netns, &netns, &entry, BPF_EXIST);
 		return;
 	}
 	count_watched(netns, 1);
-	if (bpf_map_update_elem(&watched_netns, &netns, &lives, BPF_NOEXIST))
+	if (bpf_map_update_elem(&watched_netns, &netns, &entry, BPF_NOEXIST))
 		count_watched(netns, -1);
 }
 
-/* The sandbox lives in this network namespace, unless another one does that came before. */
+/* The sandbox resident in this network namespace, unless another one does that came before. */
 static __always_inline void enter_netns(__u32 netns, const struct sandbox_ref *ref)
 {
 	struct watched_cgroup *cgroup = ref->cgroup;
@@ -122,11 +122,11 @@ static __always_inline void enter_netns(__u32 netns, const struct sandbox_ref *r
 	if (!netns || !watch)
 		return;
 	noted = (__u64)watch->netns_changes << 32 | netns;
-	if (cgroup && cgroup->noted == noted)
+	if (cgroup && cgroup->noted_netns == noted)
 		return;
 	note_netns(netns, &ref->owner);
 	if (cgroup)
-		cgroup->noted = noted;
+		cgroup->noted_netns = noted;
 }
 
 #endif

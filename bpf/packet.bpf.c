@@ -37,14 +37,15 @@ static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_re
 static __always_inline __u16 dns_flags(struct __sk_buff *skb, struct sandbox_ref *ref,
 				       const struct socket_state *state, int direction)
 {
-	struct local_server server = { .sandbox = ref->owner.sandbox, .address = state->via };
+	struct local_server server = { .sandbox = ref->owner.sandbox,
+				       .address = state->dns_destination };
 
 	if (direction == DIRECTION_RECEIVED)
 		return skb->ifindex == LOOPBACK_IFINDEX &&
 				       bpf_map_lookup_elem(&local_servers, &server)
 			       ? DNS_LOCAL
 			       : 0;
-	return same_endpoint(&state->via, &state->peer) ? 0 : DNS_REDIRECTED;
+	return same_endpoint(&state->dns_destination, &state->peer) ? 0 : DNS_REDIRECTED;
 }
 
 /* A socket that asked before it was watched, or that no hook saw: the port in the packet still says
@@ -56,7 +57,7 @@ adopt_dns_socket(struct bpf_sock *sk, __u64 cookie, __u64 cgroup_id, const struc
 
 	if (p->transport != TRANSPORT_UDP || !is_dns_port(p->destination.port))
 		return NULL;
-	state = make_state(sk, cookie);
+	state = GET_SOCKET_STATE(sk, cookie);
 	if (!state)
 		return NULL;
 	state->peer = p->destination;
@@ -68,8 +69,8 @@ adopt_dns_socket(struct bpf_sock *sk, __u64 cookie, __u64 cgroup_id, const struc
 }
 
 static __always_inline struct dns_message
-dns_message_of(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_state *state,
-	       struct packet *p, const struct endpoint *server, __u64 cookie, int direction)
+make_dns_message(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_state *state,
+		 struct packet *p, const struct endpoint *server, __u64 cookie, int direction)
 {
 	struct dns_message m = {
 		.ref = ref,
@@ -90,25 +91,25 @@ dns_message_of(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_sta
  * once and not at each call; nor does it parse what is before that header, of which there are many
  * ways for the verifier to follow. Who answers on a stream is whom it was opened to.
  */
-__noinline int emit_more_dns(struct __sk_buff *skb, __u32 direction, __u32 done, __u32 header)
+__noinline int emit_dns_chunk_at(struct __sk_buff *skb, __u32 direction, __u32 done, __u32 header)
 {
 	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
-	struct socket_state *state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
+	struct socket_state *state = sk ? FIND_SOCKET_STATE(sk, bpf_get_socket_cookie(skb)) : NULL;
 	struct packet p = { .bytes = skb->len };
 	struct dns_message m;
 	struct sandbox_ref ref;
 
-	if (!state || !find_socket(bpf_skb_cgroup_id(skb), state, &ref) ||
+	if (!state || !find_socket_owner(bpf_skb_cgroup_id(skb), state, &ref) ||
 	    !parse_ports(skb, IPPROTO_TCP, header, &p))
 		return 0;
-	m = dns_message_of(skb, &ref, state, &p, &state->peer, bpf_get_socket_cookie(skb),
-			   direction);
-	return emit_dns_beyond(skb, &m, done);
+	m = make_dns_message(skb, &ref, state, &p, &state->peer, bpf_get_socket_cookie(skb),
+			     direction);
+	return emit_dns_rest(skb, &m, done);
 }
 
 /* The offset of TCP's header where the packet is of DNS and there is more of it than was passed on,
  * else 0. */
-static __always_inline __u32 account(struct __sk_buff *skb, __u64 cgroup_id, int direction)
+static __always_inline __u32 account_packet(struct __sk_buff *skb, __u64 cgroup_id, int direction)
 {
 	struct socket_state *state;
 	struct dns_message m;
@@ -119,11 +120,11 @@ static __always_inline __u32 account(struct __sk_buff *skb, __u64 cgroup_id, int
 	__u64 cookie;
 
 	sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
-	state = sk ? find_state(sk, bpf_get_socket_cookie(skb)) : NULL;
+	state = sk ? FIND_SOCKET_STATE(sk, bpf_get_socket_cookie(skb)) : NULL;
 	plain_tcp = state && state->transport == TRANSPORT_TCP && !state->dns;
 	if (plain_tcp && skb->ifindex == LOOPBACK_IFINDEX)
 		return 0;
-	if (!find_socket(cgroup_id, state, &ref))
+	if (!find_socket_owner(cgroup_id, state, &ref))
 		return 0;
 	if (skb->ifindex != LOOPBACK_IFINDEX)
 		add(&ref.counters->network_io[direction], skb->len);
@@ -165,56 +166,56 @@ static __always_inline __u32 account(struct __sk_buff *skb, __u64 cgroup_id, int
 		}
 	}
 	if (direction == DIRECTION_SENT)
-		state->via = p.destination;
-	m = dns_message_of(skb, &ref, state, &p,
-			   direction == DIRECTION_SENT ? &state->peer : &p.source, cookie,
-			   direction);
+		state->dns_destination = p.destination;
+	m = make_dns_message(skb, &ref, state, &p,
+			     direction == DIRECTION_SENT ? &state->peer : &p.source, cookie,
+			     direction);
 	return emit_dns(skb, &m) ? p.header : 0;
 }
 
 /* Not static, so that what they need of the stack is not there beside what emit_more_dns needs. */
-__noinline int account_sent(struct __sk_buff *skb, __u64 cgroup_id)
+__noinline int account_sent_packet(struct __sk_buff *skb, __u64 cgroup_id)
 {
-	return account(skb, cgroup_id, DIRECTION_SENT);
+	return account_packet(skb, cgroup_id, DIRECTION_SENT);
 }
 
-__noinline int account_received(struct __sk_buff *skb, __u64 cgroup_id)
+__noinline int account_received_packet(struct __sk_buff *skb, __u64 cgroup_id)
 {
-	return account(skb, cgroup_id, DIRECTION_RECEIVED);
+	return account_packet(skb, cgroup_id, DIRECTION_RECEIVED);
 }
 
 /* Clang unrolls it: a loop would need registers that are saved for each packet, also for those of
  * nobody. */
-static __always_inline void emit_rest_of_dns(struct __sk_buff *skb, int direction, __u32 header)
+static __always_inline void emit_dns_chunks(struct __sk_buff *skb, int direction, __u32 header)
 {
 	for (int i = 1; i < DNS_CHUNKS_MAX; i++) {
-		if (!emit_more_dns(skb, direction, i * DNS_CHUNK, header))
+		if (!emit_dns_chunk_at(skb, direction, i * DNS_CHUNK, header))
 			break;
 	}
 }
 
-static __always_inline int on_packet(struct __sk_buff *skb, int direction)
+static __always_inline int handle_packet(struct __sk_buff *skb, int direction)
 {
 	__u64 cgroup_id = bpf_skb_cgroup_id(skb);
 	__u32 header;
 
-	if (is_nobodys(cgroup_id))
+	if (is_unwatched(cgroup_id))
 		return 1;
-	header = direction == DIRECTION_SENT ? account_sent(skb, cgroup_id)
-					     : account_received(skb, cgroup_id);
+	header = direction == DIRECTION_SENT ? account_sent_packet(skb, cgroup_id)
+					     : account_received_packet(skb, cgroup_id);
 	if (header)
-		emit_rest_of_dns(skb, direction, header);
+		emit_dns_chunks(skb, direction, header);
 	return 1;
 }
 
 SEC("cgroup_skb/egress")
 int handle_egress(struct __sk_buff *skb)
 {
-	return on_packet(skb, DIRECTION_SENT);
+	return handle_packet(skb, DIRECTION_SENT);
 }
 
 SEC("cgroup_skb/ingress")
 int handle_ingress(struct __sk_buff *skb)
 {
-	return on_packet(skb, DIRECTION_RECEIVED);
+	return handle_packet(skb, DIRECTION_RECEIVED);
 }

@@ -135,38 +135,41 @@ struct dns_message {
 	__u16 flags;
 };
 
-#define EMIT_DNS(class_bytes)                                                                 \
-	do {                                                                                  \
-		struct dns_event *event =                                                     \
-			reserve_event(bulk, m->ref, m->kind, sizeof(*event) + (class_bytes)); \
-		if (!event)                                                                   \
-			return;                                                               \
-		event->header.flags |= m->flags;                                              \
-		event->cookie = m->cookie;                                                    \
-		if (m->process)                                                               \
-			event->process = *m->process;                                         \
-		else                                                                          \
-			__builtin_memset(&event->process, 0, sizeof(event->process));         \
-		event->server = *m->server;                                                   \
-		event->transport = m->packet->transport;                                      \
-		event->payload_bytes = m->packet->payload_bytes;                              \
-		event->data_bytes = last + 1;                                                 \
-		event->tcp_seq = m->packet->tcp_seq + done;                                   \
-		event->tcp_ack = m->packet->tcp_ack;                                          \
-		event->pad0 = 0;                                                              \
-		asm volatile("" : "+r"(last));                                                \
-		if (last >= (class_bytes) ||                                                  \
-		    load_packet(skb, m->packet->payload + done, event->data, last + 1))       \
-			event->data_bytes = 0;                                                \
-		submit_event(event);                                                          \
-	} while (0)
+/* Emits `last + 1` bytes of payload from the offset `done` on, in a record with room for
+ * `class_bytes`: a constant, since the size of a reservation must be one. */
+static __always_inline void emit_dns_record(struct __sk_buff *skb, const struct dns_message *m,
+					    __u32 done, __u32 last, const __u32 class_bytes)
+{
+	struct dns_event *event = RESERVE_BULK(m->ref, m->kind, sizeof(*event) + class_bytes);
+
+	if (!event)
+		return;
+	event->header.flags |= m->flags;
+	event->cookie = m->cookie;
+	if (m->process)
+		event->process = *m->process;
+	else
+		__builtin_memset(&event->process, 0, sizeof(event->process));
+	event->server = *m->server;
+	event->transport = m->packet->transport;
+	event->payload_bytes = m->packet->payload_bytes;
+	event->data_bytes = last + 1;
+	event->tcp_seq = m->packet->tcp_seq + done;
+	event->tcp_ack = m->packet->tcp_ack;
+	event->pad0 = 0;
+	asm volatile("" : "+r"(last));
+	if (last >= class_bytes ||
+	    load_packet(skb, m->packet->payload + done, event->data, last + 1))
+		event->data_bytes = 0;
+	submit_event(event);
+}
 
 /*
  * How much of what is left fits in one record, less one: checked from above only, it bounds the
  * length from both sides in a way that every verifier follows, and again beside the read, where
  * older ones have forgotten. The asm keeps clang from seeing through that.
  */
-static __always_inline __u32 last_of(__u32 left)
+static __always_inline __u32 last_index(__u32 left)
 {
 	__u32 last = (left < DNS_CHUNK ? left : DNS_CHUNK) - 1;
 
@@ -174,17 +177,15 @@ static __always_inline __u32 last_of(__u32 left)
 	return last;
 }
 
-static __always_inline void emit_dns_part(struct __sk_buff *skb, const struct dns_message *m,
-					  __u32 last)
+static __always_inline void emit_first_dns_chunk(struct __sk_buff *skb, const struct dns_message *m,
+						 __u32 last)
 {
-	const __u32 done = 0;
-
 	if (last < DNS_SMALL)
-		EMIT_DNS(DNS_SMALL);
+		emit_dns_record(skb, m, 0, last, DNS_SMALL);
 	else if (last < DNS_FRAME)
-		EMIT_DNS(DNS_FRAME);
+		emit_dns_record(skb, m, 0, last, DNS_FRAME);
 	else if (last < DNS_CHUNK)
-		EMIT_DNS(DNS_CHUNK);
+		emit_dns_record(skb, m, 0, last, DNS_CHUNK);
 }
 
 /* True if there is more: a stream is passed on whole, a datagram up to one chunk. */
@@ -194,7 +195,7 @@ static __always_inline bool emit_dns(struct __sk_buff *skb, const struct dns_mes
 
 	if (!total)
 		return false;
-	emit_dns_part(skb, m, last_of(total));
+	emit_first_dns_chunk(skb, m, last_index(total));
 	return total > DNS_CHUNK && m->packet->transport == TRANSPORT_TCP;
 }
 
@@ -202,18 +203,18 @@ static __always_inline void emit_dns_chunk(struct __sk_buff *skb, const struct d
 					   __u32 done, __u32 last)
 {
 	if (last < DNS_CHUNK)
-		EMIT_DNS(DNS_CHUNK);
+		emit_dns_record(skb, m, done, last, DNS_CHUNK);
 }
 
 /* One chunk more of a stream, of which `done` bytes were passed on. True if that is not all. */
-static __always_inline bool emit_dns_beyond(struct __sk_buff *skb, const struct dns_message *m,
-					    __u32 done)
+static __always_inline bool emit_dns_rest(struct __sk_buff *skb, const struct dns_message *m,
+					  __u32 done)
 {
 	__u32 total = m->packet->payload_bytes, left = total - done;
 
 	if (total <= done)
 		return false;
-	emit_dns_chunk(skb, m, done, last_of(left));
+	emit_dns_chunk(skb, m, done, last_index(left));
 	return left > DNS_CHUNK;
 }
 

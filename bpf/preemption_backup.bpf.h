@@ -16,9 +16,9 @@
 /* There are second programs. */
 const volatile __u8 cfg_preemptible = 0;
 
-struct deed {
-	__u64 whose; /* thread id, cookie of a socket */
-	__u64 kind;  /* of event */
+struct run_key {
+	__u64 subject; /* thread id, cookie of a socket */
+	__u64 kind;    /* of event */
 };
 
 /* LRU: a mark stays where the second was kept from running. Set at load: one entry where there is
@@ -26,31 +26,32 @@ struct deed {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct deed);
+	__type(key, struct run_key);
 	__type(value, __u64);
-} deeds_done SEC(".maps");
+} primary_runs SEC(".maps");
 
 /* Runs of the first that were left out and that the second noticed, by kind, whoever it was: what
  * the kernel counts beyond is lost. */
-__u64 made_up[EVENT_KIND_COUNT] = {};
+__u64 recovered_runs[EVENT_KIND_COUNT] = {};
 
-static __always_inline bool look_for_mark(bool second, __u32 kind, __u64 whose, __u64 which)
+static __always_inline bool check_primary_run(bool is_backup, __u32 kind, __u64 subject,
+					      __u64 instance)
 {
-	struct deed deed = { .whose = whose, .kind = kind };
-	__u64 *done;
-	bool same;
+	struct run_key key = { .subject = subject, .kind = kind };
+	__u64 *primary;
+	bool has_run;
 
-	if (!second) {
-		bpf_map_update_elem(&deeds_done, &deed, &which, BPF_ANY);
+	if (!is_backup) {
+		bpf_map_update_elem(&primary_runs, &key, &instance, BPF_ANY);
 		return false;
 	}
-	done = bpf_map_lookup_elem(&deeds_done, &deed);
-	same = done && *done == which;
-	if (done)
-		bpf_map_delete_elem(&deeds_done, &deed);
-	if (!same)
-		__sync_fetch_and_add(&made_up[kind], 1);
-	return same;
+	primary = bpf_map_lookup_elem(&primary_runs, &key);
+	has_run = primary && *primary == instance;
+	if (primary)
+		bpf_map_delete_elem(&primary_runs, &key);
+	if (!has_run)
+		__sync_fetch_and_add(&recovered_runs[kind], 1);
+	return has_run;
 }
 
 /*
@@ -58,7 +59,7 @@ static __always_inline bool look_for_mark(bool second, __u32 kind, __u64 whose, 
  * the same `whose`. To be asked before all that may differ between the two. A macro: where there is
  * no second program, none of it is worked out.
  */
-#define is_done(second, kind, whose, which) \
-	(cfg_preemptible && look_for_mark(second, kind, whose, which))
+#define PRIMARY_ALREADY_RAN(is_backup, kind, subject, instance) \
+	(cfg_preemptible && check_primary_run(is_backup, kind, subject, instance))
 
 #endif

@@ -18,25 +18,26 @@ static __always_inline void fill_process(struct process_key *key, struct task_st
 {
 	key->tgid = task->tgid;
 	key->tid = task->pid;
-	key->start_ns = to_read(task)->group_leader->start_boottime;
+	key->start_ns = READ_ONLY(task)->group_leader->start_boottime;
 }
 
 static __always_inline __u64 task_cgroup_id(struct task_struct *task)
 {
-	return to_read(task)->cgroups->dfl_cgrp->kn->id;
+	return READ_ONLY(task)->cgroups->dfl_cgrp->kn->id;
 }
 
 /* The inode number of its network namespace, 0 when it is on its way out. */
 static __always_inline __u32 task_netns(struct task_struct *task)
 {
-	return to_read(task)->nsproxy->net_ns->ns.inum;
+	return READ_ONLY(task)->nsproxy->net_ns->ns.inum;
 }
 
 /* By its cgroup; where nobody watches that, by its network namespace. */
-static __always_inline bool find_process(struct task_struct *task, __u64 cgroup_id,
-					 struct sandbox_ref *ref)
+static __always_inline bool find_process_owner(struct task_struct *task, __u64 cgroup_id,
+					       struct sandbox_ref *ref)
 {
-	return find_sandbox(cgroup_id, ref) || find_by_namespace(task_netns(task), cgroup_id, ref);
+	return find_cgroup_owner(cgroup_id, ref) ||
+	       find_netns_owner(task_netns(task), cgroup_id, ref);
 }
 
 /* Who runs now, for programs that are given no task. */
@@ -64,11 +65,12 @@ static __always_inline __u32 current_netns(void)
 	return BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
 }
 
-static __always_inline bool find_current(struct sandbox_ref *ref)
+static __always_inline bool find_current_owner(struct sandbox_ref *ref)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
 
-	return find_sandbox(cgroup_id, ref) || find_by_namespace(current_netns(), cgroup_id, ref);
+	return find_cgroup_owner(cgroup_id, ref) ||
+	       find_netns_owner(current_netns(), cgroup_id, ref);
 }
 
 #endif

@@ -77,7 +77,7 @@ static __always_inline struct socket_state *new_state_by_cookie(__u64 cookie)
  * cookie is worked out only where it is needed. Macros for both: the verifier wants to see the
  * pointer's type.
  */
-#define find_state(sk, its_cookie)                                                 \
+#define FIND_SOCKET_STATE(sk, its_cookie)                                          \
 	({                                                                         \
 		struct socket_state *_state;                                       \
 		if (cfg_socket_storage) {                                          \
@@ -90,13 +90,16 @@ static __always_inline struct socket_state *new_state_by_cookie(__u64 cookie)
 	})
 
 /* NULL where there is no memory. */
-#define make_state(sk, its_cookie)                                                        \
+#define GET_SOCKET_STATE(sk, its_cookie)                                                  \
 	(cfg_socket_storage ? (struct socket_state *)bpf_sk_storage_get(                  \
 				      &socket_states, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) \
 			    : new_state_by_cookie(its_cookie))
 
 /* What programs on tracepoints have: 0 for a socket that no program of a cgroup ever saw. */
-#define cookie_of(sk) ((__u64)(sk)->__sk_common.skc_cookie.counter)
+static __always_inline __u64 socket_cookie(struct sock *sk)
+{
+	return sk->__sk_common.skc_cookie.counter;
+}
 
 /* Up to 5.14 the pointer to the cgroup has tag bits, and all is copied. */
 static __always_inline __u64 untagged_cgroup_id(struct sock *sk)
@@ -115,34 +118,34 @@ static __always_inline __u64 untagged_cgroup_id(struct sock *sk)
 static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 {
 	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return to_read(sk)->sk_cgrp_data.cgroup->kn->id;
+		return READ_ONLY(sk)->sk_cgrp_data.cgroup->kn->id;
 	return untagged_cgroup_id(sk);
 }
 
 /* Nobody watches its cgroup, and no sandbox can have used it: all that a socket outside of
  * sandboxes costs. */
-static __always_inline bool is_nobodys(__u64 cgroup_id)
+static __always_inline bool is_unwatched(__u64 cgroup_id)
 {
 	struct watch *watch = get_watch();
 
-	return watch && !watch->counts[watch_slot(cgroup_id)] && !watch->lent_sockets;
+	return watch && !watch->counts[watch_slot(cgroup_id)] && !watch->foreign_sockets;
 }
 
 /* By what was noted when the socket was used from within a sandbox. */
-static __always_inline bool find_by_state(__u64 cgroup_id, const struct socket_state *state,
-					  struct sandbox_ref *ref)
+static __always_inline bool find_state_owner(__u64 cgroup_id, const struct socket_state *state,
+					     struct sandbox_ref *ref)
 {
-	if (!state || !state->flags || !find_owner(&state->owner, cgroup_id, ref))
+	if (!state || !state->flags || !init_ref(&state->owner, cgroup_id, ref))
 		return false;
 	ref->flags = state->flags;
 	return true;
 }
 
 /* By the cgroup of the socket; where nobody watches that, by its state. */
-static __always_inline bool find_socket(__u64 cgroup_id, const struct socket_state *state,
-					struct sandbox_ref *ref)
+static __always_inline bool find_socket_owner(__u64 cgroup_id, const struct socket_state *state,
+					      struct sandbox_ref *ref)
 {
-	return find_sandbox(cgroup_id, ref) || find_by_state(cgroup_id, state, ref);
+	return find_cgroup_owner(cgroup_id, ref) || find_state_owner(cgroup_id, state, ref);
 }
 
 /* One attempt: counted exactly, and told. */
@@ -155,7 +158,7 @@ static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie,
 	struct connect_event *event;
 
 	add(&ref->counters->attempts[transport][network], 1);
-	event = reserve_event(bulk, ref, EVENT_CONNECT, sizeof(*event));
+	event = RESERVE_BULK(ref, EVENT_CONNECT, sizeof(*event));
 	if (!event) {
 		add(&ref->counters->attempts_dropped[transport][network], 1);
 		return;
@@ -176,7 +179,7 @@ static __always_inline bool emit_result(struct sandbox_ref *ref, __u64 cookie,
 					__u32 established, __u16 flags)
 {
 	struct connect_result_event *event =
-		reserve_event(bulk, ref, EVENT_CONNECT_RESULT, sizeof(*event));
+		RESERVE_BULK(ref, EVENT_CONNECT_RESULT, sizeof(*event));
 
 	if (!event)
 		return false;
@@ -197,7 +200,7 @@ static __always_inline bool emit_result(struct sandbox_ref *ref, __u64 cookie,
 static __always_inline bool emit_close(struct sandbox_ref *ref, __u64 cookie, __u32 transport,
 				       __u64 sent, __u64 received, __u32 error)
 {
-	struct close_event *event = reserve_event(bulk, ref, EVENT_CLOSE, sizeof(*event));
+	struct close_event *event = RESERVE_BULK(ref, EVENT_CLOSE, sizeof(*event));
 
 	if (!event)
 		return false;

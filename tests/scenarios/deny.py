@@ -334,7 +334,7 @@ def the_table_tells_of_denials(w):
 def every_rung_tells_the_same(w):
     """The mechanisms for kernels whose drops carry no reason, where they are there and allowed."""
     avoid = []
-    for rung in ("tp_btf", "tp_btf by place"):
+    for rung in ("tp_btf", "tp_btf (call site)"):
         avoid += ["--avoid", "egress.denied:" + rung]
         with w.nft(DROP):
             r = w.actor(
@@ -357,7 +357,7 @@ def every_rung_tells_the_same(w):
         (probe,) = [p for p in r.report["probes"] if p["probe"] == "egress.denied"]
         if probe.get("mechanism"):
             assert (
-                probe["mechanism"] in ("tp_btf by place", "fexit")
+                probe["mechanism"] in ("tp_btf (call site)", "fexit")
                 and "egress.denied:" + probe["mechanism"] not in avoid
             ), probe
             everything(r)

@@ -160,7 +160,7 @@ TEST(KindName, EveryKindHasOne) {
 
 TEST(Decode, ACgroupThatWasMade) {
   cgroup_event e = {};
-  e.header = {.kind = EVENT_CGROUP_MADE,
+  e.header = {.kind = EVENT_CGROUP_CREATED,
               .flags = 0,
               .size = sizeof(e),
               .time_ns = 7,

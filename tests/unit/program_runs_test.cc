@@ -11,9 +11,9 @@ TEST(ProgramRuns, WhatTheSecondMadeUpForIsNotMissed) {
     return ProgramRuns{.probe = "process", .program = name, .missed = missed};
   };
   std::vector<ProgramRuns> programs = {program("handle_exec", 7), program("handle_exit", 3),
-                                       program("handle_fork", 0), program("second_exec", 2),
+                                       program("handle_fork", 0), program("backup_exec", 2),
                                        program("handle_tcp_state", 1)};
-  TakeOffMadeUp({{"exec", 6}, {"exit", 0}, {"fork", 1}}, &programs);
+  SubtractRecoveredRuns({{"exec", 6}, {"exit", 0}, {"fork", 1}}, &programs);
   std::vector<uint64_t> missed;
   for (const ProgramRuns& p : programs)
     missed.push_back(p.missed);

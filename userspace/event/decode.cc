@@ -244,9 +244,9 @@ absl::Status DecodeBody(uint16_t kind, Bytes record, Body* body) {
     case EVENT_NFT_LOADED:
       *body = NftLoaded{};
       return absl::OkStatus();
-    case EVENT_CGROUP_MADE:
+    case EVENT_CGROUP_CREATED:
       return DecodeCgroupCreated(record, body);
-    case EVENT_CGROUP_GONE:
+    case EVENT_CGROUP_REMOVED:
       *body = CgroupRemoved{};
       return absl::OkStatus();
     default:
@@ -305,9 +305,9 @@ const char* KindName(uint16_t kind) {
       return "nftables";
     case EVENT_NFT_LOADED:
       return "nftables_loaded";
-    case EVENT_CGROUP_MADE:
+    case EVENT_CGROUP_CREATED:
       return "cgroup_made";
-    case EVENT_CGROUP_GONE:
+    case EVENT_CGROUP_REMOVED:
       return "cgroup_gone";
     case EVENT_CLOSE:
       return "close";

@@ -14,8 +14,8 @@ std::vector<Ladder> Ladders(const sandpiper_bpf& skeleton, const absl::Status& h
                             outcome = {p.handle_tcp_state};
   // After the first ones: the kernel calls them in this order.
   if (skeleton.rodata->cfg_preemptible) {
-    process.insert(process.end(), {p.second_exec, p.second_exit, p.second_fork});
-    outcome.push_back(p.second_tcp_state);
+    process.insert(process.end(), {p.backup_exec, p.backup_exit, p.backup_fork});
+    outcome.push_back(p.backup_tcp_state);
   }
   return {
       {"cgroup",
@@ -40,7 +40,7 @@ std::vector<Ladder> Ladders(const sandpiper_bpf& skeleton, const absl::Status& h
       {"egress.denied",
        false,
        {{Hook::kTracepoint, {p.handle_dropped_packet}, kDropReasons},
-        {Hook::kTracepoint, {p.handle_packet_dropped_there}, nullptr, "tp_btf by place", hook_code},
+        {Hook::kTracepoint, {p.handle_kfree_skb_by_caller}, nullptr, kCallSite, hook_code},
         {Hook::kFunctionExit, {p.handle_hook_verdict}}}},
       {"udp.error",
        false,

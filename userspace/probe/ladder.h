@@ -16,6 +16,11 @@ namespace sandpiper {
 // A type of the kernel that is there where drops carry reasons.
 inline constexpr char kDropReasons[] = "skb_drop_reason";
 
+// The mechanism that recognizes a netfilter drop by the address of the code that frees the packet.
+// `--avoid` also accepts its name of earlier releases.
+inline constexpr char kCallSite[] = "tp_btf (call site)";
+inline constexpr char kCallSiteFormerName[] = "tp_btf by place";
+
 // The mechanisms of a probe, best first. Without a required probe there is no main job to do.
 struct Ladder {
   struct Rung {

@@ -40,20 +40,20 @@ constexpr char kKernelBtf[] = "/sys/kernel/btf/vmlinux";
 
 // libbpf tells its reasons by printing only: the last lines end up in the error of the call that
 // failed.
-thread_local std::string libbpf_says;
+thread_local std::string libbpf_messages;
 
 int KeepLibbpfMessage(libbpf_print_level level, const char* format, va_list arguments) {
   if (level != LIBBPF_WARN)
     return 0;
   std::array<char, 1024> line;
   vsnprintf(line.data(), line.size(), format, arguments);
-  if (libbpf_says.size() < 4096)
-    libbpf_says.append(line.data());
+  if (libbpf_messages.size() < 4096)
+    libbpf_messages.append(line.data());
   return 0;
 }
 
 absl::Status LoadError(int error) {
-  const std::string details = libbpf_says.substr(0, libbpf_says.find('\n'));
+  const std::string details = libbpf_messages.substr(0, libbpf_messages.find('\n'));
   if (LockdownMode() == "confidentiality")
     return absl::FailedPreconditionError(
         absl::StrCat("the kernel was started with lockdown=confidentiality, where no program may "
@@ -136,9 +136,9 @@ void SetPreemptible(const btf* kernel, sandpiper_bpf* skeleton) {
       btf__find_by_name_kind(kernel, "class_srcu_fast_notrace_t", BTF_KIND_TYPEDEF) > 0;
   skeleton->rodata->cfg_preemptible = preemptible;
   if (!preemptible)
-    bpf_map__set_max_entries(skeleton->maps.deeds_done, 1);
+    bpf_map__set_max_entries(skeleton->maps.primary_runs, 1);
   const auto& p = skeleton->progs;
-  for (bpf_program* program : {p.second_exec, p.second_exit, p.second_fork, p.second_tcp_state})
+  for (bpf_program* program : {p.backup_exec, p.backup_exit, p.backup_fork, p.backup_tcp_state})
     bpf_program__set_autoload(program, preemptible);
 }
 
@@ -178,12 +178,17 @@ absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options) {
+absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& given) {
+  ProbeOptions options = given;
+  for (auto& [probe, mechanism] : options.avoid) {
+    if (mechanism == kCallSiteFormerName)
+      mechanism = kCallSite;
+  }
   if (access(kKernelBtf, R_OK))
     return absl::FailedPreconditionError(absl::StrCat(
         kKernelBtf,
         " cannot be read: sandpiper needs a kernel built with BTF (CONFIG_DEBUG_INFO_BTF)"));
-  libbpf_says.clear();
+  libbpf_messages.clear();
   libbpf_set_print(KeepLibbpfMessage);
   std::unique_ptr<Probes> probes(new Probes());
   probes->cpus_ = libbpf_num_possible_cpus();
@@ -278,8 +283,8 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
     if (!probes->statistics_.ok())
       return ErrnoStatus(errno, "having the kernel keep statistics of programs (BPF_ENABLE_STATS)");
   }
-  libbpf_says.clear();
-  if (const int error = MakeMaps(skeleton->obj); error)
+  libbpf_messages.clear();
+  if (const int error = CreateMaps(skeleton->obj); error)
     return LoadError(error);
   // Beside the others: each reads all of the kernel's types, and has its programs verified. Nobody
   // is watched yet.
@@ -291,8 +296,8 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& options
   ASSIGN_OR_RETURN(probes->watches_, WatchCounts::Map(bpf_map__fd(skeleton->maps.watches)));
   if (options.limit_sandboxes) {
     RETURN_IF_ERROR(
-        SetLimit(skeleton->maps.ring_limits, RING_critical, options.critical_ring_bytes));
-    RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_bulk, options.bulk_ring_bytes));
+        SetLimit(skeleton->maps.ring_limits, RING_CRITICAL, options.critical_ring_bytes));
+    RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_BULK, options.bulk_ring_bytes));
   }
   for (const std::string& prefix : options.discover_prefixes) {
     name_prefix key = {};

@@ -38,7 +38,7 @@ NftProbe::NftProbe(bpf_object* object, std::vector<std::string> avoid, const btf
 
 NftProbe::~NftProbe() = default;
 
-bool NftProbe::nf_tables_is_there() const {
+bool NftProbe::nf_tables_is_loaded() const {
   return built_in_ || access("/sys/module/nf_tables", F_OK) == 0;
 }
 
@@ -76,7 +76,7 @@ std::vector<NftProbe::Rung> NftProbe::Ladder() {
       {"fexit",
        &NftProbe::function_exits_,
        true,
-       {&P::handle_nft_commit, &P::handle_nft_abort, &P::handle_netlink_ack}},
+       {&P::handle_nft_commit, &P::handle_nft_abort, &P::handle_netlink_ack_exit}},
       {"kprobe",
        &NftProbe::kprobes_,
        true,
@@ -95,7 +95,7 @@ std::vector<std::string> NftProbe::Mechanisms() {
 }
 
 void NftProbe::Attach() {
-  const bool there = nf_tables_is_there();
+  const bool there = nf_tables_is_loaded();
   waits_ = !there;
   std::string reasons;
   for (const Rung& rung : Ladder()) {

@@ -37,7 +37,7 @@ class NftProbe {
   void Detach();
 
   // nf_tables is loaded, or part of the kernel. Asking does not load it.
-  bool nf_tables_is_there() const;
+  bool nf_tables_is_loaded() const;
   // A better one may come with the module.
   bool waits_for_nf_tables() const { return waits_; }
 

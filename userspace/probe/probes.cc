@@ -50,12 +50,12 @@ std::vector<ProgramRuns> Probes::ReadRuns() const {
   for (const auto& [member, device] : devices_)
     device->AppendRuns(&out);
   // Read after the runs: what is made up for late is no loss.
-  const auto& made_up = skeleton_->bss->made_up;
-  TakeOffMadeUp({{"exec", made_up[EVENT_EXEC]},
-                 {"exit", made_up[EVENT_EXIT]},
-                 {"fork", made_up[EVENT_FORK]},
-                 {"tcp_state", made_up[EVENT_CONNECT_RESULT]}},
-                &out);
+  const auto& recovered_runs = skeleton_->bss->recovered_runs;
+  SubtractRecoveredRuns({{"exec", recovered_runs[EVENT_EXEC]},
+                         {"exit", recovered_runs[EVENT_EXIT]},
+                         {"fork", recovered_runs[EVENT_FORK]},
+                         {"tcp_state", recovered_runs[EVENT_CONNECT_RESULT]}},
+                        &out);
   return out;
 }
 
@@ -91,7 +91,7 @@ absl::Status Probes::Attach(int cgroup_fd) {
   nft_attached_.get();
   nft_state_ = states_.size();
   states_.push_back({});
-  TellNft();
+  UpdateNftState();
   return absl::OkStatus();
 }
 
@@ -119,7 +119,7 @@ void Probes::RemoveMember(uint64_t member) {
 
 absl::Status Probes::WatchCgroup(uint64_t cgroup_id, const owner& owner, IfWatched if_watched) {
   const int error = watches_.Update(bpf_map__fd(skeleton_->maps.watched_cgroups), cgroup_id,
-                                    watched_cgroup{.owner = owner, .noted = 0},
+                                    watched_cgroup{.owner = owner, .noted_netns = 0},
                                     if_watched == IfWatched::kKeepOwner);
   return error ? ErrnoStatus(error, "adding a cgroup to the kernel's table") : absl::OkStatus();
 }
@@ -152,15 +152,17 @@ absl::Status Probes::WatchDevice(unsigned ifindex, const owner& owner) {
 void Probes::WatchNamespace(uint32_t netns, const owner& owner, NamespaceUse use) {
   if (netns == 0)
     return;
-  const bool lends = use == NamespaceUse::kExclusive;
+  const bool claims_unwatched = use == NamespaceUse::kExclusive;
   const bpf_map* map = skeleton_->maps.watched_netns;
   netns_owner known = {};
   // Of several sandboxes the first stays; but one of a member that ended, or that turned out to be
   // nobody's, is in the way.
-  const bool replace =
-      lends || bpf_map__lookup_elem(map, &netns, sizeof(netns), &known, sizeof(known), 0) ||
-      known.owner.sandbox == owner.sandbox || !ReadCounters(known.owner.member).ok();
-  const netns_owner value = {.owner = replace ? owner : known.owner, .lends = lends};
+  const bool replace = claims_unwatched ||
+                       bpf_map__lookup_elem(map, &netns, sizeof(netns), &known, sizeof(known), 0) ||
+                       known.owner.sandbox == owner.sandbox ||
+                       !ReadCounters(known.owner.member).ok();
+  const netns_owner value = {.owner = replace ? owner : known.owner,
+                             .claims_unwatched = claims_unwatched};
   watches_.Update(bpf_map__fd(map), netns, value, /*if_new=*/false);
 }
 
@@ -169,7 +171,7 @@ void Probes::ForgetNamespace(uint32_t netns) {
   watches_.NamespacesChanged();
 }
 
-void Probes::TellNft() {
+void Probes::UpdateNftState() {
   states_[nft_state_] = {
       .probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};
   if (nft_->mechanism().empty())
@@ -179,7 +181,7 @@ void Probes::TellNft() {
 
 void Probes::OnNftLoaded() {
   nft_->Attach();
-  TellNft();
+  UpdateNftState();
 }
 
 absl::StatusOr<member_counters> Probes::ReadCounters(uint64_t member) const {
@@ -241,7 +243,7 @@ std::vector<SocketBytes> Probes::ReadDeviceBytes() const {
   return out;
 }
 
-uint64_t Probes::new_cgroups_dropped() const { return skeleton_->bss->births_lost; }
+uint64_t Probes::new_cgroups_dropped() const { return skeleton_->bss->new_cgroups_dropped; }
 
 int Probes::critical_ring_fd() const { return bpf_map__fd(skeleton_->maps.critical_ring); }
 int Probes::bulk_ring_fd() const { return bpf_map__fd(skeleton_->maps.bulk_ring); }

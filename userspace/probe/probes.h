@@ -63,7 +63,7 @@ class Probes final : public KernelTables, public ProbeStatus {
   // ProbeStatus:
   const std::vector<ProbeState>& states() const override { return states_; }
   std::vector<ProgramRuns> ReadRuns() const override;
-  bool nf_tables_is_loaded() const override { return nft_->nf_tables_is_there(); }
+  bool nf_tables_is_loaded() const override { return nft_->nf_tables_is_loaded(); }
   void OnNftLoaded() override;
 
   bool waits_for_nf_tables() const { return nft_ && nft_->waits_for_nf_tables(); }
@@ -81,7 +81,7 @@ class Probes final : public KernelTables, public ProbeStatus {
   Probes();
   // InvalidArgument for a probe or mechanism that does not exist.
   absl::Status CheckAvoided(const ProbeOptions& options) const;
-  void TellNft();
+  void UpdateNftState();
   std::vector<SocketBytes> ReadDeviceBytes() const;
 
   std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;

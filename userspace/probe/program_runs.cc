@@ -29,10 +29,10 @@ void AppendRuns(const char* probe, const bpf_object* object, std::vector<Program
     AppendRuns(probe, program, out);
 }
 
-void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up,
-                   std::vector<ProgramRuns>* programs) {
+void SubtractRecoveredRuns(const std::vector<std::pair<std::string, uint64_t>>& recovered_runs,
+                           std::vector<ProgramRuns>* programs) {
   for (ProgramRuns& program : *programs) {
-    for (const auto& [what, count] : made_up) {
+    for (const auto& [what, count] : recovered_runs) {
       if (program.program == "handle_" + what)
         program.missed -= std::min(program.missed, count);
       else if (program.program == "second_" + what)

@@ -21,9 +21,9 @@ void AppendRuns(const char* probe, const bpf_program* program, std::vector<Progr
 void AppendRuns(const char* probe, const bpf_object* object, std::vector<ProgramRuns>* out);
 
 // Takes off handle_X what second_X (bpf/preemption_backup.bpf.h) made up for; what that one misses
-// is no loss of its own. `made_up`: by X.
-void TakeOffMadeUp(const std::vector<std::pair<std::string, uint64_t>>& made_up,
-                   std::vector<ProgramRuns>* programs);
+// is no loss of its own. `recovered_runs`: by X.
+void SubtractRecoveredRuns(const std::vector<std::pair<std::string, uint64_t>>& recovered_runs,
+                           std::vector<ProgramRuns>* programs);
 
 // What `missed` runs of a program mean to whoever relies on what is told.
 std::string MissedText(const std::string& program, uint64_t missed);

@@ -27,7 +27,7 @@ Btf CopyTypes(const bpf_object* object) {
 
 }  // namespace
 
-int MakeMaps(bpf_object* object) {
+int CreateMaps(bpf_object* object) {
   const Btf types = CopyTypes(object);
   if (!types || btf__load_into_kernel(types.get()))
     return errno;

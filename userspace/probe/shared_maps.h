@@ -11,7 +11,7 @@ namespace sandpiper {
 
 // Makes the maps of `object`, opened and not yet loaded, all but its constants: others can then be
 // loaded beside it, and need not wait until its programs are verified. An errno, or 0.
-int MakeMaps(bpf_object* object);
+int CreateMaps(bpf_object* object);
 
 // Every map of `later`, opened and not yet loaded, that `first` has under the same name becomes
 // that one. Constants stay its own.
