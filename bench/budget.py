@@ -1,57 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""budget.py FOLDER [write]: what was measured (FOLDER/user.json, kernel.json, size.json) against bench/budgets.json: figures that come out the same each time, so that a
-change which costs more than 3 % is seen with the change. Ends with "N passed, N failed, N skipped". `write`: what was measured becomes the budget."""
+"""budget.py FOLDER [write]: compares measured figures with bench/budgets.json.
+
+FOLDER holds user.json, kernel.json and size.json. Their figures are the same in each run, so a
+change that costs more than 3 % fails the check of that change. The last line is
+"N passed, N failed, N skipped". With `write`, the measured figures become the budget.
+"""
 
 import json
 import os
 import sys
+from typing import Any
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "budgets.json")
 TOLERANCE = 0.03
-folder, write = sys.argv[1], sys.argv[2:] == ["write"]
-path = HERE + "/budgets.json"
 
 
-def measured():
+def read(path: str) -> list[Any]:
+    """The JSON objects of a file, one a line; none if it is absent."""
+    if not os.path.exists(path):
+        return []
+    with open(path) as f:
+        return [json.loads(line) for line in f if line.strip()]
+
+
+def kernel_figures(result: dict[str, Any]) -> dict[str, int]:
+    version = ".".join(result["kernel"].split(".")[:2])
     out = {}
-    if os.path.exists(folder + "/user.json"):
-        for what, n in json.load(open(folder + "/user.json"))["instructions"].items():
-            if "generated" not in what and "copied" not in what:
-                out["user instructions, " + what] = round(n)
-    if os.path.exists(folder + "/kernel.json"):
-        for line in open(folder + "/kernel.json"):
-            result = json.loads(line)
-            kernel = ".".join(result["kernel"].split(".")[:2])
-            for what, event in result["events"].items():
-                for who, n in event.get("within programs", {}).items():
-                    out["%s instructions within programs, %s, %s" % (kernel, what, who)] = round(n)
-            for name, n in result["verified"].items():
-                out["%s verifier, %s" % (kernel, name)] = n
-    if os.path.exists(folder + "/size.json"):
-        out["bytes of the stripped binary"] = json.load(open(folder + "/size.json"))["stripped"]
+    for event, costs in result["events"].items():
+        for subject, instructions in costs.get("within programs", {}).items():
+            name = f"{version} instructions within programs, {event}, {subject}"
+            out[name] = round(instructions)
+    for program, instructions in result["verified"].items():
+        out[f"{version} verifier, {program}"] = instructions
     return out
 
 
-now = measured()
-if write:
-    known = json.load(open(path)) if os.path.exists(path) else {}
-    with open(path, "w") as f:
+def measured(folder: str) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for result in read(folder + "/user.json"):
+        for step, instructions in result["instructions"].items():
+            # Code of libraries: a change of sandpiper cannot alter it.
+            if "generated" not in step and "copied" not in step:
+                out["user instructions, " + step] = round(instructions)
+    for result in read(folder + "/kernel.json"):
+        out.update(kernel_figures(result))
+    for result in read(folder + "/size.json"):
+        out["bytes of the stripped binary"] = result["stripped"]
+    return out
+
+
+def write_budgets(now: dict[str, int]) -> None:
+    """Replaces the measured budgets, and keeps those that were not measured."""
+    known: dict[str, int] = {}
+    if os.path.exists(PATH):
+        with open(PATH) as f:
+            known = json.load(f)
+    with open(PATH, "w") as f:
         json.dump({**known, **now}, f, indent=1, sort_keys=True)
         f.write("\n")
-    sys.exit(0)
-budgets = json.load(open(path))
-failed = 0
-for what, n in sorted(now.items()):
-    budget = budgets.get(what)
+
+
+def is_within_budget(name: str, figure: int, budget: int | None) -> bool:
     if budget is None:
-        print("FAILED budget: %s has none; bench/check.sh write" % what)
-    elif n > budget * (1 + TOLERANCE):
-        print("FAILED budget: %s: %d, and %d is allowed (+3 %%)" % (what, n, budget))
-    else:
-        if n < budget * (1 - TOLERANCE):
-            print("     budget: %s: %d, of %d: it can be lowered" % (what, n, budget))
-        continue
-    failed += 1
-print(
-    "%d passed, %d failed, %d skipped" % (len(now) - failed, failed, len(set(budgets) - set(now)))
-)
+        print(f"FAILED budget: {name} has no budget: run bench/check.sh write")
+        return False
+    if figure > budget * (1 + TOLERANCE):
+        print(f"FAILED budget: {name}: {figure} is over {budget} + 3 %")
+        return False
+    if figure < budget * (1 - TOLERANCE):
+        print(f"     budget: {name}: {figure} is below {budget} - 3 %: lower the budget")
+    return True
+
+
+def main() -> None:
+    now = measured(sys.argv[1])
+    if sys.argv[2:] == ["write"]:
+        write_budgets(now)
+        return
+    with open(PATH) as f:
+        budgets = json.load(f)
+    passed = sum(is_within_budget(name, n, budgets.get(name)) for name, n in sorted(now.items()))
+    skipped = len(set(budgets) - set(now))
+    print(f"{passed} passed, {len(now) - passed} failed, {skipped} skipped")
+
+
+main()

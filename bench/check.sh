@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# check.sh [write]: measures what comes out the same each time, and compares it with bench/budgets.json (bench/budget.py). Without valgrind, user space is
-# skipped. `write`: what was measured becomes the budget.
+# check.sh [write]: measures the figures that are the same in each run, and compares them with
+# bench/budgets.json (bench/budget.py). Without valgrind, user space is skipped. With `write`, the
+# measured figures become the budget.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 t=$(mktemp -d)
@@ -16,5 +17,9 @@ if command -v valgrind > /dev/null; then
 else
   echo "skip budget: user space: valgrind is not installed"
 fi
-KERNELS="6.1 bookworm" bench/kernel.sh QUICK > "$t/kernel.json" || { echo "FAILED budget: the guest measured nothing"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+if ! KERNELS="6.1 bookworm" bench/kernel.sh QUICK > "$t/kernel.json"; then
+  echo "FAILED budget: the guest printed no measurement"
+  echo "0 passed, 1 failed, 0 skipped"
+  exit 1
+fi
 python3 bench/budget.py "$t" "$@"

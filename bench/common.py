@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the measuring programs share: processes of their own on a CPU of their own, what they took, a cgroup to watch, and a collector that watches it."""
+"""Helpers of the benchmarks: pinned processes, their CPU time, a cgroup to watch, a collector."""
 
 import contextlib
 import glob
@@ -9,58 +9,83 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
-def cgroup_mount():
-    for line in open("/proc/self/mountinfo"):
-        left, _, right = line.partition(" - ")
-        if right.startswith("cgroup2 "):
-            return left.split()[4]
+def cgroup_mount() -> str:
+    """The mount point of cgroup v2."""
+    with open("/proc/self/mountinfo") as mounts:
+        for line in mounts:
+            left, _, right = line.partition(" - ")
+            if right.startswith("cgroup2 "):
+                return left.split()[4]
     raise SystemExit("bench: cgroup v2 is not mounted")
 
 
-def cpu_seconds(pid):
-    """All threads of a process that lives; its children left out, and threads that ended. In nanoseconds: /proc/PID/stat counts ticks of ten milliseconds."""
-    spent, paths = 0, glob.glob("/proc/%d/task/*/schedstat" % pid)
-    assert paths, "process %d is gone, or the kernel keeps no schedstat" % pid
+def read(path: str) -> str:
+    with open(path) as f:
+        return f.read()
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of all living threads of a process, without its children and ended threads.
+
+    Read in nanoseconds from schedstat: /proc/PID/stat counts ticks of ten milliseconds.
+    """
+    paths = glob.glob(f"/proc/{pid}/task/*/schedstat")
+    assert paths, f"process {pid} has ended, or the kernel has no schedstat"
+    spent = 0
     for path in paths:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            spent += int(open(path).read().split()[0])
+            spent += int(read(path).split()[0])
     return spent / 1e9
 
 
-def pinned(cpu, argv):
+def pinned(cpu: int, argv: list[str]) -> list[str]:
+    """The command that runs `argv` on this CPU only."""
     return ["taskset", "-c", str(cpu), *argv]
 
 
+def remove_cgroup(path: str) -> None:
+    """Removes an empty cgroup. Waits up to 5 s for its last process to leave it."""
+    for _ in range(100):
+        try:
+            os.rmdir(path)
+            return
+        except OSError:
+            time.sleep(0.05)
+
+
 @contextlib.contextmanager
-def cgroup(name):
-    path = "%s/bench-%d-%s" % (cgroup_mount(), os.getpid(), name)
+def cgroup(name: str) -> Iterator[str]:
+    """A new cgroup at the top of the hierarchy; removed at the end."""
+    path = f"{cgroup_mount()}/bench-{os.getpid()}-{name}"
     os.makedirs(path)
     try:
         yield path
     finally:
-        for _ in range(100):
-            try:
-                os.rmdir(path)
-                break
-            except OSError:
-                time.sleep(0.05)
+        remove_cgroup(path)
 
 
-def enter(path):
-    def now():
+def enter(path: str) -> Callable[[], None]:
+    """A preexec_fn that moves the child into the cgroup."""
+
+    def move() -> None:
         with open(path + "/cgroup.procs", "w") as f:
             f.write("0")
 
-    return now
+    return move
 
 
 class Collector:
-    """sandpiper run: starts with all CPUs, as anywhere, and has CPU 0 from then on."""
+    """A running `sandpiper run`. It starts on all CPUs, as usual; then CPU 0 is its only one."""
 
-    def __init__(self, sandpiper, arguments, stdout=subprocess.DEVNULL):
-        self.sandpiper, self.folder = sandpiper, tempfile.TemporaryDirectory(prefix="bench")
+    def __init__(
+        self, sandpiper: str, arguments: list[str], stdout: int = subprocess.DEVNULL
+    ) -> None:
+        self.sandpiper = sandpiper
+        self.folder = tempfile.TemporaryDirectory(prefix="bench")
         self.socket = self.folder.name + "/socket"
         begin = time.monotonic()
         self.process = subprocess.Popen(
@@ -68,20 +93,21 @@ class Collector:
             stdout=stdout,
             stderr=subprocess.PIPE,
         )
-        said = b""
-        while b"ready" not in said:
+        output = b""
+        while b"ready" not in output:
             line = self.process.stderr.readline()
-            assert line, said
-            said += line
+            assert line, output
+            output += line
         self.start_s = time.monotonic() - begin
-        for thread in os.listdir("/proc/%d/task" % self.process.pid):
-            with contextlib.suppress(ProcessLookupError):  # one that only starts things
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            # A thread of the start-up may have ended since.
+            with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(int(thread), {0})
 
-    def __enter__(self):
+    def __enter__(self) -> "Collector":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(timeout=60)
@@ -91,7 +117,7 @@ class Collector:
         self.process.stderr.close()
         self.folder.cleanup()
 
-    def status(self):
+    def status(self) -> dict[str, Any]:
         return json.loads(
             subprocess.run(
                 [self.sandpiper, "status", "--format", "json", "--socket", self.socket],
@@ -100,18 +126,18 @@ class Collector:
             ).stdout
         )
 
-    def counts(self):
-        """(produced, dropped) of all sandboxes."""
-        all_of_them = self.status()["sandboxes"]
-        return sum(int(s["produced"]) for s in all_of_them), sum(
-            int(s["dropped"]) for s in all_of_them
-        )
+    def counts(self) -> tuple[int, int]:
+        """(produced, dropped): events of all sandboxes."""
+        sandboxes = self.status()["sandboxes"]
+        produced = sum(int(s["produced"]) for s in sandboxes)
+        dropped = sum(int(s["dropped"]) for s in sandboxes)
+        return produced, dropped
 
-    def cpu_seconds(self):
+    def cpu_seconds(self) -> float:
         return cpu_seconds(self.process.pid)
 
-    def settle(self):
-        """Until it has worked off what there is: its CPU time stands still."""
+    def wait_idle(self) -> None:
+        """Waits until all events are processed: its CPU time no longer grows."""
         before = -1.0
         while self.cpu_seconds() != before:
             before = self.cpu_seconds()

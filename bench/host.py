@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""host.py SANDPIPER LOAD: what being watched costs on this machine, as ratios of the time that the load takes: off and on in turns, the load on CPU 1 and the collector on CPU 0,
-medians of the pairs. For comparison on one machine; nothing is gated on them. Prints one JSON object."""
+"""host.py SANDPIPER LOAD: the cost of being watched on this machine. Prints one JSON object.
+
+It measures the time that a load takes, watched and unwatched in turns, and prints the median of
+the ratios of the pairs. The load has CPU 1, the collector CPU 0. The ratios compare versions on one
+machine; no check depends on them.
+"""
 
 import json
 import os
@@ -9,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
 from common import Collector, cgroup, enter, pinned
 
@@ -16,48 +21,38 @@ sandpiper, load = map(os.path.abspath, sys.argv[1:3])
 PAIRS = 11
 LOADS = {"exec": 1500, "connect": 4000, "dns": 20000}
 QUERIES = 40000
+DNSPERF_PORT = "5353"
+
+# Runs a load in a cgroup. Returns nanoseconds for one operation, and the number of operations.
+Load = Callable[[str], tuple[float, int]]
 
 
-def by_load(what):
-    def once(watched):
+def by_load(operation: str) -> Load:
+    def run_once(watched: str) -> tuple[float, int]:
         done = subprocess.run(
-            pinned(1, [load, what, str(LOADS[what]), "1"]),
+            pinned(1, [load, operation, str(LOADS[operation]), "1"]),
             preexec_fn=enter(watched),
             stdout=subprocess.PIPE,
             check=True,
         )
-        return int(done.stdout.split()[0]), LOADS[what]
+        return int(done.stdout.split()[0]), LOADS[operation]
 
-    return once
+    return run_once
 
 
-def by_dnsperf(watched):
-    """dnsperf against a server that answers all: nanoseconds for a query."""
-    server = subprocess.Popen(pinned(1, [load, "serve", "5353"]), stdout=subprocess.PIPE)
+def by_dnsperf(watched: str) -> tuple[float, int]:
+    """dnsperf against a server that answers every query."""
+    server = subprocess.Popen(pinned(1, [load, "serve", DNSPERF_PORT]), stdout=subprocess.PIPE)
     try:
         assert b"ready" in server.stdout.readline()
         with tempfile.NamedTemporaryFile("w") as queries:
-            queries.writelines("q%d.bench.test A\n" % i for i in range(1000))
+            queries.writelines(f"q{i}.bench.test A\n" for i in range(1000))
             queries.flush()
+            runs = str(QUERIES // 1000)
+            server_options = ["-s", "127.0.0.1", "-p", DNSPERF_PORT]
+            query_options = ["-d", queries.name, "-n", runs, "-c", "1", "-q", "20"]
             done = subprocess.run(
-                pinned(
-                    1,
-                    [
-                        "dnsperf",
-                        "-s",
-                        "127.0.0.1",
-                        "-p",
-                        "5353",
-                        "-d",
-                        queries.name,
-                        "-n",
-                        str(QUERIES // 1000),
-                        "-c",
-                        "1",
-                        "-q",
-                        "20",
-                    ],
-                ),
+                pinned(1, ["dnsperf", *server_options, *query_options]),
                 preexec_fn=enter(watched),
                 stdout=subprocess.PIPE,
                 check=True,
@@ -73,40 +68,46 @@ def by_dnsperf(watched):
         server.wait()
 
 
-def measure(once):
+def run_watched(run_load: Load, watched: str) -> tuple[float, float, int]:
+    """(nanoseconds for one operation, CPU seconds of the collector, operations)"""
+    ports = ["--dns-port", "53", "--dns-port", DNSPERF_PORT]
+    with Collector(sandpiper, ["--cgroup", watched, *ports]) as collector:
+        before = collector.cpu_seconds()
+        each, count = run_load(watched)
+        collector.wait_idle()
+        return each, collector.cpu_seconds() - before, count
+
+
+def measure(run_load: Load) -> dict[str, float]:
+    ratios = []
+    cpu_s = 0.0
+    operations = 0
     with cgroup("host") as watched:
-        ratios, cpu, things = [], 0.0, 0
-        once(watched)
+        run_load(watched)  # warms up caches
         for pair in range(PAIRS):
-
-            def off():
-                return once(watched)[0]
-
-            def on():
-                nonlocal cpu, things
-                with Collector(
-                    sandpiper, ["--cgroup", watched, "--dns-port", "53", "--dns-port", "5353"]
-                ) as collector:
-                    before = collector.cpu_seconds()
-                    each, count = once(watched)
-                    collector.settle()
-                    cpu += collector.cpu_seconds() - before
-                    things += count
-                    return each
-
-            # Whoever is first is not always the same.
-            without, with_it = (off(), on()) if pair % 2 else reversed((on(), off()))
-            ratios.append(with_it / without)
+            # Alternate the order, so that a drift of the machine does not favour one side.
+            if pair % 2:
+                unwatched_ns, _ = run_load(watched)
+            watched_ns, spent, count = run_watched(run_load, watched)
+            if not pair % 2:
+                unwatched_ns, _ = run_load(watched)
+            cpu_s += spent
+            operations += count
+            ratios.append(watched_ns / unwatched_ns)
     ratios.sort()
     return {
         "ratio": round(statistics.median(ratios), 3),
         "p10": round(ratios[len(ratios) // 10], 3),
         "p90": round(ratios[-1 - len(ratios) // 10], 3),
-        "collector_cpu_us_each": round(cpu / things * 1e6, 2),
+        "collector_cpu_us_each": round(cpu_s / operations * 1e6, 2),
     }
 
 
-result = {what: measure(by_load(what)) for what in LOADS}
-if shutil.which("dnsperf"):
-    result["dnsperf"] = measure(by_dnsperf)
-print(json.dumps(result))
+def main() -> None:
+    result = {operation: measure(by_load(operation)) for operation in LOADS}
+    if shutil.which("dnsperf"):
+        result["dnsperf"] = measure(by_dnsperf)
+    print(json.dumps(result))
+
+
+main()

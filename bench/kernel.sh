@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# kernel.sh [QUICK]: guest instructions for each kind of event, by bench/kernel.py on stock kernels under -icount, one JSON object a line. QUICK: without
-# the peers. KERNELS="NAME SUITE": that one alone.
+# kernel.sh [QUICK]: measures guest instructions for each kind of event. It runs bench/kernel.py on
+# stock kernels under -icount, and prints one JSON object a line. QUICK leaves out the other tools.
+# KERNELS="NAME SUITE" in the environment selects one kernel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${SANDPIPER_CACHE:-/var/cache/sandpiper}
@@ -13,7 +14,14 @@ for kernel in "${kernels[@]}"; do
   read -r name suite <<< "$kernel"
   tests/vm/kernel.sh "$suite" linux-image-amd64 "$cache/linux-$name" >&2
   tests/vm/initrd.sh "$cache/linux-$name.initrd" "$cache/linux-$name"
-  command="cd $PWD && python3 bench/kernel.py bazel-bin/userspace/sandpiper bazel-bin/bench/load bazel-bin/bench/empty ${1:-}"
-  ICOUNT=1 LIMIT=1500 tests/vm/boot.sh "$cache/linux-$name" "$cache/linux-$name.initrd" "${command// /+}" 2>&1 | sed -u 's/\r//' > "$log"
-  sed -n 's/^.*bench {/{/p' "$log" | grep . || { echo "kernel.sh: the guest of $name measured nothing:" >&2; tail -20 "$log" >&2; exit 1; }
+  programs="bazel-bin/userspace/sandpiper bazel-bin/bench/load bazel-bin/bench/empty"
+  command="cd $PWD && python3 bench/kernel.py $programs ${1:-}"
+  # boot.sh takes the command with + for blanks.
+  ICOUNT=1 LIMIT=1500 tests/vm/boot.sh "$cache/linux-$name" "$cache/linux-$name.initrd" \
+    "${command// /+}" 2>&1 | sed -u 's/\r//' > "$log"
+  if ! sed -n 's/^.*bench {/{/p' "$log" | grep .; then
+    echo "kernel.sh: the guest with Linux $name printed no measurement:" >&2
+    tail -20 "$log" >&2
+    exit 1
+  fi
 done

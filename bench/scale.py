@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scale.py SANDPIPER LOAD: memory, start and cost of an event with many sandboxes. Prints one JSON object: for 10, 1,000 and 10,000 sandboxes that each ran a program
-and looked up a name, what the process has (PSS) and what its maps in the kernel take; how long a start takes; and what it does while nothing happens."""
+"""scale.py SANDPIPER LOAD: memory, start time and cost of an event with many sandboxes.
+
+Prints one JSON object. For 10, 1,000 and 10,000 sandboxes, each of which ran a program, it has the
+memory of the process (PSS) and of its maps in the kernel. It also has the time of a start, the
+activity of an idle collector, and the size of the binary.
+"""
 
 import glob
 import json
@@ -10,45 +14,48 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from typing import Any
 
-from common import Collector, cgroup, enter, pinned
+from common import Collector, cgroup, enter, pinned, read, remove_cgroup
 
 sandpiper, load = map(os.path.abspath, sys.argv[1:3])
 SIZES = (10, 1_000, 10_000)
 STARTS = 15
 ROUNDS = 5
+IDLE_S = 30
 
 
-def pss_kib(pid):
-    return int(
-        re.search(r"^Pss: *(\d+)", open("/proc/%d/smaps_rollup" % pid).read(), re.M).group(1)
-    )
+def pss_mib(pid: int) -> float:
+    kib = re.search(r"^Pss: *(\d+)", read(f"/proc/{pid}/smaps_rollup"), re.M).group(1)
+    return round(int(kib) / 1024, 1)
 
 
-def maps_kib(pid):
-    """What the kernel says that the maps take that this process holds (fdinfo)."""
-    seen = {}
-    for path in glob.glob("/proc/%d/fdinfo/*" % pid):
+def maps_mib(pid: int) -> float:
+    """Memory of the BPF maps that this process holds, by the kernel's own count (fdinfo)."""
+    memory_of_map = {}
+    for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
         try:
-            told = dict(re.findall(r"^(\w+):\s*(\S+)", open(path).read(), re.M))
+            info = dict(re.findall(r"^(\w+):\s*(\S+)", read(path), re.M))
         except FileNotFoundError:
             continue
-        if "memlock" in told and "map_id" in told:
-            seen[told["map_id"]] = int(told["memlock"])
-    return sum(seen.values()) // 1024
+        if "memlock" in info and "map_id" in info:
+            memory_of_map[info["map_id"]] = int(info["memlock"])
+    return round(sum(memory_of_map.values()) / (1 << 20), 1)
 
 
-def switches(pid):
-    return sum(
-        int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", open(p).read(), re.M).group(1))
-        for p in glob.glob("/proc/%d/task/*/status" % pid)
-    )
+def wakeups(pid: int) -> int:
+    """Voluntary context switches of all threads so far."""
+    pattern = re.compile(r"^voluntary_ctxt_switches:\s*(\d+)", re.M)
+    paths = glob.glob(f"/proc/{pid}/task/*/status")
+    return sum(int(pattern.search(read(path)).group(1)) for path in paths)
 
 
-def cost_of_an_event(collector, cgroups):
-    """The same work in one of them, whatever the number of the others; microseconds."""
-    before, cpu = collector.counts()[0], collector.cpu_seconds()
+def us_per_event(collector: Collector, cgroups: list[str]) -> float:
+    """CPU time for an event of these sandboxes, in microseconds."""
+    events = collector.counts()[0]
+    cpu = collector.cpu_seconds()
     for name in cgroups:
         subprocess.run(
             pinned(1, [load, "attempt", "50000", "1"]),
@@ -56,67 +63,78 @@ def cost_of_an_event(collector, cgroups):
             stdout=subprocess.DEVNULL,
             check=True,
         )
-    collector.settle()
-    return (collector.cpu_seconds() - cpu) / (collector.counts()[0] - before) * 1e6
+    collector.wait_idle()
+    return (collector.cpu_seconds() - cpu) / (collector.counts()[0] - events) * 1e6
 
 
-def with_sandboxes(count, result):
+def measure_sandboxes(count: int) -> dict[str, float]:
     with cgroup("scale") as top:
-        names = ["%s/s%05d" % (top, i) for i in range(count)]
+        names = [f"{top}/s{i:05d}" for i in range(count)]
         for name in names:
             os.mkdir(name)
         try:
             with Collector(sandpiper, ["--cgroup", top + "/s*"]) as collector:
-                result["start_ms"] = round(collector.start_s * 1000)
-                collector.settle()
+                collector.wait_idle()
                 for name in names if count <= 1000 else names[::10]:
                     subprocess.run([load, "exit"], preexec_fn=enter(name), check=True)
-                collector.settle()
-                result["pss_mib"] = round(pss_kib(collector.process.pid) / 1024, 1)
-                result["maps_mib"] = round(maps_kib(collector.process.pid) / 1024, 1)
-                result["cpu_us_an_event"] = round(
-                    statistics.median(
-                        cost_of_an_event(collector, (names[0], names[-1])) for _ in range(ROUNDS)
-                    ),
-                    2,
-                )
+                collector.wait_idle()
+                pss = pss_mib(collector.process.pid)
+                maps = maps_mib(collector.process.pid)
+                # The same work for each number of sandboxes.
+                ends = [names[0], names[-1]]
+                costs = [us_per_event(collector, ends) for _ in range(ROUNDS)]
+                return {
+                    "start_ms": round(collector.start_s * 1000),
+                    "pss_mib": pss,
+                    "maps_mib": maps,
+                    "cpu_us_an_event": round(statistics.median(costs), 2),
+                }
         finally:
             for name in names:
-                for _ in range(100):
-                    try:
-                        os.rmdir(name)
-                        break
-                    except OSError:
-                        time.sleep(0.05)
+                remove_cgroup(name)
 
 
-result = {"sandboxes": {}}
-for size in SIZES:
-    with_sandboxes(size, result["sandboxes"].setdefault(str(size), {}))
-with cgroup("start") as one:
+def measure_start(watched: str) -> dict[str, float]:
     starts = []
     for _ in range(STARTS):
-        with Collector(sandpiper, ["--cgroup", one]) as collector:
+        with Collector(sandpiper, ["--cgroup", watched]) as collector:
             starts.append(collector.start_s * 1000)
-    result["start_ms"] = {
-        "median": round(statistics.median(starts), 1),
-        "least": round(min(starts), 1),
-    }
-    with Collector(sandpiper, ["--cgroup", one]) as collector:
-        collector.settle()
+    return {"median": round(statistics.median(starts), 1), "least": round(min(starts), 1)}
+
+
+def measure_idle(watched: str) -> dict[str, float]:
+    with Collector(sandpiper, ["--cgroup", watched]) as collector:
+        pid = collector.process.pid
+        collector.wait_idle()
         time.sleep(5)
-        before, cpu = switches(collector.process.pid), collector.cpu_seconds()
-        time.sleep(30)
-        result["idle"] = {
-            "pss_mib": round(pss_kib(collector.process.pid) / 1024, 1),
-            "maps_mib": round(maps_kib(collector.process.pid) / 1024, 1),
-            "wakeups_per_s": round((switches(collector.process.pid) - before) / 30, 2),
-            "cpu_percent": round((collector.cpu_seconds() - cpu) / 30 * 100, 2),
+        before = wakeups(pid)
+        cpu = collector.cpu_seconds()
+        time.sleep(IDLE_S)
+        return {
+            "pss_mib": pss_mib(pid),
+            "maps_mib": maps_mib(pid),
+            "wakeups_per_s": round((wakeups(pid) - before) / IDLE_S, 2),
+            "cpu_percent": round((collector.cpu_seconds() - cpu) / IDLE_S * 100, 2),
         }
-stripped = "/tmp/bench-stripped-%d" % os.getpid()
-shutil.copy(sandpiper, stripped)
-os.chmod(stripped, 0o755)
-subprocess.run(["strip", stripped], check=True)
-result["binary_mib"] = round(os.path.getsize(stripped) / (1 << 20), 2)
-os.unlink(stripped)
-print(json.dumps(result))
+
+
+def stripped_mib() -> float:
+    with tempfile.TemporaryDirectory(prefix="bench") as folder:
+        stripped = shutil.copy(sandpiper, folder + "/stripped")
+        os.chmod(stripped, 0o755)
+        subprocess.run(["strip", stripped], check=True)
+        return round(os.path.getsize(stripped) / (1 << 20), 2)
+
+
+def main() -> None:
+    result: dict[str, Any] = {
+        "sandboxes": {str(size): measure_sandboxes(size) for size in SIZES},
+    }
+    with cgroup("start") as one:
+        result["start_ms"] = measure_start(one)
+        result["idle"] = measure_idle(one)
+    result["binary_mib"] = stripped_mib()
+    print(json.dumps(result))
+
+
+main()

@@ -1,156 +1,165 @@
 # SPDX-License-Identifier: Apache-2.0
-"""throughput.py SANDPIPER LOAD SEND SINK [OTELCOL]: how much one core takes. The collector, or what receives, has CPU 0, and what makes the load CPU 1. Prints one
-JSON object.
-  events   each kind at the highest rate at which nothing is lost, found by halving, and events for each second of the collector's CPU time
-  records  log records for each second of CPU time of sandpiper's exporter, to a sink that looks at nothing; beside it, where it is there, the
-           OpenTelemetry Collector that takes the same requests and passes them on to the same sink
+"""throughput.py SANDPIPER LOAD SEND SINK [OTELCOL]: the throughput of one core.
+
+The collector or the receiver has CPU 0, the load generator CPU 1. Prints one JSON object:
+  events   for each kind, the highest rate without loss, found by halving, and the events for each
+           second of the collector's CPU time
+  records  the log records for each second of CPU time of sandpiper's exporter, sent to a sink that
+           does not read them. With OTELCOL, also those of the OpenTelemetry Collector that receives
+           the same requests and forwards them to the same sink
 """
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
-from common import Collector, cgroup, cpu_seconds, enter, pinned
+from common import Collector, cgroup, cpu_seconds, enter, pinned, read
 
 sandpiper, load, send, sink = map(os.path.abspath, sys.argv[1:5])
 otelcol = sys.argv[5] if len(sys.argv) > 5 else None
 SECONDS = 2
 RECORDS = 400_000
+HALVINGS = 6
+# Operations a second, at least as many as the load generator can do.
+MOST = {"dns": 60_000, "attempt": 60_000, "exec": 2_000}
+COUNTED_ONLY = ["--no-stdout", "--log-level", "warn"]
+OTELCOL_ENDPOINT = "127.0.0.1:14317"
+OTELCOL_CONFIG = """
+receivers: {otlp: {protocols: {grpc: {endpoint: %s}}}}
+exporters: {otlphttp: {logs_endpoint: "%s", compression: %s}}
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines: {logs: {receivers: [otlp], exporters: [otlphttp]}}
+"""
 
 
-def run(what, rate, options):
-    """(things a second, events a second, lost, events for a second of CPU)"""
+def run(operation: str, rate: int | None, options: list[str]) -> dict[str, Any]:
+    """Runs a load at `rate` operations a second; None: as fast as it can."""
     with (
-        cgroup(what) as watched,
+        cgroup(operation) as watched,
         Collector(sandpiper, ["--cgroup", watched, *options]) as collector,
     ):
-        before, cpu = collector.counts()[0], collector.cpu_seconds()
-        things = (rate or MOST[what]) * SECONDS
+        before = collector.counts()[0]
+        cpu = collector.cpu_seconds()
+        count = (rate or MOST[operation]) * SECONDS
+        pace = [str(rate)] if rate else []
         done = subprocess.run(
-            pinned(1, [load, what, str(things), "1", *([str(rate)] if rate else [])]),
+            pinned(1, [load, operation, str(count), "1", *pace]),
             preexec_fn=enter(watched),
             stdout=subprocess.PIPE,
             check=True,
         )
         each_ns = int(done.stdout.split()[0])
-        collector.settle()
+        collector.wait_idle()
         produced, dropped = collector.counts()
         events = produced - before
+        cpu_s = max(collector.cpu_seconds() - cpu, 0.01)
         return {
             "things_per_s": round(1e9 / each_ns),
-            "events_per_s": round(events / (things * each_ns / 1e9)),
+            "events_per_s": round(events / (count * each_ns / 1e9)),
             "events": events,
             "lost": dropped,
-            "events_per_cpu_s": round(
-                (events - dropped) / max(collector.cpu_seconds() - cpu, 0.01)
-            ),
+            "events_per_cpu_s": round((events - dropped) / cpu_s),
         }
 
 
-MOST = {"dns": 60_000, "attempt": 60_000, "exec": 2_000}
-
-
-def highest(what, options):
-    unpaced = run(what, 0, options)
+def highest_rate(operation: str, options: list[str]) -> dict[str, Any]:
+    unpaced = run(operation, None, options)
     if not unpaced["lost"]:
-        return {**unpaced, "bound": "what makes the load"}
-    low, best, high = 0, None, unpaced["things_per_s"]
-    for _ in range(6):
+        return {**unpaced, "bound": "the load generator"}
+    low = 0
+    high = unpaced["things_per_s"]
+    result = unpaced
+    for _ in range(HALVINGS):
         rate = (low + high) // 2
-        tried = run(what, rate, options)
+        tried = run(operation, rate, options)
         if tried["lost"]:
             high = rate
+            if not low:  # no rate without loss is known yet
+                result = tried
         else:
-            low, best = rate, tried
-    return {**(best or tried), "bound": "the collector", "unpaced": unpaced}
+            low = rate
+            result = tried
+    return {**result, "bound": "the collector", "unpaced": unpaced}
 
 
-def send_all(protocol, target, gzip):
-    return json.loads(
-        subprocess.run(
-            pinned(1, [send, protocol, target, gzip, str(RECORDS)]),
-            stdout=subprocess.PIPE,
-            check=True,
-        ).stdout
+def send_all(protocol: str, target: str, compression: str) -> dict[str, float]:
+    """Sends RECORDS log records with sandpiper's exporter."""
+    done = subprocess.run(
+        pinned(1, [send, protocol, target, compression, str(RECORDS)]),
+        stdout=subprocess.PIPE,
+        check=True,
     )
+    return json.loads(done.stdout)
 
 
-def exporters():
+def rates(sent: dict[str, float], cpu_s: float) -> dict[str, int]:
+    return {
+        "records_per_cpu_s": round(sent["records"] / cpu_s),
+        "records_per_s": round(sent["records"] / sent["wall_s"]),
+    }
+
+
+def exporters() -> dict[str, dict[str, int]]:
     out = {}
     process = subprocess.Popen(pinned(0, [sink]), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        grpc_port, http_port = process.stdout.readline().split()
+        grpc_port, http_port = map(int, process.stdout.readline().split())
         targets = {
-            "grpc": "127.0.0.1:%d" % int(grpc_port),
-            "http": "http://127.0.0.1:%d/v1/logs" % int(http_port),
+            "grpc": f"127.0.0.1:{grpc_port}",
+            "http": f"http://127.0.0.1:{http_port}/v1/logs",
         }
         for protocol, target in targets.items():
-            for gzip in ("none", "gzip"):
-                result = send_all(protocol, target, gzip)
-                out["sandpiper, %s, %s" % (protocol, gzip)] = {
-                    "records_per_cpu_s": round(result["records"] / result["cpu_s"]),
-                    "records_per_s": round(result["records"] / result["wall_s"]),
-                }
+            for compression in ("none", "gzip"):
+                sent = send_all(protocol, target, compression)
+                out[f"sandpiper, {protocol}, {compression}"] = rates(sent, sent["cpu_s"])
         if otelcol:
-            for gzip in ("none", "gzip"):
-                out["otelcol, grpc in, http out, %s" % gzip] = collector_between(
-                    targets["http"], gzip
-                )
+            for compression in ("none", "gzip"):
+                name = f"otelcol, grpc in, http out, {compression}"
+                out[name] = forward(targets["http"], compression)
     finally:
         process.stdin.close()
         process.wait(timeout=60)
     return out
 
 
-def collector_between(target, gzip):
+def forward(target: str, compression: str) -> dict[str, int]:
+    """The rates of an OpenTelemetry Collector between sandpiper's exporter and the sink."""
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         config = folder + "/config.yaml"
         with open(config, "w") as f:
-            f.write(
-                """
-receivers: {otlp: {protocols: {grpc: {endpoint: 127.0.0.1:14317}}}}
-exporters: {otlphttp: {logs_endpoint: "%s", compression: %s}}
-service:
-  telemetry: {metrics: {level: none}}
-  pipelines: {logs: {receivers: [otlp], exporters: [otlphttp]}}
-"""
-                % (target, gzip)
-            )
-        with open(folder + "/log", "w+") as log:
+            f.write(OTELCOL_CONFIG % (OTELCOL_ENDPOINT, target, compression))
+        log_path = folder + "/log"
+        with open(log_path, "w") as log:
             process = subprocess.Popen(
                 pinned(0, [otelcol, "--config", config]),
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "GOMAXPROCS": "1"},
             )
-            try:
-                while not re.search("Everything is ready", open(folder + "/log").read()):
-                    assert process.poll() is None, open(folder + "/log").read()
-                before = cpu_seconds(process.pid)
-                result = send_all("grpc", "127.0.0.1:14317", "none")
-                return {
-                    "records_per_cpu_s": round(
-                        result["records"] / (cpu_seconds(process.pid) - before)
-                    ),
-                    "records_per_s": round(result["records"] / result["wall_s"]),
-                }
-            finally:
-                process.terminate()
-                process.wait(timeout=60)
+        try:
+            while "Everything is ready" not in read(log_path):
+                assert process.poll() is None, read(log_path)
+            before = cpu_seconds(process.pid)
+            sent = send_all("grpc", OTELCOL_ENDPOINT, "none")
+            return rates(sent, cpu_seconds(process.pid) - before)
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
 
 
-SILENT = ["--no-stdout", "--log-level", "warn"]
-print(
-    json.dumps(
-        {
-            "events": {
-                what: {"records made": highest(what, []), "counted only": highest(what, SILENT)}
-                for what in MOST
-            },
-            "records": exporters(),
+def main() -> None:
+    events = {
+        operation: {
+            "records built": highest_rate(operation, []),
+            "counted only": highest_rate(operation, COUNTED_ONLY),
         }
-    )
-)
+        for operation in MOST
+    }
+    print(json.dumps({"events": events, "records": exporters()}))
+
+
+main()

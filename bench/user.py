@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""user.py SANDPIPER ENCODE CAPTURE: user-space instructions for each event, from the ring's record on, by callgrind over `sandpiper replay` of a recorded capture, and for
-each log record that is encoded, by callgrind over bench/encode. Prints one JSON object."""
+"""user.py SANDPIPER ENCODE CAPTURE: counts user-space instructions. Prints one JSON object.
+
+Events: callgrind over `sandpiper replay` of a recorded capture, from the ring's record on.
+Records: callgrind over bench/encode, for each encoding of a log record.
+"""
 
 import json
 import re
@@ -9,10 +12,11 @@ import sys
 import tempfile
 
 sandpiper, encode, capture = sys.argv[1:4]
+ON_EVENT = "sandpiper::SandboxSession::OnEvent(*)"
 
 
-def callgrind(function, *argv):
-    """Instructions within `function` and what it calls, and what the program said."""
+def callgrind(function: str, *argv: str) -> tuple[int, subprocess.CompletedProcess]:
+    """Instructions within `function` and its callees, and the finished program with its output."""
     with tempfile.NamedTemporaryFile() as out:
         done = subprocess.run(
             [
@@ -25,49 +29,42 @@ def callgrind(function, *argv):
             ],
             capture_output=True,
         )
-        assert done.returncode == 0, done.stderr[-2000:]
-        counted = int(re.search(r"Collected : (\d+)", done.stderr.decode()).group(1))
-        assert counted > 0, "%s was not called" % function
-        return counted, done
+    assert done.returncode == 0, done.stderr[-2000:]
+    counted = int(re.search(r"Collected : (\d+)", done.stderr.decode()).group(1))
+    assert counted > 0, f"{function} was not called"
+    return counted, done
 
 
-def replay(function, *options):
+def replay(function: str, *options: str) -> tuple[int, int, int]:
+    """(instructions, records printed, events replayed)"""
     counted, done = callgrind(function, sandpiper, "replay", capture, *options)
-    return (
-        counted,
-        done.stdout.count(b"\n"),
-        int(re.search(r"replayed (\d+) events", done.stderr.decode()).group(1)),
-    )
+    events = int(re.search(r"replayed (\d+) events", done.stderr.decode()).group(1))
+    return counted, done.stdout.count(b"\n"), events
 
 
-def encoded(function):
-    counted, done = callgrind("sandpiper::%s*" % function, encode, "2")
-    told = json.loads(done.stdout)
-    return counted / told["runs"] / told["batch"]
+def encoded(function: str) -> float:
+    """Instructions of one encoder for one record."""
+    counted, done = callgrind(f"sandpiper::{function}*", encode, "2")
+    run = json.loads(done.stdout)
+    return counted / run["runs"] / run["batch"]
 
 
-decode, _, events = replay("sandpiper::Decode(std::span*")
-# With records below warn not made: what joining, verdicts and metrics take.
-aggregate, _, _ = replay("sandpiper::SandboxSession::OnEvent(*)", "--log-level", "warn")
-json_text, records, _ = replay("sandpiper::AppendJson*", "--format", "json")
-everything, _, _ = replay("sandpiper::SandboxSession::OnEvent(*)", "--format", "json")
-print(
-    json.dumps(
-        {
-            "events": events,
-            "records": records,
-            "instructions": {
-                "an event: decode": decode / events,
-                "an event: to aggregate": (decode + aggregate) / events,
-                "a record: made, and what may not leave hidden": (
-                    everything - aggregate - json_text
-                )
-                / records,
-                "a record: to JSON": json_text / records,
-                "a record: to OTLP": encoded("ByOurs"),
-                "a record: to OTLP by generated classes": encoded("ByGenerated"),
-                "a record: its bytes copied": encoded("ByCopy"),
-            },
-        }
-    )
-)
+def main() -> None:
+    decode, _, events = replay("sandpiper::Decode(std::span*")
+    # With --log-level warn no records are built: this leaves correlation and metrics.
+    aggregate, _, _ = replay(ON_EVENT, "--log-level", "warn")
+    json_text, records, _ = replay("sandpiper::AppendJson*", "--format", "json")
+    everything, _, _ = replay(ON_EVENT, "--format", "json")
+    instructions = {
+        "an event: decode": decode / events,
+        "an event: to aggregate": (decode + aggregate) / events,
+        "a record: built and redacted": (everything - aggregate - json_text) / records,
+        "a record: to JSON": json_text / records,
+        "a record: to OTLP": encoded("ByOurs"),
+        "a record: to OTLP by generated classes": encoded("ByGenerated"),
+        "a record: its bytes copied": encoded("ByCopy"),
+    }
+    print(json.dumps({"events": events, "records": records, "instructions": instructions}))
+
+
+main()

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # demo.sh [--html FILE]
-# The main job on a throw-away sandbox: installs what is missing, builds, then runs a few ordinary programs in a network namespace of their
-# own, with a real DNS server and real servers beside it, and shows what sandpiper saw of them; with --html as a page for a browser, in FILE. Needs
-# no Internet once the packages are there.
+# Runs sandpiper on a temporary sandbox. It installs missing packages and builds. Then it runs a few
+# ordinary programs in their own network namespace, beside a real DNS server and real web servers,
+# and prints the report of sandpiper. With --html it writes the report as a web page to FILE.
+# It needs no Internet access once the packages are installed.
 set -euo pipefail
 report=()
 case $#:${1:-} in
@@ -18,39 +19,42 @@ echo "demo: building"
 bazel build --noshow_progress --ui_event_filters=error //userspace:sandpiper
 sandpiper=$PWD/bazel-bin/userspace/sandpiper
 
-inside=spdemo-$$-in outside=spdemo-$$-out
+inside=spdemo-$$-in
+outside=spdemo-$$-out
 tmp=$(mktemp -d)
 pids=()
 cleanup() {
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
-  ip netns del $inside 2>/dev/null || true
-  ip netns del $outside 2>/dev/null || true
+  ip netns del "$inside" 2>/dev/null || true
+  ip netns del "$outside" 2>/dev/null || true
   rm -rf "$tmp"
 }
 trap cleanup EXIT
 
-ip netns add $inside
-ip netns add $outside
-ip link add eth0 netns $inside type veth peer name eth0 netns $outside
-for ns in $inside $outside; do ip -n $ns link set lo up; done
-ip -n $inside addr add 10.78.0.2/24 dev eth0
-for last in 1 10 20; do ip -n $outside addr add 10.78.0.$last/24 dev eth0; done
-ip -n $inside link set eth0 up
-ip -n $outside link set eth0 up
+ip netns add "$inside"
+ip netns add "$outside"
+ip link add eth0 netns "$inside" type veth peer name eth0 netns "$outside"
+for ns in "$inside" "$outside"; do ip -n "$ns" link set lo up; done
+ip -n "$inside" addr add 10.78.0.2/24 dev eth0
+for last in 1 10 20; do ip -n "$outside" addr add 10.78.0.$last/24 dev eth0; done
+ip -n "$inside" link set eth0 up
+ip -n "$outside" link set eth0 up
 
 enter() { nsenter --net="/run/netns/$1" "${@:2}"; }
 mkdir "$tmp/www"
 echo "a package" > "$tmp/www/package"
-enter $outside dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file= --bind-interfaces \
-  --listen-address=10.78.0.1 --local=/test/ --host-record=packages.test,10.78.0.10 --host-record=api.test,10.78.0.20 \
+enter "$outside" dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts \
+  --user=root --pid-file= --bind-interfaces --listen-address=10.78.0.1 --local=/test/ \
+  --host-record=packages.test,10.78.0.10 --host-record=api.test,10.78.0.20 \
   --cname=mirror.test,packages.test 2> "$tmp/dns.log" &
 pids+=($!)
-enter $outside python3 -m http.server --bind 10.78.0.10 --directory "$tmp/www" 80 > /dev/null 2>&1 &
+enter "$outside" python3 -m http.server --bind 10.78.0.10 --directory "$tmp/www" 80 \
+  > /dev/null 2>&1 &
 pids+=($!)
 echo "nameserver 10.78.0.1" > "$tmp/resolv.conf"
-# What the sandbox may not do: reach this one server by anything but HTTP.
-enter $inside nft -f - <<'RULES'
+# The rules of the sandbox: it may reach this server by HTTP only.
+enter "$inside" nft -f - <<'RULES'
 table inet egress {
   chain output {
     type filter hook output priority 0; policy accept;
@@ -60,14 +64,14 @@ table inet egress {
 }
 RULES
 for _ in $(seq 50); do
-  enter $inside curl -s -o /dev/null --max-time 1 http://10.78.0.10/package && break
+  enter "$inside" curl -s -o /dev/null --max-time 1 http://10.78.0.10/package && break
   sleep 0.1
 done
 
 cat > "$tmp/agent.sh" <<'AGENT'
 #!/bin/sh
-# An agent at work: it looks names up, fetches a package, tries a service that is down, a host that it names by address only, a port that a
-# rule forbids, and then the rules themselves.
+# The work of an agent: it resolves names and fetches a package. It tries a service that is down, a
+# host by its address only, and a port that a rule drops. Then it deletes the rules.
 curl -s http://packages.test/package > /dev/null
 curl -s http://mirror.test/package > /dev/null
 curl -s --max-time 2 http://api.test:8443/v1/model
@@ -80,6 +84,9 @@ exit 0
 AGENT
 chmod +x "$tmp/agent.sh"
 echo "demo: the sandbox runs"
-# A mount namespace of its own, for its resolv.conf; the sandbox needs nothing of sandpiper.
-enter $inside unshare -m bash -c 'mount --bind "$1/resolv.conf" /etc/resolv.conf && exec "$2" exec --id demo "${@:3}" -- "$1/agent.sh"' sh "$tmp" "$sandpiper" "${report[@]}"
+# The sandbox has its own mount namespace for its resolv.conf. sandpiper changes nothing in it.
+# shellcheck disable=SC2016 # bash in the namespace expands these
+enter "$inside" unshare -m bash -ec '
+  mount --bind "$1/resolv.conf" /etc/resolv.conf
+  exec "$2" exec --id demo "${@:3}" -- "$1/agent.sh"' sh "$tmp" "$sandpiper" "${report[@]}"
 [ ${#report[@]} = 0 ] || echo "demo: the report is in ${report[3]}"

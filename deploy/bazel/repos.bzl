@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """External repositories, all of them Debian packages on this machine: the build needs no network.
 
-Bazel 4.2.3 is the oldest supported, the one of Debian 12. Its built-in rules ask for two repositories that Debian does not ship in a
-form that it can load; `_stand_in` writes those.
+The oldest supported Bazel is 4.2.3, the version of Debian 12. Its built-in rules load two
+repositories that Debian does not ship in a form that it can load; `_stand_in` writes these.
 """
 
 _CC_RULES = [
@@ -40,7 +40,7 @@ def sandpiper_repositories():
     }.items():
         native.local_repository(name = name, path = path)
 
-    # Debian's rules_cc 0.0.4 needs a newer Bazel: hand out the native rules under its names.
+    # Debian's rules_cc 0.0.4 needs a newer Bazel: provide the native rules under its names.
     _stand_in(
         name = "rules_cc",
         files = {

@@ -1,90 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sbom.py VERSION REVISION: packages, one a line as dpkg-query prints them (name, version, architecture, source), to an SPDX 2.3 document."""
+"""sbom.py VERSION REVISION: writes an SPDX 2.3 document of the image's packages to stdout.
+
+stdin has a package a line, as dpkg-query prints it: name, version, architecture, source.
+"""
 
 import hashlib
 import json
 import sys
+from typing import Any
 
-version, revision = sys.argv[1:3]
-packages = [line.rstrip("\n").split("\t") for line in sys.stdin]
-assert packages, "no packages"
-name = "sandpiper-" + version
+SPDX_DOCUMENT = "SPDXRef-DOCUMENT"
 
 
-def identifier(text):
-    return "SPDXRef-Package-" + "".join(c if c.isalnum() or c in ".-" else "-" for c in text)
+def identifier(name: str) -> str:
+    return "SPDXRef-Package-" + "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
 
 
-described = [
-    {
-        "SPDXID": identifier("sandpiper"),
-        "name": "sandpiper",
-        "versionInfo": version,
+def describe(name: str, licence: str, source: str) -> dict[str, Any]:
+    return {
+        "SPDXID": identifier(name),
+        "name": name,
         "downloadLocation": "NOASSERTION",
         "filesAnalyzed": False,
-        "licenseConcluded": "Apache-2.0",
-        "licenseDeclared": "Apache-2.0",
+        "licenseConcluded": licence,
+        "licenseDeclared": licence,
         "copyrightText": "NOASSERTION",
-        "sourceInfo": "revision " + revision,
+        "sourceInfo": source,
     }
-]
-for package, package_version, architecture, source in packages:
-    described.append(
-        {
-            "SPDXID": identifier(package),
-            "name": package,
-            "versionInfo": package_version,
-            "downloadLocation": "NOASSERTION",
-            "filesAnalyzed": False,
-            "licenseConcluded": "NOASSERTION",
-            "licenseDeclared": "NOASSERTION",
-            "copyrightText": "NOASSERTION",
-            "sourceInfo": "Debian source package " + source,
-            "externalRefs": [
-                {
-                    "referenceCategory": "PACKAGE-MANAGER",
-                    "referenceType": "purl",
-                    "referenceLocator": "pkg:deb/debian/%s@%s?arch=%s"
-                    % (
-                        package,
-                        package_version.replace("+", "%2B").replace(":", "%3A"),
-                        architecture,
-                    ),
-                }
-            ],
-        }
-    )
-relations = [
-    {
-        "spdxElementId": "SPDXRef-DOCUMENT",
-        "relationshipType": "DESCRIBES",
-        "relatedSpdxElement": identifier("sandpiper"),
+
+
+def describe_debian(name: str, version: str, architecture: str, source: str) -> dict[str, Any]:
+    escaped = version.replace("+", "%2B").replace(":", "%3A")
+    url = {
+        "referenceCategory": "PACKAGE-MANAGER",
+        "referenceType": "purl",
+        "referenceLocator": f"pkg:deb/debian/{name}@{escaped}?arch={architecture}",
     }
-]
-relations += [
-    {
-        "spdxElementId": identifier("sandpiper"),
-        "relationshipType": "DEPENDS_ON",
-        "relatedSpdxElement": p["SPDXID"],
-    }
-    for p in described[1:]
-]
-digest = hashlib.sha256(json.dumps(described).encode()).hexdigest()
-json.dump(
-    {
+    description = describe(name, "NOASSERTION", "Debian source package " + source)
+    return {**description, "versionInfo": version, "externalRefs": [url]}
+
+
+def relation(subject: str, kind: str, related: str) -> dict[str, str]:
+    return {"spdxElementId": subject, "relationshipType": kind, "relatedSpdxElement": related}
+
+
+def main() -> None:
+    version, revision = sys.argv[1:3]
+    packages = [line.rstrip("\n").split("\t") for line in sys.stdin]
+    assert packages, "no packages"
+    sandpiper = describe("sandpiper", "Apache-2.0", "revision " + revision)
+    sandpiper["versionInfo"] = version
+    debian = [describe_debian(*package) for package in packages]
+    described = [sandpiper, *debian]
+    relations = [relation(SPDX_DOCUMENT, "DESCRIBES", sandpiper["SPDXID"])]
+    relations += [relation(sandpiper["SPDXID"], "DEPENDS_ON", p["SPDXID"]) for p in debian]
+    name = "sandpiper-" + version
+    digest = hashlib.sha256(json.dumps(described).encode()).hexdigest()
+    document = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
-        "SPDXID": "SPDXRef-DOCUMENT",
+        "SPDXID": SPDX_DOCUMENT,
         "name": name,
-        "documentNamespace": "https://sandpiper.invalid/spdx/%s-%s" % (name, digest[:16]),
+        "documentNamespace": f"https://sandpiper.invalid/spdx/{name}-{digest[:16]}",
         "creationInfo": {
             "created": "1970-01-01T00:00:00Z",
             "creators": ["Tool: sandpiper-deploy/image/sbom.py"],
         },
         "packages": described,
         "relationships": relations,
-    },
-    sys.stdout,
-    indent=1,
-)
-print()
+    }
+    json.dump(document, sys.stdout, indent=1)
+    print()
+
+
+main()

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# render.sh [FOLDER]: the plain manifests, for those who do not use Helm, from the chart: one for each of its files of values. HELM names another helm.
+# render.sh [FOLDER]: renders the Helm chart to plain manifests, one for each of its values files.
+# HELM in the environment names another helm program.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-out=${1:-$here} chart=$here/../helm/sandpiper
+out=${1:-$here}
+chart=$here/../helm/sandpiper
 helm=${HELM:-helm}
 render() { # NAME VALUES…
   {
-    echo "# Made by deploy/kubernetes/render.sh from the Helm chart. kubectl apply -f THIS"
+    echo "# Generated from the Helm chart by deploy/kubernetes/render.sh. Use kubectl apply -f."
     cat "$here/namespace.yaml"
     echo "---"
     "$helm" template sandpiper "$chart" --kube-version 1.30.0 --namespace sandpiper "${@:2}"
