@@ -76,7 +76,7 @@ void CaptureWriter::Sandbox(const SandboxIdentity& sandbox, uint64_t born_ns) {
   out->set_serial(sandbox.serial);
   out->set_id(sandbox.id);
   out->set_runtime(sandbox.runtime);
-  out->set_born_ns(born_ns);
+  out->set_started_ns(born_ns);
   Write(entry);
 }
 

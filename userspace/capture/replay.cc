@@ -64,7 +64,7 @@ KernelCounts ToCounts(const v1::CapturedCounts& in) {
 }
 
 void Add(v1::CaptureEntry* entry, Capture* out) {
-  switch (entry->what_case()) {
+  switch (entry->content_case()) {
     case v1::CaptureEntry::kSandbox:
       out->sandboxes.push_back(std::move(*entry->mutable_sandbox()));
       return;
@@ -97,7 +97,7 @@ void Add(v1::CaptureEntry* entry, Capture* out) {
       out->ends[entry->end().sandbox()] = std::move(*entry->mutable_end());
       return;
     case v1::CaptureEntry::kHeader:
-    case v1::CaptureEntry::WHAT_NOT_SET:  // of a later version
+    case v1::CaptureEntry::CONTENT_NOT_SET:  // of a later version
       return;
   }
 }
@@ -127,7 +127,7 @@ absl::StatusOr<Capture> ReadCapture(const std::string& path) {
   if (!clean_end)
     out.summary.cut = absl::StrCat(path, " is cut short at byte ", in.ByteCount());
   std::stable_sort(out.sandboxes.begin(), out.sandboxes.end(),
-                   [](const auto& a, const auto& b) { return a.born_ns() < b.born_ns(); });
+                   [](const auto& a, const auto& b) { return a.started_ns() < b.started_ns(); });
   std::stable_sort(out.events.begin(), out.events.end(),
                    [](const Event& a, const Event& b) { return a.time_ns < b.time_ns; });
   out.summary.sandboxes = out.sandboxes.size();
@@ -164,7 +164,7 @@ class Player {
   void Advance(uint64_t until_ns) {
     while (true) {
       const uint64_t born = born_ < capture_.sandboxes.size()
-                                ? capture_.sandboxes[born_].born_ns()
+                                ? capture_.sandboxes[born_].started_ns()
                                 : std::numeric_limits<uint64_t>::max();
       const uint64_t window =
           playing_.empty() ? std::numeric_limits<uint64_t>::max() : next_window_ns_;
@@ -203,13 +203,13 @@ class Player {
       return found == capture_.udp.end() ? FlowTable::UdpCounts{} : found->second;
     };
     if (playing_.empty())
-      next_window_ns_ = sandbox.born_ns() + options_.window_ns;
+      next_window_ns_ = sandbox.started_ns() + options_.window_ns;
     Playing& playing = playing_[sandbox.serial()];
-    playing.last_ns = sandbox.born_ns();
+    playing.last_ns = sandbox.started_ns();
     playing.session = std::make_unique<SandboxSession>(
         SandboxIdentity{
             .serial = sandbox.serial(), .id = sandbox.id(), .runtime = sandbox.runtime()},
-        options_.session, read_udp, sink_, sandbox.born_ns());
+        options_.session, read_udp, sink_, sandbox.started_ns());
   }
 
   // Windows in which nothing happens, up to `next_ns`, have nothing to tell.
