@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """throughput.py SANDPIPER LOAD SEND SINK [OTELCOL]: the throughput of one core.
 
-The collector or the receiver has CPU 0, the load generator CPU 1. Prints one JSON object:
-  events   for each kind, the highest rate without loss, found by halving, and the events for each
-           second of the collector's CPU time
-  records  the log records for each second of CPU time of sandpiper's exporter, sent to a sink that
-           does not read them. With OTELCOL, also those of the OpenTelemetry Collector that receives
-           the same requests and forwards them to the same sink
+The collector or the receiver has CPU 0, the load generator CPU 1. It prints one JSON object with
+two members:
+
+"events" has the highest rate without loss for each kind, found by halving. It also has the number
+of events for each second of the collector's CPU time.
+
+"records" has the number of log records for each second of CPU time of sandpiper's exporter. They
+are sent to a sink that does not read them. With OTELCOL, it also has the figures of an
+OpenTelemetry Collector that receives the same requests and forwards them to that sink.
 """
 
 import json
