@@ -4,8 +4,9 @@
 # matrix and fuzz. Ends with what failed, each with its reason, and "N passed, N failed, N skipped". PATTERN: only scenarios whose name
 # holds it, or one of several with commas between them; one with a minus before it: not those.
 #   unit    pure functions and classes, the corpora of the fuzzers, and the syntax of every LogQL query; no privileges
-#   e2e     scenarios with ground truth on this machine's kernel, sent to a real Loki, Prometheus and OpenTelemetry Collector and read back;
-#           root, and Go to build them once
+#   e2e     scenarios with ground truth on this machine's kernel; their records go to a real VictoriaLogs, Prometheus and
+#           OpenTelemetry Collector and are read back; root, and Go to build these once. SANDPIPER_LOKI=BINARY|URL adds the
+#           scenarios that only a Loki can prove
 #   kernel  scenarios with ground truth on this machine's kernel, without these; of all, those that e2e has not run already; root
 #   vm      of the same scenarios, what differs between kernels, on stock Debian kernels in QEMU, software emulation; root only to read
 #           what the guest shares

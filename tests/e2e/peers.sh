@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# peers.sh [DIR]: builds the programs that the e2e tier sends to, Grafana Loki, Prometheus and an OpenTelemetry Collector, from their Go
-# modules into DIR. Once: what is there in the version below stays. A quarter of an hour of two cores the first time. Where there is no Go
-# toolchain that is new enough: status 3, and one line that says so.
+# peers.sh [DIR]: builds the programs that the e2e tier sends to into DIR, from their Go modules: VictoriaLogs, Prometheus and an
+# OpenTelemetry Collector. A program that is there in the version below is not built again. The first build takes a quarter of an
+# hour on two cores. Without a Go toolchain that is new enough, prints the reason in one line and exits with status 3.
 set -euo pipefail
 dir=${1:-${SANDPIPER_CACHE:-/var/cache/sandpiper}/peers}
-loki=v3.7.8 prometheus=v0.312.0 collector=v0.159.0 # v0.312.0 is Prometheus 3.12.0
+victorialogs=v1.52.1 prometheus=v0.312.0 collector=v0.159.0 # v0.312.0 is Prometheus 3.12.0
 go_minimum=1.26.5
 
 # NAME VERSION: true if it is there.
 built() { [ -x "$dir/$1" ] && [ "$(cat "$dir/$1.version" 2> /dev/null)" = "$2" ]; }
 done_with() { echo "$2" > "$dir/$1.version" && echo "peers: built $1 $2"; }
-if built loki $loki && built prometheus $prometheus && built otelcol $collector; then exit 0; fi
+if built victoria-logs $victorialogs && built prometheus $prometheus && built otelcol $collector; then exit 0; fi
 
 no_go() {
   echo "peers: $*"
@@ -36,12 +36,10 @@ sources() {
   cd "$work/sources"
 }
 
-if ! built loki $loki; then
-  sources github.com/grafana/loki/v3@$loki
-  # A module within the module, which the archive of the outer one leaves out.
-  go mod edit -dropreplace=github.com/grafana/loki/pkg/push
-  go build -ldflags="-s -w" -o "$dir/loki" ./cmd/loki
-  done_with loki $loki
+if ! built victoria-logs $victorialogs; then
+  sources github.com/VictoriaMetrics/VictoriaLogs@$victorialogs
+  go build -ldflags="-s -w" -o "$dir/victoria-logs" ./app/victoria-logs
+  done_with victoria-logs $victorialogs
 fi
 if ! built prometheus $prometheus; then
   sources github.com/prometheus/prometheus@$prometheus

@@ -81,7 +81,7 @@ class Collector:
                 assert (
                     e["sandpiper.produced"] == e["sandpiper.delivered"] + e["sandpiper.dropped"]
                 ), e
-        self.told.tell(events)
+        self.told.add(events)
         self.peers.__exit__(None, None, None)
         return events
 

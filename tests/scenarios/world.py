@@ -240,7 +240,7 @@ class World:
                 timeout=300,
             )
             result = Result(argv, done, files)
-            told.tell(result.events, result.metrics)
+            told.add(result.events, result.metrics)
         checks.invariant(result)
         checks.cataloged(result.metrics)
         return result
@@ -251,9 +251,9 @@ class World:
 
     @contextlib.contextmanager
     def told_to_peers(self, env):
-        """(environment, Told): where there are peers, and the scenario has none of its own, records and metrics go to them too; what they have
+        """(environment, RunOutput): where there are peers, and the scenario has none of its own, records and metrics go to them too; what they have
         afterwards must be what is told to have gone to the files."""
-        env, told = {**self.patience(), **(env or {})}, peers.Told()
+        env, told = {**self.patience(), **(env or {})}, peers.RunOutput()
         if not self.peers or any(k.startswith("OTEL_") for k in env):
             yield env, told
             return
