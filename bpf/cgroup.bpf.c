@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Births and ends of cgroups. cgroup_mkdir runs before the new directory can be entered, so that a
-// cgroup is watched before its first process: a child of a watched one is its own, and one whose
-// name may be a sandbox's is watched until user space knows whether it is. cgroup_release runs when
-// the last socket of the cgroup is gone too.
+// Creation and removal of cgroups.
+//
+// cgroup_mkdir runs before the new directory can be entered. So a cgroup is watched before its
+// first process: a child of a watched cgroup gets the owner of its parent, and a sandbox candidate
+// is watched until user space decides about it. cgroup_rmdir is the end of a member. cgroup_release
+// runs when the last socket of the cgroup was closed, too: only then is the cgroup unwatched.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -15,7 +17,10 @@
 
 static const struct member_counters no_counts = {};
 
-/* Births that user space was not told of, for want of room: it looks for itself then. */
+/*
+ * New candidates that user space got no event for, because a map or the ring was full. When the
+ * number grows, user space reads the cgroup file system instead.
+ */
 __u64 new_cgroups_dropped = 0;
 
 static const __u8 is_hex[256] = {
@@ -23,8 +28,11 @@ static const __u8 is_hex[256] = {
 	['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1,
 };
 
-/* Without a branch: the verifier would follow each of 2^128. The bit of 64 stands as soon as so
- * many digits follow each other. */
+/*
+ * True if the name has 64 hexadecimal digits in a row. `run` counts the digits in a row and is at
+ * most 128, so bit 6 of it is set from 64 on. There is no branch in the loop, because the verifier
+ * would follow each of 2^128 combinations.
+ */
 static __always_inline bool has_container_id(const char *name)
 {
 	__u32 run = 0, seen = 0;
@@ -49,7 +57,10 @@ static __always_inline bool is_sandbox_candidate(struct cgroup *cgroup)
 	return bpf_map_lookup_elem(&cgroup_names, &prefix) != NULL;
 }
 
-/* Births come one at a time, under cgroup_mutex: the time of each is a number that no other has. */
+/*
+ * Watches a candidate under a new member. Cgroups are created one at a time, under cgroup_mutex, so
+ * that the time is a unique number.
+ */
 static __always_inline void watch_candidate(struct cgroup *cgroup, __u64 id, const char *path)
 {
 	struct watched_cgroup watched = { .owner.member = 1ULL << MEMBER_CANDIDATE_BIT |
@@ -104,7 +115,7 @@ int BPF_PROG(handle_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 	return 0;
 }
 
-/* Where it lived, another one may be noted. */
+/* After this, the network namespaces of the member may get another owner. */
 static __always_inline void end_member(__u64 member)
 {
 	struct watch *watch = get_watch();

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Where the sandbox connects. cgroup sock_addr hooks: they run on the kernel's copy of the address
-// and before NAT, for every way in (connect, sendto, sendmsg, sendmmsg, 32-bit calls, io_uring),
-// and for the cgroup of the socket, not of whoever runs.
+// Connection attempts, and the state of the sockets that make them.
+//
+// cgroup sock_addr hooks: the kernel has copied the address from user memory already, so that the
+// process cannot change it any more. They run before NAT and for every way to connect or send
+// (connect, sendto, sendmsg, sendmmsg, 32-bit calls, io_uring). They belong to the cgroup of the
+// socket, not to that of the current task. Each program returns 1, which allows the call.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -20,7 +23,10 @@ note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct end
 	if (!ctx->sk)
 		return NULL;
 	state = GET_SOCKET_STATE(ctx->sk, bpf_get_socket_cookie(ctx));
-	/* What handle_tcp_bytes walks. */
+	/*
+	 * The socket needs storage even when states_by_cookie is used: handle_tcp_bytes iterates
+	 * over it.
+	 */
 	if (!cfg_socket_storage &&
 	    !bpf_sk_storage_get(&socket_states, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE))
 		state = NULL;
@@ -58,8 +64,9 @@ static __always_inline void track_call(__u64 cookie, const struct endpoint *peer
 }
 
 /*
- * One with fields, to read through; the verifier allows no arithmetic on ctx->sk. Where there are
- * no casts it can be had of TCP, if the helper that gives it may be called; NULL otherwise.
+ * Returns the socket as a typed pointer, NULL if this kernel gives none. The verifier allows no
+ * arithmetic on ctx->sk. Without bpf_rdonly_cast() there is a typed pointer for TCP only, if the
+ * program may call bpf_skc_to_tcp_sock().
  */
 static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 {
@@ -75,9 +82,10 @@ static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 }
 
 /*
- * Any other, as a plain number that copies can start from. To the verifier the difference of two
- * pointers is such a number, and the current task is to be had as a pointer and as a number. Where
- * it is not, the socket is read back from the stack by a helper.
+ * Returns the socket as a number that helpers can read from. The verifier does not allow ctx->sk to
+ * be converted. But the difference of two pointers is a number, and the current task is available
+ * both as a pointer and as a number: their sum is the address. Without a typed current task, the
+ * pointer is read back from the stack.
  */
 static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 {
@@ -94,7 +102,10 @@ static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 	return sk;
 }
 
-/* Mostly that of who uses it, whose number is had without a copy. */
+/*
+ * Usually the cgroup of the current task. A helper returns its id, which saves a read of kernel
+ * memory.
+ */
 static __always_inline __u64 untyped_socket_cgroup_id(struct sock *sk)
 {
 	struct cgroup *cgroup;
@@ -115,8 +126,10 @@ static __always_inline __u32 untyped_socket_netns(struct bpf_sock_addr *ctx, str
 	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 }
 
-/* By the cgroup of the socket, for which sock_addr programs have no helper. A socket never changes
- * its own. */
+/*
+ * The owner by the cgroup of the socket. sock_addr programs have no helper for it. A socket keeps
+ * the cgroup in which it was created.
+ */
 static __always_inline bool find_sock_addr_owner(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
 {
 	struct sock *typed = typed_socket(ctx),
@@ -129,7 +142,10 @@ static __always_inline bool find_sock_addr_owner(struct bpf_sock_addr *ctx, stru
 
 	if (find_cgroup_owner(cgroup_id, ref))
 		return true;
-	/* Made before its process came into the sandbox, or handed to it. */
+	/*
+	 * The socket was created before the process entered the sandbox, or it was passed to the
+	 * process.
+	 */
 	user_id = bpf_get_current_cgroup_id();
 	if (user_id != cgroup_id && find_cgroup_owner(user_id, ref)) {
 		ref->flags = EVENT_BY_PROCESS;
@@ -141,8 +157,10 @@ static __always_inline bool find_sock_addr_owner(struct bpf_sock_addr *ctx, stru
 	return find_netns_owner(netns, cgroup_id, ref);
 }
 
-/* TCP is attempted here. A UDP connect sends nothing and may never (getaddrinfo sorts addresses by
- * it): its first packet is the attempt. */
+/*
+ * A TCP attempt begins here. connect(2) on a UDP socket sends nothing and may never do so
+ * (getaddrinfo(3) sorts addresses with it). Its attempt is the first datagram.
+ */
 static __always_inline int handle_connect(struct bpf_sock_addr *ctx, const struct endpoint *peer)
 {
 	struct socket_state *state;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Sandboxes whose sockets are not the host's, as those of a microVM: what passes the device (tap,
-// veth) that the host has for it. The fate of an attempt is read off the packets. An object for
-// each device, so that it knows whose it is without a look-up.
+// The traffic on a network device (tap, veth) of the host that connects a sandbox with its own
+// kernel, such as a microVM. Its sockets are not in the host's kernel. The outcome of an attempt is
+// derived from its packets.
+//
+// The object is loaded once for each device, so that the owner is a constant and needs no lookup.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -15,7 +17,7 @@
 #define IPPROTO_ICMP 1
 #define IPPROTO_ICMPV6 58
 #define ICMP_HEADER 8
-/* RFC 792, RFC 4443 3.1 */
+/* RFC 792; RFC 4443 section 3.1 */
 #define ICMP_UNREACHABLE 3
 #define ICMPV6_UNREACHABLE 1
 /* include/uapi/linux/if_packet.h, include/uapi/linux/bpf.h */
@@ -24,7 +26,10 @@
 
 const volatile struct owner cfg_owner = {};
 
-/* Too much for the stack. Packets are handled with softirqs off, one at a time on a CPU. */
+/*
+ * Too large for the stack. One entry for each CPU is enough, because packets are processed with
+ * softirqs off.
+ */
 struct work {
 	struct packet packet;
 	struct device_flow_key key;
@@ -47,7 +52,10 @@ static __always_inline bool load_scratch(struct sandbox_ref *ref, struct work **
 	return *work && init_ref(&owner, 0, ref);
 }
 
-/* Nobody can foresee it, so that no guest can make two of its flows look like one of another. */
+/*
+ * A random number: if it could be predicted, a guest could give two of its flows the cookie of
+ * another flow.
+ */
 static __always_inline __u64 new_cookie(void)
 {
 	return 1ULL << COOKIE_DEVICE_BIT | (__u64)bpf_get_prandom_u32() << 31 |
@@ -85,8 +93,9 @@ make_dns_message(struct sandbox_ref *ref, struct packet *p, __u64 cookie, int di
 }
 
 /*
- * One more chunk of a stream, of which 0 is the last. Works out anew whose it is: such chunks are
- * rare, and the verifier looks at a function that is not static once, and not at each of its calls.
+ * Emits the chunk at offset `done` of a TCP segment; returns 0 after the last one. Such chunks are
+ * rare, so it finds the flow again. A global function: the verifier checks it once and not at each
+ * call.
  */
 __noinline int emit_dns_chunk_at(struct __sk_buff *skb, __u32 direction, __u32 done)
 {
@@ -134,7 +143,10 @@ static __always_inline void open_tcp_flow(struct sandbox_ref *ref, struct work *
 	note_source(ref, flow.cookie, state, &work->packet);
 }
 
-/* By sequence numbers: what is sent again counts once. A FIN takes one, and is no payload. */
+/*
+ * Counts bytes by sequence numbers, so that a retransmission counts once. A FIN takes one number
+ * and is no payload.
+ */
 static __always_inline void account_tcp(struct device_flow *flow, const struct packet *p,
 					int direction)
 {
@@ -209,8 +221,10 @@ static __always_inline __u64 udp_cookie(struct sandbox_ref *ref, struct work *wo
 	return fresh.cookie;
 }
 
-/* As with sockets of the host: the first datagram to a peer is the attempt, and to answer one that
- * speaks first is none. */
+/*
+ * As for sockets of the host: the first datagram to a peer is the attempt. An answer to a peer that
+ * sent first is none.
+ */
 static __always_inline void handle_udp(struct __sk_buff *skb, struct sandbox_ref *ref,
 				       struct work *work, int direction)
 {
@@ -247,7 +261,10 @@ static __always_inline __u32 icmp_error(bool ipv6, __u8 code)
 	return code == 0 ? ERROR_NETWORK_UNREACHABLE : ERROR_HOST_UNREACHABLE;
 }
 
-/* The addresses of an IP header, and where it ends; 0 if it carries neither TCP nor UDP. */
+/*
+ * Reads the addresses of the IP header that an ICMP error quotes. Returns the offset behind it; 0
+ * if it carries neither TCP nor UDP.
+ */
 static __always_inline __u32 parse_quoted(struct __sk_buff *skb, bool ipv6, __u32 offset,
 					  struct packet *p)
 {
@@ -269,8 +286,10 @@ static __always_inline __u32 parse_quoted(struct __sk_buff *skb, bool ipv6, __u3
 	return offset + (header[0] & 0xf) * 4;
 }
 
-/* "Unreachable", with the beginning of the packet that it is about: as much of it as every sender
- * quotes. */
+/*
+ * An ICMP "unreachable" error. It quotes the beginning of the packet that caused it; every sender
+ * quotes as much as is read here.
+ */
 static __always_inline void handle_icmp(struct __sk_buff *skb, struct sandbox_ref *ref,
 					struct work *work)
 {
@@ -304,7 +323,7 @@ static __always_inline void handle_icmp(struct __sk_buff *skb, struct sandbox_re
 		    0);
 }
 
-/* `direction` is the guest's: what it sends comes in by its device. */
+/* `direction` is that of the guest: its packets enter the host by the device's ingress. */
 static __always_inline void handle_frame(struct __sk_buff *skb, int direction)
 {
 	struct sandbox_ref ref;
@@ -326,7 +345,10 @@ static __always_inline void handle_frame(struct __sk_buff *skb, int direction)
 		handle_udp(skb, &ref, work, direction);
 }
 
-/* From 6.6 on: goes with its link, and leaves the device as it was. */
+/*
+ * tcx, since 6.6: the program is detached with its link, and the filters of the device stay as they
+ * were.
+ */
 SEC("tc")
 int handle_device_ingress(struct __sk_buff *skb)
 {
@@ -342,9 +364,9 @@ int handle_device_egress(struct __sk_buff *skb)
 }
 
 /*
- * Before that: the filter of a packet socket, which lets nothing through to the socket. A tc filter
- * would outlive a killed process. The size of a filter counts against net.core.optmem_max, 20 KiB
- * as a rule: what is attached only calls on.
+ * Before 6.6: the filter of a packet socket, which passes no packet to the socket. A tc filter
+ * would stay attached after the collector was killed. The size of a socket filter counts against
+ * net.core.optmem_max, usually 20 KiB. Therefore the attached program only makes a tail call.
  */
 SEC("socket")
 int handle_device_packet_body(struct __sk_buff *skb)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Denied, and not merely broken: packets of the sandbox that netfilter threw away. A dropped SYN
-// looks to the program like a dead peer; the kernel says why it dropped it, and whose it was. Runs
-// in softirq too: whose is told by the packet's socket, never by "current".
+// Packets that netfilter dropped: a denied attempt. To the program a dropped SYN looks like a peer
+// that does not answer.
+//
+// kfree_skb has the packet, its socket and the reason of the drop. It often runs in softirq, where
+// `current` is an unrelated task, so the owner comes from the socket of the packet.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -11,8 +13,10 @@
 #include "bpf/skb.bpf.h"
 #include "bpf/socket.bpf.h"
 
-/* `state` is left out where the packet has no socket any more: user space knows the attempt by its
- * cookie. */
+/*
+ * `state` is NULL if the packet has no socket any more. User space then finds the process by the
+ * cookie of the attempt.
+ */
 static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie,
 					const struct socket_state *state,
 					const struct endpoint *peer, __u32 transport)
@@ -34,7 +38,7 @@ static __always_inline void emit_denied(struct sandbox_ref *ref, __u64 cookie,
 	submit_event(event);
 }
 
-/* A query that netfilter threw away is still a question: user space hears it as one, denied. */
+/* A DNS query that netfilter dropped: emitted as a query with the flag DNS_DENIED. */
 static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 cookie,
 					      const struct socket_state *state,
 					      const struct endpoint *server,
@@ -63,7 +67,7 @@ static __always_inline void emit_denied_query(struct sandbox_ref *ref, __u64 coo
 	submit_event(event);
 }
 
-/* TCP: the SYN of one attempt is sent again and again, and denied once. */
+/* TCP retransmits the SYN of an attempt. The attempt is denied once. */
 static __always_inline void report_denied_tcp(struct sandbox_ref *ref, __u64 cookie,
 					      struct socket_state *state)
 {
@@ -74,8 +78,10 @@ static __always_inline void report_denied_tcp(struct sandbox_ref *ref, __u64 coo
 	emit_denied(ref, cookie, state, &state->peer, TRANSPORT_TCP);
 }
 
-/* UDP: each datagram is a send of its own and counts; the first one of a flow is told, the rest is
- * in the flow. */
+/*
+ * Each UDP datagram counts as denied. Only the first one of a flow emits an event; the others are
+ * counted in the flow.
+ */
 static __always_inline void report_denied_udp(struct sandbox_ref *ref, __u64 cookie,
 					      struct socket_state *state,
 					      const struct endpoint *destination)
@@ -86,8 +92,10 @@ static __always_inline void report_denied_udp(struct sandbox_ref *ref, __u64 coo
 
 	add(&ref->counters->denied[TRANSPORT_UDP], 1);
 	if (!flow) {
-		/* NAT changed the destination before the drop, or this is the first datagram of a
-		 * connected socket. */
+		/*
+		 * NAT changed the destination before the drop, or this is the first datagram of a
+		 * connected socket.
+		 */
 		key.peer = state->peer;
 		flow = open_udp_flow(ref, cookie, state, &key.peer, &created);
 	}
@@ -104,7 +112,7 @@ get_or_create_state(struct sock *sk, struct sandbox_ref *ref, const struct skb_p
 
 	if (state)
 		return state;
-	/* A socket from before the sandbox was watched: the packet tells where it goes. */
+	/* The socket is older than the watch. The packet has the destination. */
 	state = GET_SOCKET_STATE(sk, socket_cookie(sk));
 	if (!state) {
 		add(&ref->counters->storage_failed, 1);
@@ -119,7 +127,7 @@ get_or_create_state(struct sock *sk, struct sandbox_ref *ref, const struct skb_p
 	return state;
 }
 
-/* At its destination, where the rules are the peer's own. */
+/* True if the packet reached its destination, where the rules are those of the peer. */
 static __always_inline bool is_local_delivery(struct sk_buff *skb, const struct skb_packet *p)
 {
 	void *route = (void *)(BPF_CORE_READ(skb, _skb_refdst) & SKB_DST_PTRMASK);
@@ -131,8 +139,10 @@ static __always_inline bool is_local_delivery(struct sk_buff *skb, const struct 
 	return BPF_CORE_READ((struct rt6_info *)route, rt6i_flags) & RTF_LOCAL;
 }
 
-/* Forwarded by the host for a sandbox in a namespace of its own: known by the source that the
- * packet left it with. */
+/*
+ * A packet that the host forwards for a sandbox in another network namespace. Its owner is found by
+ * the source address with which it left the namespace.
+ */
 static __always_inline int handle_forward_drop(struct sk_buff *skb)
 {
 	struct source_key key = {};
@@ -184,7 +194,7 @@ static __always_inline int handle_netfilter_drop(struct sk_buff *skb)
 	struct sock *sk;
 	__u64 cookie;
 
-	/* What came in by a device is on its way through, or to one of the sandbox's sockets. */
+	/* The packet arrived on a device: it is forwarded, or it is for a socket of the sandbox. */
 	if (skb->skb_iif)
 		return handle_forward_drop(skb);
 	sk = skb->sk;
@@ -216,10 +226,16 @@ int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigne
 	return handle_netfilter_drop(skb);
 }
 
-/* The code of nf_hook_slow(), the only one that drops what a hook refuses. */
+/*
+ * Set at load: the code of nf_hook_slow(), the only function that frees a packet which a netfilter
+ * hook dropped.
+ */
 const volatile __u64 cfg_hook_begin = 0, cfg_hook_end = 0;
 
-/* Next best, where drops carry no reason, before 5.17: the place that drops it. */
+/*
+ * Second choice, before 5.17, where drops have no reason: the address of the code that frees the
+ * packet.
+ */
 SEC("tp_btf/kfree_skb")
 int BPF_PROG(handle_kfree_skb_by_caller, struct sk_buff *skb, __u64 location)
 {
@@ -228,7 +244,10 @@ int BPF_PROG(handle_kfree_skb_by_caller, struct sk_buff *skb, __u64 location)
 	return handle_netfilter_drop(skb);
 }
 
-/* Last, the verdict of the hooks. The packet is gone by then, so all is taken from the socket. */
+/*
+ * Last choice: the verdict of the netfilter hooks. The packet is freed already, so all data come
+ * from the socket.
+ */
 SEC("fexit/nf_hook_slow")
 int BPF_PROG(handle_hook_verdict, struct sk_buff *skb, struct nf_hook_state *hook,
 	     const void *entries, unsigned int index, int verdict)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Count first, then reserve: produced = in the ring + dropped, per sandbox and kind, whatever
- * happens after. */
+/*
+ * Counts and emits events. Each event is counted before space in the ring buffer is reserved. So
+ * for each member and kind, produced = emitted + dropped + limited holds at every moment.
+ */
 #ifndef SANDPIPER_EMIT_BPF_H
 #define SANDPIPER_EMIT_BPF_H
 
 #include "bpf/owner.bpf.h"
 
-/* Per-CPU values still need the atomic: a softirq may interrupt the same counter. */
+/* Atomic also on per-CPU values, because a softirq may interrupt an update of the same counter. */
 static __always_inline void add(__u64 *counter, __u64 n)
 {
 	__sync_fetch_and_add(counter, n);
@@ -24,14 +26,18 @@ static __always_inline void stamp(struct event_header *h, const struct sandbox_r
 }
 
 /*
- * Who may write into a ring: everybody while it has room to spare, which it has as long as user
- * space keeps up. Then each sandbox has a budget that grows with time, and a byte costs twice as
- * much with each step that the ring fills up: so that it does not, however slow the reader is, and
- * who writes little pays what it costs. What a sandbox cannot pay is counted and not told, and its
- * neighbours find room. The budget is kept as the time at which it would be whole again. CPUs that
- * look at the same moment may each take the last of it, which lets a record too many through and
- * changes no count. Not static: the verifier looks at such a function once, and not at each call
- * again.
+ * Returns whether the sandbox may write `bytes` to `ring`, and charges them to its budget.
+ *
+ * While the ring has spare room, everything may be written and nothing is charged. That is the
+ * normal case, as long as user space keeps up. Above that, each sandbox has a budget that grows
+ * with time. The price of a byte doubles with each step that the ring fills up. So the ring never
+ * gets full however slow the reader is, and a sandbox that writes little can still write. Events
+ * over the budget are counted as limited.
+ *
+ * The budget is stored as the time at which it will be full again. Two CPUs that check at the same
+ * moment may both use the last of it. That lets one record too many pass and changes no counter.
+ *
+ * A global function: the verifier checks it once and not at each call.
  */
 __noinline int take_budget(__u64 sandbox, __u32 ring, __u32 bytes)
 {
@@ -41,8 +47,10 @@ __noinline int take_budget(__u64 sandbox, __u32 ring, __u32 bytes)
 
 	if (!limit || !limit->step_bytes)
 		return true;
-	/* A choice and no arithmetic: the verifier does not remember the bound of a number that was
-	 * on the stack. */
+	/*
+	 * Keeps clang from turning the choice into pointer arithmetic. The verifier loses the
+	 * bounds of a number that was spilled to the stack.
+	 */
 	asm volatile("" : "+r"(ring));
 	used = ring == RING_BULK ? bpf_ringbuf_query(&bulk_ring, BPF_RB_AVAIL_DATA)
 				 : bpf_ringbuf_query(&critical_ring, BPF_RB_AVAIL_DATA);
@@ -73,14 +81,18 @@ __noinline int take_budget(__u64 sandbox, __u32 ring, __u32 bytes)
 	return true;
 }
 
-/* The end of a sandbox is told however much it produced before: there are no more of those than of
- * cgroups. */
+/*
+ * Creation and removal of cgroups are reported whatever the sandbox wrote before. There are no more
+ * such events than cgroups.
+ */
 static __always_inline bool is_budgeted(__u16 event_kind)
 {
 	return event_kind != EVENT_CGROUP_CREATED && event_kind != EVENT_CGROUP_REMOVED;
 }
 
-/* False after counting that the sandbox has no share of the ring left for it. */
+/*
+ * Counts an event as produced. Returns false, and counts it as limited, if it is over the budget.
+ */
 static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kind, __u32 ring,
 					__u32 bytes)
 {
@@ -92,8 +104,9 @@ static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kin
 }
 
 /*
- * `ring` is critical or bulk. A macro, since a reservation needs a size that is constant at the
- * call. NULL after counting the loss.
+ * Counts an event, reserves its record and fills the header. Evaluates to NULL, and counts the
+ * loss, if that fails. Macros, because bpf_ringbuf_reserve() needs a size that is constant at the
+ * call.
  */
 #define RESERVE_EVENT(ring_map, ring, ref, event_kind, bytes)                  \
 	({                                                                     \
@@ -113,8 +126,9 @@ static __always_inline bool count_event(struct sandbox_ref *ref, __u16 event_kin
 	RESERVE_EVENT(&bulk_ring, RING_BULK, ref, event_kind, bytes)
 
 /*
- * Flag 0 lets the kernel wake the reader only when it had caught up: user space waits a moment
- * after a wake-up before it drains, so a flood costs one wake-up a drain and an idle host none.
+ * Flag 0: the kernel wakes the reader only if it had read everything before. User space waits a
+ * moment after a wake-up before it drains the ring. So a flood costs one wake-up for each drain,
+ * and an idle host none.
  */
 static __always_inline void submit_event(void *event)
 {

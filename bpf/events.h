@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The contract between the kernel side and user space: ring records, map keys and map values.
- * Included by clang for BPF and by C++. Both sides ship in one binary, so there is no compatibility
- * to keep; kinds are still only appended, because captures are replayed.
+ * The contract between the BPF programs and user space: records of the ring buffers, and keys and
+ * values of the maps that both sides use. clang compiles it for BPF, and the C++ compiler for the
+ * collector.
  *
- * Times are CLOCK_BOOTTIME nanoseconds. Ports are in host order. Addresses are IPv6, IPv4 as
- * ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that a v4-mapped socket and a plain IPv4 one give the same
- * key. Strings are not NUL-terminated where a length is given.
+ * One binary holds both sides, so there is no other version to be compatible with. Event kinds are
+ * still only appended, because replay reads captures of earlier releases.
+ *
+ * Units, unless a field says otherwise: times are CLOCK_BOOTTIME in nanoseconds. Sizes are bytes.
+ * Ports are in host byte order. Addresses are IPv6 in network byte order. An IPv4 address is stored
+ * as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that an IPv4 socket and a v4-mapped IPv6 socket give the
+ * same key. A string that has a length field has no NUL.
  */
 #ifndef SANDPIPER_EVENTS_H
 #define SANDPIPER_EVENTS_H
@@ -14,11 +18,13 @@
 #include <linux/types.h>
 
 #ifdef __cplusplus
-#define SP_ASSERT_SIZE(type, size) static_assert(sizeof(struct type) == (size), #type)
+#define SP_ASSERT(condition, message) static_assert(condition, message)
 extern "C" {
 #else
-#define SP_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
+#define SP_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
+/* Both compilers must lay a struct out in the same way. */
+#define SP_ASSERT_SIZE(type, size) SP_ASSERT(sizeof(struct type) == (size), #type)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wpadded"
@@ -28,7 +34,8 @@ enum event_kind {
 	EVENT_EXEC = 1,
 	EVENT_EXIT = 2,
 	EVENT_FORK = 3,
-	EVENT_ENTER = 4, /* a living process was moved into the sandbox */
+	/* A running process was moved into the sandbox. Its record is fork_event. */
+	EVENT_ENTER = 4,
 	EVENT_CONNECT = 5,
 	EVENT_CONNECT_RESULT = 6,
 	EVENT_CLOSE = 7,
@@ -36,60 +43,97 @@ enum event_kind {
 	EVENT_DNS_ANSWER = 9,
 	EVENT_DENIED = 10,
 	EVENT_NFT = 11,
-	EVENT_NFT_LOADED = 12,	   /* nf_tables was loaded: the header alone, of no sandbox */
-	EVENT_CGROUP_CREATED = 13, /* a cgroup that may be a sandbox's was made, and is watched from
-				   its first process on */
-	EVENT_CGROUP_REMOVED = 14, /* a watched cgroup was removed: the header alone */
+	EVENT_NFT_LOADED = 12, /* nf_tables was loaded: only the header, and no owner */
+	/* A new cgroup that may be a sandbox. It is watched before its first process. */
+	EVENT_CGROUP_CREATED = 13,
+	EVENT_CGROUP_REMOVED = 14, /* a watched cgroup was removed: only the header */
 	EVENT_KIND_COUNT = 15,
 };
 
+/* Slots of the counters by event kind. There is room for kinds to come. */
 enum {
-	EVENT_KIND_SLOTS = 16, /* room in the counters for kinds to come */
+	EVENT_KIND_SLOTS = 16,
+};
+SP_ASSERT(EVENT_KIND_COUNT <= EVENT_KIND_SLOTS, "an event kind has no slot in member_counters");
+
+/* Indexes of the counters and of byte counts. */
+enum {
 	TRANSPORT_TCP = 0,
 	TRANSPORT_UDP = 1,
 	TRANSPORT_COUNT = 2,
+};
+
+enum {
 	NETWORK_IPV4 = 0,
 	NETWORK_IPV6 = 1,
 	NETWORK_COUNT = 2,
+};
+
+enum {
 	DIRECTION_SENT = 0,
 	DIRECTION_RECEIVED = 1,
 	DIRECTION_COUNT = 2,
-	RING_CRITICAL = 0, /* named as the maps are */
-	RING_BULK = 1,
-	RING_COUNT = 2,
-	RING_STEPS = 8,
+};
+
+enum {
 	EXITED_SUCCESS = 0,
 	EXITED_FAILURE = 1,
 	EXITED_SIGNAL = 2,
-	EXITED_OOM = 3, /* by the out-of-memory killer */
+	EXITED_OOM = 3, /* killed by the OOM killer */
 	EXITED_COUNT = 4,
-	/* One read of the argument area covers what a report needs. */
+};
+
+/* The ring buffers, see critical_ring and bulk_ring in maps.bpf.h. */
+enum {
+	RING_CRITICAL = 0,
+	RING_BULK = 1,
+	RING_COUNT = 2,
+	/* Price steps of a ring that fills up, see struct ring_limit: the last costs 2^7 times. */
+	RING_STEPS = 8,
+};
+
+/* Bounds of an exec record. */
+enum {
+	/* Bytes of arguments. One page: one read covers a command line that a report shows. */
 	ARGS_MAX = 4096,
-	/* Path components deepest first, each followed by NUL: the last one may start at 511 and be
-	 * of NAME_MAX bytes. */
+	/*
+	 * A path is recorded component by component, deepest first, each with its NUL. A component
+	 * has at most NAME_MAX (255) bytes. The last one starts before offset PATH_STARTS.
+	 */
 	PATH_COMPONENT = 256,
 	PATH_STARTS = 512,
-	SCRIPT_BYTES = 256,
-	COMM_BYTES = 16,
-	/* DNS payload classes: RFC 1035 UDP limit, one Ethernet frame, and the EDNS size that
-	 * servers commonly allow (RFC 6891 6.2.5). */
+	COMM_BYTES = 16, /* TASK_COMM_LEN */
+};
+
+/* Bounds of a DNS record. */
+enum {
+	/*
+	 * Sizes of its data: the UDP limit of RFC 1035, one Ethernet frame, and the EDNS size that
+	 * servers commonly allow (RFC 6891 6.2.5).
+	 */
 	DNS_SMALL = 512,
 	DNS_FRAME = 1536,
 	DNS_CHUNK = 4096,
-	CGROUP_PATH_BYTES = 512,
-	CGROUP_NAME_PREFIX = 60,
-	/* A skb holds at most 64 KiB of payload: 16 chunks. */
+	/* An skb holds at most 64 KiB of payload: 16 chunks. */
 	DNS_CHUNKS_MAX = 16,
 };
 
-/* A cookie with this bit is of no socket of the host, but of a flow that was seen on a device. */
+/* Bounds of a cgroup record. */
+enum {
+	CGROUP_PATH_BYTES = 512,
+	CGROUP_NAME_PREFIX = 60,
+};
+
+/*
+ * The cookie of a flow on a watched device has this bit. A socket cookie of the host never has it.
+ */
 enum {
 	COOKIE_DEVICE_BIT = 63,
 };
 
 /*
- * Whose something is. A member is one tree of cgroups, or one device, from its birth to its end; a
- * sandbox is made of members. Neither number is ever used again.
+ * The owner of an event. A member is one cgroup subtree or one network device, from creation to
+ * removal. A sandbox consists of members. Numbers of both kinds are never used again.
  */
 struct owner {
 	__u64 member;
@@ -98,9 +142,9 @@ struct owner {
 SP_ASSERT_SIZE(owner, 16);
 
 /*
- * What an event is compared with before any look-up: how many of the cgroups (by id) and network
- * namespaces (by inode number) that somebody watches fall into a slot. Never too low. Namespaces
- * that their table pushes out, or the kernel side puts aside, may stay counted.
+ * The filter before any map lookup. counts[] holds, for each hash slot, the number of watched
+ * cgroups (by id) and watched network namespaces (by inode number). A count is never too low. It
+ * can stay too high for a namespace that the LRU of watched_netns evicted.
  */
 enum {
 	WATCH_SLOTS = 16384,
@@ -108,10 +152,16 @@ enum {
 
 struct watch {
 	__u32 counts[WATCH_SLOTS];
-	__u32 foreign_sockets; /* 1: a sandbox has used a socket of another cgroup, so that sockets
-			       themselves must be asked too */
-	__u32 netns_changes; /* counts: a namespace was forgotten, or lost who lived there; what was
-				noted before is to be noted again */
+	/*
+	 * 1: a sandbox used a socket that belongs to another cgroup. Programs must then also look
+	 * at the state of sockets of unwatched cgroups.
+	 */
+	__u32 foreign_sockets;
+	/*
+	 * Version of watched_netns: grows when a namespace or its owner was removed. BPF programs
+	 * then record the namespaces of processes again.
+	 */
+	__u32 netns_changes;
 };
 SP_ASSERT_SIZE(watch, 65544);
 
@@ -122,39 +172,47 @@ static inline __u32 watch_slot(__u64 id)
 
 struct watched_cgroup {
 	struct owner owner;
-	__u64 noted_netns; /* the network namespace where one of its processes was last noted to
-			live; above it, netns_changes of that time */
+	/*
+	 * Low half: the network namespace (inode number) that note_netns() last recorded for a
+	 * process of this cgroup. High half: netns_changes at that time.
+	 */
+	__u64 noted_netns;
 };
 SP_ASSERT_SIZE(watched_cgroup, 24);
 
-/* A member that the kernel side found is its own sandbox until user space says whose it is. */
+/*
+ * Bit of a member that a BPF program created for a sandbox candidate. It is a sandbox of its own
+ * until user space decides about it.
+ */
 enum {
 	MEMBER_CANDIDATE_BIT = 62,
 };
 
-/* In the flags of every kind. */
+/* Flags of every kind. */
 enum {
-	/* Of no watched cgroup, but in the network namespace of a sandbox, or of a socket that a
-	 * process of a sandbox uses. */
+	/*
+	 * How the owner was found if not by a watched cgroup: by the network namespace of a
+	 * sandbox, or because a process of a sandbox uses the socket.
+	 */
 	EVENT_BY_NAMESPACE = 1 << 15,
 	EVENT_BY_PROCESS = 1 << 14,
 };
 
 struct event_header {
 	__u16 kind;  /* enum event_kind */
-	__u16 flags; /* per kind, below */
-	__u32 size;  /* of the whole record */
+	__u16 flags; /* depends on the kind, see below */
+	__u32 size;  /* of the whole record, this header included */
 	__u64 time_ns;
 	__u64 member;
 	__u64 cgroup_id;
 };
 SP_ASSERT_SIZE(event_header, 32);
 
-/* A process is (tgid, start time): pids are reused. */
+/* Identifies a process or thread: ids are reused, but not with the same start time. */
 struct process_key {
 	__u32 tgid;
 	__u32 tid;
-	__u64 start_ns; /* task_struct.start_boottime of the thread group leader */
+	__u64 start_ns; /* start_boottime of the thread group leader */
 };
 SP_ASSERT_SIZE(process_key, 16);
 
@@ -169,14 +227,16 @@ SP_ASSERT_SIZE(endpoint, 24);
 enum exec_flags {
 	EXEC_ARGS_TRUNCATED = 1 << 0,
 	EXEC_ARGS_UNREADABLE = 1 << 1,
-	EXEC_SCRIPT = 1 << 2, /* the script is the file behind the interpreter that runs */
+	EXEC_SCRIPT = 1 << 2, /* script_bytes is not 0: an interpreter runs this script */
 	EXEC_PATH_TRUNCATED = 1 << 3,
 	EXEC_CWD_TRUNCATED = 1 << 4,
 };
 
 /*
- * Behind it, one after the other: the components of the path and of the working directory, the
- * script with its NUL, and the arguments, NUL-separated as in /proc/PID/cmdline.
+ * After the struct follow, without padding: path_bytes of the executable's path, cwd_bytes of the
+ * working directory, script_bytes of the script's path with its NUL, and args_bytes of the
+ * arguments. Paths are components, deepest first, each with its NUL. Arguments are separated by
+ * NUL, as in /proc/PID/cmdline.
  */
 struct exec_event {
 	struct event_header header;
@@ -185,7 +245,7 @@ struct exec_event {
 	__u32 netns; /* inode number of the network namespace */
 	__u16 path_bytes;
 	__u16 cwd_bytes;
-	__u16 script_bytes; /* 0 where there is none */
+	__u16 script_bytes; /* 0: the file is not a script */
 	__u16 args_bytes;
 	__u32 pad0;
 	char comm[COMM_BYTES];
@@ -199,14 +259,14 @@ enum exit_flags {
 struct exit_event {
 	struct event_header header;
 	struct process_key process;
-	__u32 status; /* as wait(2) gives it */
+	__u32 status; /* as wait(2) returns it */
 	__u32 pad0;
 };
 SP_ASSERT_SIZE(exit_event, 56);
 
 struct fork_event {
 	struct event_header header;
-	struct process_key process; /* the child */
+	struct process_key process; /* the new process */
 	struct process_key parent;
 	char comm[COMM_BYTES];
 	__u32 netns;
@@ -214,32 +274,35 @@ struct fork_event {
 };
 SP_ASSERT_SIZE(fork_event, 88);
 
-/* EVENT_ENTER carries the same facts as a fork. */
-
 struct connect_event {
 	struct event_header header;
-	__u64 cookie; /* socket cookie, unique for the life of the host */
+	__u64 cookie; /* socket cookie, unique until the host restarts */
 	struct process_key process;
-	struct endpoint peer; /* as the program asked for it, before NAT */
+	struct endpoint peer; /* destination that the program passed, before NAT */
 	char comm[COMM_BYTES];
 	__u32 transport;
-	__u32 netns; /* of the process */
+	__u32 netns; /* network namespace of the process, inode number */
 };
 SP_ASSERT_SIZE(connect_event, 104);
 
 enum connect_result_flags {
-	/* The error was returned to the caller of connect or send; without the flag it comes from
-	 * the state of the socket. */
+	/*
+	 * connect(2) or send(2) returned the error. Without the flag it comes from the state of the
+	 * socket.
+	 */
 	RESULT_RETURNED = 1 << 0,
 };
 
 struct connect_result_event {
 	struct event_header header;
 	__u64 cookie;
-	struct endpoint peer; /* UDP only: one socket may have many */
+	struct endpoint peer; /* UDP only, because a UDP socket may have many peers; else 0 */
 	__u32 transport;
-	__u32 error; /* errno; 0: established (TCP), answered (UDP), or, where TCP ends in CLOSE,
-			given up by the caller */
+	/*
+	 * errno. 0 means established (TCP) or answered (UDP). With `established` 0 it means that
+	 * the caller gave up (TCP).
+	 */
+	__u32 error;
 	__u32 established;
 	__u32 pad0;
 };
@@ -248,19 +311,21 @@ SP_ASSERT_SIZE(connect_result_event, 80);
 struct close_event {
 	struct event_header header;
 	__u64 cookie;
-	__u64 bytes[DIRECTION_COUNT]; /* TCP payload; UDP: see udp_flows */
+	__u64 bytes[DIRECTION_COUNT]; /* TCP payload; for UDP see udp_flows */
 	__u32 transport;
-	__u32 error; /* pending socket error, as ECONNRESET */
+	__u32 error; /* errno that is pending on the socket, as ECONNRESET */
 };
 SP_ASSERT_SIZE(close_event, 64);
 
-/* Netfilter threw a packet of the sandbox away: the first one of a TCP attempt, the first one of a
- * UDP flow. */
+/*
+ * Netfilter dropped a packet of the sandbox. Emitted for the first packet of a TCP attempt and for
+ * the first one of a UDP flow; member_counters counts all.
+ */
 struct denied_event {
 	struct event_header header;
 	__u64 cookie;
 	struct process_key process;
-	struct endpoint peer; /* as the program asked for it, before NAT */
+	struct endpoint peer; /* destination that the program passed, before NAT */
 	char comm[COMM_BYTES];
 	__u32 transport;
 	__u32 pad0;
@@ -269,20 +334,23 @@ SP_ASSERT_SIZE(denied_event, 104);
 
 enum nft_result {
 	NFT_COMMITTED = 0,
-	NFT_ABORTED = 1,  /* why, NFT_REJECTED of the same thread says */
-	NFT_REJECTED = 2, /* a message was answered with an error: one of a batch that is aborted,
-			    or one that never was tried */
-	NFT_SENT = 3,	  /* something was sent to nfnetlink: refused if there is an error, else
-			     committed or only a question */
+	NFT_ABORTED = 1, /* the cause is in an NFT_REJECTED event of the same thread */
+	/* A message was answered with an error. The batch was aborted or not tried at all. */
+	NFT_REJECTED = 2,
+	/*
+	 * Bytes were sent to nfnetlink. With an error, the change was rejected. Without, it was
+	 * committed or it was only a query.
+	 */
+	NFT_SENT = 3,
 };
 
-/* A change of nftables rules, or what may be one. */
+/* A change of nftables rules, or a message to nfnetlink that may be one. */
 struct nft_event {
-	struct event_header header; /* of who lives in the network namespace */
-	struct process_key process; /* who made it */
-	__u64 actor;		    /* the member that the process is in, 0 if none */
-	__u32 netns;		    /* inode number */
-	__s32 error;		    /* -errno, 0 where it is not known */
+	struct event_header header; /* the member is the owner of the network namespace */
+	struct process_key process; /* the process that made the change */
+	__u64 actor;		    /* the member of that process, 0 if none */
+	__u32 netns;		    /* network namespace of the rules, inode number */
+	__s32 error;		    /* -errno, 0 if unknown */
 	__u32 result;		    /* enum nft_result */
 	__u32 pad0;
 	char comm[COMM_BYTES];
@@ -291,44 +359,51 @@ SP_ASSERT_SIZE(nft_event, 88);
 
 struct cgroup_event {
 	struct event_header header;
-	__u32 path_bytes; /* without the NUL; all of CGROUP_PATH_BYTES if it was cut */
+	__u32 path_bytes; /* without the NUL; CGROUP_PATH_BYTES - 1 if the path was cut */
 	__u32 pad0;
-	char path[CGROUP_PATH_BYTES]; /* from the root of the hierarchy */
+	char path[CGROUP_PATH_BYTES]; /* from the root of the cgroup hierarchy */
 };
 SP_ASSERT_SIZE(cgroup_event, 552);
 
-/* Beginnings of names that a cgroup may have to be looked at: a longest-prefix trie over bytes. */
+/* Key of the longest-prefix trie over cgroup names: the first `bits` bits of `name`. */
 struct name_prefix {
 	__u32 bits;
 	char name[CGROUP_NAME_PREFIX];
 };
 SP_ASSERT_SIZE(name_prefix, 64);
 
-/* Who lives in a network namespace: the first member that was seen there. */
+/* Owner of a network namespace: the first member that had a process there. */
 struct netns_owner {
 	struct owner owner;
-	__u64 claims_unwatched; /* what is in it and in no watched cgroup is the owner's too */
+	/* 1: sockets and packets there that no watched cgroup owns belong to the owner, too */
+	__u64 claims_unwatched;
 };
 SP_ASSERT_SIZE(netns_owner, 24);
 
 enum dns_flags {
-	DNS_REDIRECTED = 1 << 0, /* the packet leaves to another destination than the program asked
-				    for (NAT) */
-	DNS_DENIED = 1 << 1,	 /* it did not leave: netfilter threw it away */
-	DNS_LOCAL = 1 << 2,	 /* an answer of a server that is itself part of the sandbox */
+	/* NAT: the packet leaves to another destination than the program asked for */
+	DNS_REDIRECTED = 1 << 0,
+	DNS_DENIED = 1 << 1, /* netfilter dropped the packet */
+	DNS_LOCAL = 1 << 2,  /* the server that answers is itself in the sandbox */
 };
 
 struct dns_event {
 	struct event_header header;
 	__u64 cookie;
-	struct process_key process; /* who last used the socket to ask */
-	struct endpoint server; /* query: where the program sent it, before NAT; answer: source as
-				   the socket sees it */
+	struct process_key process; /* last process that used the socket to send */
+	/*
+	 * Query: destination that the program passed, before NAT. Answer: source address of the
+	 * packet.
+	 */
+	struct endpoint server;
 	__u32 transport;
-	__u32 payload_bytes; /* of the datagram or of this part of the stream, which may exceed
-				data_bytes for datagrams only */
+	/*
+	 * Payload of the datagram, or of this segment of the stream. A datagram may be larger than
+	 * its data_bytes.
+	 */
+	__u32 payload_bytes;
 	__u32 data_bytes;
-	__u32 tcp_seq; /* of the first byte in data */
+	__u32 tcp_seq; /* sequence number of data[0] */
 	__u32 tcp_ack;
 	__u32 pad0;
 #ifndef __cplusplus
@@ -337,36 +412,46 @@ struct dns_event {
 };
 SP_ASSERT_SIZE(dns_event, 104);
 
-/* Values of `members`, a per-CPU map: only ever added to in the kernel, never reset, so that a
- * reader may differ them. */
+/*
+ * Value of `members`, a per-CPU map. BPF programs only add to it and never reset it, so that a
+ * reader can subtract two readings.
+ */
 struct member_counters {
 	__u64 produced[EVENT_KIND_SLOTS];
-	__u64 dropped[EVENT_KIND_SLOTS]; /* no room in the ring */
-	__u64 limited[EVENT_KIND_SLOTS]; /* more than the sandbox's share of the ring */
+	__u64 dropped[EVENT_KIND_SLOTS]; /* the ring buffer was full */
+	/* the sandbox had used up its share of the ring buffer */
+	__u64 limited[EVENT_KIND_SLOTS];
 	__u64 attempts[TRANSPORT_COUNT][NETWORK_COUNT];
 	__u64 attempts_dropped[TRANSPORT_COUNT]
-			      [NETWORK_COUNT]; /* those of them whose event found no room */
-	__u64 network_io[DIRECTION_COUNT];     /* bytes of IP packets, loopback left out */
-	__u64 storage_failed; /* a socket or a flow that the kernel had no memory to remember */
-	__u64 denied[TRANSPORT_COUNT]; /* by netfilter: TCP attempts, UDP datagrams; loopback left
-					  out */
-	__u64 exits[EXITED_COUNT];     /* of processes, by how */
+			      /* attempts without an EVENT_CONNECT: it was dropped or limited */
+			      [NETWORK_COUNT];
+	__u64 network_io[DIRECTION_COUNT]; /* bytes of IP packets, without loopback */
+	/* entries (socket state, flow, cgroup) that a map had no memory for */
+	__u64 storage_failed;
+	/* by netfilter, without loopback: TCP attempts, UDP datagrams */
+	__u64 denied[TRANSPORT_COUNT];
+	__u64 exits[EXITED_COUNT]; /* ended processes */
 };
 SP_ASSERT_SIZE(member_counters, 520);
 
-/* What one sandbox may take of a ring. */
+/* How much one sandbox may write to a ring buffer; see take_budget(). */
 struct ring_limit {
-	__u64 spare_bytes; /* while no more than this is in it: all */
-	__u64 step_bytes; /* each time that so much more is in it, a byte costs twice as much; 0: no
-			     limit */
-	__u64 ns_per_byte; /* a budget grows by a byte of the first step in this time */
-	__u64 burst_ns;	   /* and is never more than what grows in this time */
+	__u64 spare_bytes; /* There is no limit while the ring holds at most this many bytes. */
+	/*
+	 * The price of a byte doubles with each step of this size that the ring holds above
+	 * spare_bytes. 0: no limit.
+	 */
+	__u64 step_bytes;
+	/* Price of a byte on the first step: the time in which the budget grows by one byte. */
+	__u64 ns_per_byte;
+	__u64 burst_ns; /* the largest budget, as the time in which it grows */
 };
 SP_ASSERT_SIZE(ring_limit, 32);
 
-/* What a sandbox may still take of each ring, when it is nearly full. */
+/* The rest of a sandbox's budget, for each ring. */
 struct ring_budget {
-	__u64 full_at_ns[RING_COUNT]; /* when it would be whole again, if nothing more came */
+	/* the time at which the budget is full again if nothing more is written */
+	__u64 full_at_ns[RING_COUNT];
 };
 SP_ASSERT_SIZE(ring_budget, 16);
 
@@ -377,12 +462,12 @@ struct udp_flow_key {
 SP_ASSERT_SIZE(udp_flow_key, 32);
 
 struct udp_flow {
-	__u64 bytes[DIRECTION_COUNT]; /* payload */
-	__u64 denied;		      /* datagrams that netfilter threw away */
+	__u64 bytes[DIRECTION_COUNT]; /* UDP payload */
+	__u64 denied;		      /* datagrams that netfilter dropped */
 };
 SP_ASSERT_SIZE(udp_flow, 24);
 
-/* TCP: a connection. UDP: a socket of the guest, the peer left out. */
+/* A TCP connection on a watched device. For UDP a socket of the guest: the peer is 0. */
 struct device_flow_key {
 	struct endpoint guest, peer;
 	__u64 member;
@@ -393,21 +478,21 @@ SP_ASSERT_SIZE(device_flow_key, 64);
 enum device_flow_state {
 	FLOW_TRYING = 0,
 	FLOW_ESTABLISHED = 1,
-	FLOW_CLOSED = 2, /* kept for what is sent again of it */
+	FLOW_CLOSED = 2, /* kept so that a retransmission is not taken for a new attempt */
 };
 
 struct device_flow {
 	__u64 cookie;
 	__u64 bytes[DIRECTION_COUNT];	 /* TCP payload */
 	__u32 syn_seq;			 /* sequence number of the SYN */
-	__u32 next_seq[DIRECTION_COUNT]; /* sequence numbers */
+	__u32 next_seq[DIRECTION_COUNT]; /* next expected sequence number */
 	__u8 state;
-	__u8 fin_seen; /* bit by direction: a FIN was seen */
+	__u8 fin_seen; /* bit n: a FIN was seen in direction n */
 	__u16 pad0;
 };
 SP_ASSERT_SIZE(device_flow, 40);
 
-/* One record a living socket that a sandbox used, read from the iterator over socket storage. */
+/* Record of the socket-storage iterator: one for each open socket that a sandbox used. */
 struct socket_bytes {
 	__u64 cookie;
 	__u64 bytes[DIRECTION_COUNT]; /* TCP payload; 0 for UDP, see udp_flows */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// What ran: exec, exit, fork. Raw tracepoints with BTF: every way to start a program passes
-// sched_process_exec after the kernel has copied path and arguments, so that nothing a program
-// rewrites afterwards changes what is recorded.
+// Processes: exec, exit, fork, and moves between cgroups.
+//
+// Raw tracepoints with BTF. Every way to start a program passes sched_process_exec after the kernel
+// has copied path and arguments. Nothing that the program changes later changes the record.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -35,7 +36,7 @@ static __always_inline void fill_exec(struct exec_record *record, __u32 slot,
 	if (!append_path(record, slot, __builtin_preserve_access_index(&fs->pwd), root))
 		event->header.flags |= EXEC_CWD_TRUNCATED;
 	event->cwd_bytes = record->used - event->path_bytes;
-	/* load_script() replaces interp and keeps filename, which names the script. */
+	/* load_script() replaces interp and keeps filename, which is the path of the script. */
 	event->script_bytes = 0;
 	if (filename != binprm->interp) {
 		event->script_bytes = append_name(record, filename);
@@ -88,12 +89,12 @@ static __always_inline __u32 exit_outcome(__u32 status, bool oom)
 {
 	if (oom)
 		return EXITED_OOM;
-	if (status & 0x7f) /* WTERMSIG */
+	if (status & 0x7f) /* WTERMSIG() */
 		return EXITED_SIGNAL;
 	return status ? EXITED_FAILURE : EXITED_SUCCESS;
 }
 
-/* Of each thread; the process ends with the last one. */
+/* The tracepoint runs for each thread. The process ends with its last thread. */
 static __always_inline int on_exit(struct task_struct *task, bool is_backup)
 {
 	struct signal_struct *signal = READ_ONLY(task)->signal;
@@ -111,13 +112,17 @@ static __always_inline int on_exit(struct task_struct *task, bool is_backup)
 	fill_process(&process, task);
 	group = process;
 	group.tid = 0;
-	/* The last thread may come here when the one that reported is gone already: then it is
-	 * alone, and must look all the same. */
+	/*
+	 * More than one thread may see live == 0 here. The first one adds the entry and reports. A
+	 * thread that comes when the others are gone already (nr_threads is 1) only looks.
+	 */
 	if (signal->nr_threads > 1
 		    ? bpf_map_update_elem(&reported_exits, &group, &one, BPF_NOEXIST) != 0
 		    : bpf_map_lookup_elem(&reported_exits, &group) != NULL)
 		return 0;
-	/* wait_task_zombie(): the group's code where one was set, else the leader's slot. */
+	/*
+	 * As wait_task_zombie(): the exit code of the group if it was set, else that of its leader.
+	 */
 	status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code
 						   : READ_ONLY(task)->group_leader->exit_code;
 	oom = (status & 0x7f) && signal->oom_mm;
@@ -156,7 +161,7 @@ static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind,
 		return 0;
 	fill_process(&event->process, task);
 	fill_process(&event->parent, READ_ONLY(task)->real_parent);
-	/* A child has its parent's, which calls. */
+	/* A new process has the name of its parent, which is the current task. */
 	if (kind == EVENT_FORK)
 		bpf_get_current_comm(event->comm, COMM_BYTES);
 	else
@@ -168,7 +173,7 @@ static __always_inline int emit_process(struct sandbox_ref *ref, __u16 kind,
 	return 0;
 }
 
-/* The child's cgroup, not the caller's: clone3 may place it elsewhere. */
+/* The cgroup of the child and not of the caller, because clone3(2) may choose another one. */
 static __always_inline int on_fork(struct task_struct *child, bool is_backup)
 {
 	struct sandbox_ref ref;
@@ -192,13 +197,16 @@ int BPF_PROG(backup_fork, struct task_struct *parent, struct task_struct *child)
 	return on_fork(child, true);
 }
 
-/* The kernel holds cgroup_mutex meanwhile, so that nothing can come between. */
+/*
+ * The kernel holds cgroup_mutex, so no other change of the hierarchy comes between the move and the
+ * event.
+ */
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(handle_attach_task, struct cgroup *to, const char *path, struct task_struct *task)
 {
 	struct sandbox_ref ref;
 
-	/* Ids are unique within one hierarchy only; 0 is cgroup v2. */
+	/* Ids are unique within one hierarchy only. Hierarchy 0 is cgroup v2. */
 	if (READ_ONLY(to)->root->hierarchy_id != 0 ||
 	    !find_cgroup_owner(READ_ONLY(to)->kn->id, &ref))
 		return 0;

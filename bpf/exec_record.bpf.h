@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* The record of an exec, put together where its length need not be known beforehand, and paths out
- * of dentries. */
+/*
+ * Builds the record of an exec. The record is assembled in a per-CPU buffer, because its length is
+ * not known when it is started. Paths are built from dentries.
+ */
 #ifndef SANDPIPER_EXEC_RECORD_BPF_H
 #define SANDPIPER_EXEC_RECORD_BPF_H
 
@@ -10,23 +12,28 @@
 
 #include "bpf/events.h"
 
-/* Components within a mount; and beyond it, with the crossings of mounts. Deeper paths are rare,
- * and each step costs the verifier. */
+/*
+ * Components of a path within one mount, and again above it including crossings of mounts. Deeper
+ * paths are rare, and each step costs instructions of the verifier.
+ */
 #define PATH_STEPS 24
 
-/* Two paths and a script end below it: where texts start. A power of two, for append_at. */
+/*
+ * Both paths (512 + 255 bytes each at most) and the script path start below this offset. A power of
+ * two, because append_at() uses it as a mask.
+ */
 #define TEXT_STARTS 2048
 #define TEXT_BYTES (TEXT_STARTS + ARGS_MAX)
 
-/* Where a walk towards the root has come to, and where it ends. */
+/* Position of a walk towards the root of the process, and that root. */
 struct walk {
 	struct dentry *dentry, *mount_root, *root_dentry;
 	struct vfsmount *within, *root_mount;
 };
 
 /*
- * `used` and `beyond` lie in memory on purpose: the verifier does not follow what stands there, nor
- * of what type a pointer was, so that all ways to a step of a path look the same to it.
+ * `used` and `above_mount` are in memory on purpose. The verifier does not track values in map
+ * memory, so that all states before a path component look the same to it and are pruned.
  */
 struct exec_record {
 	struct exec_event event;
@@ -35,7 +42,10 @@ struct exec_record {
 	volatile struct walk above_mount;
 };
 
-/* One for each program on exec: programs stay on their CPU, and none interrupts itself. */
+/*
+ * One buffer for handle_exec and one for backup_exec. Migration is off while a program runs, and a
+ * program does not interrupt itself.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 2);
@@ -43,7 +53,9 @@ struct {
 	__type(value, struct exec_record);
 } exec_records SEC(".maps");
 
-/* Where the next text starts. The mask changes nothing, and is a bound that every verifier knows.
+/*
+ * Where the next text starts. The mask never changes the value; it is a bound that every verifier
+ * understands.
  */
 static __always_inline char *append_at(struct exec_record *record)
 {
@@ -53,7 +65,7 @@ static __always_inline char *append_at(struct exec_record *record)
 	return record->text + at;
 }
 
-/* Bytes written, the NUL among them; 0 where it cannot be read. */
+/* Returns the bytes written, with the NUL; 0 if `name` cannot be read. */
 static __always_inline __u32 append_name(struct exec_record *record, const void *name)
 {
 	long n = bpf_probe_read_kernel_str(append_at(record), PATH_COMPONENT, name);
@@ -65,9 +77,10 @@ static __always_inline __u32 append_name(struct exec_record *record, const void 
 }
 
 /*
- * From beyond of the record `slot` on; `begin`: where the path begins. Fields are read and not
- * loaded: of what a mount is part of, the verifier knows no type. Not static, so that the verifier
- * looks at it once, and not for each way that leads to it.
+ * Appends the path components above the mount point. `begin` is the path's offset in
+ * `record->text`, and `slot` the record in exec_records. Uses BPF_CORE_READ: the verifier has no
+ * type for a struct mount that is reached by pointer arithmetic. A global function: the verifier
+ * checks it once and not for each path to the call.
  */
 __noinline int append_above_mount(__u32 slot, __u32 begin)
 {
@@ -91,8 +104,11 @@ __noinline int append_above_mount(__u32 slot, __u32 begin)
 			mount = (void *)within - bpf_core_field_offset(struct mount, mnt);
 			up = BPF_CORE_READ(mount, mnt_parent);
 			if (up == mount || dentry != mount_root) {
-				/* The top: outside of the root, or an unmounted thing as memfd,
-				 * whose name is all there is. */
+				/*
+				 * The topmost mount is reached: the path is outside of the root of
+				 * the process, or a file without a mount as that of
+				 * memfd_create(2). Such a file has only a name.
+				 */
 				if (record->used == begin)
 					append_name(record, BPF_CORE_READ(dentry, d_name.name));
 				return true;
@@ -111,9 +127,9 @@ __noinline int append_above_mount(__u32 slot, __u32 begin)
 }
 
 /*
- * Appends the components of `path`, deepest first, each with its NUL, up to the root of the
- * process: what the process itself would see, and not d_path, which is allowed in few kinds of
- * programs only. Both as the verifier knows them. False where there was more.
+ * Appends the components of `path` up to the root of the process, deepest first, each with its NUL.
+ * So the path is the one that the process itself sees. bpf_d_path() is not allowed on this
+ * tracepoint. Both pointers must be typed. Returns false if the path was cut.
  */
 static __always_inline bool append_path(struct exec_record *record, __u32 slot, struct path *path,
 					struct path *root)
@@ -142,8 +158,10 @@ static __always_inline bool append_path(struct exec_record *record, __u32 slot, 
 	return append_above_mount(slot, begin);
 }
 
-/* A process may have arguments that cannot be read. Checked from above alone, `last` has a bound
- * from both sides that every verifier follows. */
+/*
+ * Arguments may be unreadable, as when their page was not loaded. Comparing `last`, which is one
+ * less than the length, needs a check of the upper bound only, which every verifier follows.
+ */
 static __always_inline void append_args(struct exec_record *record, unsigned long start,
 					unsigned long end)
 {

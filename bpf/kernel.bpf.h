@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The few kernel types that the programs touch. CO-RE relocates every field by name, so order and
- * neighbours do not matter here, and no generated vmlinux.h is needed. A name with ___suffix is the
- * same type as another kernel version has it.
+ * The kernel types that the programs use. CO-RE relocates each field by name at load, so that the
+ * order of fields and the fields left out do not matter. No generated vmlinux.h is needed. A type
+ * with the suffix ___vXYZ is the type of the same name as an older kernel defines it.
  */
 #ifndef SANDPIPER_KERNEL_BPF_H
 #define SANDPIPER_KERNEL_BPF_H
@@ -69,7 +69,7 @@ struct signal_struct {
 	int nr_threads;
 	int group_exit_code;
 	unsigned int flags;
-	struct mm_struct *oom_mm; /* set when the out-of-memory killer chose it */
+	struct mm_struct *oom_mm; /* set if the OOM killer chose this process */
 };
 
 struct kernfs_node {
@@ -87,7 +87,11 @@ struct cgroup_subsys_state {
 
 struct cgroup {
 	struct cgroup_subsys_state
-		self; /* first member in every kernel: a css of the cgroup itself is the cgroup */
+		/*
+		 * first member in every kernel, so that the pointer to it is the pointer to the
+		 * cgroup
+		 */
+		self;
 	struct kernfs_node *kn;
 	struct cgroup_root *root;
 };
@@ -224,11 +228,10 @@ struct bpf_iter__bpf_sk_storage_map {
 #pragma clang attribute pop
 
 /*
- * The same pointer, to read through. Of one that it trusts, the verifier searches all types of the
- * kernel by name at each load of a further pointer, for a millisecond and a half on 6.18: without
- * casts, half of the time that loading the programs takes. Linux has them from 6.2 on. What it
- * lacks must not be called even where nothing gets to: so, two objects are made of the same
- * programs.
+ * Casts to an untrusted read-only pointer. For a trusted one the verifier searches all kernel types
+ * by name at each dereference. That takes 1.5 ms on 6.18 and is half of the load time.
+ * bpf_rdonly_cast() exists since 6.2. A program must not contain a call to a missing function even
+ * in dead code, so the same sources are compiled twice, with and without SANDPIPER_CASTS.
  */
 #ifdef SANDPIPER_CASTS
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;
@@ -240,12 +243,12 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;
 #endif
 #define READ_ONLY(pointer) CAST(typeof(*(pointer)), pointer)
 
-/* The value differs between kernels: taken by its name. */
+/* The value differs between kernels; bpf_core_enum_value() reads it by name. */
 enum skb_drop_reason {
 	SKB_DROP_REASON_NETFILTER_DROP = 8,
 };
 
-/* include/net/sock.h: SOCK_DONE, set when the peer's FIN was processed. */
+/* include/net/sock.h: SOCK_DONE is set when the FIN of the peer was processed. */
 #define SOCK_FLAG_DONE (1UL << 1)
 /* include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x00000004
@@ -259,7 +262,7 @@ enum skb_drop_reason {
 #define TCP_LAST_ACK 9
 #define TCP_CLOSING 11
 #define LOOPBACK_IFINDEX 1
-/* include/linux/skbuff.h: the low bit of _skb_refdst says whether it is counted. */
+/* include/linux/skbuff.h: the lowest bit of _skb_refdst says whether the pointer is refcounted. */
 #define SKB_DST_PTRMASK ~1UL
 /* include/uapi/linux/rtnetlink.h, include/uapi/linux/ipv6_route.h */
 #define RTN_LOCAL 2

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Every map, once. User space sets the sizes marked "set at load". */
+/*
+ * All maps and the constants of the programs. Sizes and constants marked "set at load" are written
+ * by userspace/probe before the programs are loaded.
+ */
 #ifndef SANDPIPER_MAPS_BPF_H
 #define SANDPIPER_MAPS_BPF_H
 
@@ -10,24 +13,30 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* What a socket of a sandbox is about. Filled in the context of the program that uses it, read
- * where no program is running. */
+/*
+ * The facts about a socket that a sandbox used. connect.bpf.c fills it in the context of the
+ * process that uses the socket. Programs in softirq read it, where `current` is an unrelated task.
+ */
 struct socket_state {
 	struct process_key process;
-	struct endpoint peer;		 /* last destination asked for, before NAT */
-	struct endpoint dns_destination; /* DNS: where the last query went, after NAT */
+	struct endpoint peer;		 /* last destination that the program passed, before NAT */
+	struct endpoint dns_destination; /* DNS: destination of the last query, after NAT */
 	struct endpoint
-		source; /* its own, as it leaves the network namespace; port 0 until a packet did */
+		/*
+		 * address with which its packets leave the network namespace; port 0 before the
+		 * first one
+		 */
+		source;
 	struct owner owner;
-	__u64 cgroup_id; /* of the socket */
+	__u64 cgroup_id; /* cgroup of the socket */
 	char comm[COMM_BYTES];
-	__u32 netns; /* of the process */
+	__u32 netns; /* network namespace of the process, inode number */
 	__u8 transport;
 	__u8 dns;      /* the last destination is a DNS server */
 	__u8 ever_dns; /* a DNS server was among the destinations */
-	__u8 denied;   /* TCP: a packet of this attempt was denied, and told */
-	__u16 flags;   /* of its events: EVENT_BY_… */
-	__u8 reported; /* TCP: user space knows how this attempt ended */
+	__u8 denied;   /* TCP: the denied event of this attempt was emitted */
+	__u16 flags;   /* flags for its events: EVENT_BY_NAMESPACE, EVENT_BY_PROCESS */
+	__u8 reported; /* TCP: the end of this attempt was emitted */
 	__u8 pad0[5];
 };
 
@@ -37,15 +46,18 @@ struct source_key {
 	__u32 pad0;
 };
 
-/* Whose packets come from an address. They lose their socket when they enter another network
- * namespace. */
+/*
+ * Attributes packets by their source address. The host forwards them after they entered another
+ * network namespace, where they have no socket.
+ */
 struct source {
 	struct owner owner;
 	__u64 cgroup_id;
 	__u64 cookie;
 	struct endpoint peer;
-	__u8 denied;	/* TCP: as in socket_state */
-	__u8 ambiguous; /* sockets of two sandboxes had it: namespaces may share addresses */
+	__u8 denied; /* TCP: as in socket_state */
+	/* sockets of two sandboxes used it, because namespaces may have the same addresses */
+	__u8 ambiguous;
 	__u8 pad0[6];
 };
 
@@ -54,8 +66,10 @@ struct local_server {
 	struct endpoint address;
 };
 
-/* A call that may still return an error; only for the mechanism that reads results from syscall
- * tracepoints. */
+/*
+ * A system call that passed connect.bpf.c and has not returned yet. Used only by the mechanism that
+ * reads errors at syscall tracepoints.
+ */
 struct pending_call {
 	__u64 cookie;
 	struct endpoint peer;
@@ -71,8 +85,11 @@ struct {
 	__type(value, struct watch);
 } watches SEC(".maps");
 
-/* By cgroup id. Children of a watched cgroup are added by cgroup.bpf.c before anything can run in
- * them. */
+/*
+ * By cgroup id. cgroup.bpf.c adds each child of a watched cgroup before a process can enter it.
+ * 65536 covers a host with hundreds of containers that have nested cgroups. Entries are allocated
+ * when they are added.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -81,7 +98,7 @@ struct {
 	__type(value, struct watched_cgroup);
 } watched_cgroups SEC(".maps");
 
-/* By inode number. */
+/* By inode number of the network namespace. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -97,8 +114,10 @@ struct {
 	__type(value, struct member_counters);
 } members SEC(".maps");
 
-/* Members whose cgroup was removed. Their sockets may still close; nobody can be said to live with
- * them any more. */
+/*
+ * Members that ended: the top cgroup was removed. Their sockets may still emit events while they
+ * close, but a network namespace is no longer attributed to them.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -106,8 +125,10 @@ struct {
 	__type(value, __u8);
 } ended_members SEC(".maps");
 
-/* Which new cgroups are looked at. A name of 64 hexadecimal digits, as runtimes give containers, is
- * without being here. */
+/*
+ * Name prefixes of cgroups that may be sandboxes. A name with 64 hexadecimal digits, which runtimes
+ * give to containers, needs no entry here.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -116,19 +137,22 @@ struct {
 	__type(value, __u8);
 } cgroup_names SEC(".maps");
 
-/* Rare and precious: exec, exit, fork, moves. Set at load. */
+/*
+ * Process events: exec, exit, fork, moves. They are few and each one is needed, so that the bulk
+ * ring cannot crowd them out. Size set at load.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 2 * 1024 * 1024);
 } critical_ring SEC(".maps");
 
-/* What a program can flood: DNS and connections. Set at load. */
+/* Events that a program can produce in a flood: DNS and connections. Size set at load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 * 1024 * 1024);
 } bulk_ring SEC(".maps");
 
-/* By ring. */
+/* Index: RING_CRITICAL or RING_BULK. Written at load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, RING_COUNT);
@@ -136,7 +160,7 @@ struct {
 	__type(value, struct ring_limit);
 } ring_limits SEC(".maps");
 
-/* By sandbox. One that was pushed out begins anew with all of it. */
+/* Keyed by sandbox. An entry that the LRU evicts starts again with a full budget. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -151,8 +175,10 @@ struct {
 	__type(value, struct socket_state);
 } socket_states SEC(".maps");
 
-/* By cookie, where programs on tracepoints may not use the storage of sockets. Set at load: one
- * entry where they may. */
+/*
+ * By socket cookie: replaces socket_states on kernels where programs on tracepoints may not use
+ * socket storage. Size set at load: one entry if it is unused.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
@@ -160,8 +186,10 @@ struct {
 	__type(value, struct socket_state);
 } states_by_cookie SEC(".maps");
 
-/* Set at load. LRU: a socket that talks to more peers than fit is seen as new attempts, never as an
- * error for the others. */
+/*
+ * Size set at load. An LRU: a socket with more peers than entries is recorded as new attempts
+ * again, and causes no error for other sockets.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
@@ -169,7 +197,7 @@ struct {
 	__type(value, struct udp_flow);
 } udp_flows SEC(".maps");
 
-/* Set at load: one entry where no device is watched. */
+/* Size set at load: one entry if no device is watched. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
@@ -177,7 +205,7 @@ struct {
 	__type(value, struct device_flow);
 } device_flows SEC(".maps");
 
-/* Set at load. */
+/* Size set at load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
@@ -185,8 +213,10 @@ struct {
 	__type(value, struct source);
 } sources SEC(".maps");
 
-/* Where sockets of a sandbox serve datagrams from within its own network namespace, as a DNS proxy
- * does. */
+/*
+ * Sockets that receive datagrams over loopback, such as the DNS proxy of a sandbox. Answers from
+ * these addresses are local.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -194,15 +224,18 @@ struct {
 	__type(value, __u8);
 } local_servers SEC(".maps");
 
-/* Set at load: one entry where errors of calls are told by functions. */
+/* Size set at load: one entry if errors are read at function exits (fexit) instead. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, __u64); /* pid_tgid */
+	__type(key, __u64); /* bpf_get_current_pid_tgid() */
 	__type(value, struct pending_call);
 } pending_calls SEC(".maps");
 
-/* Threads of one process that end at the same moment: the first one here reports the exit. */
+/*
+ * Makes one exit event of several threads of a process that end at the same moment: the first
+ * thread adds the entry and reports.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -210,24 +243,30 @@ struct {
 	__type(value, __u8);
 } reported_exits SEC(".maps");
 
-/* Look at new cgroups; those of containers. */
+/*
+ * Set at load: whether new cgroups are checked at all, and whether those with the name of a
+ * container are candidates.
+ */
 const volatile __u8 cfg_discover = 0;
 const volatile __u8 cfg_discover_containers = 0;
 
-/* Network namespaces that lend nothing: the host's, and our own. */
+/*
+ * Set at load: network namespaces that are never attributed to one sandbox: the host's, and the
+ * collector's.
+ */
 const volatile __u32 cfg_shared_netns[2] = {};
 
-/* The states of sockets are in their storage. */
+/* Set at load: socket_state is in socket storage, else in states_by_cookie. */
 const volatile __u8 cfg_socket_storage = 1;
 
 /*
- * Programs on cgroups may have the current task, and a TCP socket, as pointers whose fields the
- * verifier lets them load; where not, each field is copied by a helper. Programs on tracepoints are
- * given such pointers everywhere.
+ * Set at load: the kernel gives cgroup programs the current task and TCP sockets as typed (BTF)
+ * pointers. Fields are then loaded directly; otherwise each one costs a helper call. Programs on
+ * tracepoints always have typed pointers.
  */
 const volatile __u8 cfg_typed_pointers = 0;
 
-/* The syscall tracepoints are in use: fill pending_calls. */
+/* Set at load: programs at syscall tracepoints are attached and need pending_calls. */
 const volatile __u8 cfg_track_calls = 0;
 
 #endif

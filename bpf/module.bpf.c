@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// nf_tables is loaded when somebody first needs it: user space attaches to it then.
+// Reports that nf_tables was loaded, which happens when rules are first used. User space attaches
+// nft.bpf.c to it then.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>

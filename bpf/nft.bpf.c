@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Who changes nftables rules, in which network namespace, and whether the kernel took the change.
-// An object of its own: nf_tables is a module on most kernels, and what attaches to it can be
-// loaded only after it. What a change holds is read over netlink by user space.
+// Changes of nftables rules: which process made them, in which network namespace, and whether the
+// kernel accepted them.
+//
+// A separate object, because nf_tables is a module on most kernels and programs that attach to it
+// can be loaded only after it. User space reads the rules themselves over netlink.
 #include "bpf/kernel.bpf.h"
 #include <asm/ptrace.h>
 #include <bpf/bpf_core_read.h>
@@ -17,25 +19,29 @@
 #define NLMSG_ERROR 2
 #define NFNL_MSG_BATCH_BEGIN 16
 #define NFNL_SUBSYS_NFTABLES 10
-/* include/linux/netfilter/nfnetlink.h: the other actions undo a batch that is tried again, or that
- * was only to be checked. */
+/*
+ * include/linux/netfilter/nfnetlink.h. The other actions abort a batch that is tried again or that
+ * was only a check.
+ */
 #define NFNL_ABORT_NONE 0
 
-/* How many answers that wait at the sender's socket are looked at. */
+/* Bound of the loop over the answers that wait in the receive queue of the sender. */
 #define ACKS_MAX 8
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
-	__type(key, __u64); /* pid_tgid */
+	__type(key, __u64); /* bpf_get_current_pid_tgid() */
 	__type(value, __u64);
 } commits_in_progress SEC(".maps");
 
-/* Our own process: it reads rules, and changes none. */
+/* Set at load: the collector's process, which only reads rules. */
 const volatile __u32 cfg_own_tgid = 0;
 
-/* The change belongs to the sandbox that resident in the namespace, else to the one that made it,
- * which resident there from now on. */
+/*
+ * Emits the change. Its owner is that of the network namespace. If that has none, the sandbox that
+ * made the change becomes its owner.
+ */
 static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
@@ -74,8 +80,10 @@ static __always_inline int emit_nft(struct net *net, __u32 result, __s32 error)
 	return 0;
 }
 
-/* Of messages that change something: types are (GET, NEW, DEL) in no order that arithmetic could
- * tell. */
+/*
+ * True for messages that change something. The types alternate between GET, NEW and DEL in no
+ * regular order, so the GETs are listed.
+ */
 static __always_inline bool is_change(__u16 type)
 {
 	const __u64 gets = 1ULL << 1 | 1ULL << 4 | 1ULL << 7 | 1ULL << 10 | 1ULL << 13 |
@@ -157,9 +165,9 @@ int BPF_KPROBE(handle_netlink_ack_entry, struct sk_buff *request, struct nlmsghd
 }
 
 /*
- * The kernel works a batch off while it is sent. Behind the send, the sender's own queue holds the
- * errors of its messages, and none if all was taken or only asked for something; which of the two
- * it was, the notification of the new generation tells.
+ * The kernel processes a batch while it is sent. After the send, the receive queue of the sender
+ * holds the errors of its messages. No error means that the batch was committed, or that it was
+ * only a query. User space decides by the notification of a new generation.
  */
 static __always_inline int handle_netlink_send(struct sock *sk)
 {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// What became of an attempt: established, failed and why, closed and with how many bytes. From the
-// state of the socket where the kernel decides, and from what a call returned where no packet ever
-// left.
+// The outcome of a connection attempt: established, failed with an error, or closed with a number
+// of bytes.
+//
+// The outcome of TCP comes from inet_sock_set_state, because the kernel decides it there for
+// blocking and non-blocking calls alike. Errors before any packet was sent change no state. They
+// come from the return value of the call.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -18,9 +21,9 @@
 #define ERROR_RESTART_SYS 512
 
 /*
- * Payload of a connection that the sandbox opened. bytes_sent counts a segment again that netfilter
- * threw away before it was on its way, so: what was acknowledged and what is in flight, less our
- * SYN and, once it is sent, our FIN, which take a sequence number each.
+ * TCP payload that was sent. tcp_sock.bytes_sent is not used: it counts a segment again that
+ * netfilter dropped before it left. Instead: acknowledged bytes plus bytes in flight, minus one
+ * sequence number for the SYN and, once it was sent, one for the FIN.
  */
 static __always_inline __u64 payload_sent(struct tcp_sock *tcp, int state)
 {
@@ -33,7 +36,7 @@ static __always_inline __u64 payload_sent(struct tcp_sock *tcp, int state)
 	return sent > controls ? sent - controls : 0;
 }
 
-/* rcv_nxt counts the peer's FIN as a byte, tcp_rcv_nxt_update() adds it. */
+/* tcp_rcv_nxt_update() also counts the FIN of the peer as a byte. */
 static __always_inline __u64 payload_received(struct tcp_sock *tcp, struct sock *sk)
 {
 	__u64 received = tcp->bytes_received;
@@ -42,9 +45,9 @@ static __always_inline __u64 payload_received(struct tcp_sock *tcp, struct sock 
 }
 
 /*
- * The fate of a TCP attempt, where the kernel decides it: also for non-blocking calls, and when the
- * program is gone. A socket without a cookie was never seen by connect.bpf.c. A close in SYN_SENT
- * with no error is the caller giving up, or a call that is about to return its error.
+ * The state changes of TCP. A socket without a cookie was never seen by connect.bpf.c. A change
+ * from SYN_SENT to CLOSE without an error means that the caller gave up, or that the call is about
+ * to return its error.
  */
 static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool is_backup)
 {
@@ -98,7 +101,7 @@ int BPF_PROG(backup_tcp_state, struct sock *sk, int from, int to)
 	return on_tcp_state(sk, from, to, true);
 }
 
-/* An ICMP error for a connected UDP socket. */
+/* An ICMP error arrived for a connected UDP socket. */
 static __always_inline int emit_udp_error(struct sock *sk)
 {
 	__u64 cookie = socket_cookie(sk), cgroup_id = socket_cgroup_id(sk);
@@ -111,14 +114,14 @@ static __always_inline int emit_udp_error(struct sock *sk)
 	return 0;
 }
 
-/* From 5.14 on. */
+/* The tracepoint exists since 5.14. */
 SEC("tp_btf/inet_sk_error_report")
 int BPF_PROG(handle_udp_error, struct sock *sk)
 {
 	return emit_udp_error(sk);
 }
 
-/* Next best: what sockets call where that tracepoint will be. */
+/* Second choice: the function that later got the tracepoint. */
 SEC("fexit/sock_def_error_report")
 int BPF_PROG(handle_udp_error_report, struct sock *sk)
 {
@@ -134,7 +137,10 @@ static __always_inline void forget_source(struct socket_state *state, __u64 cook
 		bpf_map_delete_elem(&sources, &key);
 }
 
-/* UDP ends here; TCP only where it never left CLOSE, or by an error that no other hook told. */
+/*
+ * The end of a UDP socket. TCP is reported here only if it never left CLOSE, or if no other hook
+ * reported the end.
+ */
 SEC("cgroup/sock_release")
 int handle_sock_release(struct bpf_sock *ctx)
 {
@@ -161,8 +167,10 @@ static __always_inline bool is_final_error(long result)
 	       result != -ERROR_ALREADY_CONNECTED;
 }
 
-/* Errors that come back before any packet leaves. Best mechanism: the protocol's own function, for
- * every way in. */
+/*
+ * Errors that a call returns before any packet is sent. Best mechanism: the function of the
+ * protocol, because every way to call it passes there.
+ */
 static __always_inline int handle_call_error(struct sock *sk, __u32 transport,
 					     const struct endpoint *peer, long result)
 {
@@ -186,11 +194,11 @@ SEC("fexit/inet_stream_connect")
 int BPF_PROG(handle_stream_connect, struct socket *socket, void *address, int length, int flags,
 	     int result)
 {
-	/* Not BPF_CORE_READ: storage is had for a pointer whose type the verifier knows. */
+	/* Not BPF_CORE_READ: bpf_sk_storage_get() needs a typed pointer. */
 	return handle_call_error(socket->sk, TRANSPORT_TCP, NULL, result);
 }
 
-/* No peer: user space knows which attempt of this socket is the newest. */
+/* Without a peer: user space takes the newest attempt of the socket. */
 SEC("fexit/udp_sendmsg")
 int BPF_PROG(handle_udp_sendmsg, struct sock *sk, void *message, unsigned long length, int result)
 {
@@ -203,8 +211,10 @@ int BPF_PROG(handle_udpv6_sendmsg, struct sock *sk, void *message, unsigned long
 	return handle_call_error(sk, TRANSPORT_UDP, NULL, result);
 }
 
-/* Next best, where fexit is not allowed: the exit of the call that passed the hooks of
- * connect.bpf.c in the same thread. */
+/*
+ * Second choice, where fexit is not allowed: the exit of the system call. The call passed
+ * connect.bpf.c in the same thread.
+ */
 static __always_inline int handle_syscall_exit(long result)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
@@ -220,7 +230,7 @@ static __always_inline int handle_syscall_exit(long result)
 	return 0;
 }
 
-/* Layout of every syscalls/sys_exit_* event: 8 bytes common, the number, the result. */
+/* Layout of every syscalls/sys_exit_* event: 8 common bytes, number, result. */
 struct sys_exit_context {
 	__u64 common;
 	long number;
@@ -251,16 +261,21 @@ int handle_exit_sendmmsg(struct sys_exit_context *ctx)
 	return handle_syscall_exit(ctx->result);
 }
 
-/* Its result is not that of the request: only forget the call, so that a later one of the thread is
- * not mistaken for it. */
+/*
+ * The result is not that of the request. The program only removes the pending call, so that a later
+ * call of the thread does not use it.
+ */
 SEC("tp/syscalls/sys_exit_io_uring_enter")
 int handle_exit_io_uring(struct sys_exit_context *ctx)
 {
 	return handle_syscall_exit(0);
 }
 
-/* Bytes of living connections, read by user space at each window. The socket is locked and
- * referenced while this runs. */
+/*
+ * Bytes of open TCP connections, read by user space once per window. An iterator over socket
+ * storage: it visits only sockets that sandboxes used. The socket is locked and referenced while
+ * this runs.
+ */
 SEC("iter/bpf_sk_storage_map")
 int handle_tcp_bytes(struct bpf_iter__bpf_sk_storage_map *ctx)
 {

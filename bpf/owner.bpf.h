@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Whose something is: by its cgroup, else by the network namespace that it is in. */
+/* Finds the owner of an event: by its cgroup, else by its network namespace. */
 #ifndef SANDPIPER_OWNER_BPF_H
 #define SANDPIPER_OWNER_BPF_H
 
@@ -9,8 +9,8 @@ struct sandbox_ref {
 	struct owner owner;
 	__u64 cgroup_id;
 	struct member_counters *counters;
-	struct watched_cgroup *cgroup; /* NULL where the owner was found by other means */
-	__u64 flags;		       /* of each event */
+	struct watched_cgroup *cgroup; /* NULL if the owner was not found by a watched cgroup */
+	__u64 flags;		       /* EVENT_BY_…, copied to each event */
 };
 
 static __always_inline struct watch *get_watch(void)
@@ -20,7 +20,10 @@ static __always_inline struct watch *get_watch(void)
 	return bpf_map_lookup_elem(&watches, &zero);
 }
 
-/* False: nobody watches the cgroup or network namespace, which is all that an event of it costs. */
+/*
+ * The fast path: one array lookup. False if no watched cgroup or network namespace has this id, or
+ * one with the same slot.
+ */
 static __always_inline bool may_be_watched(__u64 id)
 {
 	struct watch *watch = get_watch();
@@ -28,7 +31,9 @@ static __always_inline bool may_be_watched(__u64 id)
 	return watch && watch->counts[watch_slot(id)];
 }
 
-/* For each entry of watched_cgroups and watched_netns: before it is there, and after it was there.
+/*
+ * Keeps watch.counts in step with watched_cgroups and watched_netns. Call with 1 before an entry is
+ * added and with -1 after it was removed, so that a count is never too low.
  */
 static __always_inline void count_watched(__u64 id, __u32 n)
 {
@@ -49,7 +54,7 @@ static __always_inline long watch_cgroup(__u64 id, const struct watched_cgroup *
 	return error;
 }
 
-/* False when the member has ended. */
+/* Fills `ref` for a known owner. False if the member was removed. */
 static __always_inline bool init_ref(const struct owner *owner, __u64 cgroup_id,
 				     struct sandbox_ref *ref)
 {
@@ -81,7 +86,10 @@ static __always_inline bool has_ended(const struct owner *owner)
 	return bpf_map_lookup_elem(&ended_members, &member) != NULL;
 }
 
-/* Who came into a sandbox's network namespace without its cgroup, as nsenter does. */
+/*
+ * The owner by network namespace: for processes that entered the namespace of a sandbox but not its
+ * cgroup, as nsenter(1) does.
+ */
 static __always_inline bool find_netns_owner(__u32 netns, __u64 cgroup_id, struct sandbox_ref *ref)
 {
 	struct netns_owner *resident;
@@ -112,7 +120,10 @@ static __always_inline void note_netns(__u32 netns, const struct owner *owner)
 		count_watched(netns, -1);
 }
 
-/* The sandbox resident in this network namespace, unless another one does that came before. */
+/*
+ * Records that the network namespace belongs to the owner of `ref`, unless it has an owner already.
+ * watched_cgroup.noted_netns spares the map lookup for all but the first process of a cgroup.
+ */
 static __always_inline void enter_netns(__u32 netns, const struct sandbox_ref *ref)
 {
 	struct watched_cgroup *cgroup = ref->cgroup;

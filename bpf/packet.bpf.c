@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// What the sandbox's sockets send and receive: bytes, UDP flows, and the payload of DNS sockets.
-// cgroup_skb sees packets after NAT and often in softirq: which socket this is about, and what it
-// asked for, was noted by connect.bpf.c; nothing is taken from "current".
+// Traffic of the sandboxes' sockets: bytes, UDP flows, and the payload of DNS.
+//
+// cgroup_skb hooks: they see each packet with its socket, after NAT and often in softirq, where
+// `current` is an unrelated task. The destination that the program passed, and its process, come
+// from the socket_state that connect.bpf.c filled. Each program returns 1, which lets the packet
+// pass.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_helpers.h>
 
@@ -14,15 +17,17 @@ static __always_inline void account_udp_sent(struct sandbox_ref *ref, __u64 cook
 	struct udp_flow *flow = bpf_map_lookup_elem(&udp_flows, &key);
 	bool created;
 
-	/* Not known by the packet's own destination: NAT changed it, or this is the first packet of
-	 * a connected socket. */
+	/*
+	 * The flow has another address: NAT changed the destination, or this is the first datagram
+	 * of a connected socket.
+	 */
 	if (!flow)
 		flow = open_udp_flow(ref, cookie, state, &state->peer, &created);
 	if (flow)
 		add(&flow->bytes[DIRECTION_SENT], p->payload_bytes);
 }
 
-/* Who answers over loopback is a server within the sandbox. */
+/* A socket that receives datagrams over loopback is a server in the sandbox. */
 static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_ref *ref,
 					__u64 cookie, const struct packet *p)
 {
@@ -33,7 +38,10 @@ static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_re
 		bpf_map_update_elem(&local_servers, &server, &yes, BPF_ANY);
 }
 
-/* A server of its own answers over loopback, as it was noted. */
+/*
+ * For an answer: whether it comes from a server that note_server() recorded. For a query: whether
+ * NAT redirected it.
+ */
 static __always_inline __u16 dns_flags(struct __sk_buff *skb, struct sandbox_ref *ref,
 				       const struct socket_state *state, int direction)
 {
@@ -48,8 +56,10 @@ static __always_inline __u16 dns_flags(struct __sk_buff *skb, struct sandbox_ref
 	return same_endpoint(&state->dns_destination, &state->peer) ? 0 : DNS_REDIRECTED;
 }
 
-/* A socket that asked before it was watched, or that no hook saw: the port in the packet still says
- * DNS. */
+/*
+ * Adds the state of a UDP socket that sent its query before it was watched, or that no hook saw.
+ * The destination port says that it is DNS.
+ */
 static __always_inline struct socket_state *
 adopt_dns_socket(struct bpf_sock *sk, __u64 cookie, __u64 cgroup_id, const struct packet *p)
 {
@@ -86,10 +96,12 @@ make_dns_message(struct __sk_buff *skb, struct sandbox_ref *ref, struct socket_s
 }
 
 /*
- * One more chunk of a stream, of which 0 is the last. `header`: the offset of TCP's. Such chunks
- * are rare: it works out anew whose they are, and is not static, so that the verifier looks at it
- * once and not at each call; nor does it parse what is before that header, of which there are many
- * ways for the verifier to follow. Who answers on a stream is whom it was opened to.
+ * Emits the chunk at offset `done` of a TCP segment; returns 0 after the last one. `header` is the
+ * offset of the TCP header. On TCP the DNS server is the peer of connect().
+ *
+ * Such chunks are rare, so it finds the owner and the state again. It does not parse the IP header,
+ * because the verifier would follow each of its variants. A global function: the verifier checks it
+ * once and not at each call.
  */
 __noinline int emit_dns_chunk_at(struct __sk_buff *skb, __u32 direction, __u32 done, __u32 header)
 {
@@ -107,8 +119,10 @@ __noinline int emit_dns_chunk_at(struct __sk_buff *skb, __u32 direction, __u32 d
 	return emit_dns_rest(skb, &m, done);
 }
 
-/* The offset of TCP's header where the packet is of DNS and there is more of it than was passed on,
- * else 0. */
+/*
+ * Counts a packet and emits its DNS payload. If there is more of it than the first chunk, returns
+ * the offset of the TCP header, else 0.
+ */
 static __always_inline __u32 account_packet(struct __sk_buff *skb, __u64 cgroup_id, int direction)
 {
 	struct socket_state *state;
@@ -158,8 +172,10 @@ static __always_inline __u32 account_packet(struct __sk_buff *skb, __u64 cgroup_
 	    !(state->ever_dns && is_dns_port(p.source.port))) {
 		if (account_udp_received(&ref, cookie, &p))
 			return 0;
-		/* What comes to a DNS socket is DNS, also from where nothing was asked: user space
-		 * tells that from an answer. */
+		/*
+		 * Datagrams to a DNS socket are recorded as DNS, also from a source that was not
+		 * asked. User space separates them from answers.
+		 */
 		if (!state->ever_dns) {
 			note_server(skb, &ref, cookie, &p);
 			return 0;
@@ -173,7 +189,10 @@ static __always_inline __u32 account_packet(struct __sk_buff *skb, __u64 cgroup_
 	return emit_dns(skb, &m) ? p.header : 0;
 }
 
-/* Not static, so that what they need of the stack is not there beside what emit_more_dns needs. */
+/*
+ * Global functions, so that their stack is not added to that of emit_dns_chunk_at(): the limit of
+ * 512 bytes holds for a chain of calls.
+ */
 __noinline int account_sent_packet(struct __sk_buff *skb, __u64 cgroup_id)
 {
 	return account_packet(skb, cgroup_id, DIRECTION_SENT);
@@ -184,8 +203,10 @@ __noinline int account_received_packet(struct __sk_buff *skb, __u64 cgroup_id)
 	return account_packet(skb, cgroup_id, DIRECTION_RECEIVED);
 }
 
-/* Clang unrolls it: a loop would need registers that are saved for each packet, also for those of
- * nobody. */
+/*
+ * clang unrolls the loop. Otherwise it needs callee-saved registers, which every packet would pay
+ * for, also those of unwatched sockets.
+ */
 static __always_inline void emit_dns_chunks(struct __sk_buff *skb, int direction, __u32 header)
 {
 	for (int i = 1; i < DNS_CHUNKS_MAX; i++) {

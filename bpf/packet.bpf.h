@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* A packet as the programs on packets get it, __sk_buff: its addresses, and its DNS payload passed
- * on. */
+/*
+ * Packets as struct __sk_buff, for the programs on cgroups (packet.bpf.c) and on devices
+ * (device.bpf.c): parses the headers and emits the DNS payload.
+ */
 #ifndef SANDPIPER_PACKET_BPF_H
 #define SANDPIPER_PACKET_BPF_H
 
@@ -11,8 +13,9 @@
 
 struct packet {
 	struct endpoint source, destination;
-	__u32 bytes;	       /* of the IP packet: a frame may be padded */
-	__u32 header, payload; /* offsets in the IP packet: of TCP or UDP, and of what it carries */
+	__u32 bytes; /* length of the IP packet; the frame may have padding */
+	/* offsets in the IP packet: of the TCP or UDP header, and of its payload */
+	__u32 header, payload;
 	__u32 payload_bytes;
 	__u32 tcp_seq, tcp_ack;
 	__u8 tcp_flags;
@@ -26,7 +29,7 @@ struct ports_header {
 struct tcp_header {
 	struct ports_header ports;
 	__be32 seq, ack;
-	__u8 offset; /* upper half: 32-bit words */
+	__u8 offset; /* upper four bits: length of the header in 32-bit words */
 	__u8 flags;
 };
 
@@ -34,10 +37,12 @@ struct tcp_header {
 #define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04
 #define TCP_FLAG_ACK 0x10
-/* RFC 791 3.1: what follows the first fragment has no ports. */
+/* RFC 791 section 3.1: only the first fragment has ports. */
 #define IPV4_FRAGMENT_OFFSET 0x1fff
 
-/* Before the IP header: a cgroup's programs get no link layer, those of a device may. */
+/*
+ * Set at load: bytes before the IP header. 0 for cgroup programs, which get no link-layer header.
+ */
 const volatile __u32 cfg_link_header = 0;
 
 static __always_inline long load_packet(struct __sk_buff *skb, __u32 offset, void *to, __u32 bytes)
@@ -74,9 +79,9 @@ static __always_inline bool parse_ports(struct __sk_buff *skb, __u8 protocol, __
 }
 
 /*
- * Past the extension headers of IPv6: the offset of what follows them and, above it, its protocol;
- * -1 where the packet ends before. Not static: the verifier then looks at the loop once, and not
- * again for each way out of it.
+ * Skips the IPv6 extension headers. Returns the offset behind them and, in the upper half, the
+ * protocol there; -1 if the packet ends before. A global function: the verifier checks the loop
+ * once and not for each exit from it.
  */
 __noinline int skip_extensions(struct __sk_buff *skb, __u32 protocol)
 {
@@ -107,7 +112,7 @@ static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p
 		    ((header[6] << 8 | header[7]) & IPV4_FRAGMENT_OFFSET))
 			return false;
 		p->bytes = header[2] << 8 | header[3];
-		if (!p->bytes) /* over 64 KiB: include/net/ip.h, iph_totlen() */
+		if (!p->bytes) /* BIG TCP, over 64 KiB: iph_totlen() in include/net/ip.h */
 			p->bytes = skb->len;
 		__builtin_memcpy(&source, header + 12, 4);
 		__builtin_memcpy(&destination, header + 16, 4);
@@ -128,15 +133,17 @@ static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p
 struct dns_message {
 	struct sandbox_ref *ref;
 	struct packet *packet;
-	const struct process_key *process; /* NULL: not known */
+	const struct process_key *process; /* NULL if unknown */
 	const struct endpoint *server;
 	__u64 cookie;
 	__u16 kind;
 	__u16 flags;
 };
 
-/* Emits `last + 1` bytes of payload from the offset `done` on, in a record with room for
- * `class_bytes`: a constant, since the size of a reservation must be one. */
+/*
+ * Emits `last + 1` bytes of payload from the offset `done` on, in a record with room for
+ * `class_bytes`. That must be a constant, because the size of a reservation is one.
+ */
 static __always_inline void emit_dns_record(struct __sk_buff *skb, const struct dns_message *m,
 					    __u32 done, __u32 last, const __u32 class_bytes)
 {
@@ -165,9 +172,9 @@ static __always_inline void emit_dns_record(struct __sk_buff *skb, const struct 
 }
 
 /*
- * How much of what is left fits in one record, less one: checked from above only, it bounds the
- * length from both sides in a way that every verifier follows, and again beside the read, where
- * older ones have forgotten. The asm keeps clang from seeing through that.
+ * The number of bytes for one record, minus 1. Comparing a value that is one less needs a check of
+ * the upper bound only, which every verifier follows. Older verifiers forget the bound, so
+ * emit_dns_record() checks again. The asm keeps clang from removing the checks.
  */
 static __always_inline __u32 last_index(__u32 left)
 {
@@ -188,7 +195,10 @@ static __always_inline void emit_first_dns_chunk(struct __sk_buff *skb, const st
 		emit_dns_record(skb, m, 0, last, DNS_CHUNK);
 }
 
-/* True if there is more: a stream is passed on whole, a datagram up to one chunk. */
+/*
+ * Emits the first chunk. Returns true if there is more: a TCP segment is emitted completely, a
+ * datagram up to DNS_CHUNK bytes.
+ */
 static __always_inline bool emit_dns(struct __sk_buff *skb, const struct dns_message *m)
 {
 	__u32 total = m->packet->payload_bytes;
@@ -206,7 +216,7 @@ static __always_inline void emit_dns_chunk(struct __sk_buff *skb, const struct d
 		emit_dns_record(skb, m, done, last, DNS_CHUNK);
 }
 
-/* One chunk more of a stream, of which `done` bytes were passed on. True if that is not all. */
+/* Emits the chunk at offset `done` of a TCP segment. Returns true if there is more after it. */
 static __always_inline bool emit_dns_rest(struct __sk_buff *skb, const struct dns_message *m,
 					  __u32 done)
 {
@@ -218,7 +228,7 @@ static __always_inline bool emit_dns_rest(struct __sk_buff *skb, const struct dn
 	return left > DNS_CHUNK;
 }
 
-/* False: the datagram comes from nobody that the socket has a flow with. */
+/* Adds to the flow from the source of the datagram. False if there is no such flow. */
 static __always_inline bool account_udp_received(struct sandbox_ref *ref, __u64 cookie,
 						 const struct packet *p)
 {
@@ -229,13 +239,14 @@ static __always_inline bool account_udp_received(struct sandbox_ref *ref, __u64 
 		return false;
 	if (!flow->bytes[DIRECTION_RECEIVED])
 		emit_result(ref, cookie, &p->source, TRANSPORT_UDP, 0, 1, 0);
-	/* After an empty datagram the next one is told again, which does no harm. */
+	/* After an empty datagram the next one reports the answer again, which changes nothing. */
 	add(&flow->bytes[DIRECTION_RECEIVED], p->payload_bytes);
 	return true;
 }
 
-/* A peer that speaks first has a flow too, which user space never hears of: to answer it is no
- * attempt of the sandbox. True if it is new.
+/*
+ * Adds a flow for a peer that sent first, so that an answer to it is no attempt of the sandbox.
+ * User space gets no event. Returns true if the flow is new.
  */
 static __always_inline bool note_inbound(__u64 cookie, const struct packet *p)
 {
@@ -246,8 +257,9 @@ static __always_inline bool note_inbound(__u64 cookie, const struct packet *p)
 }
 
 /*
- * The first packet of an attempt that leaves the namespace: what is dropped on its way further is
- * known by its source. Not inlined: what it needs of the stack is not there beside all the rest.
+ * Records the source address of the first packet of an attempt that leaves the namespace. If the
+ * host drops a later packet, drop.bpf.c finds the owner by that address. Not inlined, so that its
+ * stack is not part of the caller's, which is limited to 512 bytes.
  */
 static __noinline int note_source(struct sandbox_ref *ref, __u64 cookie, struct socket_state *state,
 				  const struct packet *p)

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Programs on tracepoints may be preempted on newer kernels: on 7.2, not yet on 6.18. The kernel
- * leaves out a run of one that another task is in the middle of on that CPU (__bpf_trace_run(),
- * which takes it for a recursion). So there is each of those that matter twice, one behind the
- * other, and the second does what the first was kept from: where that one ran, it left a mark.
+ * Recovers events that the kernel's recursion guard would lose.
+ *
+ * On newer kernels (7.2, not yet 6.18) a BPF program on a tracepoint can be preempted. If another
+ * task hits the same tracepoint on that CPU meanwhile, __bpf_trace_run() takes it for a recursion
+ * and skips the program. Each program with events that must not be lost is therefore attached
+ * twice: as handle_X and, after it, as backup_X. The backup handles the event only if the primary
+ * was skipped. It detects that by a missing entry in `primary_runs`.
  */
 #ifndef SANDPIPER_PREEMPTION_BACKUP_BPF_H
 #define SANDPIPER_PREEMPTION_BACKUP_BPF_H
@@ -13,16 +16,18 @@
 
 #include "bpf/events.h"
 
-/* There are second programs. */
+/* Set at load: tracepoint programs can be preempted, and the backups are attached. */
 const volatile __u8 cfg_preemptible = 0;
 
 struct run_key {
-	__u64 subject; /* thread id, cookie of a socket */
-	__u64 kind;    /* of event */
+	__u64 subject; /* thread id, or cookie of a socket */
+	__u64 kind;    /* enum event_kind */
 };
 
-/* LRU: a mark stays where the second was kept from running. Set at load: one entry where there is
- * no second one. */
+/*
+ * Value: the instance that the primary handled, see below. An LRU, because an entry stays if the
+ * backup is skipped. Size set at load: one entry without backups.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -30,8 +35,10 @@ struct {
 	__type(value, __u64);
 } primary_runs SEC(".maps");
 
-/* Runs of the first that were left out and that the second noticed, by kind, whoever it was: what
- * the kernel counts beyond is lost. */
+/*
+ * Skipped runs of a primary that its backup recovered, by event kind, for watched and unwatched
+ * subjects. User space subtracts them from the skipped runs that the kernel counts.
+ */
 __u64 recovered_runs[EVENT_KIND_COUNT] = {};
 
 static __always_inline bool check_primary_run(bool is_backup, __u32 kind, __u64 subject,
@@ -55,9 +62,10 @@ static __always_inline bool check_primary_run(bool is_backup, __u32 kind, __u64 
 }
 
 /*
- * True for a second program that has nothing to do. `which` of this kind: what no other has under
- * the same `whose`. To be asked before all that may differ between the two. A macro: where there is
- * no second program, none of it is worked out.
+ * True in a backup if its primary has run. `subject` is the thread or socket of the event.
+ * `instance` differs between events of the same kind and subject. Call it before any code that may
+ * behave differently in the two programs. A macro, so that the arguments are not evaluated without
+ * backups.
  */
 #define PRIMARY_ALREADY_RAN(is_backup, kind, subject, instance) \
 	(cfg_preemptible && check_primary_run(is_backup, kind, subject, instance))

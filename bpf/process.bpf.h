@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Identity of tasks: what a program says of itself can be rewritten, this cannot. */
+/*
+ * Identity and owner of tasks. It uses ids and start times, which a process cannot change, and not
+ * its name.
+ */
 #ifndef SANDPIPER_PROCESS_BPF_H
 #define SANDPIPER_PROCESS_BPF_H
 
@@ -11,8 +14,8 @@
 #include "bpf/events.h"
 
 /*
- * `task` as the verifier knows it: what its fields hold is loaded, as the kernel itself would,
- * without a call of a helper for each.
+ * `task` must be a typed (BTF) pointer: its fields are loaded directly, without a helper call for
+ * each.
  */
 static __always_inline void fill_process(struct process_key *key, struct task_struct *task)
 {
@@ -26,13 +29,13 @@ static __always_inline __u64 task_cgroup_id(struct task_struct *task)
 	return READ_ONLY(task)->cgroups->dfl_cgrp->kn->id;
 }
 
-/* The inode number of its network namespace, 0 when it is on its way out. */
+/* Inode number of the network namespace; 0 while the task exits. */
 static __always_inline __u32 task_netns(struct task_struct *task)
 {
 	return READ_ONLY(task)->nsproxy->net_ns->ns.inum;
 }
 
-/* By its cgroup; where nobody watches that, by its network namespace. */
+/* The owner by cgroup, else by network namespace. */
 static __always_inline bool find_process_owner(struct task_struct *task, __u64 cgroup_id,
 					       struct sandbox_ref *ref)
 {
@@ -40,7 +43,7 @@ static __always_inline bool find_process_owner(struct task_struct *task, __u64 c
 	       find_netns_owner(task_netns(task), cgroup_id, ref);
 }
 
-/* Who runs now, for programs that are given no task. */
+/* The current task, for programs that get no task as argument. */
 static __always_inline void fill_current_process(struct process_key *key)
 {
 	struct task_struct *task;

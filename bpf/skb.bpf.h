@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* A packet read from its buffer, for programs that get the kernel's own sk_buff. Nothing beyond the
- * linear part is needed. */
+/*
+ * Packets as the kernel's struct sk_buff, for programs on tracepoints (drop.bpf.c). Reads from the
+ * linear part only, which holds all headers.
+ */
 #ifndef SANDPIPER_SKB_BPF_H
 #define SANDPIPER_SKB_BPF_H
 
@@ -12,11 +14,11 @@
 struct skb_packet {
 	struct endpoint source, destination;
 	const void *payload;
-	__u32 payload_bytes; /* in the linear part */
+	__u32 payload_bytes; /* in the linear part of the buffer */
 	__u8 transport;
 };
 
-/* Both TCP and UDP begin with the two ports. */
+/* Reads addresses, ports and the UDP payload. TCP and UDP headers both begin with the ports. */
 static __always_inline bool read_skb(struct sk_buff *skb, struct skb_packet *p)
 {
 	const unsigned char *head = BPF_CORE_READ(skb, head);

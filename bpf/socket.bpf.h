@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* What the programs about sockets share: endpoints, the sandbox of a socket, and the events of an
- * attempt. */
+/*
+ * Shared by all programs on sockets and packets: endpoints, the owner and state of a socket, and
+ * the events of a connection attempt.
+ */
 #ifndef SANDPIPER_SOCKET_BPF_H
 #define SANDPIPER_SOCKET_BPF_H
 
@@ -14,11 +16,13 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define IPV6_HEADER 40
-#define IPV6_EXTENSIONS_MAX 4 /* more than any stack sends */
+#define IPV6_EXTENSIONS_MAX 4 /* more than any network stack sends */
 #define UDP_HEADER 8
 
-/* Ports whose sockets carry DNS; the proxy behind a redirect may listen on any other. Unused slots
- * are 0. */
+/*
+ * Set at load: ports of DNS servers; unused slots are 0. A proxy behind a redirect may listen on
+ * another port, because the port before NAT is compared.
+ */
 const volatile __u16 cfg_dns_ports[4] = { 53 };
 
 static __always_inline bool is_dns_port(__u16 port)
@@ -51,7 +55,7 @@ static __always_inline bool is_loopback(const struct endpoint *e)
 			  : halves[0] == 0 && halves[1] == bpf_cpu_to_be64(1);
 }
 
-/* Hop-by-hop, routing, destination options: RFC 8200 4. */
+/* Hop-by-hop options, routing, destination options: RFC 8200 section 4. */
 static __always_inline bool is_ipv6_extension(__u8 protocol)
 {
 	return protocol == 0 || protocol == 43 || protocol == 60;
@@ -73,9 +77,9 @@ static __always_inline struct socket_state *new_state_by_cookie(__u64 cookie)
 }
 
 /*
- * NULL where nothing is known of the socket. `sk`: what this kind of program may pass as one; the
- * cookie is worked out only where it is needed. Macros for both: the verifier wants to see the
- * pointer's type.
+ * The state of a socket, NULL if it has none. `sk` is a pointer that bpf_sk_storage_get() takes in
+ * this program type. `its_cookie` is evaluated only if it is needed. A macro, because the verifier
+ * must see the type of `sk`.
  */
 #define FIND_SOCKET_STATE(sk, its_cookie)                                          \
 	({                                                                         \
@@ -89,32 +93,37 @@ static __always_inline struct socket_state *new_state_by_cookie(__u64 cookie)
 		_state;                                                            \
 	})
 
-/* NULL where there is no memory. */
+/* As above, but adds a missing state. NULL if the kernel has no memory for it. */
 #define GET_SOCKET_STATE(sk, its_cookie)                                                  \
 	(cfg_socket_storage ? (struct socket_state *)bpf_sk_storage_get(                  \
 				      &socket_states, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) \
 			    : new_state_by_cookie(its_cookie))
 
-/* What programs on tracepoints have: 0 for a socket that no program of a cgroup ever saw. */
+/*
+ * For programs on tracepoints, which cannot call bpf_get_socket_cookie(). 0 if no cgroup program
+ * has assigned a cookie: then no sandbox used the socket.
+ */
 static __always_inline __u64 socket_cookie(struct sock *sk)
 {
 	return sk->__sk_common.skc_cookie.counter;
 }
 
-/* Up to 5.14 the pointer to the cgroup has tag bits, and all is copied. */
+/* Up to 5.14 the pointer to the cgroup carries tag bits, and each field is read by a helper. */
 static __always_inline __u64 untagged_cgroup_id(struct sock *sk)
 {
 	struct sock_cgroup_data___v510 *data =
 		(void *)__builtin_preserve_access_index(&sk->sk_cgrp_data);
 	__u64 tagged = BPF_CORE_READ(data, val);
 
-	if (tagged & 1) /* holds v1 class ids instead of a pointer */
+	if (tagged & 1) /* it holds cgroup v1 class ids and no pointer */
 		return 0;
 	return BPF_CORE_READ((struct cgroup *)(tagged & ~3ULL), kn, id);
 }
 
-/* The sandbox of the socket. Where no helper tells it, the socket's own data does. `sk` as the
- * verifier knows it. */
+/*
+ * The cgroup of the socket, for programs without a helper that returns it. `sk` must be a typed
+ * pointer.
+ */
 static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 {
 	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
@@ -122,8 +131,7 @@ static __always_inline __u64 socket_cgroup_id(struct sock *sk)
 	return untagged_cgroup_id(sk);
 }
 
-/* Nobody watches its cgroup, and no sandbox can have used it: all that a socket outside of
- * sandboxes costs. */
+/* Fast path for sockets outside every sandbox: one array lookup. */
 static __always_inline bool is_unwatched(__u64 cgroup_id)
 {
 	struct watch *watch = get_watch();
@@ -131,7 +139,9 @@ static __always_inline bool is_unwatched(__u64 cgroup_id)
 	return watch && !watch->counts[watch_slot(cgroup_id)] && !watch->foreign_sockets;
 }
 
-/* By what was noted when the socket was used from within a sandbox. */
+/*
+ * The owner that connect.bpf.c stored in the state when a sandbox used a socket of another cgroup.
+ */
 static __always_inline bool find_state_owner(__u64 cgroup_id, const struct socket_state *state,
 					     struct sandbox_ref *ref)
 {
@@ -141,14 +151,14 @@ static __always_inline bool find_state_owner(__u64 cgroup_id, const struct socke
 	return true;
 }
 
-/* By the cgroup of the socket; where nobody watches that, by its state. */
+/* The owner by the cgroup of the socket, else by its state. */
 static __always_inline bool find_socket_owner(__u64 cgroup_id, const struct socket_state *state,
 					      struct sandbox_ref *ref)
 {
 	return find_cgroup_owner(cgroup_id, ref) || find_state_owner(cgroup_id, state, ref);
 }
 
-/* One attempt: counted exactly, and told. */
+/* Counts an attempt and emits EVENT_CONNECT. */
 static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie,
 					 const struct socket_state *state,
 					 const struct endpoint *peer)
@@ -172,8 +182,10 @@ static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie,
 	submit_event(event);
 }
 
-/* `peer` may be left out where the socket alone says which attempt this is about. False where it
- * finds no room. */
+/*
+ * Without `peer`, user space finds the attempt by the socket alone. Returns false if the event was
+ * dropped.
+ */
 static __always_inline bool emit_result(struct sandbox_ref *ref, __u64 cookie,
 					const struct endpoint *peer, __u32 transport, __u32 error,
 					__u32 established, __u16 flags)
@@ -220,8 +232,10 @@ static __always_inline struct udp_flow *find_udp_flow(__u64 cookie, const struct
 	return bpf_map_lookup_elem(&udp_flows, &key);
 }
 
-/* The first packet to a peer makes the flow, and is the attempt. NULL when there is no memory for
- * it, which is counted. */
+/*
+ * Returns the flow to `peer`. Adds it, and reports the attempt, if there is none. NULL, after
+ * counting, if the kernel has no memory for it.
+ */
 static __always_inline struct udp_flow *open_udp_flow(struct sandbox_ref *ref, __u64 cookie,
 						      const struct socket_state *state,
 						      const struct endpoint *peer, bool *created)
@@ -232,7 +246,7 @@ static __always_inline struct udp_flow *open_udp_flow(struct sandbox_ref *ref, _
 	*created = false;
 	if (flow)
 		return flow;
-	/* Two threads may open the same flow: one of them counts it. */
+	/* Two threads may add the same flow. Only one of them reports the attempt. */
 	*created = !bpf_map_update_elem(&udp_flows, &key, &zero, BPF_NOEXIST);
 	flow = bpf_map_lookup_elem(&udp_flows, &key);
 	if (!flow)
