@@ -54,7 +54,8 @@ enum event_kind {
 enum {
 	EVENT_KIND_SLOTS = 16,
 };
-SP_ASSERT(EVENT_KIND_COUNT <= EVENT_KIND_SLOTS, "an event kind has no slot in member_counters");
+SP_ASSERT((int)EVENT_KIND_COUNT <= (int)EVENT_KIND_SLOTS,
+	  "an event kind has no slot in member_counters");
 
 /* Indexes of the counters and of byte counts. */
 enum {
