@@ -39,7 +39,7 @@ void ParseAnswerOfTwo(benchmark::State& state) {
   const std::string wire =
       testing::Answer(1, "www.example.test", {testing::ARecord(1), testing::ARecord(2)});
   for (auto _ : state)
-    benchmark::DoNotOptimize(ParseDns(wire, false));
+    benchmark::DoNotOptimize(ParseDns(wire, DnsCapture::kComplete));
 }
 BENCHMARK(ParseAnswerOfTwo);
 
@@ -60,12 +60,11 @@ void JoinQueryAndAnswer(benchmark::State& state) {
                     answer = testing::Answer(1, "www.example.test", {testing::ARecord(1)});
   uint64_t now = 1;
   for (auto _ : state) {
-    DnsChanges changes;
     lookups.OnPayload(
-        {.cookie = 1, .is_query = true, .process = {1, 1}, .thread = 1, .data = query}, now++,
-        &changes);
-    lookups.OnPayload({.cookie = 1, .is_query = false, .data = answer}, now++, &changes);
-    benchmark::DoNotOptimize(changes.done.size());
+        {.cookie = 1, .is_query = true, .process = {1, 1}, .thread = 1, .data = query}, now++);
+    const DnsChanges changes =
+        lookups.OnPayload({.cookie = 1, .is_query = false, .data = answer}, now++);
+    benchmark::DoNotOptimize(changes.finished.size());
   }
 }
 BENCHMARK(JoinQueryAndAnswer);

@@ -139,7 +139,7 @@ bool KeepsToLengths(std::string_view text) {
 }  // namespace
 
 std::string CompareWithLdns(std::string_view wire, Agreement* agreement) {
-  const auto ours = ParseDns(wire, false);
+  const auto ours = ParseDns(wire, DnsCapture::kComplete);
   ldns_pkt* parsed = nullptr;
   const bool read = ldns_wire2pkt(&parsed, reinterpret_cast<const uint8_t*>(wire.data()),
                                   wire.size()) == LDNS_STATUS_OK;

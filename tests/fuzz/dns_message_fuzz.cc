@@ -11,8 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string difference = testing::CompareWithLdns(wire, &agreement);
   testing::Require(difference.empty(), difference.c_str());
   // One that was cut off tells no less.
-  if (const auto whole = ParseDns(wire, false); whole.ok()) {
-    const auto cut = ParseDns(wire, true);
+  if (const auto whole = ParseDns(wire, DnsCapture::kComplete); whole.ok()) {
+    const auto cut = ParseDns(wire, DnsCapture::kCut);
     testing::Require(cut.ok() && cut->name == whole->name,
                      "a message that is whole is read the same");
   }

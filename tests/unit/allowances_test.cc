@@ -51,11 +51,11 @@ TEST(Allowances, ExpireOnceUnlessRenewedOrTakenAway) {
   allowances.OnElementAdded(At(3), kSecond, kStart);
   allowances.OnElementAdded(At(2), 5 * kSecond, kStart);
   allowances.OnElementRemoved(At(3));
-  EXPECT_TRUE(allowances.Expire(kStart).empty());
+  EXPECT_TRUE(allowances.ExpireDue(kStart).empty());
   EXPECT_EQ(allowances.NextDeadline(), kStart + kSecond);
-  EXPECT_EQ(allowances.Expire(kStart + kSecond), std::vector<Address>{At(1)});
+  EXPECT_EQ(allowances.ExpireDue(kStart + kSecond), std::vector<Address>{At(1)});
   EXPECT_EQ(allowances.NextDeadline(), kStart + 5 * kSecond);
-  EXPECT_EQ(allowances.Expire(kStart + 9 * kSecond), std::vector<Address>{At(2)});
+  EXPECT_EQ(allowances.ExpireDue(kStart + 9 * kSecond), std::vector<Address>{At(2)});
 }
 
 TEST(Allowances, ManyAddressesAreBounded) {

@@ -132,7 +132,7 @@ TEST(Decode, DnsCutDatagram) {
   const auto event = Decoded(Forge(e, "data and unused room of its class"));
   const DnsPayload& dns = std::get<DnsPayload>(event->body);
   EXPECT_EQ(dns.data, "data");
-  EXPECT_TRUE(dns.cut);
+  EXPECT_TRUE(dns.is_cut);
   EXPECT_FALSE(dns.is_query);
   EXPECT_EQ(dns.server.port, 53);
 }

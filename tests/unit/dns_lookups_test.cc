@@ -26,37 +26,43 @@ class DnsLookupsTest : public ::testing::Test {
  protected:
   void Send(uint64_t cookie, const std::string& wire, uint64_t at_ms, uint32_t thread = 1,
             bool redirected = false, uint32_t pid = 10) {
-    lookups_.OnPayload({.cookie = cookie,
-                        .is_query = true,
-                        .process = {pid, 1},
-                        .thread = thread,
-                        .server = server_,
-                        .redirected = redirected,
-                        .data = wire},
-                       kStart + at_ms * kMillisecond, &changes_);
+    Keep(lookups_.OnPayload({.cookie = cookie,
+                             .is_query = true,
+                             .process = {pid, 1},
+                             .thread = thread,
+                             .server = server_,
+                             .redirected = redirected,
+                             .data = wire},
+                            kStart + at_ms * kMillisecond));
   }
   void SendDenied(uint64_t cookie, const std::string& wire, uint64_t at_ms) {
-    lookups_.OnPayload({.cookie = cookie,
-                        .is_query = true,
-                        .process = {10, 1},
-                        .thread = 1,
-                        .server = server_,
-                        .denied = true,
-                        .data = wire},
-                       kStart + at_ms * kMillisecond, &changes_);
+    Keep(lookups_.OnPayload({.cookie = cookie,
+                             .is_query = true,
+                             .process = {10, 1},
+                             .thread = 1,
+                             .server = server_,
+                             .denied = true,
+                             .data = wire},
+                            kStart + at_ms * kMillisecond));
   }
   void Receive(uint64_t cookie, const std::string& wire, uint64_t at_ms, bool local = false) {
-    lookups_.OnPayload({.cookie = cookie,
-                        .is_query = false,
-                        .server = server_,
-                        .local_server = local,
-                        .data = wire},
-                       kStart + at_ms * kMillisecond, &changes_);
+    Keep(lookups_.OnPayload({.cookie = cookie,
+                             .is_query = false,
+                             .server = server_,
+                             .local_server = local,
+                             .data = wire},
+                            kStart + at_ms * kMillisecond));
   }
-  void Expire(uint64_t at_ms, bool all = false) {
-    lookups_.Expire(kStart + at_ms * kMillisecond, all, &changes_);
+  void Expire(uint64_t at_ms) { Keep(lookups_.ExpireDue(kStart + at_ms * kMillisecond)); }
+  void Shutdown() { Keep(lookups_.Shutdown(kStart)); }
+  void Keep(const DnsChanges& changes) {
+    changes_.finished.insert(changes_.finished.end(), changes.finished.begin(),
+                             changes.finished.end());
+    changes_.learned.insert(changes_.learned.end(), changes.learned.begin(), changes.learned.end());
+    changes_.forwarded.insert(changes_.forwarded.end(), changes.forwarded.begin(),
+                              changes.forwarded.end());
   }
-  std::span<const Lookup> done() const { return changes_.done; }
+  std::span<const Lookup> done() const { return changes_.finished; }
 
   Endpoint server_ = Server(1);
   DnsLookups lookups_{{.timeout_ns = 5 * kSecond, .outstanding_max = 100}};
@@ -109,7 +115,7 @@ TEST_F(DnsLookupsTest, OtherThreadOtherProcessOtherTypeAreOtherLookups) {
   Send(2, Query(8, "a.test"), 0, 2);
   Send(3, Query(9, "a.test", 28), 0, 1);
   Send(4, Query(7, "a.test"), 0, 1, false, 11);
-  Expire(0, true);
+  Shutdown();
   EXPECT_EQ(done().size(), 4u);
 }
 
@@ -143,7 +149,7 @@ TEST_F(DnsLookupsTest, OutcomesOfRcodes) {
     changes_ = {};
     Send(1, Query(7, "a.test"), 0);
     Receive(1, Answer(7, "a.test", {}, rcode), 1);
-    Expire(0, true);
+    Shutdown();
     ASSERT_EQ(done().size(), 1u);
     EXPECT_EQ(done()[0].outcome, outcome) << rcode;
     EXPECT_EQ(done()[0].rcode, rcode);
@@ -193,7 +199,7 @@ TEST_F(DnsLookupsTest, TheProxysOwnQueryIsALegOfTheRedirectedLookup) {
 TEST_F(DnsLookupsTest, WithoutARedirectTwoProcessesAreTwoLookups) {
   Send(1, Query(7, "a.test"), 0, 1, false);
   Send(2, Query(99, "a.test"), 2, 50, false, 20);
-  Expire(0, true);
+  Shutdown();
   EXPECT_EQ(done().size(), 2u);
 }
 

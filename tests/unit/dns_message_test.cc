@@ -22,7 +22,7 @@ using testing::WireName;
 const std::string kPointer = U16(0xc00c);
 
 TEST(ParseDns, Query) {
-  const auto m = ParseDns(Query(7, "WWW.Example.ORG", 28), false);
+  const auto m = ParseDns(Query(7, "WWW.Example.ORG", 28), DnsCapture::kComplete);
   ASSERT_TRUE(m.ok()) << m.status();
   EXPECT_EQ(m->id, 7);
   EXPECT_FALSE(m->is_response);
@@ -35,7 +35,7 @@ TEST(ParseDns, AnswersWithAliases) {
   const auto m = ParseDns(Answer(1, "a.test",
                                  {Record(kPointer, 5, c1), Record(c1, 1, "\x01\x02\x03\x04", 99),
                                   Record(c1, 28, std::string(15, '\0') + "\1")}),
-                          false);
+                          DnsCapture::kComplete);
   ASSERT_TRUE(m.ok()) << m.status();
   ASSERT_EQ(m->addresses.size(), 2u);
   EXPECT_EQ(m->addresses[0].address.ToString(), "1.2.3.4");
@@ -46,9 +46,10 @@ TEST(ParseDns, AnswersWithAliases) {
 }
 
 TEST(ParseDns, RootAndEscapes) {
-  EXPECT_EQ(ParseDns(Query(1, ""), false)->name, ".");
-  const auto m = ParseDns(
-      Header(1, 0, 1, 0) + std::string("\4a.b\\\3\0\n\xff\0", 10) + U16(1) + U16(1), false);
+  EXPECT_EQ(ParseDns(Query(1, ""), DnsCapture::kComplete)->name, ".");
+  const auto m =
+      ParseDns(Header(1, 0, 1, 0) + std::string("\4a.b\\\3\0\n\xff\0", 10) + U16(1) + U16(1),
+               DnsCapture::kComplete);
   ASSERT_TRUE(m.ok()) << m.status();
   EXPECT_EQ(m->name, "a\\.b\\\\.\\000\\010\\255");
 }
@@ -60,7 +61,9 @@ struct Broken {
 
 class BrokenMessages : public ::testing::TestWithParam<Broken> {};
 
-TEST_P(BrokenMessages, AreErrors) { EXPECT_FALSE(ParseDns(GetParam().wire, false).ok()); }
+TEST_P(BrokenMessages, AreErrors) {
+  EXPECT_FALSE(ParseDns(GetParam().wire, DnsCapture::kComplete).ok());
+}
 
 INSTANTIATE_TEST_SUITE_P(
     All, BrokenMessages,
@@ -101,7 +104,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(ParseDns, NameOf255IsTheLongest) {
   const std::string name = std::string(63, 'a') + "." + std::string(63, 'b') + "." +
                            std::string(63, 'c') + "." + std::string(61, 'd');
-  const auto m = ParseDns(Query(1, name), false);
+  const auto m = ParseDns(Query(1, name), DnsCapture::kComplete);
   ASSERT_TRUE(m.ok()) << m.status();
   EXPECT_EQ(m->name, name);
 }
@@ -109,19 +112,19 @@ TEST(ParseDns, NameOf255IsTheLongest) {
 TEST(ParseDns, CutAndTruncatedMessagesKeepWhatIsThere) {
   const std::string whole = Answer(1, "a.test", {ARecord(1), ARecord(2), ARecord(3)});
   const std::string part = whole.substr(0, whole.size() - 5);
-  EXPECT_FALSE(ParseDns(part, false).ok());
-  EXPECT_EQ(ParseDns(part, true)->addresses.size(), 2u);
+  EXPECT_FALSE(ParseDns(part, DnsCapture::kComplete).ok());
+  EXPECT_EQ(ParseDns(part, DnsCapture::kCut)->addresses.size(), 2u);
   const std::string tc = Answer(1, "a.test", {ARecord(1), ARecord(2)}, 0, 1, 0x0200);
-  EXPECT_EQ(ParseDns(tc.substr(0, tc.size() - 3), false)->addresses.size(), 1u);
+  EXPECT_EQ(ParseDns(tc.substr(0, tc.size() - 3), DnsCapture::kComplete)->addresses.size(), 1u);
   // A record that is there, and whose name goes on beyond it, is wrong and not cut.
   EXPECT_TRUE(absl::IsInvalidArgument(
-      ParseDns(Answer(1, "a.test", {Record(U16(0xc00c), 5, "\x21x")}), true).status()));
+      ParseDns(Answer(1, "a.test", {Record(U16(0xc00c), 5, "\x21x")}), DnsCapture::kCut).status()));
 }
 
 TEST(ParseDns, RecordsOfOtherClassesAreSkipped) {
   std::string chaos = ARecord(1);
   chaos[5] = 3;
-  EXPECT_TRUE(ParseDns(Answer(1, "a.test", {chaos}), false)->addresses.empty());
+  EXPECT_TRUE(ParseDns(Answer(1, "a.test", {chaos}), DnsCapture::kComplete)->addresses.empty());
 }
 
 TEST(ParseDns, EveryPrefixAndEveryFlippedByteIsSurvived) {
@@ -129,13 +132,13 @@ TEST(ParseDns, EveryPrefixAndEveryFlippedByteIsSurvived) {
                                    {Record(kPointer, 5, WireName("c.test")), ARecord(1),
                                     Record(kPointer, 28, std::string(16, 'x'))});
   for (size_t n = 0; n < whole.size(); ++n)
-    EXPECT_FALSE(ParseDns(whole.substr(0, n), false).ok()) << n;
+    EXPECT_FALSE(ParseDns(whole.substr(0, n), DnsCapture::kComplete).ok()) << n;
   std::mt19937 random(2);
   for (int i = 0; i < 200000; ++i) {
     std::string m = whole;
     for (unsigned flips = 1 + random() % 4; flips > 0; --flips)
       m[random() % m.size()] = static_cast<char>(random());
-    const auto parsed = ParseDns(m, random() % 2);
+    const auto parsed = ParseDns(m, random() % 2 ? DnsCapture::kCut : DnsCapture::kComplete);
     if (parsed.ok()) {
       ASSERT_LE(parsed->name.size(), 4u * 255);
     }

@@ -20,14 +20,19 @@ Endpoint Peer(uint8_t last, uint16_t port = 443) {
 class FlowTableTest : public ::testing::Test {
  protected:
   bool Connect(uint64_t cookie, uint8_t peer, uint64_t at, Transport transport = Transport::kTcp) {
-    return table_.OnConnect({.cookie = cookie,
-                             .transport = transport,
-                             .process = {1, 1},
-                             .comm = "c",
-                             .peer = Peer(peer),
-                             .name = "",
-                             .started_ns = at},
-                            &changes_);
+    const auto changes = table_.OnConnect({.cookie = cookie,
+                                           .transport = transport,
+                                           .process = {1, 1},
+                                           .comm = "c",
+                                           .peer = Peer(peer),
+                                           .name = "",
+                                           .started_ns = at});
+    if (changes)
+      Keep(*changes);
+    return changes.has_value();
+  }
+  void Keep(const FlowChanges& changes) {
+    changes_.insert(changes_.end(), changes.begin(), changes.end());
   }
   // Behind a device: nobody tells when it gives up.
   void ConnectGuest(uint64_t cookie, uint64_t at, Transport transport) {
@@ -38,27 +43,26 @@ class FlowTableTest : public ::testing::Test {
                       .is_guest = true,
                       .peer = Peer(1),
                       .name = "",
-                      .started_ns = at},
-                     &changes_);
+                      .started_ns = at});
   }
   void Result(uint64_t cookie, bool established, int error, uint64_t at,
               Transport transport = Transport::kTcp, Endpoint peer = {}, bool returned = false) {
-    table_.OnResult({.cookie = cookie,
-                     .transport = transport,
-                     .peer = peer,
-                     .established = established,
-                     .returned = returned,
-                     .error = error},
-                    at, &changes_);
+    Keep(table_.OnResult({.cookie = cookie,
+                          .transport = transport,
+                          .peer = peer,
+                          .established = established,
+                          .returned = returned,
+                          .error = error},
+                         at));
   }
   void Close(uint64_t cookie, uint64_t at, Transport transport = Transport::kTcp, uint64_t sent = 0,
              uint64_t received = 0, int error = 0) {
-    table_.OnClose({.cookie = cookie,
-                    .transport = transport,
-                    .sent = sent,
-                    .received = received,
-                    .error = error},
-                   at, &changes_);
+    Keep(table_.OnClose({.cookie = cookie,
+                         .transport = transport,
+                         .sent = sent,
+                         .received = received,
+                         .error = error},
+                        at));
   }
   // The only change since the last call.
   FlowChange One() {
@@ -98,18 +102,18 @@ TEST_F(FlowTableTest, AFlowWhoseEndWasLostEndsWhenItsSocketIsGone) {
   ConnectGuest(4, 100, Transport::kTcp);
   Connect(5, 5, 100);
   changes_.clear();
-  table_.EndClosedSockets({5}, 200, &changes_);
+  Keep(table_.EndClosedSockets({5}, 200));
   EXPECT_TRUE(changes_.empty());
   EXPECT_EQ(table_.size(), 5u);
-  table_.EndClosedSockets({2, 5}, 300, &changes_);
+  Keep(table_.EndClosedSockets({2, 5}, 300));
   EXPECT_EQ(changes_.size(), 2u);  // 1 and 3; 2 is there after all, and a guest has no socket here
   for (const FlowChange& change : changes_) {
     EXPECT_TRUE(change.decided && change.ended);
     EXPECT_EQ(change.flow.outcome, ConnectOutcome::kUnknown);
   }
   changes_.clear();
-  table_.EndClosedSockets({5}, 400, &changes_);
-  table_.EndClosedSockets({5}, 500, &changes_);
+  Keep(table_.EndClosedSockets({5}, 400));
+  Keep(table_.EndClosedSockets({5}, 500));
   const FlowChange change = One();
   EXPECT_TRUE(!change.decided && change.ended);
   EXPECT_EQ(change.flow.outcome, ConnectOutcome::kEstablished);
@@ -123,7 +127,7 @@ TEST_F(FlowTableTest, ADeniedAttemptIsDeniedHoweverItEnds) {
     ASSERT_NE(denied, nullptr);
     EXPECT_EQ(denied->outcome, ConnectOutcome::kPending);
     Result(1, false, error, 10);
-    table_.Tick(kSecond, false, &changes_);
+    Keep(table_.ExpireDue(kSecond));
     const FlowChange change = One();
     EXPECT_EQ(change.flow.outcome, ConnectOutcome::kDenied) << error;
     EXPECT_EQ(change.flow.denied_by, DenialLayer::kNetfilter);
@@ -193,7 +197,7 @@ TEST_F(FlowTableTest, GivenUpByTheCallerIsCancelledAfterAMoment) {
   Close(1, 11);
   EXPECT_TRUE(changes_.empty());
   EXPECT_EQ(table_.NextDeadline(), 10 + 50 * kMillisecond);
-  table_.Tick(10 + 50 * kMillisecond, false, &changes_);
+  Keep(table_.ExpireDue(10 + 50 * kMillisecond));
   EXPECT_EQ(One().flow.outcome, ConnectOutcome::kCancelled);
 }
 
@@ -202,7 +206,7 @@ TEST_F(FlowTableTest, TheErrorOfTheCallBeatsAGuessOfCancelled) {
   Result(1, false, 0, 10);
   Result(1, false, EADDRNOTAVAIL, 11, Transport::kTcp, {}, true);
   EXPECT_EQ(One().flow.outcome, ConnectOutcome::kOther);
-  table_.Tick(kSecond, false, &changes_);
+  Keep(table_.ExpireDue(kSecond));
   EXPECT_TRUE(changes_.empty());
 }
 
@@ -290,7 +294,7 @@ TEST_F(FlowTableTest, AnyInterleavingDecidesAndEndsOnce) {
         Close(cookie, now, transport, random() % 100, random() % 100);
         break;
       default:
-        table_.Tick(now * kMillisecond, false, &changes_);
+        Keep(table_.ExpireDue(now * kMillisecond));
     }
     for (const FlowChange& change : changes_) {
       decided += change.decided;
@@ -299,7 +303,7 @@ TEST_F(FlowTableTest, AnyInterleavingDecidesAndEndsOnce) {
     changes_.clear();
     ASSERT_EQ(kept - ended, table_.size());
   }
-  table_.Tick(0, true, &changes_);
+  Keep(table_.Shutdown(0));
   for (const FlowChange& change : changes_) {
     decided += change.decided;
     ended += change.ended;
@@ -311,10 +315,10 @@ TEST_F(FlowTableTest, AnyInterleavingDecidesAndEndsOnce) {
 
 TEST_F(FlowTableTest, AGuestThatGetsNoAnswerTimesOut) {
   ConnectGuest(1, kSecond, Transport::kTcp);
-  table_.Tick(100 * kSecond, false, &changes_);
+  Keep(table_.ExpireDue(100 * kSecond));
   EXPECT_TRUE(changes_.empty());
   EXPECT_LE(table_.NextDeadline(), 131 * kSecond);
-  table_.Tick(131 * kSecond, false, &changes_);
+  Keep(table_.ExpireDue(131 * kSecond));
   EXPECT_EQ(One().flow.outcome, ConnectOutcome::kTimeout);
 }
 
@@ -322,7 +326,7 @@ TEST_F(FlowTableTest, AnEstablishedConnectionOfAGuestStays) {
   ConnectGuest(1, kSecond, Transport::kTcp);
   Result(1, true, 0, 2 * kSecond);
   One();
-  table_.Tick(10'000 * kSecond, false, &changes_);
+  Keep(table_.ExpireDue(10'000 * kSecond));
   EXPECT_TRUE(changes_.empty());
   EXPECT_EQ(table_.size(), 1u);
 }
@@ -332,10 +336,10 @@ TEST_F(FlowTableTest, UdpOfAGuestEndsWhenItIsIdle) {
   for (uint64_t now = 120; now <= 1200; now += 60) {
     udp_bytes_[Peer(1)] = {.sent = now, .received = now};
     table_.RefreshUdp();  // as each window does: the table still sees that it grew
-    table_.Tick(now * kSecond, false, &changes_);
+    Keep(table_.ExpireDue(now * kSecond));
     ASSERT_TRUE(changes_.empty());
   }
-  table_.Tick(1321 * kSecond, false, &changes_);
+  Keep(table_.ExpireDue(1321 * kSecond));
   const FlowChange change = One();
   EXPECT_EQ(change.flow.outcome, ConnectOutcome::kEstablished);
   EXPECT_EQ(change.flow.sent, 1200u);
@@ -350,7 +354,7 @@ TEST_F(FlowTableTest, ARefusalOfAGuestThatARuleMadeIsADenial) {
     if (rule)
       table_.OnDenied(
           {.cookie = 1, .transport = Transport::kTcp, .process = {}, .comm = "", .peer = Peer(1)});
-    table_.Tick(2 * kSecond, false, &changes_);
+    Keep(table_.ExpireDue(2 * kSecond));
     EXPECT_EQ(One().flow.outcome, rule ? ConnectOutcome::kDenied : ConnectOutcome::kRefused);
   }
 }

@@ -28,7 +28,7 @@ TEST(ProcessTable, AReusedPidIsAnotherProcess) {
 
 TEST(ProcessTable, OneThatWasReadFromProcIsFoundByItsExactStart) {
   ProcessTable table(10);
-  table.OnExec({.process = {10, 120 * kMillisecond}, .parent = {}, .path = "/bin/x"}, 0, true);
+  table.AddExisting({.process = {10, 120 * kMillisecond}, .parent = {}, .path = "/bin/x"});
   const ProcessKey exact = {10, 127 * kMillisecond};
   EXPECT_EQ(table.Find(exact)->path, "/bin/x");
   EXPECT_EQ(table.Find({10, 131 * kMillisecond}), nullptr);
@@ -60,7 +60,7 @@ TEST(ProcessTable, WhoseEndWasLostIsForgottenAfterASecondLook) {
   EXPECT_EQ(table.Find({10, 100}), nullptr);
   EXPECT_EQ(table.Find({11, 100})->path, "/late");
   EXPECT_EQ(table.Find({12, 100})->path, "/there");
-  EXPECT_EQ(table.forgotten(), 1u);
+  EXPECT_EQ(table.dropped(), 1u);
 }
 
 // It ended at the very tick that /proc gave as its start, and others after it: what is asked for is
@@ -68,7 +68,7 @@ TEST(ProcessTable, WhoseEndWasLostIsForgottenAfterASecondLook) {
 TEST(ProcessTable, OneThatWasReadFromProcAndForgottenIsNotThere) {
   ProcessTable table(1);
   const ProcessKey exact = {10, 120 * kMillisecond};
-  table.OnExec({.process = exact, .parent = {}, .path = "/bin/x"}, 0, true);
+  table.AddExisting({.process = exact, .parent = {}, .path = "/bin/x"});
   table.OnExit({.process = exact, .status = 0}, kSecond);
   table.OnExit({.process = {11, 1}, .status = 0}, kSecond);
   EXPECT_EQ(table.Find({10, 121 * kMillisecond}), nullptr);
@@ -79,7 +79,7 @@ TEST(ProcessTable, TheOldestThatEndedAreForgotten) {
   for (uint32_t pid = 1; pid <= 5; ++pid)
     table.OnExit({.process = {pid, pid}, .status = 0}, pid);
   EXPECT_EQ(table.All().size(), 3u);
-  EXPECT_EQ(table.forgotten(), 2u);
+  EXPECT_EQ(table.dropped(), 2u);
   EXPECT_EQ(table.Find({1, 1}), nullptr);
 }
 

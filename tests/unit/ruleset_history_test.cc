@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "userspace/base/clock.h"
 
@@ -45,8 +47,11 @@ class RulesetHistoryTest : public ::testing::Test {
                                            .rules = std::move(rules)},
                         .complete_ns = kStart + at_ms * kMillisecond});
   }
-  void Settle(uint64_t at_ms, bool all = false) {
-    history_.Settle(kStart + at_ms * kMillisecond, all, &out_);
+  void Poll(uint64_t at_ms) {
+    RulesetOutcome out = history_.Poll(kStart + at_ms * kMillisecond);
+    std::move(out.transactions.begin(), out.transactions.end(),
+              std::back_inserter(out_.transactions));
+    std::move(out.updates.begin(), out.updates.end(), std::back_inserter(out_.updates));
   }
   uint64_t Count(bool committed) const {
     uint64_t sum = 0;
@@ -55,13 +60,13 @@ class RulesetHistoryTest : public ::testing::Test {
     return sum;
   }
 
-  RulesetHistory history_{/*fresh=*/false};
+  RulesetHistory history_{RulesetCoverage::kFromNow};
   RulesetOutcome out_;
 };
 
 TEST_F(RulesetHistoryTest, WhatIsThereAtTheStartIsLoadedAndNoTransaction) {
   Read(40, {kOne}, 0);
-  Settle(0);
+  Poll(0);
   ASSERT_EQ(out_.updates.size(), 1u);
   EXPECT_TRUE(out_.updates[0].is_first);
   EXPECT_EQ(out_.updates[0].change.added, (std::vector<Rule>{kOne}));
@@ -71,13 +76,13 @@ TEST_F(RulesetHistoryTest, WhatIsThereAtTheStartIsLoadedAndNoTransaction) {
 
 TEST_F(RulesetHistoryTest, AChangeHasItsActorWhicheverWordComesFirst) {
   Read(1, {kOne}, 0);
-  Settle(0);
+  Poll(0);
   Told(2, 50, 10);
   Read(2, {kOne, kTwo}, 11);
-  Settle(12);
+  Poll(12);
   EXPECT_TRUE(out_.transactions.empty()) << "who it was may still come";
   Kernel(NftChange::Result::kCommitted, 50, 9);
-  Settle(20);
+  Poll(20);
   ASSERT_EQ(out_.updates.size(), 2u);
   EXPECT_EQ(out_.updates[1].change.added, (std::vector<Rule>{kTwo}));
   EXPECT_EQ(out_.updates[1].actor->process.pid, 50u);
@@ -89,9 +94,9 @@ TEST_F(RulesetHistoryTest, AChangeHasItsActorWhicheverWordComesFirst) {
 TEST_F(RulesetHistoryTest, WithoutTheKernelSideNetlinkNamesTheProcess) {
   Read(1, {kOne}, 0);
   Told(2, 50, 10);
-  Settle(100);
+  Poll(100);
   EXPECT_EQ(Count(true), 0u);
-  Settle(400);
+  Poll(400);
   ASSERT_EQ(Count(true), 1u);
   EXPECT_EQ(out_.transactions[0].actor->process.pid, 50u);
   EXPECT_FALSE(out_.transactions[0].actor->seen_by_bpf);
@@ -103,7 +108,7 @@ TEST_F(RulesetHistoryTest, ReadingsAreClosedInTheOrderOfGenerations) {
   Told(3, 51, 11);
   Read(2, {kOne, kTwo}, 12);
   Read(3, {kTwo}, 13);
-  Settle(1000);
+  Poll(1000);
   ASSERT_EQ(out_.updates.size(), 3u);
   EXPECT_EQ(out_.updates[1].actor->process.pid, 50u);
   EXPECT_EQ(out_.updates[2].actor->process.pid, 51u);
@@ -113,10 +118,10 @@ TEST_F(RulesetHistoryTest, ReadingsAreClosedInTheOrderOfGenerations) {
 TEST_F(RulesetHistoryTest, TheKernelShowsAGenerationBeforeItTellsOfIt) {
   Read(1, {kOne}, 0);
   Read(2, {kTwo}, 10);
-  Settle(11);
+  Poll(11);
   EXPECT_EQ(out_.updates.size(), 1u);
   Told(2, 50, 12);
-  Settle(500);
+  Poll(500);
   EXPECT_EQ(out_.updates.size(), 2u);
   EXPECT_EQ(Count(true), 1u) << "and not one more for the gap";
 }
@@ -126,29 +131,29 @@ TEST_F(RulesetHistoryTest, LostNotificationsAreCountedByTheGenerations) {
   Told(2, 50, 10);
   Told(6, 50, 20);
   Read(9, {kTwo}, 30);
-  Settle(1000);
+  Poll(1000);
   EXPECT_EQ(Count(true), 8u);
 }
 
 TEST_F(RulesetHistoryTest, AFreshNamespaceBeginsAtOne) {
-  history_ = RulesetHistory(/*fresh=*/true);
+  history_ = RulesetHistory(RulesetCoverage::kFromFirstCommit);
   Read(3, {kOne}, 0);
-  Settle(1000);
+  Poll(1000);
   EXPECT_EQ(Count(true), 2u);
 }
 
 TEST_F(RulesetHistoryTest, WhoMadeWhatNetlinkDidNotTellOf) {
-  history_ = RulesetHistory(/*fresh=*/true);
+  history_ = RulesetHistory(RulesetCoverage::kFromFirstCommit);
   Kernel(NftChange::Result::kSent, 50, 1);
   Kernel(NftChange::Result::kSent, 50, 2);
   Read(2, {kOne}, 10);
-  Settle(1000);
+  Poll(1000);
   ASSERT_EQ(out_.updates.size(), 1u);
   ASSERT_TRUE(out_.updates[0].actor);
   EXPECT_EQ(out_.updates[0].actor->process.pid, 50u);
   Kernel(NftChange::Result::kSent, 51, 1001);
   Read(3, {kTwo}, 1010);
-  Settle(2000);
+  Poll(2000);
   ASSERT_EQ(out_.updates.size(), 2u);
   EXPECT_FALSE(out_.updates[1].actor) << "it may have been either";
 }
@@ -157,7 +162,7 @@ TEST_F(RulesetHistoryTest, TheSameRulesAgainAreNoChange) {
   Read(1, {kOne}, 0);
   Told(2, 50, 10);
   Read(2, {kOne}, 11);
-  Settle(1000);
+  Poll(1000);
   EXPECT_EQ(out_.updates.size(), 1u);
   EXPECT_EQ(Count(true), 1u);
 }
@@ -166,9 +171,9 @@ TEST_F(RulesetHistoryTest, OneBatchIsOneRefusalWithItsFirstError) {
   Kernel(NftChange::Result::kAborted, 50, 0);
   Kernel(NftChange::Result::kRejected, 50, 1, EEXIST);
   Kernel(NftChange::Result::kRejected, 50, 1, ENOENT);
-  Settle(50);
+  Poll(50);
   EXPECT_EQ(Count(false), 0u);
-  Settle(150);
+  Poll(150);
   ASSERT_EQ(Count(false), 1u);
   EXPECT_EQ(out_.transactions[0].error, EEXIST);
   EXPECT_FALSE(out_.transactions[0].is_retry);
@@ -177,11 +182,11 @@ TEST_F(RulesetHistoryTest, OneBatchIsOneRefusalWithItsFirstError) {
 TEST_F(RulesetHistoryTest, ADeleteThatFoundNothingAndIsSentAgainWithoutItIsNoFailure) {
   Kernel(NftChange::Result::kAborted, 50, 0);
   Kernel(NftChange::Result::kRejected, 50, 1, ENOENT);
-  Settle(1000);
+  Poll(1000);
   EXPECT_EQ(Count(false), 0u);
   Kernel(NftChange::Result::kCommitted, 51, 1100);
   Told(2, 51, 1100);
-  Settle(1200);
+  Poll(1200);
   ASSERT_EQ(Count(false), 1u) << "it is counted all the same";
   for (const RulesetTransaction& transaction : out_.transactions)
     EXPECT_EQ(transaction.is_retry, !transaction.committed);
@@ -191,7 +196,7 @@ TEST_F(RulesetHistoryTest, ADeleteThatFoundNothingAndIsLeftAtThatIsAFailure) {
   Kernel(NftChange::Result::kSent, 50, 0, ENOENT);
   Kernel(NftChange::Result::kSent, 51, 500);
   Told(2, 51, 500, NftOperation::kFlush);
-  Settle(2500);
+  Poll(2500);
   ASSERT_EQ(Count(false), 1u);
   for (const RulesetTransaction& transaction : out_.transactions)
     EXPECT_FALSE(transaction.is_retry);
@@ -203,12 +208,12 @@ TEST_F(RulesetHistoryTest, RulesThatCannotBeReadAreUnknownAndNeverEmpty) {
       {.netns = 1, .transactions = {}, .reading = absl::AbortedError("kept changing")});
   history_.OnNetlink(
       {.netns = 1, .transactions = {}, .reading = absl::AbortedError("kept changing")});
-  Settle(10);
+  Poll(10);
   ASSERT_EQ(out_.updates.size(), 2u) << "told once";
   EXPECT_FALSE(out_.updates[1].rules.ok());
   EXPECT_EQ(history_.current(), nullptr);
   Read(2, {kTwo}, 20);
-  Settle(1000);
+  Poll(1000);
   ASSERT_EQ(out_.updates.size(), 3u);
   EXPECT_EQ(out_.updates[2].change.removed, (std::vector<Rule>{kOne}));
 }

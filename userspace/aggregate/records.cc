@@ -298,7 +298,7 @@ LogRecord RecordMaker::Exit(const Process& process, int64_t unix_offset) {
   AddOrigin(&record, process.origin);
   Add(&record, signaled ? SharedText("process.exit.signal") : SharedText("process.exit.code"),
       int64_t{code});
-  if (process.oom)
+  if (process.oom_killed)
     Add(&record, "process.exit.oom", true);
   Add(&record, "process.duration_ms", Milliseconds(process.duration_ns()));
   return record;

@@ -49,7 +49,7 @@ void NetworkNamespaces::Begin(bool fresh) {
   fresh_ |= fresh;
   if (fresh) {
     for (auto& [netns, space] : spaces_)
-      space.history = RulesetHistory(true);
+      space.history = RulesetHistory(RulesetCoverage::kFromFirstCommit);
   }
   reader_.Begin();
 }
@@ -81,11 +81,13 @@ void NetworkNamespaces::Enter(uint64_t sandbox, uint32_t netns, pid_t pid) {
     owned_(netns, 0, false);
     return;
   }
-  const Space& space = spaces_
-                           .emplace(netns, Space{.history = RulesetHistory(fresh_),
-                                                 .sandboxes = {sandbox},
-                                                 .shared = ParentIsThere(pid, netns)})
-                           .first->second;
+  const Space& space =
+      spaces_
+          .emplace(netns, Space{.history = RulesetHistory(fresh_ ? RulesetCoverage::kFromFirstCommit
+                                                                 : RulesetCoverage::kFromNow),
+                                .sandboxes = {sandbox},
+                                .shared = ParentIsThere(pid, netns)})
+          .first->second;
   owned_(netns, sandbox, space.lends());
   reader_.Watch(netns, std::move(fd));
 }
@@ -99,11 +101,9 @@ void NetworkNamespaces::OnChange(const NftChange& change, uint64_t sandbox, uint
     space->second.history.OnBpfEvent(change, time_ns);
     return;
   }
-  RulesetHistory brief(/*fresh=*/false);
+  RulesetHistory brief(RulesetCoverage::kFromNow);
   brief.OnBpfEvent(change, time_ns);
-  RulesetOutcome outcome;
-  brief.Settle(time_ns, /*all=*/true, &outcome);
-  sink_(sandbox, outcome);
+  sink_(sandbox, brief.Drain(time_ns));
 }
 
 void NetworkNamespaces::Tell(const Space& space, const RulesetOutcome& outcome) {
@@ -125,9 +125,7 @@ void NetworkNamespaces::LetGo(uint64_t now_ns) {
       ++it;
       continue;
     }
-    RulesetOutcome outcome;
-    space.history.Settle(now_ns, /*all=*/true, &outcome);
-    Tell(space, outcome);
+    Tell(space, space.history.Drain(now_ns));
     it = Forget(it);
   }
   to_check_.clear();
@@ -154,9 +152,7 @@ void NetworkNamespaces::OnSandboxEnd(uint64_t sandbox, uint64_t now_ns) {
       ++it;
       continue;
     }
-    RulesetOutcome outcome;
-    space.history.Settle(now_ns, /*all=*/true, &outcome);
-    Tell(space, outcome);
+    Tell(space, space.history.Drain(now_ns));
     space.sandboxes.erase(sandbox);
     if (space.sandboxes.empty()) {
       it = Forget(it);
@@ -173,9 +169,7 @@ void NetworkNamespaces::Work(uint64_t now_ns, bool all) {
       space->second.history.OnNetlink(std::move(news));
   }
   for (auto& [netns, space] : spaces_) {
-    RulesetOutcome outcome;
-    space.history.Settle(now_ns, all, &outcome);
-    Tell(space, outcome);
+    Tell(space, all ? space.history.Drain(now_ns) : space.history.Poll(now_ns));
   }
   if (!to_check_.empty() && now_ns >= next_check_ns_) {
     LetGo(now_ns);

@@ -198,7 +198,7 @@ class Player {
   }
 
   void Begin(const v1::CapturedSandbox& sandbox) {
-    const FlowTable::ReadUdp read_udp = [this](const Flow& flow) {
+    const FlowTable::UdpReader read_udp = [this](const Flow& flow) {
       const auto found = capture_.udp.find({flow.cookie, flow.peer});
       return found == capture_.udp.end() ? FlowTable::UdpCounts{} : found->second;
     };

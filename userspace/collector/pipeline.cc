@@ -63,7 +63,7 @@ SandboxSession* Pipeline::FindOrAdd(const std::string& id, const std::string& ru
   if (const auto known = by_id_.find(id); known != by_id_.end() && members_.Lives(known->second))
     return sandboxes_.at(known->second).get();
   const uint64_t serial = next_sandbox_++;
-  const FlowTable::ReadUdp read_udp = [this](const Flow& flow) {
+  const FlowTable::UdpReader read_udp = [this](const Flow& flow) {
     const UdpFlowCounts counts = tables_->ReadUdpFlow(flow.cookie, flow.peer);
     const FlowTable::UdpCounts out = {
         .sent = counts.bytes.sent, .received = counts.bytes.received, .denied = counts.denied};

@@ -32,7 +32,7 @@ void Pipeline::ReadBytes(uint64_t now_ns) {
     if (capture_)
       capture_->TcpBytes(socket.cookie, socket.bytes.sent, socket.bytes.received);
   }
-  const FlowTable::ReadTcp read = [&](uint64_t cookie) {
+  const FlowTable::TcpReader read = [&](uint64_t cookie) {
     const auto socket = bytes.find(cookie);
     return socket == bytes.end() ? std::nullopt : std::optional(socket->second);
   };

@@ -51,8 +51,8 @@ std::vector<std::string> Gaps(const ReportInput& input) {
   if (const uint64_t overflowed = input.sandbox.ledger().overflowed(); overflowed > 0)
     out.push_back(absl::StrCat(
         overflowed, " attempts and lookups are in the totals only: too many destinations"));
-  if (const size_t forgotten = input.sandbox.processes().forgotten(); forgotten > 0)
-    out.push_back(absl::StrCat(forgotten, " processes that ended early are not listed"));
+  if (const size_t dropped = input.sandbox.processes().dropped(); dropped > 0)
+    out.push_back(absl::StrCat(dropped, " processes that ended early are not listed"));
   if (input.sandbox.rules().state == RulesSummary::State::kUnknown)
     out.push_back("the nftables rules in force could not be read");
   for (const ProbeState& probe : input.probes) {

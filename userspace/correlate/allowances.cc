@@ -9,11 +9,11 @@
 namespace sandpiper {
 namespace {
 
-// An element that comes later than this after an answer, or after a denial, is not about it.
-constexpr uint64_t kTogether = 5 * kSecond;
+// An element that follows an answer or a denial within this time is its consequence.
+constexpr uint64_t kRelatedWithin = 5 * kSecond;
 
 bool IsRecent(uint64_t then_ns, uint64_t now_ns) {
-  return then_ns != 0 && now_ns - std::min(then_ns, now_ns) <= kTogether;
+  return then_ns != 0 && now_ns - std::min(then_ns, now_ns) <= kRelatedWithin;
 }
 
 }  // namespace
@@ -35,7 +35,7 @@ std::optional<uint64_t> Allowances::OnAnswer(const Address& address, uint64_t ti
   State* state = Get(address, time_ns);
   if (!state)
     return std::nullopt;
-  // The proxy's answer comes first, and the application's own is the same one again.
+  // The time counts from the proxy's answer. The program's own answer repeats it a moment later.
   if (!IsRecent(state->answered_ns, time_ns))
     state->answered_ns = time_ns;
   const uint64_t added_ns = std::exchange(state->element_ns, 0);
@@ -72,7 +72,7 @@ void Allowances::OnElementRemoved(const Address& address) {
     known->second.expires_ns = 0;
 }
 
-std::vector<Address> Allowances::Expire(uint64_t now_ns) {
+std::vector<Address> Allowances::ExpireDue(uint64_t now_ns) {
   std::vector<Address> out;
   if (now_ns < next_expiry_ns_)
     return out;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who said no.
+// The part of the system that denied a lookup or a connection.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_DENIAL_H_
 #define SANDPIPER_USERSPACE_CORRELATE_DENIAL_H_
 
 namespace sandpiper {
 
-// The `egress.layer` attribute of egress.denied: a DNS proxy of the sandbox's own, nftables, a BPF
-// program on the cgroup.
+// The `egress.layer` attribute of egress.denied. kDns: a DNS proxy within the sandbox. kNetfilter:
+// an nftables rule. kCgroup: a BPF program that is attached to the cgroup.
 enum class DenialLayer { kNone, kDns, kNetfilter, kCgroup };
 
 constexpr const char* Name(DenialLayer layer) {

@@ -10,77 +10,77 @@
 namespace sandpiper {
 namespace {
 
-// After an answer that makes resolvers go on (truncated: by TCP; an error: at the next server) they
-// do so at once.
+// A resolver continues at once after a truncated answer (by TCP) or an error (at the next server).
 constexpr uint64_t kContinuation = 500 * kMillisecond;
-// A resolver that waits as long as we do sends its retry at the moment we give up: wait a tenth
-// more.
+// A resolver with the same timeout as this class retries at the moment of the timeout. So this
+// class waits a tenth longer.
 constexpr uint64_t kRetryGraceDivisor = 10;
-
-// How long resolvers keep a negative answer at most (RFC 2308 5).
+// The longest time for which resolvers cache a negative answer (RFC 2308 5).
 constexpr uint64_t kNegativeTtl = 3 * 3600 * kSecond;
-
-DnsOutcome OutcomeOf(uint8_t rcode) {
-  switch (rcode) {
-    case kDnsNoError:
-      return DnsOutcome::kOk;
-    case kDnsNxDomain:
-      return DnsOutcome::kNxDomain;
-    case kDnsServFail:
-      return DnsOutcome::kServFail;
-    case kDnsRefused:
-      return DnsOutcome::kRefused;
-    default:
-      return DnsOutcome::kOther;
-  }
-}
-
-// Open at a time on one socket under one id, far more than resolvers have: each is looked at to
-// find one, however many a flood makes.
+// Open questions with one id on one socket. Resolvers have far fewer. Finding a question takes time
+// in proportion to their number, so a flood must not raise it.
 constexpr size_t kQuestionsMax = 64;
 
 bool Contains(std::span<const uint16_t> ids, uint16_t id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
-}  // namespace
+bool IsNegative(uint8_t rcode) { return rcode == kDnsNxDomain || rcode == kDnsRefused; }
 
-const char* Name(DnsOutcome outcome) {
-  static constexpr const char* kNames[kDnsOutcomeCount] = {"ok",        "nxdomain", "denied",
-                                                           "servfail",  "refused",  "timeout",
-                                                           "malformed", "other",    "unknown"};
-  return kNames[static_cast<int>(outcome)];
+Lookup MalformedLookup(const DnsPayload& payload, uint64_t time_ns) {
+  return {.origin = payload.origin,
+          .name = "",
+          .type = 0,
+          .process = payload.process,
+          .server = payload.server,
+          .transport = payload.transport,
+          .asked_ns = time_ns,
+          .ended_ns = time_ns,
+          .queries = 1,
+          .outcome = payload.denied ? DnsOutcome::kDenied : DnsOutcome::kMalformed,
+          .rcode = std::nullopt,
+          .addresses = {},
+          .redirected = payload.redirected,
+          .upstream_ns = std::nullopt,
+          .denied_by = payload.denied ? DenialLayer::kNetfilter : DenialLayer::kNone,
+          .denied_sends = payload.denied};
 }
 
-void DnsLookups::OnPayload(const DnsPayload& payload, uint64_t time_ns, DnsChanges* changes) {
+}  // namespace
+
+DnsChanges DnsLookups::OnPayload(const DnsPayload& payload, uint64_t time_ns) {
+  DnsChanges changes;
   if (payload.transport == Transport::kUdp) {
-    OnMessage(payload, payload.data, time_ns, changes);
-    return;
+    OnMessage(payload, payload.data, time_ns, &changes);
+    return changes;
   }
-  // The client speaks first, and its first piece says where both directions start.
   auto found = streams_.find(payload.cookie);
   if (found == streams_.end()) {
     if (streams_.size() >= limits_.streams_max) {
       ++evicted_;
-      return;
+      return changes;
     }
-    const uint32_t mine = payload.tcp_seq, theirs = payload.tcp_ack;
-    found = streams_
-                .emplace(payload.cookie, Streams{DnsStream(payload.is_query ? mine : theirs),
-                                                 DnsStream(payload.is_query ? theirs : mine)})
-                .first;
+    // The first segment carries the start of both directions: its own sequence number, and the
+    // peer's as the acknowledgement.
+    const uint32_t own = payload.tcp_seq;
+    const uint32_t peer = payload.tcp_ack;
+    const Streams streams = {.queries = DnsStream(payload.is_query ? own : peer),
+                             .answers = DnsStream(payload.is_query ? peer : own)};
+    found = streams_.emplace(payload.cookie, streams).first;
   }
   DnsStream& stream = payload.is_query ? found->second.queries : found->second.answers;
   const std::vector<std::string> messages = stream.Add(payload.tcp_seq, payload.data);
   for (const std::string& message : messages)
-    OnMessage(payload, message, time_ns, changes);
+    OnMessage(payload, message, time_ns, &changes);
+  return changes;
 }
 
 void DnsLookups::OnClose(uint64_t cookie) { streams_.erase(cookie); }
 
 void DnsLookups::OnMessage(const DnsPayload& payload, std::string_view wire, uint64_t time_ns,
                            DnsChanges* changes) {
-  absl::StatusOr<DnsMessage> message = ParseDns(wire, payload.cut);
+  absl::StatusOr<DnsMessage> message =
+      ParseDns(wire, payload.is_cut ? DnsCapture::kCut : DnsCapture::kComplete);
   if (!message.ok() || message->is_response == payload.is_query) {
     OnMalformed(payload, wire, time_ns, changes);
     return;
@@ -96,36 +96,20 @@ void DnsLookups::OnMalformed(const DnsPayload& payload, std::string_view wire, u
                              DnsChanges* changes) {
   ++malformed_messages_;
   if (payload.is_query) {
-    changes->done.push_back(
-        {.origin = payload.origin,
-         .name = "",
-         .type = 0,
-         .process = payload.process,
-         .server = payload.server,
-         .transport = payload.transport,
-         .asked_ns = time_ns,
-         .ended_ns = time_ns,
-         .queries = 1,
-         .outcome = payload.denied ? DnsOutcome::kDenied : DnsOutcome::kMalformed,
-         .rcode = std::nullopt,
-         .addresses = {},
-         .redirected = payload.redirected,
-         .upstream_ns = std::nullopt,
-         .denied_by = payload.denied ? DenialLayer::kNetfilter : DenialLayer::kNone,
-         .denied_sends = payload.denied});
+    changes->finished.push_back(MalformedLookup(payload, time_ns));
     return;
   }
   if (wire.size() < 2)
     return;
   const uint16_t id =
       static_cast<uint16_t>(static_cast<uint8_t>(wire[0]) << 8 | static_cast<uint8_t>(wire[1]));
-  // A resolver throws it away and waits on; if nothing better comes, this is what went wrong.
+  // A resolver drops it and keeps waiting. It decides the outcome only if no better answer comes.
   const auto found = exchanges_.find({payload.cookie, id});
   if (found == exchanges_.end())
     return;
   for (const Exchange& exchange : found->second) {
     if (exchange.server == payload.server)
-      exchange.open->malformed_answer = true;
+      exchange.open->has_malformed_answer = true;
   }
 }
 
@@ -141,24 +125,24 @@ DnsLookups::Exchange* DnsLookups::FindExchange(const DnsPayload& payload, const 
   return exchange == found->second.end() ? nullptr : &*exchange;
 }
 
-// The same program asking again: on the same socket, with the same id, or, where a resolver picks a
-// new id, from the same thread.
+// Finds a retry: the same process asks the same question with the same id, or, since a resolver may
+// choose a new id, from the same thread. Thread 0 means that the thread is unknown.
 DnsLookups::OpenList::iterator DnsLookups::FindSame(const DnsPayload& payload,
                                                     const DnsMessage& message, size_t question) {
   const auto found = by_question_.find(question);
   if (found == by_question_.end())
     return open_.end();
   for (const OpenList::iterator open : found->second) {
-    const bool same =
-        Contains(open->ids, message.id) || (open->thread != 0 && open->thread == payload.thread);
-    if (same && open->lookup.process == payload.process && open->Asks(message))
+    const bool is_same_thread = open->thread != 0 && open->thread == payload.thread;
+    const bool is_retry = Contains(open->ids, message.id) || is_same_thread;
+    if (is_retry && open->lookup.process == payload.process && open->Asks(message))
       return open;
   }
   return open_.end();
 }
 
-// The server within the sandbox, behind a redirect or on a loopback address, asks the question of
-// the program on its behalf. It may keep the id or choose its own.
+// Finds the lookup that a server within the sandbox forwards. The program reached that server by a
+// redirect or at a loopback address. The server may keep the id or choose its own.
 DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payload,
                                                           const DnsMessage& message,
                                                           size_t question) {
@@ -166,12 +150,51 @@ DnsLookups::OpenList::iterator DnsLookups::FindRedirected(const DnsPayload& payl
   if (payload.redirected || found == by_question_.end())
     return open_.end();
   for (const OpenList::iterator open : found->second) {
-    const bool within = open->lookup.redirected || open->lookup.server.address.is_loopback();
-    if (within && !open->tentative && open->lookup.process != payload.process &&
+    const bool is_local = open->lookup.redirected || open->lookup.server.address.is_loopback();
+    if (is_local && !open->is_tentative && open->lookup.process != payload.process &&
         open->Asks(message))
       return open;
   }
   return open_.end();
+}
+
+DnsLookups::OpenList::iterator DnsLookups::AddOpen(const DnsPayload& payload,
+                                                   const DnsMessage& message, size_t question,
+                                                   uint64_t time_ns, DnsChanges* changes) {
+  if (open_.size() >= limits_.outstanding_max)
+    Evict(open_.begin(), changes);
+  const auto open = open_.emplace(open_.end());
+  Lookup& lookup = open->lookup;
+  lookup.name = message.name;
+  lookup.type = message.type;
+  lookup.origin = payload.origin;
+  lookup.process = payload.process;
+  lookup.asked_ns = time_ns;
+  open->thread = payload.thread;
+  open->question = question;
+  by_question_[question].push_back(open);
+  return open;
+}
+
+void DnsLookups::OnOwnQuery(const DnsPayload& payload, uint16_t id, uint64_t time_ns,
+                            OpenLookup* open) {
+  Lookup& lookup = open->lookup;
+  lookup.server = payload.server;
+  lookup.transport = payload.transport;
+  lookup.redirected |= payload.redirected;
+  lookup.queries++;
+  open->is_tentative = false;
+  SetDeadline(open, time_ns + limits_.timeout_ns + limits_.timeout_ns / kRetryGraceDivisor);
+  if (!Contains(open->ids, id))
+    open->ids.push_back(id);
+  if (payload.denied) {
+    ++lookup.denied_sends;
+    lookup.denied_by = DenialLayer::kNetfilter;
+    lookup.outcome = DnsOutcome::kDenied;
+    lookup.ended_ns = time_ns;
+    open->is_tentative = true;
+    SetDeadline(open, time_ns + kContinuation);
+  }
 }
 
 void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, size_t question,
@@ -181,60 +204,32 @@ void DnsLookups::OnQuery(const DnsPayload& payload, const DnsMessage& message, s
                        .question = question,
                        .server = payload.server,
                        .sent_ns = time_ns,
-                       .upstream = false};
+                       .is_upstream = false};
   if (known) {
     exchange.open = known->open;
-    exchange.upstream = known->upstream;
-  } else if (exchange.open = FindSame(payload, message, question); exchange.open != open_.end()) {
-    exchange.upstream = false;
-  } else if (exchange.open = FindRedirected(payload, message, question);
-             exchange.open != open_.end()) {
-    exchange.upstream = true;
-  }
-  if (exchange.open == open_.end()) {
-    if (open_.size() >= limits_.outstanding_max) {
-      Evict(open_.begin(), changes);
-    }
-    exchange.open = open_.emplace(open_.end());
-    Lookup& lookup = exchange.open->lookup;
-    lookup.name = message.name;
-    lookup.type = message.type;
-    lookup.origin = payload.origin;
-    lookup.process = payload.process;
-    lookup.asked_ns = time_ns;
-    exchange.open->thread = payload.thread;
-    exchange.open->question = question;
-    by_question_[question].push_back(exchange.open);
-  }
-  Open& open = *exchange.open;
-  if (!exchange.upstream) {
-    open.lookup.server = payload.server;
-    open.lookup.transport = payload.transport;
-    open.lookup.redirected |= payload.redirected;
-    open.lookup.queries++;
-    open.tentative = false;
-    SetDeadline(&open, time_ns + limits_.timeout_ns + limits_.timeout_ns / kRetryGraceDivisor);
-    if (!Contains(open.ids, message.id))
-      open.ids.push_back(message.id);
-    if (payload.denied) {
-      ++open.lookup.denied_sends;
-      open.lookup.denied_by = DenialLayer::kNetfilter;
-      open.lookup.outcome = DnsOutcome::kDenied;
-      open.lookup.ended_ns = time_ns;
-      open.tentative = true;
-      SetDeadline(&open, time_ns + kContinuation);
-    }
+    exchange.is_upstream = known->is_upstream;
   } else {
-    open.forwarded = true;
+    exchange.open = FindSame(payload, message, question);
+    if (exchange.open == open_.end()) {
+      exchange.open = FindRedirected(payload, message, question);
+      exchange.is_upstream = exchange.open != open_.end();
+    }
+    if (exchange.open == open_.end())
+      exchange.open = AddOpen(payload, message, question, time_ns, changes);
   }
+  OpenLookup& open = *exchange.open;
+  if (exchange.is_upstream)
+    open.is_forwarded = true;
+  else
+    OnOwnQuery(payload, message.id, time_ns, &open);
   if (known) {
     *known = exchange;
     return;
   }
   const ExchangeKey key = {payload.cookie, message.id};
-  const auto among = exchanges_.find(key);
-  if (among != exchanges_.end() && among->second.size() >= kQuestionsMax)
-    Evict(among->second.front().open, changes);
+  const auto with_same_id = exchanges_.find(key);
+  if (with_same_id != exchanges_.end() && with_same_id->second.size() >= kQuestionsMax)
+    Evict(with_same_id->second.front().open, changes);
   exchanges_[key].push_back(exchange);
   open.exchanges.push_back(key);
 }
@@ -247,14 +242,11 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, size_t 
     return;
   }
   const Exchange& exchange = *found;
-  Open& open = *exchange.open;
-  const bool said_no = message.rcode == kDnsNxDomain || message.rcode == kDnsRefused;
-  if (said_no && !payload.local_server) {
-    if (nothing_.size() >= limits_.nothing_max)
-      nothing_.clear();
-    nothing_[message.name] = time_ns;
-  }
-  if (exchange.upstream) {
+  OpenLookup& open = *exchange.open;
+  const bool is_negative = IsNegative(message.rcode);
+  if (is_negative && !payload.local_server)
+    AddNegative(message.name, time_ns);
+  if (exchange.is_upstream) {
     open.lookup.upstream_ns = time_ns - exchange.sent_ns;
     for (const DnsAddress& address : message.addresses)
       changes->forwarded.push_back(address.address);
@@ -262,9 +254,9 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, size_t 
   }
   open.lookup.ended_ns = time_ns;
   open.lookup.rcode = message.rcode;
-  open.lookup.outcome = OutcomeOf(message.rcode);
-  if (said_no && payload.local_server && !open.forwarded &&
-      !KnownToBeNothing(message.name, time_ns)) {
+  open.lookup.outcome = OutcomeOfRcode(message.rcode);
+  if (is_negative && payload.local_server && !open.is_forwarded &&
+      !IsCachedNegative(message.name, time_ns)) {
     open.lookup.outcome = DnsOutcome::kDenied;
     open.lookup.denied_by = DenialLayer::kDns;
   }
@@ -272,24 +264,41 @@ void DnsLookups::OnAnswer(const DnsPayload& payload, DnsMessage message, size_t 
     changes->learned.push_back(
         {.name = open.lookup.name, .address = address.address, .ttl_seconds = address.ttl_seconds});
   open.lookup.addresses = std::move(message.addresses);
-  const bool goes_on = (message.truncated && payload.transport == Transport::kUdp) ||
-                       (message.rcode != kDnsNoError && message.rcode != kDnsNxDomain);
-  if (!goes_on) {
+  const bool retries_by_tcp = message.truncated && payload.transport == Transport::kUdp;
+  const bool retries_elsewhere = message.rcode != kDnsNoError && message.rcode != kDnsNxDomain;
+  if (!retries_by_tcp && !retries_elsewhere) {
     Finish(exchange.open, changes);
     return;
   }
-  open.tentative = true;
+  open.is_tentative = true;
   SetDeadline(&open, time_ns + kContinuation);
 }
 
-bool DnsLookups::KnownToBeNothing(const SharedText& name, uint64_t time_ns) const {
-  const auto it = nothing_.find(name);
-  return it != nothing_.end() && time_ns - it->second < kNegativeTtl;
+void DnsLookups::AddNegative(const SharedText& name, uint64_t time_ns) {
+  if (negative_cache_.size() >= limits_.negative_cache_max)
+    negative_cache_.clear();
+  negative_cache_[name] = time_ns;
+}
+
+bool DnsLookups::IsCachedNegative(const SharedText& name, uint64_t time_ns) const {
+  const auto it = negative_cache_.find(name);
+  return it != negative_cache_.end() && time_ns - it->second < kNegativeTtl;
 }
 
 void DnsLookups::Evict(OpenList::iterator open, DnsChanges* changes) {
   ++evicted_;
   open->lookup.outcome = DnsOutcome::kOther;
+  Finish(open, changes);
+}
+
+void DnsLookups::Expire(OpenList::iterator open, uint64_t now_ns, DnsChanges* changes) {
+  // A tentative lookup has an answer already.
+  if (!open->is_tentative) {
+    open->lookup.outcome =
+        open->has_malformed_answer ? DnsOutcome::kMalformed : DnsOutcome::kTimeout;
+    open->lookup.rcode.reset();
+    open->lookup.ended_ns = now_ns;
+  }
   Finish(open, changes);
 }
 
@@ -305,33 +314,36 @@ void DnsLookups::Finish(OpenList::iterator open, DnsChanges* changes) {
     if (found->second.empty())
       exchanges_.erase(found);
   }
-  changes->done.push_back(std::move(open->lookup));
+  changes->finished.push_back(std::move(open->lookup));
   open_.erase(open);
 }
 
-void DnsLookups::SetDeadline(Open* open, uint64_t deadline_ns) {
+void DnsLookups::SetDeadline(OpenLookup* open, uint64_t deadline_ns) {
   open->deadline_ns = deadline_ns;
   earliest_ns_ = std::min(earliest_ns_, deadline_ns);
 }
 
-void DnsLookups::Expire(uint64_t now_ns, bool all, DnsChanges* changes) {
-  if (!all && now_ns < earliest_ns_)
-    return;
+DnsChanges DnsLookups::ExpireDue(uint64_t now_ns) {
+  DnsChanges changes;
+  if (now_ns < earliest_ns_)
+    return changes;
   earliest_ns_ = std::numeric_limits<uint64_t>::max();
   for (auto it = open_.begin(); it != open_.end();) {
     const auto open = it++;
-    if (!all && open->deadline_ns > now_ns) {
+    if (open->deadline_ns <= now_ns)
+      Expire(open, now_ns, &changes);
+    else
       earliest_ns_ = std::min(earliest_ns_, open->deadline_ns);
-      continue;
-    }
-    // Tentative ones had their answer.
-    if (!open->tentative) {
-      open->lookup.outcome = open->malformed_answer ? DnsOutcome::kMalformed : DnsOutcome::kTimeout;
-      open->lookup.rcode.reset();
-      open->lookup.ended_ns = now_ns;
-    }
-    Finish(open, changes);
   }
+  return changes;
+}
+
+DnsChanges DnsLookups::Shutdown(uint64_t now_ns) {
+  DnsChanges changes;
+  earliest_ns_ = std::numeric_limits<uint64_t>::max();
+  while (!open_.empty())
+    Expire(open_.begin(), now_ns, &changes);
+  return changes;
 }
 
 }  // namespace sandpiper

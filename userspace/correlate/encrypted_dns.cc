@@ -10,10 +10,11 @@
 namespace sandpiper {
 namespace {
 
-constexpr uint16_t kTlsPort = 853, kHttpsPort = 443;
+constexpr uint16_t kTlsPort = 853;
+constexpr uint16_t kHttpsPort = 443;
 
-// Public resolvers that are widely known; no list is whole. A name stands for those below it too:
-// customers get names of their own.
+// Public resolvers that are widely known. No such list is complete. A name includes its subdomains,
+// since some resolvers give each customer a subdomain.
 constexpr std::string_view kHosts[] = {"cloudflare-dns.com",
                                        "one.one.one.one",
                                        "dns.google",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections that carry lookups nobody sees: DNS over TLS, HTTPS and QUIC.
+// Detects connections that carry encrypted DNS, whose lookups cannot be read: DNS over TLS, HTTPS
+// and QUIC.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_ENCRYPTED_DNS_H_
 #define SANDPIPER_USERSPACE_CORRELATE_ENCRYPTED_DNS_H_
 
@@ -10,10 +11,10 @@
 
 namespace sandpiper {
 
-// By the port: "dot" (RFC 7858), "doq" (RFC 9250). At the port of HTTPS by who is known to answer
-// lookups there: "doh" (RFC 8484), "doh3" over UDP, which is QUIC. Null for all others, and for
-// resolvers that are not widely known. `host`: the name under which the address was looked up,
-// lower case; may be empty.
+// Port 853 alone decides for "dot" (TCP, RFC 7858) and "doq" (UDP, RFC 9250). On port 443 the host
+// or the address must be a widely known resolver: "doh" (TCP, RFC 8484) or "doh3" (UDP, which is
+// QUIC). Null for everything else. `host` is the name that the address was looked up by, in lower
+// case; it may be empty.
 const char* EncryptedDns(std::string_view host, const Address& address, uint16_t port,
                          Transport transport);
 

@@ -10,44 +10,21 @@
 namespace sandpiper {
 namespace {
 
-// The error of a call is told within microseconds of the change of state; the rest is slack for a
-// loaded host.
-constexpr uint64_t kSettle = 50 * kMillisecond;
-// Nobody tells when the guest behind a device gives up: tcp(7), tcp_syn_retries takes 127 s;
-// nf_conntrack_udp_timeout_stream.
-constexpr uint64_t kGuestGivesUp = 130 * kSecond;
+// The error of a call follows the change of the socket's state within microseconds. The rest is
+// slack for a loaded host.
+constexpr uint64_t kSecondResultWait = 50 * kMillisecond;
+// No event reports that a guest behind a device gave up. Linux retries a SYN for 127 s
+// (tcp_syn_retries in tcp(7)), and conntrack keeps a UDP stream for 120 s
+// (nf_conntrack_udp_timeout_stream).
+constexpr uint64_t kGuestConnectTimeout = 130 * kSecond;
 constexpr uint64_t kGuestUdpIdle = 120 * kSecond;
 
+// UDP has no handshake: an answer is the only sign of success.
+ConnectOutcome OutcomeOfUdp(const Flow& flow) {
+  return flow.received > 0 ? ConnectOutcome::kEstablished : ConnectOutcome::kOther;
+}
+
 }  // namespace
-
-const char* Name(ConnectOutcome outcome) {
-  static constexpr const char* kNames[kConnectOutcomeCount] = {
-      "pending",     "established", "denied",    "refused", "timeout",
-      "unreachable", "reset",       "cancelled", "other",   "unknown"};
-  return kNames[static_cast<int>(outcome)];
-}
-
-ConnectOutcome OutcomeOfErrno(int error) {
-  switch (error) {
-    case EPERM:
-    case EACCES:
-      return ConnectOutcome::kDenied;
-    case ECONNREFUSED:
-      return ConnectOutcome::kRefused;
-    case ETIMEDOUT:
-      return ConnectOutcome::kTimeout;
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case ENETDOWN:
-    case EHOSTDOWN:
-      return ConnectOutcome::kUnreachable;
-    case ECONNRESET:
-    case EPIPE:
-      return ConnectOutcome::kReset;
-    default:
-      return ConnectOutcome::kOther;
-  }
-}
 
 FlowTable::Key FlowTable::KeyOf(const Flow& flow) {
   return {flow.cookie, flow.transport == Transport::kTcp ? Endpoint{} : flow.peer};
@@ -56,9 +33,9 @@ FlowTable::Key FlowTable::KeyOf(const Flow& flow) {
 void FlowTable::Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns) {
   const bool failed = outcome != ConnectOutcome::kEstablished;
   if (outcome == ConnectOutcome::kDenied && entry->flow.denied_by == DenialLayer::kNone) {
-    // Netfilter tells of its own denials, and before the call returns.
+    // An event reports a denial by netfilter before the call returns. This one has none.
     entry->flow.denied_by = DenialLayer::kCgroup;
-    entry->flow.denials = 1;  // told by who decides
+    entry->flow.denials = 1;  // the caller reports it
   }
   entry->flow.outcome =
       failed && entry->flow.denied_by != DenialLayer::kNone ? ConnectOutcome::kDenied : outcome;
@@ -66,35 +43,39 @@ void FlowTable::Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t
   entry->flow.decided_ns = time_ns;
 }
 
-void FlowTable::Settle(Entry* entry, uint64_t time_ns) {
-  const int error = entry->unsettled_error;
+void FlowTable::DecideProvisional(Entry* entry, uint64_t time_ns) {
+  const int error = entry->provisional_error;
   Decide(entry, error == 0 ? ConnectOutcome::kCancelled : OutcomeOfErrno(error), error, time_ns);
 }
 
-FlowTable::Table::iterator FlowTable::End(Table::iterator it, bool decided_now,
+FlowTable::Table::iterator FlowTable::End(Table::iterator it, Verdict verdict,
                                           FlowChanges* changes) {
-  changes->push_back({.flow = std::move(it->second.flow), .decided = decided_now, .ended = true});
+  changes->push_back(
+      {.flow = std::move(it->second.flow), .decided = verdict == Verdict::kNew, .ended = true});
   return flows_.erase(it);
 }
 
-bool FlowTable::OnConnect(Flow flow, FlowChanges* changes) {
-  // A socket that tries again: what became of the attempt before is as known as it will ever be.
+std::optional<FlowChanges> FlowTable::OnConnect(Flow flow) {
+  FlowChanges changes;
+  // The socket is used again: nothing more will be known of its earlier attempt.
   if (const auto before = flows_.find(KeyOf(flow)); before != flows_.end()) {
-    const bool open = before->second.flow.outcome == ConnectOutcome::kPending;
-    if (open && before->second.unsettled)
-      Settle(&before->second, flow.started_ns);
-    else if (open)
-      Decide(&before->second, ConnectOutcome::kOther, 0, flow.started_ns);
-    End(before, open, changes);
+    Entry& entry = before->second;
+    const bool is_pending = entry.flow.outcome == ConnectOutcome::kPending;
+    if (is_pending && entry.is_provisional)
+      DecideProvisional(&entry, flow.started_ns);
+    else if (is_pending)
+      Decide(&entry, ConnectOutcome::kOther, 0, flow.started_ns);
+    End(before, is_pending ? Verdict::kNew : Verdict::kReported, &changes);
   }
   if (flows_.size() >= capacity_)
-    return false;
-  if (flow.is_guest)
-    next_guests_ns_ =
-        std::min(next_guests_ns_, flow.started_ns + std::min(kGuestGivesUp, kGuestUdpIdle));
+    return std::nullopt;
+  if (flow.is_guest) {
+    const uint64_t check_ns = flow.started_ns + std::min(kGuestConnectTimeout, kGuestUdpIdle);
+    next_guest_check_ns_ = std::min(next_guest_check_ns_, check_ns);
+  }
   const Key key = KeyOf(flow);
   flows_.emplace(key, Entry{.flow = std::move(flow)});
-  return true;
+  return changes;
 }
 
 FlowTable::Table::iterator FlowTable::Find(uint64_t cookie, Transport transport,
@@ -114,35 +95,36 @@ FlowTable::Table::iterator FlowTable::Find(uint64_t cookie, Transport transport,
   return newest;
 }
 
-void FlowTable::OnResult(const ConnectResult& result, uint64_t time_ns, FlowChanges* changes) {
+FlowChanges FlowTable::OnResult(const ConnectResult& result, uint64_t time_ns) {
+  FlowChanges changes;
   const auto it = Find(result.cookie, result.transport, result.peer);
   if (it == flows_.end() || it->second.flow.outcome != ConnectOutcome::kPending)
-    return;
+    return changes;
   Entry& entry = it->second;
   if (result.established) {
     Decide(&entry, ConnectOutcome::kEstablished, 0, time_ns);
-    changes->push_back({.flow = entry.flow, .decided = true, .ended = false});
-    return;
+    changes.push_back({.flow = entry.flow, .decided = true, .ended = false});
+    return changes;
   }
   if (result.error == 0 || (entry.flow.is_guest && entry.flow.denied_by == DenialLayer::kNone)) {
-    if (!entry.unsettled)
-      unsettled_.emplace(time_ns, it->first);
-    entry.unsettled = true;
-    entry.unsettled_error = result.error;
-    return;
+    if (!entry.is_provisional)
+      provisional_.emplace(time_ns, it->first);
+    entry.is_provisional = true;
+    entry.provisional_error = result.error;
+    return changes;
   }
-  // Each send of a denied flow fails; the flow goes on, and a later one may get through.
+  // Each send of a denied flow fails. The flow continues, since a later datagram may pass.
   if (result.transport == Transport::kUdp && entry.flow.denied_by != DenialLayer::kNone)
-    return;
+    return changes;
   const ConnectOutcome outcome = OutcomeOfErrno(result.error);
-  // Of one datagram, as EAGAIN or EMSGSIZE: it says nothing of the peer, and the next one may get
-  // through.
+  // An error such as EAGAIN or EMSGSIZE concerns one datagram and not the peer.
   if (result.transport == Transport::kUdp && outcome == ConnectOutcome::kOther)
-    return;
+    return changes;
   Decide(&entry, outcome, result.error, time_ns);
   if (entry.flow.transport == Transport::kUdp)
     RefreshUdp(&entry.flow);
-  End(it, true, changes);
+  End(it, Verdict::kNew, &changes);
+  return changes;
 }
 
 const Flow* FlowTable::OnDenied(const Denied& denied) {
@@ -156,11 +138,11 @@ const Flow* FlowTable::OnDenied(const Denied& denied) {
   return &flow;
 }
 
-void FlowTable::DrainDenials(const std::function<void(const Flow&, uint64_t)>& take) {
+void FlowTable::DrainDenials(const std::function<void(const Flow&, uint64_t count)>& visit) {
   for (auto& [key, entry] : flows_) {
     Flow& flow = entry.flow;
     if (flow.denials > flow.denials_reported)
-      take(flow, flow.denials - flow.denials_reported);
+      visit(flow, flow.denials - flow.denials_reported);
     flow.denials_reported = flow.denials;
   }
 }
@@ -172,117 +154,124 @@ void FlowTable::RefreshUdp(Flow* flow) {
   flow->denials = std::max(flow->denials, counts.denied);
 }
 
-void FlowTable::OnClose(const Close& close, uint64_t time_ns, FlowChanges* changes) {
+FlowChanges FlowTable::OnClose(const Close& close, uint64_t time_ns) {
+  FlowChanges changes;
   for (auto it = flows_.lower_bound({close.cookie, Endpoint{}});
        it != flows_.end() && it->first.first == close.cookie;) {
     Entry& entry = it->second;
     Flow& flow = entry.flow;
-    if (flow.transport == Transport::kUdp) {
+    const bool is_udp = flow.transport == Transport::kUdp;
+    if (is_udp) {
       RefreshUdp(&flow);
     } else if (close.sent | close.received) {
       flow.sent = close.sent;
       flow.received = close.received;
     }
-    if (entry.unsettled) {
-      ++it;  // Tick decides and ends it
+    if (entry.is_provisional) {
+      ++it;  // ExpireDue decides it and ends it
       continue;
     }
-    const bool decided_now = flow.outcome == ConnectOutcome::kPending;
-    if (decided_now) {
-      const bool answered = flow.transport == Transport::kUdp && flow.received > 0;
-      Decide(&entry, answered ? ConnectOutcome::kEstablished : ConnectOutcome::kOther, 0, time_ns);
-    }
+    const bool is_pending = flow.outcome == ConnectOutcome::kPending;
+    if (is_pending)
+      Decide(&entry, is_udp ? OutcomeOfUdp(flow) : ConnectOutcome::kOther, 0, time_ns);
     flow.reset = flow.outcome == ConnectOutcome::kEstablished && close.error == ECONNRESET;
-    it = End(it, decided_now, changes);
+    it = End(it, is_pending ? Verdict::kNew : Verdict::kReported, &changes);
   }
+  return changes;
 }
 
-void FlowTable::Tick(uint64_t now_ns, bool all, FlowChanges* changes) {
-  while (!unsettled_.empty() && (all || unsettled_.begin()->first + kSettle <= now_ns)) {
-    const auto [time_ns, key] = *unsettled_.begin();
-    unsettled_.erase(unsettled_.begin());
+void FlowTable::EndProvisional(uint64_t now_ns, FlowChanges* changes) {
+  while (!provisional_.empty() && provisional_.begin()->first + kSecondResultWait <= now_ns) {
+    const auto [time_ns, key] = *provisional_.begin();
+    provisional_.erase(provisional_.begin());
     const auto it = flows_.find(key);
-    if (it == flows_.end() || !it->second.unsettled ||
+    if (it == flows_.end() || !it->second.is_provisional ||
         it->second.flow.outcome != ConnectOutcome::kPending)
       continue;
     if (it->second.flow.transport == Transport::kUdp)
       RefreshUdp(&it->second.flow);
-    Settle(&it->second, time_ns);
-    End(it, true, changes);
+    DecideProvisional(&it->second, time_ns);
+    End(it, Verdict::kNew, changes);
   }
-  if (!all) {
-    EndOfGuests(now_ns, changes);
-    return;
-  }
+}
+
+FlowChanges FlowTable::ExpireDue(uint64_t now_ns) {
+  FlowChanges changes;
+  EndProvisional(now_ns, &changes);
+  EndIdleGuests(now_ns, &changes);
+  return changes;
+}
+
+FlowChanges FlowTable::Shutdown(uint64_t now_ns) {
+  FlowChanges changes;
+  EndProvisional(std::numeric_limits<uint64_t>::max(), &changes);
   RefreshUdp();
   for (auto it = flows_.begin(); it != flows_.end();) {
     const Flow& flow = it->second.flow;
-    const bool decided_now = flow.outcome == ConnectOutcome::kPending;
-    if (decided_now) {
-      const ConnectOutcome outcome = flow.transport == Transport::kTcp ? ConnectOutcome::kUnknown
-                                     : flow.received > 0 ? ConnectOutcome::kEstablished
-                                                         : ConnectOutcome::kOther;
-      Decide(&it->second, outcome, 0, now_ns);
+    const bool is_pending = flow.outcome == ConnectOutcome::kPending;
+    if (is_pending) {
+      const bool is_udp = flow.transport == Transport::kUdp;
+      Decide(&it->second, is_udp ? OutcomeOfUdp(flow) : ConnectOutcome::kUnknown, 0, now_ns);
     }
-    it = End(it, decided_now, changes);
+    it = End(it, is_pending ? Verdict::kNew : Verdict::kReported, &changes);
   }
+  return changes;
 }
 
-void FlowTable::EndClosedSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns,
-                                 FlowChanges* changes) {
+FlowChanges FlowTable::EndClosedSockets(const absl::flat_hash_set<uint64_t>& open_cookies,
+                                        uint64_t now_ns) {
+  FlowChanges changes;
   for (auto it = flows_.begin(); it != flows_.end();) {
     Flow& flow = it->second.flow;
-    const bool gone = !flow.is_guest && !living.contains(flow.cookie);
-    if (!gone || !it->second.unseen) {
-      it->second.unseen = gone;
+    const bool is_missing = !flow.is_guest && !open_cookies.contains(flow.cookie);
+    if (!is_missing || !it->second.was_missing) {
+      it->second.was_missing = is_missing;
       ++it;
       continue;
     }
-    const bool pending = flow.outcome == ConnectOutcome::kPending;
-    if (pending)
+    const bool is_pending = flow.outcome == ConnectOutcome::kPending;
+    if (is_pending)
       Decide(&it->second, ConnectOutcome::kUnknown, 0, now_ns);
-    it = End(it, pending, changes);
+    it = End(it, is_pending ? Verdict::kNew : Verdict::kReported, &changes);
   }
+  return changes;
 }
 
-void FlowTable::EndOfGuests(uint64_t now_ns, FlowChanges* changes) {
-  if (now_ns < next_guests_ns_)
+void FlowTable::EndIdleGuests(uint64_t now_ns, FlowChanges* changes) {
+  if (now_ns < next_guest_check_ns_)
     return;
-  next_guests_ns_ = std::numeric_limits<uint64_t>::max();
+  next_guest_check_ns_ = std::numeric_limits<uint64_t>::max();
   for (auto it = flows_.begin(); it != flows_.end();) {
-    Flow& flow = it->second.flow;
-    const bool tcp = flow.transport == Transport::kTcp,
-               pending = flow.outcome == ConnectOutcome::kPending;
-    if (!flow.is_guest || (tcp && !pending)) {
+    Entry& entry = it->second;
+    Flow& flow = entry.flow;
+    const bool is_tcp = flow.transport == Transport::kTcp;
+    const bool is_pending = flow.outcome == ConnectOutcome::kPending;
+    if (!flow.is_guest || (is_tcp && !is_pending)) {
       ++it;
       continue;
     }
-    uint64_t due = flow.started_ns + kGuestGivesUp;
-    if (!tcp) {
+    uint64_t due_ns = flow.started_ns + kGuestConnectTimeout;
+    if (!is_tcp) {
       RefreshUdp(&flow);
-      if (const uint64_t bytes = flow.sent + flow.received;
-          it->second.active_ns == 0 || bytes != it->second.active_bytes) {
-        it->second.active_ns = now_ns;
-        it->second.active_bytes = bytes;
+      const uint64_t bytes = flow.sent + flow.received;
+      if (entry.grew_at_ns == 0 || bytes != entry.grew_to_bytes) {
+        entry.grew_at_ns = now_ns;
+        entry.grew_to_bytes = bytes;
       }
-      due = it->second.active_ns + kGuestUdpIdle;
+      due_ns = entry.grew_at_ns + kGuestUdpIdle;
     }
-    if (now_ns < due) {
-      next_guests_ns_ = std::min(next_guests_ns_, due);
+    if (now_ns < due_ns) {
+      next_guest_check_ns_ = std::min(next_guest_check_ns_, due_ns);
       ++it;
       continue;
     }
-    if (pending)
-      Decide(&it->second,
-             tcp                 ? ConnectOutcome::kTimeout
-             : flow.received > 0 ? ConnectOutcome::kEstablished
-                                 : ConnectOutcome::kOther,
-             0, now_ns);
-    it = End(it, pending, changes);
+    if (is_pending)
+      Decide(&entry, is_tcp ? ConnectOutcome::kTimeout : OutcomeOfUdp(flow), 0, now_ns);
+    it = End(it, is_pending ? Verdict::kNew : Verdict::kReported, changes);
   }
 }
 
-void FlowTable::RefreshTcp(const ReadTcp& read_tcp) {
+void FlowTable::RefreshTcp(const TcpReader& read_tcp) {
   for (auto& [key, entry] : flows_) {
     if (entry.flow.transport != Transport::kTcp)
       continue;
@@ -301,8 +290,9 @@ void FlowTable::RefreshUdp() {
 }
 
 uint64_t FlowTable::NextDeadline() const {
-  return std::min(next_guests_ns_, unsettled_.empty() ? std::numeric_limits<uint64_t>::max()
-                                                      : unsettled_.begin()->first + kSettle);
+  if (provisional_.empty())
+    return next_guest_check_ns_;
+  return std::min(next_guest_check_ns_, provisional_.begin()->first + kSecondResultWait);
 }
 
 void FlowTable::ForEach(const std::function<void(const Flow&)>& visit) const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From connect, result and close events to attempts with a verdict, and connections with their
-// bytes.
+// Joins connect, result and close events into connection attempts with an outcome, and counts the
+// bytes of each connection.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_FLOW_TABLE_H_
 #define SANDPIPER_USERSPACE_CORRELATE_FLOW_TABLE_H_
 
@@ -9,59 +9,16 @@
 #include <limits>
 #include <map>
 #include <optional>
-#include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
-#include "userspace/correlate/denial.h"
+#include "userspace/correlate/flow.h"
 #include "userspace/event/event.h"
 
 namespace sandpiper {
 
-// The `outcome` attribute of sandbox.connect.attempts; the middle ones are also error.type of
-// egress.failed.
-enum class ConnectOutcome {
-  kPending,
-  kEstablished,
-  kDenied,
-  kRefused,
-  kTimeout,
-  kUnreachable,
-  kReset,
-  kCancelled,
-  kOther,
-  kUnknown
-};
-inline constexpr int kConnectOutcomeCount = 10;
-const char* Name(ConnectOutcome outcome);
-
-// The verdict that an errno of connect(2) or send(2), or of the socket, stands for.
-ConnectOutcome OutcomeOfErrno(int error);
-
-struct Flow {
-  Origin origin = 0;
-  uint64_t cookie = 0;
-  Transport transport = Transport::kTcp;
-  ProcessKey process;
-  std::string comm;
-  bool is_guest = false;  // of no socket of the host: seen on a device
-  Endpoint peer;
-  SharedText name;  // under which the sandbox knew the address when it connected; empty if none
-  uint64_t started_ns = 0;
-  uint64_t decided_ns = 0;  // when the outcome was known
-  ConnectOutcome outcome = ConnectOutcome::kPending;
-  int error = 0;  // errno behind the outcome
-  // A denial does not end an attempt: the program tries on, and gets through where the rules change
-  // in time.
-  DenialLayer denied_by = DenialLayer::kNone;
-  uint64_t denials = 0;             // so far: datagrams of UDP; TCP has one
-  uint64_t denials_reported = 0;    // of them, those that DrainDenials or OnDenied gave away
-  bool reset = false;               // ended by a RST after it was established
-  uint64_t sent = 0, received = 0;  // payload bytes so far
-};
-
-// What happened to a flow in one step; a flow that failed is decided and ended at once.
+// One step of a flow. A flow that fails is decided and ended in the same step.
 struct FlowChange {
   Flow flow;
   bool decided = false;
@@ -70,43 +27,47 @@ struct FlowChange {
 
 using FlowChanges = absl::InlinedVector<FlowChange, 1>;
 
+// The open flows of one sandbox. SandboxSession owns it and calls it on the event loop only.
 class FlowTable {
  public:
-  // What the kernel side counted of one UDP flow.
+  // Counters of one UDP flow, which the BPF programs keep.
   struct UdpCounts {
-    uint64_t sent = 0, received = 0, denied = 0;
+    uint64_t sent = 0;
+    uint64_t received = 0;
+    uint64_t denied = 0;
   };
-  using ReadUdp = std::function<UdpCounts(const Flow&)>;
+  using UdpReader = std::function<UdpCounts(const Flow&)>;
   struct TcpCounts {
-    uint64_t sent = 0, received = 0;
+    uint64_t sent = 0;
+    uint64_t received = 0;
   };
-  // Of the living socket of this cookie; nothing if there is none.
-  using ReadTcp = std::function<std::optional<TcpCounts>(uint64_t cookie)>;
+  // Counters of the open socket with this cookie, or nothing if no such socket is open.
+  using TcpReader = std::function<std::optional<TcpCounts>(uint64_t cookie)>;
 
-  FlowTable(size_t capacity, ReadUdp read_udp)
+  FlowTable(size_t capacity, UdpReader read_udp)
       : capacity_(capacity), read_udp_(std::move(read_udp)) {}
 
-  // Each appends what changed. Connect: false if the table is full and the attempt cannot be
-  // followed.
-  bool OnConnect(Flow flow, FlowChanges* changes);
-  void OnResult(const ConnectResult& result, uint64_t time_ns, FlowChanges* changes);
-  // The flow that was denied, null if it is not known. Valid until the next call.
+  // Nothing if the table is full: the attempt is not followed then.
+  std::optional<FlowChanges> OnConnect(Flow flow);
+  FlowChanges OnResult(const ConnectResult& result, uint64_t time_ns);
+  // The denied flow, or null if the table does not contain it. Valid until the next call.
   const Flow* OnDenied(const Denied& denied);
-  // Each flow that was denied more often than was told before, with how often.
-  void DrainDenials(const std::function<void(const Flow&, uint64_t)>& take);
-  void OnClose(const Close& close, uint64_t time_ns, FlowChanges* changes);
-  // Settles what waited for a second word; with `all`, also what is still open: a TCP attempt whose
-  // end was not seen is kUnknown then.
-  void Tick(uint64_t now_ns, bool all, FlowChanges* changes);
+  // Calls `visit` with each flow that has unreported denials, and with their number. They count as
+  // reported afterwards.
+  void DrainDenials(const std::function<void(const Flow&, uint64_t count)>& visit);
+  FlowChanges OnClose(const Close& close, uint64_t time_ns);
+  // Ends the flows whose time is up: provisional results, and guests that stopped.
+  FlowChanges ExpireDue(uint64_t now_ns);
+  // Ends every flow. A TCP attempt without a result becomes kUnknown.
+  FlowChanges Shutdown(uint64_t now_ns);
 
-  void RefreshTcp(const ReadTcp& read_tcp);
+  void RefreshTcp(const TcpReader& read_tcp);
   void RefreshUdp();
-  // Flows whose sockets are gone, although nobody told so: that event was lost. Not at once, since
-  // one may still be on its way.
-  void EndClosedSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns,
-                        FlowChanges* changes);
+  // Ends flows whose close event was lost. `open_cookies` are the sockets that are open now. A flow
+  // ends only if two calls in a row miss its socket, since its close event may still be queued.
+  FlowChanges EndClosedSockets(const absl::flat_hash_set<uint64_t>& open_cookies, uint64_t now_ns);
 
-  // When Tick has something to do; the far future if never.
+  // The next time at which ExpireDue has work; the maximum of uint64_t if there is none.
   uint64_t NextDeadline() const;
   size_t size() const { return flows_.size(); }
   void ForEach(const std::function<void(const Flow&)>& visit) const;
@@ -114,34 +75,39 @@ class FlowTable {
  private:
   struct Entry {
     Flow flow;
-    // A second word may come in a moment. TCP left SYN_SENT without an error: the caller gave up,
-    // unless the call itself returns one. A guest was refused: by its peer, unless the host says
-    // that a rule of its own did it.
-    bool unsettled = false;
-    int unsettled_error = 0;
-    bool unseen = false;  // its socket was not among the living ones last time
-    uint64_t active_ns = 0,
-             active_bytes = 0;  // UDP of a guest: when it was last seen to have grown, and to what
+    // Another result may follow within kSecondResultWait. TCP: the socket left SYN_SENT without an
+    // error, so the caller gave up unless connect returns an error. Guest: the peer rejected the
+    // attempt, unless the host reports that one of its own rules did.
+    bool is_provisional = false;
+    int provisional_error = 0;
+    bool was_missing = false;  // its socket was not open at the last EndClosedSockets
+    // UDP of a guest: time of the last growth that was seen, and the bytes at that time.
+    uint64_t grew_at_ns = 0;
+    uint64_t grew_to_bytes = 0;
   };
-  // UDP: one socket, many peers. TCP: the peer is left out.
+  // Cookie and peer. UDP: one socket has a flow for each peer. TCP: the peer is left out.
   using Key = std::pair<uint64_t, Endpoint>;
   using Table = std::map<Key, Entry>;
+  // Whether the outcome of a flow that ends was reported before, or is new.
+  enum class Verdict { kReported, kNew };
 
   static Key KeyOf(const Flow& flow);
-  // The flow that an event speaks of: by its peer, else the newest of the socket.
+  // The flow with this peer; without a peer, the newest flow of the socket.
   Table::iterator Find(uint64_t cookie, Transport transport, const Endpoint& peer);
   void RefreshUdp(Flow* flow);
-  void Settle(Entry* entry, uint64_t time_ns);
-  // Flows of guests that nobody tells the end of.
-  void EndOfGuests(uint64_t now_ns, FlowChanges* changes);
   void Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns);
-  Table::iterator End(Table::iterator it, bool decided_now, FlowChanges* changes);
+  void DecideProvisional(Entry* entry, uint64_t time_ns);
+  Table::iterator End(Table::iterator it, Verdict verdict, FlowChanges* changes);
+  // Ends the provisional flows whose wait is over at `now_ns`.
+  void EndProvisional(uint64_t now_ns, FlowChanges* changes);
+  // Ends flows of guests: no event reports their end.
+  void EndIdleGuests(uint64_t now_ns, FlowChanges* changes);
 
   size_t capacity_;
-  ReadUdp read_udp_;
+  UdpReader read_udp_;
   Table flows_;
-  std::multimap<uint64_t, Key> unsettled_;  // by time
-  uint64_t next_guests_ns_ = std::numeric_limits<uint64_t>::max();
+  std::multimap<uint64_t, Key> provisional_;  // by the time of the first result
+  uint64_t next_guest_check_ns_ = std::numeric_limits<uint64_t>::max();
 };
 
 }  // namespace sandpiper

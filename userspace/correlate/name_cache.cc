@@ -8,13 +8,13 @@
 namespace sandpiper {
 namespace {
 
-constexpr uint64_t kLeastLife = 300 * kSecond;
+constexpr uint64_t kMinLifetime = 300 * kSecond;
 
 }  // namespace
 
 void NameCache::Learn(const Address& address, const SharedText& name, uint32_t ttl_seconds,
                       uint64_t now_ns) {
-  const uint64_t expires = now_ns + std::max(kLeastLife, ttl_seconds * kSecond);
+  const uint64_t expires = now_ns + std::max(kMinLifetime, ttl_seconds * kSecond);
   const auto [entry, added] = entries_.insert_or_assign(address, Entry{name, expires});
   if (!added)
     return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Address -> the name under which one sandbox looked it up. Never shared: two sandboxes may know
-// one address by two names.
+// Maps an address to the name that a sandbox looked it up by. Each sandbox has its own cache, since
+// two sandboxes may know one address by different names.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_
 #define SANDPIPER_USERSPACE_CORRELATE_NAME_CACHE_H_
 
@@ -13,15 +13,17 @@
 
 namespace sandpiper {
 
+// SandboxSession owns one, and calls it on the event loop only.
 class NameCache {
  public:
+  // Over `capacity` addresses, the one that was added first is removed.
   explicit NameCache(size_t capacity) : order_(capacity) {}
 
-  // The latest name wins. It explains connections for its TTL, and for five minutes at least:
-  // programs keep addresses longer than DNS lets them.
+  // Replaces an earlier name of the address. The name is valid for its TTL, but for at least five
+  // minutes: programs use addresses longer than DNS allows.
   void Learn(const Address& address, const SharedText& name, uint32_t ttl_seconds, uint64_t now_ns);
 
-  // Empty where no lookup explains the address.
+  // Empty if no valid name is known.
   SharedText Find(const Address& address, uint64_t now_ns) const;
 
  private:
@@ -31,7 +33,7 @@ class NameCache {
   };
 
   absl::flat_hash_map<Address, Entry> entries_;
-  BoundedFifo<Address> order_;  // of first learning
+  BoundedFifo<Address> order_;  // in the order of addition
 };
 
 }  // namespace sandpiper

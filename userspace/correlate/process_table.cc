@@ -9,10 +9,21 @@
 namespace sandpiper {
 namespace {
 
-// Deep enough for a shell in a tool in an agent in a supervisor, short enough for a log line.
+// Enough for a shell in a tool in an agent in a supervisor, and still short in a log line.
 constexpr size_t kAncestorsMax = 8;
-// The clock tick of /proc/PID/stat, USER_HZ = 100 on every architecture that matters.
-constexpr uint64_t kTick = 10 * kMillisecond;
+// The unit of times in /proc/PID/stat. USER_HZ is 100 on every architecture that is supported.
+constexpr uint64_t kClockTick = 10 * kMillisecond;
+
+void SetImage(const Exec& exec, Process* process) {
+  process->origin = exec.origin;
+  process->parent = exec.parent;
+  process->comm = exec.comm;
+  process->path = exec.path;
+  process->working_directory = exec.working_directory;
+  process->script = exec.script;
+  process->args = exec.args;
+  process->args_truncated = exec.args_truncated;
+}
 
 }  // namespace
 
@@ -26,7 +37,7 @@ Process& ProcessTable::Get(const ProcessKey& key) {
       rounded != rounded_.end() && rounded->second != key) {
     const ProcessKey old = rounded->second;
     rounded_.erase(rounded);
-    if (auto known = processes_.extract(old); known && key.start_ns - old.start_ns < kTick) {
+    if (auto known = processes_.extract(old); known && key.start_ns - old.start_ns < kClockTick) {
       known.mapped().key = key;
       processes_.emplace(key, std::move(known.mapped()));
     }
@@ -36,33 +47,29 @@ Process& ProcessTable::Get(const ProcessKey& key) {
   return process;
 }
 
-const Process& ProcessTable::OnExec(const Exec& exec, uint64_t time_ns, bool from_proc) {
+const Process& ProcessTable::OnExec(const Exec& exec, uint64_t time_ns) {
   Process& process = Get(exec.process);
-  if (from_proc) {
-    rounded_[exec.process.pid] = exec.process;
-    time_ns = 0;
-  }
-  process.origin = exec.origin;
-  process.parent = exec.parent;
-  process.comm = exec.comm;
-  process.path = exec.path;
-  process.working_directory = exec.working_directory;
-  process.script = exec.script;
-  process.args = exec.args;
-  process.args_truncated = exec.args_truncated;
+  SetImage(exec, &process);
   process.exec_ns = time_ns;
   return process;
 }
 
-// A child runs what its parent runs, until it says otherwise.
+void ProcessTable::AddExisting(const Exec& exec) {
+  Process& process = Get(exec.process);
+  rounded_[exec.process.pid] = exec.process;
+  SetImage(exec, &process);
+  process.exec_ns = 0;
+}
+
+// A child runs the program of its parent until its first exec.
 void ProcessTable::OnFork(const Fork& fork, uint64_t time_ns) {
-  const bool known = Find(fork.process) != nullptr;
+  const bool is_known = Find(fork.process) != nullptr;
   Process& child = Get(fork.process);
   const Process* const parent = Find(fork.parent);
   child.origin = fork.origin;
   child.parent = fork.parent;
   child.comm = fork.comm;
-  if (fork.entered && !known)
+  if (fork.entered && !is_known)
     child.entered_ns = time_ns;
   if (child.path.empty() && parent) {
     child.path = parent->path;
@@ -74,28 +81,28 @@ void ProcessTable::OnFork(const Fork& fork, uint64_t time_ns) {
 const Process& ProcessTable::OnExit(const Exit& exit, uint64_t time_ns) {
   if (const auto oldest = exited_.Push(exit.process)) {
     processes_.erase(*oldest);
-    ++forgotten_;
+    ++dropped_;
   }
   Process& process = Get(exit.process);
   if (exit.origin != 0)
     process.origin = exit.origin;
   process.exited_ns = time_ns;
   process.status = exit.status;
-  process.oom = exit.oom;
+  process.oom_killed = exit.oom_killed;
   return process;
 }
 
-void ProcessTable::DropDead(const std::function<bool(const ProcessKey&)>& lives) {
+void ProcessTable::DropDead(const std::function<bool(const ProcessKey&)>& is_alive) {
   absl::flat_hash_set<ProcessKey> missing;
   for (const auto& [key, process] : processes_) {
-    if (process.exited_ns == 0 && !lives(key))
+    if (process.exited_ns == 0 && !is_alive(key))
       missing.insert(key);
   }
   for (const ProcessKey& key : missing_) {
     if (missing.erase(key) == 0)
       continue;
     processes_.erase(key);
-    ++forgotten_;
+    ++dropped_;
   }
   missing_ = std::move(missing);
 }
@@ -104,7 +111,7 @@ const Process* ProcessTable::Find(const ProcessKey& key) const {
   if (const auto found = processes_.find(key); found != processes_.end())
     return &found->second;
   if (const auto rounded = rounded_.find(key.pid);
-      rounded != rounded_.end() && key.start_ns - rounded->second.start_ns < kTick) {
+      rounded != rounded_.end() && key.start_ns - rounded->second.start_ns < kClockTick) {
     const auto known = processes_.find(rounded->second);
     return known == processes_.end() ? nullptr : &known->second;
   }

@@ -4,224 +4,253 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
-#include <utility>
 
 #include "userspace/base/clock.h"
 
 namespace sandpiper {
 namespace {
 
-// The kernel side tells of a commit within milliseconds of netlink; the rest is slack for a loaded
-// host.
-constexpr uint64_t kJoin = 300 * kMillisecond;
-// All messages of a refused batch are answered in one go.
-constexpr uint64_t kOneBatch = 100 * kMillisecond;
-// A program that found its table missing sends the batch again without the deletion.
-constexpr uint64_t kRetry = 2 * kSecond;
-// What one program sent may explain its next commits, not those of another that gets its pid later.
-constexpr uint64_t kSeenMax = 10 * kSecond;
-constexpr size_t kSeenCount = 4096;
-// Refusals that wait for their error or their retry; past it the oldest is told as it is.
-constexpr size_t kRefusalsMax = 1024;
+// The BPF event of a commit and its netlink message are milliseconds apart. The rest is slack for a
+// loaded host.
+constexpr uint64_t kJoinWait = 300 * kMillisecond;
+// The kernel answers all messages of a rejected batch at once.
+constexpr uint64_t kBatchWait = 100 * kMillisecond;
+// A program whose table was missing sends the batch again without the deletion.
+constexpr uint64_t kRetryWait = 2 * kSecond;
+// A commit explains later netlink messages of its thread only this long, since another program may
+// get the same thread id.
+constexpr uint64_t kBpfCommitLifetime = 10 * kSecond;
+constexpr size_t kBpfCommitsMax = 4096;
+// Rejections that wait for their error or their retry. Over the limit the oldest is reported as it
+// is.
+constexpr size_t kRejectionsMax = 1024;
 
 }  // namespace
 
-RulesetActor RulesetHistory::ActorOf(const Seen& seen) {
-  return {.process = seen.change.process,
-          .comm = seen.change.comm,
+RulesetActor RulesetHistory::ActorOf(const BpfCommit& commit) {
+  return {.process = commit.change.process,
+          .comm = commit.change.comm,
           .seen_by_bpf = true,
-          .sandbox = seen.change.actor,
-          .sidecar = seen.change.sidecar};
+          .sandbox = commit.change.actor,
+          .sidecar = commit.change.sidecar};
 }
 
 void RulesetHistory::OnBpfEvent(const NftChange& change, uint64_t time_ns) {
   using Result = NftChange::Result;
-  while (!seen_.empty() &&
-         (seen_.size() >= kSeenCount || seen_.front().time_ns + kSeenMax < time_ns))
-    seen_.pop_front();
-  const bool refused =
+  while (!bpf_commits_.empty() && (bpf_commits_.size() >= kBpfCommitsMax ||
+                                   bpf_commits_.front().time_ns + kBpfCommitLifetime < time_ns))
+    bpf_commits_.pop_front();
+  const bool is_rejected =
       change.result == Result::kAborted || change.result == Result::kRejected || change.error != 0;
-  if (!refused) {
-    seen_.push_back({.time_ns = time_ns, .change = change});
+  const BpfCommit commit = {.time_ns = time_ns, .change = change};
+  if (!is_rejected) {
+    bpf_commits_.push_back(commit);
     return;
   }
   if (change.result == Result::kRejected) {
-    for (Refusal& refusal : refusals_) {
-      if (refusal.thread != change.thread || time_ns > refusal.transaction.time_ns + kOneBatch)
+    for (Rejection& rejection : rejections_) {
+      if (rejection.thread != change.thread || time_ns > rejection.transaction.time_ns + kBatchWait)
         continue;
-      if (refusal.transaction.error == 0)
-        refusal.transaction.error = change.error;
+      if (rejection.transaction.error == 0)
+        rejection.transaction.error = change.error;
       return;
     }
   }
-  const Seen seen = {.time_ns = time_ns, .change = change};
-  refusals_.push_back({.transaction = {.time_ns = time_ns,
-                                       .committed = false,
-                                       .actor = ActorOf(seen),
-                                       .error = change.error,
-                                       .timed = {}},
-                       .thread = change.thread});
+  rejections_.push_back({.transaction = {.time_ns = time_ns,
+                                         .committed = false,
+                                         .actor = ActorOf(commit),
+                                         .error = change.error,
+                                         .timed = {}},
+                         .thread = change.thread});
 }
 
 void RulesetHistory::OnNetlink(RulesetNews news) {
   for (NftTransaction& transaction : news.transactions) {
-    const uint64_t give_up = transaction.seen_ns + kJoin;
-    told_.push_back({.transaction = std::move(transaction), .give_up_ns = give_up});
+    const uint64_t deadline_ns = transaction.seen_ns + kJoinWait;
+    netlink_commits_.push_back({.transaction = std::move(transaction), .deadline_ns = deadline_ns});
   }
   if (news.reading)
-    readings_.emplace_back(news.complete_ns, *std::move(news.reading));
+    readings_.push_back({.time_ns = news.complete_ns, .rules = *std::move(news.reading)});
 }
 
-RulesetHistory::Seen* RulesetHistory::FindCommit(const NftTransaction& transaction) {
-  for (Seen& seen : seen_) {
-    if (!seen.used && seen.change.thread == transaction.thread)
-      return &seen;
+RulesetHistory::BpfCommit* RulesetHistory::FindBpfCommit(const NftTransaction& transaction) {
+  for (BpfCommit& commit : bpf_commits_) {
+    if (!commit.is_joined && commit.change.thread == transaction.thread)
+      return &commit;
   }
   return nullptr;
 }
 
-std::optional<RulesetActor> RulesetHistory::OnlyOneSeen() const {
-  const Seen* one = nullptr;
-  for (const Seen& seen : seen_) {
-    if (seen.used)
+std::optional<RulesetActor> RulesetHistory::OnlyActor() const {
+  const BpfCommit* only = nullptr;
+  for (const BpfCommit& commit : bpf_commits_) {
+    if (commit.is_joined)
       continue;
-    if (one && one->change.process != seen.change.process)
+    if (only && only->change.process != commit.change.process)
       return std::nullopt;
-    one = &seen;
+    only = &commit;
   }
-  return one ? std::optional(ActorOf(*one)) : std::nullopt;
+  return only ? std::optional(ActorOf(*only)) : std::nullopt;
 }
 
-void RulesetHistory::SettleTransactions(uint64_t now_ns, bool all, uint32_t up_to,
-                                        RulesetOutcome* out) {
-  while (!told_.empty() && told_.front().transaction.generation <= up_to) {
-    NftTransaction& told = told_.front().transaction;
-    Seen* seen = FindCommit(told);
-    if (!seen && !all && now_ns < told_.front().give_up_ns)
+void RulesetHistory::JoinCommits(uint64_t now_ns, Wait wait, uint32_t last_generation,
+                                 RulesetOutcome* out) {
+  while (!netlink_commits_.empty() &&
+         netlink_commits_.front().transaction.generation <= last_generation) {
+    NetlinkCommit& commit = netlink_commits_.front();
+    BpfCommit* const seen = FindBpfCommit(commit.transaction);
+    if (!seen && wait == Wait::kUntilDeadline && now_ns < commit.deadline_ns)
       return;
-    if (last_generation_ != 0 && told.generation > last_generation_ + 1)
-      out->transactions.push_back(
-          {.time_ns = told.seen_ns, .count = told.generation - last_generation_ - 1, .timed = {}});
-    last_generation_ = told.generation;
-    RulesetTransaction transaction = {
-        .time_ns = told.seen_ns, .operation = told.operation, .timed = std::move(told.timed)};
-    if (seen) {
-      seen->used = true;
-      transaction.actor = ActorOf(*seen);
-      // Of a send only its end is known, and a program may have sent something else before.
-      if (seen->change.result == NftChange::Result::kCommitted)
-        transaction.time_ns = seen->time_ns;
-      while (!seen_.empty() && seen_.front().used)
-        seen_.pop_front();
-    } else {
-      transaction.actor = RulesetActor{.process = {.pid = told.thread}, .comm = told.comm};
-    }
-    for (Refusal& refusal : refusals_) {
-      const RulesetTransaction& refused = refusal.transaction;
-      refusal.transaction.is_retry |=
-          refused.error == ENOENT && transaction.operation == NftOperation::kStatic &&
-          refused.actor->comm == transaction.actor->comm &&
-          refused.time_ns <= transaction.time_ns && transaction.time_ns - refused.time_ns < kRetry;
-    }
-    if (transaction.operation != NftOperation::kDynamic) {
-      ++transactions_since_update_;
-      last_actor_ = transaction.actor;
-      last_commit_ns_ = transaction.time_ns;
-    }
-    out->transactions.push_back(std::move(transaction));
-    told_.pop_front();
+    AddCommit(std::move(commit), seen, out);
+    netlink_commits_.pop_front();
   }
 }
 
-void RulesetHistory::SettleRefusals(uint64_t now_ns, bool all, RulesetOutcome* out) {
-  size_t left = refusals_.size();
-  std::erase_if(refusals_, [&](const Refusal& refusal) {
-    const bool too_many = left-- > kRefusalsMax;
-    if (!all && !too_many && now_ns < refusal.SettlesAt())
+void RulesetHistory::AddCommit(NetlinkCommit commit, BpfCommit* seen, RulesetOutcome* out) {
+  NftTransaction& reported = commit.transaction;
+  // Each commit raises the generation by one: a gap is the number of lost messages.
+  if (last_generation_ != 0 && reported.generation > last_generation_ + 1)
+    out->transactions.push_back({.time_ns = reported.seen_ns,
+                                 .count = reported.generation - last_generation_ - 1,
+                                 .timed = {}});
+  last_generation_ = reported.generation;
+  RulesetTransaction transaction = {.time_ns = reported.seen_ns,
+                                    .operation = reported.operation,
+                                    .timed = std::move(reported.timed)};
+  if (seen) {
+    seen->is_joined = true;
+    transaction.actor = ActorOf(*seen);
+    // The time of a kSent event is the end of the call, which may have sent something else before.
+    if (seen->change.result == NftChange::Result::kCommitted)
+      transaction.time_ns = seen->time_ns;
+    while (!bpf_commits_.empty() && bpf_commits_.front().is_joined)
+      bpf_commits_.pop_front();
+  } else {
+    transaction.actor = RulesetActor{.process = {.pid = reported.thread}, .comm = reported.comm};
+  }
+  MarkRetries(transaction);
+  if (transaction.operation != NftOperation::kDynamic) {
+    ++transactions_since_update_;
+    last_actor_ = transaction.actor;
+    last_commit_ns_ = transaction.time_ns;
+  }
+  out->transactions.push_back(std::move(transaction));
+}
+
+void RulesetHistory::MarkRetries(const RulesetTransaction& commit) {
+  for (Rejection& rejection : rejections_) {
+    RulesetTransaction& rejected = rejection.transaction;
+    rejected.is_retry |= rejected.error == ENOENT && commit.operation == NftOperation::kStatic &&
+                         rejected.actor->comm == commit.actor->comm &&
+                         rejected.time_ns <= commit.time_ns &&
+                         commit.time_ns - rejected.time_ns < kRetryWait;
+  }
+}
+
+void RulesetHistory::EndRejections(uint64_t now_ns, Wait wait, RulesetOutcome* out) {
+  size_t left = rejections_.size();
+  std::erase_if(rejections_, [&](const Rejection& rejection) {
+    const bool is_over_limit = left-- > kRejectionsMax;
+    if (wait == Wait::kUntilDeadline && !is_over_limit && now_ns < rejection.DeadlineNs())
       return false;
-    out->transactions.push_back(refusal.transaction);
+    out->transactions.push_back(rejection.transaction);
     return true;
   });
 }
 
-uint64_t RulesetHistory::Refusal::SettlesAt() const {
+uint64_t RulesetHistory::Rejection::DeadlineNs() const {
   const bool may_be_retried = transaction.error == ENOENT && !transaction.is_retry;
-  return transaction.time_ns + (may_be_retried ? kRetry : kOneBatch);
+  return transaction.time_ns + (may_be_retried ? kRetryWait : kBatchWait);
 }
 
-bool RulesetHistory::SettleReading(uint64_t now_ns, bool all, RulesetOutcome* out) {
+void RulesetHistory::AddUnreportedCommits(const Reading& reading, RulesetUpdate* update,
+                                          RulesetOutcome* out) {
+  if (last_generation_ == 0) {
+    // The BPF programs saw these commits before sandpiper subscribed to netlink.
+    for (BpfCommit& commit : bpf_commits_) {
+      if (commit.is_joined || commit.change.result != NftChange::Result::kCommitted ||
+          commit.time_ns >= reading.time_ns)
+        continue;
+      commit.is_joined = true;
+      update->actor = ActorOf(commit);
+      out->transactions.push_back({.time_ns = commit.time_ns, .actor = update->actor, .timed = {}});
+    }
+  } else if (reading.rules->generation > last_generation_) {
+    const std::optional<RulesetActor> actor = OnlyActor();
+    if (!update->actor)
+      update->actor = actor;
+    out->transactions.push_back({.time_ns = reading.time_ns,
+                                 .count = reading.rules->generation - last_generation_,
+                                 .actor = actor,
+                                 .timed = {}});
+  }
+}
+
+bool RulesetHistory::JoinReading(uint64_t now_ns, Wait wait, RulesetOutcome* out) {
   if (readings_.empty())
     return false;
-  auto& [read_ns, rules] = readings_.front();
-  // What led to it may not be known yet: the kernel shows a new generation a moment before it tells
-  // of it.
-  const bool told = last_generation_ == 0 || !rules.ok() || rules->generation <= last_generation_;
-  if (!all && !told && now_ns < read_ns + kJoin)
+  const Reading& reading = readings_.front();
+  const absl::StatusOr<Ruleset>& rules = reading.rules;
+  // The kernel shows a new generation a moment before netlink reports its commit.
+  const bool is_complete =
+      last_generation_ == 0 || !rules.ok() || rules->generation <= last_generation_;
+  if (wait == Wait::kUntilDeadline && !is_complete && now_ns < reading.time_ns + kJoinWait)
     return false;
-  RulesetUpdate update = {.time_ns = transactions_since_update_ > 0 ? last_commit_ns_ : read_ns,
-                          .is_first = !last_told_,
-                          .rules = rules,
-                          .change = {},
-                          .transactions = transactions_since_update_,
-                          .actor = last_actor_};
-  bool tell = false;
+  RulesetUpdate update = {
+      .time_ns = transactions_since_update_ > 0 ? last_commit_ns_ : reading.time_ns,
+      .is_first = !last_reported_,
+      .rules = rules,
+      .change = {},
+      .transactions = transactions_since_update_,
+      .actor = last_actor_};
+  bool is_news = false;
   if (rules.ok()) {
-    if (last_generation_ == 0) {
-      // Commits that the kernel side saw before netlink was listened to.
-      for (Seen& seen : seen_) {
-        if (!seen.used && seen.change.result == NftChange::Result::kCommitted &&
-            seen.time_ns < read_ns) {
-          seen.used = true;
-          out->transactions.push_back(
-              {.time_ns = seen.time_ns, .actor = ActorOf(seen), .timed = {}});
-          update.actor = ActorOf(seen);
-        }
-      }
-    } else if (rules->generation > last_generation_) {
-      const std::optional<RulesetActor> actor = OnlyOneSeen();
-      if (!update.actor)
-        update.actor = actor;
-      out->transactions.push_back({.time_ns = read_ns,
-                                   .count = rules->generation - last_generation_,
-                                   .actor = actor,
-                                   .timed = {}});
-    }
+    AddUnreportedCommits(reading, &update, out);
     last_generation_ = std::max(last_generation_, rules->generation);
-    update.change = Compare(last_told_.value_or(Ruleset{}), *rules);
-    tell = update.is_first ? rules->present : !update.change.empty();
+    update.change = Compare(last_reported_.value_or(Ruleset{}), *rules);
+    is_news = update.is_first ? rules->present : !update.change.empty();
     current_ = *rules;
-    if (tell)
-      last_told_ = *rules;
-    unknown_told_ = false;
+    if (is_news)
+      last_reported_ = *rules;
+    is_failure_reported_ = false;
   } else {
-    tell = !std::exchange(unknown_told_, true);
+    is_news = !is_failure_reported_;
+    is_failure_reported_ = true;
     current_.reset();
   }
   transactions_since_update_ = 0;
   last_actor_.reset();
   readings_.pop_front();
-  if (tell)
+  if (is_news)
     out->updates.push_back(std::move(update));
   return true;
 }
 
-void RulesetHistory::Settle(uint64_t now_ns, bool all, RulesetOutcome* out) {
-  // In the order of generations: a reading closes what led to it.
+RulesetOutcome RulesetHistory::Poll(uint64_t now_ns) { return Join(now_ns, Wait::kUntilDeadline); }
+
+RulesetOutcome RulesetHistory::Drain(uint64_t now_ns) { return Join(now_ns, Wait::kNo); }
+
+RulesetOutcome RulesetHistory::Join(uint64_t now_ns, Wait wait) {
+  RulesetOutcome out;
+  // In the order of generations: a reading follows the commits that it contains.
   do {
-    const bool reading = !readings_.empty() && readings_.front().second.ok();
-    SettleTransactions(
-        now_ns, all,
-        reading ? readings_.front().second->generation : std::numeric_limits<uint32_t>::max(), out);
-  } while (SettleReading(now_ns, all, out));
-  SettleRefusals(now_ns, all, out);
+    const bool has_rules = !readings_.empty() && readings_.front().rules.ok();
+    const uint32_t last_generation =
+        has_rules ? readings_.front().rules->generation : std::numeric_limits<uint32_t>::max();
+    JoinCommits(now_ns, wait, last_generation, &out);
+  } while (JoinReading(now_ns, wait, &out));
+  EndRejections(now_ns, wait, &out);
+  return out;
 }
 
 uint64_t RulesetHistory::NextDeadline() const {
-  uint64_t next = told_.empty() ? std::numeric_limits<uint64_t>::max() : told_.front().give_up_ns;
+  uint64_t next = std::numeric_limits<uint64_t>::max();
+  if (!netlink_commits_.empty())
+    next = netlink_commits_.front().deadline_ns;
   if (!readings_.empty())
-    next = std::min(next, readings_.front().first + kJoin);
-  for (const Refusal& refusal : refusals_)
-    next = std::min(next, refusal.SettlesAt());
+    next = std::min(next, readings_.front().time_ns + kJoinWait);
+  for (const Rejection& rejection : rejections_)
+    next = std::min(next, rejection.DeadlineNs());
   return next;
 }
 

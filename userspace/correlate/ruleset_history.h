@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of one network namespace over time: what the kernel side saw of who changed them,
-// joined with what netlink told of the change.
+// The nftables rules of one network namespace over time. Joins two sources: the BPF programs see
+// which process changed the rules, and netlink reports the change itself.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_RULESET_HISTORY_H_
 #define SANDPIPER_USERSPACE_CORRELATE_RULESET_HISTORY_H_
 
@@ -8,6 +8,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -16,37 +17,38 @@
 
 namespace sandpiper {
 
-// Who made a change. Without a process of its own that the kernel side saw, what netlink told of
-// it.
+// The process that changed the rules. If the BPF programs did not see it, netlink's name and thread
+// id of it.
 struct RulesetActor {
   ProcessKey process;
   std::string comm;
-  bool seen_by_bpf = false;  // by the kernel side: the sandbox is known
-  uint64_t sandbox = 0;      // serial of the one that the process is in, 0: none that is watched
+  bool seen_by_bpf = false;  // if so, `sandbox` and `sidecar` are known
+  uint64_t sandbox = 0;      // serial of the sandbox of the process, 0 if it is in none
   bool sidecar = false;
 };
 
-// One commit, or one refusal.
+// One commit, or one rejected transaction.
 struct RulesetTransaction {
   uint64_t time_ns = 0;
   bool committed = true;
   NftOperation operation = NftOperation::kOther;
-  uint64_t count = 1;  // more than one: commits of which nothing but their number is known
+  uint64_t count = 1;  // above 1: only the number of these commits is known
   std::optional<RulesetActor> actor;
-  int error = 0;          // errno of a refusal, 0 where it is not known
-  bool is_retry = false;  // a refusal that was only an attempt to replace what is not there yet,
-                          // see docs/events.md
+  int error = 0;  // errno of the rejection, 0 if it is not known
+  // The program tried to delete a table that did not exist, was rejected, and then sent the batch
+  // again without the deletion. See docs/events.md.
+  bool is_retry = false;
   std::vector<TimedElement> timed;
 };
 
-// The rules as they are now, where they are not as they were told last.
+// A rule set that differs from the last reported one.
 struct RulesetUpdate {
   uint64_t time_ns = 0;
   bool is_first = false;
-  absl::StatusOr<Ruleset> rules;
-  RulesetChange change;               // against the ones before; of the first, all is added
-  uint64_t transactions = 0;          // that it took
-  std::optional<RulesetActor> actor;  // of the last of them
+  absl::StatusOr<Ruleset> rules;      // an error if the rules cannot be read
+  RulesetChange change;               // against the last reported rule set; the first adds all
+  uint64_t transactions = 0;          // commits since the last update
+  std::optional<RulesetActor> actor;  // of the last of these commits
 };
 
 struct RulesetOutcome {
@@ -54,59 +56,84 @@ struct RulesetOutcome {
   std::vector<RulesetUpdate> updates;
 };
 
+enum class RulesetCoverage {
+  kFromFirstCommit,  // nf_tables was loaded while sandpiper watched: nothing precedes generation 1
+  kFromNow,          // earlier commits are unknown
+};
+
+// NetworkNamespaces owns one for each namespace, and calls it on the event loop only.
 class RulesetHistory {
  public:
-  // `fresh`: every commit of this namespace happens while we watch, so that generation 1 is where
-  // it began.
-  explicit RulesetHistory(bool fresh) : last_generation_(fresh ? 1 : 0) {}
+  explicit RulesetHistory(RulesetCoverage coverage)
+      : last_generation_(coverage == RulesetCoverage::kFromFirstCommit ? 1 : 0) {}
 
+  // A change that the BPF programs saw.
   void OnBpfEvent(const NftChange& change, uint64_t time_ns);
+  // Transactions and rule sets that netlink reported.
   void OnNetlink(RulesetNews news);
-  // Joins what can be joined at `now_ns`; with `all`, without waiting for what may still come.
-  void Settle(uint64_t now_ns, bool all, RulesetOutcome* out);
+  // Joins all that is complete at `now_ns`. The rest waits for the other source, up to a deadline.
+  RulesetOutcome Poll(uint64_t now_ns);
+  // Joins everything that is queued. Does not wait for the other source.
+  RulesetOutcome Drain(uint64_t now_ns);
 
-  // When Settle has something to do that nothing else would bring about; the far future if never.
+  // The next deadline of Poll; the maximum of uint64_t if nothing waits.
   uint64_t NextDeadline() const;
-  // As last read; null before, and while they cannot be read.
+  // The rule set as last read. Null before the first reading, and while reading fails.
   const Ruleset* current() const { return current_ ? &*current_ : nullptr; }
 
  private:
-  struct Seen {
+  enum class Wait { kUntilDeadline, kNo };
+
+  // Seen by the BPF programs.
+  struct BpfCommit {
     uint64_t time_ns;
     NftChange change;
-    bool used = false;
+    bool is_joined = false;
   };
-  struct Told {
+  // Reported by netlink.
+  struct NetlinkCommit {
     NftTransaction transaction;
-    uint64_t give_up_ns;
+    uint64_t deadline_ns;
   };
-  struct Refusal {
+  struct Rejection {
     RulesetTransaction transaction;
     uint32_t thread;
 
-    // When nothing that comes later can change it.
-    uint64_t SettlesAt() const;
+    // From this time on no later event can change it.
+    uint64_t DeadlineNs() const;
+  };
+  struct Reading {
+    uint64_t time_ns;
+    absl::StatusOr<Ruleset> rules;
   };
 
-  static RulesetActor ActorOf(const Seen& seen);
-  Seen* FindCommit(const NftTransaction& transaction);
-  // Who made a change that netlink did not tell of: sure only if one process alone comes into
-  // question.
-  std::optional<RulesetActor> OnlyOneSeen() const;
-  // Those up to a generation.
-  void SettleTransactions(uint64_t now_ns, bool all, uint32_t up_to, RulesetOutcome* out);
-  // The oldest one; false if there is none, or what led to it is not known yet.
-  bool SettleReading(uint64_t now_ns, bool all, RulesetOutcome* out);
-  void SettleRefusals(uint64_t now_ns, bool all, RulesetOutcome* out);
+  static RulesetActor ActorOf(const BpfCommit& commit);
+  BpfCommit* FindBpfCommit(const NftTransaction& transaction);
+  // The process that made a change which netlink did not report. Known only if a single process
+  // can have made it.
+  std::optional<RulesetActor> OnlyActor() const;
+  RulesetOutcome Join(uint64_t now_ns, Wait wait);
+  // Joins the commits up to `last_generation`.
+  void JoinCommits(uint64_t now_ns, Wait wait, uint32_t last_generation, RulesetOutcome* out);
+  void AddCommit(NetlinkCommit commit, BpfCommit* seen, RulesetOutcome* out);
+  // Marks the rejections that `commit` retries.
+  void MarkRetries(const RulesetTransaction& commit);
+  // Joins the oldest reading. False if there is none, or if commits before it are still missing.
+  bool JoinReading(uint64_t now_ns, Wait wait, RulesetOutcome* out);
+  // Adds the commits before `reading` that netlink did not report.
+  void AddUnreportedCommits(const Reading& reading, RulesetUpdate* update, RulesetOutcome* out);
+  void EndRejections(uint64_t now_ns, Wait wait, RulesetOutcome* out);
 
-  std::deque<Seen> seen_;
-  std::deque<Told> told_;
-  std::deque<Refusal> refusals_;
-  std::deque<std::pair<uint64_t, absl::StatusOr<Ruleset>>> readings_;
-  std::optional<Ruleset> current_, last_told_;
-  bool unknown_told_ = false;
-  uint32_t last_generation_;
-  uint64_t transactions_since_update_ = 0;  // transactions
+  std::deque<BpfCommit> bpf_commits_;
+  std::deque<NetlinkCommit> netlink_commits_;
+  std::deque<Rejection> rejections_;
+  std::deque<Reading> readings_;
+  std::optional<Ruleset> current_;
+  std::optional<Ruleset> last_reported_;
+  bool is_failure_reported_ = false;  // that the rules cannot be read
+  uint32_t last_generation_;          // 0: not known yet
+  // Since the last update.
+  uint64_t transactions_since_update_ = 0;
   std::optional<RulesetActor> last_actor_;
   uint64_t last_commit_ns_ = 0;
 };

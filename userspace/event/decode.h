@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ring record -> Event. Pure; trusts no length.
+// Decodes the records of the ring buffers (bpf/events.h) into events. Pure functions. No length in
+// a record is trusted.
 #ifndef SANDPIPER_USERSPACE_EVENT_DECODE_H_
 #define SANDPIPER_USERSPACE_EVENT_DECODE_H_
 
@@ -13,19 +14,21 @@
 
 namespace sandpiper {
 
-// Into a fresh event. A longer record than its kind needs is accepted, its tail ignored; a shorter
-// or unknown one is an InvalidArgument error.
+// Fills `event`, which must be newly constructed. InvalidArgument if the record is too short, of an
+// unknown kind, or has a wrong length or value in it. Bytes after the end of a record are ignored.
+// An output parameter saves a copy: the caller decodes into its queue.
 absl::Status Decode(std::span<const std::byte> record, Event* event);
 
-// Kind and member of a record that Decode refused, for accounting; nothing if even the header is
-// missing.
+// Kind and member of a record that Decode rejected, so that its loss can be counted. Nothing if the
+// record is shorter than a header.
 struct RecordOwner {
   uint64_t member = 0;
   uint16_t kind = 0;
 };
 std::optional<RecordOwner> OwnerOf(std::span<const std::byte> record);
 
-// Lower-case name of an event kind, as the `kind` attribute of sandpiper.events.* shows it.
+// The name of an event kind in the `kind` attribute of sandpiper.events.*; "unknown" for a number
+// that is no kind.
 const char* KindName(uint16_t kind);
 
 }  // namespace sandpiper

@@ -14,10 +14,12 @@ namespace {
 
 constexpr size_t kHeaderBytes = 12;
 constexpr size_t kNameMax = 255;  // RFC 1035 2.3.4, on the wire
-// A name of 255 bytes has at most 127 labels, so that many pointers are the most that can make
-// sense.
+// A name of 255 bytes has at most 127 labels. No valid name needs more pointers than labels.
 constexpr int kJumpsMax = 127;
-constexpr uint16_t kTypeA = 1, kTypeCname = 5, kTypeAaaa = 28, kClassIn = 1;
+constexpr uint16_t kTypeA = 1;
+constexpr uint16_t kTypeCname = 5;
+constexpr uint16_t kTypeAaaa = 28;
+constexpr uint16_t kClassIn = 1;
 
 uint16_t Read16(std::string_view wire, size_t at) {
   return static_cast<uint16_t>(static_cast<uint8_t>(wire[at]) << 8 |
@@ -36,10 +38,10 @@ absl::Status OutOfBytes(size_t at) {
   return absl::OutOfRangeError(absl::StrCat("the message ends within a field at byte ", at));
 }
 
-// In presentation form, one byte of a name takes four at most: \DDD.
+// In presentation form, one byte of a name takes at most four characters: \DDD.
 constexpr size_t kTextMax = 4 * kNameMax;
 
-// What a byte of a label becomes where it is one character; 0 where it is escaped. ASCII only: no
+// The character for each byte of a label; 0 if the byte is escaped. ASCII only, independent of the
 // locale.
 constexpr std::array<char, 256> kPlain = [] {
   std::array<char, 256> out = {};
@@ -49,7 +51,7 @@ constexpr std::array<char, 256> kPlain = [] {
   return out;
 }();
 
-// Writes `label` to `text`, and returns what is behind it.
+// Writes `label` to `text`. Returns the position after it.
 char* PutLabel(std::string_view label, char* text) {
   for (const char c : label) {
     const uint8_t byte = static_cast<uint8_t>(c);
@@ -69,11 +71,13 @@ char* PutLabel(std::string_view label, char* text) {
   return text;
 }
 
-// Reads the name at *at and moves *at behind it.
+// Reads the name at `*at`, and moves `*at` to the byte after it.
 absl::StatusOr<SharedText> ReadName(std::string_view wire, size_t* at) {
-  char text[kTextMax], *end = text;
-  size_t position = *at, wire_bytes = 1;
-  std::optional<size_t> behind;
+  char text[kTextMax];
+  char* end = text;
+  size_t position = *at;
+  size_t wire_bytes = 1;
+  std::optional<size_t> after_pointer;
   for (int jumps = 0;;) {
     if (position >= wire.size())
       return OutOfBytes(position);
@@ -86,8 +90,8 @@ absl::StatusOr<SharedText> ReadName(std::string_view wire, size_t* at) {
         return Malformed("a compression pointer that does not point backwards", position);
       if (++jumps > kJumpsMax)
         return Malformed("too many compression pointers", position);
-      if (!behind)
-        behind = position + 2;
+      if (!after_pointer)
+        after_pointer = position + 2;
       position = target;
       continue;
     }
@@ -105,12 +109,13 @@ absl::StatusOr<SharedText> ReadName(std::string_view wire, size_t* at) {
     end = PutLabel(wire.substr(position + 1, length), end);
     position += length + 1u;
   }
-  *at = behind.value_or(position + 1);
+  *at = after_pointer.value_or(position + 1);
   return end == text ? SharedText(".")
                      : SharedText(std::string_view(text, static_cast<size_t>(end - text)));
 }
 
-// As servers write it nearly always: a pointer to the question.
+// Reads the owner name of a record. Nearly all servers write it as a pointer to the question, so
+// that case shares the text of the question.
 absl::StatusOr<SharedText> ReadOwner(std::string_view wire, const SharedText& question,
                                      size_t* at) {
   if (*at + 2 > wire.size() || Read16(wire, *at) != (0xc000 | kHeaderBytes))
@@ -123,9 +128,10 @@ absl::Status ReadAnswer(std::string_view wire, size_t* at, DnsMessage* message) 
   ASSIGN_OR_RETURN(SharedText owner, ReadOwner(wire, message->name, at));
   if (*at + 10 > wire.size())
     return OutOfBytes(*at);
-  const uint16_t type = Read16(wire, *at), dns_class = Read16(wire, *at + 2),
-                 length = Read16(wire, *at + 8);
+  const uint16_t type = Read16(wire, *at);
+  const uint16_t dns_class = Read16(wire, *at + 2);
   const uint32_t ttl = Read32(wire, *at + 4);
+  const uint16_t length = Read16(wire, *at + 8);
   const size_t data = *at + 10;
   if (data + length > wire.size())
     return OutOfBytes(data);
@@ -147,7 +153,7 @@ absl::Status ReadAnswer(std::string_view wire, size_t* at, DnsMessage* message) 
   } else if (type == kTypeCname) {
     size_t name_at = data;
     absl::StatusOr<SharedText> target = ReadName(wire.substr(0, data + length), &name_at);
-    // Its bytes are all there: one that ends beyond them is not cut off.
+    // All bytes of the record were captured, so a name that exceeds them is malformed and not cut.
     if (absl::IsOutOfRange(target.status()) || (target.ok() && name_at != data + length))
       return Malformed("a CNAME that does not fill its record", data);
     RETURN_IF_ERROR(target.status());
@@ -158,12 +164,14 @@ absl::Status ReadAnswer(std::string_view wire, size_t* at, DnsMessage* message) 
 
 }  // namespace
 
-absl::StatusOr<DnsMessage> ParseDns(std::string_view wire, bool cut) {
+absl::StatusOr<DnsMessage> ParseDns(std::string_view wire, DnsCapture capture) {
   if (wire.size() < kHeaderBytes)
     return OutOfBytes(0);
   DnsMessage message;
   message.id = Read16(wire, 0);
-  const uint16_t flags = Read16(wire, 2), questions = Read16(wire, 4), answers = Read16(wire, 6);
+  const uint16_t flags = Read16(wire, 2);
+  const uint16_t questions = Read16(wire, 4);
+  const uint16_t answers = Read16(wire, 6);
   message.is_response = flags & 0x8000;
   message.truncated = flags & 0x0200;
   message.rcode = flags & 0x000f;
@@ -177,7 +185,7 @@ absl::StatusOr<DnsMessage> ParseDns(std::string_view wire, bool cut) {
   at += 4;
   for (int i = 0; i < answers; ++i) {
     const absl::Status status = ReadAnswer(wire, &at, &message);
-    if (absl::IsOutOfRange(status) && (cut || message.truncated))
+    if (absl::IsOutOfRange(status) && (capture == DnsCapture::kCut || message.truncated))
       break;
     RETURN_IF_ERROR(status);
   }

@@ -4,13 +4,13 @@
 namespace sandpiper {
 namespace {
 
-// Two messages of the largest size may be under way.
+// Room for two messages of the largest size, with their length bytes.
 constexpr size_t kEarlyMax = 2 * 65537;
 
 }  // namespace
 
-bool DnsStream::Take(uint32_t seq, std::string_view data) {
-  // Sequence numbers wrap: their difference as a signed number is the distance (RFC 9293 3.4).
+bool DnsStream::Append(uint32_t seq, std::string_view data) {
+  // Sequence numbers wrap. Their difference as a signed number is the distance (RFC 9293 3.4).
   const int32_t ahead = static_cast<int32_t>(seq - next_);
   if (ahead > 0)
     return false;
@@ -22,31 +22,24 @@ bool DnsStream::Take(uint32_t seq, std::string_view data) {
   return true;
 }
 
-std::vector<std::string> DnsStream::Add(uint32_t seq, std::string_view data) {
-  std::vector<std::string> messages;
-  if (broken_ || data.empty())
-    return messages;
-  if (!Take(seq, data)) {
-    std::string& held = early_[seq];
-    if (held.size() < data.size()) {
-      early_bytes_ += data.size() - held.size();
-      held = data;
-    }
-    broken_ = early_bytes_ > kEarlyMax;
-    return messages;
-  }
-  for (bool again = true; again;) {
-    again = false;
-    for (auto held = early_.begin(); held != early_.end();) {
-      if (!Take(held->first, held->second)) {
-        ++held;
+void DnsStream::AppendEarly() {
+  // Each appended segment may close the gap before another one, in any order: numbers wrap.
+  for (bool has_progress = true; has_progress;) {
+    has_progress = false;
+    for (auto early = early_.begin(); early != early_.end();) {
+      if (!Append(early->first, early->second)) {
+        ++early;
         continue;
       }
-      early_bytes_ -= held->second.size();
-      held = early_.erase(held);
-      again = true;
+      early_bytes_ -= early->second.size();
+      early = early_.erase(early);
+      has_progress = true;
     }
   }
+}
+
+std::vector<std::string> DnsStream::PopMessages() {
+  std::vector<std::string> messages;
   size_t at = 0;
   while (ready_.size() - at >= 2) {
     const size_t length = static_cast<size_t>(static_cast<uint8_t>(ready_[at])) << 8 |
@@ -58,6 +51,22 @@ std::vector<std::string> DnsStream::Add(uint32_t seq, std::string_view data) {
   }
   ready_.erase(0, at);
   return messages;
+}
+
+std::vector<std::string> DnsStream::Add(uint32_t seq, std::string_view data) {
+  if (broken_ || data.empty())
+    return {};
+  if (!Append(seq, data)) {
+    std::string& early = early_[seq];
+    if (early.size() < data.size()) {
+      early_bytes_ += data.size() - early.size();
+      early = data;
+    }
+    broken_ = early_bytes_ > kEarlyMax;
+    return {};
+  }
+  AppendEarly();
+  return PopMessages();
 }
 
 }  // namespace sandpiper

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel side told, decoded and owned. Text is raw here, as the sandbox chose it: it is
-// escaped where it enters a record.
+// The events of the BPF programs, decoded into types that own their data. Text is as the sandbox
+// chose it. It is escaped later, when it is written to a record.
 #ifndef SANDPIPER_USERSPACE_EVENT_EVENT_H_
 #define SANDPIPER_USERSPACE_EVENT_EVENT_H_
 
@@ -16,7 +16,7 @@
 
 namespace sandpiper {
 
-// (tgid, start time): pids are reused.
+// A pid with its start time, because pids are reused. `pid` is the kernel's tgid.
 struct ProcessKey {
   uint32_t pid = 0;
   uint64_t start_ns = 0;  // CLOCK_BOOTTIME
@@ -29,35 +29,37 @@ struct ProcessKey {
   }
 };
 
-// Which part of its sandbox an event is of, as attribution numbers them; 0: not known.
+// The part of the sandbox that an event belongs to, as numbered by attribution; 0: not known.
 using Origin = uint32_t;
 
 struct Exec {
   Origin origin = 0;
-  ProcessKey process, parent;
+  ProcessKey process;
+  ProcessKey parent;
   std::string comm;
-  SharedText path;               // of the file that runs, as the process sees it
-  SharedText working_directory;  // likewise
-  SharedText script;  // file behind the interpreter, as it was named in the call; empty if none
+  SharedText path;               // of the executed file, in the mount namespace of the process
+  SharedText working_directory;  // in the mount namespace of the process
+  SharedText script;  // the script that an interpreter runs, as named in execve(2); may be empty
   std::vector<std::string> args;
   bool args_truncated = false;
   bool args_unreadable = false;
-  uint32_t netns = 0;  // inode number of its network namespace
+  uint32_t netns = 0;  // inode number of the network namespace of the process
 };
 
 struct Exit {
   Origin origin = 0;
   ProcessKey process;
-  uint32_t status = 0;  // as wait(2) gives it
-  bool oom = false;     // killed by the kernel, for want of memory
+  uint32_t status = 0;      // as in wait(2)
+  bool oom_killed = false;  // by the kernel's out-of-memory killer
 };
 
-// A process appears: forked in the sandbox, or (entered) moved into it while alive.
+// A new process of the sandbox.
 struct Fork {
   Origin origin = 0;
-  ProcessKey process, parent;
+  ProcessKey process;
+  ProcessKey parent;
   std::string comm;
-  bool entered = false;
+  bool entered = false;  // it ran before, and was moved into the sandbox's cgroup
   uint32_t netns = 0;
 };
 
@@ -67,7 +69,7 @@ struct Connect {
   Transport transport = Transport::kTcp;
   ProcessKey process;
   std::string comm;
-  bool is_guest = false;  // of no socket of the host: seen on a device
+  bool is_guest = false;  // seen on a device; the host has no socket for it
   Endpoint peer;
   uint32_t netns = 0;  // of the process
 };
@@ -75,13 +77,13 @@ struct Connect {
 struct ConnectResult {
   uint64_t cookie = 0;
   Transport transport = Transport::kTcp;
-  Endpoint peer;  // port and address 0 where the socket alone identifies the attempt
+  Endpoint peer;  // address and port are 0 if the socket alone identifies the attempt
   bool established = false;
-  bool returned = false;  // `error` is what the call returned
-  int error = 0;          // errno; 0 without `established`: the caller gave up
+  bool returned = false;  // connect(2) or send(2) returned `error`
+  int error = 0;          // errno; 0 and not `established`: the caller gave up
 };
 
-// Netfilter threw away the first packet of a TCP attempt or of a UDP flow.
+// Netfilter dropped the first packet of a TCP attempt or of a UDP flow.
 struct Denied {
   Origin origin = 0;
   uint64_t cookie = 0;
@@ -94,11 +96,12 @@ struct Denied {
 struct Close {
   uint64_t cookie = 0;
   Transport transport = Transport::kTcp;
-  uint64_t sent = 0, received = 0;  // TCP only
-  int error = 0;
+  uint64_t sent = 0;      // payload bytes; TCP only
+  uint64_t received = 0;  // payload bytes; TCP only
+  int error = 0;          // pending errno of the socket, as ECONNRESET
 };
 
-// One datagram, or one piece of a TCP stream, to or from a DNS server.
+// One datagram, or one segment of a TCP stream, to or from a DNS server.
 struct DnsPayload {
   Origin origin = 0;
   uint64_t cookie = 0;
@@ -108,51 +111,55 @@ struct DnsPayload {
   uint32_t thread = 0;
   Endpoint server;
   bool redirected = false;
-  bool denied = false;        // netfilter threw it away
-  bool local_server = false;  // answered from within the sandbox
-  bool cut = false;           // a datagram longer than what was captured
-  uint32_t tcp_seq = 0, tcp_ack = 0;
+  bool denied = false;        // netfilter dropped it
+  bool local_server = false;  // the server is part of the sandbox
+  bool is_cut = false;        // UDP only: `data` is the beginning of a longer datagram
+  uint32_t tcp_seq = 0;
+  uint32_t tcp_ack = 0;
   std::string data;
 };
 
-// A change of nftables rules, or what may be one. The event's sandbox is the one that lives in the
-// namespace.
+// A change of nftables rules, or a message that may be one. The event belongs to the sandbox that
+// uses the network namespace, also if another process made the change.
 struct NftChange {
   enum class Result { kCommitted, kAborted, kRejected, kSent };
 
   Result result = Result::kCommitted;
-  int error = 0;  // errno; 0 where it is not known. kSent: 0 also where all went well
+  int error = 0;  // errno; 0 if it is not known; kSent: 0 also on success
   uint32_t netns = 0;
   ProcessKey process;
   uint32_t thread = 0;
   std::string comm;
-  uint64_t actor_member = 0;  // that the process is in, 0 if none
-  // Set by attribution: the sandbox of that member, and whether it is a sidecar of it.
-  uint64_t actor = 0;
-  bool sidecar = false;
+  uint64_t actor_member = 0;  // the member of the process, 0 if it is in none
+  // Set later by the pipeline.
+  uint64_t actor = 0;    // serial of the sandbox of `actor_member`
+  bool sidecar = false;  // `actor_member` is a sidecar
 };
 
-// nf_tables has been loaded.
+// The kernel module nf_tables was loaded.
 struct NftLoaded {};
 
-// A cgroup that may be a sandbox's was made.
+// A cgroup that may belong to a sandbox was created.
 struct CgroupCreated {
   std::string path;  // from the root of the hierarchy; empty if it was too long
 };
 
-// A watched cgroup was removed: no process is left in it.
+// A watched cgroup was removed. It has no processes.
 struct CgroupRemoved {};
 
-// What makes an event the member's: its cgroup is; or it is of no watched cgroup, but in the
-// network namespace of the member's sandbox, or of a socket that a process of it uses.
-enum class AttributionBasis { kCgroup, kNamespace, kProcess };
+// The reason why an event belongs to a member.
+enum class AttributionBasis {
+  kCgroup,     // the event happened in the member's cgroup
+  kNamespace,  // its cgroup is unwatched, but it happened in the sandbox's network namespace
+  kProcess,    // its cgroup is unwatched, but a process of the member uses the socket
+};
 
 struct Event {
   uint64_t time_ns = 0;  // CLOCK_BOOTTIME
-  uint64_t member = 0;   // 0: of none
+  uint64_t member = 0;   // 0: the event belongs to no member
   uint64_t cgroup_id = 0;
   AttributionBasis attributed_by = AttributionBasis::kCgroup;
-  uint16_t kind = 0;  // enum event_kind, for accounting
+  uint16_t kind = 0;  // enum event_kind, to count events by kind
   std::variant<Exec, Exit, Fork, Connect, ConnectResult, Denied, Close, DnsPayload, NftChange,
                NftLoaded, CgroupCreated, CgroupRemoved>
       body;

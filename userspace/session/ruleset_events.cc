@@ -43,7 +43,7 @@ void SandboxSession::OnTimedElements(const RulesetTransaction& transaction) {
 // A connection whose address is let through no more, while it is open: its next packet may be the
 // last.
 void SandboxSession::ExpireAllowances(uint64_t now_ns) {
-  for (const Address& address : allowances_.Expire(now_ns)) {
+  for (const Address& address : allowances_.ExpireDue(now_ns)) {
     bool in_use = false;
     flows_.ForEach([&](const Flow& flow) {
       in_use |= flow.peer.address == address && flow.outcome == ConnectOutcome::kEstablished;

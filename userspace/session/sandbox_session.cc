@@ -19,7 +19,7 @@ std::vector<Attribute> Identity(const SandboxIdentity& sandbox,
 }  // namespace
 
 SandboxSession::SandboxSession(SandboxIdentity sandbox, const SessionOptions& options,
-                               FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns)
+                               FlowTable::UdpReader read_udp, RecordSink sink, uint64_t now_ns)
     : sandbox_(std::move(sandbox)),
       dns_ports_(options.dns_ports),
       sink_(std::move(sink)),
@@ -49,9 +49,7 @@ std::array<Origin, 3> SandboxSession::AddMember(std::vector<Attribute> attribute
   return {records_.AddOrigin(std::move(attributes)), kByNamespace, kByProcess};
 }
 
-void SandboxSession::OnExisting(const Exec& process) {
-  processes_.OnExec(process, 0, /*from_proc=*/true);
-}
+void SandboxSession::OnExisting(const Exec& process) { processes_.AddExisting(process); }
 
 void SandboxSession::On(const Exec& exec, uint64_t time_ns) {
   const Process& process = processes_.OnExec(exec, time_ns);
@@ -71,7 +69,6 @@ void SandboxSession::On(const Exit& exit, uint64_t time_ns) {
 void SandboxSession::On(const Fork& fork, uint64_t time_ns) { processes_.OnFork(fork, time_ns); }
 
 void SandboxSession::On(const Connect& connect, uint64_t time_ns) {
-  FlowChanges changes;
   const bool local = connect.peer.address.is_loopback();
   const Flow flow = {.origin = connect.origin,
                      .cookie = connect.cookie,
@@ -82,12 +79,13 @@ void SandboxSession::On(const Connect& connect, uint64_t time_ns) {
                      .peer = connect.peer,
                      .name = local ? SharedText() : names_.Find(connect.peer.address, time_ns),
                      .started_ns = time_ns};
-  const bool kept = flows_.OnConnect(flow, &changes);
-  Apply(changes);
+  const std::optional<FlowChanges> changes = flows_.OnConnect(flow);
+  if (changes)
+    Apply(*changes);
   ledger_.OnAttempt(flow);
   if (!IsDnsStream(flow))
     Outbound(flow);
-  if (!kept) {
+  if (!changes) {
     Flow lost = flow;
     lost.outcome = ConnectOutcome::kUnknown;
     lost.decided_ns = time_ns;
@@ -96,9 +94,7 @@ void SandboxSession::On(const Connect& connect, uint64_t time_ns) {
 }
 
 void SandboxSession::On(const ConnectResult& result, uint64_t time_ns) {
-  FlowChanges changes;
-  flows_.OnResult(result, time_ns, &changes);
-  Apply(changes);
+  Apply(flows_.OnResult(result, time_ns));
 }
 
 void SandboxSession::On(const Denied& denied, uint64_t time_ns) {
@@ -120,9 +116,7 @@ void SandboxSession::On(const Denied& denied, uint64_t time_ns) {
 }
 
 void SandboxSession::On(const Close& close, uint64_t time_ns) {
-  FlowChanges changes;
-  flows_.OnClose(close, time_ns, &changes);
-  Apply(changes);
+  Apply(flows_.OnClose(close, time_ns));
   lookups_.OnClose(close.cookie);
   dns_streams_.erase(close.cookie);
 }
@@ -130,11 +124,9 @@ void SandboxSession::On(const Close& close, uint64_t time_ns) {
 void SandboxSession::On(const DnsPayload& payload, uint64_t time_ns) {
   if (payload.transport == Transport::kTcp)
     dns_streams_.insert(payload.cookie);
-  DnsChanges changes;
   // By the time of the event, not of its reading: a late answer is late however busy we were.
-  lookups_.Expire(time_ns, /*all=*/false, &changes);
-  lookups_.OnPayload(payload, time_ns, &changes);
-  Apply(changes, time_ns);
+  Apply(lookups_.ExpireDue(time_ns), time_ns);
+  Apply(lookups_.OnPayload(payload, time_ns), time_ns);
 }
 
 void SandboxSession::Apply(const DnsChanges& changes, uint64_t time_ns) {
@@ -147,7 +139,7 @@ void SandboxSession::Apply(const DnsChanges& changes, uint64_t time_ns) {
       metrics_.OnAllowed(*after);
     names_.Learn(learned.address, learned.name, learned.ttl_seconds, time_ns);
   }
-  for (const Lookup& lookup : changes.done) {
+  for (const Lookup& lookup : changes.finished) {
     metrics_.OnLookup(lookup);
     ledger_.OnLookup(lookup);
     if (lookup.denied_sends > 0)

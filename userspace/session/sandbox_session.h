@@ -63,7 +63,7 @@ class SandboxSession {
  public:
   // `now_ns`: when the sandbox came to be.
   SandboxSession(SandboxIdentity sandbox, const SessionOptions& options,
-                 FlowTable::ReadUdp read_udp, RecordSink sink, uint64_t now_ns);
+                 FlowTable::UdpReader read_udp, RecordSink sink, uint64_t now_ns);
 
   // Another part of it, with what stands on all of its records. Events name it by what is returned,
   // by AttributionBasis: what is not the part's by its cgroup says so instead of naming it.
@@ -138,8 +138,6 @@ class SandboxSession {
   void Deny(const Denial& denial, uint64_t count);
   void OnTimedElements(const RulesetTransaction& transaction);
   void ExpireAllowances(uint64_t now_ns);
-  // Lookups and flows whose time is up; with `all`, every one that is open.
-  void SettleDue(uint64_t now_ns, bool all);
   bool IsDnsStream(const Flow& flow) const;
   void Emit(LogRecord record) {
     if (record.severity >= log_level_)

@@ -56,23 +56,13 @@ void SandboxSession::OnMemberEnded(const KernelCounts& counters, const ResourceU
 void SandboxSession::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns) {
   if (counters_.lost(EVENT_CLOSE) + counters_.lost(EVENT_CONNECT_RESULT) == 0)
     return;
-  FlowChanges changes;
-  flows_.EndClosedSockets(living, now_ns, &changes);
-  Apply(changes);
-}
-
-void SandboxSession::SettleDue(uint64_t now_ns, bool all) {
-  DnsChanges dns;
-  lookups_.Expire(now_ns, all, &dns);
-  Apply(dns, now_ns);
-  FlowChanges flows;
-  flows_.Tick(now_ns, all, &flows);
-  Apply(flows);
+  Apply(flows_.EndClosedSockets(living, now_ns));
 }
 
 void SandboxSession::OnTick(uint64_t now_ns) {
   ExpireAllowances(now_ns);
-  SettleDue(now_ns, /*all=*/false);
+  Apply(lookups_.ExpireDue(now_ns), now_ns);
+  Apply(flows_.ExpireDue(now_ns));
 }
 
 uint64_t SandboxSession::NextDeadline() const {
@@ -104,7 +94,8 @@ void SandboxSession::CloseWindow(uint64_t now_ns) {
 }
 
 void SandboxSession::Stop(uint64_t now_ns) {
-  SettleDue(now_ns, /*all=*/true);
+  Apply(lookups_.Shutdown(now_ns), now_ns);
+  Apply(flows_.Shutdown(now_ns));
   CloseWindow(now_ns);
   Emit(records_.Stopped(Totals(), now_ns, unix_offset_));
 }
