@@ -107,8 +107,8 @@ std::string OneLine(std::string_view message) {
   return out;
 }
 
-std::string NameOf(const std::source_location& site) {
-  return std::string(site.file_name()) + ":" + std::to_string(site.line());
+std::string NameOf(const CallSite& site) {
+  return std::string(site.file) + ":" + std::to_string(site.line);
 }
 
 spdlog::sink_ptr MakeSink(std::ostream* out) {
@@ -189,19 +189,19 @@ void ConfigureDiagnostics(const DiagnosticOptions& options) {
 
 void FlushDiagnostics() { ProcessDiagnostics().Flush(); }
 
-void LogDebug(std::string_view message, std::source_location site) {
+void LogDebug(std::string_view message, CallSite site) {
   ProcessDiagnostics().Write(DiagnosticLevel::kDebug, NameOf(site), message);
 }
 
-void LogInfo(std::string_view message, std::source_location site) {
+void LogInfo(std::string_view message, CallSite site) {
   ProcessDiagnostics().Write(DiagnosticLevel::kInfo, NameOf(site), message);
 }
 
-void LogWarn(std::string_view message, std::source_location site) {
+void LogWarn(std::string_view message, CallSite site) {
   ProcessDiagnostics().Write(DiagnosticLevel::kWarn, NameOf(site), message);
 }
 
-void LogError(std::string_view message, std::source_location site) {
+void LogError(std::string_view message, CallSite site) {
   ProcessDiagnostics().Write(DiagnosticLevel::kError, NameOf(site), message);
 }
 

@@ -15,7 +15,6 @@
 #include <iosfwd>
 #include <memory>
 #include <mutex>
-#include <source_location>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -76,12 +75,20 @@ class Diagnostics {
 void ConfigureDiagnostics(const DiagnosticOptions& options);
 void FlushDiagnostics();
 
-void LogDebug(std::string_view message,
-              std::source_location site = std::source_location::current());
-void LogInfo(std::string_view message, std::source_location site = std::source_location::current());
-void LogWarn(std::string_view message, std::source_location site = std::source_location::current());
-void LogError(std::string_view message,
-              std::source_location site = std::source_location::current());
+// The place of a call. The compilers' builtins are used because clang 14 has no
+// std::source_location.
+struct CallSite {
+  const char* file;
+  int line;
+  static CallSite Current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
+void LogDebug(std::string_view message, CallSite site = CallSite::Current());
+void LogInfo(std::string_view message, CallSite site = CallSite::Current());
+void LogWarn(std::string_view message, CallSite site = CallSite::Current());
+void LogError(std::string_view message, CallSite site = CallSite::Current());
 
 // A sink that logs at warn level. All messages of one component share its rate limit.
 WarningSink LogWarnings(std::string component);
