@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           "there is room for it");
   size_t records = 0;
   const auto summary = sandpiper::ReplayCapture(
-      absl::StrCat("/proc/self/fd/", file), {.pipeline = {}, .window_ns = 60 * sandpiper::kSecond},
+      absl::StrCat("/proc/self/fd/", file), {.session = {}, .window_ns = 60 * sandpiper::kSecond},
       [&](const sandpiper::LogRecord&) { ++records; });
   // Nobody tells more than was written: a record or two for each event, and those of a sandbox's
   // begin and end.
