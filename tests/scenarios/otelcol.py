@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from checks import complete
-from otlp import ACT, host_net
+from otlp_receiver import ACT, run_in_host_network
 from peer_checks import same_records
 from peers import peers_of
 from registry import scenario
@@ -51,7 +51,7 @@ def accepts_every_request(w: World) -> None:
     }
     for name, env in transports.items():
         before = peers.collector_counts()
-        result = host_net(
+        result = run_in_host_network(
             w,
             ACT,
             {

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attribution import Collector, act
-from metrics import wait_for
-from otlp import ACT, decode, host_net, records, serve
+from otlp_receiver import ACT, decode, records, run_in_host_network, serve
 from peer_checks import same_records
 from peers import peers_of
+from polling import wait_for
 from registry import scenario
 from victorialogs import StoredRecord
 
@@ -288,6 +288,6 @@ def check_sent_again(w: World, service: str, relay: Relay, times: int) -> None:
         OTEL_METRICS_EXPORTER="none",
         OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=relay.logs_endpoint,
     )
-    result = host_net(w, ACT, env)
+    result = run_in_host_network(w, ACT, env)
     assert len(relay.passed_on) - len(set(relay.passed_on)) == times, len(relay.passed_on)
     same_records(result.events, without_copies(w, peers.store.records(service), relay))

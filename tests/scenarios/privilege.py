@@ -11,7 +11,7 @@ import subprocess
 import modules
 from attribution import Collector, act
 from checks import complete, same
-from metrics import wait_for
+from polling import wait_for
 from registry import Skip, scenario
 from scrape import free_port, serving
 

@@ -1,78 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may not leave, and a configuration that changes while it runs."""
+"""Secrets in arguments and host names do not leave sandpiper, and SIGHUP reads the configuration
+again."""
+
+from __future__ import annotations
 
 import json
 import os
 import signal
+from typing import TYPE_CHECKING
 
 from attribution import Collector, act
-from otlp import HttpSink, host_net, logs_only, received
+from otlp_receiver import HttpSink, logs_only, records, run_in_host_network
 from registry import scenario
+
+if TYPE_CHECKING:
+    from world import World
 
 TAGS = ("userspace",)
 
+RELOADED = "sandpiper: configuration read again: redact_arguments, window_s changed\n"
+NEEDS_RESTART = b"sandpiper: only a restart changes ring_bytes\n"
+KEPT = "sandpiper: the configuration stays as it was: "
+ACT = """
+secret = 'hunter' + '2'
+actor.run(['true', '--password', secret, 'https://me:%s@a.test/' % secret])
+actor.lookup('plan.secret.test', 'A')
+"""
+
 
 @scenario()
-def the_configuration_is_read_again(w):
+def patterns_are_read_again_on_sighup(w: World) -> None:
     path = os.path.join(w.dir, "again.yaml")
-    cg = w.new_cgroup("again")
+    cgroup = w.new_cgroup("again")
 
-    def write(text):
+    def write(text: str) -> None:
         with open(path, "w") as f:
             f.write(text)
 
-    def reload(c):
-        c.process.send_signal(signal.SIGHUP)
-        return c.until_told("configuration")
+    def reload(collector: Collector) -> str:
+        """The first line that the collector prints about its configuration."""
+        collector.process.send_signal(signal.SIGHUP)
+        return collector.until_told("configuration")
 
     write("redact_arguments: ['blue[0-9]+']\n")
-    c = Collector(w, [cg], ["--config", path])
-    act(w, cg, "actor.run(['true', 'blue1', 'red1'])")
+    collector = Collector(w, [cgroup], ["--config", path])
+    act(w, cgroup, "actor.run(['true', 'blue1', 'red1'])")
     write("redact_arguments: ['red[0-9]+']\nwindow_s: 1\nring_bytes: 1M\n")
-    assert reload(c) == "sandpiper: configuration read again: redact_arguments, window_s changed\n"
-    assert c.process.stderr.readline() == b"sandpiper: only a restart changes ring_bytes\n"
-    act(w, cg, "actor.run(['true', 'blue2', 'red2'])")
+    line = reload(collector)
+    assert line == RELOADED, line
+    line = collector.process.stderr.readline()
+    assert line == NEEDS_RESTART, line
+    act(w, cgroup, "actor.run(['true', 'blue2', 'red2'])")
     write("redact_arguments: ['(']\n")
-    line = reload(c)
-    assert (
-        line.startswith(
-            "sandpiper: the configuration stays as it was: " + path + ":1: redact_arguments: "
-        )
-        and "regular expression" in line
-    ), line
-    act(w, cg, "actor.run(['true', 'blue3', 'red3'])")
+    line = reload(collector)
+    assert line.startswith(KEPT + path + ":1: redact_arguments: "), line
+    assert "regular expression" in line, line
+    act(w, cgroup, "actor.run(['true', 'blue3', 'red3'])")
     os.unlink(path)
-    assert "cannot be read" in reload(c)
-    events = c.stop()
-    shown = [
-        e["process.command_args"][1:]
-        for e in events
-        if e["opensandbox.event"] == "process.exec" and e["process.command_args"][0] == "true"
+    assert "cannot be read" in reload(collector)
+    commands = [
+        event["process.command_args"]
+        for event in collector.stop()
+        if event["opensandbox.event"] == "process.exec"
     ]
+    shown = [args for name, *args in commands if name == "true"]
     assert shown == [["*****", "red1"], ["blue2", "*****"], ["blue3", "*****"]], shown
 
 
 @scenario()
-def secrets_do_not_leave(w):
+def secrets_do_not_leave(w: World) -> None:
     sink = HttpSink()
-    r = host_net(
+    result = run_in_host_network(
         w,
-        "secret = 'hunter' + '2'\nactor.run(['true', '--password', secret, 'https://me:%s@a.test/' % secret])\nactor.lookup('plan.secret.test', 'A')",
+        ACT,
         logs_only(sink.url, OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT="9"),
         options=["--redact-hosts", r"([a-z]+)\.secret\.test"],
     )
-    assert sink.posts
-    text = json.dumps(received(w, sink)) + json.dumps(r.events)
-    assert (
-        "plan.secret" not in text
-        and "*****.secret.test" in text
-        and "https://me:*****@a.test/" in text
-    )
-    assert "hunter2" not in text and text.count("--password") > 0
-    assert any(
-        int(record.get("droppedAttributesCount", 0)) > 0
-        for l in received(w, sink)
-        for rl in l["resourceLogs"]
-        for s in rl["scopeLogs"]
-        for record in s["logRecords"]
-    )
+    requests = sink.requests(w, "logs")
+    text = json.dumps(requests) + json.dumps(result.events)
+    for secret in ("plan.secret", "hunter2"):
+        assert secret not in text, secret
+    for masked in ("*****.secret.test", "https://me:*****@a.test/", "--password"):
+        assert masked in text, masked
+    assert any(int(record.get("droppedAttributesCount", 0)) > 0 for record, _ in records(requests))

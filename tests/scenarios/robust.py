@@ -10,7 +10,7 @@ import time
 
 from attribution import Collector, act, told
 from checks import complete, everything, invariant
-from otlp import HttpSink
+from otlp_receiver import HttpSink
 from registry import Skip, scenario
 from scrape import free_port
 
