@@ -23,14 +23,10 @@ void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::
                   uint64_t start_unix_ns, MetricSnapshot* out) {
   for (const ProbeState& probe : states) {
     const bool is_blind = std::find(blind.begin(), blind.end(), probe.probe) != blind.end();
-    const std::string state = probe.mechanism.empty() ? "off"
-                              : is_blind              ? "blind"
-                              : probe.reason.empty()  ? "on"
-                                                      : "degraded";
     out->Add(metric::kProbeState,
              {.attributes = {{"probe", probe.probe},
                              {"mechanism", probe.mechanism.empty() ? "none" : probe.mechanism},
-                             {"state", state}},
+                             {"state", std::string(Name(GetOperatingState(probe, is_blind)))}},
               .value = int64_t{1},
               .start_unix_ns = start_unix_ns});
   }

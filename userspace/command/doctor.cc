@@ -23,10 +23,9 @@ namespace sandpiper {
 namespace {
 
 Finding OfProbe(const ProbeState& probe) {
-  const char* state = probe.mechanism.empty() ? "off" : probe.reason.empty() ? "on" : "degraded";
   return {.subject = "probe " + probe.probe,
           .found = probe.mechanism,
-          .state = state,
+          .state = Name(GetOperatingState(probe)),
           .reason = probe.reason};
 }
 
@@ -41,10 +40,11 @@ absl::StatusOr<std::vector<Finding>> TryProbes(const Config& config) {
   for (const ProbeState& probe : probes->states())
     out.push_back(OfProbe(probe));
   const ResourceReader resources(mount);
-  out.push_back({.subject = "resources",
-                 .found = Name(resources.source()),
-                 .state = resources.reason().empty() ? "on" : "degraded",
-                 .reason = resources.reason()});
+  out.push_back(
+      {.subject = "resources",
+       .found = Name(resources.source()),
+       .state = Name(resources.reason().empty() ? OperatingState::kOn : OperatingState::kDegraded),
+       .reason = resources.reason()});
   return out;
 }
 
@@ -68,7 +68,7 @@ Examination Examine(const Config& config) {
   append(CheckEndpoints(config));
   out.findings.push_back({.subject = "main job",
                           .found = "",
-                          .state = probes.ok() ? "on" : "off",
+                          .state = Name(probes.ok() ? OperatingState::kOn : OperatingState::kOff),
                           .reason = std::string(probes.status().message())});
   return out;
 }

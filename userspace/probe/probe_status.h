@@ -17,6 +17,19 @@ struct ProbeState {
   std::string reason;     // one for each unavailable mechanism, "fexit: Operation not permitted"
 };
 
+// How well a probe, or another part of the host that sandpiper uses, works.
+enum class OperatingState {
+  kOn,
+  kDegraded,  // works, but not by the best mechanism
+  kBlind,     // attached, but the self-test saw no events of it
+  kOff,
+};
+
+// "on", "degraded", "blind", "off": values of metrics and of `doctor`.
+const char* Name(OperatingState state);
+
+OperatingState GetOperatingState(const ProbeState& probe, bool is_blind = false);
+
 // How often a BPF program ran. `time_ns` and `count` are 0 unless the kernel keeps statistics
 // (BPF_ENABLE_STATS).
 struct ProgramRuns {
