@@ -16,17 +16,18 @@
 
 #include "bpf/device_bpf.skel.h"
 #include "userspace/base/status.h"
+#include "userspace/probe/mechanism.h"
 #include "userspace/probe/shared_maps.h"
 
 namespace sandpiper {
 namespace {
 
-// enum bpf_attach_type of include/uapi/linux/bpf.h, from 6.6 on; Debian 12's header is older.
+// enum bpf_attach_type in include/uapi/linux/bpf.h since 6.6. The header of Debian 12 is older.
 constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46),
                kTcxEgress = static_cast<bpf_attach_type>(47);
 constexpr char kTcx[] = "tcx", kPacketSocket[] = "packet socket";
 
-// Bytes before the IP header, by the type of the device.
+// The number of bytes before the IP header, by the type of the device.
 absl::StatusOr<uint32_t> LinkHeader(unsigned ifindex) {
   const UniqueFd any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = {};
@@ -95,7 +96,8 @@ absl::Status DeviceProbe::AttachPacketSocket(unsigned ifindex) {
   if (bpf_map__update_elem(skeleton_->maps.packet_body, &kFirst, sizeof(kFirst), &body,
                            sizeof(body), BPF_ANY))
     return ErrnoStatus(errno, "preparing the filter of a packet socket");
-  // Bound to a protocol only when the filter is there: no packet comes in between.
+  // The socket is bound to a protocol only after the filter was attached, so that no packet passes
+  // unfiltered.
   held_[0] = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   const int program = bpf_program__fd(skeleton_->progs.handle_device_packet);
   if (!held_[0].ok() ||
@@ -123,7 +125,7 @@ absl::StatusOr<std::unique_ptr<DeviceProbe>> DeviceProbe::Attach(
     const bool packet_socket = mechanism == kPacketSocket;
     absl::Status status;
     if (std::find(avoid.begin(), avoid.end(), mechanism) != avoid.end())
-      status = absl::CancelledError("left out by --avoid");
+      status = absl::CancelledError(kAvoided);
     else
       status = probe->Load(object, packet_socket, ifindex, owner, dns_ports);
     if (status.ok())
@@ -133,8 +135,7 @@ absl::StatusOr<std::unique_ptr<DeviceProbe>> DeviceProbe::Attach(
       probe->reason_ = std::move(reasons);
       return probe;
     }
-    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", mechanism, ": ",
-                    std::string(status.message()));
+    AppendReason(mechanism, std::string(status.message()), &reasons);
   }
   return absl::FailedPreconditionError(reasons);
 }

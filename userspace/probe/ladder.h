@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The probes, and the mechanisms of each.
+// The probes and their mechanisms. A ladder lists the mechanisms of one probe, best first; each one
+// is a rung. The first rung that this kernel allows is used.
 #ifndef SANDPIPER_USERSPACE_PROBE_LADDER_H_
 #define SANDPIPER_USERSPACE_PROBE_LADDER_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "userspace/probe/mechanism.h"
+#include "userspace/probe/probe_options.h"
+#include "userspace/probe/probe_status.h"
 
 struct bpf_program;
 struct sandpiper_bpf;
 
 namespace sandpiper {
 
-// A type of the kernel that is there where drops carry reasons.
+// The kernel type that exists if packet drops have a reason.
 inline constexpr char kDropReasons[] = "skb_drop_reason";
 
 // The mechanism that recognizes a netfilter drop by the address of the code that frees the packet.
@@ -21,13 +25,13 @@ inline constexpr char kDropReasons[] = "skb_drop_reason";
 inline constexpr char kCallSite[] = "tp_btf (call site)";
 inline constexpr char kCallSiteFormerName[] = "tp_btf by place";
 
-// The mechanisms of a probe, best first. Without a required probe there is no main job to do.
+// A sandpiper that lacks a required probe cannot start. Without an optional one it reports less.
 struct Ladder {
   struct Rung {
     Hook hook;
     std::vector<bpf_program*> programs;  // of the skeleton
-    const char* needs_enum = nullptr;    // a type without which the programs have nothing to go by
-    const char* name = nullptr;  // where the hook's alone does not tell it from another rung
+    const char* needs_enum = nullptr;    // a kernel type that the programs need
+    const char* name = nullptr;          // if the name of the hook is not unique in the ladder
     absl::Status unavailable = absl::OkStatus();
 
     const char* Mechanism() const { return name ? name : Name(hook); }
@@ -37,9 +41,16 @@ struct Ladder {
   std::vector<Rung> rungs;
 };
 
-// All of the skeleton's, in the order in which they are attached. `hook_code`: whether it is known
-// where netfilter's code lies, by which the place of a drop is told.
+// All ladders of the skeleton, in the order of attachment. `hook_code` is the status of looking up
+// nf_hook_slow(), which the call-site mechanism needs.
 std::vector<Ladder> Ladders(const sandpiper_bpf& skeleton, const absl::Status& hook_code);
+
+// Whether the user excluded this mechanism.
+bool IsAvoided(const ProbeOptions& options, const std::string& probe, const std::string& mechanism);
+
+// Chooses the best mechanism that can be used. Only its programs will be loaded. `kernel` is the
+// kernel's BTF.
+ProbeState ChooseMechanism(const ProbeOptions& options, const Ladder& ladder, const btf* kernel);
 
 }  // namespace sandpiper
 

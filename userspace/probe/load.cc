@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From options to programs that the kernel has accepted; see Probes.
+// Probes::Load: chooses the mechanisms for this kernel, configures the BPF programs and loads them.
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -22,6 +22,7 @@
 #include "userspace/base/lockdown.h"
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
+#include "userspace/probe/kernel_features.h"
 #include "userspace/probe/ladder.h"
 #include "userspace/probe/mechanism.h"
 #include "userspace/probe/probes.h"
@@ -30,16 +31,14 @@
 namespace sandpiper {
 namespace {
 
-// Half of a ring is for whoever comes first. At the first step of the other half, a sandbox's
-// budget would fill half a ring in a second; at the last one, 1/256 of it. A sandbox that alone
-// writes all it can is stopped on the way.
-constexpr double kSpare = 0.5, kInASecond = 0.5;
-constexpr uint64_t kBurst = 1'000'000'000;  // ns
+// The budget of a sandbox (struct ring_limit). The first half of a ring is free for all. On the
+// first price step of the other half a sandbox may write half a ring in a second, on the last one
+// 1/256 of a ring. So a single sandbox cannot fill the ring.
+constexpr double kSpareShare = 0.5;
+constexpr double kShareInASecond = 0.5;
+constexpr uint64_t kBurstNs = 1'000'000'000;
 
-constexpr char kKernelBtf[] = "/sys/kernel/btf/vmlinux";
-
-// libbpf tells its reasons by printing only: the last lines end up in the error of the call that
-// failed.
+// libbpf only prints the reason of an error. The lines are kept for the error of the failed call.
 thread_local std::string libbpf_messages;
 
 int KeepLibbpfMessage(libbpf_print_level level, const char* format, va_list arguments) {
@@ -61,55 +60,53 @@ absl::Status LoadError(int error) {
                      details));
   if (error == EPERM || error == EACCES)
     return absl::PermissionDeniedError(
-        absl::StrCat("the kernel refused to load the probes (", strerror(error),
+        absl::StrCat("the kernel denied loading the probes (", strerror(error),
                      "): run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. ", details));
   return ErrnoStatus(error, absl::StrCat("loading the probes: ", details));
 }
 
-constexpr char kSocketState[] = "socket.state", kStorage[] = "socket storage",
-               kByCookie[] = "map by cookie";
+// The probe "socket.state" has no hook. Its mechanism is the place of struct socket_state.
+constexpr char kSocketState[] = "socket.state";
+constexpr char kStorage[] = "socket storage";
+constexpr char kByCookie[] = "map by cookie";
 
-bool IsAvoided(const ProbeOptions& options, const std::string& probe,
-               const std::string& mechanism) {
-  return std::find(options.avoid.begin(), options.avoid.end(), std::make_pair(probe, mechanism)) !=
-         options.avoid.end();
+// The options with today's names of mechanisms.
+ProbeOptions WithCurrentNames(const ProbeOptions& given) {
+  ProbeOptions out = given;
+  for (auto& [probe, mechanism] : out.avoid) {
+    if (mechanism == kCallSiteFormerName)
+      mechanism = kCallSite;
+  }
+  return out;
 }
 
-// Where programs keep what they know of a socket.
+std::vector<std::string> AvoidedOf(const ProbeOptions& options, const std::string& probe) {
+  std::vector<std::string> out;
+  for (const auto& [avoided, mechanism] : options.avoid) {
+    if (avoided == probe)
+      out.push_back(mechanism);
+  }
+  return out;
+}
+
+// Chooses the place of struct socket_state.
 ProbeState ChooseSocketState(const ProbeOptions& options, const btf* kernel,
                              sandpiper_bpf* skeleton) {
   ProbeState state = {.probe = kSocketState, .mechanism = kStorage, .reason = ""};
   if (IsAvoided(options, kSocketState, kStorage))
-    state.reason = absl::StrCat(kStorage, ": left out by --avoid");
-  else if (btf__find_by_name_kind(kernel, "bpf_sk_storage_get_tracing", BTF_KIND_FUNC) <= 0)
-    state.reason =
-        absl::StrCat(kStorage, ": this kernel has none for tracing programs, which came with 5.11");
-  if (!state.reason.empty())
+    AppendReason(kStorage, kAvoided, &state.reason);
+  else if (!HasType(kernel, "bpf_sk_storage_get_tracing", BTF_KIND_FUNC))
+    AppendReason(kStorage, "tracing programs cannot use it before Linux 5.11", &state.reason);
+  const bool has_storage = state.reason.empty();
+  if (!has_storage)
     state.mechanism = kByCookie;
-  skeleton->rodata->cfg_socket_storage = state.reason.empty();
-  bpf_map__set_max_entries(skeleton->maps.states_by_cookie,
-                           state.reason.empty() ? 1 : options.flows_max);
+  skeleton->rodata->cfg_socket_storage = has_storage;
+  bpf_map__set_max_entries(skeleton->maps.states_by_cookie, has_storage ? 1 : options.flows_max);
   return state;
 }
 
-// Whether programs on cgroups may have pointers whose fields they load. The two came to them in
-// different kernels.
-bool HasTypedPointers() {
-  return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_get_current_task_btf,
-                                 nullptr) == 1 &&
-         libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_skc_to_tcp_sock,
-                                 nullptr) == 1;
-}
-
-// Whether programs may call bpf_rdonly_cast(): programs that are not compiled may call no function
-// of the kernel.
-bool HasCasts(const btf* kernel) {
-  return btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0 &&
-         !ReadFile("/proc/sys/net/core/bpf_jit_enable").value_or("").starts_with('0');
-}
-
-// As sandpiper_bpf::open(), from either object: both have the same programs, maps and constants.
-// NULL with errno.
+// As sandpiper_bpf::open(), with the object that uses bpf_rdonly_cast() or the one that does not.
+// Both have the same programs, maps and constants. NULL, with errno, on failure.
 sandpiper_bpf* OpenSkeleton(bool casts) {
   auto* out = static_cast<sandpiper_bpf*>(calloc(1, sizeof(sandpiper_bpf)));
   if (!out)
@@ -128,12 +125,9 @@ sandpiper_bpf* OpenSkeleton(bool casts) {
   return nullptr;
 }
 
-// Whether programs on tracepoints can be preempted, and so be kept from running: where they are
-// entered with this guard and not with preemption off (__DECLARE_TRACE in
-// include/linux/tracepoint.h).
-void SetPreemptible(const btf* kernel, sandpiper_bpf* skeleton) {
-  const bool preemptible =
-      btf__find_by_name_kind(kernel, "class_srcu_fast_notrace_t", BTF_KIND_TYPEDEF) > 0;
+// Enables the backup programs (bpf/preemption_backup.bpf.h) if tracepoint programs can be
+// preempted.
+void SetPreemptible(bool preemptible, sandpiper_bpf* skeleton) {
   skeleton->rodata->cfg_preemptible = preemptible;
   if (!preemptible)
     bpf_map__set_max_entries(skeleton->maps.primary_runs, 1);
@@ -144,12 +138,25 @@ void SetPreemptible(const btf* kernel, sandpiper_bpf* skeleton) {
 
 absl::Status SetLimit(const bpf_map* limits, uint32_t ring, uint32_t ring_bytes) {
   ring_limit limit = {};
-  limit.spare_bytes = static_cast<uint64_t>(kSpare * ring_bytes);
+  limit.spare_bytes = static_cast<uint64_t>(kSpareShare * ring_bytes);
   limit.step_bytes = (ring_bytes - limit.spare_bytes) / RING_STEPS;
-  limit.ns_per_byte = std::max<uint64_t>(1, static_cast<uint64_t>(1e9 / (kInASecond * ring_bytes)));
-  limit.burst_ns = kBurst;
+  limit.ns_per_byte =
+      std::max<uint64_t>(1, static_cast<uint64_t>(1e9 / (kShareInASecond * ring_bytes)));
+  limit.burst_ns = kBurstNs;
   if (bpf_map__update_elem(limits, &ring, sizeof(ring), &limit, sizeof(limit), BPF_ANY))
-    return ErrnoStatus(errno, "limiting what one sandbox may take of a ring");
+    return ErrnoStatus(errno, "setting the share of a sandbox in a ring buffer");
+  return absl::OkStatus();
+}
+
+absl::Status AddNamePrefix(const bpf_map* names, const std::string& prefix) {
+  name_prefix key = {};
+  const size_t bytes = std::min<size_t>(prefix.size(), sizeof(key.name));
+  key.bits = static_cast<__u32>(bytes * 8);
+  std::memcpy(key.name, prefix.data(), bytes);
+  constexpr uint8_t kYes = 1;
+  if (bpf_map__update_elem(names, &key, sizeof(key), &kYes, sizeof(kYes), BPF_ANY))
+    return ErrnoStatus(
+        errno, absl::StrCat("adding the name prefix \"", prefix, "\" to the kernel's table"));
   return absl::OkStatus();
 }
 
@@ -173,143 +180,120 @@ absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
     for (const auto& [probe, mechanism] : known)
       absl::StrAppend(&all, all.empty() ? "" : ", ", probe, ":", mechanism);
     return absl::InvalidArgumentError(absl::StrCat("--avoid ", avoided.first, ":", avoided.second,
-                                                   ": there is no such mechanism, but ", all));
+                                                   ": no such mechanism (known: ", all, ")"));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& given) {
-  ProbeOptions options = given;
-  for (auto& [probe, mechanism] : options.avoid) {
-    if (mechanism == kCallSiteFormerName)
-      mechanism = kCallSite;
-  }
-  if (access(kKernelBtf, R_OK))
-    return absl::FailedPreconditionError(absl::StrCat(
-        kKernelBtf,
-        " cannot be read: sandpiper needs a kernel built with BTF (CONFIG_DEBUG_INFO_BTF)"));
-  libbpf_messages.clear();
-  libbpf_set_print(KeepLibbpfMessage);
-  std::unique_ptr<Probes> probes(new Probes());
-  probes->cpus_ = libbpf_num_possible_cpus();
-  if (probes->cpus_ <= 0)
-    return ErrnoStatus(-probes->cpus_, "counting the CPUs");
-  const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
-  if (!kernel)
-    return ErrnoStatus(errno, absl::StrCat("reading ", kKernelBtf));
-  probes->skeleton_.reset(OpenSkeleton(HasCasts(kernel.get())));
-  if (!probes->skeleton_)
-    return LoadError(errno);
-  sandpiper_bpf* skeleton = probes->skeleton_.get();
+absl::Status Probes::Open(const btf* kernel) {
+  cpus_ = libbpf_num_possible_cpus();
+  if (cpus_ <= 0)
+    return ErrnoStatus(-cpus_, "counting the CPUs");
+  skeleton_.reset(OpenSkeleton(HasCasts(kernel)));
+  return skeleton_ ? absl::OkStatus() : LoadError(errno);
+}
 
-  // Where there are reasons, from 6.7 on, rules drop by themselves (nft_do_chain), and the place
-  // does not tell.
-  if (btf__find_by_name_kind(kernel.get(), kDropReasons, BTF_KIND_ENUM) <= 0)
-    probes->hook_code_ = FindFunction("nf_hook_slow");
-  if (probes->hook_code_.ok()) {
-    skeleton->rodata->cfg_hook_begin = probes->hook_code_->begin;
-    skeleton->rodata->cfg_hook_end = probes->hook_code_->end;
+void Probes::DetectKernelFeatures(const btf* kernel) {
+  // The call site is needed only on kernels without drop reasons. It would be wrong from 6.7 on,
+  // where nft_do_chain() frees packets itself.
+  if (!HasType(kernel, kDropReasons, BTF_KIND_ENUM))
+    hook_code_ = FindFunction("nf_hook_slow");
+  if (hook_code_.ok()) {
+    skeleton_->rodata->cfg_hook_begin = hook_code_->begin;
+    skeleton_->rodata->cfg_hook_end = hook_code_->end;
   }
-  SetPreemptible(kernel.get(), skeleton);
-  RETURN_IF_ERROR(probes->CheckAvoided(options));
-  for (const Ladder& ladder : Ladders(*skeleton, probes->hook_code_.status())) {
-    ProbeState state = {.probe = ladder.probe, .mechanism = "", .reason = ""};
-    for (const Ladder::Rung& rung : ladder.rungs) {
-      absl::Status available;
-      if (state.mechanism.empty()) {
-        available = rung.unavailable;
-        if (IsAvoided(options, state.probe, rung.Mechanism()))
-          available = absl::CancelledError("left out by --avoid");
-        if (rung.needs_enum &&
-            btf__find_by_name_kind(kernel.get(), rung.needs_enum, BTF_KIND_ENUM) <= 0)
-          available = absl::NotFoundError(absl::StrCat("this kernel has no ", rung.needs_enum));
-        for (const bpf_program* program : rung.programs)
-          available.Update(CheckAvailable(rung.hook, program, kernel.get()));
-      }
-      const bool use = state.mechanism.empty() && available.ok();
-      for (bpf_program* program : rung.programs)
-        bpf_program__set_autoload(program, use);
-      if (use)
-        state.mechanism = rung.Mechanism();
-      else if (!available.ok())
-        absl::StrAppend(&state.reason, state.reason.empty() ? "" : "; ", rung.Mechanism(), ": ",
-                        std::string(available.message()));
-    }
+  skeleton_->rodata->cfg_typed_pointers = HasTypedPointers();
+  SetPreemptible(HasPreemptibleTracepoints(kernel), skeleton_.get());
+  bpf_program__set_autoload(skeleton_->progs.handle_module_load,
+                            HasType(kernel, "btf_trace_module_load", BTF_KIND_TYPEDEF));
+}
+
+absl::Status Probes::ChooseMechanisms(const ProbeOptions& options, const btf* kernel) {
+  for (const Ladder& ladder : Ladders(*skeleton_, hook_code_.status())) {
+    ProbeState state = ChooseMechanism(options, ladder, kernel);
     if (state.mechanism.empty() && ladder.required)
       return absl::FailedPreconditionError(
           absl::StrCat("the probe ", state.probe, " cannot work on this kernel: ", state.reason));
     if (state.probe == "connect.error") {
-      skeleton->rodata->cfg_track_calls = state.mechanism == Name(Hook::kSyscallTracepoint);
-      if (!skeleton->rodata->cfg_track_calls)
-        bpf_map__set_max_entries(skeleton->maps.pending_calls, 1);
+      const bool track_calls = state.mechanism == Name(Hook::kSyscallTracepoint);
+      skeleton_->rodata->cfg_track_calls = track_calls;
+      if (!track_calls)
+        bpf_map__set_max_entries(skeleton_->maps.pending_calls, 1);
     }
-    probes->states_.push_back(std::move(state));
+    states_.push_back(std::move(state));
   }
+  states_.push_back(ChooseSocketState(options, kernel, skeleton_.get()));
+  return absl::OkStatus();
+}
 
-  skeleton->rodata->cfg_typed_pointers = HasTypedPointers();
-  probes->states_.push_back(ChooseSocketState(options, kernel.get(), skeleton));
-
-  const bool has_modules =
-      btf__find_by_name_kind(kernel.get(), "btf_trace_module_load", BTF_KIND_TYPEDEF) > 0;
-  bpf_program__set_autoload(skeleton->progs.handle_module_load, has_modules);
-  std::vector<std::string> nft_avoid;
-  for (const auto& [probe, mechanism] : options.avoid) {
-    if (probe == "nftables")
-      nft_avoid.push_back(mechanism);
-    if (probe == "device")
-      probes->device_avoid_.push_back(mechanism);
-  }
-  if (options.dns_ports.empty() ||
-      options.dns_ports.size() > std::size(skeleton->rodata->cfg_dns_ports))
-    return absl::InvalidArgumentError("between one and four DNS ports can be given");
-  std::fill(std::begin(skeleton->rodata->cfg_dns_ports), std::end(skeleton->rodata->cfg_dns_ports),
-            0);
-  std::copy(options.dns_ports.begin(), options.dns_ports.end(), skeleton->rodata->cfg_dns_ports);
-  bpf_map__set_max_entries(skeleton->maps.critical_ring, options.critical_ring_bytes);
-  bpf_map__set_max_entries(skeleton->maps.bulk_ring, options.bulk_ring_bytes);
-  for (bpf_map* flows : {skeleton->maps.udp_flows, skeleton->maps.sources})
-    bpf_map__set_max_entries(flows, options.flows_max);
-  bpf_map__set_max_entries(skeleton->maps.device_flows, options.devices ? options.flows_max : 1);
-  probes->dns_ports_ = options.dns_ports;
-  skeleton->rodata->cfg_discover =
-      options.discover_containers || !options.discover_prefixes.empty();
-  skeleton->rodata->cfg_discover_containers = options.discover_containers;
-  skeleton->rodata->cfg_shared_netns[0] =
+absl::Status Probes::Configure(const ProbeOptions& options) {
+  auto* constants = skeleton_->rodata;
+  if (options.dns_ports.empty() || options.dns_ports.size() > std::size(constants->cfg_dns_ports))
+    return absl::InvalidArgumentError("give between one and four DNS ports");
+  dns_ports_ = options.dns_ports;
+  std::fill(std::begin(constants->cfg_dns_ports), std::end(constants->cfg_dns_ports), 0);
+  std::copy(dns_ports_.begin(), dns_ports_.end(), constants->cfg_dns_ports);
+  constants->cfg_discover = options.discover_containers || !options.discover_prefixes.empty();
+  constants->cfg_discover_containers = options.discover_containers;
+  constants->cfg_shared_netns[0] =
       NamespaceInode(UniqueFd(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC)));
-  skeleton->rodata->cfg_shared_netns[1] =
+  constants->cfg_shared_netns[1] =
       NamespaceInode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)));
+
+  const auto& maps = skeleton_->maps;
+  bpf_map__set_max_entries(maps.critical_ring, options.critical_ring_bytes);
+  bpf_map__set_max_entries(maps.bulk_ring, options.bulk_ring_bytes);
+  for (bpf_map* flows : {maps.udp_flows, maps.sources})
+    bpf_map__set_max_entries(flows, options.flows_max);
+  bpf_map__set_max_entries(maps.device_flows, options.devices ? options.flows_max : 1);
+
+  device_avoid_ = AvoidedOf(options, "device");
   if (options.program_statistics) {
-    probes->statistics_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
-    if (!probes->statistics_.ok())
-      return ErrnoStatus(errno, "having the kernel keep statistics of programs (BPF_ENABLE_STATS)");
+    statistics_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+    if (!statistics_.ok())
+      return ErrnoStatus(errno, "enabling the kernel's statistics of programs (BPF_ENABLE_STATS)");
   }
+  return absl::OkStatus();
+}
+
+absl::Status Probes::LoadPrograms(const ProbeOptions& options, const btf* kernel) {
   libbpf_messages.clear();
-  if (const int error = CreateMaps(skeleton->obj); error)
+  if (const int error = CreateMaps(skeleton_->obj); error)
     return LoadError(error);
-  // Beside the others: each reads all of the kernel's types, and has its programs verified. Nobody
-  // is watched yet.
-  probes->nft_ = std::make_unique<NftProbe>(skeleton->obj, std::move(nft_avoid), kernel.get());
-  probes->nft_attached_ =
-      std::async(std::launch::async, [nft = probes->nft_.get()] { nft->Attach(); });
-  if (const int error = sandpiper_bpf::load(skeleton); error)
+  // Loaded in parallel, because each object reads all kernel types and has its programs verified.
+  // It may attach already: no cgroup is watched yet.
+  nft_ = std::make_unique<NftProbe>(skeleton_->obj, AvoidedOf(options, "nftables"), kernel);
+  nft_attached_ = std::async(std::launch::async, [nft = nft_.get()] { nft->Attach(); });
+  if (const int error = sandpiper_bpf::load(skeleton_.get()); error)
     return LoadError(-error);
-  ASSIGN_OR_RETURN(probes->watches_, WatchCounts::Map(bpf_map__fd(skeleton->maps.watches)));
+  return absl::OkStatus();
+}
+
+absl::Status Probes::FillTables(const ProbeOptions& options) {
+  const auto& maps = skeleton_->maps;
+  ASSIGN_OR_RETURN(watches_, WatchCounts::Map(bpf_map__fd(maps.watches)));
   if (options.limit_sandboxes) {
-    RETURN_IF_ERROR(
-        SetLimit(skeleton->maps.ring_limits, RING_CRITICAL, options.critical_ring_bytes));
-    RETURN_IF_ERROR(SetLimit(skeleton->maps.ring_limits, RING_BULK, options.bulk_ring_bytes));
+    RETURN_IF_ERROR(SetLimit(maps.ring_limits, RING_CRITICAL, options.critical_ring_bytes));
+    RETURN_IF_ERROR(SetLimit(maps.ring_limits, RING_BULK, options.bulk_ring_bytes));
   }
-  for (const std::string& prefix : options.discover_prefixes) {
-    name_prefix key = {};
-    const size_t bytes = std::min<size_t>(prefix.size(), sizeof(key.name));
-    key.bits = static_cast<__u32>(bytes * 8);
-    std::memcpy(key.name, prefix.data(), bytes);
-    constexpr uint8_t kYes = 1;
-    if (bpf_map__update_elem(skeleton->maps.cgroup_names, &key, sizeof(key), &kYes, sizeof(kYes),
-                             BPF_ANY))
-      return ErrnoStatus(
-          errno, absl::StrCat("adding the name prefix \"", prefix, "\" to the kernel's table"));
-  }
+  for (const std::string& prefix : options.discover_prefixes)
+    RETURN_IF_ERROR(AddNamePrefix(maps.cgroup_names, prefix));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& given) {
+  const ProbeOptions options = WithCurrentNames(given);
+  libbpf_messages.clear();
+  libbpf_set_print(KeepLibbpfMessage);
+  ASSIGN_OR_RETURN(const Btf kernel, ReadKernelTypes());
+  std::unique_ptr<Probes> probes(new Probes());
+  RETURN_IF_ERROR(probes->Open(kernel.get()));
+  probes->DetectKernelFeatures(kernel.get());
+  RETURN_IF_ERROR(probes->CheckAvoided(options));
+  RETURN_IF_ERROR(probes->ChooseMechanisms(options, kernel.get()));
+  RETURN_IF_ERROR(probes->Configure(options));
+  RETURN_IF_ERROR(probes->LoadPrograms(options, kernel.get()));
+  RETURN_IF_ERROR(probes->FillTables(options));
   return probes;
 }
 

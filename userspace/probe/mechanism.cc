@@ -26,9 +26,9 @@ std::string Target(const bpf_program* program) {
   return section.substr(section.find('/') + 1);
 }
 
-// The id of what a program attaches to: a raw tracepoint is known to BTF as the typedef
-// btf_trace_NAME, an iterator as the function bpf_iter_NAME, any other function under its own name
-// (libbpf_find_vmlinux_btf_id, which reads all of BTF anew at each call).
+// The BTF id of an attach target. A raw tracepoint is the typedef btf_trace_NAME, an iterator the
+// function bpf_iter_NAME, and any other target a function NAME. libbpf_find_vmlinux_btf_id() does
+// the same, but reads all of BTF at each call.
 absl::StatusOr<__u32> FindTarget(const btf* kernel, const std::string& name, const char* prefix,
                                  __u32 kind) {
   const __s32 id = btf__find_by_name_kind(kernel, absl::StrCat(prefix, name).c_str(), kind);
@@ -37,8 +37,8 @@ absl::StatusOr<__u32> FindTarget(const btf* kernel, const std::string& name, con
   return static_cast<__u32>(id);
 }
 
-// tracefs is often not mounted. A detached mount of our own gives the id without changing the
-// host's mounts.
+// tracefs is often not mounted. A detached mount is read instead, which does not change the mounts
+// of the host.
 absl::StatusOr<int> TracepointId(const std::string& tracepoint) {
   const UniqueFd context(static_cast<int>(syscall(SYS_fsopen, "tracefs", FSOPEN_CLOEXEC)));
   if (!context.ok())
@@ -107,6 +107,10 @@ absl::Status CheckFunctionExit(const btf* kernel, const std::string& function) {
   const UniqueFd link(bpf_raw_tracepoint_open(nullptr, program.get()));
   return link.ok() ? absl::OkStatus()
                    : ErrnoStatus(errno, absl::StrCat("attaching to the exit of ", function));
+}
+
+void AppendReason(const std::string& mechanism, const std::string& reason, std::string* reasons) {
+  absl::StrAppend(reasons, reasons->empty() ? "" : "; ", mechanism, ": ", reason);
 }
 
 absl::Status CheckKprobes() {

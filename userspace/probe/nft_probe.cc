@@ -19,8 +19,8 @@ namespace sandpiper {
 
 struct NftProbe::Rung {
   const char* mechanism;
-  // Whether this kernel has it at all, where that is known: a try takes time, since it reads all of
-  // the kernel's types.
+  // Whether this kernel has the mechanism at all, if that is known. Trying it takes time, because
+  // libbpf reads all kernel types.
   const absl::Status NftProbe::*allowed;
   bool needs_nf_tables;
   std::vector<bpf_program* decltype(nft_bpf::progs)::*> programs;
@@ -103,7 +103,7 @@ void NftProbe::Attach() {
       break;
     std::string reason;
     if (std::find(avoid_.begin(), avoid_.end(), rung.mechanism) != avoid_.end())
-      reason = "left out by --avoid";
+      reason = kAvoided;
     else if (rung.allowed && !(this->*rung.allowed).ok())
       reason = std::string((this->*rung.allowed).message());
     else if (rung.needs_nf_tables && !there)
@@ -114,7 +114,7 @@ void NftProbe::Attach() {
       mechanism_ = rung.mechanism;
       break;
     }
-    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", rung.mechanism, ": ", reason);
+    AppendReason(rung.mechanism, reason, &reasons);
   }
   reason_ = std::move(reasons);
 }

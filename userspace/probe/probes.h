@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads the kernel side, chooses a mechanism for each probe, attaches, and reads what it counts.
-// The only user of libbpf.
+// Probes: loads the BPF programs, chooses a mechanism for each probe, attaches them, and reads and
+// writes their maps. The collector owns one object, and only the thread of its event loop calls it.
+// This folder is the only user of libbpf.
 #ifndef SANDPIPER_USERSPACE_PROBE_PROBES_H_
 #define SANDPIPER_USERSPACE_PROBE_PROBES_H_
 
@@ -24,24 +25,25 @@
 #include "userspace/probe/watch_counts.h"
 
 struct bpf_link;
+struct btf;
 struct sandpiper_bpf;
 
 namespace sandpiper {
 
 class Probes final : public KernelTables, public ProbeStatus {
  public:
-  // FailedPrecondition where the kernel lacks BTF, PermissionDenied without the capabilities; the
-  // message says what to do.
+  // FailedPrecondition if the kernel lacks BTF or a required probe. PermissionDenied without the
+  // capabilities. The message says what to do.
   static absl::StatusOr<std::unique_ptr<Probes>> Load(const ProbeOptions& options);
   ~Probes() override;
   Probes(const Probes&) = delete;
   Probes& operator=(const Probes&) = delete;
 
-  // Attaches all probes; those on cgroups at `cgroup_fd` and thereby below it. Programs detach when
-  // this object or the process goes.
+  // Attaches all probes. Those on cgroups are attached at `cgroup_fd` and see its subtree. The
+  // programs are detached when this object is destroyed or the process ends.
   absl::Status Attach(int cgroup_fd);
 
-  // Nothing is produced any more; what can be read stays readable.
+  // No event is emitted from now on. Maps can still be read.
   void Detach();
 
   // KernelTables:
@@ -79,27 +81,36 @@ class Probes final : public KernelTables, public ProbeStatus {
   };
 
   Probes();
+  // The steps of Load, in this order. `kernel` is the kernel's BTF.
+  absl::Status Open(const btf* kernel);
+  void DetectKernelFeatures(const btf* kernel);
   // InvalidArgument for a probe or mechanism that does not exist.
   absl::Status CheckAvoided(const ProbeOptions& options) const;
+  absl::Status ChooseMechanisms(const ProbeOptions& options, const btf* kernel);
+  absl::Status Configure(const ProbeOptions& options);
+  absl::Status LoadPrograms(const ProbeOptions& options, const btf* kernel);
+  absl::Status FillTables(const ProbeOptions& options);
   void UpdateNftState();
   std::vector<SocketBytes> ReadDeviceBytes() const;
 
   std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;
   WatchCounts watches_;
   std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
-  std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;  // produces nothing by itself
+  // creates no events; ReadSockets starts it
+  std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;
   std::unique_ptr<NftProbe> nft_;
   std::future<void>
-      nft_attached_;  // from Load to Attach; waits for it where it does not come to that
+      // Attaches nft_; set in Load, awaited in Attach or by the destructor.
+      nft_attached_;
   std::vector<std::pair<uint64_t, std::unique_ptr<DeviceProbe>>> devices_;  // by member
   absl::StatusOr<FunctionCode> hook_code_ =
       absl::FailedPreconditionError("drops carry reasons here");
   std::vector<std::string> device_avoid_;
   std::vector<uint16_t> dns_ports_;
   std::vector<ProbeState> states_;
-  size_t nft_state_ = 0;  // its place among them
+  size_t nft_state_ = 0;  // index of the nftables probe in states_
   int cpus_ = 0;
-  UniqueFd statistics_;  // while it is open, the kernel keeps them
+  UniqueFd statistics_;  // the kernel keeps statistics while it is open
 };
 
 }  // namespace sandpiper
