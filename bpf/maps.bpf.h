@@ -21,12 +21,9 @@ struct socket_state {
 	struct process_key process;
 	struct endpoint peer;		 /* last destination that the program passed, before NAT */
 	struct endpoint dns_destination; /* DNS: destination of the last query, after NAT */
-	struct endpoint
-		/*
-		 * address with which its packets leave the network namespace; port 0 before the
-		 * first one
-		 */
-		source;
+	/* Address of its packets as they leave the network namespace; port 0 before the first one.
+	 */
+	struct endpoint source;
 	struct owner owner;
 	__u64 cgroup_id; /* cgroup of the socket */
 	char comm[COMM_BYTES];
