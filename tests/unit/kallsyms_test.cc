@@ -15,7 +15,7 @@ std::string Write(const std::string& text) {
   return path;
 }
 
-TEST(Kallsyms, AFunctionEndsWhereTheNextOneBegins) {
+TEST(Kallsyms, FunctionEndsAtNextAddress) {
   const auto code = FindFunction(
       "wanted",
       Write("ffffffff81000300 T far\nffffffff81000100 t wanted\nffffffff81000100 t alias\n"
@@ -25,7 +25,7 @@ TEST(Kallsyms, AFunctionEndsWhereTheNextOneBegins) {
   EXPECT_EQ(code->end, 0xffffffff81000180);
 }
 
-TEST(Kallsyms, WhatCannotBeKnown) {
+TEST(Kallsyms, UnknownHiddenOrUnreadableFunctionIsError) {
   EXPECT_TRUE(
       absl::IsNotFound(FindFunction("wanted", Write("ffffffff81000100 t other\n")).status()));
   EXPECT_TRUE(

@@ -6,7 +6,7 @@
 namespace sandpiper {
 namespace {
 
-TEST(ProgramRuns, WhatTheSecondMadeUpForIsNotMissed) {
+TEST(ProgramRuns, RecoveredRunsAreNotMissed) {
   const auto program = [](const char* name, uint64_t missed) {
     return ProgramRuns{.probe = "process", .program = name, .missed = missed};
   };
@@ -17,21 +17,22 @@ TEST(ProgramRuns, WhatTheSecondMadeUpForIsNotMissed) {
   std::vector<uint64_t> missed;
   for (const ProgramRuns& p : programs)
     missed.push_back(p.missed);
-  // Of fork, one was made up for between the two readings.
+  // A run of handle_fork was recovered between the two readings.
   EXPECT_EQ(missed, (std::vector<uint64_t>{1, 3, 0, 0, 1}));
 }
 
-TEST(ProgramRuns, WhatIsMissedIsToldOnce) {
+TEST(ProgramRuns, NewMissedRunsAreReportedOnce) {
   std::vector<ProgramRuns> programs = {{.probe = "process", .program = "handle_exec", .missed = 2},
                                        {.probe = "device", .program = "handle_frame", .missed = 1},
                                        {.probe = "device", .program = "handle_frame", .missed = 1}};
-  std::map<std::string, uint64_t> told;
+  std::map<std::string, uint64_t> reported;
   EXPECT_EQ(
-      NewlyMissed(programs, &told),
+      NewlyMissed(programs, &reported),
       (std::vector<std::string>{MissedText("handle_exec", 2), MissedText("handle_frame", 2)}));
-  EXPECT_TRUE(NewlyMissed(programs, &told).empty());
+  EXPECT_TRUE(NewlyMissed(programs, &reported).empty());
   programs[0].missed = 5;
-  EXPECT_EQ(NewlyMissed(programs, &told), std::vector<std::string>{MissedText("handle_exec", 3)});
+  EXPECT_EQ(NewlyMissed(programs, &reported),
+            std::vector<std::string>{MissedText("handle_exec", 3)});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The probe on one network device, for a sandbox whose sockets are not the host's.
+// The probe on one network device, for a sandbox with its own kernel, such as a microVM. Probes
+// owns one object for each watched device. The thread of the event loop calls it.
 #ifndef SANDPIPER_USERSPACE_PROBE_DEVICE_PROBE_H_
 #define SANDPIPER_USERSPACE_PROBE_DEVICE_PROBE_H_
 
@@ -21,12 +22,14 @@ namespace sandpiper {
 
 class DeviceProbe {
  public:
-  // All there are, best first.
+  // All mechanisms, best first.
   static std::vector<std::string> Mechanisms();
 
-  // On the device of this index in the calling thread's network namespace; Whose it is: `owner`.
-  // Shares the maps of `object`, which stays the caller's and must outlive it. `avoid`: mechanisms
-  // to leave out. The device is as it was when this object or the process goes.
+  // Attaches to the device with this index in the network namespace of the calling thread. Its
+  // traffic is attributed to `owner`. Uses the maps of `object`, which the caller owns and which
+  // must outlive this object. `avoid` excludes mechanisms. The probe is detached when this object
+  // is destroyed or the process ends. FailedPrecondition, with the reason of each mechanism, if
+  // none works.
   static absl::StatusOr<std::unique_ptr<DeviceProbe>> Attach(
       bpf_object* object, const std::vector<std::string>& avoid, unsigned ifindex,
       const owner& owner, const std::vector<uint16_t>& dns_ports);
@@ -37,7 +40,7 @@ class DeviceProbe {
   void AppendRuns(std::vector<ProgramRuns>* out) const;
 
   const std::string& mechanism() const { return mechanism_; }
-  // Why the better ones are not in use; empty if the best is.
+  // Why better mechanisms are not in use; empty if the best one is.
   const std::string& reason() const { return reason_; }
 
  private:
@@ -52,7 +55,8 @@ class DeviceProbe {
   absl::Status AttachPacketSocket(unsigned ifindex);
 
   std::unique_ptr<device_bpf, SkeletonDeleter> skeleton_;
-  std::array<UniqueFd, 2> held_;  // links, or the socket
+  // two bpf_links (tcx) or one packet socket
+  std::array<UniqueFd, 2> held_;
   std::string mechanism_, reason_;
 };
 

@@ -17,8 +17,9 @@ absl::StatusOr<FunctionCode> FindFunction(const std::string& name, const std::st
   if (!symbols)
     return ErrnoStatus(errno, absl::StrCat("reading ", file));
   std::optional<uint64_t> begin;
-  // ADDRESS TYPE NAME [MODULE], the kernel's own sorted by address (scripts/kallsyms.c). They are
-  // many: nothing is split but what is used.
+  // Format: ADDRESS TYPE NAME [MODULE]. The symbols of the kernel itself are sorted by address
+  // (scripts/kallsyms.c). There are more than 100,000 lines, so only the needed parts are split
+  // off.
   for (std::string line; std::getline(symbols, line);) {
     const uint64_t address = strtoull(line.c_str(), nullptr, 16);
     if (begin && address > *begin)

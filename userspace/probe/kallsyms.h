@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the kernel's functions lie.
+// The addresses of kernel functions.
 #ifndef SANDPIPER_USERSPACE_PROBE_KALLSYMS_H_
 #define SANDPIPER_USERSPACE_PROBE_KALLSYMS_H_
 
@@ -10,13 +10,13 @@
 
 namespace sandpiper {
 
-// Addresses in the kernel: from the first byte of a function to the one of what comes after it.
+// Addresses from the first byte of a function (`begin`) to the first one behind it (`end`).
 struct FunctionCode {
   uint64_t begin = 0, end = 0;
 };
 
-// `file`: proc(5). PermissionDenied where it hides addresses from us (kernel.kptr_restrict,
-// CAP_SYSLOG).
+// Reads `file` (proc(5)). NotFound if the kernel has no such function. PermissionDenied if the file
+// hides addresses (kernel.kptr_restrict, CAP_SYSLOG).
 absl::StatusOr<FunctionCode> FindFunction(const std::string& name,
                                           const std::string& file = "/proc/kallsyms");
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The probe on nftables, apart from the others: what it attaches to may be a module that is loaded
-// while we run.
+// The probe on nftables. It is separate from the others, because nf_tables may be a module that is
+// loaded later. Probes owns it. Attach() runs in a thread of its own while the other programs are
+// loaded, and later in the thread of the event loop; never in both at the same time.
 #ifndef SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_
 #define SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_
 
@@ -21,31 +22,31 @@ namespace sandpiper {
 
 class NftProbe {
  public:
-  // Shares the maps of `object`, which stays the caller's and must outlive it. `avoid`: mechanisms
-  // to leave out. `kernel`: its BTF.
+  // Uses the maps of `object`, which the caller owns and which must outlive this object. `avoid`
+  // excludes mechanisms. `kernel` is the kernel's BTF.
   NftProbe(bpf_object* object, std::vector<std::string> avoid, const btf* kernel);
   ~NftProbe();
   NftProbe(const NftProbe&) = delete;
   NftProbe& operator=(const NftProbe&) = delete;
 
-  // All there are, best first.
+  // All mechanisms, best first.
   static std::vector<std::string> Mechanisms();
 
-  // Takes the best mechanism that the kernel has by now; what was in use stays until the better one
-  // is.
+  // Changes to the best mechanism that works now. The one in use stays attached until the better
+  // one is.
   void Attach();
   void Detach();
 
-  // nf_tables is loaded, or part of the kernel. Asking does not load it.
+  // True if nf_tables is loaded or built into the kernel. Does not load it.
   bool nf_tables_is_loaded() const;
-  // A better one may come with the module.
+  // True if loading the module may make a better mechanism available.
   bool waits_for_nf_tables() const { return waits_; }
 
   void AppendRuns(std::vector<ProgramRuns>* out) const;
 
-  // Empty: none, and then only user space's own notifications tell of changes.
+  // Empty if none works. Changes are then known only from netlink notifications.
   const std::string& mechanism() const { return mechanism_; }
-  // Why the better ones are not in use.
+  // Why better mechanisms are not in use.
   const std::string& reason() const { return reason_; }
 
  private:
@@ -60,12 +61,12 @@ class NftProbe {
   using Links = std::vector<std::unique_ptr<bpf_link, LinkDeleter>>;
 
   static std::vector<Rung> Ladder();
-  // Empty, or why not.
+  // Returns an empty string, or the reason why the rung cannot be used.
   std::string Try(const Rung& rung);
 
   bpf_object* object_;
   std::vector<std::string> avoid_;
-  const bool built_in_;                          // nf_tables is part of the kernel, not a module
+  const bool built_in_;                          // nf_tables is built in and no module
   const absl::Status function_exits_, kprobes_;  // whether this kernel has them
   Skeleton skeleton_;
   Links links_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the probes are loaded.
+// Settings of the probes. The configuration fills them.
 #ifndef SANDPIPER_USERSPACE_PROBE_PROBE_OPTIONS_H_
 #define SANDPIPER_USERSPACE_PROBE_PROBE_OPTIONS_H_
 
@@ -11,25 +11,25 @@
 namespace sandpiper {
 
 struct ProbeOptions {
-  // Powers of two, at least a page.
+  // Sizes of the ring buffers: powers of two, at least a page.
   uint32_t critical_ring_bytes = 2 << 20;
   uint32_t bulk_ring_bytes = 4 << 20;
-  // Entries of each of the kernel's tables of flows, whose memory is taken at once; they are all
-  // sandboxes' together.
+  // Entries of each map of flows. All sandboxes share them. The kernel allocates them at load.
   uint32_t flows_max = 32'768;
-  // No sandbox may fill a ring so that the others find no room. Off, one that is alone has all of
-  // it.
+  // Limits the share of one sandbox in a ring buffer, so that it cannot crowd out the others
+  // (struct ring_limit).
   bool limit_sandboxes = true;
   bool program_statistics =
-      false;  // have the kernel keep times and counts; costs each run two readings of the clock
-  // At most four.
+      // Lets the kernel measure the run time of programs. That reads the clock twice for each run.
+      false;
+  // Ports of DNS servers, one to four.
   std::vector<uint16_t> dns_ports = {53};
-  bool devices = false;  // WatchDevice will be called
-  // Cgroups that are made from now on are watched and told of, if their name holds a container id,
-  // or begins with one of these.
+  bool devices = false;  // reserve the map of device flows: WatchDevice will be called
+  // Watch and report new cgroups if their name has a container id, or begins with one of these
+  // prefixes.
   bool discover_containers = false;
   std::vector<std::string> discover_prefixes;
-  // {probe, mechanism}: left out although the kernel may have it.
+  // {probe, mechanism}: not used even if the kernel allows it.
   std::vector<std::pair<std::string, std::string>> avoid;
 };
 

@@ -49,7 +49,7 @@ std::vector<ProgramRuns> Probes::ReadRuns() const {
     nft_->AppendRuns(&out);
   for (const auto& [member, device] : devices_)
     device->AppendRuns(&out);
-  // Read after the runs: what is made up for late is no loss.
+  // recovered_runs is read after the runs: a run that is recovered in between is not a loss.
   const auto& recovered_runs = skeleton_->bss->recovered_runs;
   SubtractRecoveredRuns({{"exec", recovered_runs[EVENT_EXEC]},
                          {"exit", recovered_runs[EVENT_EXIT]},
@@ -155,8 +155,8 @@ void Probes::WatchNamespace(uint32_t netns, const owner& owner, NamespaceUse use
   const bool claims_unwatched = use == NamespaceUse::kExclusive;
   const bpf_map* map = skeleton_->maps.watched_netns;
   netns_owner known = {};
-  // Of several sandboxes the first stays; but one of a member that ended, or that turned out to be
-  // nobody's, is in the way.
+  // If several sandboxes share the namespace, the first owner stays. An owner that ended, or that
+  // user space rejected as a sandbox, is replaced.
   const bool replace = claims_unwatched ||
                        bpf_map__lookup_elem(map, &netns, sizeof(netns), &known, sizeof(known), 0) ||
                        known.owner.sandbox == owner.sandbox ||
@@ -176,7 +176,8 @@ void Probes::UpdateNftState() {
       .probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};
   if (nft_->mechanism().empty())
     states_[nft_state_].mechanism =
-        "netlink";  // its notifications name the process, but not whose it is
+        // Notifications name the process but not its sandbox.
+        "netlink";
 }
 
 void Probes::OnNftLoaded() {
@@ -190,7 +191,7 @@ absl::StatusOr<member_counters> Probes::ReadCounters(uint64_t member) const {
                            per_cpu.size() * sizeof(member_counters), 0))
     return ErrnoStatus(errno, "reading the counters of a member");
   member_counters sum = {};
-  // The struct is nothing but 64-bit counters.
+  // The struct consists of 64-bit counters only.
   auto* out = reinterpret_cast<uint64_t*>(&sum);
   for (const member_counters& one : per_cpu) {
     const auto* in = reinterpret_cast<const uint64_t*>(&one);

@@ -32,30 +32,29 @@ void AppendRuns(const char* probe, const bpf_object* object, std::vector<Program
 void SubtractRecoveredRuns(const std::vector<std::pair<std::string, uint64_t>>& recovered_runs,
                            std::vector<ProgramRuns>* programs) {
   for (ProgramRuns& program : *programs) {
-    for (const auto& [what, count] : recovered_runs) {
-      if (program.program == "handle_" + what)
+    for (const auto& [name, count] : recovered_runs) {
+      if (program.program == "handle_" + name)
         program.missed -= std::min(program.missed, count);
-      else if (program.program == "second_" + what)
+      else if (program.program == "backup_" + name)
         program.missed = 0;
     }
   }
 }
 
 std::string MissedText(const std::string& program, uint64_t missed) {
-  return absl::StrCat(
-      "the kernel left out ", missed, " runs of ", program,
-      ", which was running on that CPU already: what they would have told is missing");
+  return absl::StrCat("the kernel skipped ", missed, " runs of ", program,
+                      " (recursion guard); their events are lost");
 }
 
 std::vector<std::string> NewlyMissed(const std::vector<ProgramRuns>& programs,
-                                     std::map<std::string, uint64_t>* told) {
+                                     std::map<std::string, uint64_t>* reported) {
   // A program may be loaded once for each device.
   std::map<std::string, uint64_t> missed;
   for (const ProgramRuns& program : programs)
     missed[program.program] += program.missed;
   std::vector<std::string> out;
   for (const auto& [program, count] : missed) {
-    if (uint64_t& before = (*told)[program]; count > before) {
+    if (uint64_t& before = (*reported)[program]; count > before) {
       out.push_back(MissedText(program, count - before));
       before = count;
     }

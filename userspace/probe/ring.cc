@@ -22,7 +22,7 @@ absl::StatusOr<std::unique_ptr<Ring>> Ring::Open(int map_fd, Handler handler) {
   return ring;
 }
 
-// The record is consumed also when this returns an error, which only ends the drain.
+// libbpf consumes the record even if this returns an error. The error only ends the drain.
 int Ring::OnRecord(void* self, void* data, size_t size) {
   Ring* ring = static_cast<Ring*>(self);
   ring->handler_({static_cast<const std::byte*>(data), size});

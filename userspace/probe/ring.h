@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A BPF ring buffer, drained by one thread.
+// A BPF ring buffer and its reader. One thread calls it.
 #ifndef SANDPIPER_USERSPACE_PROBE_RING_H_
 #define SANDPIPER_USERSPACE_PROBE_RING_H_
 
@@ -16,20 +16,20 @@ namespace sandpiper {
 
 class Ring {
  public:
-  // Called for each record; the bytes are valid during the call only.
+  // Called for each record. The bytes are valid only during the call.
   using Handler = std::function<void(std::span<const std::byte>)>;
 
-  // `map_fd` stays the caller's and must outlive the ring.
+  // The caller owns `map_fd`, which must outlive this object.
   static absl::StatusOr<std::unique_ptr<Ring>> Open(int map_fd, Handler handler);
   ~Ring();
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
 
-  // Takes what is there, at most `budget` records. True: the ring was empty at the end. A producer
-  // that is faster than the reader cannot keep it in here.
+  // Reads at most `budget` records, so that a fast producer cannot keep the caller here. Returns
+  // true if the ring is empty afterwards.
   bool Drain(size_t budget);
 
-  // Readable when there may be records.
+  // Becomes readable when a record is added to an empty ring.
   int epoll_fd() const;
 
  private:

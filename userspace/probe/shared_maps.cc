@@ -16,9 +16,9 @@ namespace {
 
 using Btf = std::unique_ptr<btf, decltype(&btf__free)>;
 
-// The object's types, for its maps: the storage of sockets needs them, and with them bpftool-map(8)
-// shows fields. A copy, since the object loads its own later, and refuses to do that twice. Null
-// with errno.
+// A copy of the object's types, for creating its maps. Socket storage needs types, and
+// bpftool-map(8) shows fields with them. A copy, because the object loads its own types later and
+// fails if they are loaded already. NULL, with errno, on failure.
 Btf CopyTypes(const bpf_object* object) {
   uint32_t bytes = 0;
   const void* const raw = btf__raw_data(bpf_object__btf(object), &bytes);

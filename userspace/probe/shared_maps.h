@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Maps that several objects work on.
+// Maps that several BPF objects share.
 #ifndef SANDPIPER_USERSPACE_PROBE_SHARED_MAPS_H_
 #define SANDPIPER_USERSPACE_PROBE_SHARED_MAPS_H_
 
@@ -9,12 +9,13 @@ struct bpf_object;
 
 namespace sandpiper {
 
-// Makes the maps of `object`, opened and not yet loaded, all but its constants: others can then be
-// loaded beside it, and need not wait until its programs are verified. An errno, or 0.
+// Creates the maps of `object`, which is opened and not loaded yet. Other objects with these maps
+// can then be loaded in parallel, and need not wait until its programs are verified. Its constants
+// are not created. Returns an errno, or 0.
 int CreateMaps(bpf_object* object);
 
-// Every map of `later`, opened and not yet loaded, that `first` has under the same name becomes
-// that one. Constants stay its own.
+// Lets `later`, which is opened and not loaded yet, use the maps of `first` with the same names. It
+// keeps its own constants.
 absl::Status ShareMaps(const bpf_object* first, bpf_object* later);
 
 }  // namespace sandpiper

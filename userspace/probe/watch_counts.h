@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The counts that let the kernel side pass over what nobody watches (struct watch in bpf/events.h).
-// The kernel side counts as well.
+// The counts by which the BPF programs skip unwatched cgroups and namespaces (struct watch in
+// bpf/events.h). User space and BPF programs both update them, so updates are atomic.
 #ifndef SANDPIPER_USERSPACE_PROBE_WATCH_COUNTS_H_
 #define SANDPIPER_USERSPACE_PROBE_WATCH_COUNTS_H_
 
@@ -21,7 +21,7 @@ class WatchCounts {
  public:
   WatchCounts() = default;
 
-  // `map`: that of the counts, which can be mapped.
+  // `map` is the fd of the map `watches`, which is mapped into memory.
   static absl::StatusOr<WatchCounts> Map(int map) {
     void* memory = mmap(nullptr, sizeof(watch), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
     if (memory == MAP_FAILED)
@@ -31,11 +31,11 @@ class WatchCounts {
     return out;
   }
 
-  // Puts an entry into a table of what is watched, by cgroup id or inode number of a network
-  // namespace; 0, or what errno says.
+  // Adds an entry to a map of watched cgroups (by id) or network namespaces (by inode number).
+  // Replaces an existing entry unless `if_new`. Returns 0 or an errno.
   template <typename Key, typename Value>
   int Update(int table, Key id, const Value& value, bool if_new) {
-    // Before it is there, so that it is never in the table and not counted.
+    // Counted before the entry exists, so that a program never finds a count that is too low.
     Count(id).fetch_add(1);
     if (bpf_map_update_elem(table, &id, &value, BPF_NOEXIST) == 0)
       return 0;
@@ -52,7 +52,7 @@ class WatchCounts {
       Count(id).fetch_sub(1);
   }
 
-  // What the kernel side has noted of network namespaces, it notes again.
+  // Makes the BPF programs record the namespaces of processes again.
   void NamespacesChanged() { std::atomic_ref(watch_->netns_changes).fetch_add(1); }
 
  private:
