@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Programs that do nothing, of the types and at the places where sandpiper has its own: the floor
- * of what observing there costs. */
+/*
+ * Empty programs of the same types and at the same hooks as those of sandpiper: the minimum cost of
+ * observing there.
+ */
 #include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* empty CGROUP: attaches the programs of empty.bpf.c at that cgroup, says "ready", and keeps them
- * until it ends. What a kernel does not let anybody attach is left out, and told. */
+/*
+ * empty CGROUP: attaches the programs of empty.bpf.c, those on cgroups at CGROUP. Prints "ready"
+ * and keeps them attached until it ends. Programs that this kernel does not allow are skipped with
+ * a message.
+ */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* load WHAT N ROUNDS [RATE]: does WHAT N times, ROUNDS times over, and prints the nanoseconds that
- * one takes in each round. In a guest under -icount a nanosecond is an instruction
- * (bench/kernel.sh). With RATE, no more than so many a second. connect   a TCP connection over
- * loopback: connect, a byte there and back, close; the server is a process of its own, in the
- * cgroup that the environment's SERVER_CGROUP names attempt   a TCP connect that is refused dns a
- * UDP query to port 53 of loopback and its answer packet    the same to another port exec fork,
- * exec of this program, exit, wait pid       getpgid(2), for comparison load serve PORT: a server
- * as that of dns, until it is ended
+/*
+ * load WHAT N ROUNDS [RATE]
+ *
+ * Does WHAT N times in each of ROUNDS rounds, at most RATE times a second. Prints for each round
+ * how many nanoseconds one operation takes. In a guest under -icount a nanosecond is an
+ * instruction (bench/kernel.sh). WHAT is one of:
+ *
+ *   connect  a TCP connection over loopback: connect, a byte there and back, close. The server is
+ *            a process of its own in the cgroup $SERVER_CGROUP.
+ *   attempt  a TCP connect that is refused
+ *   dns      a UDP query to port 53 of loopback and its answer
+ *   packet   the same to another port
+ *   exec     fork, exec of this program, exit, wait
+ *   pid      getpgid(2), for comparison
+ *
+ * load serve PORT: the server of dns, until it is killed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -55,7 +63,10 @@ static void enter_server_cgroup(void) {
   close(fd);
 }
 
-/* Sockets are made after the cgroup was entered: a socket's is the one that its process was in. */
+/*
+ * The socket is created after the process entered the cgroup, because a socket keeps the cgroup in
+ * which it was created.
+ */
 static void serve(int type, int port) {
   struct sockaddr_in address = at(port);
   int ready[2], one = 1;
@@ -94,7 +105,7 @@ static void serve(int type, int port) {
     }
   }
   if (read(ready[0], &byte, 1) != 1)
-    exit(1); /* the server said why */
+    exit(1); /* the server printed the reason */
 }
 
 static void connect_once(int port, int talk) {
@@ -105,7 +116,7 @@ static void connect_once(int port, int talk) {
   if (connect(s, (void*)&address, sizeof(address)) == 0 && talk) {
     send(s, &byte, 1, 0);
     recv(s, &byte, 1, 0);
-    /* The server closes first, so that no port of ours waits. */
+    /* The server closes first, so that no port of this process stays in TIME_WAIT. */
     recv(s, &byte, 1, 0);
   }
   close(s);
@@ -132,8 +143,10 @@ static void exec_once(const char* self) {
   waitpid(pid, NULL, 0);
 }
 
-/* Waits until the i-th of `rate` a second is due. Spins: a timer's slack is longer than the time
- * between two. */
+/*
+ * Waits until operation i of `rate` a second is due. It spins, because the slack of a timer is
+ * longer than the time between two operations.
+ */
 static void pace(unsigned long long begin, long i, long rate) {
   while (rate && now() < begin + i * 1000000000ull / rate)
     ;
@@ -141,7 +154,7 @@ static void pace(unsigned long long begin, long i, long rate) {
 
 int main(int argc, char** argv) {
   if (argc == 2)
-    return 0; /* of exec */
+    return 0; /* started by exec_once() */
   if (argc == 3 && !strcmp(argv[1], "serve")) {
     serve(SOCK_DGRAM, atoi(argv[2]));
     puts("ready");

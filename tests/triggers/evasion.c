@@ -12,7 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What another thread rewrites all the time, as fast as it can. */
+/*
+ * Variables that a second thread rewrites without pause, to race with the kernel that reads them.
+ */
 static struct {
 	in_addr_t addresses[2];
 	volatile in_addr_t *address;
@@ -39,8 +41,10 @@ static void start_rewriting(void)
 		die("pthread_create");
 }
 
-/* A B COUNT: connects to one of them, whichever stands there when the kernel looks; prints where
- * each connection went. */
+/*
+ * A B COUNT: connects COUNT times to an address variable that alternates between A and B. Prints
+ * the peer of each connection.
+ */
 int connect_flip(char **args)
 {
 	static struct sockaddr_in target;
@@ -64,7 +68,10 @@ int connect_flip(char **args)
 	return 0;
 }
 
-/* COUNT: starts programs with one of two arguments; each prints the one that it got. */
+/*
+ * COUNT: starts a program COUNT times while its argument alternates between two words. Each prints
+ * the one that it got.
+ */
 int exec_flip(char **args)
 {
 	static char first[] = "the-first-word", other[] = "the-other-word";
@@ -107,8 +114,10 @@ static long call_ia32(long number, long a, long b, long c)
 	return result;
 }
 
-/* HOST PORT: with the system calls of a 32-bit program. Prints the result of connect, or -38 where
- * the kernel has none of these. */
+/*
+ * HOST PORT: connects with the 32-bit system calls. Prints the result of connect, or -38 (ENOSYS)
+ * if the kernel has none.
+ */
 int connect_ia32(char **args)
 {
 	enum {
@@ -126,7 +135,7 @@ int connect_ia32(char **args)
 	return 0;
 }
 
-/* HOST: calls itself something else in every way, and connects. */
+/* HOST: changes its name and its arguments to hide itself, then connects. */
 int hide(char **args)
 {
 	struct sockaddr_in target = ipv4(args[0], 8080);

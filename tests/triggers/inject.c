@@ -16,7 +16,9 @@
 
 #define THREADS_MAX 256
 
-/* Has a thread that is stopped make one system call where it stands; all is as it was afterwards.
+/*
+ * Lets a stopped thread make one system call at its current instruction. Restores code and
+ * registers afterwards.
  */
 static long call_in(pid_t thread, const unsigned long *call)
 {
@@ -29,11 +31,12 @@ static long call_in(pid_t thread, const unsigned long *call)
 	errno = 0;
 	code = ptrace(PTRACE_PEEKTEXT, thread, before.rip, NULL);
 	if (errno ||
-	    ptrace(PTRACE_POKETEXT, thread, before.rip, (code & ~0xfffful) | 0x050f)) /* syscall */
+	    /* the instruction "syscall" */
+	    ptrace(PTRACE_POKETEXT, thread, before.rip, (code & ~0xfffful) | 0x050f))
 		die("PTRACE_POKETEXT");
 	regs = before;
 	regs.rax = call[0];
-	regs.orig_rax = -1ul; /* the call that it waits in is not started again now */
+	regs.orig_rax = -1ul; /* do not restart the interrupted system call now */
 	regs.rdi = call[1];
 	regs.rsi = call[2];
 	regs.rdx = call[3];
@@ -50,7 +53,7 @@ static long call_in(pid_t thread, const unsigned long *call)
 	return regs.rax;
 }
 
-/* False where it has ended meanwhile. */
+/* Returns false if the thread has ended. */
 static int stop(pid_t thread)
 {
 	int status;
@@ -81,7 +84,7 @@ static void make_calls(pid_t thread, char **calls)
 	}
 }
 
-/* Threads that are listed and not among those known yet. */
+/* Adds the threads in the folder `tasks` that `threads` does not have. Returns their new number. */
 static int find_threads(const char *tasks, pid_t *threads, int count)
 {
 	DIR *folder = opendir(tasks);
@@ -102,8 +105,10 @@ static int find_threads(const char *tasks, pid_t *threads, int count)
 	return count;
 }
 
-/* PID NUMBER[,ARGUMENT…]…: every thread of the process makes these system calls; a line each:
- * thread, number, result. */
+/*
+ * PID NUMBER[,ARGUMENT…]…: makes these system calls in every thread of the process. Prints a line
+ * for each: thread, number, result.
+ */
 int inject(char **args)
 {
 	pid_t threads[THREADS_MAX];
@@ -111,8 +116,11 @@ int inject(char **args)
 	char tasks[64];
 
 	snprintf(tasks, sizeof(tasks), "/proc/%s/task", args[0]);
-	/* All of them stand still meanwhile: they share the code in which the calls are planted.
-	 * One that still ran may have started another. */
+	/*
+	 * All threads are stopped first, because they share the code that call_in() changes. A
+	 * thread that still ran may have started another one, so the list is read until it has no
+	 * new one.
+	 */
 	while ((count = find_threads(tasks, threads, count)) > looked_at)
 		for (; looked_at < count; looked_at++)
 			there[looked_at] = stop(threads[looked_at]);

@@ -101,7 +101,10 @@ int connect_uring(char **args)
 	return 0;
 }
 
-/* The error is known to io_uring only; args[1]: what a host where no hook tells of it can say. */
+/*
+ * The error is returned by io_uring only. args[1] is the outcome that a host reports without a hook
+ * for it.
+ */
 int connect_unreachable_uring(char **args)
 {
 	struct sockaddr_in server = ipv4(args[0], 80);
@@ -115,8 +118,10 @@ int connect_unreachable_uring(char **args)
 	return 0;
 }
 
-/* ADDRESS PORT COUNT [STEP]: as many connects, each given up at once, each to an address STEP
- * further within ADDRESS/8. Prints how many. */
+/*
+ * ADDRESS PORT COUNT [STEP]: starts COUNT connects and closes each at once. Each one goes to an
+ * address STEP further within ADDRESS/8. Prints the number of connects.
+ */
 int flood_connect(char **args)
 {
 	struct sockaddr_in server = ipv4(args[0], atoi(args[1]));
@@ -137,8 +142,10 @@ int flood_connect(char **args)
 	return 0;
 }
 
-/* ADDRESS PORT COUNT SEED: as many queries, each for a name of its own, as fast as it goes. Prints
- * how many were sent. */
+/*
+ * ADDRESS PORT COUNT SEED: sends COUNT queries with different names as fast as possible. Prints the
+ * number of queries sent.
+ */
 int flood_dns(char **args)
 {
 	enum {

@@ -97,7 +97,9 @@ static void *exec_from_thread(void *unused)
 	_exit(99);
 }
 
-/* A thread that is not the leader calls exec: the process keeps its pid, the other threads end. */
+/*
+ * A thread that is not the leader calls exec. The process keeps its pid, and the other threads end.
+ */
 int exec_thread(char **args)
 {
 	int status;
@@ -115,7 +117,7 @@ int exec_thread(char **args)
 	return 0;
 }
 
-/* The grandchild outlives its parent and this process's wait; its pid comes back through a pipe. */
+/* The grandchild outlives its parent and the wait of this process. Its pid is read from a pipe. */
 int exec_double_fork(char **args)
 {
 	char *argv[] = { "by-double-fork", "exit", "7", NULL };
@@ -144,7 +146,7 @@ int exec_double_fork(char **args)
 	return 0;
 }
 
-/* COUNT: as many programs, one after the other. Prints how many ended well. */
+/* COUNT: runs COUNT programs one after the other. Prints how many exited with 0. */
 int flood_exec(char **args)
 {
 	char *argv[] = { "flood", "exit", "0", NULL };
@@ -168,8 +170,10 @@ int flood_exec(char **args)
 	return 0;
 }
 
-/* COUNT: tries to start as many processes at a time as there may be, until it has tried so often.
- * Prints how many it got. */
+/*
+ * COUNT: calls fork COUNT times with as many processes at a time as allowed. Prints how many were
+ * started.
+ */
 int flood_fork(char **args)
 {
 	long tries = atol(args[0]), made = 0;
@@ -181,7 +185,7 @@ int flood_fork(char **args)
 			_exit(0);
 		if (pid > 0)
 			made++;
-		else /* no more may live: their ends make room */
+		else /* the limit is reached: reap ended processes */
 			while (waitpid(-1, NULL, WNOHANG) > 0)
 				;
 	}

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the triggers share. Each acts and prints what it saw as one line {"truth": …}, in the form
- * of tests/scenarios/actor.py. */
+/*
+ * Triggers: small actions for the scenarios that Python cannot do, such as io_uring, vfork or
+ * system calls of 32-bit programs. Most print what they did as one line {"truth": …}, in the form
+ * of tests/scenarios/actor.py. args[] are the arguments after the name of the trigger.
+ */
 #ifndef SANDPIPER_TESTS_TRIGGERS_H
 #define SANDPIPER_TESTS_TRIGGERS_H
 
@@ -28,11 +31,11 @@ int flood_exec(char **args);
 int flood_fork(char **args);
 
 struct sockaddr_in ipv4(const char *address, int port);
-/* A query of type A for "NAME.test"; returns its length. */
+/* Writes a query of type A for "NAME.test" to `out`. Returns its length. */
 size_t dns_query(unsigned char *out, int id, const char *name);
 void die(const char *what);
 
-/* io_uring with one request at a time. */
+/* io_uring with one request at a time. Returns as the system call does. */
 int uring_open(void);
 int uring_connect(int fd, const struct sockaddr_in *address);
 int uring_sendmsg(int fd, const void *data, size_t size, const struct sockaddr_in *address);
