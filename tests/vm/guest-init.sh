@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# PID 1 of a guest: the host's file system, read-only, under an overlay in memory; cgroup v2 alone; then the command that stands behind
-# GUEST_COMMAND in the kernel's arguments, and power off.
+# PID 1 of a guest. Mounts the host's file system, read-only, under an overlay in memory, and only
+# cgroup v2. Then runs the command after GUEST_COMMAND= in the kernel's arguments and powers off.
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -9,7 +9,8 @@ mount -t devtmpfs dev /dev
 for m in $(cat /modules/order); do
   insmod "/modules/$m.ko" || echo "guest: module $m does not load"
 done
-mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose host /host || echo "guest: no host file system"
+mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose host /host ||
+  echo "guest: no host file system"
 mount -t tmpfs tmpfs /upper
 mkdir -p /upper/data /upper/work
 mount -t overlay -o lowerdir=/host,upperdir=/upper/data,workdir=/upper/work overlay /root
@@ -20,7 +21,7 @@ mount -t sysfs sysfs /root/sys
 mount -t devtmpfs dev /root/dev
 mount -t tmpfs tmpfs /root/tmp
 mount -t tmpfs tmpfs /root/run
-# With GUEST_CGROUPS=hybrid, v1 beside v2, as systemd mounts them.
+# With GUEST_CGROUPS=hybrid: cgroup v1 and v2, as systemd mounts them.
 case $(cat /root/proc/cmdline) in
   *GUEST_CGROUPS=hybrid*)
     mount -t tmpfs tmpfs /root/sys/fs/cgroup
@@ -42,7 +43,7 @@ echo "guest: linux $(cat /root/proc/sys/kernel/osrelease) lsm $(cat /root/sys/ke
 command=$(cat /root/proc/cmdline)
 command=${command#*GUEST_COMMAND=}
 command=$(echo "${command%% *}" | sed 's/+/ /g')
-# With GUEST_INIT=systemd, under systemd as a host has it: the command is a service, and nothing else is started.
+# With GUEST_INIT=systemd: systemd is PID 1, the command is a service, and no other unit is started.
 case $(cat /root/proc/cmdline) in
   *GUEST_INIT=systemd*)
     echo "($command); echo guest: status \$?" > /root/etc/guest-command
@@ -59,9 +60,12 @@ ExecStart=/bin/sh /etc/guest-command
 StandardOutput=file:/dev/console
 StandardError=file:/dev/console
 UNIT
-    exec switch_root /root /lib/systemd/systemd --unit=guest.service --show-status=no --log-level=warning
+    exec switch_root /root /lib/systemd/systemd --unit=guest.service --show-status=no \
+      --log-level=warning
     ;;
 esac
-# A root of its own, not a chroot: paths of processes in other mount namespaces are then those of an ordinary host.
-exec switch_root /root /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+# switch_root instead of chroot: paths of processes in other mount namespaces are then the same as
+# on an ordinary host.
+exec switch_root /root /usr/bin/env -i \
+  PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
   /bin/sh -c "($command); echo guest: status \$?; echo o > /proc/sysrq-trigger; sleep 60"
