@@ -63,7 +63,7 @@ def bad_cgroups_are_one_clear_sentence(w):
         ["run", "--cgroup", one + "=pod:sidecar"],
         1,
         "=pod:sidecar",
-        "no other --cgroup is called pod",
+        "no other --cgroup has the id pod",
     )
     fails(w, ["run", "--cgroup", one + "="], 1, "PATH=ID")
     fails(w, ["run", "--cgroup", w.cgroups + "/dup*=one"], 1, "one id for 2 cgroups")

@@ -17,7 +17,7 @@ const std::string kId = "0123456789abcdef0123456789abcdef0123456789abcdef0123456
 const std::string kInner = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
 
 struct Vector {
-  std::string path;  // <64> stands for kId, <inner> for kInner
+  std::string path;  // <64> is replaced by kId, <inner> by kInner
   std::string container, pod, unit, runtime;
   bool monitor = false;
 };
@@ -76,7 +76,7 @@ const std::vector<Vector>& Vectors() {
       {"/system.slice/crio-conmon-<64>.scope", "", "", "", "", true},
       {"/machine.slice/libpod-conmon-<64>.scope", "", "", "", "", true},
       {"/libpod_parent/conmon", "", "", "", "", true},
-      // Nothing of the kind.
+      // Paths without container, pod or unit.
       {"/", "", "", "", ""},
       {"/user.slice", "", "", "", ""},
       {"/a/0123456789abcdef0123456789abcdef", "", "", "", ""},
@@ -100,13 +100,13 @@ void Check(const Vector& v, const std::string& path) {
   EXPECT_EQ(parsed.runtime, v.runtime) << path;
 }
 
-TEST(CgroupPath, EveryVector) {
+TEST(CgroupPath, ParsesEveryKnownLayout) {
   for (const Vector& v : Vectors())
     Check(v, Fill(v.path));
 }
 
-// As folders: what a scan finds is what was meant.
-TEST(CgroupPath, OverATree) {
+// Creates the paths as folders and scans them.
+TEST(CgroupPath, ParsesPathsOfATree) {
   namespace fs = std::filesystem;
   const std::string root = ::testing::TempDir() + "/cgroups";
   fs::remove_all(root);

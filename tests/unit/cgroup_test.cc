@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mounts, paths and --cgroup over fake trees.
+// Tests mounts, paths and --cgroup on fake trees.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -34,7 +34,7 @@ class Tree : public ::testing::Test {
   std::string root_;
 };
 
-TEST_F(Tree, ResourcesOfUnifiedAndHybridHosts) {
+TEST_F(Tree, ReadsResourcesOnUnifiedAndHybridHosts) {
   const std::string v2 = Make("v2"), v1 = Make("v1"), box = Make("v2/pods/box"),
                     proc = Make("proc");
   Write("v2/cgroup.controllers", "cpu hugetlb\n");
@@ -47,7 +47,7 @@ TEST_F(Tree, ResourcesOfUnifiedAndHybridHosts) {
           "55-56 ---p 0 0:0 0 [rollup]\nRss: 900 kB\nPss_Anon: 10 kB\nPss_File: 70 kB\nPss_Shmem: "
           "2 kB\n");
 
-  // The v1 controller is there, but not for this cgroup: what its processes have is summed up.
+  // The v1 controller has no such cgroup: the memory of its processes is added up.
   const ResourceReader hybrid(v2, proc);
   EXPECT_EQ(hybrid.source(), MemorySource::kControllerV1);
   ResourceUse use = *hybrid.Read(box);
@@ -57,7 +57,7 @@ TEST_F(Tree, ResourcesOfUnifiedAndHybridHosts) {
   EXPECT_EQ(use.memory_bytes, 24u * 1024);
   Write("v1/pods/box/memory.usage_in_bytes", "5000\n");
   EXPECT_EQ(hybrid.Read(box)->memory_bytes, 5000u);
-  // Another cgroup in v1: others may be in it too.
+  // The process is in another v1 cgroup, which may contain further processes.
   Write("proc/7/cgroup", "4:cpu,memory:/pods\n0::/pods/box\n");
   EXPECT_EQ(hybrid.Read(box)->memory_bytes, 24u * 1024);
 
@@ -72,7 +72,7 @@ TEST_F(Tree, ResourcesOfUnifiedAndHybridHosts) {
   EXPECT_EQ(ResourceReader(v2, proc).source(), MemorySource::kProcesses);
 }
 
-TEST_F(Tree, MountIsFoundInEveryLayout) {
+TEST_F(Tree, FindsTheMountInEveryLayout) {
   const auto mount = [&](const std::string& lines) {
     return FindCgroupMount(Write("mountinfo", lines));
   };
@@ -91,7 +91,7 @@ TEST_F(Tree, MountIsFoundInEveryLayout) {
   EXPECT_NE(none.status().message().find("cgroup v2 is not mounted"), std::string::npos);
 }
 
-TEST_F(Tree, Selection) {
+TEST_F(Tree, SelectsCgroupsByPathAndPattern) {
   Make("pods/one/inner");
   Make("pods/two");
   const auto select = [&](const std::vector<std::string>& arguments) {
@@ -111,7 +111,7 @@ TEST_F(Tree, Selection) {
   EXPECT_TRUE(absl::IsInvalidArgument(select({"pods/one=x", "pods/two=x"}).status()));
 }
 
-TEST_F(Tree, ProcessFromProc) {
+TEST_F(Tree, ReadsAProcess) {
   Write("7/stat", "7 (a) b (c) S 3 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 250 1 1\n");
   Write("7/cmdline", std::string("sh\0-c\0\0", 7));
   fs::create_symlink("/usr/bin/dash", root_ + "/7/exe");

@@ -8,14 +8,14 @@
 namespace sandpiper {
 namespace {
 
-TEST(EngineReplies, WhoAnswers) {
+TEST(EngineReplies, VersionNamesTheEngine) {
   EXPECT_EQ(*EngineName(R"({"Components":[{"Name":"Engine"}]})"), "docker");
   EXPECT_EQ(*EngineName(R"({"Components":[{"Name":"Podman Engine"}]})"), "podman");
   EXPECT_EQ(*EngineName("[]"), "docker");
   EXPECT_FALSE(EngineName("{").ok());
 }
 
-TEST(EngineReplies, Inspect) {
+TEST(EngineReplies, InspectGivesACompleteContainer) {
   const auto container = ContainerOfInspect(
       R"({"Id":"ab","Name":"/box","Config":{"Image":"i","Labels":{"k":"v"},"Env":["A=1","odd","B="]},
                                                 "HostConfig":{"NetworkMode":"container:cd"}})");
@@ -29,7 +29,7 @@ TEST(EngineReplies, Inspect) {
   EXPECT_EQ(ContainerOfInspect(R"({"Id":5,"Config":[],"HostConfig":{"NetworkMode":{}}})")->id, "");
 }
 
-TEST(EngineReplies, ListsAndEventsAreIncomplete) {
+TEST(EngineReplies, ListsAndEventsGiveIncompleteContainers) {
   const auto list = ContainersOfList(
       R"([{"Id":"a","Names":["/x"],"Labels":{"k":"v"}},{"Names":[]},7,{"Id":"b","Names":[]}])");
   ASSERT_TRUE(list.ok());
@@ -44,8 +44,8 @@ TEST(EngineReplies, ListsAndEventsAreIncomplete) {
   EXPECT_FALSE(ContainerOfEvent("nonsense"));
 }
 
-// An answer may be 64 MiB long, and a stack is not.
-TEST(EngineReplies, NestedAsDeepAsTheyAreLong) {
+// An answer may be 64 MiB long: a recursive parser would overflow the stack.
+TEST(EngineReplies, DeepNestingDoesNotOverflowTheStack) {
   for (const char* opening : {"[", R"({"a":)"}) {
     std::string deep;
     for (int i = 0; i < 1'000'000; ++i)

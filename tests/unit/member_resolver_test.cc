@@ -13,21 +13,21 @@ namespace {
 
 std::string ContainerId(int n) { return absl::StrCat(std::string(60, '0'), 1000 + n); }
 
-class MembershipTest : public ::testing::Test {
+class MemberResolverTest : public ::testing::Test {
  protected:
   static SelectionRule Rule(SelectionRule::By by, const std::string& key) {
     return *MakeRule(by, key);
   }
 
-  void Born(int n, const std::string& folder = "/docker/") {
-    membership_.OnCandidate({.member = Member(n),
-                             .cgroup_id = static_cast<uint64_t>(n),
-                             .cgroup = folder + ContainerId(n),
-                             .born_ns = now_},
-                            now_, &decisions_);
+  void AddCandidate(int n, const std::string& folder = "/docker/") {
+    resolver_.OnCandidate({.member = Member(n),
+                           .cgroup_id = static_cast<uint64_t>(n),
+                           .cgroup = folder + ContainerId(n),
+                           .created_ns = now_},
+                          now_, &decisions_);
   }
   static uint64_t Member(int n) { return 100 + static_cast<uint64_t>(n); }
-  Container About(int n, Container::Texts labels = {}, const std::string& network_of = "") {
+  Container MakeContainer(int n, Container::Texts labels = {}, const std::string& network_of = "") {
     Container out;
     out.id = ContainerId(n);
     out.name = absl::StrCat("name-", n);
@@ -36,13 +36,15 @@ class MembershipTest : public ::testing::Test {
     out.network_of = network_of;
     return out;
   }
-  void Told(const Container& container) { membership_.OnContainer(container, now_, &decisions_); }
-  void Wait(uint64_t ns) {
-    now_ += ns;
-    membership_.Tick(now_, &decisions_);
+  void ReportContainer(const Container& container) {
+    resolver_.OnContainer(container, now_, &decisions_);
   }
-  // "member:id:role" of each decision since the last call, "-" where it is nobody's.
-  std::vector<std::string> Take() {
+  void Advance(uint64_t ns) {
+    now_ += ns;
+    resolver_.ExpireDue(now_, &decisions_);
+  }
+  // "member:id:role" of each decision since the last call; "member:-" for an unselected one.
+  std::vector<std::string> DrainDecisions() {
     std::vector<std::string> out;
     for (const Decision& d : decisions_)
       out.push_back(d.selected ? absl::StrCat(d.candidate.member, ":", d.selected->id, ":",
@@ -54,136 +56,136 @@ class MembershipTest : public ::testing::Test {
   using Out = std::vector<std::string>;
 
   uint64_t now_ = 100 * kSecond;
-  Membership membership_{{.rules = {Rule(SelectionRule::By::kLabel, "id"),
-                                    Rule(SelectionRule::By::kCgroup, "^/box/(?P<id>[^/]+)$")},
-                          .wait_ns = 5 * kSecond,
-                          .sidecars = {"egress"}}};
+  MemberResolver resolver_{{.rules = {Rule(SelectionRule::By::kLabel, "id"),
+                                      Rule(SelectionRule::By::kCgroup, "^/box/(?P<id>[^/]+)$")},
+                            .wait_ns = 5 * kSecond,
+                            .sidecars = {"egress"}}};
   std::vector<Decision> decisions_;
 };
 
-TEST_F(MembershipTest, APathNeedsNobody) {
-  membership_.OnCandidate({.member = 7, .cgroup_id = 1, .cgroup = "/box/one", .born_ns = now_},
-                          now_, &decisions_);
-  EXPECT_EQ(Take(), Out{"7:one:app"});
+TEST_F(MemberResolverTest, PathRuleDecidesAtOnce) {
+  resolver_.OnCandidate({.member = 7, .cgroup_id = 1, .cgroup = "/box/one", .created_ns = now_},
+                        now_, &decisions_);
+  EXPECT_EQ(DrainDecisions(), Out{"7:one:app"});
 }
 
-TEST_F(MembershipTest, AContainerWaitsForItsRuntime) {
-  Born(1);
-  EXPECT_EQ(Take(), Out{});
-  EXPECT_EQ(membership_.NextDeadline(), now_ + 5 * kSecond);
-  Told(About(1, {{"id", "sb"}}));
-  EXPECT_EQ(Take(), Out{"101:sb:app"});
-  EXPECT_EQ(membership_.waiting(), 0u);
+TEST_F(MemberResolverTest, ContainerWaitsForItsRuntime) {
+  AddCandidate(1);
+  EXPECT_EQ(DrainDecisions(), Out{});
+  EXPECT_EQ(resolver_.NextDeadline(), now_ + 5 * kSecond);
+  ReportContainer(MakeContainer(1, {{"id", "sb"}}));
+  EXPECT_EQ(DrainDecisions(), Out{"101:sb:app"});
+  EXPECT_EQ(resolver_.waiting(), 0u);
 }
 
-TEST_F(MembershipTest, TheRuntimeMayTellFirst) {
-  Told(About(1, {{"id", "sb"}}));
-  Born(1);
-  EXPECT_EQ(Take(), Out{"101:sb:app"});
+TEST_F(MemberResolverTest, MetadataBeforeTheCgroupIsUsed) {
+  ReportContainer(MakeContainer(1, {{"id", "sb"}}));
+  AddCandidate(1);
+  EXPECT_EQ(DrainDecisions(), Out{"101:sb:app"});
 }
 
-TEST_F(MembershipTest, AfterTheWaitItIsWhatIsKnown) {
-  Born(1);
-  Wait(5 * kSecond);
-  EXPECT_EQ(Take(), Out{"101:-"});
-  // Better late than never.
-  Told(About(1, {{"id", "sb"}}));
-  EXPECT_EQ(Take(), Out{"101:sb:app"});
+TEST_F(MemberResolverTest, TimeoutDecidesByKnownMetadata) {
+  AddCandidate(1);
+  Advance(5 * kSecond);
+  EXPECT_EQ(DrainDecisions(), Out{"101:-"});
+  // Metadata after the timeout still changes the decision.
+  ReportContainer(MakeContainer(1, {{"id", "sb"}}));
+  EXPECT_EQ(DrainDecisions(), Out{"101:sb:app"});
 }
 
-TEST_F(MembershipTest, WithoutRuntimesNobodyWaits) {
-  membership_.NoRuntimes();
-  Born(1);
-  EXPECT_EQ(Take(), Out{"101:-"});
+TEST_F(MemberResolverTest, DecidesAtOnceWithoutRuntimes) {
+  resolver_.StopWaitingForRuntimes();
+  AddCandidate(1);
+  EXPECT_EQ(DrainDecisions(), Out{"101:-"});
 }
 
-TEST_F(MembershipTest, AnIdentityMayChange) {
-  Born(1);
-  Told(About(1, {{"id", "a"}}));
-  Told(About(1, {{"id", "b"}}));
-  Told(About(1, {{"id", "b"}}));
-  Told(About(1));
-  EXPECT_EQ(Take(), (Out{"101:a:app", "101:b:app", "101:-"}));
+TEST_F(MemberResolverTest, ChangedLabelChangesTheSandbox) {
+  AddCandidate(1);
+  ReportContainer(MakeContainer(1, {{"id", "a"}}));
+  ReportContainer(MakeContainer(1, {{"id", "b"}}));
+  ReportContainer(MakeContainer(1, {{"id", "b"}}));
+  ReportContainer(MakeContainer(1));
+  EXPECT_EQ(DrainDecisions(), (Out{"101:a:app", "101:b:app", "101:-"}));
 }
 
-TEST_F(MembershipTest, TheFirstRuntimeIsBelieved) {
-  Born(1);
-  Told(About(1, {{"id", "a"}}));
-  Container other = About(1, {{"id", "b"}});
+TEST_F(MemberResolverTest, SecondRuntimeIsAContradiction) {
+  AddCandidate(1);
+  ReportContainer(MakeContainer(1, {{"id", "a"}}));
+  Container other = MakeContainer(1, {{"id", "b"}});
   other.source = "second";
-  Told(other);
-  EXPECT_EQ(Take(), Out{"101:a:app"});
-  EXPECT_EQ(membership_.contradictions(), 1u);
+  ReportContainer(other);
+  EXPECT_EQ(DrainDecisions(), Out{"101:a:app"});
+  EXPECT_EQ(resolver_.contradictions(), 1u);
 }
 
-TEST_F(MembershipTest, ABundleIsLessThanARuntime) {
-  Container bundle = About(1);
+TEST_F(MemberResolverTest, RuntimeReplacesMetadataOfTheBundle) {
+  Container bundle = MakeContainer(1);
   bundle.source = "";
   bundle.complete = false;
-  Told(bundle);
-  Born(1);
-  EXPECT_EQ(Take(), Out{});
-  Told(About(1, {{"id", "a"}}));
-  Told(bundle);
-  EXPECT_EQ(Take(), Out{"101:a:app"});
+  ReportContainer(bundle);
+  AddCandidate(1);
+  EXPECT_EQ(DrainDecisions(), Out{});
+  ReportContainer(MakeContainer(1, {{"id", "a"}}));
+  ReportContainer(bundle);
+  EXPECT_EQ(DrainDecisions(), Out{"101:a:app"});
 }
 
-TEST_F(MembershipTest, ASharedNetworkJoinsWhicheverComesFirst) {
-  Born(1);
-  Told(About(1));  // the sidecar, that owns the network
-  Born(2);
-  Told(About(2, {{"id", "sb"}}, ContainerId(1)));
-  EXPECT_EQ(Take(), (Out{"101:-", "102:sb:app", "101:sb:sidecar"}));
-  Born(3);
-  Told(About(3, {}, ContainerId(2)));
-  EXPECT_EQ(Take(), Out{"103:sb:sidecar"});
+TEST_F(MemberResolverTest, SharedNetworkJoinsInEitherOrder) {
+  AddCandidate(1);
+  ReportContainer(MakeContainer(1));  // the sidecar, which owns the network
+  AddCandidate(2);
+  ReportContainer(MakeContainer(2, {{"id", "sb"}}, ContainerId(1)));
+  EXPECT_EQ(DrainDecisions(), (Out{"101:-", "102:sb:app", "101:sb:sidecar"}));
+  AddCandidate(3);
+  ReportContainer(MakeContainer(3, {}, ContainerId(2)));
+  EXPECT_EQ(DrainDecisions(), Out{"103:sb:sidecar"});
 }
 
-TEST_F(MembershipTest, RolesInAPod) {
+TEST_F(MemberResolverTest, PauseAndSidecarContainersGetTheirRoles) {
   for (int n = 1; n <= 3; ++n) {
-    Container container = About(n, {{"id", "sb"}});
+    Container container = MakeContainer(n, {{"id", "sb"}});
     container.pod.name = "pod";
     container.pause = n == 1;
     container.name = n == 2 ? "egress" : "sandbox";
-    Born(n);
-    Told(container);
+    AddCandidate(n);
+    ReportContainer(container);
   }
-  EXPECT_EQ(Take(), (Out{"101:sb:pause", "102:sb:sidecar", "103:sb:app"}));
+  EXPECT_EQ(DrainDecisions(), (Out{"101:sb:pause", "102:sb:sidecar", "103:sb:app"}));
 }
 
-TEST_F(MembershipTest, WhatIsForgottenIsNotDecided) {
-  Born(1);
-  membership_.Forget(Member(1));
-  Told(About(1, {{"id", "sb"}}));
-  Wait(10 * kSecond);
-  EXPECT_EQ(Take(), Out{});
+TEST_F(MemberResolverTest, ForgottenMemberIsNotDecided) {
+  AddCandidate(1);
+  resolver_.Forget(Member(1));
+  ReportContainer(MakeContainer(1, {{"id", "sb"}}));
+  Advance(10 * kSecond);
+  EXPECT_EQ(DrainDecisions(), Out{});
 }
 
-// Any order of births, news, ends and time: each living member is decided after the wait, and by
-// its own container only.
-TEST_F(MembershipTest, AnyOrder) {
+// Applies candidates, metadata, ends and time in random order. Each living member is decided after
+// the wait, and by its own container only.
+TEST_F(MemberResolverTest, OrderOfEventsDoesNotMatter) {
   std::mt19937 random(1);
   std::map<uint64_t, std::string> decided;
   for (int step = 0; step < 20'000; ++step) {
     const int n = static_cast<int>(random() % 50);
     switch (random() % 5) {
       case 0:
-        Born(n);
+        AddCandidate(n);
         break;
       case 1:
-        Told(About(n, {{"id", absl::StrCat("sb-", n)}}));
+        ReportContainer(MakeContainer(n, {{"id", absl::StrCat("sb-", n)}}));
         break;
       case 2:
-        Wait(random() % kSecond);
+        Advance(random() % kSecond);
         break;
       case 3:
         if (random() % 10 == 0) {
-          membership_.Forget(Member(n));
+          resolver_.Forget(Member(n));
           decided.erase(Member(n));
         }
         break;
       default:
-        Told(About(n));
+        ReportContainer(MakeContainer(n));
     }
     for (const Decision& d : decisions_) {
       decided[d.candidate.member] = d.selected ? d.selected->id : "-";
@@ -193,23 +195,23 @@ TEST_F(MembershipTest, AnyOrder) {
     }
     decisions_.clear();
   }
-  Wait(10 * kSecond);
-  EXPECT_EQ(membership_.waiting(), 0u);
+  Advance(10 * kSecond);
+  EXPECT_EQ(resolver_.waiting(), 0u);
 }
 
-TEST_F(MembershipTest, MemoryIsBounded) {
-  Membership small({.rules = {Rule(SelectionRule::By::kLabel, "id")},
-                    .wait_ns = kSecond,
-                    .sidecars = {},
-                    .rejected_max = 10,
-                    .containers_max = 10});
+TEST_F(MemberResolverTest, ForgetsTheOldestOverTheLimits) {
+  MemberResolver small({.rules = {Rule(SelectionRule::By::kLabel, "id")},
+                        .wait_ns = kSecond,
+                        .sidecars = {},
+                        .rejected_max = 10,
+                        .containers_max = 10});
   for (int n = 0; n < 1000; ++n) {
     small.OnCandidate({.member = Member(n),
                        .cgroup_id = 1,
                        .cgroup = "/docker/" + ContainerId(n),
-                       .born_ns = now_},
+                       .created_ns = now_},
                       now_, &decisions_);
-    small.OnContainer(About(n), now_, &decisions_);
+    small.OnContainer(MakeContainer(n), now_, &decisions_);
   }
   EXPECT_EQ(decisions_.size(), 1000u);
   EXPECT_LE(small.size(), 10u);

@@ -14,7 +14,7 @@
 namespace sandpiper {
 namespace {
 
-// Rules as the kernel holds them: expression by expression.
+// Builds rules from expressions, as the kernel keeps them.
 class NftRuleTest : public ::testing::Test {
  protected:
   nftnl_expr* Add(const char* name) {
@@ -68,7 +68,7 @@ class NftRuleTest : public ::testing::Test {
   NftSets sets_;
 };
 
-TEST_F(NftRuleTest, AddressAndPortWithWhatTheyImply) {
+TEST_F(NftRuleTest, AddressAndPortImplyFamilyAndProtocol) {
   Meta(NFT_META_NFPROTO);
   Compare("\x02");
   Payload(NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
@@ -85,7 +85,7 @@ TEST_F(NftRuleTest, AddressAndPortWithWhatTheyImply) {
   EXPECT_TRUE(rule.conditions[1].destination);
 }
 
-TEST_F(NftRuleTest, WithoutTheFamilyTheHeaderIsRaw) {
+TEST_F(NftRuleTest, HeaderWithoutAFamilyIsPrintedRaw) {
   Payload(NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
   Compare(std::string("\x0a\x00\x00\x01", 4));
   Payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
@@ -94,13 +94,13 @@ TEST_F(NftRuleTest, WithoutTheFamilyTheHeaderIsRaw) {
   EXPECT_EQ(Text(Decode(NFPROTO_IPV4)), "ip daddr 10.0.0.1 th dport != 53");
 }
 
-TEST_F(NftRuleTest, NotThatAddressIsNoDestination) {
+TEST_F(NftRuleTest, NegatedAddressIsNoDestination) {
   Payload(NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
   Compare(std::string("\x0a\x00\x00\x01", 4), NFT_CMP_NEQ);
   EXPECT_FALSE(Decode(NFPROTO_IPV4).conditions[0].destination);
 }
 
-TEST_F(NftRuleTest, SetsByNameByElementAndUnknown) {
+TEST_F(NftRuleTest, SetsAreNamedExpandedOrUnknown) {
   sets_[{NFPROTO_IPV4, "t", "s"}] = {
       .name = "s", .key_bytes = 4, .elements = {{.key = std::string("\x01\x02\x03\x04", 4)}}};
   Payload(NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
@@ -116,7 +116,7 @@ TEST_F(NftRuleTest, SetsByNameByElementAndUnknown) {
   EXPECT_FALSE(Decode(NFPROTO_IPV4).conditions[0].expands);
 }
 
-TEST_F(NftRuleTest, RegistersThatDoNotExistAreSurvived) {
+TEST_F(NftRuleTest, InvalidRegistersAreIgnored) {
   for (const uint32_t number : {0u, 5u, 7u, 24u, 1000u, 0xffffffffu}) {
     Meta(NFT_META_MARK, number);
     Payload(NFT_PAYLOAD_NETWORK_HEADER, 16, 4, number);
@@ -126,7 +126,7 @@ TEST_F(NftRuleTest, RegistersThatDoNotExistAreSurvived) {
   EXPECT_EQ(Decode().verdict, NftVerdict::kNone);
 }
 
-TEST_F(NftRuleTest, VerdictsOfTheKernel) {
+TEST_F(NftRuleTest, MapsTheVerdictsOfTheKernel) {
   EXPECT_EQ(ToVerdict(NF_DROP), NftVerdict::kDeny);
   EXPECT_EQ(ToVerdict(static_cast<uint32_t>(NFT_JUMP)), NftVerdict::kJump);
   EXPECT_EQ(ToVerdict(static_cast<uint32_t>(NFT_RETURN)), NftVerdict::kReturn);

@@ -11,7 +11,7 @@ namespace {
 
 const std::string kId(64, 'b');
 
-TEST(OciBundle, Containerd) {
+TEST(OciBundle, ReadsContainerdAnnotations) {
   const auto container =
       ParseBundle(kId, R"({"annotations": {"io.kubernetes.cri.container-type": "container",
       "io.kubernetes.cri.container-name": "app", "io.kubernetes.cri.sandbox-name": "pod", "io.kubernetes.cri.sandbox-namespace": "ns",
@@ -28,7 +28,7 @@ TEST(OciBundle, Containerd) {
   EXPECT_FALSE(container->pause);
 }
 
-TEST(OciBundle, ThePauseContainer) {
+TEST(OciBundle, FindsThePauseContainer) {
   EXPECT_TRUE(
       ParseBundle(kId, R"({"annotations": {"io.kubernetes.cri.container-type": "sandbox"}})")
           ->pause);
@@ -37,7 +37,7 @@ TEST(OciBundle, ThePauseContainer) {
           ->pause);
 }
 
-TEST(OciBundle, NonsenseIsNothing) {
+TEST(OciBundle, InvalidConfigIsNoContainer) {
   for (const char* text : {"", "{", "[]", "7", "{\"annotations\": 5, \"process\": []}",
                            "{\"annotations\": {\"a\": 5}, \"process\": {\"env\": {}}}"}) {
     const auto container = ParseBundle(kId, text);
@@ -45,7 +45,7 @@ TEST(OciBundle, NonsenseIsNothing) {
   }
 }
 
-TEST(OciBundle, IsFoundInEitherPlace) {
+TEST(OciBundle, FindsConfigInEitherPlace) {
   const std::string root = ::testing::TempDir() + "/bundles";
   std::filesystem::remove_all(root);
   std::filesystem::create_directories(root + "/run/k8s.io/" + kId);
@@ -58,7 +58,7 @@ TEST(OciBundle, IsFoundInEitherPlace) {
   EXPECT_EQ(FindBundle(kId, {"/var", "/run/*"}, root)->name, "one");
   EXPECT_EQ(FindBundle(other, {"/var", "/run/*"}, root)->name, "two");
   EXPECT_FALSE(FindBundle(std::string(64, 'd'), {"/var", "/run/*"}, root));
-  // What would leave the folder, or match others.
+  // Ids that would leave the folder or match other ids.
   for (const char* id : {"", "../x", "*", "a/b"})
     EXPECT_FALSE(FindBundle(id, {"/var", "/run/*"}, root)) << id;
   std::filesystem::remove_all(root);

@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-TEST(OpenSandboxPolicy, RulesInTheirOrder) {
+TEST(OpenSandboxPolicy, KeepsTheOrderOfRules) {
   const auto policy = ParseOpenSandboxPolicy(
       R"({"defaultAction":"allow","egress":[{"action":"deny","target":"*.evil.test"},{"action":"allow","target":"10.0.0.0/8"}]})");
   ASSERT_TRUE(policy.ok()) << policy.status();
@@ -19,7 +19,7 @@ TEST(OpenSandboxPolicy, RulesInTheirOrder) {
   EXPECT_EQ(policy->rules, (std::vector<Rule>{{"deny", "*.evil.test"}, {"allow", "10.0.0.0/8"}}));
 }
 
-TEST(OpenSandboxPolicy, NothingDeniesAll) {
+TEST(OpenSandboxPolicy, EmptyPolicyDeniesAll) {
   for (const char* text : {"", " \n", "{}", "null", R"({"egress":[]})", R"({"egress":null})"}) {
     const auto policy = ParseOpenSandboxPolicy(text);
     ASSERT_TRUE(policy.ok()) << text;
@@ -27,7 +27,7 @@ TEST(OpenSandboxPolicy, NothingDeniesAll) {
   }
 }
 
-TEST(OpenSandboxPolicy, BadTextIsNamedAndNotRepeated) {
+TEST(OpenSandboxPolicy, ErrorNamesTheFaultWithoutTheText) {
   for (const char* text :
        {"{", "[]", "7", R"({"defaultAction":"secret"})", R"({"egress":"secret"})",
         R"({"egress":["secret"]})", R"({"egress":[{"action":"secret","target":"x"}]})",
@@ -53,7 +53,7 @@ class ReadPolicyTest : public ::testing::Test {
   fs::path proc_;
 };
 
-TEST_F(ReadPolicyTest, TheFileFirstThenTheVariable) {
+TEST_F(ReadPolicyTest, PrefersTheFileToTheVariable) {
   using std::string_literals::operator""s;
   Environment(
       "A=1\0OPENSANDBOX_EGRESS_RULES={\"defaultAction\":\"allow\"}\0OPENSANDBOX_EGRESS_POLICY_FILE=/etc/policy\0"s);
@@ -68,7 +68,7 @@ TEST_F(ReadPolicyTest, TheFileFirstThenTheVariable) {
   EXPECT_EQ(policy->rules->rules, (std::vector<Rule>{{"allow", "a.test"}}));
 }
 
-TEST_F(ReadPolicyTest, NoLinkLeadsOutOfTheSandbox) {
+TEST_F(ReadPolicyTest, LinksStayInsideTheRoot) {
   using std::string_literals::operator""s;
   const fs::path outside = fs::path(::testing::TempDir()) / "outside";
   std::ofstream(outside) << R"({"egress":[{"action":"allow","target":"of-the-host"}]})";
@@ -79,7 +79,7 @@ TEST_F(ReadPolicyTest, NoLinkLeadsOutOfTheSandbox) {
   EXPECT_FALSE(ReadOpenSandboxPolicy(7, proc_));
 }
 
-TEST_F(ReadPolicyTest, NothingWhereNothingIs) {
+TEST_F(ReadPolicyTest, NulloptWithoutAPolicy) {
   EXPECT_FALSE(ReadOpenSandboxPolicy(8, proc_));
   Environment("OPENSANDBOX_EGRESS_RULESET=x");
   EXPECT_FALSE(ReadOpenSandboxPolicy(7, proc_));

@@ -29,7 +29,7 @@ std::vector<std::string> Texts(const NftSet& set, const std::vector<NftSubject>&
   return out;
 }
 
-TEST(Compare, TellsCopyForCopy) {
+TEST(Compare, CountsCopiesOfARule) {
   const Rule a{"allow", "a"}, b{"allow", "b"}, c{"deny", "a"};
   EXPECT_TRUE(Compare({.rules = {a, b}}, {.rules = {b, a}}).empty());
   const RulesetChange change = Compare({.rules = {a, a, b}}, {.rules = {c, a}});
@@ -38,7 +38,7 @@ TEST(Compare, TellsCopyForCopy) {
   EXPECT_TRUE(Compare({.default_deny = true, .rules = {}}, {.rules = {}}).default_changed);
 }
 
-TEST(NftValue, OfEachFormat) {
+TEST(NftValue, PrintsEachFormat) {
   EXPECT_EQ(FormatNftValue(kAddress, Bytes({10, 0, 0, 1})), "10.0.0.1");
   EXPECT_EQ(FormatNftValue(kAddress, Bytes({10, 1})), "10.1.0.0/16");  // as nft loads a prefix
   EXPECT_EQ(FormatNftValue(kAddress6, Bytes({0x20, 1, 0xd, 0xb8})), "2001:db8::/32");
@@ -57,7 +57,7 @@ TEST(NftValue, OfEachFormat) {
   EXPECT_EQ(ProtocolName(200), "200");
 }
 
-TEST(NftValue, RangesArePrefixesWhereTheyAre) {
+TEST(NftValue, PrintsARangeAsAPrefixWherePossible) {
   EXPECT_EQ(FormatNftRange(kAddress, Bytes({10, 0, 0, 0}), Bytes({10, 255, 255, 255})),
             "10.0.0.0/8");
   EXPECT_EQ(FormatNftRange(kAddress, Bytes({10, 0, 0, 5}), Bytes({10, 0, 0, 9})),
@@ -69,9 +69,9 @@ TEST(NftValue, RangesArePrefixesWhereTheyAre) {
   EXPECT_EQ(Before(Bytes({10, 1, 0, 0})), Bytes({10, 0, 255, 255}));
 }
 
-TEST(NftSet, IntervalsFromTheirEnds) {
-  // As the kernel gives them: in any order, an end for each beginning but for one that reaches to
-  // the last address.
+TEST(NftSet, BuildsIntervalsFromTheirEnds) {
+  // The kernel lists elements in any order. Each interval has an end, except for one that reaches
+  // to the last address.
   const NftSet set = {.name = "s",
                       .interval = true,
                       .key_bytes = 4,
@@ -86,7 +86,7 @@ TEST(NftSet, IntervalsFromTheirEnds) {
   EXPECT_EQ(CountStatic(set), 3u);
 }
 
-TEST(NftSet, ElementsWithATimeoutAreLeftOut) {
+TEST(NftSet, LeavesOutElementsWithATimeout) {
   const NftSet set = {
       .name = "s",
       .key_bytes = 4,
@@ -95,7 +95,7 @@ TEST(NftSet, ElementsWithATimeoutAreLeftOut) {
   EXPECT_EQ(CountStatic(set), 1u);
 }
 
-TEST(NftSet, ConcatenationsByTheirParts) {
+TEST(NftSet, PrintsConcatenationsByTheirParts) {
   const NftSet set = {.name = "s",
                       .interval = true,
                       .key_bytes = 8,

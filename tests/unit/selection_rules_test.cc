@@ -30,9 +30,11 @@ Container WithLabels(Container::Texts labels, Container::Texts of_pod = {}) {
 }
 
 std::string IdOf(const std::vector<SelectionRule>& rules, const std::string& cgroup,
-                 const Container* container, bool final = true) {
-  const Verdict verdict = Select(rules, cgroup, ParseCgroupPath(cgroup), container, final);
-  return !verdict.known ? "?" : verdict.selected ? verdict.selected->id : "-";
+                 const Container* container, Metadata metadata = Metadata::kFinal) {
+  const Verdict verdict = Select(rules, cgroup, ParseCgroupPath(cgroup), container, metadata);
+  if (!verdict.known)
+    return "?";
+  return verdict.selected ? verdict.selected->id : "-";
 }
 
 TEST(Selection, FirstMatchWins) {
@@ -45,20 +47,20 @@ TEST(Selection, FirstMatchWins) {
   EXPECT_EQ(IdOf(rules, kCgroup, &none), kId);
 }
 
-TEST(Selection, WaitsForWhatMayDecideOtherwise) {
+TEST(Selection, WaitsForMetadataThatMayDecide) {
   const std::vector<SelectionRule> rules = {Rule(By::kLabel, "a"), Rule(By::kCgroup, "/kubepods/")};
-  EXPECT_EQ(IdOf(rules, kCgroup, nullptr, false), "?");
-  EXPECT_EQ(IdOf(rules, kCgroup, nullptr, true), kId);
+  EXPECT_EQ(IdOf(rules, kCgroup, nullptr, Metadata::kMayFollow), "?");
+  EXPECT_EQ(IdOf(rules, kCgroup, nullptr, Metadata::kFinal), kId);
   Container part = WithLabels({{"other", "x"}});
   part.complete = false;
-  EXPECT_EQ(IdOf(rules, kCgroup, &part, false), "?");
+  EXPECT_EQ(IdOf(rules, kCgroup, &part, Metadata::kMayFollow), "?");
   part.labels["a"] = "there";
-  EXPECT_EQ(IdOf(rules, kCgroup, &part, false), "there");
-  // What is no container has no labels: no use to wait.
-  EXPECT_EQ(IdOf(rules, "/system.slice/x.service", nullptr, false), "-");
+  EXPECT_EQ(IdOf(rules, kCgroup, &part, Metadata::kMayFollow), "there");
+  // A cgroup that is no container has no labels to wait for.
+  EXPECT_EQ(IdOf(rules, "/system.slice/x.service", nullptr, Metadata::kMayFollow), "-");
 }
 
-TEST(Selection, Conditions) {
+TEST(Selection, RuleWithConditionsNeedsAllOfThem) {
   SelectionRule rule = Rule(By::kAnnotation, "id");
   rule.name_space = "agents";
   rule.labels = {{"tier", "gold"}};
@@ -72,7 +74,7 @@ TEST(Selection, Conditions) {
   EXPECT_EQ(IdOf({rule}, kCgroup, &container), "-");
 }
 
-TEST(Selection, PathsAndUnits) {
+TEST(Selection, PathAndUnitRulesGiveTheId) {
   EXPECT_EQ(
       IdOf({Rule(By::kCgroup, "/e2b/sbx-(?P<id>[a-z0-9]+)-[^/]+$")}, "/e2b/sbx-abc123-9f", nullptr),
       "abc123");
@@ -86,37 +88,38 @@ TEST(Selection, PathsAndUnits) {
   EXPECT_EQ(IdOf({Rule(By::kUnit, "sandbox-.+\\.scope")}, "/user.slice/sandbox-7.scope", nullptr),
             "sandbox-7.scope");
   EXPECT_EQ(IdOf({Rule(By::kUnit, "box-.+\\.scope")}, "/user.slice/sandbox-7.scope", nullptr),
-            "-");  // the whole name
+            "-");  // the expression has to match the whole name
 }
 
-TEST(Selection, AMonitorIsNobodys) {
+TEST(Selection, MonitorOfAContainerIsUnselected) {
   EXPECT_EQ(IdOf({Rule(By::kCgroup, "/")}, "/system.slice/crio-conmon-" + kId + ".scope", nullptr),
             "-");
 }
 
-TEST(Selection, DefaultsKnowOpenSandboxAndAgentSandbox) {
+TEST(Selection, DefaultRulesSelectOpenSandboxAndAgentSandbox) {
   const Container sidecar = WithLabels({{"opensandbox.io/egress-sidecar-for", "sb"}});
-  const Verdict verdict = Select(DefaultRules(), kCgroup, ParseCgroupPath(kCgroup), &sidecar, true);
+  const Verdict verdict =
+      Select(DefaultRules(), kCgroup, ParseCgroupPath(kCgroup), &sidecar, Metadata::kFinal);
   ASSERT_TRUE(verdict.selected);
   EXPECT_EQ(verdict.selected->id, "sb");
   EXPECT_EQ(verdict.selected->role, Role::kSidecar);
   const Container agent = WithLabels({}, {{"agents.x-k8s.io/sandbox-name-hash", "h"}});
   EXPECT_EQ(IdOf(DefaultRules(), kCgroup, &agent), "h");
-  // A pod of a pool goes by its name, until an id appears.
+  // A pod of a pool has its name as id, until it gets the annotation.
   Container pool = WithLabels({}, {{"sandbox.opensandbox.io/pool-name", "pool"}});
   EXPECT_EQ(IdOf(DefaultRules(), kCgroup, &pool), "pod-1");
   pool.pod.annotations["opensandbox.io/id"] = "sb-9";
   EXPECT_EQ(IdOf(DefaultRules(), kCgroup, &pool), "sb-9");
 }
 
-TEST(Selection, WhatIsNoExpressionIsAnError) {
+TEST(Selection, InvalidExpressionIsAnError) {
   EXPECT_TRUE(absl::IsInvalidArgument(MakeRule(By::kCgroup, "((").status()));
   EXPECT_TRUE(absl::IsInvalidArgument(MakeRule(By::kUnit, "a{9999}").status()));
 }
 
-// The kernel side looks at no cgroup whose name begins otherwise: a prefix that is too long would
-// lose sandboxes.
-TEST(Selection, NamePrefixIsWhatEveryMatchBeginsWith) {
+// BPF programs ignore new cgroups without one of the prefixes: a prefix that is too long would lose
+// sandboxes.
+TEST(Selection, NamePrefixBeginsEveryMatch) {
   const auto prefix = [](By by, const std::string& key) { return NamePrefix(Rule(by, key)); };
   EXPECT_EQ(prefix(By::kLabel, "a"), std::nullopt);
   EXPECT_EQ(prefix(By::kCgroup, "^/e2b/sbx-(?P<id>.+)$"), "sbx-");
@@ -127,8 +130,8 @@ TEST(Selection, NamePrefixIsWhatEveryMatchBeginsWith) {
   EXPECT_EQ(prefix(By::kCgroup, "/a/box*"), "bo");
   EXPECT_EQ(prefix(By::kCgroup, "/a/(?P<id>x)"), "");
   EXPECT_EQ(prefix(By::kCgroup, "/a/x|/b/y"), "");
-  EXPECT_EQ(prefix(By::kCgroup, "box"), "");        // may stand anywhere in the name
-  EXPECT_EQ(prefix(By::kCgroup, "(/a/)?box"), "");  // the slash is of a group
+  EXPECT_EQ(prefix(By::kCgroup, "box"), "");        // may be anywhere in the name
+  EXPECT_EQ(prefix(By::kCgroup, "(/a/)?box"), "");  // the slash is part of a group
   EXPECT_EQ(prefix(By::kUnit, "sandbox-(?<id>.+)\\.scope"), "sandbox-");
 }
 

@@ -83,7 +83,7 @@ LogRecord RecordMaker::RulesUpdated(const RulesetUpdate& update, ActorRole role,
   if (known) {
     record.attributes.emplace_back(
         "egress.default", update.rules->default_deny ? SharedText("deny") : SharedText("allow"));
-    AddRules(&record, "rules", update.change.added, update.rules->rules_beyond);
+    AddRules(&record, "rules", update.change.added, update.rules->rules_omitted);
     if (!update.change.removed.empty())
       AddRules(&record, "rules.removed", update.change.removed, 0);
     record.attributes.emplace_back("nftables.generation", int64_t{update.rules->generation});

@@ -52,7 +52,7 @@ Attribution::Attribution(KernelTables* tables, std::string mount, const Discover
       runtimes_(options.rules.empty() ? std::vector<RuntimeSocket>{} : options.sockets,
                 options.metadata_wait) {
   if (runtimes_.empty())
-    membership_.NoRuntimes();
+    membership_.StopWaitingForRuntimes();
 }
 
 void Attribution::Scan(const std::set<std::string>& taken) {
@@ -92,7 +92,7 @@ void Attribution::Scan(const std::set<std::string>& taken) {
         (void)tables_->WatchCgroup(*child_id, owner, IfWatched::kKeepOwner);
     }
     watched = path;
-    OnCandidate({.member = member, .cgroup_id = *id, .cgroup = cgroup, .born_ns = now}, now);
+    OnCandidate({.member = member, .cgroup_id = *id, .cgroup = cgroup, .created_ns = now}, now);
     // It was nobody's: what is below it may be somebody's all the same.
     if (rejected_.contains(member))
       watched.clear();
@@ -104,7 +104,7 @@ void Attribution::OnCandidate(const Candidate& candidate, uint64_t now_ns) {
   held_[candidate.member];
   const CgroupPath path = ParseCgroupPath(candidate.cgroup);
   if (!path.container_id.empty() && !path.monitor) {
-    runtimes_.Ask(path.container_id);
+    runtimes_.Request(path.container_id);
     if (const auto bundle = FindBundle(path.container_id, options_.bundle_folders))
       membership_.OnContainer(*bundle, now_ns, &decisions);
   }
@@ -117,7 +117,7 @@ void Attribution::OnMade(const Event& event) {
   Candidate candidate = {.member = event.member,
                          .cgroup_id = event.cgroup_id,
                          .cgroup = made.path,
-                         .born_ns = event.time_ns};
+                         .created_ns = event.time_ns};
   if (made.path.empty()) {
     tell_("a cgroup was made whose path is longer than 510 bytes: it is not watched");
     Reject(candidate);
@@ -179,11 +179,11 @@ void Attribution::Forget(uint64_t member) { membership_.Forget(member); }
 
 void Attribution::Work(uint64_t now_ns) {
   std::vector<Decision> decisions;
-  for (const Container& container : runtimes_.Take())
+  for (const Container& container : runtimes_.Drain())
     membership_.OnContainer(container, now_ns, &decisions);
-  membership_.Tick(now_ns, &decisions);
+  membership_.ExpireDue(now_ns, &decisions);
   Apply(std::move(decisions));
-  for (const std::string& problem : runtimes_.TakeProblems())
+  for (const std::string& problem : runtimes_.DrainProblems())
     tell_(Escape(problem));
   if (membership_.contradictions() > 0 && contradictions_ == 0)
     tell_("two runtimes claim one container: the first that did is believed");
@@ -200,7 +200,7 @@ void Attribution::Work(uint64_t now_ns) {
 
 void Attribution::Finish() {
   std::vector<Decision> decisions;
-  membership_.Tick(std::numeric_limits<uint64_t>::max(), &decisions);
+  membership_.ExpireDue(std::numeric_limits<uint64_t>::max(), &decisions);
   Apply(std::move(decisions));
 }
 

@@ -84,7 +84,7 @@ class Attribution {
   Join join_;
   Leave leave_;
   Tell tell_;
-  Membership membership_;
+  MemberResolver membership_;
   Runtimes runtimes_;
   std::map<uint64_t, Held> held_;  // by member
   size_t held_events_ = 0;

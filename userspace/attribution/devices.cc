@@ -31,13 +31,13 @@ absl::Status Devices::Watch(const Device& device) {
 }
 
 void Devices::Work(Watched* watched) {
-  const auto changes = watched->links->Take();
+  const auto changes = watched->links->Drain();
   if (!changes.ok()) {
     tell_(std::string(changes.status().message()));
     return;
   }
   for (const LinkChange& link : *changes) {
-    if (link.gone) {
+    if (link.removed) {
       if (const auto known = watched->there.find(link.ifindex); known != watched->there.end()) {
         gone_(known->second);
         watched->there.erase(known);

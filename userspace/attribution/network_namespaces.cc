@@ -51,7 +51,7 @@ void NetworkNamespaces::Begin(bool fresh) {
     for (auto& [netns, space] : spaces_)
       space.history = RulesetHistory(RulesetCoverage::kFromFirstCommit);
   }
-  reader_.Begin();
+  reader_.Start();
 }
 
 // The process that was named may be gone; any other that is in there does as well.
@@ -164,7 +164,7 @@ void NetworkNamespaces::OnSandboxEnd(uint64_t sandbox, uint64_t now_ns) {
 }
 
 void NetworkNamespaces::Work(uint64_t now_ns, bool all) {
-  for (RulesetNews& news : reader_.Take()) {
+  for (RulesetNews& news : reader_.Drain()) {
     if (const auto space = spaces_.find(news.netns); space != spaces_.end())
       space->second.history.OnNetlink(std::move(news));
   }

@@ -181,7 +181,7 @@ void Pipeline::OnJoin(const Decision& decision, Held held) {
   Member* const known = members_.Find(candidate.member);
   const uint64_t before = known ? known->sandbox : 0;
   SandboxSession* const sandbox = FindOrAdd(decision.selected->id, RuntimeOf(decision),
-                                            before == 0 ? candidate.born_ns : BootNow());
+                                            before == 0 ? candidate.created_ns : BootNow());
   const uint64_t serial = sandbox->sandbox().serial;
   if (before == serial)
     return;

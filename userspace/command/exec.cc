@@ -137,7 +137,7 @@ class Progress {
 void WaitForEnd(Collector* collector, OwnedCgroup* cgroup, pid_t child, int signal_fd,
                 const Progress& progress) {
   int signals = 0;
-  while (cgroup->populated()) {
+  while (cgroup->IsPopulated()) {
     // A file of cgroupfs always has POLLIN; POLLPRI tells of a change.
     const pollfd ends[] = {{.fd = cgroup->events_fd(), .events = POLLPRI, .revents = 0},
                            {.fd = signal_fd, .events = POLLIN, .revents = 0},

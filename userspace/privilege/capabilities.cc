@@ -12,7 +12,7 @@ namespace sandpiper {
 
 absl::Status KeepCapabilities(const Capabilities& kept) {
   if (capng_get_caps_process())
-    return absl::InternalError("the capabilities of this thread cannot be read");
+    return absl::InternalError("cannot read the capabilities of this thread");
   Capabilities held;
   for (const int capability : kept) {
     if (capng_have_capability(CAPNG_PERMITTED, static_cast<unsigned>(capability)))
@@ -23,7 +23,7 @@ absl::Status KeepCapabilities(const Capabilities& kept) {
     capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED),
                  static_cast<unsigned>(capability));
   if (capng_apply(CAPNG_SELECT_CAPS))
-    return ErrnoStatus(errno, "giving up capabilities");
+    return ErrnoStatus(errno, "dropping capabilities");
   return absl::OkStatus();
 }
 

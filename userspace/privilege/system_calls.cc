@@ -24,7 +24,7 @@ constexpr const char* kAllowed[] = {
     "rt_sigtimedwait", "sched_getaffinity", "sched_getparam", "sched_getscheduler", "sched_yield",
     "set_robust_list", "set_tid_address", "sigaltstack", "sysinfo", "tgkill", "time", "times",
     "uname", "wait4", "waitid",
-    // Who we are, and becoming less.
+    // Identity, and dropping privileges.
     "capget", "capset", "getegid", "geteuid", "getgid", "getgroups", "getpid", "getppid",
     "getrlimit", "getuid", "gettid", "prctl", "prlimit64", "seccomp",
     // Files: cgroupfs, /proc, configuration, certificates, the spool.
@@ -39,13 +39,13 @@ constexpr const char* kAllowed[] = {
     "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait",
     "eventfd2", "pipe", "pipe2", "poll", "ppoll", "pselect6", "select", "timerfd_create",
     "timerfd_settime",
-    // Sockets; which, below.
+    // Sockets of the families below.
     "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen",
     "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown"};
 
 constexpr int kFamilies[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 
-// Of bpf(2): nothing that makes programs, or gets at anybody else's.
+// The commands of bpf(2) that neither load programs nor open those of other processes.
 constexpr int kMapCommands[] = {BPF_MAP_LOOKUP_ELEM,
                                 BPF_MAP_UPDATE_ELEM,
                                 BPF_MAP_DELETE_ELEM,
@@ -66,11 +66,12 @@ absl::Status Check(int result, const char* what) {
 
 class Filter {
  public:
-  // `otherwise`: what becomes of calls without a rule.
-  explicit Filter(uint32_t otherwise) : filter_(seccomp_init(otherwise), seccomp_release) {
+  // `default_action` applies to calls without a rule.
+  explicit Filter(uint32_t default_action)
+      : filter_(seccomp_init(default_action), seccomp_release) {
     status_ = filter_ ? Check(seccomp_attr_set(filter_.get(), SCMP_FLTATR_CTL_TSYNC, 1),
                               "for all threads")
-                      : absl::InternalError("limiting system calls: libseccomp gives no filter");
+                      : absl::InternalError("limiting system calls: libseccomp returned no filter");
   }
 
   void Set(scmp_filter_attr attribute, uint32_t value) {
@@ -78,7 +79,7 @@ class Filter {
       status_ = Check(seccomp_attr_set(filter_.get(), attribute, value), "setting up the filter");
   }
   void Allow(const char* name) {
-    // One that this architecture does not have is no error.
+    // Not every architecture has every call.
     if (const int number = seccomp_syscall_resolve_name(name); number != __NR_SCMP_ERROR)
       Add(SCMP_ACT_ALLOW, number, name, {});
   }
@@ -91,7 +92,7 @@ class Filter {
 
   absl::Status Load() {
     RETURN_IF_ERROR(status_);
-    return Check(seccomp_load(filter_.get()), "the kernel refuses the filter");
+    return Check(seccomp_load(filter_.get()), "the kernel rejected the filter");
   }
 
  private:
@@ -108,9 +109,9 @@ class Filter {
   absl::Status status_;
 };
 
-// Threads, and no processes: the flags of clone3 are in memory, where a filter cannot look; without
-// it the C library takes clone. A filter of its own, since this is nothing that the log should tell
-// of.
+// New threads are allowed, new processes are not. The flags of clone3 are in memory, which a filter
+// cannot read, so clone3 fails with ENOSYS and the C library falls back to clone. This is a filter
+// of its own because the kernel should not log these failures.
 absl::Status HideClone3() {
   Filter filter(SCMP_ACT_ALLOW);
   filter.Fail("clone3", ENOSYS);
@@ -123,7 +124,7 @@ absl::Status LimitSystemCalls(BpfCalls bpf) {
   RETURN_IF_ERROR(HideClone3());
   Filter filter(SCMP_ACT_ERRNO(EPERM));
   filter.Set(SCMP_FLTATR_CTL_LOG, 1);
-  filter.Set(SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a tree, and no list
+  filter.Set(SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a binary tree instead of a list
   for (const char* name : kAllowed)
     filter.Allow(name);
   for (const int family : kFamilies) {
@@ -136,7 +137,7 @@ absl::Status LimitSystemCalls(BpfCalls bpf) {
   if (bpf == BpfCalls::kAll) {
     filter.Allow("bpf");
     filter.Allow("perf_event_open");
-    // Where the kernel has nothing better for a device.
+    // Kernels before 6.6 watch a device with the filter of a packet socket.
     filter.AllowIf("socket", SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
   } else {
     for (const int command : kMapCommands)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A filter of the system calls that this process makes (seccomp(2)).
+// Restricts the system calls of this process (seccomp(2)).
 #ifndef SANDPIPER_USERSPACE_PRIVILEGE_SYSTEM_CALLS_H_
 #define SANDPIPER_USERSPACE_PRIVILEGE_SYSTEM_CALLS_H_
 
@@ -8,13 +8,13 @@
 namespace sandpiper {
 
 enum class BpfCalls {
-  kAll,       // programs may still be loaded and attached
-  kMapsOnly,  // what is loaded is read and written
+  kAll,       // BPF programs may still be loaded and attached
+  kMapsOnly,  // maps are read and written, and iterators created
 };
 
-// From now on every thread makes only the calls that a running collector needs, and no program that
-// it may start gains privileges (no_new_privs). Others fail with EPERM, and the kernel's log tells
-// of them. For good; a later call can only take more away.
+// From now on every thread may make only the calls that a running collector needs. Other calls fail
+// with EPERM, and the kernel logs them. Programs that the process executes gain no privileges
+// (no_new_privs). This cannot be undone: a later call can only restrict further.
 absl::Status LimitSystemCalls(BpfCalls bpf);
 
 }  // namespace sandpiper

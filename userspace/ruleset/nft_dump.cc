@@ -177,7 +177,7 @@ class NftDump::Flattener {
       // A loop of jumps is refused by the kernel, a tree of them is not: this bounds the work as
       // well as the result.
       if (++walked_ > kRulesMax * 2) {
-        ++out_->rules_beyond;
+        ++out_->rules_omitted;
         continue;
       }
       const NftRule decoded =
@@ -190,7 +190,7 @@ class NftDump::Flattener {
   // verdict.
   void Conditions(const NftRule& rule, const ChainKey& key, size_t index, int depth) {
     if (out_->rules.size() >= kRulesMax) {
-      ++out_->rules_beyond;
+      ++out_->rules_omitted;
       return;
     }
     if (index == rule.conditions.size()) {

@@ -137,7 +137,7 @@ absl::StatusOr<Ruleset> NftSocket::Read() {
   return status.ok() ? absl::AbortedError("the rules kept changing while they were read") : status;
 }
 
-absl::Status NftSocket::TakeTransactions(std::vector<NftTransaction>* out) {
+absl::Status NftSocket::DrainTransactions(std::vector<NftTransaction>* out) {
   std::vector<char> buffer(kBufferBytes);
   absl::Status status = absl::OkStatus();
   for (;;) {

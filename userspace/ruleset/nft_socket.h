@@ -29,7 +29,7 @@ class NftSocket {
 
   // Takes all notifications that have come, without waiting. DataLoss if some were lost: what they
   // told is to be read anew.
-  absl::Status TakeTransactions(std::vector<NftTransaction>* out);
+  absl::Status DrainTransactions(std::vector<NftTransaction>* out);
 
   int monitor_fd() const;
 

@@ -26,7 +26,7 @@ struct Ruleset {
       false;  // the policy of a base chain of type filter on the output path is drop
   std::vector<Rule>
       rules;  // in the order in which the kernel comes to them; elements of sets sorted by value
-  uint64_t rules_beyond = 0;  // that were left out of `rules`, there being too many
+  uint64_t rules_omitted = 0;  // that were left out of `rules`, there being too many
   uint64_t static_count = 0;  // rules and elements without a timeout, of all tables
 };
 

@@ -54,10 +54,10 @@ RulesetReader::~RulesetReader() {
 
 void RulesetReader::Wake() { Signal(request_fd_); }
 
-void RulesetReader::Begin() {
+void RulesetReader::Start() {
   {
     const std::lock_guard lock(mutex_);
-    begun_ = true;
+    started_ = true;
   }
   Wake();
 }
@@ -80,7 +80,7 @@ void RulesetReader::Forget(uint32_t netns) {
   Wake();
 }
 
-std::vector<RulesetNews> RulesetReader::Take() {
+std::vector<RulesetNews> RulesetReader::Drain() {
   const std::lock_guard lock(mutex_);
   Clear(news_fd_);
   return std::exchange(news_, {});
@@ -88,14 +88,14 @@ std::vector<RulesetNews> RulesetReader::Take() {
 
 bool RulesetReader::Sync(std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
-  if (!begun_)
+  if (!started_)
     return true;
   const uint64_t mine = ++sync_asked_;
   Wake();
   return synced_.wait_for(lock, limit, [&] { return sync_done_ >= mine; });
 }
 
-void RulesetReader::Tell(RulesetNews news) {
+void RulesetReader::Publish(RulesetNews news) {
   const std::lock_guard lock(mutex_);
   news_.push_back(std::move(news));
   Signal(news_fd_);
@@ -110,13 +110,13 @@ void RulesetReader::Open(uint32_t netns, const UniqueFd& fd) {
     return socket.status();
   });
   if (!entered.ok()) {
-    Tell({.netns = netns, .transactions = {}, .reading = entered, .complete_ns = BootNow()});
+    Publish({.netns = netns, .transactions = {}, .reading = entered, .complete_ns = BootNow()});
     return;
   }
   spaces_.emplace(netns, Namespace{.socket = *std::move(socket)});
 }
 
-bool RulesetReader::TakeRequests() {
+bool RulesetReader::ApplyRequests() {
   std::map<uint32_t, UniqueFd> watch;
   {
     const std::lock_guard lock(mutex_);
@@ -125,7 +125,7 @@ bool RulesetReader::TakeRequests() {
       return false;
     for (const uint32_t netns : std::exchange(to_forget_, {}))
       spaces_.erase(netns);
-    if (begun_)
+    if (started_)
       watch = std::exchange(to_watch_, {});
   }
   for (const auto& [netns, fd] : watch)
@@ -135,17 +135,17 @@ bool RulesetReader::TakeRequests() {
 
 // A transaction that changes only elements with a timeout changes nothing that is told as a rule,
 // but how many there are.
-void RulesetReader::Hear(uint32_t netns, Namespace* space) {
+void RulesetReader::DrainNotifications(uint32_t netns, Namespace* space) {
   RulesetNews news = {
       .netns = netns, .transactions = {}, .reading = std::nullopt, .complete_ns = BootNow()};
-  const absl::Status status = space->socket.TakeTransactions(&news.transactions);
+  const absl::Status status = space->socket.DrainTransactions(&news.transactions);
   news.lost = !status.ok();
   space->dirty |= news.lost || std::any_of(news.transactions.begin(), news.transactions.end(),
                                            [](const NftTransaction& t) {
                                              return t.operation != NftOperation::kDynamic;
                                            });
   if (news.lost || !news.transactions.empty())
-    Tell(std::move(news));
+    Publish(std::move(news));
 }
 
 void RulesetReader::ReadIfDue(uint32_t netns, Namespace* space) {
@@ -162,8 +162,8 @@ void RulesetReader::ReadIfDue(uint32_t netns, Namespace* space) {
   space->dirty = false;
   space->next_read_ns = ended + (ended - began) * kRestFactor;
   // What it holds has been notified before it could be read.
-  Hear(netns, space);
-  Tell({.netns = netns, .transactions = {}, .reading = std::move(reading), .complete_ns = began});
+  DrainNotifications(netns, space);
+  Publish({.netns = netns, .transactions = {}, .reading = std::move(reading), .complete_ns = began});
 }
 
 void RulesetReader::Run() {
@@ -176,11 +176,11 @@ void RulesetReader::Run() {
       const std::lock_guard lock(mutex_);
       sync = sync_asked_;
     }
-    if (!TakeRequests())
+    if (!ApplyRequests())
       return;
     uint64_t due = UINT64_MAX;
     for (auto& [netns, space] : spaces_) {
-      Hear(netns, &space);
+      DrainNotifications(netns, &space);
       ReadIfDue(netns, &space);
       if (space.dirty)
         due = std::min(due, space.next_read_ns);

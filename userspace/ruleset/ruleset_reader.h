@@ -41,14 +41,14 @@ class RulesetReader {
   RulesetReader& operator=(const RulesetReader&) = delete;
 
   // nf_tables is there. Until then nothing is opened, since that would load it.
-  void Begin();
+  void Start();
   // Reads the rules at once and after each change. While it is watched, the namespace lives on.
   void Watch(uint32_t netns, UniqueFd fd);
   void Forget(uint32_t netns);
 
   // Readable when Take has something.
   int event_fd() const { return news_fd_.get(); }
-  std::vector<RulesetNews> Take();
+  std::vector<RulesetNews> Drain();
 
   // Waits until all that happened before the call can be taken; false if that took longer than
   // `limit`.
@@ -64,18 +64,18 @@ class RulesetReader {
 
   void Run();
   // False: stop.
-  bool TakeRequests();
+  bool ApplyRequests();
   void Open(uint32_t netns, const UniqueFd& fd);
-  void Hear(uint32_t netns, Namespace* space);
+  void DrainNotifications(uint32_t netns, Namespace* space);
   void ReadIfDue(uint32_t netns, Namespace* space);
-  void Tell(RulesetNews news);
+  void Publish(RulesetNews news);
   void Wake();
 
   UniqueFd request_fd_, news_fd_;
   std::mutex mutex_;
   std::condition_variable synced_;
   // Guarded by mutex_.
-  bool stop_ = false, begun_ = false;
+  bool stop_ = false, started_ = false;
   std::map<uint32_t, UniqueFd> to_watch_;
   std::set<uint32_t> to_forget_;
   std::vector<RulesetNews> news_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a container runtime says of a container. All of its texts are chosen by others: raw here,
-// escaped where they enter a record.
+// Metadata of a container. All texts may be chosen by a sandbox: they are raw here, and escaped
+// when they enter a record.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_CONTAINER_H_
 #define SANDPIPER_USERSPACE_RUNTIME_CONTAINER_H_
 
@@ -16,19 +16,19 @@ struct Container {
   std::string name;
   std::string image;
   std::string runtime;  // containerd, cri-o, docker, podman
-  std::string source;   // who said so: the socket; empty for a bundle
+  std::string source;   // socket of the runtime that reported it; empty for an OCI bundle
   Texts labels, annotations, environment;
-  std::string network_of;  // id of the container whose network namespace it shares; empty if none
-  bool pause = false;      // holds the namespaces of a pod, and runs nothing of it
+  std::string network_of;  // id of the container that owns its network namespace; empty: itself
+  bool pause = false;      // the pod's pause container, which only holds its namespaces
 
   struct Pod {
     std::string name, name_space, uid;
     Texts labels, annotations;
     bool operator==(const Pod&) const = default;
   };
-  Pod pod;  // empty where there is none
+  Pod pod;  // empty if the container is in no pod
 
-  // False where only a part is known, as an OCI bundle has no labels.
+  // False if parts are missing: an OCI bundle, for example, has no labels.
   bool complete = true;
 
   bool operator==(const Container&) const = default;

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <grpcpp/grpcpp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
+#include <cerrno>
+#include <cstring>
 #include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "cri.grpc.pb.h"
+#include "userspace/base/fd.h"
 #include "userspace/base/status.h"
 #include "userspace/runtime/cri_replies.h"
 #include "userspace/runtime/runtime_client.h"
@@ -15,7 +20,7 @@ namespace {
 
 namespace cri = runtime::v1;
 
-// "containerd" says "containerd", CRI-O "cri-o".
+// The name that Version returns: "containerd" or "cri-o".
 std::string RuntimeName(const std::string& name) { return name.empty() ? "cri" : name; }
 
 absl::Status ToStatus(const grpc::Status& status, const char* call) {
@@ -33,18 +38,32 @@ absl::Status ToStatus(const grpc::Status& status, const char* call) {
   }
 }
 
+// Whether something listens at the socket. gRPC may hold a call back until its deadline while it
+// tries to connect. A runtime that comes back within that time would never be reported as missing.
+absl::Status CheckListener(const std::string& path) {
+  sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
+  if (path.size() >= sizeof(address.sun_path))
+    return absl::InvalidArgumentError(absl::StrCat(path, ": the path is too long for a socket"));
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.ok() || connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)))
+    return absl::UnavailableError(std::string(ErrnoStatus(errno, "connecting").message()));
+  return absl::OkStatus();
+}
+
 class CriClient : public RuntimeClient {
  public:
-  explicit CriClient(const std::string& socket) {
+  explicit CriClient(const std::string& socket) : socket_(socket) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(static_cast<int>(kAnswerMax));
-    // The runtime may be started again at any time.
+    // Reconnect quickly: the runtime may restart at any time.
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-    // The name of a host is of no meaning here, and a path is none.
+    // gRPC would send the path of the socket, which is no valid authority.
     arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
-    stub_ = cri::RuntimeService::NewStub(grpc::CreateCustomChannel(
-        "unix://" + socket, grpc::InsecureChannelCredentials(), arguments));
+    channel_ = grpc::CreateCustomChannel("unix://" + socket, grpc::InsecureChannelCredentials(),
+                                         arguments);
+    stub_ = cri::RuntimeService::NewStub(channel_);
   }
 
   absl::StatusOr<std::optional<Container>> Find(const std::string& id) override {
@@ -55,7 +74,7 @@ class CriClient : public RuntimeClient {
     RETURN_IF_ERROR(Call("ListContainers", [&](grpc::ClientContext* c) {
       return stub_->ListContainers(c, request, &containers);
     }));
-    // Its pod; or it is itself the pause container of one.
+    // The id of its pod. A pause container has the id of its pod.
     std::string pod = id;
     for (const cri::Container& container : containers.containers()) {
       if (container.id() == id)
@@ -83,16 +102,16 @@ class CriClient : public RuntimeClient {
   }
 
   absl::Status Follow(const std::atomic<bool>& stop,
-                      const std::function<void(Container)>& tell) override {
+                      const std::function<void(Container)>& report) override {
     while (!stop) {
-      // The deadline makes room to look at `stop`; what happens between two streams is asked for
-      // when its cgroup is made.
+      // The deadline gives a chance to check `stop`. Events between two streams are lost, but each
+      // new cgroup leads to a request of its own.
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
       const auto stream = stub_->GetContainerEvents(&context, {});
       for (cri::ContainerEventResponse event; stream->Read(&event);) {
         for (Container& container : ContainersOfEvent(event))
-          tell(Named(std::move(container)));
+          report(Named(std::move(container)));
       }
       const grpc::Status status = stream->Finish();
       if (!status.ok() && status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED)
@@ -104,6 +123,8 @@ class CriClient : public RuntimeClient {
  private:
   template <typename Method>
   absl::Status Call(const char* name, Method method) {
+    if (channel_->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY)
+      RETURN_IF_ERROR(CheckListener(socket_));
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
     return ToStatus(method(&context), name);
@@ -130,7 +151,7 @@ class CriClient : public RuntimeClient {
     return container;
   }
 
-  // All of them where `id` is empty.
+  // All pods if `id` is empty.
   absl::StatusOr<cri::ListPodSandboxResponse> Pods(const std::string& id) {
     cri::ListPodSandboxRequest request;
     if (!id.empty())
@@ -142,6 +163,8 @@ class CriClient : public RuntimeClient {
     return response;
   }
 
+  const std::string socket_;
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<cri::RuntimeService::Stub> stub_;
   std::mutex mutex_;
   std::string name_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a runtime answers over the Container Runtime Interface, as containers. Pure. Their `runtime`
-// is not set.
+// Converts answers of the Kubernetes Container Runtime Interface to containers. Leaves their
+// `runtime` empty. No I/O.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_CRI_REPLIES_H_
 #define SANDPIPER_USERSPACE_RUNTIME_CRI_REPLIES_H_
 
@@ -11,8 +11,8 @@
 
 namespace sandpiper {
 
-// Each pod's pause container, which CRI does not list, and each container with its pod, where that
-// is among `pods`.
+// Returns a pause container for each pod, because CRI does not list them, and each container with
+// its pod if `pods` contains it.
 std::vector<Container> ContainersOfLists(const runtime::v1::ListContainersResponse& containers,
                                          const runtime::v1::ListPodSandboxResponse& pods);
 

@@ -15,10 +15,10 @@
 namespace sandpiper {
 namespace {
 
-// Events are asked for again so many seconds from before a stream began or broke off: clocks and
-// starts are never exact.
+// A new stream asks for events from this many seconds before the last one began or broke off,
+// because clocks are never exact.
 constexpr int64_t kEventsBefore = 30;
-int64_t ABitAgo() {
+int64_t StreamStart() {
   return static_cast<int64_t>(ReadClock(CLOCK_REALTIME) / kSecond) - kEventsBefore;
 }
 
@@ -40,7 +40,7 @@ class EngineClient : public RuntimeClient {
     return out;
   }
 
-  // The list leaves out the environment, and Podman the network: one is asked for each that is new.
+  // The list has no environment, and Podman's no network: the caller asks for each new container.
   absl::StatusOr<std::vector<Container>> List() override {
     RETURN_IF_ERROR(LearnName());
     ASSIGN_OR_RETURN(const std::string answer, Get("/containers/json?all=true"));
@@ -51,33 +51,34 @@ class EngineClient : public RuntimeClient {
   }
 
   absl::Status Follow(const std::atomic<bool>& stop,
-                      const std::function<void(Container)>& tell) override {
+                      const std::function<void(Container)>& report) override {
     RETURN_IF_ERROR(LearnName());
     std::string rest;
     const auto take = [&](std::string_view bytes) {
       rest.append(bytes);
-      since_ = ABitAgo();
+      since_ = StreamStart();
       for (size_t end; (end = rest.find('\n')) != std::string::npos; rest.erase(0, end + 1))
-        OnEvent(rest.substr(0, end), tell);
+        OnEvent(rest.substr(0, end), report);
       return rest.size() <= kAnswerMax && !stop;
     };
     // {"type":["container"],"event":["create","start"]}
     constexpr char kEvents[] =
         "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22create%22%2C%"
         "22start%22%5D%7D";
-    // From a while ago on: of a container that was gone before we listened, nothing else tells.
+    // Older events are included: no other source reports a container that was removed before the
+    // stream began.
     return Request(absl::StrCat(kEvents, "&since=", since_), /*timeout_ms=*/0, &stop, take);
   }
 
  private:
   using Take = std::function<bool(std::string_view)>;
 
-  void OnEvent(std::string_view line, const std::function<void(Container)>& tell) {
+  void OnEvent(std::string_view line, const std::function<void(Container)>& report) {
     auto container = ContainerOfEvent(line);
     if (!container)
       return;
     container->runtime = name();
-    tell(*std::move(container));
+    report(*std::move(container));
   }
 
   std::string name() {
@@ -85,8 +86,8 @@ class EngineClient : public RuntimeClient {
     return name_;
   }
 
-  // The lock is not held while the runtime is asked: one that hangs would have each thread wait for
-  // the other's time as well.
+  // The lock is not held during the call: if the runtime hangs, the other thread would wait for it
+  // too.
   absl::Status LearnName() {
     if (!name().empty())
       return absl::OkStatus();
@@ -116,7 +117,7 @@ class EngineClient : public RuntimeClient {
 
   absl::Status Request(const std::string& path, long timeout_ms, const std::atomic<bool>* stop,
                        Take take) {
-    // Where there is no such engine, nothing that speaks with it is needed.
+    // Without the socket, libcurl need not be loaded.
     if (struct stat there; stat(socket_.c_str(), &there))
       return absl::UnavailableError(
           std::string(ErrnoStatus(errno, absl::StrCat("GET ", path, ": ", socket_)).message()));
@@ -127,7 +128,7 @@ class EngineClient : public RuntimeClient {
       return absl::ResourceExhaustedError("curl_easy_init");
     CURL* c = curl.get();
     lib->easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, socket_.c_str());
-    // The oldest version of the API that all still speak; without one, each speaks its newest.
+    // The oldest version of the API that all engines still support.
     lib->easy_setopt(c, CURLOPT_URL, absl::StrCat("http://localhost/v1.40", path).c_str());
     lib->easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     lib->easy_setopt(c, CURLOPT_PROXY, "");
@@ -155,7 +156,7 @@ class EngineClient : public RuntimeClient {
   }
 
   std::string socket_;
-  int64_t since_ = ABitAgo();  // of the follower's thread
+  int64_t since_ = StreamStart();  // used by the thread of Follow only
   std::mutex mutex_;
   std::string name_;
 };

@@ -12,10 +12,10 @@ using Json = rapidjson::Value;
 
 absl::StatusOr<rapidjson::Document> Parse(std::string_view json) {
   rapidjson::Document document;
-  // Not recursive: nesting is bounded by nothing but the length of the answer.
+  // Iterative: only the length of the answer bounds its nesting.
   document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (document.HasParseError())
-    return absl::InternalError("the answer is no JSON");
+    return absl::InternalError("the answer is not valid JSON");
   return document;
 }
 
@@ -46,7 +46,7 @@ Container::Texts Texts(const Json* object) {
   return out;
 }
 
-// ["A=1", …]
+// Converts ["A=1", …].
 Container::Texts Environment(const Json* list) {
   Container::Texts out;
   if (!list || !list->IsArray())
@@ -63,7 +63,7 @@ std::string WithoutSlash(const std::string& name) {
   return name.starts_with('/') ? name.substr(1) : name;
 }
 
-// "container:ID"
+// NetworkMode reads "container:ID" if the container shares the network of another one.
 std::string NetworkOf(const Json* host_config) {
   constexpr std::string_view kContainer = "container:";
   const std::string mode = host_config ? Text(Get(*host_config, "NetworkMode")) : "";
@@ -105,7 +105,7 @@ absl::StatusOr<std::vector<Container>> ContainersOfList(std::string_view json) {
   if (!answer.ok())
     return answer.status();
   if (!answer->IsArray())
-    return absl::InternalError("the list of containers is no list");
+    return absl::InternalError("the list of containers is not a JSON list");
   std::vector<Container> out;
   for (const Json& entry : answer->GetArray()) {
     const std::string id = Text(Get(entry, "Id"));
@@ -130,7 +130,7 @@ std::optional<Container> ContainerOfEvent(std::string_view json) {
   const Json& actor = Or(Get(*event, "Actor"));
   Container out;
   out.id = Text(Get(actor, "ID"));
-  // Labels stand among attributes of the container itself.
+  // The attributes mix labels with properties of the container.
   out.labels = Texts(Get(actor, "Attributes"));
   out.name = out.labels["name"];
   out.image = out.labels["image"];

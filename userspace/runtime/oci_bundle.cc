@@ -19,7 +19,7 @@ std::string Text(const rapidjson::Value& value) {
   return value.IsString() ? std::string(value.GetString(), value.GetStringLength()) : std::string();
 }
 
-// The first of these annotations that is there: containerd's key, CRI-O's key.
+// The value of the first of these annotations that exists: containerd and CRI-O use other keys.
 std::string FirstOf(const Container::Texts& annotations, std::initializer_list<const char*> keys) {
   for (const char* key : keys) {
     if (const auto it = annotations.find(key); it != annotations.end())
@@ -73,15 +73,16 @@ std::optional<Container> ParseBundle(const std::string& id, std::string_view jso
       FirstOf(a, {"io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"});
   out.pod.uid = FirstOf(a, {"io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid"});
   const std::string manager = FirstOf(a, {"io.container.manager"});
-  out.runtime = a.contains("io.kubernetes.cri.container-type") ? "containerd"
-                : manager == "libpod"                          ? "podman"
-                                                               : manager;
+  if (a.contains("io.kubernetes.cri.container-type"))
+    out.runtime = "containerd";
+  else
+    out.runtime = manager == "libpod" ? "podman" : manager;
   return out;
 }
 
 std::optional<Container> FindBundle(const std::string& id, const std::vector<std::string>& folders,
                                     const std::string& root) {
-  // It becomes part of a path.
+  // The id becomes part of a path.
   if (id.empty() || !std::all_of(id.begin(), id.end(), [](unsigned char c) { return isxdigit(c); }))
     return std::nullopt;
   for (const std::string& folder : folders) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration that a runtime wrote for runc or crun before it started the container: there
-// before the first process, but without the labels of the container or its pod.
+// Reads the OCI configuration that a runtime writes for runc or crun. It exists before the first
+// process of the container, but has no labels of the container or its pod.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_OCI_BUNDLE_H_
 #define SANDPIPER_USERSPACE_RUNTIME_OCI_BUNDLE_H_
 
@@ -13,15 +13,16 @@
 
 namespace sandpiper {
 
-// Folders that hold a folder ID for each container, with the bundle's config.json in it or in
-// userdata/; "*" stands for any one folder.
+// Folders with a subfolder for each container id, which contains config.json or
+// userdata/config.json. "*" matches any one folder.
 std::vector<std::string> DefaultBundleFolders();
 
-// From config.json (OCI runtime specification); nothing if it cannot be understood. Never complete.
+// Parses config.json (OCI runtime specification); nullopt if it is invalid. The result is never
+// complete.
 std::optional<Container> ParseBundle(const std::string& id, std::string_view json);
 
-// Looks in all folders below `root`; nothing if no bundle of the container is there. Reads at most
-// 1 MiB.
+// Looks for the container's bundle in all folders below `root`; nullopt if there is none. Reads at
+// most 1 MiB of a file.
 std::optional<Container> FindBundle(const std::string& id, const std::vector<std::string>& folders,
                                     const std::string& root = "");
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One container runtime, asked over its unix socket.
+// A client of one container runtime, over its unix socket. Calls block.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_RUNTIME_CLIENT_H_
 #define SANDPIPER_USERSPACE_RUNTIME_RUNTIME_CLIENT_H_
 
@@ -17,25 +17,25 @@
 
 namespace sandpiper {
 
-// Of one call: a runtime that hangs costs no more.
+// The longest that one call may take, so that a runtime that hangs blocks no longer.
 inline constexpr std::chrono::milliseconds kCallTimeout{5'000};
-// Of one answer; what is longer is an error.
+// The size limit of one answer. A longer answer is an error.
 inline constexpr size_t kAnswerMax = 64 << 20;
 
 class RuntimeClient {
  public:
   virtual ~RuntimeClient() = default;
 
-  // Nothing where the runtime knows no such container. Unavailable while nobody answers; any other
-  // error is about this one answer.
+  // nullopt if the runtime knows no such container. Unavailable if the runtime does not answer;
+  // other errors concern only this answer.
   virtual absl::StatusOr<std::optional<Container>> Find(const std::string& id) = 0;
-  // All there are, stopped ones too.
+  // All containers, stopped ones too.
   virtual absl::StatusOr<std::vector<Container>> List() = 0;
-  // Tells of each container as the runtime does, until the stream ends or `stop` is true, which is
-  // looked at once a second at least. Unimplemented where it has no such stream. Called by another
-  // thread than the other two.
+  // Reports each container for which the runtime streams an event, until the stream ends or `stop`
+  // is true, which is checked at least once a second. Unimplemented if the runtime has no such
+  // stream. Find and List run on one thread, Follow on another.
   virtual absl::Status Follow(const std::atomic<bool>& stop,
-                              const std::function<void(Container)>& tell) = 0;
+                              const std::function<void(Container)>& report) = 0;
 };
 
 // The Container Runtime Interface, v1: containerd, CRI-O.

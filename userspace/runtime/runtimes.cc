@@ -25,21 +25,22 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A container of which nothing is known yet is asked for again so soon, and then ever later: its
-// cgroup is there before the runtime tells of it, and of another runtime's it never will.
-constexpr std::chrono::milliseconds kAskAgain{100}, kAskAgainMax{800};
-// More than so many are answered by one list.
-constexpr size_t kAskEach = 2;
-// What changes without being told, as annotations.
-constexpr std::chrono::seconds kListEvery{10};
-constexpr std::chrono::seconds kFollowAgain{1};
-// Of things that wait to be taken, or to be asked.
+// Pauses between two queries for a container that the runtime does not know, doubled each time. Its
+// cgroup exists before the runtime lists it, and a container of another runtime stays unknown.
+constexpr std::chrono::milliseconds kRetry{100};
+constexpr std::chrono::milliseconds kRetryMax{800};
+// One list answers more queries than this; up to this many are answered one by one.
+constexpr size_t kFindMax = 2;
+// A list finds changes that cause no event, as of annotations.
+constexpr std::chrono::seconds kListInterval{10};
+constexpr std::chrono::seconds kFollowRetry{1};
+// Bounds of the queues, in containers and in messages.
 constexpr size_t kWaitingMax = 16'384;
-constexpr size_t kHeardMax = 1'024;
+constexpr size_t kProblemsMax = 1'024;
 
-// Nothing, but for a socket that is another user's, or in a folder of one, as those of rootless
-// Podman.
-Capabilities NeedsFor(const std::string& path) {
+// Empty, except for a socket that belongs to another user or lies in such a user's folder, as those
+// of rootless Podman do.
+Capabilities CapabilitiesFor(const std::string& path) {
   for (std::filesystem::path part = path; part.has_relative_path(); part = part.parent_path()) {
     struct stat info = {};
     if (stat(part.c_str(), &info) == 0 && info.st_uid != geteuid())
@@ -50,18 +51,21 @@ Capabilities NeedsFor(const std::string& path) {
 
 }  // namespace
 
+// Results of all sources, until the owner of Runtimes drains them.
 struct Runtimes::Shared {
   std::mutex mutex;
-  UniqueFd news_fd{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  std::vector<Container> news;
+  UniqueFd event_fd{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  std::vector<Container> changed;
   std::vector<std::string> problems;
 
   void Signal() {
     const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = write(news_fd.get(), &one, sizeof(one));
+    [[maybe_unused]] const ssize_t n = write(event_fd.get(), &one, sizeof(one));
   }
 };
 
+// One runtime. The query thread asks for single containers and for lists; the event thread follows
+// the runtime's stream of events.
 class Runtimes::Source {
  public:
   Source(const RuntimeSocket& socket, std::chrono::milliseconds patience, Shared* shared)
@@ -70,8 +74,10 @@ class Runtimes::Source {
         shared_(shared),
         client_(socket.api == RuntimeSocket::Api::kCri ? MakeCriClient(socket.path)
                                                        : MakeEngineClient(socket.path)),
-        asker_([this] { KeepCapabilities(NeedsFor(path_)).IgnoreError(), Ask(); }),
-        follower_([this] { KeepCapabilities(NeedsFor(path_)).IgnoreError(), Follow(); }) {}
+        query_thread_(
+            [this] { KeepCapabilities(CapabilitiesFor(path_)).IgnoreError(), RunQueries(); }),
+        event_thread_(
+            [this] { KeepCapabilities(CapabilitiesFor(path_)).IgnoreError(), RunEvents(); }) {}
 
   ~Source() {
     {
@@ -79,177 +85,181 @@ class Runtimes::Source {
       stop_ = true;
     }
     wake_.notify_all();
-    asker_.join();
-    follower_.join();
+    query_thread_.join();
+    event_thread_.join();
   }
 
-  void Want(const std::string& id) {
+  void Enqueue(const std::string& id) {
     {
       const std::lock_guard lock(mutex_);
-      if (asks_.size() < kWaitingMax)
-        asks_.emplace(Clock::now(), Wanted{.id = id, .until = Clock::now() + patience_});
+      if (queries_.size() < kWaitingMax)
+        queries_.emplace(Clock::now(), Query{.id = id, .until = Clock::now() + patience_});
     }
     wake_.notify_all();
   }
 
  private:
-  struct Wanted {
+  struct Query {
     std::string id;
     Clock::time_point until;
-    std::chrono::milliseconds again = kAskAgain;
+    std::chrono::milliseconds again = kRetry;
   };
 
-  void Tell(Container container) {
+  void Publish(Container container) {
     container.source = path_;
-    // Told all the same later: the next list holds it again.
-    if (const std::lock_guard lock(shared_->mutex); shared_->news.size() >= kWaitingMax)
+    // The queue is full: the next list reports the container again.
+    if (const std::lock_guard lock(shared_->mutex); shared_->changed.size() >= kWaitingMax)
       return;
     {
       const std::lock_guard lock(mutex_);
-      auto [it, added] = told_.try_emplace(container.id);
+      auto [it, added] = published_.try_emplace(container.id);
       if (!added && (it->second == container || (it->second.complete && !container.complete)))
         return;
       it->second = container;
       if (added) {
-        told_order_.push_back(container.id);
-        if (told_order_.size() > kWaitingMax) {
-          told_.erase(told_order_.front());
-          told_order_.pop_front();
+        published_order_.push_back(container.id);
+        if (published_order_.size() > kWaitingMax) {
+          published_.erase(published_order_.front());
+          published_order_.pop_front();
         }
       }
     }
     const std::lock_guard lock(shared_->mutex);
-    shared_->news.push_back(std::move(container));
+    shared_->changed.push_back(std::move(container));
     shared_->Signal();
   }
 
-  // Once for each time that it comes to that.
-  void Problem(const absl::Status& status, bool* told) {
-    const bool tell = !status.ok() && !*told;
-    *told = !status.ok();
-    if (!tell)
+  // Reports the first of consecutive failures.
+  void ReportProblem(const absl::Status& status, bool* is_reported) {
+    const bool is_new = !status.ok() && !*is_reported;
+    *is_reported = !status.ok();
+    if (!is_new)
       return;
     const std::lock_guard lock(shared_->mutex);
-    if (shared_->problems.size() < kHeardMax)
+    if (shared_->problems.size() < kProblemsMax)
       shared_->problems.push_back(
           absl::StrCat("the runtime at ", path_, ": ", std::string(status.message())));
     shared_->Signal();
   }
 
-  // What events told of a container that is gone already.
-  std::optional<Container> Heard(const std::string& id) {
+  // The incomplete metadata that a list or an event gave of the container, if any.
+  std::optional<Container> FindIncomplete(const std::string& id) {
     const std::lock_guard lock(mutex_);
-    const auto it = told_.find(id);
-    return it == told_.end() || it->second.complete ? std::nullopt : std::optional(it->second);
+    const auto it = published_.find(id);
+    return it == published_.end() || it->second.complete ? std::nullopt : std::optional(it->second);
   }
 
-  bool IsTold(const std::string& id) {
+  bool IsPublished(const std::string& id) {
     const std::lock_guard lock(mutex_);
-    const auto it = told_.find(id);
-    return it != told_.end() && it->second.complete;
+    const auto it = published_.find(id);
+    return it != published_.end() && it->second.complete;
   }
 
-  // Nothing came of asking. False: ask again later.
-  static bool GiveUp(const Wanted& wanted) { return Clock::now() + wanted.again >= wanted.until; }
+  // Whether the query is not to be repeated. All functions below return false to repeat it.
+  static bool IsExpired(const Query& query) { return Clock::now() + query.again >= query.until; }
 
-  // The runtime does not know it, or no more. False: ask again later.
-  bool OnUnknown(const Wanted& wanted) {
-    std::optional<Container> heard = Heard(wanted.id);
-    if (!heard)
-      return GiveUp(wanted);
-    heard->complete = true;
-    Tell(*std::move(heard));
+  // The runtime does not know the container yet, or has removed it. Metadata of an event is all
+  // there will be then.
+  bool OnUnknown(const Query& query) {
+    std::optional<Container> known = FindIncomplete(query.id);
+    if (!known)
+      return IsExpired(query);
+    known->complete = true;
+    Publish(*std::move(known));
     return true;
   }
 
-  // False: ask again later.
-  bool Answer(const Wanted& wanted) {
-    absl::StatusOr<std::optional<Container>> found = client_->Find(wanted.id);
-    Problem(found.status(), &ask_problem_);
+  bool Resolve(const Query& query) {
+    absl::StatusOr<std::optional<Container>> found = client_->Find(query.id);
+    ReportProblem(found.status(), &query_problem_);
     if (!found.ok())
-      return GiveUp(wanted);
+      return IsExpired(query);
     if (!*found)
-      return OnUnknown(wanted);
-    Tell(**std::move(found));
+      return OnUnknown(query);
+    Publish(**std::move(found));
     return true;
   }
 
-  // One list for all of them: so that a runtime that is slow is not asked about each in turn, the
-  // last one when it is long gone. Takes those out that need no more.
-  void AnswerByList(std::vector<Wanted>* wanted) {
-    const bool listed = List(/*ask=*/false);
-    std::erase_if(*wanted, [&](const Wanted& one) {
-      if (IsTold(one.id))
+  // Answers all queries by one list and removes those that are done. A slow runtime would answer
+  // single queries one after another, the last one long after its container was removed.
+  void ResolveByList(std::vector<Query>* queries) {
+    const bool listed = List(Incomplete::kKeep);
+    std::erase_if(*queries, [&](const Query& one) {
+      if (IsPublished(one.id))
         return true;
-      // A list may say less than there is to know.
-      return listed ? (Heard(one.id) ? Answer(one) : OnUnknown(one)) : GiveUp(one);
+      if (!listed)
+        return IsExpired(one);
+      // A list may be incomplete: ask for the container itself.
+      return FindIncomplete(one.id) ? Resolve(one) : OnUnknown(one);
     });
   }
 
-  // `ask`: about those of which the list does not tell all. False where there is no list.
-  bool List(bool ask) {
+  // Publishes all containers of the runtime. kQuery also asks for each one that the list describes
+  // incompletely. False if the runtime returned no list.
+  enum class Incomplete { kKeep, kQuery };
+  bool List(Incomplete incomplete) {
     absl::StatusOr<std::vector<Container>> all = client_->List();
-    Problem(all.status(), &ask_problem_);
+    ReportProblem(all.status(), &query_problem_);
     if (!all.ok())
       return false;
     for (Container& container : *all) {
       const bool complete = container.complete;
       const std::string id = container.id;
-      Tell(std::move(container));
-      if (ask && !complete && Heard(id))
-        Want(id);
+      Publish(std::move(container));
+      if (incomplete == Incomplete::kQuery && !complete && FindIncomplete(id))
+        Enqueue(id);
     }
     return true;
   }
 
-  // Waits until somebody is to be asked about, or a list is due. False: it is time to end.
-  bool TakeDue(Clock::time_point next_list, std::vector<Wanted>* out) {
+  // Waits until queries or a list are due, and moves the due queries to `out`. False at the end.
+  bool WaitForDue(Clock::time_point next_list, std::vector<Query>* out) {
     std::unique_lock lock(mutex_);
     const auto due = [&] {
-      return asks_.empty() ? next_list : std::min(next_list, asks_.begin()->first);
+      return queries_.empty() ? next_list : std::min(next_list, queries_.begin()->first);
     };
     while (!stop_ && Clock::now() < due())
       wake_.wait_until(lock, due());
-    const auto end = asks_.upper_bound(Clock::now());
-    for (auto it = asks_.begin(); it != end; ++it)
+    const auto end = queries_.upper_bound(Clock::now());
+    for (auto it = queries_.begin(); it != end; ++it)
       out->push_back(std::move(it->second));
-    asks_.erase(asks_.begin(), end);
+    queries_.erase(queries_.begin(), end);
     return !stop_;
   }
 
-  void Ask() {
+  void RunQueries() {
     Clock::time_point next_list = Clock::now();
-    for (std::vector<Wanted> wanted; TakeDue(next_list, &wanted); wanted.clear()) {
-      if (wanted.size() > kAskEach)
-        AnswerByList(&wanted);
+    for (std::vector<Query> queries; WaitForDue(next_list, &queries); queries.clear()) {
+      if (queries.size() > kFindMax)
+        ResolveByList(&queries);
       else
-        std::erase_if(wanted, [this](const Wanted& one) { return Answer(one); });
+        std::erase_if(queries, [this](const Query& one) { return Resolve(one); });
       {
         const std::lock_guard lock(mutex_);
-        for (Wanted& one : wanted) {
+        for (Query& one : queries) {
           const auto due = Clock::now() + one.again;
-          one.again = std::min(2 * one.again, kAskAgainMax);
-          asks_.emplace(due, std::move(one));
+          one.again = std::min(2 * one.again, kRetryMax);
+          queries_.emplace(due, std::move(one));
         }
       }
       if (Clock::now() >= next_list) {
-        List(/*ask=*/true);
-        next_list = Clock::now() + kListEvery;
+        List(Incomplete::kQuery);
+        next_list = Clock::now() + kListInterval;
       }
     }
   }
 
-  void Follow() {
+  void RunEvents() {
     while (!stop_) {
       const absl::Status status =
-          client_->Follow(stop_, [this](Container container) { Tell(std::move(container)); });
+          client_->Follow(stop_, [this](Container container) { Publish(std::move(container)); });
       if (absl::IsUnimplemented(status))
         return;
-      // That nobody answers, the asker tells.
+      // The query thread reports a runtime that does not answer.
       if (!absl::IsUnavailable(status))
-        Problem(status, &follow_problem_);
+        ReportProblem(status, &event_problem_);
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, kFollowAgain, [this] { return stop_.load(); });
+      wake_.wait_for(lock, kFollowRetry, [this] { return stop_.load(); });
     }
   }
 
@@ -257,17 +267,19 @@ class Runtimes::Source {
   const std::chrono::milliseconds patience_;
   Shared* shared_;
   std::unique_ptr<RuntimeClient> client_;
-  bool ask_problem_ = false, follow_problem_ = false;  // each of one thread
+  bool query_problem_ = false;  // used by the query thread only
+  bool event_problem_ = false;  // used by the event thread only
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<bool> stop_ = false;
   // Guarded by mutex_.
-  std::multimap<Clock::time_point, Wanted> asks_;
-  std::map<std::string, Container> told_;
-  std::deque<std::string> told_order_;
+  std::multimap<Clock::time_point, Query> queries_;
+  std::map<std::string, Container> published_;
+  std::deque<std::string> published_order_;
 
-  std::thread asker_, follower_;
+  std::thread query_thread_;
+  std::thread event_thread_;
 };
 
 std::vector<RuntimeSocket> DefaultRuntimeSockets() {
@@ -292,21 +304,21 @@ Runtimes::Runtimes(const std::vector<RuntimeSocket>& sockets, std::chrono::milli
 
 Runtimes::~Runtimes() = default;
 
-void Runtimes::Ask(const std::string& container_id) {
+void Runtimes::Request(const std::string& container_id) {
   for (const auto& source : sources_)
-    source->Want(container_id);
+    source->Enqueue(container_id);
 }
 
-int Runtimes::event_fd() const { return shared_->news_fd.get(); }
+int Runtimes::event_fd() const { return shared_->event_fd.get(); }
 
-std::vector<Container> Runtimes::Take() {
+std::vector<Container> Runtimes::Drain() {
   const std::lock_guard lock(shared_->mutex);
   uint64_t count;
-  [[maybe_unused]] const ssize_t n = read(shared_->news_fd.get(), &count, sizeof(count));
-  return std::exchange(shared_->news, {});
+  [[maybe_unused]] const ssize_t n = read(shared_->event_fd.get(), &count, sizeof(count));
+  return std::exchange(shared_->changed, {});
 }
 
-std::vector<std::string> Runtimes::TakeProblems() {
+std::vector<std::string> Runtimes::DrainProblems() {
   const std::lock_guard lock(shared_->mutex);
   return std::exchange(shared_->problems, {});
 }

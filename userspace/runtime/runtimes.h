@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All container runtimes of the host, each asked by threads of its own: one that hangs holds up
-// nobody.
+// All container runtimes of the host. Two threads serve each of them, so that a runtime that hangs
+// delays no other.
 #ifndef SANDPIPER_USERSPACE_RUNTIME_RUNTIMES_H_
 #define SANDPIPER_USERSPACE_RUNTIME_RUNTIMES_H_
 
@@ -22,28 +22,28 @@ struct RuntimeSocket {
   bool operator==(const RuntimeSocket&) const = default;
 };
 
-// Where containerd, k3s, CRI-O, Docker and Podman have theirs; only those that are there.
+// The default sockets of containerd, k3s, CRI-O, Docker and Podman that exist on this host.
 std::vector<RuntimeSocket> DefaultRuntimeSockets();
 
 class Runtimes {
  public:
-  // `patience`: how long a container that a runtime does not know yet is asked for again.
+  // Requests for a container that a runtime does not know yet are repeated for `patience`.
   Runtimes(const std::vector<RuntimeSocket>& sockets, std::chrono::milliseconds patience);
-  // Waits for calls that are under way: no longer than the timeout of one.
+  // Waits for running calls, at most for kCallTimeout.
   ~Runtimes();
   Runtimes(const Runtimes&) = delete;
   Runtimes& operator=(const Runtimes&) = delete;
 
-  // What each runtime says of the container comes with Take, sooner or later, or never.
-  void Ask(const std::string& container_id);
+  // Asks each runtime for the container. An answer, if any, is returned by Drain later.
+  void Request(const std::string& container_id);
 
-  // Readable when Take has something.
+  // Readable when Drain or DrainProblems has something to return.
   int event_fd() const;
-  // What is new or has changed, of any container.
-  std::vector<Container> Take();
-  // "the runtime at /run/docker.sock: …", once for each time that one stops to answer, or answers
-  // what cannot be understood.
-  std::vector<std::string> TakeProblems();
+  // All containers that are new or changed since the last call.
+  std::vector<Container> Drain();
+  // Messages like "the runtime at /run/docker.sock: …": one each time that a runtime stops
+  // answering or that its answer cannot be parsed.
+  std::vector<std::string> DrainProblems();
   bool empty() const { return sources_.empty(); }
 
  private:

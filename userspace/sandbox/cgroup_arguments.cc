@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
           absl::StrCat("--cgroup ", argument, ": no such cgroup under ", mount));
     if (matches.size() > 1 && !id.empty())
       return absl::InvalidArgumentError(absl::StrCat("--cgroup ", argument, ": one id for ",
-                                                     matches.size(), " cgroups; leave out =", id));
+                                                     matches.size(), " cgroups; remove =", id));
     if (sidecar) {
       sidecars.emplace_back(matches[0], Escape(id));
       continue;
@@ -75,9 +75,9 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
   for (const auto& [path, id] : id_by_path) {
     const auto [other, added] = path_by_id.emplace(id, path);
     if (!added)
-      return absl::InvalidArgumentError(
-          absl::StrCat("the id ", id, " would stand for two cgroups, ", other->second, " and ",
-                       path, ": give one of them another, PATH=ID"));
+      return absl::InvalidArgumentError(absl::StrCat("two cgroups would have the id ", id, ": ",
+                                                     other->second, " and ", path,
+                                                     "; give one of them another id with PATH=ID"));
     out.push_back({.id = id, .cgroup = path, .sidecars = {}});
   }
   for (const auto& [path, id] : sidecars) {
@@ -85,7 +85,7 @@ absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string
         std::find_if(out.begin(), out.end(), [&id = id](const Sandbox& s) { return s.id == id; });
     if (sandbox == out.end())
       return absl::InvalidArgumentError(
-          absl::StrCat("--cgroup ", path, "=", id, ":sidecar: no other --cgroup is called ", id));
+          absl::StrCat("--cgroup ", path, "=", id, ":sidecar: no other --cgroup has the id ", id));
     sandbox->sidecars.push_back(path);
   }
   return out;
@@ -113,7 +113,8 @@ std::optional<SelectionRule> PatternRule(const std::string& argument, const std:
 absl::StatusOr<std::vector<Device>> ParseDevices(const std::vector<std::string>& arguments) {
   std::vector<Device> out;
   for (const std::string& argument : arguments) {
-    const size_t equals = argument.rfind('='), colon = argument.rfind(':', equals);
+    const size_t equals = argument.rfind('=');
+    const size_t colon = argument.rfind(':', equals);
     const std::string place = argument.substr(0, equals);
     Device device = {.netns = colon == std::string::npos ? "" : place.substr(0, colon),
                      .name = colon == std::string::npos ? place : place.substr(colon + 1),
@@ -121,7 +122,7 @@ absl::StatusOr<std::vector<Device>> ParseDevices(const std::vector<std::string>&
     if (equals != std::string::npos && device.id.empty())
       return absl::InvalidArgumentError(
           absl::StrCat("--device ", argument, ": expected NAME=ID or NETNS:NAME=ID"));
-    // IFNAMSIZ of <net/if.h>, with the NUL.
+    // IFNAMSIZ of <net/if.h> is 16 and includes the NUL.
     if (device.name.empty() || device.name.size() >= 16)
       return absl::InvalidArgumentError(
           absl::StrCat("--device ", argument, ": a device's name has 1 to 15 characters"));

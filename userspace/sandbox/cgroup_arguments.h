@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// --cgroup PATH[=ID[:sidecar]]: from what the user writes to the cgroups that exist.
+// Resolves --cgroup PATH[=ID[:sidecar]] to existing cgroups, and parses --device.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_CGROUP_ARGUMENTS_H_
 #define SANDPIPER_USERSPACE_SANDBOX_CGROUP_ARGUMENTS_H_
 
@@ -14,32 +14,32 @@
 namespace sandpiper {
 
 struct Device {
-  std::string netns;  // file that names its network namespace, as of ip-netns(8); empty: our own
-  std::string name;   // with * and ? it matches any that fit
-  std::string id;     // of its sandbox, escaped; empty: the device's name
+  std::string netns;  // file of its network namespace, as made by ip-netns(8); empty: our own
+  std::string name;   // may contain the wildcards * and ?
+  std::string id;     // id of its sandbox, escaped; empty: the device's name
 };
 
-// One that the user named.
+// A sandbox that the user named with --cgroup.
 struct Sandbox {
   std::string id;                     // escaped
   std::string cgroup;                 // absolute path of its topmost cgroup
-  std::vector<std::string> sidecars;  // cgroups that belong to it and are not its application
+  std::vector<std::string> sidecars;  // further cgroups of it that are not its application
 };
 
-// PATH is absolute, below the cgroup mount or relative to it, and may hold glob(7) patterns; ID
-// defaults to the last component. Errors name the argument: nothing matches (NotFound), one id for
-// several cgroups or the same id twice (InvalidArgument). With :sidecar the cgroup is one more of
-// the sandbox that another argument gives this ID: who enforces its policy, as a rule. Where one
-// selected cgroup lies below another it is a sandbox of its own. Sorted by path, so that ancestors
-// come first.
+// PATH is absolute below the cgroup mount, or relative to it, and may contain glob(7) patterns. ID
+// defaults to the last component of the path. With :sidecar the cgroup joins the sandbox that
+// another argument gives this ID, usually as the enforcer of its policy. A selected cgroup below
+// another selected one is a sandbox of its own. The result is sorted by path, so that ancestors
+// come first. Errors quote the argument: NotFound if nothing matches, InvalidArgument for one ID
+// for several cgroups or for the same ID twice.
 absl::StatusOr<std::vector<Sandbox>> SelectCgroups(const std::vector<std::string>& arguments,
                                                    const std::string& mount);
 
-// A PATH with a pattern and without an ID goes on to match what is made later: the rule for that,
-// nothing for any other argument.
+// The rule that selects later cgroups for a PATH with wildcards and without an ID; nullopt for any
+// other argument.
 std::optional<SelectionRule> PatternRule(const std::string& argument, const std::string& mount);
 
-// [NETNS:]NAME[=ID]. InvalidArgument names the argument.
+// Parses [NETNS:]NAME[=ID]. InvalidArgument quotes the argument.
 absl::StatusOr<std::vector<Device>> ParseDevices(const std::vector<std::string>& arguments);
 
 }  // namespace sandpiper

@@ -29,7 +29,7 @@ absl::Status WriteFile(const std::string& path, const std::string& text) {
 }
 
 // mountinfo escapes space, tab, newline and backslash as \OOO.
-std::string UnescapeMount(std::string_view field) {
+std::string UnescapeMountField(std::string_view field) {
   std::string out;
   for (size_t i = 0; i < field.size(); ++i) {
     if (field[i] == '\\' && i + 3 < field.size()) {
@@ -57,16 +57,16 @@ absl::StatusOr<std::string> FindCgroupMount(const std::string& mountinfo_path) {
     if (halves.size() < 2 || fields.size() < 5 || halves[1].rfind("cgroup2 ", 0) != 0)
       continue;
     if (best.empty() || fields[3] == "/")
-      best = UnescapeMount(fields[4]);
+      best = UnescapeMountField(fields[4]);
     if (fields[3] == "/")
       break;
   }
   if (best.empty())
     return absl::FailedPreconditionError(
-        "cgroup v2 is not mounted: sandpiper tells sandboxes apart by cgroup v2. On a host with "
-        "cgroup v1 only, boot with "
-        "systemd.unified_cgroup_hierarchy=1, or mount it beside v1: mount -t cgroup2 none "
-        "/sys/fs/cgroup/unified");
+        "cgroup v2 is not mounted, and sandpiper identifies sandboxes by their cgroup v2. On a "
+        "host "
+        "with cgroup v1 only, boot with systemd.unified_cgroup_hierarchy=1, or mount v2 beside v1: "
+        "mount -t cgroup2 none /sys/fs/cgroup/unified");
   return best;
 }
 
@@ -109,9 +109,10 @@ std::vector<pid_t> ProcessesIn(const std::string& path) {
 }
 
 absl::StatusOr<OwnedCgroup> OwnedCgroup::Create(const std::string& path) {
-  rmdir(path.c_str());  // left empty by one of our pid that was killed
+  // A killed process that had our pid may have left an empty one.
+  rmdir(path.c_str());
   if (mkdir(path.c_str(), 0755))
-    return ErrnoStatus(errno, absl::StrCat("making the cgroup ", path));
+    return ErrnoStatus(errno, absl::StrCat("creating the cgroup ", path));
   UniqueFd events(open((path + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
   if (!events.ok()) {
     const absl::Status status =
@@ -135,7 +136,7 @@ absl::Status OwnedCgroup::AddProcess(pid_t pid) {
   return WriteFile(path_ + "/cgroup.procs", std::to_string(pid));
 }
 
-bool OwnedCgroup::populated() const {
+bool OwnedCgroup::IsPopulated() const {
   char text[256] = {};
   if (pread(events_.get(), text, sizeof(text) - 1, 0) <= 0)
     return false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cgroup v2 file system: where it is, what is in it, and the ids that the kernel side uses. The
-// only reader of cgroupfs.
+// The cgroup v2 file system: its mount, its cgroups, and the ids by which BPF programs know them.
+// Nothing else reads cgroupfs.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_CGROUP_FS_H_
 #define SANDPIPER_USERSPACE_SANDBOX_CGROUP_FS_H_
 
@@ -17,24 +17,25 @@
 
 namespace sandpiper {
 
-// Where cgroup2 is mounted, from a mountinfo file (proc(5)): /sys/fs/cgroup on unified hosts, often
-// /sys/fs/cgroup/unified on hybrid ones. FailedPrecondition where it is not mounted. A mount of the
-// whole hierarchy is preferred to one of a part.
+// The mount point of cgroup2, from a mountinfo file (proc(5)): /sys/fs/cgroup on unified hosts,
+// often /sys/fs/cgroup/unified on hybrid ones. A mount of the whole hierarchy is preferred to a
+// mount of a part. FailedPrecondition if it is not mounted.
 absl::StatusOr<std::string> FindCgroupMount(
     const std::string& mountinfo_path = "/proc/self/mountinfo");
 
-// What bpf_get_current_cgroup_id() returns for it: its file handle (name_to_handle_at(2)).
+// The id that bpf_get_current_cgroup_id() returns for the cgroup: its file handle
+// (name_to_handle_at(2)).
 absl::StatusOr<uint64_t> CgroupId(const std::string& path);
 
-// All cgroups below `path`, without itself, parents before children. Ones that vanish meanwhile are
-// left out.
+// All cgroups below `path`, without `path` itself, parents before children. Cgroups that are
+// removed meanwhile are left out.
 std::vector<std::string> CgroupsBelow(const std::string& path);
 
-// Processes in `path` and below.
+// The processes of the cgroup and of all cgroups below it.
 std::vector<pid_t> ProcessesIn(const std::string& path);
 
-// A cgroup of our own: made on creation; on destruction every cgroup below and itself is removed,
-// if no process is left in it.
+// A cgroup that sandpiper creates. The destructor removes it with all cgroups below it, if no
+// process is left in them.
 class OwnedCgroup {
  public:
   static absl::StatusOr<OwnedCgroup> Create(const std::string& path);
@@ -44,11 +45,11 @@ class OwnedCgroup {
 
   const std::string& path() const { return path_; }
   absl::Status AddProcess(pid_t pid);
-  // True while a process is in it or below. Its file, cgroup.events, gives POLLPRI on a change
-  // (cgroup-v2.rst).
-  bool populated() const;
+  // True while a process is in it or below it. events_fd() reports POLLPRI when that changes: it is
+  // cgroup.events of cgroup-v2.rst.
+  bool IsPopulated() const;
   int events_fd() const { return events_.get(); }
-  // Ends what is left, by cgroup.kill (5.14) or one by one.
+  // Kills all of its processes, with cgroup.kill (Linux 5.14) or one by one.
   void KillAll();
 
  private:

@@ -11,7 +11,7 @@
 namespace sandpiper {
 namespace {
 
-// The digits of an id; runtimes put what they like before and behind it.
+// The digits of an id. Runtimes put prefixes and suffixes of their own around it.
 std::string ContainerId(const std::string& component) {
   static const RE2 kId("([0-9a-f]{64,})");
   std::string id;
@@ -19,8 +19,8 @@ std::string ContainerId(const std::string& component) {
   return id;
 }
 
-// cgroupfs writes the uid with dashes, systemd, whose dashes are a hierarchy, with underscores.
-// Static pods have a hash.
+// The cgroupfs driver writes the uid with dashes. The systemd driver writes underscores, because a
+// dash separates levels in the name of a slice. Static pods have a hash instead of a uid.
 std::string PodUid(const std::string& component) {
   static const RE2 kUid(
       "(?:^|-)pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]"
@@ -31,16 +31,17 @@ std::string PodUid(const std::string& component) {
   return uid;
 }
 
-// systemd.unit(5), "\x2d".
+// Replaces \xHH by its character (systemd.unit(5)), as in "\x2d".
 std::string UnescapeUnit(std::string_view name) {
   std::string out;
   for (size_t i = 0; i < name.size(); ++i) {
     const auto hex = [&](size_t at) {
       const char c = name[at];
-      return c >= '0' && c <= '9'   ? c - '0'
-             : c >= 'a' && c <= 'f' ? c - 'a' + 10
-             : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                    : -1;
+      if (c >= '0' && c <= '9')
+        return c - '0';
+      if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+      return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
     };
     if (name[i] == '\\' && i + 3 < name.size() && name[i + 1] == 'x' && hex(i + 2) >= 0 &&
         hex(i + 3) >= 0) {
@@ -54,7 +55,7 @@ std::string UnescapeUnit(std::string_view name) {
 }
 
 std::string RuntimeOf(const std::string& component, const std::string& parent) {
-  const auto has = [&](std::string_view what) { return component.find(what) != std::string::npos; };
+  const auto has = [&](std::string_view part) { return component.find(part) != std::string::npos; };
   if (has("cri-containerd"))
     return "containerd";
   if (has("crio-"))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the path of a cgroup says of its container, pod or unit. Pure.
+// Finds the container, pod or systemd unit in the path of a cgroup. No I/O.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_CGROUP_PATH_H_
 #define SANDPIPER_USERSPACE_SANDBOX_CGROUP_PATH_H_
 
@@ -9,16 +9,20 @@
 namespace sandpiper {
 
 struct CgroupPath {
-  std::string container_id;  // 64 hexadecimal digits, or a name for LXC; of the innermost where
-                             // containers are nested
-  std::string pod_uid;       // with dashes; of static pods 32 digits without
-  std::string unit;          // of systemd, unescaped (systemd.unit(5)); where there is no container
-  std::string
-      runtime;  // docker, containerd, cri-o, podman, lxc; empty where the path does not tell
-  bool monitor = false;  // of a container's monitor (conmon), which is no part of the container
+  // 64 hexadecimal digits, or a name for LXC. The innermost one where containers are nested.
+  std::string container_id;
+  // With dashes; 32 digits without dashes for a static pod.
+  std::string pod_uid;
+  // The systemd unit, unescaped (systemd.unit(5)); only where there is no container.
+  std::string unit;
+  // docker, containerd, cri-o, podman or lxc; empty if the path does not show it.
+  std::string runtime;
+  // The cgroup of a container's monitor (conmon), which is no part of the container.
+  bool monitor = false;
 };
 
-// `path`: from the root of the hierarchy, or as /proc/PID/cgroup has it in a cgroup namespace.
+// `path` starts at the root of the hierarchy, or is the path that /proc/PID/cgroup shows inside a
+// cgroup namespace.
 CgroupPath ParseCgroupPath(std::string_view path);
 
 }  // namespace sandpiper

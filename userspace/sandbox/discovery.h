@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What to look for, and whom to ask.
+// Configuration of discovery: the selection rules, and where metadata of containers comes from.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_DISCOVERY_H_
 #define SANDPIPER_USERSPACE_SANDBOX_DISCOVERY_H_
 
@@ -15,12 +15,13 @@
 namespace sandpiper {
 
 struct DiscoveryOptions {
-  std::vector<SelectionRule> rules;  // none: only what is named is watched
+  std::vector<SelectionRule> rules;  // none: only cgroups named with --cgroup are watched
   std::vector<RuntimeSocket> sockets;
   std::vector<std::string> bundle_folders = DefaultBundleFolders();
-  std::chrono::milliseconds metadata_wait{5'000};  // for what a runtime says of a container
-  std::set<std::string> sidecars = {
-      "egress"};  // names of containers in a pod that are not its application
+  // How long events of a new container wait for its metadata.
+  std::chrono::milliseconds metadata_wait{5'000};
+  // Names of containers of a pod that are not its application.
+  std::set<std::string> sidecars = {"egress"};
 };
 
 }  // namespace sandpiper

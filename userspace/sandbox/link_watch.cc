@@ -19,8 +19,8 @@ int OnMessage(const nlmsghdr* message, void* changes) {
   const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
   LinkChange change = {.ifindex = static_cast<unsigned>(info->ifi_index),
                        .name = "",
-                       .gone = message->nlmsg_type == RTM_DELLINK};
-  // The macro of libmnl converts void*, which C++ does not.
+                       .removed = message->nlmsg_type == RTM_DELLINK};
+  // libmnl's macro for this loop converts from void* implicitly, which C++ does not allow.
   const auto* attribute =
       static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, sizeof(*info)));
   for (; mnl_attr_ok(attribute, static_cast<int>(
@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<LinkWatch>> LinkWatch::Open() {
   std::unique_ptr<LinkWatch> watch(new LinkWatch(socket));
   if (mnl_socket_bind(socket, RTMGRP_LINK, MNL_SOCKET_AUTOPID))
     return ErrnoStatus(errno, "binding rtnetlink");
-  RETURN_IF_ERROR(watch->AskForAll());
+  RETURN_IF_ERROR(watch->RequestAll());
   return watch;
 }
 
@@ -52,7 +52,7 @@ LinkWatch::~LinkWatch() { mnl_socket_close(socket_); }
 
 int LinkWatch::fd() const { return mnl_socket_get_fd(socket_); }
 
-absl::Status LinkWatch::AskForAll() {
+absl::Status LinkWatch::RequestAll() {
   char buffer[MNL_NLMSG_HDRLEN + sizeof(ifinfomsg) + 64] = {};
   nlmsghdr* request = mnl_nlmsg_put_header(buffer);
   request->nlmsg_type = RTM_GETLINK;
@@ -63,27 +63,28 @@ absl::Status LinkWatch::AskForAll() {
              : absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<LinkChange>> LinkWatch::Take() {
-  std::vector<LinkChange> heard, out;
+absl::StatusOr<std::vector<LinkChange>> LinkWatch::Drain() {
+  std::vector<LinkChange> received;
+  std::vector<LinkChange> out;
   alignas(nlmsghdr) char buffer[32 * 1024];
   for (;;) {
     const ssize_t n = mnl_socket_recvfrom(socket_, buffer, sizeof(buffer));
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
       break;
     if (n < 0 && errno == ENOBUFS) {
-      RETURN_IF_ERROR(AskForAll());
+      RETURN_IF_ERROR(RequestAll());
       continue;
     }
     if (n < 0)
-      return ErrnoStatus(errno, "hearing of network devices");
-    // Notifications and the answer mix: neither sequence numbers nor ports are of use.
-    if (mnl_cb_run(buffer, static_cast<size_t>(n), 0, 0, OnMessage, &heard) < 0)
-      return ErrnoStatus(errno, "understanding what was heard of network devices");
+      return ErrnoStatus(errno, "receiving changes of network devices");
+    // Notifications and answers arrive mixed: sequence numbers and ports (0) are not checked.
+    if (mnl_cb_run(buffer, static_cast<size_t>(n), 0, 0, OnMessage, &received) < 0)
+      return ErrnoStatus(errno, "parsing changes of network devices");
   }
-  for (LinkChange& change : heard) {
-    const bool news =
-        change.gone ? known_.erase(change.ifindex) > 0 : known_.insert(change.ifindex).second;
-    if (news)
+  for (LinkChange& change : received) {
+    const bool is_new =
+        change.removed ? known_.erase(change.ifindex) > 0 : known_.insert(change.ifindex).second;
+    if (is_new)
       out.push_back(std::move(change));
   }
   return out;

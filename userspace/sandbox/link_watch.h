@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Network devices of one network namespace, as they come and go (rtnetlink(7)).
+// Reports network devices of one network namespace as they are added and removed (rtnetlink(7)).
 #ifndef SANDPIPER_USERSPACE_SANDBOX_LINK_WATCH_H_
 #define SANDPIPER_USERSPACE_SANDBOX_LINK_WATCH_H_
 
@@ -17,26 +17,26 @@ namespace sandpiper {
 struct LinkChange {
   unsigned ifindex = 0;
   std::string name;
-  bool gone = false;
+  bool removed = false;
 };
 
 class LinkWatch {
  public:
-  // Of the calling thread's network namespace, wherever the thread goes afterwards.
+  // Watches the network namespace of the calling thread, also if the thread leaves it afterwards.
   static absl::StatusOr<std::unique_ptr<LinkWatch>> Open();
   ~LinkWatch();
   LinkWatch(const LinkWatch&) = delete;
   LinkWatch& operator=(const LinkWatch&) = delete;
 
-  // Readable when Take has something.
+  // Readable when Drain has something to return.
   int fd() const;
-  // What came and went since the last call; all that is there at the first. A device is told of
-  // once, also where the kernel lost messages.
-  absl::StatusOr<std::vector<LinkChange>> Take();
+  // All changes since the last call, without waiting. The first call returns every existing device.
+  // Each change is reported once, also if the kernel lost messages and the list was read again.
+  absl::StatusOr<std::vector<LinkChange>> Drain();
 
  private:
   explicit LinkWatch(mnl_socket* socket) : socket_(socket) {}
-  absl::Status AskForAll();
+  absl::Status RequestAll();
 
   mnl_socket* socket_;
   std::set<unsigned> known_;

@@ -7,17 +7,17 @@
 
 namespace sandpiper {
 
-const Container* Membership::Find(const std::string& container_id) const {
+const Container* MemberResolver::Find(const std::string& container_id) const {
   const auto it = containers_.find(container_id);
   return it == containers_.end() ? nullptr : &it->second;
 }
 
-void Membership::Remember(const Container& container) {
+void MemberResolver::Remember(const Container& container) {
   const auto [it, added] = containers_.insert_or_assign(container.id, container);
   if (!added)
     return;
   container_order_.push_back(container.id);
-  // Those of living cgroups are kept: the oldest others go.
+  // Evicts the oldest container that has no living cgroup.
   for (size_t tries = container_order_.size();
        containers_.size() > options_.containers_max && tries > 0; --tries) {
     const std::string oldest = std::move(container_order_.front());
@@ -29,8 +29,8 @@ void Membership::Remember(const Container& container) {
   }
 }
 
-void Membership::OnCandidate(const Candidate& candidate, uint64_t now_ns,
-                             std::vector<Decision>* decisions) {
+void MemberResolver::OnCandidate(const Candidate& candidate, uint64_t now_ns,
+                                 std::vector<Decision>* decisions) {
   const auto [it, added] = entries_.emplace(candidate.member, Entry{});
   if (!added)
     return;
@@ -39,13 +39,13 @@ void Membership::OnCandidate(const Candidate& candidate, uint64_t now_ns,
   entry.path = ParseCgroupPath(candidate.cgroup);
   if (!entry.path.container_id.empty())
     by_container_.emplace(entry.path.container_id, candidate.member);
-  Decide(&entry, /*final=*/options_.wait_ns == 0, decisions);
+  Decide(&entry, WhileWaiting(), decisions);
   if (!entry.decided)
     deadlines_.emplace(now_ns + options_.wait_ns, candidate.member);
 }
 
-void Membership::OnContainer(const Container& container, uint64_t now_ns,
-                             std::vector<Decision>* decisions) {
+void MemberResolver::OnContainer(const Container& container, uint64_t now_ns,
+                                 std::vector<Decision>* decisions) {
   if (const Container* known = Find(container.id)) {
     if (known->complete && (!container.complete || *known == container))
       return;
@@ -60,13 +60,13 @@ void Membership::OnContainer(const Container& container, uint64_t now_ns,
   for (auto it = first; it != last; ++it)
     members.push_back(it->second);
   for (const uint64_t member : members)
-    Decide(&entries_.at(member), /*final=*/options_.wait_ns == 0, decisions);
-  Tick(now_ns, decisions);
+    Decide(&entries_.at(member), WhileWaiting(), decisions);
+  ExpireDue(now_ns, decisions);
 }
 
-// A container without a word of its own is a sidecar of the one whose network it shares, whichever
-// of them came first.
-std::optional<Selected> Membership::JoinedByNetwork(const Entry& entry) const {
+// A container that no rule selects becomes a sidecar of the selected container with which it shares
+// a network namespace, in whatever order they started.
+std::optional<Selected> MemberResolver::SelectByNetworkPeer(const Entry& entry) const {
   const Container* own = Find(entry.path.container_id);
   for (const auto& [member, other] : entries_) {
     if (!other.selected || other.path.container_id.empty() ||
@@ -80,14 +80,16 @@ std::optional<Selected> Membership::JoinedByNetwork(const Entry& entry) const {
   return std::nullopt;
 }
 
-void Membership::Decide(Entry* entry, bool final, std::vector<Decision>* decisions) {
+void MemberResolver::Decide(Entry* entry, Metadata metadata, std::vector<Decision>* decisions) {
   const Container* container = Find(entry->path.container_id);
-  Verdict verdict = Select(options_.rules, entry->candidate.cgroup, entry->path, container, final);
+  Verdict verdict =
+      Select(options_.rules, entry->candidate.cgroup, entry->path, container, metadata);
   if (!verdict.known)
     return;
-  // What is selected by its path alone leaves with its container's names, if they come in time.
-  const bool wait = !final && !entry->decided && !entry->path.container_id.empty() &&
-                    !entry->path.monitor && (!container || !container->complete);
+  // A container that its path selects waits too, so that its records carry the container's names.
+  const bool wait = metadata == Metadata::kMayFollow && !entry->decided &&
+                    !entry->path.container_id.empty() && !entry->path.monitor &&
+                    (!container || !container->complete);
   if (wait)
     return;
   if (verdict.selected && container && container->pause)
@@ -96,12 +98,12 @@ void Membership::Decide(Entry* entry, bool final, std::vector<Decision>* decisio
            options_.sidecars.contains(container->name))
     verdict.selected->role = Role::kSidecar;
   if (!verdict.selected && !entry->path.monitor && !entry->path.container_id.empty())
-    verdict.selected = JoinedByNetwork(*entry);
-  Settle(entry, std::move(verdict.selected), decisions);
+    verdict.selected = SelectByNetworkPeer(*entry);
+  Conclude(entry, std::move(verdict.selected), decisions);
 }
 
-void Membership::Settle(Entry* entry, std::optional<Selected> selected,
-                        std::vector<Decision>* decisions) {
+void MemberResolver::Conclude(Entry* entry, std::optional<Selected> selected,
+                              std::vector<Decision>* decisions) {
   const bool same = entry->decided && entry->selected.has_value() == selected.has_value() &&
                     (!selected || (selected->id == entry->selected->id &&
                                    selected->role == entry->selected->role));
@@ -115,7 +117,7 @@ void Membership::Settle(Entry* entry, std::optional<Selected> selected,
                         .path = entry->path,
                         .container = container ? std::optional(*container) : std::nullopt});
   if (entry->selected) {
-    PullIn(*entry, decisions);
+    JoinNetworkPeers(*entry, decisions);
     return;
   }
   rejected_.push_back(entry->candidate.member);
@@ -127,7 +129,7 @@ void Membership::Settle(Entry* entry, std::optional<Selected> selected,
   }
 }
 
-void Membership::PullIn(const Entry& entry, std::vector<Decision>* decisions) {
+void MemberResolver::JoinNetworkPeers(const Entry& entry, std::vector<Decision>* decisions) {
   const Container* own = Find(entry.path.container_id);
   if (entry.path.container_id.empty())
     return;
@@ -137,25 +139,25 @@ void Membership::PullIn(const Entry& entry, std::vector<Decision>* decisions) {
     const Container* theirs = Find(other.path.container_id);
     if ((own && own->network_of == other.path.container_id) ||
         (theirs && theirs->network_of == entry.path.container_id))
-      Settle(&other, Selected{.id = entry.selected->id, .role = Role::kSidecar}, decisions);
+      Conclude(&other, Selected{.id = entry.selected->id, .role = Role::kSidecar}, decisions);
   }
 }
 
-void Membership::Tick(uint64_t now_ns, std::vector<Decision>* decisions) {
+void MemberResolver::ExpireDue(uint64_t now_ns, std::vector<Decision>* decisions) {
   while (!deadlines_.empty() && deadlines_.begin()->first <= now_ns) {
     const uint64_t member = deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
     if (const auto it = entries_.find(member); it != entries_.end() && !it->second.decided)
-      Decide(&it->second, /*final=*/true, decisions);
+      Decide(&it->second, Metadata::kFinal, decisions);
   }
-  // Those that were decided meanwhile wait for nothing.
+  // Drops the deadlines of members that were decided or forgotten meanwhile.
   std::erase_if(deadlines_, [&](const auto& deadline) {
     const auto it = entries_.find(deadline.second);
     return it == entries_.end() || it->second.decided;
   });
 }
 
-void Membership::Forget(uint64_t member) {
+void MemberResolver::Forget(uint64_t member) {
   const auto it = entries_.find(member);
   if (it == entries_.end())
     return;
@@ -169,7 +171,7 @@ void Membership::Forget(uint64_t member) {
   entries_.erase(it);
 }
 
-uint64_t Membership::NextDeadline() const {
+uint64_t MemberResolver::NextDeadline() const {
   return deadlines_.empty() ? std::numeric_limits<uint64_t>::max() : deadlines_.begin()->first;
 }
 

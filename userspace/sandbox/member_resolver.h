@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From cgroups that were found, and what runtimes say of them, to what each one is part of. No I/O;
-// time is given.
+// Decides which sandbox each candidate cgroup belongs to, from the selection rules and the metadata
+// that container runtimes report. No I/O: the caller passes the current time. Used by one thread.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_MEMBER_RESOLVER_H_
 #define SANDPIPER_USERSPACE_SANDBOX_MEMBER_RESOLVER_H_
 
@@ -18,47 +18,53 @@
 namespace sandpiper {
 
 struct Candidate {
-  uint64_t member = 0;     // as the kernel side stamps it on events
-  uint64_t cgroup_id = 0;  // may come back for another cgroup; `member` does not
-  std::string cgroup;      // path from the root of the hierarchy
-  uint64_t born_ns = 0;    // CLOCK_BOOTTIME
+  uint64_t member = 0;      // the number that BPF programs put on its events; never reused
+  uint64_t cgroup_id = 0;   // the kernel may reuse it for another cgroup
+  std::string cgroup;       // path from the root of the hierarchy
+  uint64_t created_ns = 0;  // CLOCK_BOOTTIME
 };
 
-// What a candidate turned out to be, or turned into.
+// The sandbox of a candidate, as decided first or changed later.
 struct Decision {
   Candidate candidate;
-  std::optional<Selected> selected;  // none: nobody's
+  std::optional<Selected> selected;  // nullopt: the candidate is unwatched
   CgroupPath path;
   std::optional<Container> container;
 };
 
-class Membership {
+class MemberResolver {
  public:
   struct Options {
     std::vector<SelectionRule> rules;
-    uint64_t wait_ns = 0;  // for what runtimes say of a container; after that it is what is known
-    std::set<std::string> sidecars;  // names of containers in a pod that are not its application
-    size_t rejected_max = 4096;      // containers of nobody that a later one may pull in
-    size_t containers_max = 4096;    // told of before their cgroup was, or after
+    // How long a container waits for its metadata before it is decided without.
+    uint64_t wait_ns = 0;
+    // Names of containers of a pod that are not its application.
+    std::set<std::string> sidecars;
+    // Unselected containers that are remembered: a later sandbox may share their network.
+    size_t rejected_max = 4096;
+    // Metadata that is kept for containers without a living cgroup.
+    size_t containers_max = 4096;
   };
-  explicit Membership(Options options) : options_(std::move(options)) {}
+  explicit MemberResolver(Options options) : options_(std::move(options)) {}
 
-  // Nothing will be told by a runtime: no use to wait.
-  void NoRuntimes() { options_.wait_ns = 0; }
+  // Call if no runtime is configured: no candidate waits for metadata then.
+  void StopWaitingForRuntimes() { options_.wait_ns = 0; }
 
+  // Each of these appends the decisions that it leads to.
   void OnCandidate(const Candidate& candidate, uint64_t now_ns, std::vector<Decision>* decisions);
-  // Of any container, known here or not. What is known better already stays.
+  // Metadata of any container. Complete metadata is not replaced by incomplete.
   void OnContainer(const Container& container, uint64_t now_ns, std::vector<Decision>* decisions);
-  // Decides for those that waited long enough.
-  void Tick(uint64_t now_ns, std::vector<Decision>* decisions);
-  // Its cgroup is gone, and all that is to be said of it has been.
+  // Decides the candidates that have waited for wait_ns.
+  void ExpireDue(uint64_t now_ns, std::vector<Decision>* decisions);
+  // Call once the cgroup was removed and all of its events were processed.
   void Forget(uint64_t member);
 
+  // The next time at which ExpireDue has something to do, in CLOCK_BOOTTIME.
   uint64_t NextDeadline() const;
   size_t waiting() const { return deadlines_.size(); }
-  // Members that are remembered, of nobody too.
+  // All members that are remembered, unselected ones too.
   size_t size() const { return entries_.size(); }
-  // Two runtimes that claim one container: the first is believed.
+  // How often a second runtime claimed a container. The first claim is kept.
   uint64_t contradictions() const { return contradictions_; }
 
  private:
@@ -69,10 +75,13 @@ class Membership {
     bool decided = false;
   };
 
-  void Decide(Entry* entry, bool final, std::vector<Decision>* decisions);
-  void Settle(Entry* entry, std::optional<Selected> selected, std::vector<Decision>* decisions);
-  std::optional<Selected> JoinedByNetwork(const Entry& entry) const;
-  void PullIn(const Entry& entry, std::vector<Decision>* decisions);
+  Metadata WhileWaiting() const {
+    return options_.wait_ns == 0 ? Metadata::kFinal : Metadata::kMayFollow;
+  }
+  void Decide(Entry* entry, Metadata metadata, std::vector<Decision>* decisions);
+  void Conclude(Entry* entry, std::optional<Selected> selected, std::vector<Decision>* decisions);
+  std::optional<Selected> SelectByNetworkPeer(const Entry& entry) const;
+  void JoinNetworkPeers(const Entry& entry, std::vector<Decision>* decisions);
   const Container* Find(const std::string& container_id) const;
   void Remember(const Container& container);
 

@@ -21,13 +21,14 @@ struct Stat {
   uint64_t start_ns;
 };
 
-uint64_t Tick() { return kSecond / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)); }
+uint64_t ClockTick() { return kSecond / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)); }
 
-// pid (comm) state ppid … starttime is field 22; comm may hold spaces and parentheses, so count
-// from the last one.
+// The fields of /proc/PID/stat are: pid (comm) state ppid … and starttime as field 22. comm may
+// contain spaces and parentheses, so fields are counted from the last parenthesis.
 std::optional<Stat> ReadStat(const std::string& base) {
   const std::string stat = ReadFile(base + "/stat").value_or("");
-  const size_t open = stat.find('('), close = stat.rfind(')');
+  const size_t open = stat.find('(');
+  const size_t close = stat.rfind(')');
   if (open == std::string::npos || close == std::string::npos || close < open)
     return std::nullopt;
   const std::vector<std::string> fields =
@@ -37,14 +38,14 @@ std::optional<Stat> ReadStat(const std::string& base) {
   return Stat{.comm = stat.substr(open + 1, close - open - 1),
               .state = fields[0][0],
               .parent = static_cast<uint32_t>(atoi(fields[1].c_str())),
-              .start_ns = strtoull(fields[19].c_str(), nullptr, 10) * Tick()};
+              .start_ns = strtoull(fields[19].c_str(), nullptr, 10) * ClockTick()};
 }
 
 }  // namespace
 
-bool Lives(const ProcessKey& process, const std::string& proc) {
+bool IsAlive(const ProcessKey& process, const std::string& proc) {
   const auto stat = ReadStat(proc + "/" + std::to_string(process.pid));
-  return stat && stat->state != 'Z' && process.start_ns - stat->start_ns < Tick();
+  return stat && stat->state != 'Z' && process.start_ns - stat->start_ns < ClockTick();
 }
 
 std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc) {
@@ -60,7 +61,7 @@ std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc) {
   std::error_code error;
   out.path = std::filesystem::read_symlink(base + "/exe", error).string();
   out.working_directory = std::filesystem::read_symlink(base + "/cwd", error).string();
-  // "net:[4026531840]"
+  // The link reads "net:[4026531840]".
   const std::string netns = std::filesystem::read_symlink(base + "/ns/net", error).string();
   out.netns =
       static_cast<uint32_t>(strtoul(netns.substr(netns.find('[') + 1).c_str(), nullptr, 10));

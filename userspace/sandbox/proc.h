@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes that were there before we looked, from /proc.
+// Reads processes that started before sandpiper did, from /proc.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_PROC_H_
 #define SANDPIPER_USERSPACE_SANDBOX_PROC_H_
 
@@ -12,13 +12,13 @@
 
 namespace sandpiper {
 
-// As the process's own exec event would have told it. Start times come in clock ticks only, so
-// `process.start_ns` is rounded down to 10 ms: identity of such a process is its pid. Nothing if it
-// is gone.
+// The exec event that the process would have caused; nullopt if it has exited. /proc gives start
+// times in clock ticks, so `process.start_ns` is rounded down to 10 ms, and such a process is
+// identified by its pid alone.
 std::optional<Exec> ReadProcess(pid_t pid, const std::string& proc = "/proc");
 
-// The process of that pid and start time, which may be rounded, has not ended.
-bool Lives(const ProcessKey& process, const std::string& proc = "/proc");
+// Whether the process with this pid and start time, which may be rounded, still runs.
+bool IsAlive(const ProcessKey& process, const std::string& proc = "/proc");
 
 }  // namespace sandpiper
 

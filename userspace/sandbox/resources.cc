@@ -19,19 +19,19 @@ std::optional<uint64_t> ReadNumber(const std::string& path) {
   return text && absl::SimpleAtoi(*text, &number) ? std::optional(number) : std::nullopt;
 }
 
-// Where the v1 memory controller is mounted, empty if nowhere. mountinfo: … mount point (field 5) …
-// - type source options
+// The mount point of the v1 memory controller; empty if it is not mounted. A line of mountinfo has
+// the mount point as field 5, and after " - " the type, the source and the options.
 std::string FindMemoryV1(const std::string& proc) {
   const std::string mounts = ReadFile(proc + "/self/mountinfo").value_or("");
   for (const absl::string_view line : absl::StrSplit(mounts, '\n')) {
     const std::vector<absl::string_view> halves = absl::StrSplit(line, absl::MaxSplits(" - ", 1));
     if (halves.size() < 2)
       continue;
-    const std::vector<std::string> fields = absl::StrSplit(halves[0], ' '),
-                                   of = absl::StrSplit(halves[1], ' ');
-    if (fields.size() < 5 || of.size() < 3 || of[0] != "cgroup")
+    const std::vector<std::string> fields = absl::StrSplit(halves[0], ' ');
+    const std::vector<std::string> type = absl::StrSplit(halves[1], ' ');
+    if (fields.size() < 5 || type.size() < 3 || type[0] != "cgroup")
       continue;
-    for (const absl::string_view option : absl::StrSplit(of[2], ',')) {
+    for (const absl::string_view option : absl::StrSplit(type[2], ',')) {
       if (option == "memory")
         return fields[4];
     }
@@ -48,7 +48,8 @@ bool HasMemory(const std::string& mount) {
   return false;
 }
 
-// Its share of pages that no file is behind: "Pss_Anon:   1234 kB" (proc(5), smaps_rollup).
+// The process's share of anonymous and shared memory. A line of smaps_rollup reads
+// "Pss_Anon:   1234 kB" (proc(5)).
 uint64_t OwnMemory(const std::string& proc, pid_t pid) {
   uint64_t bytes = 0;
   const std::string rollup = ReadFile(absl::StrCat(proc, "/", pid, "/smaps_rollup")).value_or("");
@@ -62,7 +63,7 @@ uint64_t OwnMemory(const std::string& proc, pid_t pid) {
   return bytes;
 }
 
-// The cgroup of the process in the v1 hierarchy of the memory controller: "4:memory:/path".
+// The process's cgroup in the v1 hierarchy of the memory controller. A line reads "4:memory:/path".
 std::string MemoryCgroupV1(const std::string& proc, pid_t pid) {
   const std::string cgroups = ReadFile(absl::StrCat(proc, "/", pid, "/cgroup")).value_or("");
   for (const absl::string_view line : absl::StrSplit(cgroups, '\n')) {
@@ -75,6 +76,12 @@ std::string MemoryCgroupV1(const std::string& proc, pid_t pid) {
     }
   }
   return "";
+}
+
+MemorySource BestSource(const std::string& mount, const std::string& mount_v1) {
+  if (HasMemory(mount))
+    return MemorySource::kController;
+  return mount_v1.empty() ? MemorySource::kProcesses : MemorySource::kControllerV1;
 }
 
 }  // namespace
@@ -103,9 +110,7 @@ ResourceReader::ResourceReader(const std::string& mount, const std::string& proc
     : mount_(mount),
       proc_(proc),
       mount_v1_(FindMemoryV1(proc)),
-      source_(HasMemory(mount)     ? MemorySource::kController
-              : !mount_v1_.empty() ? MemorySource::kControllerV1
-                                   : MemorySource::kProcesses) {}
+      source_(BestSource(mount, mount_v1_)) {}
 
 std::string ResourceReader::reason() const {
   return source_ == MemorySource::kController
@@ -131,7 +136,8 @@ std::optional<ResourceUse> ResourceReader::Read(const std::string& path) const {
   const std::vector<pid_t> pids = ProcessesIn(path);
   out.processes = pids.size();
   auto memory = ReadNumber(path + "/memory.current");
-  // Only where both hierarchies are laid out alike: else others may be in that cgroup too.
+  // The v1 cgroup is used only if it has the same path as the v2 cgroup. Otherwise it may contain
+  // other processes too.
   const std::string below = path.substr(std::min(path.size(), mount_.size()));
   if (!memory && !mount_v1_.empty() && below.size() > 1 && !pids.empty() &&
       MemoryCgroupV1(proc_, pids[0]) == below)

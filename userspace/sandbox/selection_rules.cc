@@ -16,7 +16,9 @@
 namespace sandpiper {
 namespace {
 
-constexpr size_t kIdMax = 200, kIdKept = 160, kDigestBytes = 8;
+constexpr size_t kIdMax = 200;
+constexpr size_t kIdKept = 160;
+constexpr size_t kDigestBytes = 8;
 
 const std::string* Find(const Container::Texts& texts, const std::string& key) {
   const auto it = texts.find(key);
@@ -38,7 +40,7 @@ bool MeetsConditions(const SelectionRule& rule, const Container& container) {
   });
 }
 
-// The group `id`, else `whole`.
+// The text of the group `id` if the pattern has one, else `whole`; nullopt without a match.
 std::optional<std::string> Match(const re2::RE2& pattern, const std::string& text,
                                  const std::string& whole) {
   std::vector<re2::StringPiece> groups(static_cast<size_t>(pattern.NumberOfCapturingGroups()) + 1);
@@ -54,7 +56,7 @@ std::optional<std::string> Match(const re2::RE2& pattern, const std::string& tex
 
 std::string LastComponent(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-// That stands for itself: not one of a set of characters.
+// The position of the last slash that is a literal of the expression, not part of a [set].
 size_t LastSlash(const std::string& expression) {
   size_t last = std::string::npos;
   bool in_set = false;
@@ -85,7 +87,7 @@ const std::string* ValueOf(const SelectionRule& rule, const Container& container
   }
 }
 
-// Nothing: the rule says no. An empty id: what it needs is not known.
+// nullopt: the rule does not match. An empty id: it may match once metadata is known.
 std::optional<std::string> IdBy(const SelectionRule& rule, const std::string& cgroup,
                                 const CgroupPath& path, const Container* container) {
   switch (rule.by) {
@@ -129,7 +131,7 @@ absl::StatusOr<SelectionRule> MakeRule(SelectionRule::By by, const std::string& 
   rule.key = key;
   if (by != SelectionRule::By::kCgroup && by != SelectionRule::By::kUnit)
     return rule;
-  // The spelling of PCRE and of newer RE2.
+  // PCRE and newer versions of RE2 write a named group as (?<name>.
   std::string expression = key;
   RE2::GlobalReplace(&expression, "\\(\\?<([A-Za-z_])", "(?P<\\1");
   if (by == SelectionRule::By::kUnit)
@@ -137,7 +139,7 @@ absl::StatusOr<SelectionRule> MakeRule(SelectionRule::By by, const std::string& 
   auto pattern = std::make_shared<RE2>(expression, RE2::Quiet);
   if (!pattern->ok())
     return absl::InvalidArgumentError(
-        absl::StrCat("\"", key, "\" is no regular expression of RE2: ", pattern->error()));
+        absl::StrCat("invalid regular expression \"", key, "\": ", pattern->error()));
   rule.pattern = std::move(pattern);
   return rule;
 }
@@ -162,13 +164,13 @@ std::vector<SelectionRule> DefaultRules() {
       rule(By::kAnnotation, "agents.x-k8s.io/sandbox-name"),
       rule(By::kEnvironment, "OPENSANDBOX_ID"),
       rule(By::kEnvironment, "OPENSANDBOX_EGRESS_SANDBOX_ID"),
-      // A pod that waits in a pool for its sandbox.
+      // A pod in a pool, which has no sandbox yet.
       rule(By::kLabel, "sandbox.opensandbox.io/pool-name", Role::kApp, /*id_is_pod=*/true),
   };
 }
 
 Verdict Select(const std::vector<SelectionRule>& rules, const std::string& cgroup,
-               const CgroupPath& path, const Container* container, bool final) {
+               const CgroupPath& path, const Container* container, Metadata metadata) {
   if (path.monitor)
     return {.known = true, .selected = std::nullopt};
   for (const SelectionRule& rule : rules) {
@@ -179,7 +181,7 @@ Verdict Select(const std::vector<SelectionRule>& rules, const std::string& cgrou
     if (conditional && container && container->complete && !MeetsConditions(rule, *container))
       continue;
     const bool unknown = id->empty() || (conditional && (!container || !container->complete));
-    if (unknown && final)
+    if (unknown && metadata == Metadata::kFinal)
       continue;
     if (unknown)
       return {.known = false, .selected = std::nullopt};
@@ -192,7 +194,7 @@ std::optional<std::string> NamePrefix(const SelectionRule& rule) {
   if (rule.by != SelectionRule::By::kCgroup && rule.by != SelectionRule::By::kUnit)
     return std::nullopt;
   const std::string& expression = rule.key;
-  // With alternatives, or where the last component is not written out, nothing is certain.
+  // With alternatives, or without a literal last component, any name may match.
   const size_t slash = LastSlash(expression);
   if (expression.find('|') != std::string::npos ||
       (rule.by == SelectionRule::By::kCgroup && slash == std::string::npos))
@@ -210,13 +212,13 @@ std::optional<std::string> NamePrefix(const SelectionRule& rule) {
     else if (!isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_' && c != '@' &&
              c != ':')
       break;
-    // A letter that may be missing.
+    // A quantifier makes this character optional.
     if (i + 1 < expression.size() &&
         (expression[i + 1] == '?' || expression[i + 1] == '*' || expression[i + 1] == '{'))
       break;
     prefix.push_back(c);
   }
-  // systemd escapes what is not plain: the name of the cgroup is not the name of the unit then.
+  // systemd escapes special characters, so that the cgroup's name differs from the unit's name.
   return rule.by == SelectionRule::By::kUnit ? prefix.substr(0, prefix.find('\\')) : prefix;
 }
 

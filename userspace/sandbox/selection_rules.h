@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which cgroup is a sandbox's, and what that sandbox is called: the first rule that matches. Pure.
+// Selects the sandbox of a cgroup: the first rule that matches decides, and gives the id. No I/O.
 #ifndef SANDPIPER_USERSPACE_SANDBOX_SELECTION_RULES_H_
 #define SANDPIPER_USERSPACE_SANDBOX_SELECTION_RULES_H_
 
@@ -19,39 +19,46 @@ class RE2;
 
 namespace sandpiper {
 
-// What a part of a sandbox is to it: the attribute sandbox.role.
+// The part that a cgroup plays in its sandbox: the attribute sandbox.role.
 enum class Role { kNone, kApp, kSidecar, kPause };
 // Empty for kNone.
 const char* Name(Role role);
 
 struct SelectionRule {
   enum class By {
-    kLabel,        // of the container or its pod; the value is the id
-    kAnnotation,   // likewise
-    kEnvironment,  // of the container's first process; likewise
-    kCgroup,       // regular expression (RE2) on the path from the root of the hierarchy; the group
-                   // `id`, else the last component
-    kUnit,         // on the whole name of a systemd unit; the group `id`, else the name
-    kContainer,    // every container; the id is the container's
+    // A label of the container or its pod; its value is the id.
+    kLabel,
+    // An annotation of the container or its pod; its value is the id.
+    kAnnotation,
+    // An environment variable of the container's first process; its value is the id.
+    kEnvironment,
+    // A regular expression (RE2) on the path from the root of the hierarchy. The id is its group
+    // `id`, or the last component of the path.
+    kCgroup,
+    // A regular expression on the whole name of a systemd unit. The id is its group `id`, or the
+    // name.
+    kUnit,
+    // Every container; the id is the container's id.
+    kContainer,
   };
   By by = By::kLabel;
-  std::string key;  // or the regular expression
+  std::string key;  // name of the label, annotation or variable; or the regular expression
   Role role = Role::kApp;
-  // Pods of this namespace only; labels that must be there with these values.
+  // Conditions: the Kubernetes namespace of the pod, and labels with their values.
   std::string name_space;
   std::map<std::string, std::string> labels;
 
-  // Where a pod is matched whose sandbox is not known yet: the pod's own name is the id, instead of
-  // the value.
+  // The id is the name of the pod instead of the value: for pods of a pool that have no sandbox
+  // yet.
   bool id_is_pod = false;
 
-  std::shared_ptr<const re2::RE2> pattern;  // of kCgroup and kUnit
+  std::shared_ptr<const re2::RE2> pattern;  // compiled `key` of kCgroup and kUnit
 };
 
-// InvalidArgument for a regular expression that RE2 does not understand.
+// InvalidArgument for an invalid regular expression.
 absl::StatusOr<SelectionRule> MakeRule(SelectionRule::By by, const std::string& key);
 
-// Those that hold where nothing else is configured: OpenSandbox and agent-sandbox.
+// The rules without any configuration: OpenSandbox and agent-sandbox.
 std::vector<SelectionRule> DefaultRules();
 
 struct Selected {
@@ -59,21 +66,24 @@ struct Selected {
   Role role = Role::kApp;
 };
 
+// Whether a runtime may still report metadata of the container.
+enum class Metadata { kMayFollow, kFinal };
+
 struct Verdict {
-  bool known = false;  // false: what a runtime says of the container may decide otherwise
+  bool known = false;  // false: the decision depends on metadata that may follow
   std::optional<Selected> selected;
 };
 
-// `container`: null where nothing is known of it. `final`: nothing more will be.
+// `container` is null if nothing is known about it.
 Verdict Select(const std::vector<SelectionRule>& rules, const std::string& cgroup,
-               const CgroupPath& path, const Container* container, bool final);
+               const CgroupPath& path, const Container* container, Metadata metadata);
 
-// What the name of a cgroup must begin with for the rule to match it by its path; nothing if no
-// path can, "" if any may.
+// The prefix that the name of a cgroup needs for the rule to match its path: "" if any name may
+// match, nullopt if the rule matches no path. BPF programs use it to find new cgroups.
 std::optional<std::string> NamePrefix(const SelectionRule& rule);
 
-// An id as records have it: escaped; one of more than 200 bytes keeps its beginning and a digest of
-// the whole, so that ids stay distinct.
+// The id as it appears in records: escaped. An id of more than 200 bytes is cut, and a digest of the
+// whole keeps it distinct.
 std::string CleanId(const std::string& raw);
 
 }  // namespace sandpiper

@@ -74,7 +74,7 @@ void SandboxSession::OnRules(const RulesetOutcome& outcome) {
     if (!update.rules.ok())
       continue;
     rules_.default_deny = update.rules->default_deny;
-    rules_.rules = update.rules->rules.size() + update.rules->rules_beyond;
+    rules_.rules = update.rules->rules.size() + update.rules->rules_omitted;
     rules_.generation = update.rules->generation;
     rules_.changes += !update.is_first;
     rules_.changes_by_app += role == ActorRole::kApp;

@@ -81,7 +81,7 @@ void SandboxSession::CloseWindow(uint64_t now_ns) {
     EmitInfo([&] { return records_.Destination(entry, now_ns, unix_offset_); });
   // What is gone and nobody told of.
   if (counters_.lost(EVENT_EXIT) > 0)
-    processes_.DropDead([](const ProcessKey& process) { return Lives(process); });
+    processes_.DropDead([](const ProcessKey& process) { return IsAlive(process); });
 
   std::map<std::string, uint64_t> losses = Losses(counters_, delivery_);
   const std::vector<std::pair<std::string, uint64_t>> now_lost(losses.begin(), losses.end());
