@@ -94,7 +94,7 @@ def rules_that_never_reach_the_kernel(w):
         and one["rules"] == policy["egress"]
     ), one
     assert two["rules.source"] == "file" and rules_of(two) == [("allow", "from-a-file.test")], two
-    assert three["level"] == "warn" and "no JSON" in three["error"] and "rules" not in three, three
+    assert three["level"] == "warn" and "not valid JSON" in three["error"] and "rules" not in three, three
     assert not any("topsecret" in json.dumps(e) for e in r.events)
 
 

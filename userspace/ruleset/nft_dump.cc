@@ -17,7 +17,7 @@
 namespace sandpiper {
 namespace {
 
-// NFT_JUMP_STACK_SIZE: the kernel follows no more.
+// The kernel follows no more jumps (NFT_JUMP_STACK_SIZE).
 constexpr int kJumpsMax = 16;
 
 std::string Text(const char* text) { return text ? text : ""; }
@@ -35,9 +35,9 @@ const char* HookName(uint32_t hook) {
   }
 }
 
-// Packets that a program in the namespace sends pass output and postrouting; those of a virtual
-// machine in it prerouting and forward.
-bool IsOnTheWayOut(uint32_t family, uint32_t hook) {
+// Whether packets that leave the namespace pass this hook. Packets of its processes pass output and
+// postrouting; packets of a virtual machine in it pass prerouting and forward.
+bool IsOutbound(uint32_t family, uint32_t hook) {
   return (family == NFPROTO_INET || family == NFPROTO_IPV4 || family == NFPROTO_IPV6) &&
          hook != NF_INET_LOCAL_IN && hook <= NF_INET_POST_ROUTING;
 }
@@ -50,7 +50,7 @@ absl::Status NftDump::AddChain(const nlmsghdr* message) {
   const std::unique_ptr<nftnl_chain, decltype(&nftnl_chain_free)> parsed(nftnl_chain_alloc(),
                                                                          nftnl_chain_free);
   if (nftnl_chain_nlmsg_parse(message, parsed.get()) < 0)
-    return absl::DataLossError("a chain cannot be read");
+    return absl::DataLossError("cannot parse a chain");
   const ChainKey key = {nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_FAMILY),
                         Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_TABLE)),
                         Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_NAME))};
@@ -68,12 +68,12 @@ absl::Status NftDump::AddChain(const nlmsghdr* message) {
 absl::Status NftDump::AddRule(const nlmsghdr* message) {
   std::unique_ptr<nftnl_rule, RuleDeleter> rule(nftnl_rule_alloc());
   if (nftnl_rule_nlmsg_parse(message, rule.get()) < 0)
-    return absl::DataLossError("a rule cannot be read");
+    return absl::DataLossError("cannot parse a rule");
   const auto chain = chains_.find({nftnl_rule_get_u32(rule.get(), NFTNL_RULE_FAMILY),
                                    Text(nftnl_rule_get_str(rule.get(), NFTNL_RULE_TABLE)),
                                    Text(nftnl_rule_get_str(rule.get(), NFTNL_RULE_CHAIN))});
   if (chain == chains_.end())
-    return absl::DataLossError("a rule of a chain that was not told of");
+    return absl::DataLossError("a rule belongs to an unknown chain");
   chain->second.rules.push_back(std::move(rule));
   return absl::OkStatus();
 }
@@ -82,7 +82,7 @@ absl::Status NftDump::AddSet(const nlmsghdr* message) {
   const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> parsed(nftnl_set_alloc(),
                                                                      nftnl_set_free);
   if (nftnl_set_nlmsg_parse(message, parsed.get()) < 0)
-    return absl::DataLossError("a set cannot be read");
+    return absl::DataLossError("cannot parse a set");
   const uint32_t flags = nftnl_set_get_u32(parsed.get(), NFTNL_SET_FLAGS);
   NftSet set = {.name = Text(nftnl_set_get_str(parsed.get(), NFTNL_SET_NAME)),
                 .anonymous = (flags & NFT_SET_ANONYMOUS) != 0,
@@ -99,12 +99,12 @@ absl::Status NftDump::AddElements(const nlmsghdr* message) {
   const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> parsed(nftnl_set_alloc(),
                                                                      nftnl_set_free);
   if (nftnl_set_elems_nlmsg_parse(message, parsed.get()) < 0)
-    return absl::DataLossError("elements of a set cannot be read");
+    return absl::DataLossError("cannot parse elements of a set");
   const auto found = sets_.find({nftnl_set_get_u32(parsed.get(), NFTNL_SET_FAMILY),
                                  Text(nftnl_set_get_str(parsed.get(), NFTNL_SET_TABLE)),
                                  Text(nftnl_set_get_str(parsed.get(), NFTNL_SET_NAME))});
   if (found == sets_.end())
-    return absl::DataLossError("elements of a set that was not told of");
+    return absl::DataLossError("elements belong to an unknown set");
   const auto add = [](nftnl_set_elem* e, void* elements) {
     const auto bytes = [e](uint16_t attribute) {
       uint32_t length = 0;
@@ -143,28 +143,27 @@ absl::Status NftDump::CheckElements() const {
       keys.emplace_back(element.key, element.key_end, element.interval_end);
     std::sort(keys.begin(), keys.end());
     if (std::adjacent_find(keys.begin(), keys.end()) != keys.end())
-      return absl::AbortedError("a set was rearranged while it was read");
+      return absl::AbortedError("a set grew while it was read");
   }
   return absl::OkStatus();
 }
 
-// Follows the chains as a packet does, with what was asked for on the way.
+// Follows the chains as a packet does, and collects the conditions on the way.
 class NftDump::Flattener {
  public:
   Flattener(const NftDump& dump, Ruleset* out) : dump_(dump), out_(out) {}
 
   void Walk(const ChainKey& key, const std::string& hook) {
     if (!hook.empty())
-      asked_.push_back({hook, ""});
+      conditions_.push_back({hook, ""});
     Follow(key, 0);
-    asked_.clear();
+    conditions_.clear();
   }
 
  private:
-  struct Asked {
+  struct Condition {
     std::string text;
-    std::string
-        destination;  // the value alone, where the condition is on the address that packets go to
+    std::string destination;  // the value alone, if the condition is on the destination address
   };
 
   void Follow(const ChainKey& key, int depth) {
@@ -174,21 +173,20 @@ class NftDump::Flattener {
       return;
     }
     for (const auto& rule : chain->second.rules) {
-      // A loop of jumps is refused by the kernel, a tree of them is not: this bounds the work as
-      // well as the result.
+      // The kernel rejects loops of jumps, but not trees, which can be exponential. This bounds the
+      // work as well as the result.
       if (++walked_ > kRulesMax * 2) {
         ++out_->rules_omitted;
         continue;
       }
       const NftRule decoded =
           DecodeRule(rule.get(), std::get<0>(key), std::get<1>(key), dump_.sets_);
-      Conditions(decoded, key, 0, depth);
+      AddConditions(decoded, key, 0, depth);
     }
   }
 
-  // Adds the conditions from `index` on, one by one, each value of a set by itself; then the
-  // verdict.
-  void Conditions(const NftRule& rule, const ChainKey& key, size_t index, int depth) {
+  // Adds the conditions from `index` on, one rule for each value of a set, and then the verdict.
+  void AddConditions(const NftRule& rule, const ChainKey& key, size_t index, int depth) {
     if (out_->rules.size() >= kRulesMax) {
       ++out_->rules_omitted;
       return;
@@ -199,78 +197,79 @@ class NftDump::Flattener {
     }
     const NftCondition& condition = rule.conditions[index];
     if (condition.implied) {
-      Conditions(rule, key, index + 1, depth);
+      AddConditions(rule, key, index + 1, depth);
       return;
     }
     if (static_cast<int>(index) == rule.verdict_map && !condition.values.empty() &&
         condition.values[0].element->has_verdict) {
       const std::string subject = condition.subject.substr(0, condition.subject.rfind(" vmap"));
       for (const NftSetValue& value : condition.values) {
-        asked_.push_back(
+        conditions_.push_back(
             {absl::StrCat(subject, " ", value.text), condition.destination ? value.text : ""});
         Conclude(rule, ToVerdict(value.element->verdict), value.element->chain, key, depth);
-        asked_.pop_back();
+        conditions_.pop_back();
       }
       return;
     }
     if (condition.expands) {
       for (const NftSetValue& value : condition.values) {
-        asked_.push_back({absl::StrCat(condition.subject, " ", value.text), value.text});
-        Conditions(rule, key, index + 1, depth);
-        asked_.pop_back();
+        conditions_.push_back({absl::StrCat(condition.subject, " ", value.text), value.text});
+        AddConditions(rule, key, index + 1, depth);
+        conditions_.pop_back();
       }
       return;
     }
     const bool plain = condition.destination && !condition.value.starts_with("@") &&
                        !condition.value.starts_with("{");
-    asked_.push_back({condition.Text(), plain ? condition.value : ""});
-    Conditions(rule, key, index + 1, depth);
-    asked_.pop_back();
+    conditions_.push_back({condition.Text(), plain ? condition.value : ""});
+    AddConditions(rule, key, index + 1, depth);
+    conditions_.pop_back();
   }
 
   void Conclude(const NftRule& rule, NftVerdict verdict, const std::string& chain,
                 const ChainKey& key, int depth) {
-    std::string does = absl::StrJoin(rule.statements, " ");
+    const std::string statement = absl::StrJoin(rule.statements, " ");
     switch (verdict) {
       case NftVerdict::kAccept:
-        return Emit("allow", does);
+        return Emit("allow", statement);
       case NftVerdict::kDeny:
-        return Emit("deny", does);
+        return Emit("deny", statement);
       case NftVerdict::kJump:
       case NftVerdict::kGoto:
         return Follow({std::get<0>(key), std::get<1>(key), chain}, depth + 1);
       case NftVerdict::kReturn:
-        return Emit("other", absl::StrCat(does, does.empty() ? "" : " ", "return"));
+        return Emit("other", absl::StrCat(statement, statement.empty() ? "" : " ", "return"));
       case NftVerdict::kNone:
-        // A rule that only counts decides nothing.
-        if (!does.empty())
-          Emit("other", does);
+        // A rule that only counts packets decides nothing.
+        if (!statement.empty())
+          Emit("other", statement);
         return;
     }
   }
 
-  void Emit(const char* action, const std::string& does) {
-    // The address first, where there is just one.
-    const Asked* destination = nullptr;
-    const auto destinations = std::count_if(asked_.begin(), asked_.end(),
-                                            [](const Asked& a) { return !a.destination.empty(); });
+  void Emit(const char* action, const std::string& statement) {
+    // The destination comes first, if there is exactly one.
+    const Condition* destination = nullptr;
+    const auto destinations =
+        std::count_if(conditions_.begin(), conditions_.end(),
+                      [](const Condition& a) { return !a.destination.empty(); });
     std::vector<std::string> parts;
-    for (const Asked& asked : asked_) {
-      if (destinations == 1 && !asked.destination.empty())
-        destination = &asked;
+    for (const Condition& condition : conditions_) {
+      if (destinations == 1 && !condition.destination.empty())
+        destination = &condition;
       else
-        parts.push_back(asked.text);
+        parts.push_back(condition.text);
     }
     if (destination)
       parts.insert(parts.begin(), destination->destination);
-    if (!does.empty())
-      parts.push_back(does);
+    if (!statement.empty())
+      parts.push_back(statement);
     out_->rules.push_back({action, parts.empty() ? "any" : absl::StrJoin(parts, " ")});
   }
 
   const NftDump& dump_;
   Ruleset* out_;
-  std::vector<Asked> asked_;
+  std::vector<Condition> conditions_;
   size_t walked_ = 0;
 };
 
@@ -279,7 +278,7 @@ Ruleset NftDump::Flatten(uint32_t generation) const {
   std::vector<std::tuple<uint32_t, int32_t, ChainKey>> bases;
   for (const auto& [key, chain] : chains_) {
     out.static_count += chain.rules.size();
-    if (chain.base && IsOnTheWayOut(std::get<0>(key), chain.hook))
+    if (chain.base && IsOutbound(std::get<0>(key), chain.hook))
       bases.emplace_back(chain.hook == NF_INET_LOCAL_OUT ? 0 : chain.hook + 1, chain.priority, key);
   }
   std::sort(bases.begin(), bases.end());

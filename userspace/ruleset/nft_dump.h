@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that a network namespace's nftables hold, collected message by message, and what of it
-// decides where a sandbox may go.
+// Collects the nftables of a network namespace from netlink messages, and flattens them to the
+// rules that decide where a sandbox may connect. libnftables is not used for this: it prints rule
+// sets without the generation that they belong to, and does not follow jumps.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_DUMP_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_DUMP_H_
 
@@ -22,15 +23,15 @@ namespace sandpiper {
 
 class NftDump {
  public:
-  // Rules that Flatten tells one by one; the kernel has no limit.
+  // The most rules that Flatten lists; it only counts the others. The kernel has no limit.
   static constexpr size_t kRulesMax = 100'000;
 
   NftDump() = default;
   NftDump(const NftDump&) = delete;
   NftDump& operator=(const NftDump&) = delete;
 
-  // One message of a dump: of a table's chains, rules, sets, or of the elements of a set whose own
-  // message came before.
+  // Each adds one message of a dump. Chains come before their rules, and sets before their
+  // elements. DataLoss if the message cannot be parsed.
   absl::Status AddChain(const nlmsghdr* message);
   absl::Status AddRule(const nlmsghdr* message);
   absl::Status AddSet(const nlmsghdr* message);
@@ -38,11 +39,12 @@ class NftDump {
 
   const NftSets& sets() const { return sets_; }
 
-  // Aborted if an element came twice. A hash set that grows while it is dumped gives some elements
-  // twice and leaves as many out, and the kernel says nothing of it (nft_rhash_walk() starts over
-  // for each message and counts how far it was).
+  // Aborted if an element came twice. When a hash set grows during a dump, the kernel repeats some
+  // elements and omits as many others, without a sign (nft_rhash_walk() starts over for each
+  // message and skips as many elements as it has sent).
   absl::Status CheckElements() const;
 
+  // The rules in the order in which the kernel evaluates them, with jumps followed.
   Ruleset Flatten(uint32_t generation) const;
 
  private:
@@ -51,7 +53,9 @@ class NftDump {
   };
   struct Chain {
     std::string name;
-    bool base = false, filter = false, drops = false;
+    bool base = false;    // attached to a hook
+    bool filter = false;  // of type filter
+    bool drops = false;   // its policy is drop
     uint32_t hook = 0;
     int32_t priority = 0;
     std::vector<std::unique_ptr<nftnl_rule, RuleDeleter>> rules;

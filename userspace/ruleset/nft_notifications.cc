@@ -33,7 +33,7 @@ std::optional<Address> ToAddress(std::string_view key) {
   return address;
 }
 
-// The elements that a message is about; false if one of them is there to stay.
+// Appends the elements of a message that have a timeout; false if one has none.
 bool ReadTimed(const nlmsghdr* message, bool added, std::vector<TimedElement>* out) {
   const std::unique_ptr<nftnl_set, decltype(&nftnl_set_free)> set(nftnl_set_alloc(),
                                                                   nftnl_set_free);

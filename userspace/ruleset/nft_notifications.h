@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel tells of changed rules (NFNLGRP_NFTABLES), put together to transactions.
+// Groups the kernel's notifications of changed rules (NFNLGRP_NFTABLES) into transactions.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_NOTIFICATIONS_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_NOTIFICATIONS_H_
 
@@ -14,43 +14,47 @@ struct nlmsghdr;
 
 namespace sandpiper {
 
-// The `operation` attribute of sandbox.nftables.transactions: changes rules, chains or permanent
-// elements; only elements with a timeout; only takes away; none of these.
-enum class NftOperation { kStatic, kDynamic, kFlush, kOther };
+// The attribute `operation` of sandbox.nftables.transactions.
+enum class NftOperation {
+  kStatic,   // adds tables, chains, rules, sets or permanent elements
+  kDynamic,  // changes only elements with a timeout
+  kFlush,    // only removes
+  kOther,
+};
 const char* Name(NftOperation operation);
 
-// An element with a timeout, as a DNS proxy adds it for an address that it lets through.
+// An element with a timeout. A DNS proxy adds one for each address that it allows.
 struct TimedElement {
   std::string table, set;
   Address address;
-  uint64_t timeout_ms = 0;  // 0 where the message does not say
+  uint64_t timeout_ms = 0;  // 0 if the message has no timeout
   bool added = true;
 };
 
 struct NftTransaction {
-  uint32_t generation = 0;  // after it
-  uint32_t thread = 0;      // who committed it, in the init pid namespace
+  uint32_t generation = 0;  // of the rule set after the transaction
+  uint32_t thread = 0;      // id of the committing thread in the initial pid namespace
   std::string comm;
   NftOperation operation = NftOperation::kOther;
   std::vector<TimedElement> timed;
-  uint64_t seen_ns = 0;  // CLOCK_BOOTTIME when we read it, soon after
+  uint64_t seen_ns = 0;  // CLOCK_BOOTTIME when we read the notification
 };
 
-// NFT_MSG_NEWGEN: which generation, and who made it.
+// Reads NFT_MSG_NEWGEN: the generation, and the thread and command that committed it.
 NftTransaction ReadGenerationMessage(const nlmsghdr* message);
 
 class NftNotifications {
  public:
-  // Netlink messages as one recv(2) gives them. Each transaction is appended once the message that
-  // ends it is in.
+  // Reads the messages of one recv(2). Appends a transaction when its last message arrives.
   void Read(std::string_view messages, std::vector<NftTransaction>* out);
-  // Some did not come.
+  // Call after the kernel lost notifications: the unfinished transaction is dropped.
   void OnLoss() { open_ = {}; }
 
  private:
-  // What is known of the transaction whose notifications are coming in.
+  // The transaction of which not all notifications have arrived.
   struct Unfinished {
-    bool adds = false, removes = false;
+    bool adds = false;
+    bool removes = false;
     std::vector<TimedElement> timed;
   };
 

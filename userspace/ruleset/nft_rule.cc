@@ -17,7 +17,7 @@
 namespace sandpiper {
 namespace {
 
-// Registers overlap: the four of 16 bytes are also sixteen of 4.
+// Registers overlap: four registers of 16 bytes are also sixteen of 4 bytes.
 constexpr size_t kRegisters = 16;
 
 std::optional<size_t> RegisterIndex(uint32_t number) {
@@ -142,11 +142,11 @@ class Decoder {
           {.subject = absl::StrCat("xt match ", GetText(expr, NFTNL_EXPR_MT_NAME)),
            .value = XtInfo(expr, NFTNL_EXPR_MT_INFO)});
     else if (name != "counter" && name != "byteorder" && name != "last")
-      rule_.statements.push_back(Plain(expr));
+      rule_.statements.push_back(LibnftnlText(expr));
   }
 
-  // The parameters of an extension of iptables are a C struct: told as bytes, so that two of them
-  // are not taken for one.
+  // The parameters of an iptables extension are a C struct. They are printed as bytes, so that two
+  // different rules have different texts.
   static std::string XtInfo(const nftnl_expr* expr, uint16_t attribute) {
     constexpr size_t kMax = 64;
     const std::string info = GetBytes(expr, attribute);
@@ -154,8 +154,8 @@ class Decoder {
                         info.size() > kMax ? "..." : "");
   }
 
-  // What has no better words here has libnftnl's.
-  static std::string Plain(const nftnl_expr* expr) {
+  // The text of libnftnl, for expressions without a text here.
+  static std::string LibnftnlText(const nftnl_expr* expr) {
     char text[512] = {};
     nftnl_expr_snprintf(text, sizeof(text), expr, 0, 0);
     const std::string name = GetText(expr, NFTNL_EXPR_NAME);
@@ -184,7 +184,7 @@ class Decoder {
     rule_.statements.push_back(absl::StrCat(subject.name, " set ", value));
   }
 
-  // The protocol that an earlier condition of this rule asked for; it need not be said twice.
+  // Marks the earlier condition on the protocol as included in `name`.
   std::string Imply(std::optional<size_t> condition, const std::string& name) {
     if (condition)
       rule_.conditions[*condition].implied = true;
@@ -192,9 +192,9 @@ class Decoder {
   }
 
   NftSubject PayloadSubject(const nftnl_expr* expr) {
-    const uint32_t base = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_BASE),
-                   offset = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET),
-                   bytes = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_LEN);
+    const uint32_t base = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_BASE);
+    const uint32_t offset = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET);
+    const uint32_t bytes = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_LEN);
     if (base == NFT_PAYLOAD_NETWORK_HEADER && network_ == "ip") {
       if ((offset == 12 || offset == 16) && bytes <= 4)
         return {Imply(network_condition_, offset == 16 ? "ip daddr" : "ip saddr"), NftFormat::kIpv4,
@@ -222,8 +222,8 @@ class Decoder {
   }
 
   void Bitwise(const nftnl_expr* expr) {
-    const uint32_t from = nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG),
-                   to = nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG);
+    const uint32_t from = nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG);
+    const uint32_t to = nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG);
     const NftSubject* source = Loaded(from);
     if (!source)
       return;
@@ -231,7 +231,7 @@ class Decoder {
     masked.mask = GetBytes(expr, NFTNL_EXPR_BITWISE_MASK);
     const std::string change = GetBytes(expr, NFTNL_EXPR_BITWISE_XOR);
     if (masked.mask.empty() || change.find_first_not_of('\0') != std::string::npos)
-      masked = {absl::StrCat("(", source->name, " ", Plain(expr), ")"), NftFormat::kHex,
+      masked = {absl::StrCat("(", source->name, " ", LibnftnlText(expr), ")"), NftFormat::kHex,
                 source->bytes, false, ""};
     Load(to, std::move(masked));
   }
@@ -249,10 +249,10 @@ class Decoder {
     const uint32_t op = nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_OP);
     const std::string data = GetBytes(expr, NFTNL_EXPR_CMP_DATA);
     if (!subject) {
-      rule_.statements.push_back(Plain(expr));
+      rule_.statements.push_back(LibnftnlText(expr));
       return;
     }
-    // "ct state a,b" is: any of these bits.
+    // "ct state a,b" is compiled to (state & mask) != 0.
     if (op == NFT_CMP_NEQ && !subject->mask.empty() &&
         data.find_first_not_of('\0') == std::string::npos) {
       NftSubject whole = *subject;
@@ -272,9 +272,10 @@ class Decoder {
       network_ = data[0] == NFPROTO_IPV4 ? "ip" : "ip6";
       network_condition_ = here;
     } else if (subject->format == NftFormat::kEtherType && data.size() == 2) {
-      network_ = data == std::string("\x08\x00", 2)   ? "ip"
-                 : data == std::string("\x86\xdd", 2) ? "ip6"
-                                                      : "";
+      if (data == std::string("\x08\x00", 2))
+        network_ = "ip";
+      else
+        network_ = data == std::string("\x86\xdd", 2) ? "ip6" : "";
       network_condition_ = here;
     }
   }
@@ -283,7 +284,7 @@ class Decoder {
     const NftSubject* subject = Loaded(nftnl_expr_get_u32(expr, NFTNL_EXPR_RANGE_SREG));
     const uint32_t op = nftnl_expr_get_u32(expr, NFTNL_EXPR_RANGE_OP);
     if (!subject) {
-      rule_.statements.push_back(Plain(expr));
+      rule_.statements.push_back(LibnftnlText(expr));
       return;
     }
     Add(*subject, op == NFT_RANGE_EQ ? NFT_CMP_EQ : NFT_CMP_NEQ,
@@ -303,13 +304,13 @@ class Decoder {
     while (index && *index < kRegisters && registers_[*index] &&
            (bytes < key_bytes || parts.empty())) {
       parts.push_back(*registers_[*index]);
-      // One at least: what tells of no bytes must not keep us here.
+      // At least one word, so that a subject of no bytes does not loop forever.
       const uint32_t words = std::max(1u, (parts.back().bytes + 3) / 4);
       bytes += words * 4;
       *index += words;
     }
     if (found == sets_.end() || parts.empty()) {
-      rule_.statements.push_back(Plain(expr));
+      rule_.statements.push_back(LibnftnlText(expr));
       return;
     }
     const NftSet& set = found->second;
@@ -330,7 +331,7 @@ class Decoder {
            {"value of @" + name, NftFormat::kHex, 4, false, ""});
     }
     condition.expands = condition.destination && !set.timed && !map;
-    // An address and a port of one key: told as if they were asked for one after the other.
+    // A key of address and port is printed as two conditions, one after the other.
     for (NftSetValue& value : condition.values) {
       if (condition.expands && parts.size() > 1)
         value.text = value.parts[0];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One rule: from the little programs that the kernel runs, back to what they ask for.
+// Decodes the expressions of one nftables rule into conditions, statements and a verdict, in the
+// words of nft(8). The reverse of nft's own translation (libnftnl, src/expr).
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_RULE_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_RULE_H_
 
@@ -16,34 +17,35 @@ namespace sandpiper {
 enum class NftVerdict { kNone, kAccept, kDeny, kJump, kGoto, kReturn };
 
 struct NftCondition {
-  std::string subject;  // "ip daddr"; with its operator where that is not equality
-  std::string
-      value;  // of a comparison; of a set its name, "@allow", or the list of an anonymous one
-  bool destination = false;  // an address that packets go to, compared for equality or membership
-  // Values of a set that stay, where the condition can be told value by value.
+  // As "ip daddr"; includes the operator unless it is equality.
+  std::string subject;
+  // The compared value, the name of a set as "@allow", or the list of an anonymous set.
+  std::string value;
+  // The destination address, compared for equality or membership.
+  bool destination = false;
+  // The condition can be listed value by value: `values` are the permanent elements of its set.
   bool expands = false;
   std::vector<NftSetValue> values;
-  bool implied =
-      false;  // a later condition says it with its own name, as "tcp dport" does of the protocol
+  // A later condition includes it, as "tcp dport" includes the protocol.
+  bool implied = false;
 
   std::string Text() const { return value.empty() ? subject : subject + " " + value; }
 };
 
 struct NftRule {
   std::vector<NftCondition> conditions;
-  std::vector<std::string> statements;  // what it does besides its verdict; counters left out, they
-                                        // change with each packet
+  // Statements besides the verdict. Counters are left out because they change with each packet.
+  std::vector<std::string> statements;
   NftVerdict verdict = NftVerdict::kNone;
   std::string chain;     // of a jump or goto
-  int verdict_map = -1;  // index of the condition whose values carry verdicts
+  int verdict_map = -1;  // index of the condition with verdicts as values
 };
 
-// `sets` is where the rule's sets are looked up; they must outlive the result. `family`: of the
-// table, NFPROTO_*.
+// `family` is that of the table (NFPROTO_*). The result refers to `sets`, which must outlive it.
 NftRule DecodeRule(nftnl_rule* rule, uint32_t family, const std::string& table,
                    const NftSets& sets);
 
-// What the kernel calls a verdict number.
+// Converts a verdict number of the kernel (linux/netfilter.h, NFT_JUMP and so on).
 NftVerdict ToVerdict(uint32_t verdict);
 
 }  // namespace sandpiper

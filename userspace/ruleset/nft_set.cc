@@ -9,7 +9,7 @@
 namespace sandpiper {
 namespace {
 
-// Each part of a concatenated key fills whole 32-bit registers.
+// Formats each part of a key. In a concatenation each part fills whole 32-bit registers.
 std::vector<std::string> FormatKey(const std::vector<NftSubject>& subjects, std::string_view low,
                                    std::string_view high) {
   if (subjects.size() == 1)
@@ -19,10 +19,10 @@ std::vector<std::string> FormatKey(const std::vector<NftSubject>& subjects, std:
   for (const NftSubject& subject : subjects) {
     if (at >= low.size())
       break;
-    const std::string_view from = low.substr(at, subject.bytes),
-                           to = high.substr(std::min(at, high.size()), subject.bytes);
+    const std::string_view from = low.substr(at, subject.bytes);
+    const std::string_view to = high.substr(std::min(at, high.size()), subject.bytes);
     out.push_back(FormatNftRange(subject, from, to.empty() ? from : to));
-    at += (subject.bytes + 3) / 4 * 4;
+    at += size_t{subject.bytes + 3} / 4 * 4;
   }
   return out;
 }
@@ -33,7 +33,7 @@ std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSu
   std::vector<const NftElement*> sorted;
   for (const NftElement& element : set.elements)
     sorted.push_back(&element);
-  // An end before a beginning with the same value: adjacent intervals.
+  // An end sorts before a beginning with the same value: the intervals are adjacent.
   std::stable_sort(sorted.begin(), sorted.end(), [](const NftElement* a, const NftElement* b) {
     return std::pair(std::string_view(a->key), !a->interval_end) <
            std::pair(std::string_view(b->key), !b->interval_end);

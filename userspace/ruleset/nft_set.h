@@ -14,8 +14,9 @@
 namespace sandpiper {
 
 struct NftElement {
-  std::string key, key_end;   // key_end: of a range of concatenated values, included; else empty
-  bool interval_end = false;  // the first value behind an interval, which is no element of its own
+  std::string key;
+  std::string key_end;        // last value of a range of concatenated values; else empty
+  bool interval_end = false;  // the first value after an interval; no element of its own
   bool timed = false;
   bool has_verdict = false;
   uint32_t verdict = 0;
@@ -31,22 +32,21 @@ struct NftSet {
   std::vector<NftElement> elements;
 };
 
-// By family, table and name.
+// Sets by family, table and name.
 using NftSets = std::map<std::tuple<uint32_t, std::string, std::string>, NftSet>;
 
-// One value or range of the set that is there to stay, as text, with the element that it begins
-// with.
+// One permanent value or range of a set as text, with the element that begins it.
 struct NftSetValue {
   std::string text;
-  std::vector<std::string> parts;  // of a concatenation; else the text
+  std::vector<std::string> parts;  // the parts of a concatenation; else only the text
   const NftElement* element;
 };
 
-// Values without a timeout, sorted. `subjects`: what the parts of a key are, more than one for
-// concatenations.
+// The permanent values, sorted. `subjects` are the parts of the key: more than one for a
+// concatenation.
 std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSubject>& subjects);
 
-// Elements without a timeout; an interval is one.
+// The number of permanent elements. An interval counts as one.
 uint64_t CountStatic(const NftSet& set);
 
 }  // namespace sandpiper

@@ -17,16 +17,17 @@
 namespace sandpiper {
 namespace {
 
-// A dump comes in pieces of at most 32 KiB (NLMSG_GOODSIZE and netlink_dump's own growth).
-constexpr size_t kBufferBytes = 64 * 1024;
-// Room for the notifications of a transaction of some ten thousand elements; past it the kernel
-// says ENOBUFS and all is read anew.
+// A dump arrives in messages of at most 32 KiB (NLMSG_GOODSIZE, and the growth in netlink_dump()).
+constexpr size_t kBufferBytes = size_t{64} * 1024;
+// Enough for a transaction of some ten thousand elements. On overflow recv(2) fails with ENOBUFS,
+// and the rules are read again.
 constexpr int kMonitorBytes = 8 << 20;
 constexpr int kReadTries = 5;
-constexpr useconds_t kReadPauseUs = 2'000;  // doubled with each try
+constexpr useconds_t kReadPauseUs = 2'000;  // doubled after each try
 
 absl::Status SetReceiveBuffer(int fd, int bytes) {
-  // FORCE passes net.core.rmem_max; where it is not allowed, as much as is.
+  // SO_RCVBUFFORCE may exceed net.core.rmem_max. Without the capability it fails, and SO_RCVBUF
+  // sets as much as is allowed.
   if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) &&
       setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)))
     return ErrnoStatus(errno, "setting the receive buffer of a netlink socket");
@@ -38,8 +39,8 @@ absl::Status SetReceiveBuffer(int fd, int bytes) {
 void NftSocket::SocketCloser::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
 
 absl::StatusOr<NftSocket> NftSocket::Open() {
-  Socket query(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC)),
-      monitor(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  Socket query(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC));
+  Socket monitor(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!query || !monitor)
     return ErrnoStatus(errno, "opening a netlink socket");
   RETURN_IF_ERROR(SetReceiveBuffer(mnl_socket_get_fd(monitor.get()), kMonitorBytes));
@@ -68,7 +69,7 @@ absl::Status NftSocket::Dump(uint16_t type, const std::string& table, const std:
   if (!set.empty())
     mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set.c_str());
   if (mnl_socket_sendto(query_.get(), request, request->nlmsg_len) < 0)
-    return ErrnoStatus(errno, "asking for rules");
+    return ErrnoStatus(errno, "requesting rules");
   struct Context {
     Handle* handle;
     absl::Status status;
@@ -129,7 +130,7 @@ absl::StatusOr<Ruleset> NftSocket::Read() {
     ASSIGN_OR_RETURN(const uint32_t after, ReadGeneration());
     if (status.ok() && before == after)
       return dump.Flatten(after);
-    // What was read belongs to two generations: messages may even refer to what is gone.
+    // The messages belong to two generations, and may refer to objects that were removed.
     if (before == after && !absl::IsAborted(status))
       return status;
     usleep(kReadPauseUs << i);

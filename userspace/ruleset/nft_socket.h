@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// nftables of one network namespace over netlink: what is in force, and word of each change
-// (NFNLGRP_NFTABLES).
+// Reads the nftables of one network namespace over netlink, and receives a notification of each
+// change (NFNLGRP_NFTABLES). Used by one thread.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_SOCKET_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_SOCKET_H_
 
@@ -19,16 +19,17 @@ namespace sandpiper {
 
 class NftSocket {
  public:
-  // In the network namespace of the calling thread; needs CAP_NET_ADMIN there. The sockets keep the
-  // namespace alive. nf_tables must be there: to ask for its notifications loads it.
+  // Opens the sockets in the network namespace of the calling thread, which needs CAP_NET_ADMIN
+  // there. They keep the namespace alive. Subscribing loads the module nf_tables, so call this only
+  // if it is loaded already.
   static absl::StatusOr<NftSocket> Open();
 
-  // One consistent reading. Aborted if the rules kept changing, DataLoss if a message was not
-  // understood.
+  // Reads the rules of one generation. Aborted if the rules kept changing, DataLoss if a message
+  // cannot be parsed. Blocks for up to five seconds.
   absl::StatusOr<Ruleset> Read();
 
-  // Takes all notifications that have come, without waiting. DataLoss if some were lost: what they
-  // told is to be read anew.
+  // Appends the transactions of all notifications that have arrived, without waiting. DataLoss if
+  // the kernel lost some: the rules have to be read again.
   absl::Status DrainTransactions(std::vector<NftTransaction>* out);
 
   int monitor_fd() const;

@@ -39,11 +39,11 @@ std::string FormatAddress(int family, std::string_view value) {
   std::memcpy(bytes, value.data(), std::min(value.size(), full));
   char text[INET6_ADDRSTRLEN] = {};
   inet_ntop(family, bytes, text, sizeof(text));
-  // nft loads only as many bytes as the prefix has.
+  // For a prefix of whole bytes nft loads only those bytes.
   return value.size() < full ? absl::StrCat(text, "/", value.size() * 8) : text;
 }
 
-// The number of leading ones, -1 if a one follows a zero.
+// The number of leading ones; -1 if a one follows a zero.
 int PrefixLength(std::string_view mask) {
   int ones = 0;
   bool ended = false;
@@ -65,7 +65,7 @@ bool IsAddress(const NftSubject& subject) {
 }  // namespace
 
 std::string FormatCtStates(uint32_t bits) {
-  // NF_CT_STATE_BIT: include/net/netfilter/nf_conntrack.h as nft(8) names them.
+  // Bits of NF_CT_STATE_BIT (nf_conntrack_common.h) with their names in nft(8).
   static constexpr std::pair<uint32_t, const char*> kStates[] = {
       {1, "invalid"}, {2, "established"}, {4, "related"}, {8, "new"}, {64, "untracked"}};
   std::vector<std::string> names;
@@ -114,7 +114,7 @@ std::string FormatNftValue(const NftSubject& subject, std::string_view value) {
       return absl::StrCat(NetworkNumber(value.substr(0, 2)));
     case NftFormat::kName: {
       const std::string_view name = value.substr(0, strnlen(value.data(), value.size()));
-      // Compared without the NUL at the end: a prefix of the name.
+      // nft compares a name without its final NUL for "eth*".
       return absl::StrCat("\"", std::string(name),
                           name.size() == value.size() && value.size() < 16 ? "*" : "", "\"");
     }
@@ -127,9 +127,9 @@ std::string FormatNftValue(const NftSubject& subject, std::string_view value) {
     case NftFormat::kNumber:
       return absl::StrCat(HostNumber(value));
     case NftFormat::kNfProto:
-      return HostNumber(value) == AF_INET    ? "ipv4"
-             : HostNumber(value) == AF_INET6 ? "ipv6"
-                                             : absl::StrCat(HostNumber(value));
+      if (HostNumber(value) == AF_INET)
+        return "ipv4";
+      return HostNumber(value) == AF_INET6 ? "ipv6" : absl::StrCat(HostNumber(value));
     case NftFormat::kEtherType:
     case NftFormat::kHex:
       break;

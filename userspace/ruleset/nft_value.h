@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values as nftables keeps them in registers and set keys -> text as nft(8) writes it.
+// Formats values of nftables registers and set keys as nft(8) prints them.
 #ifndef SANDPIPER_USERSPACE_RULESET_NFT_VALUE_H_
 #define SANDPIPER_USERSPACE_RULESET_NFT_VALUE_H_
 
@@ -24,28 +24,29 @@ enum class NftFormat {
   kEtherType
 };
 
-// What was loaded into a register: "ip daddr", "tcp dport", "meta mark".
+// The field that was loaded into a register, as "ip daddr", "tcp dport" or "meta mark".
 struct NftSubject {
   std::string name;
   NftFormat format = NftFormat::kHex;
   uint32_t bytes = 4;
-  bool destination = false;  // address that packets go to
-  std::string mask;          // empty, or as long as the value
+  bool destination = false;  // the destination address of packets
+  std::string mask;          // empty, or of the length of the value
 };
 
-// `value` in the byte order of the kernel's registers: network order for what comes from packets,
-// host order for marks and numbers.
+// `value` has the byte order of the kernel's registers: network order for fields of packets, host
+// order for marks and numbers.
 std::string FormatNftValue(const NftSubject& subject, std::string_view value);
 
-// From `low` to `high`, both included: one value, a prefix where it is one, else "low-high".
+// Formats the range from `low` to `high`, both included: as one value, as a prefix if it is one,
+// else as "low-high".
 std::string FormatNftRange(const NftSubject& subject, std::string_view low, std::string_view high);
 
 std::string FormatCtStates(uint32_t bits);
 
-// One less or one more, read as a number in network order; wraps around.
+// The value minus one, as a number in network order; wraps around.
 std::string Before(std::string value);
 
-// 6 -> "tcp".
+// The name of an IP protocol, as "tcp" for 6.
 std::string ProtocolName(uint8_t protocol);
 
 }  // namespace sandpiper

@@ -16,9 +16,9 @@
 namespace sandpiper {
 namespace {
 
-// What the sidecar's own API takes.
+// The limit of the sidecar's own API.
 constexpr size_t kPolicyMax = 1 << 20;
-constexpr size_t kEnvironmentMax = 4 << 20;  // ARG_MAX and to spare
+constexpr size_t kEnvironmentMax = 4 << 20;  // more than ARG_MAX
 
 absl::StatusOr<std::string> ReadAll(int fd, size_t max) {
   std::string out;
@@ -26,12 +26,12 @@ absl::StatusOr<std::string> ReadAll(int fd, size_t max) {
   for (;;) {
     const ssize_t n = read(fd, buffer, sizeof(buffer));
     if (n < 0)
-      return ErrnoStatus(errno, "reading it");
+      return ErrnoStatus(errno, "reading the policy");
     if (n == 0)
       return out;
     out.append(buffer, static_cast<size_t>(n));
     if (out.size() > max)
-      return absl::InvalidArgumentError(absl::StrCat("it is longer than ", max, " bytes"));
+      return absl::InvalidArgumentError(absl::StrCat("the policy is longer than ", max, " bytes"));
   }
 }
 
@@ -46,8 +46,8 @@ std::optional<std::string_view> Find(std::string_view environment, std::string_v
   return std::nullopt;
 }
 
-// The file as the process would find it. The path is the sandbox's choice: no link leads out of its
-// root.
+// Reads a file as the process would open it. The sandbox chooses the path, so that links must not
+// lead out of its root.
 absl::StatusOr<std::string> ReadIn(const std::string& root, std::string_view path) {
   const UniqueFd top(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!top.ok())
@@ -58,7 +58,7 @@ absl::StatusOr<std::string> ReadIn(const std::string& root, std::string_view pat
   const UniqueFd file(static_cast<int>(
       syscall(SYS_openat2, top.get(), std::string(path).c_str(), &how, sizeof(how))));
   if (!file.ok())
-    return ErrnoStatus(errno, "opening it");
+    return ErrnoStatus(errno, "opening the policy");
   return ReadAll(file.get(), kPolicyMax);
 }
 
@@ -72,11 +72,11 @@ absl::StatusOr<Ruleset> ParseOpenSandboxPolicy(std::string_view json) {
   document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (document.HasParseError())
     return absl::InvalidArgumentError(
-        absl::StrCat("the policy is no JSON, at byte ", document.GetErrorOffset()));
+        absl::StrCat("the policy is not valid JSON, at byte ", document.GetErrorOffset()));
   if (document.IsNull())
     return out;
   if (!document.IsObject())
-    return absl::InvalidArgumentError("the policy is no JSON object");
+    return absl::InvalidArgumentError("the policy is not a JSON object");
   const auto text = [](const rapidjson::Value& object,
                        const char* key) -> std::optional<std::string> {
     const auto member = object.FindMember(key);
@@ -92,14 +92,14 @@ absl::StatusOr<Ruleset> ParseOpenSandboxPolicy(std::string_view json) {
   if (rules == document.MemberEnd() || rules->value.IsNull())
     return out;
   if (!rules->value.IsArray())
-    return absl::InvalidArgumentError("the policy's egress is no list");
+    return absl::InvalidArgumentError("the policy's egress is not a list");
   for (const rapidjson::Value& rule : rules->value.GetArray()) {
-    const auto what = rule.IsObject() ? text(rule, "action") : std::nullopt,
-               target = rule.IsObject() ? text(rule, "target") : std::nullopt;
-    if (!what || !target || (*what != "allow" && *what != "deny"))
+    const auto verdict = rule.IsObject() ? text(rule, "action") : std::nullopt;
+    const auto target = rule.IsObject() ? text(rule, "target") : std::nullopt;
+    if (!verdict || !target || (*verdict != "allow" && *verdict != "deny"))
       return absl::InvalidArgumentError(
           absl::StrCat("rule ", out.rules.size(), " of the policy has no action or no target"));
-    out.rules.push_back({*what, *target});
+    out.rules.push_back({*verdict, *target});
   }
   return out;
 }
@@ -116,7 +116,7 @@ std::optional<OpenSandboxPolicy> ReadOpenSandboxPolicy(pid_t pid, const std::str
   const absl::StatusOr<std::string> environment = ReadAll(file.get(), kEnvironmentMax);
   if (!environment.ok())
     return std::nullopt;
-  // A file that cannot be used is passed over, as the sidecar does.
+  // Like the sidecar, ignore a file that cannot be read or parsed.
   if (const auto path = Find(*environment, "OPENSANDBOX_EGRESS_POLICY_FILE");
       path && !path->empty()) {
     const absl::StatusOr<std::string> text = ReadIn(base + "/root", *path);

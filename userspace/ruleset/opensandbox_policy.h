@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The policy of an OpenSandbox egress sidecar as it was started with. Rules for names never reach
-// the kernel: its DNS proxy keeps them.
+// The policy with which an OpenSandbox egress sidecar was started. Its rules for names are enforced
+// by its DNS proxy and never reach the kernel.
 #ifndef SANDPIPER_USERSPACE_RULESET_OPENSANDBOX_POLICY_H_
 #define SANDPIPER_USERSPACE_RULESET_OPENSANDBOX_POLICY_H_
 
@@ -17,22 +17,22 @@ namespace sandpiper {
 
 struct OpenSandboxPolicy {
   std::string source;  // the attribute rules.source: environment, file
-  // Its rules in the order of the policy, their targets as they are written there: a name,
-  // *.suffix, an address or a prefix.
+  // The rules in the order of the policy. A target is copied as it is: a name, *.suffix, an address
+  // or a prefix.
   absl::StatusOr<Ruleset> rules;
 };
 
-// {"defaultAction":"deny","egress":[{"action":"allow","target":"example.org"}]}; anything empty
-// denies all, as the sidecar reads it. InvalidArgument names what is wrong, and repeats nothing of
-// the text.
+// Parses {"defaultAction":"deny","egress":[{"action":"allow","target":"example.org"}]}. An empty
+// policy denies all, as in the sidecar. InvalidArgument names the fault without quoting the text,
+// which may contain secrets.
 absl::StatusOr<Ruleset> ParseOpenSandboxPolicy(std::string_view json);
 
-// True for the program of the sidecar.
+// Whether this is the path of the sidecar's program.
 bool IsOpenSandboxEgress(std::string_view executable);
 
-// From the process's environment: the file that OPENSANDBOX_EGRESS_POLICY_FILE names, within its
-// own root, else OPENSANDBOX_EGRESS_RULES. Nothing if neither variable is there, or the process is
-// gone.
+// Reads the policy that the process's environment names: the file OPENSANDBOX_EGRESS_POLICY_FILE
+// below the process's own root, else the text of OPENSANDBOX_EGRESS_RULES. nullopt if neither
+// variable exists or the process has exited.
 std::optional<OpenSandboxPolicy> ReadOpenSandboxPolicy(pid_t pid,
                                                        const std::string& proc = "/proc");
 

@@ -6,7 +6,7 @@
 namespace sandpiper {
 namespace {
 
-// What is in `all` and, copy for copy, not in `other`.
+// The rules of `all` without those of `other`, copy by copy.
 std::vector<Rule> Without(const std::vector<Rule>& all, const std::vector<Rule>& other) {
   std::map<Rule, size_t> left;
   for (const Rule& rule : other)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules that a network namespace puts a sandbox under, as far as they decide where it may go.
+// The firewall rules of a network namespace that decide where a sandbox may connect.
 #ifndef SANDPIPER_USERSPACE_RULESET_RULESET_H_
 #define SANDPIPER_USERSPACE_RULESET_RULESET_H_
 
@@ -9,10 +9,10 @@
 
 namespace sandpiper {
 
-// `action`: allow, deny, or other for what is neither (a redirect, a mark, a jump that cannot be
-// followed). `target`: an address, prefix or range where the rule has one, and behind it what else
-// it asks for in nft(8)'s words; "any" where it asks for nothing. Raw text: names in it are
-// whatever the author of the rules chose.
+// `action` is allow, deny, or other (a redirect, a mark, a jump that cannot be followed). `target`
+// is the address, prefix or range of the rule, if it has one, followed by its other conditions in
+// the words of nft(8); "any" without conditions. The text is not escaped: the author of the rules
+// chose the names in it.
 struct Rule {
   std::string action, target;
 
@@ -20,14 +20,15 @@ struct Rule {
 };
 
 struct Ruleset {
-  uint32_t generation = 0;  // nftables counts the commits of a namespace
-  bool present = false;     // there is a base chain on the way out, or one that forwards
-  bool default_deny =
-      false;  // the policy of a base chain of type filter on the output path is drop
-  std::vector<Rule>
-      rules;  // in the order in which the kernel comes to them; elements of sets sorted by value
-  uint64_t rules_omitted = 0;  // that were left out of `rules`, there being too many
-  uint64_t static_count = 0;  // rules and elements without a timeout, of all tables
+  uint32_t generation = 0;  // nftables' count of commits in this namespace
+  bool present = false;     // a base chain is attached to an outbound or forward hook
+  // A base chain of type filter on the output hook has the policy drop.
+  bool default_deny = false;
+  // In the order in which the kernel evaluates them; elements of sets sorted by value.
+  std::vector<Rule> rules;
+  uint64_t rules_omitted = 0;  // not in `rules`, which has a limit
+  // Rules, and elements without a timeout, of all tables.
+  uint64_t static_count = 0;
 };
 
 struct RulesetChange {
@@ -37,7 +38,7 @@ struct RulesetChange {
   bool empty() const { return added.empty() && removed.empty() && !default_changed; }
 };
 
-// A rule that is there twice and then once was removed once.
+// Counts copies: of two equal rules before and one after, one was removed.
 RulesetChange Compare(const Ruleset& before, const Ruleset& after);
 
 }  // namespace sandpiper

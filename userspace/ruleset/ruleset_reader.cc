@@ -18,13 +18,14 @@
 namespace sandpiper {
 namespace {
 
-// After a reading that took t, rest for 4 t: rules that change all the time cost at most a fifth of
-// a CPU.
+// After a reading that took t, the thread pauses for 4 t, so that rules that change all the time
+// cost at most a fifth of a CPU.
 constexpr uint64_t kRestFactor = 4;
-// Rules that change faster than they can be read are tried again, ever more slowly, before they are
-// called unknown.
+// Rules that change while they are read are read again after doubled pauses, this many times. Then
+// they are reported as unknown.
 constexpr int kFailuresMax = 6;
 constexpr uint64_t kRetry = 20 * kMillisecond;
+constexpr uint64_t kPollMax = 60'000;  // ms; requests and notifications wake the thread earlier
 
 void Signal(const UniqueFd& fd) {
   const uint64_t one = 1;
@@ -90,7 +91,7 @@ bool RulesetReader::Sync(std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
   if (!started_)
     return true;
-  const uint64_t mine = ++sync_asked_;
+  const uint64_t mine = ++sync_requested_;
   Wake();
   return synced_.wait_for(lock, limit, [&] { return sync_done_ >= mine; });
 }
@@ -133,8 +134,8 @@ bool RulesetReader::ApplyRequests() {
   return true;
 }
 
-// A transaction that changes only elements with a timeout changes nothing that is told as a rule,
-// but how many there are.
+// A transaction that changes only elements with a timeout changes no rule that is reported, so it
+// causes no reading.
 void RulesetReader::DrainNotifications(uint32_t netns, Namespace* space) {
   RulesetNews news = {
       .netns = netns, .transactions = {}, .reading = std::nullopt, .complete_ns = BootNow()};
@@ -161,20 +162,21 @@ void RulesetReader::ReadIfDue(uint32_t netns, Namespace* space) {
   space->failures = 0;
   space->dirty = false;
   space->next_read_ns = ended + (ended - began) * kRestFactor;
-  // What it holds has been notified before it could be read.
+  // The notifications of all commits that the reading contains have arrived by now.
   DrainNotifications(netns, space);
-  Publish({.netns = netns, .transactions = {}, .reading = std::move(reading), .complete_ns = began});
+  Publish(
+      {.netns = netns, .transactions = {}, .reading = std::move(reading), .complete_ns = began});
 }
 
 void RulesetReader::Run() {
-  // Entering a namespace (setns(2)), and asking for rules there (netlink_net_capable() in
-  // nfnetlink_rcv()). Without them, Open says why.
+  // setns(2) needs CAP_SYS_ADMIN, and nfnetlink_rcv() checks CAP_NET_ADMIN. Without them Open
+  // reports the error.
   KeepCapabilities({CAP_SYS_ADMIN, CAP_NET_ADMIN}).IgnoreError();
   for (;;) {
     uint64_t sync;
     {
       const std::lock_guard lock(mutex_);
-      sync = sync_asked_;
+      sync = sync_requested_;
     }
     if (!ApplyRequests())
       return;
@@ -194,10 +196,10 @@ void RulesetReader::Run() {
     for (const auto& [netns, space] : spaces_)
       polled.push_back({.fd = space.socket.monitor_fd(), .events = POLLIN, .revents = 0});
     const uint64_t now = BootNow();
-    const uint64_t wait_ms = due == UINT64_MAX ? 60'000
-                             : due <= now      ? 0
-                                               : (due - now) / kMillisecond + 1;
-    poll(polled.data(), polled.size(), static_cast<int>(std::min<uint64_t>(wait_ms, 60'000)));
+    uint64_t wait_ms = kPollMax;
+    if (due != UINT64_MAX)
+      wait_ms = due <= now ? 0 : std::min(kPollMax, (due - now) / kMillisecond + 1);
+    poll(polled.data(), polled.size(), static_cast<int>(wait_ms));
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread that enters network namespaces, reads the rules there, and hears of each change. It
-// keeps what that takes, and nothing else; no other thread needs it.
+// Reads the rules of network namespaces and their changes, in a thread of its own. That thread
+// enters the namespaces and keeps the capabilities for it, so that no other thread needs them. All
+// public methods are for the event loop's thread.
 #ifndef SANDPIPER_USERSPACE_RULESET_RULESET_READER_H_
 #define SANDPIPER_USERSPACE_RULESET_RULESET_READER_H_
 
@@ -21,37 +22,36 @@
 
 namespace sandpiper {
 
-// What was heard of one namespace, in the order in which it happened. A reading comes behind the
-// transactions that it holds.
+// Changes and readings of one namespace in the order in which they happened. A reading follows the
+// transactions that it contains.
 struct RulesetNews {
   uint32_t netns = 0;  // inode number
   std::vector<NftTransaction> transactions;
-  bool lost = false;  // notifications: some transactions are not among them
+  bool lost = false;  // the kernel lost notifications: transactions are missing
   std::optional<absl::StatusOr<Ruleset>> reading;
-  uint64_t complete_ns =
-      0;  // CLOCK_BOOTTIME: everything that was committed before it has been told
+  // CLOCK_BOOTTIME: every commit before this time has been reported.
+  uint64_t complete_ns = 0;
 };
 
 class RulesetReader {
  public:
   RulesetReader();
-  // Joins the thread, and lets go of all namespaces.
+  // Joins the thread and releases all namespaces.
   ~RulesetReader();
   RulesetReader(const RulesetReader&) = delete;
   RulesetReader& operator=(const RulesetReader&) = delete;
 
-  // nf_tables is there. Until then nothing is opened, since that would load it.
+  // Call once nf_tables is loaded. No namespace is opened before, because that would load it.
   void Start();
-  // Reads the rules at once and after each change. While it is watched, the namespace lives on.
+  // Reads the rules at once and after each change, until Forget. This keeps the namespace alive.
   void Watch(uint32_t netns, UniqueFd fd);
   void Forget(uint32_t netns);
 
-  // Readable when Take has something.
+  // Readable when Drain has something to return.
   int event_fd() const { return news_fd_.get(); }
   std::vector<RulesetNews> Drain();
 
-  // Waits until all that happened before the call can be taken; false if that took longer than
-  // `limit`.
+  // Waits until Drain can return everything that happened before the call; false after `limit`.
   bool Sync(std::chrono::milliseconds limit);
 
  private:
@@ -63,7 +63,7 @@ class RulesetReader {
   };
 
   void Run();
-  // False: stop.
+  // False at the end.
   bool ApplyRequests();
   void Open(uint32_t netns, const UniqueFd& fd);
   void DrainNotifications(uint32_t netns, Namespace* space);
@@ -75,13 +75,15 @@ class RulesetReader {
   std::mutex mutex_;
   std::condition_variable synced_;
   // Guarded by mutex_.
-  bool stop_ = false, started_ = false;
+  bool stop_ = false;
+  bool started_ = false;
   std::map<uint32_t, UniqueFd> to_watch_;
   std::set<uint32_t> to_forget_;
   std::vector<RulesetNews> news_;
-  uint64_t sync_asked_ = 0, sync_done_ = 0;
+  uint64_t sync_requested_ = 0;
+  uint64_t sync_done_ = 0;
 
-  // Of the thread.
+  // Used by the thread only.
   std::map<uint32_t, Namespace> spaces_;
   std::thread thread_;
 };
