@@ -7,7 +7,6 @@ done() prints the truth as one line of JSON. Nothing here knows sandpiper.
 import errno
 import json
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -39,11 +38,11 @@ OUTCOMES = {
 }
 
 
-def done():
+def done() -> None:
     print(json.dumps({"truth": TRUTH}))
 
 
-def note(kind, **fact):
+def note(kind, **fact) -> None:
     with _lock:
         TRUTH[kind].append(fact)
 
@@ -52,7 +51,7 @@ def family(host):
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def note_lookup(name, qtype, outcome, ips=(), transport="udp", error=False):
+def note_lookup(name, qtype, outcome, ips=(), transport="udp", error=False) -> None:
     note(
         "lookups",
         name=name.lower().rstrip(".") or ".",
@@ -102,7 +101,7 @@ def lookup(
         s.settimeout(left)
         try:
             m, peer = s.recvfrom(65535)
-        except socket.timeout:
+        except TimeoutError:
             continue
         if mode in ("sendto", "sendmsg") and peer[0] != target:
             TRUTH["ignored_answers"] += 1
@@ -212,7 +211,9 @@ def exactly(s, n):
     return data
 
 
-def flow(peer, port, transport, outcome, sent=0, received=0, host=None, dns=False, reset=False):
+def flow(
+    peer, port, transport, outcome, sent=0, received=0, host=None, dns=False, reset=False
+) -> None:
     note(
         "flows",
         peer=peer.replace("::ffff:", "") if "." in peer else peer,
@@ -227,7 +228,7 @@ def flow(peer, port, transport, outcome, sent=0, received=0, host=None, dns=Fals
     )
 
 
-def denied(where, port, transport, layer="netfilter", count=1):
+def denied(where, port, transport, layer="netfilter", count=1) -> None:
     """What a rule refused, as the caller of this function knows it. `where`: the name, else the address."""
     note("denials", where=where, port=port, transport=transport, layer=layer, count=count)
 
@@ -264,7 +265,7 @@ def tcp(host_or_ip, port=8080, send=b"ping", name=None, blocking=True, mapped=Fa
     return outcome
 
 
-def connect_nonblocking(s, address):
+def connect_nonblocking(s, address) -> None:
     import select
 
     s.setblocking(False)
@@ -289,7 +290,7 @@ def udp(
     mapped=False,
     sock=None,
     first=True,
-):
+) -> None:
     """Sends datagrams and reads an echo for each, if there is one to expect."""
     target = ("::ffff:" + ip) if mapped else ip
     s = sock or socket.socket(family(target), socket.SOCK_DGRAM)
@@ -333,7 +334,7 @@ def forked(work):
     return pid, status
 
 
-def threads(works):
+def threads(works) -> None:
     ts = [threading.Thread(target=w) for w in works]
     for t in ts:
         t.start()

@@ -10,7 +10,7 @@ import time
 
 from checks import args_of, same
 from registry import scenario
-from world import HERE, PYTHON, parse_events
+from world import HERE, PYTHON, World, parse_events
 
 TAGS = ("peers",)
 
@@ -18,7 +18,7 @@ TAGS = ("peers",)
 class Collector:
     """sandpiper run over cgroups of the world, in the host's own network namespace."""
 
-    def __init__(self, w, cgroups, options=(), env=None, cwd=None):
+    def __init__(self, w: World, cgroups, options=(), env=None, cwd=None) -> None:
         self.w, self.path = w, os.path.join(w.dir, "run-events-%d" % time.monotonic_ns())
         argv = [w.sandpiper, "run", *options]
         for c in cgroups:
@@ -57,7 +57,7 @@ class Collector:
             too_long.cancel()
         raise AssertionError("it ended without a word of " + part)
 
-    def wait_for(self, event, times=1):
+    def wait_for(self, event, times=1) -> None:
         """Until so many records of it have been written."""
         for _ in range(600):
             if (
@@ -86,11 +86,11 @@ class Collector:
         return events
 
 
-def act(w, cgroup, code, wait=True):
+def act(w: World, cgroup, code, wait=True):
     """Runs Python with `actor` in a cgroup and in the sandbox's network; returns the truth."""
     script = "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()" % (HERE, code)
 
-    def enter():
+    def enter() -> None:
         if cgroup:
             with open(os.path.join(cgroup, "cgroup.procs"), "w") as f:
                 f.write(str(os.getpid()))
@@ -126,7 +126,7 @@ def told(events, sandbox):
 
 
 @scenario()
-def outside_of_the_sandbox_nothing_is_told(w):
+def outside_of_the_sandbox_nothing_is_told(w: World) -> None:
     inside, outside = w.new_cgroup("in"), w.new_cgroup("out")
     c = Collector(w, [inside])
     act(w, outside, "actor.lookup('o.test', 'A'); actor.tcp('10.77.0.4'); actor.run(['true'])")
@@ -138,7 +138,7 @@ def outside_of_the_sandbox_nothing_is_told(w):
 
 
 @scenario("kernels")
-def two_sandboxes_two_names_one_address(w):
+def two_sandboxes_two_names_one_address(w: World) -> None:
     a, b = w.new_cgroup("a"), w.new_cgroup("b")
     c = Collector(w, [a + "=alpha", b + "=beta"])
     code = """
@@ -178,7 +178,7 @@ for i in range(30):
 
 
 @scenario()
-def sub_cgroups_belong_to_their_ancestor(w):
+def sub_cgroups_belong_to_their_ancestor(w: World) -> None:
     top = w.new_cgroup("top")
     before = w.new_cgroup("top/before")
     c = Collector(w, [top])
@@ -195,7 +195,7 @@ def sub_cgroups_belong_to_their_ancestor(w):
 
 
 @scenario()
-def a_selected_cgroup_below_another_is_its_own_sandbox(w):
+def a_selected_cgroup_below_another_is_its_own_sandbox(w: World) -> None:
     outer, inner = w.new_cgroup("outer"), w.new_cgroup("outer/inner")
     c = Collector(w, [outer, inner + "=own"])
     act(w, outer, "actor.lookup('outer.test', 'A')")
@@ -205,7 +205,7 @@ def a_selected_cgroup_below_another_is_its_own_sandbox(w):
 
 
 @scenario()
-def globs_and_relative_paths(w):
+def globs_and_relative_paths(w: World) -> None:
     for n in ("g1", "g2", "other"):
         w.new_cgroup("globs/" + n)
     c = Collector(w, [w.tag + "/globs/g*"])
@@ -218,7 +218,7 @@ def globs_and_relative_paths(w):
 
 
 @scenario()
-def a_process_that_was_there_before(w):
+def a_process_that_was_there_before(w: World) -> None:
     cg = w.new_cgroup("early")
     p = act(
         w,
@@ -240,7 +240,7 @@ def a_process_that_was_there_before(w):
 
 
 @scenario()
-def a_process_moves_in_and_out(w):
+def a_process_moves_in_and_out(w: World) -> None:
     a, b, away = w.new_cgroup("m1"), w.new_cgroup("m2"), w.new_cgroup("away")
     c = Collector(w, [a, b])
     # Both live in the network namespace: what is in neither cgroup is neither's.
@@ -286,7 +286,7 @@ for n, cg in enumerate((%r, %r, %r, %r)):
 
 
 @scenario()
-def identity_is_that_of_the_socket(w):
+def identity_is_that_of_the_socket(w: World) -> None:
     """A socket made in one sandbox and used in another, or outside, stays with the sandbox where it was made."""
     a, b = w.new_cgroup("owner"), w.new_cgroup("user")
     c = Collector(w, [a, b])
@@ -314,7 +314,7 @@ tcp.close()
 
 
 @scenario()
-def configured_identity_is_on_every_record(w):
+def configured_identity_is_on_every_record(w: World) -> None:
     cg = w.new_cgroup("ident")
     c = Collector(
         w,

@@ -28,7 +28,7 @@ def args_of(event):
     return tuple(os.fsdecode(unescape(a)) for a in event["process.command_args"])
 
 
-def same(what, told, truth):
+def same(what, told, truth) -> None:
     told, truth = Counter(told), Counter(truth)
     if told != truth:
         missing, extra = list((truth - told).elements()), list((told - truth).elements())
@@ -39,11 +39,11 @@ def is_loopback(address):
     return address.startswith("127.") or address == "::1"
 
 
-def network(address):
+def network(address) -> str:
     return "ipv6" if ":" in address else "ipv4"
 
 
-def invariant(r):
+def invariant(r) -> None:
     """produced = delivered + dropped, by kind, in the report and in the metrics."""
     for kind, n in r.report["events"].items():
         assert n["produced"] == n["delivered"] + n["dropped"], (kind, n)
@@ -72,7 +72,7 @@ def catalog():
     return out
 
 
-def cataloged(metrics, extra=()):
+def cataloged(metrics, extra=()) -> None:
     """Nothing leaves that the catalog does not name. `metrics`: {name: [{"attributes": …}]}."""
     known = catalog()
     assert len(known) > 30
@@ -82,13 +82,13 @@ def cataloged(metrics, extra=()):
             assert keys <= known[name] or keys == {"otel.metric.overflow"}, (name, p, known[name])
 
 
-def complete(r):
+def complete(r) -> None:
     invariant(r)
     assert r.report["complete"], r.report["gaps"]
     assert not r.of("sandpiper.loss")
 
 
-def identity(r):
+def identity(r) -> None:
     for e in r.events:
         assert e["sandbox_id"] == r.report["sandbox_id"], e
         assert all(
@@ -99,7 +99,7 @@ def identity(r):
     assert all(t.endswith("Z") and len(t) == 30 for t in times), times[:3]
 
 
-def lookups(r, truth):
+def lookups(r, truth) -> None:
     records = [e for e in r.of("egress.outbound") if "target.host" in e]
     same(
         "lookups",
@@ -134,7 +134,7 @@ def lookups(r, truth):
     assert r.report["totals"]["dns_answers_ignored"] == truth["ignored_answers"], r.report["totals"]
 
 
-def flows(r, truth):
+def flows(r, truth) -> None:
     facts = truth["flows"]
     outside = [f for f in facts if not is_loopback(f["peer"])]
     same(
@@ -218,7 +218,7 @@ def flows(r, truth):
     assert r.report["totals"]["attempts"] == len(facts)
 
 
-def denials(r, truth):
+def denials(r, truth) -> None:
     told = Counter()
     for e in r.of("egress.denied"):
         assert e["level"] == "warn" and e["count"] > 0, e
@@ -255,7 +255,7 @@ def ended(e):
     )
 
 
-def processes(r, truth, forks=()):
+def processes(r, truth, forks=()) -> None:
     """Execs and exits: the actor's own, those it told of, and `forks`: ends of processes that never executed anything."""
     execs = [(tuple(r.argv), None)] + [(tuple(x["argv"]), x.get("pid")) for x in truth["execs"]]
     same("process.exec", [args_of(e) for e in r.of("process.exec")], [a for a, _ in execs])
@@ -273,7 +273,7 @@ def processes(r, truth, forks=()):
     assert sum(r.metric("sandbox.process.exits", "outcome").values()) == len(ends) + len(forks)
 
 
-def everything(r, status=0, forks=()):
+def everything(r, status=0, forks=()) -> None:
     truth = r.truth
     assert r.status == status, (r.status, r.stderr)
     complete(r)

@@ -10,7 +10,7 @@ import time
 LIVING, NAMES = 50, 300
 
 
-def remove(process, cgroup):
+def remove(process, cgroup) -> None:
     assert process.wait(timeout=60) == 0
     for _ in range(500):
         try:
@@ -21,7 +21,7 @@ def remove(process, cgroup):
     raise AssertionError("cannot remove " + cgroup)
 
 
-def main():
+def main() -> None:
     folder, seconds, rate = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
     count, began, living = 0, time.monotonic(), []
     while time.monotonic() - began < seconds:

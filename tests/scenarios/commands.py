@@ -14,7 +14,7 @@ import time
 
 from attribution import Collector, act
 from registry import Skip, scenario
-from world import parse_events
+from world import World, parse_events
 
 # One lookup, one connection, one that is refused by the peer, two programs.
 DEEDS = """
@@ -26,7 +26,7 @@ actor.run(["sh", "-c", "exit 3"])
 """
 
 
-def asking(w, *words, **how):
+def asking(w: World, *words, **how):
     return subprocess.run(
         [w.sandpiper, *words, "--socket", w.dir + "/asked.sock"],
         capture_output=True,
@@ -35,7 +35,7 @@ def asking(w, *words, **how):
     )
 
 
-def collector(w, *cgroups, options=(), **how):
+def collector(w: World, *cgroups, options=(), **how):
     return Collector(w, cgroups, options=["--socket", w.dir + "/asked.sock", *options], **how)
 
 
@@ -43,7 +43,7 @@ def lines(data):
     return [json.loads(l) for l in data.decode().splitlines()]
 
 
-def until(true, what):
+def until(true, what) -> None:
     for _ in range(300):
         if true():
             return
@@ -52,7 +52,7 @@ def until(true, what):
 
 
 @scenario()
-def observe_tells_what_stdout_tells(w):
+def observe_tells_what_stdout_tells(w: World) -> None:
     """Live, all of it and in its order; afterwards, by each filter."""
     a, b = w.new_cgroup("seen-a"), w.new_cgroup("seen-b")
     c = collector(w, a, b, options=["--window-s", "1"])
@@ -123,7 +123,7 @@ def observe_tells_what_stdout_tells(w):
 
 
 @scenario()
-def one_who_hangs_holds_up_nobody(w):
+def one_who_hangs_holds_up_nobody(w: World) -> None:
     """The collector goes on, ends in time, and tells a seventeenth that there are sixteen. What one who is slow misses is counted: recent_records_test."""
     cg = w.new_cgroup("hung")
     n = 1000 if w.slow else 10000
@@ -174,7 +174,7 @@ def one_who_hangs_holds_up_nobody(w):
 
 
 @scenario()
-def who_asked_leaves_nothing_behind(w):
+def who_asked_leaves_nothing_behind(w: World) -> None:
     """What answers is there while somebody is connected: an idle collector has no thread that wakes up for it."""
     c = collector(w, w.new_cgroup("quiet"))
     has = lambda: tuple(
@@ -199,7 +199,7 @@ def who_asked_leaves_nothing_behind(w):
 
 
 @scenario()
-def only_its_user_and_root_may_ask(w):
+def only_its_user_and_root_may_ask(w: World) -> None:
     """By who connects, and not by the mode of a file that somebody changed."""
     cg, path = w.new_cgroup("asked"), w.dir + "/asked.sock"
     c = collector(w, cg)
@@ -228,7 +228,7 @@ def only_its_user_and_root_may_ask(w):
 
 
 @scenario()
-def top_counts_what_happens_between_two_looks(w):
+def top_counts_what_happens_between_two_looks(w: World) -> None:
     cg = w.new_cgroup("busy")
     w.new_cgroup("idle")
     c = collector(w, cg, w.cgroups + "/idle")
@@ -261,7 +261,7 @@ def top_counts_what_happens_between_two_looks(w):
 
 
 @scenario()
-def validate_tells_what_a_file_means(w):
+def validate_tells_what_a_file_means(w: World) -> None:
     path = w.dir + "/valid.yaml"
 
     def validate(text, *words, env=None):
@@ -310,7 +310,7 @@ def validate_tells_what_a_file_means(w):
 
 
 @scenario()
-def a_capture_replayed_tells_the_same(w):
+def a_capture_replayed_tells_the_same(w: World) -> None:
     """All but when it was observed, and the rules, which are not in it."""
     capture = w.dir + "/capture"
     r = w.actor(
@@ -362,7 +362,7 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
 
 
 @scenario()
-def a_long_run_is_not_silent(w):
+def a_long_run_is_not_silent(w: World) -> None:
     """And ends with its report, whatever the command makes of Ctrl-C."""
     r = w.exec(["sleep", "5" if w.slow else "3"], options=["--progress-s", "1"])
     told = [
@@ -393,7 +393,7 @@ def a_long_run_is_not_silent(w):
         )
     out = b""
 
-    def read_until(word):
+    def read_until(word) -> None:
         nonlocal out
         while word not in out:
             assert select.select([terminal], [], [], 60)[0], (word, out)
@@ -420,7 +420,7 @@ def a_long_run_is_not_silent(w):
 
 
 @scenario()
-def a_service_manager_hears_that_it_lives(w):
+def a_service_manager_hears_that_it_lives(w: World) -> None:
     cg, path = w.new_cgroup("lives"), w.dir + "/manager.sock"
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     s.bind(path)
@@ -445,7 +445,7 @@ def chromium():
 
 
 @scenario()
-def the_page_shows_what_was_done(w):
+def the_page_shows_what_was_done(w: World) -> None:
     """Opened in a browser, which runs its script: what it then shows is what the actor did. A name that would be markup stays text."""
     browser = chromium()
     page = w.dir + "/page.html"

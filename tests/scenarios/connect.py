@@ -3,15 +3,15 @@
 
 import subprocess
 
-from checks import complete, everything, identity, flows
+from checks import complete, everything, flows, identity
 from registry import Skip, scenario
-from world import PYTHON
+from world import PYTHON, World
 
 TAGS = ("peers",)
 
 
 @scenario("linux-5.10")
-def tcp_blocking_and_nonblocking(w):
+def tcp_blocking_and_nonblocking(w: World) -> None:
     everything(
         w.actor("""
         for blocking in (True, False):
@@ -23,7 +23,7 @@ def tcp_blocking_and_nonblocking(w):
 
 
 @scenario()
-def bytes_are_exact(w):
+def bytes_are_exact(w: World) -> None:
     everything(
         w.actor("""
         for n in (0, 1, 1448, 65536, 5_000_000):
@@ -33,7 +33,7 @@ def bytes_are_exact(w):
 
 
 @scenario("hosts", "kernels")
-def refused(w):
+def refused(w: World) -> None:
     everything(
         w.actor("""
         for blocking in (True, False):
@@ -45,7 +45,7 @@ def refused(w):
 
 
 @scenario()
-def unreachable_before_any_packet(w):
+def unreachable_before_any_packet(w: World) -> None:
     everything(
         w.actor("""
         for blocking in (True, False):
@@ -58,7 +58,7 @@ def unreachable_before_any_packet(w):
 
 
 @scenario()
-def no_local_address(w):
+def no_local_address(w: World) -> None:
     everything(
         w.actor("""
         import socket, errno
@@ -74,7 +74,7 @@ def no_local_address(w):
 
 
 @scenario()
-def host_that_is_not_there(w):
+def host_that_is_not_there(w: World) -> None:
     everything(
         w.actor("""
         actor.tcp("10.77.0.9", port=80)
@@ -83,7 +83,7 @@ def host_that_is_not_there(w):
 
 
 @scenario()
-def timeout(w):
+def timeout(w: World) -> None:
     everything(
         w.actor("""
         actor.tcp("10.77.0.4", port=9)
@@ -92,7 +92,7 @@ def timeout(w):
 
 
 @scenario()
-def closed_by_the_caller_while_connecting(w):
+def closed_by_the_caller_while_connecting(w: World) -> None:
     everything(
         w.actor("""
         import socket, time
@@ -114,7 +114,7 @@ def closed_by_the_caller_while_connecting(w):
 
 
 @scenario()
-def killed_while_connecting(w):
+def killed_while_connecting(w: World) -> None:
     r = w.exec(
         [
             PYTHON,
@@ -156,7 +156,7 @@ def killed_while_connecting(w):
 
 
 @scenario()
-def reset_by_the_peer(w):
+def reset_by_the_peer(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -172,7 +172,7 @@ def reset_by_the_peer(w):
 
 
 @scenario()
-def idle_connection_closed_locally_is_no_failure(w):
+def idle_connection_closed_locally_is_no_failure(w: World) -> None:
     everything(
         w.actor("""
         actor.tcp("10.77.0.4", send=b"")
@@ -181,7 +181,7 @@ def idle_connection_closed_locally_is_no_failure(w):
 
 
 @scenario()
-def closed_by_the_peer_first(w):
+def closed_by_the_peer_first(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -197,7 +197,7 @@ def closed_by_the_peer_first(w):
 
 
 @scenario()
-def a_socket_that_tries_again(w):
+def a_socket_that_tries_again(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -211,7 +211,7 @@ def a_socket_that_tries_again(w):
 
 
 @scenario()
-def open_at_the_end_and_passed_to_a_child(w):
+def open_at_the_end_and_passed_to_a_child(w: World) -> None:
     everything(
         w.actor("""
         import os, sys
@@ -226,7 +226,7 @@ def open_at_the_end_and_passed_to_a_child(w):
 
 
 @scenario()
-def loopback_is_recorded_but_no_egress(w):
+def loopback_is_recorded_but_no_egress(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -246,7 +246,7 @@ def loopback_is_recorded_but_no_egress(w):
 
 
 @scenario()
-def passive_connections_are_not_attempts(w):
+def passive_connections_are_not_attempts(w: World) -> None:
     code = (
         "import socket,sys; s=socket.create_server(('10.77.0.2',7000)); s.settimeout(60)\n"
         "a,_=s.accept(); a.sendall(a.recv(100)); a.close()"
@@ -273,7 +273,7 @@ def passive_connections_are_not_attempts(w):
 
 
 @scenario()
-def udp_connected_and_not(w):
+def udp_connected_and_not(w: World) -> None:
     everything(
         w.actor("""
         for connected in (True, False):
@@ -285,7 +285,7 @@ def udp_connected_and_not(w):
 
 
 @scenario()
-def answers_of_a_udp_server_are_not_attempts(w):
+def answers_of_a_udp_server_are_not_attempts(w: World) -> None:
     client = subprocess.Popen(
         [
             "nsenter",
@@ -316,7 +316,7 @@ def answers_of_a_udp_server_are_not_attempts(w):
 
 
 @scenario()
-def udp_that_nobody_answers(w):
+def udp_that_nobody_answers(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -330,7 +330,7 @@ def udp_that_nobody_answers(w):
 
 
 @scenario("linux-5.10")
-def udp_refused(w):
+def udp_refused(w: World) -> None:
     everything(
         w.actor("""
         actor.udp("10.77.0.4", port=1, payloads=[b"knock"])
@@ -339,7 +339,7 @@ def udp_refused(w):
 
 
 @scenario("linux-5.10")
-def udp_one_socket_many_peers(w):
+def udp_one_socket_many_peers(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -352,7 +352,7 @@ def udp_one_socket_many_peers(w):
 
 
 @scenario()
-def udp_connect_alone_is_no_attempt(w):
+def udp_connect_alone_is_no_attempt(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -365,7 +365,7 @@ def udp_connect_alone_is_no_attempt(w):
 
 
 @scenario()
-def dns_and_other_peers_on_one_socket(w):
+def dns_and_other_peers_on_one_socket(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -379,7 +379,7 @@ def dns_and_other_peers_on_one_socket(w):
 
 
 @scenario("linux-5.10")
-def io_uring(w):
+def io_uring(w: World) -> None:
     if (
         subprocess.run(
             [w.triggers, "connect-uring", "127.0.0.1", "1"], capture_output=True
@@ -392,7 +392,7 @@ def io_uring(w):
 
 
 @scenario("linux-5.10")
-def io_uring_unreachable(w):
+def io_uring_unreachable(w: World) -> None:
     # The error is in the completion only: with fexit it is seen, else it is known that the attempt failed, but not why.
     probe = w.exec(["true"]).report["probes"]
     mechanism = [p["mechanism"] for p in probe if p["probe"] == "connect.error"][0]
@@ -409,7 +409,7 @@ def io_uring_unreachable(w):
 
 
 @scenario("linux-5.10")
-def named_by_the_lookup_before(w):
+def named_by_the_lookup_before(w: World) -> None:
     r = w.actor("""
         outcome, ips = actor.lookup("svc.test", "A")
         actor.tcp(ips[0], name="svc.test")
@@ -423,7 +423,7 @@ def named_by_the_lookup_before(w):
 
 
 @scenario()
-def cname_chain_carries_the_name_that_was_asked(w):
+def cname_chain_carries_the_name_that_was_asked(w: World) -> None:
     everything(
         w.actor("""
         outcome, ips = actor.lookup("cname.test", "A")
@@ -433,7 +433,7 @@ def cname_chain_carries_the_name_that_was_asked(w):
 
 
 @scenario()
-def the_latest_name_of_an_address_wins(w):
+def the_latest_name_of_an_address_wins(w: World) -> None:
     everything(
         w.actor("""
         _, ips = actor.lookup("first.test", "A")
@@ -445,7 +445,7 @@ def the_latest_name_of_an_address_wins(w):
 
 
 @scenario()
-def sixty_four_threads_connect_at_once(w):
+def sixty_four_threads_connect_at_once(w: World) -> None:
     everything(
         w.actor("""
         actor.threads([lambda n=n: actor.tcp("10.77.0.4" if n % 2 else "fd77::4", port=(8080, 1, 8080)[n % 3], send=b"t" * n)
@@ -455,7 +455,7 @@ def sixty_four_threads_connect_at_once(w):
 
 
 @scenario()
-def windows_tell_of_living_connections(w):
+def windows_tell_of_living_connections(w: World) -> None:
     r = w.actor(
         """
         import socket, time
@@ -481,7 +481,7 @@ def windows_tell_of_living_connections(w):
 
 
 @scenario()
-def curl_with_a_name(w):
+def curl_with_a_name(w: World) -> None:
     r = w.exec(["curl", "-s", "--max-time", "20", "http://web.test/"])
     assert r.status == 0 and r.stdout == b"hello", (r.status, r.stderr)
     complete(r)
@@ -494,7 +494,7 @@ def curl_with_a_name(w):
 
 
 @scenario()
-def netcat(w):
+def netcat(w: World) -> None:
     r = w.exec(
         [
             "sh",

@@ -14,16 +14,16 @@ import tempfile
 import time
 
 from registry import Skip
-from world import SERVER4, SERVICE4, sh
+from world import SERVER4, SERVICE4, World, sh
 
 IMAGE = "localhost/box:1"
 APPLETS = ("sh", "sleep", "nc", "true", "false", "cat", "nslookup", "echo")
 
 
-def make_image(path):
+def make_image(path) -> None:
     """An image of busybox alone, as `docker save` writes one."""
 
-    def entry(tar, name, data=b"", **fields):
+    def entry(tar, name, data=b"", **fields) -> None:
         info = tarfile.TarInfo(name)
         info.size, info.mode = len(data), 0o755
         for key, value in fields.items():
@@ -61,14 +61,14 @@ def make_image(path):
         )
 
 
-def need(*programs):
+def need(*programs) -> None:
     for program in programs:
         if not shutil.which(program):
             raise Skip("%s is not installed; deploy/setup.sh --with-runtimes does" % program)
 
 
 @contextlib.contextmanager
-def runtime_network(w):
+def runtime_network(w: World):
     """A namespace for the runtime, whose containers reach the servers through it."""
     k, s = w.tag + "k", w.server
     sh(f"ip netns add {k}")
@@ -91,7 +91,7 @@ def runtime_network(w):
 
 
 @contextlib.contextmanager
-def scratch(w):
+def scratch(w: World):
     """A folder that overlayfs can work in: on disk; in a guest, whose disk is an overlay itself, in memory."""
     folder = tempfile.mkdtemp(prefix="sandpiper-runtime-", dir="/tmp" if w.slow else "/var/tmp")
     try:
@@ -136,7 +136,7 @@ CNI = {
 
 
 class Containerd:
-    def __init__(self, w, folder, process):
+    def __init__(self, w: World, folder, process) -> None:
         self.w, self.folder, self.process = w, folder, process
         self.socket = folder + "/containerd.sock"
         self.cri_program = w.triggers.replace("triggers/triggers", "e2e/cri")
@@ -184,7 +184,7 @@ class Containerd:
             self.cri("start", created)
         return created
 
-    def wait_end(self, container):
+    def wait_end(self, container) -> None:
         """Of one that was started: until its cgroup has no process, or is gone with it."""
         for _ in range(1200):
             try:
@@ -200,7 +200,7 @@ class Containerd:
             time.sleep(0.05)
         raise AssertionError("the container %s does not end" % container)
 
-    def remove_pod(self, pod):
+    def remove_pod(self, pod) -> None:
         self.cri("stop-pod", pod[0])
         self.cri("remove-pod", pod[0])
 
@@ -210,7 +210,7 @@ def cni_namespaces():
 
 
 @contextlib.contextmanager
-def containerd(w):
+def containerd(w: World):
     """containerd with its CRI plugin."""
     need("containerd", "ctr", "runc")
     if not os.path.exists("/usr/lib/cni/ptp"):
@@ -260,7 +260,7 @@ def containerd(w):
 
 
 class Podman:
-    def __init__(self, w, folder, netns):
+    def __init__(self, w: World, folder, netns) -> None:
         self.w, self.folder, self.netns = w, folder, netns
         self.socket = folder + "/podman.sock"
         self.base = [
@@ -317,7 +317,7 @@ class Podman:
 
 
 @contextlib.contextmanager
-def podman(w):
+def podman(w: World):
     """Podman with its service, which speaks the Docker Engine API."""
     need("podman", "runc", "conmon")
     with scratch(w) as folder, runtime_network(w) as k:
@@ -361,14 +361,14 @@ def podman(w):
 
 
 class Docker(Podman):
-    def __init__(self, w, folder, netns):
+    def __init__(self, w: World, folder, netns) -> None:
         super().__init__(w, folder, netns)
         self.base = ["docker", "--host", "unix://" + self.socket]
         self.config = {"runtimes": [{"api": "docker", "socket": self.socket}]}
 
 
 @contextlib.contextmanager
-def docker(w):
+def docker(w: World):
     """Docker's own engine, without networks of its own."""
     need("dockerd", "docker", "runc")
     with scratch(w) as folder, runtime_network(w) as k:

@@ -6,6 +6,7 @@ import subprocess
 
 from checks import everything
 from registry import scenario
+from world import World
 
 TAGS = ("peers",)
 
@@ -28,7 +29,7 @@ def seconds(ts):
 
 
 @scenario("hosts", "kernels")
-def tcp_output_drop(w):
+def tcp_output_drop(w: World) -> None:
     with w.nft(DROP):
         r = w.actor("""
             import socket
@@ -47,7 +48,7 @@ def tcp_output_drop(w):
 
 
 @scenario()
-def denied_at_once_and_not_at_the_timeout(w):
+def denied_at_once_and_not_at_the_timeout(w: World) -> None:
     """The program learns of it after three seconds, as a timeout; the record tells of the first SYN."""
     with w.nft(DROP):
         r = w.actor("""
@@ -63,7 +64,7 @@ def denied_at_once_and_not_at_the_timeout(w):
 
 
 @scenario()
-def reject_is_a_denial_too(w):
+def reject_is_a_denial_too(w: World) -> None:
     with w.nft(DROP):
         everything(
             w.actor("""
@@ -82,7 +83,7 @@ def reject_is_a_denial_too(w):
 
 
 @scenario("linux-5.10")
-def udp_send_is_refused(w):
+def udp_send_is_refused(w: World) -> None:
     with w.nft(DROP):
         everything(
             w.actor("""
@@ -98,7 +99,7 @@ def udp_send_is_refused(w):
 
 
 @scenario()
-def a_denied_destination_has_its_name(w):
+def a_denied_destination_has_its_name(w: World) -> None:
     with w.nft(DROP):
         everything(
             w.actor("""
@@ -118,7 +119,7 @@ def a_denied_destination_has_its_name(w):
 
 
 @scenario()
-def a_flood_is_one_record_and_the_count(w):
+def a_flood_is_one_record_and_the_count(w: World) -> None:
     n = 5000
     with w.nft(DROP):
         r = w.actor(
@@ -142,7 +143,7 @@ def a_flood_is_one_record_and_the_count(w):
 
 
 @scenario()
-def windows_of_a_denied_flow_add_up(w):
+def windows_of_a_denied_flow_add_up(w: World) -> None:
     with w.nft(DROP):
         r = w.actor(
             """
@@ -164,7 +165,7 @@ def windows_of_a_denied_flow_add_up(w):
 
 
 @scenario()
-def allowed_while_it_tries(w):
+def allowed_while_it_tries(w: World) -> None:
     """The rule goes before the second SYN: denied first, established in the end, and told as both."""
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; tcp dport 8080 drop; }; }"
@@ -187,7 +188,7 @@ def allowed_while_it_tries(w):
 
 
 @scenario()
-def a_living_connection_is_cut_off(w):
+def a_living_connection_is_cut_off(w: World) -> None:
     with w.nft("table inet fence { chain out { type filter hook output priority 0; }; }"):
         r = w.actor("""
             import socket
@@ -205,7 +206,7 @@ def a_living_connection_is_cut_off(w):
 
 
 @scenario()
-def dropped_on_the_way_in_is_no_denial(w):
+def dropped_on_the_way_in_is_no_denial(w: World) -> None:
     """A rule that throws the answers away refuses nothing that the sandbox sends."""
     with w.nft(
         "table inet fence { chain in { type filter hook input priority 0; tcp sport 8080 drop; udp sport 9000 drop; }; }"
@@ -230,7 +231,7 @@ def dropped_on_the_way_in_is_no_denial(w):
 
 
 @scenario()
-def refused_and_silent_peers_are_not_denied(w):
+def refused_and_silent_peers_are_not_denied(w: World) -> None:
     with w.nft(DROP):
         r = w.actor("""
             actor.tcp("10.77.0.4", 1)
@@ -242,7 +243,7 @@ def refused_and_silent_peers_are_not_denied(w):
 
 
 @scenario()
-def a_blocked_dns_server(w):
+def a_blocked_dns_server(w: World) -> None:
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
     ):
@@ -267,7 +268,7 @@ def a_blocked_dns_server(w):
 
 
 @scenario()
-def a_blocked_server_and_another_that_answers(w):
+def a_blocked_server_and_another_that_answers(w: World) -> None:
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
     ):
@@ -285,7 +286,7 @@ def a_blocked_server_and_another_that_answers(w):
 
 
 @scenario()
-def a_flood_of_denied_attempts_stays_exact(w):
+def a_flood_of_denied_attempts_stays_exact(w: World) -> None:
     """Far more than the ring holds: records are lost and admitted, the counter is not."""
     n = 2000 if w.slow else 20000
     with w.nft(
@@ -317,7 +318,7 @@ def a_flood_of_denied_attempts_stays_exact(w):
 
 
 @scenario()
-def the_table_tells_of_denials(w):
+def the_table_tells_of_denials(w: World) -> None:
     with w.nft(DROP):
         done = subprocess.run(
             w.in_sandbox_net(
@@ -331,7 +332,7 @@ def the_table_tells_of_denials(w):
 
 
 @scenario("linux-5.10", "linux-6.1")
-def every_rung_tells_the_same(w):
+def every_rung_tells_the_same(w: World) -> None:
     """The mechanisms for kernels whose drops carry no reason, where they are there and allowed."""
     avoid = []
     for rung in ("tp_btf", "tp_btf (call site)"):

@@ -10,13 +10,13 @@ from attribution import Collector, act
 from checks import same
 from forward import FORWARD, behind_a_router
 from registry import scenario
-from world import HERE, PYTHON, SERVER4, SERVER6, SERVICE4, SERVICE6, sh
+from world import HERE, PYTHON, SERVER4, SERVER6, SERVICE4, SERVICE6, World, sh
 
 TAGS = ("peers",)
 
 
 @contextlib.contextmanager
-def routed(w, rules=FORWARD):
+def routed(w: World, rules=FORWARD):
     """The servers' own addresses too are reached through the router."""
     c, r = w.client, w.tag + "r"
     with behind_a_router(w, rules):
@@ -39,7 +39,7 @@ def told(events, sandbox):
     }
 
 
-def compare(events, sandbox, truth):
+def compare(events, sandbox, truth) -> None:
     """All records of a guest against what its actor knows."""
     t = told(events, sandbox)
     same(
@@ -115,7 +115,7 @@ def compare(events, sandbox, truth):
 
 
 @scenario("linux-6.1", "linux-6.12")
-def behind_a_veth(w):
+def behind_a_veth(w: World) -> None:
     """Nobody watches a cgroup of it: the other end of the veth tells all there is, but who."""
     code = """
 import socket
@@ -155,7 +155,7 @@ for ip, dns in (("10.77.0.4", "10.77.0.1"), ("fd77::4", "fd77::1")):
 
 
 @contextlib.contextmanager
-def a_tap(w):
+def a_tap(w: World):
     """A tap in the router's namespace, and the packets of whoever opens it forwarded to the servers."""
     r, tap, s = w.tag + "r", w.tag + "t", w.server
     with routed(w):
@@ -171,7 +171,7 @@ def a_tap(w):
             sh(f"ip -n {s} route del 10.90.0.0/24")
 
 
-def run_guest(w, mac, steps):
+def run_guest(w: World, mac, steps):
     done = subprocess.run(
         ["nsenter", "--net=/run/netns/%sr" % w.tag, PYTHON, HERE + "/guest.py", w.tag + "t", mac],
         input="".join(json.dumps(s) + "\n" for s in steps).encode(),
@@ -183,7 +183,7 @@ def run_guest(w, mac, steps):
 
 
 @scenario("linux-6.1")
-def behind_a_tap(w):
+def behind_a_tap(w: World) -> None:
     with a_tap(w) as (device, mac):
         c = Collector(w, [], options=("--device", device + "=fc-1"))
         got = run_guest(
@@ -249,7 +249,7 @@ def behind_a_tap(w):
 
 
 @scenario()
-def bad_devices_are_named(w):
+def bad_devices_are_named(w: World) -> None:
     for argument, why in (
         ("tap0=", "expected NAME=ID"),
         ("/nowhere:tap0=x", "/nowhere"),
@@ -262,7 +262,7 @@ def bad_devices_are_named(w):
 
 
 @scenario()
-def devices_that_come_and_go(w):
+def devices_that_come_and_go(w: World) -> None:
     """A machine that is started later, and again: a sandbox each time its device comes, by the device's name."""
     r = w.tag + "r"
     with routed(w):

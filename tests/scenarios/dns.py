@@ -3,12 +3,13 @@
 
 from checks import complete, everything, identity, lookups, processes
 from registry import scenario
+from world import World
 
 TAGS = ("peers",)
 
 
 @scenario()
-def udp_connected_sendto_sendmsg_write(w):
+def udp_connected_sendto_sendmsg_write(w: World) -> None:
     everything(
         w.actor("""
         for mode in ("connected", "sendto", "sendmsg", "write"):
@@ -19,7 +20,7 @@ def udp_connected_sendto_sendmsg_write(w):
 
 
 @scenario()
-def over_ipv6(w):
+def over_ipv6(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup("a.test", "A", server="fd77::1")
@@ -30,7 +31,7 @@ def over_ipv6(w):
 
 
 @scenario()
-def over_v4_mapped_sockets(w):
+def over_v4_mapped_sockets(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup("a.test", "A", mapped=True)
@@ -40,13 +41,13 @@ def over_v4_mapped_sockets(w):
 
 
 @scenario()
-def sendmmsg_and_io_uring(w):
+def sendmmsg_and_io_uring(w: World) -> None:
     everything(w.exec([w.triggers, "dns-sendmmsg", "10.77.0.1"]))
     everything(w.exec([w.triggers, "dns-uring", "10.77.0.1"]))
 
 
 @scenario("kernels")
-def a_and_aaaa_in_parallel_on_one_socket(w):
+def a_and_aaaa_in_parallel_on_one_socket(w: World) -> None:
     everything(
         w.actor("""
         import socket, dnswire as d
@@ -62,7 +63,7 @@ def a_and_aaaa_in_parallel_on_one_socket(w):
 
 
 @scenario("hosts", "kernels")
-def glibc_getaddrinfo(w):
+def glibc_getaddrinfo(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -74,7 +75,7 @@ def glibc_getaddrinfo(w):
 
 
 @scenario()
-def search_domains_are_lookups_of_their_own(w):
+def search_domains_are_lookups_of_their_own(w: World) -> None:
     w.write_resolv(
         "nameserver 10.77.0.1\nsearch one.search.test two.search.test\noptions ndots:2\n"
     )
@@ -93,7 +94,7 @@ def search_domains_are_lookups_of_their_own(w):
 
 
 @scenario()
-def one_id_for_many_names_on_one_socket(w):
+def one_id_for_many_names_on_one_socket(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -106,7 +107,7 @@ def one_id_for_many_names_on_one_socket(w):
 
 
 @scenario()
-def the_same_question_again_is_a_lookup_again(w):
+def the_same_question_again_is_a_lookup_again(w: World) -> None:
     everything(
         w.actor("""
         for _ in range(5):
@@ -116,7 +117,7 @@ def the_same_question_again_is_a_lookup_again(w):
 
 
 @scenario()
-def retransmission_is_the_same_lookup(w):
+def retransmission_is_the_same_lookup(w: World) -> None:
     everything(
         w.actor("""
         import socket, dnswire as d
@@ -135,7 +136,7 @@ def retransmission_is_the_same_lookup(w):
 
 
 @scenario()
-def retry_at_the_second_server(w):
+def retry_at_the_second_server(w: World) -> None:
     w.write_resolv("nameserver 10.77.0.1\nnameserver 10.77.0.3\noptions timeout:1 attempts:2\n")
     try:
         everything(
@@ -150,7 +151,7 @@ def retry_at_the_second_server(w):
 
 
 @scenario()
-def failing_over_after_servfail_is_one_lookup(w):
+def failing_over_after_servfail_is_one_lookup(w: World) -> None:
     w.write_resolv("nameserver 10.77.0.1\nnameserver 10.77.0.3\noptions timeout:1 attempts:1\n")
     try:
         everything(
@@ -167,7 +168,7 @@ def failing_over_after_servfail_is_one_lookup(w):
 
 
 @scenario()
-def truncated_then_tcp(w):
+def truncated_then_tcp(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup("tc.test", "A")
@@ -176,7 +177,7 @@ def truncated_then_tcp(w):
 
 
 @scenario()
-def tcp_packed_and_split(w):
+def tcp_packed_and_split(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup_tcp([("p%d.test" % i, "A") for i in range(10)])
@@ -188,7 +189,7 @@ def tcp_packed_and_split(w):
 
 
 @scenario()
-def tcp_queries_past_what_one_record_holds(w):
+def tcp_queries_past_what_one_record_holds(w: World) -> None:
     """What is known of a query that begins in a later part of a segment is known of it all the same."""
     r = w.actor("""
         for server, label in ("10.77.0.1", "four"), ("fd77::1", "six"):
@@ -204,7 +205,7 @@ def tcp_queries_past_what_one_record_holds(w):
 
 
 @scenario()
-def tcp_connection_to_port_53_that_speaks_no_dns(w):
+def tcp_connection_to_port_53_that_speaks_no_dns(w: World) -> None:
     r = w.actor("""
         import socket
         s = socket.create_connection(("10.77.0.1", 53))
@@ -215,7 +216,7 @@ def tcp_connection_to_port_53_that_speaks_no_dns(w):
 
 
 @scenario()
-def rcodes(w):
+def rcodes(w: World) -> None:
     everything(
         w.actor("""
         for n in ("nx", "servfail", "refused", "notimp"):
@@ -225,7 +226,7 @@ def rcodes(w):
 
 
 @scenario()
-def edns_cname_chains_and_many_answers(w):
+def edns_cname_chains_and_many_answers(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup("cname.test", "A", edns=1232)
@@ -237,7 +238,7 @@ def edns_cname_chains_and_many_answers(w):
 
 
 @scenario()
-def answers_of_exact_sizes(w):
+def answers_of_exact_sizes(w: World) -> None:
     everything(
         w.actor("""
         for size in (511, 512, 513, 1535, 1536, 1537, 4095, 4096, 4097, 8000):
@@ -250,7 +251,7 @@ def answers_of_exact_sizes(w):
 
 
 @scenario()
-def nobody_answers(w):
+def nobody_answers(w: World) -> None:
     r = w.actor(
         """
         actor.lookup("silent.test", "A", timeout=1.5)
@@ -264,7 +265,7 @@ def nobody_answers(w):
 
 
 @scenario()
-def still_unanswered_at_the_end(w):
+def still_unanswered_at_the_end(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup("silent.test", "A", timeout=0.2)
@@ -273,7 +274,7 @@ def still_unanswered_at_the_end(w):
 
 
 @scenario()
-def wrong_address_wrong_question_wrong_id(w):
+def wrong_address_wrong_question_wrong_id(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup("wrongaddr.test", "A", mode="sendto")
@@ -284,7 +285,7 @@ def wrong_address_wrong_question_wrong_id(w):
 
 
 @scenario()
-def late_answers_are_ignored(w):
+def late_answers_are_ignored(w: World) -> None:
     r = w.actor(
         """
         import socket, time, dnswire as d
@@ -303,7 +304,7 @@ def late_answers_are_ignored(w):
 
 
 @scenario()
-def malformed_answers(w):
+def malformed_answers(w: World) -> None:
     kinds = ("loop", "forward", "label", "counts", "rdlength")
     r = w.actor(
         """
@@ -324,7 +325,7 @@ def malformed_answers(w):
 
 
 @scenario()
-def malformed_queries(w):
+def malformed_queries(w: World) -> None:
     r = w.actor("""
         import os, socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -343,7 +344,7 @@ def malformed_queries(w):
 
 
 @scenario()
-def strange_names(w):
+def strange_names(w: World) -> None:
     r = w.actor("""
         import dnswire as d
         import socket
@@ -362,7 +363,7 @@ def strange_names(w):
 
 
 @scenario()
-def root_and_any_type(w):
+def root_and_any_type(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup(".", 2)
@@ -374,7 +375,7 @@ def root_and_any_type(w):
 
 
 @scenario()
-def many_threads_at_once(w):
+def many_threads_at_once(w: World) -> None:
     everything(
         w.actor("""
         def work(i):
@@ -385,7 +386,7 @@ def many_threads_at_once(w):
 
 
 @scenario()
-def the_same_question_from_many_threads(w):
+def the_same_question_from_many_threads(w: World) -> None:
     everything(
         w.actor("""
         actor.threads([lambda: actor.lookup("slow.test", "A") for _ in range(8)])
@@ -394,7 +395,7 @@ def the_same_question_from_many_threads(w):
 
 
 @scenario()
-def dig_and_getent(w):
+def dig_and_getent(w: World) -> None:
     code = """
         actor.run(["dig", "+short", "@10.77.0.1", "a.test", "A"])
         actor.note_lookup("a.test", "A", "ok", ["10.77.0.4"])

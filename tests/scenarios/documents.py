@@ -13,6 +13,7 @@ import time
 from attribution import Collector, act
 from packaging import REPO
 from registry import scenario
+from world import World
 
 # By the beginning of the command: what runs it.
 ELSEWHERE = {
@@ -56,7 +57,7 @@ def elsewhere(command):
     return next((by for start, by in ELSEWHERE.items() if command.startswith(start)), None)
 
 
-def runnable(w, command):
+def runnable(w: World, command):
     """(environment, words), with what stands for something put in its place; None if it is for elsewhere."""
     words, env = shlex.split(command.replace(" …", "")), {}
     while words and ("=" in words[0] and words[0].split("=")[0].isupper()):
@@ -76,7 +77,7 @@ def runnable(w, command):
 
 
 @scenario()
-def every_command_of_the_documents_is_run(w):
+def every_command_of_the_documents_is_run(w: World) -> None:
     a = w.new_cgroup("boxes/sb-7")
     base = {
         **os.environ,
@@ -134,7 +135,7 @@ def every_command_of_the_documents_is_run(w):
 
 
 @scenario()
-def files_and_anchors_that_pages_name_are_there(w):
+def files_and_anchors_that_pages_name_are_there(w: World) -> None:
     anchors = lambda path: {
         re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-")
         for h in re.findall(r"^#+ (.*)$", open(path).read(), re.M)
@@ -151,7 +152,7 @@ def files_and_anchors_that_pages_name_are_there(w):
 
 
 @scenario()
-def the_demo_writes_its_page(w):
+def the_demo_writes_its_page(w: World) -> None:
     """The one command of a newcomer, with what it is to end in."""
     page = w.dir + "/demo.html"
     done = subprocess.run(

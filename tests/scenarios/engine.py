@@ -8,18 +8,19 @@ import time
 from containers import docker, podman
 from kube import collector, of
 from registry import scenario
+from world import World
 
 TAGS = ("userspace",)
 
 
 @scenario()
-def labels_sidecars_and_status(w):
+def labels_sidecars_and_status(w: World) -> None:
     """OpenSandbox's own layout: a labelled sidecar that owns the network, and the application in it."""
     for engine in (podman, docker):
         labels_sidecars_and_status_of(w, engine)
 
 
-def labels_sidecars_and_status_of(w, engine):
+def labels_sidecars_and_status_of(w: World, engine) -> None:
     with engine(w) as runtime:
         socket = w.dir + "/api.sock"
         c = collector(w, runtime, options=("--socket", socket))
@@ -79,7 +80,7 @@ def labels_sidecars_and_status_of(w, engine):
 
 
 @scenario()
-def a_sidecar_without_a_label_joins_by_its_network(w):
+def a_sidecar_without_a_label_joins_by_its_network(w: World) -> None:
     for sidecar_first in (True, False):
         with podman(w) as runtime:
             c = collector(w, runtime)
@@ -115,13 +116,13 @@ def a_sidecar_without_a_label_joins_by_its_network(w):
 
 
 @scenario()
-def containers_that_are_removed_at_once(w):
+def containers_that_are_removed_at_once(w: World) -> None:
     """--rm: when the runtime is asked it may know nothing of them any more; its events do."""
     for engine in (podman, docker):
         removed_at_once(w, engine, 5 if w.slow else 30)
 
 
-def removed_at_once(w, engine, count):
+def removed_at_once(w: World, engine, count) -> None:
     with engine(w) as runtime:
         c = collector(w, runtime)
         for i in range(count):
@@ -155,7 +156,7 @@ def removed_at_once(w, engine, count):
 
 
 @scenario()
-def every_container_is_a_sandbox(w):
+def every_container_is_a_sandbox(w: World) -> None:
     with podman(w) as runtime:
         before = runtime.run("before", "sleep 1000", "--network", "none")
         c = collector(w, runtime, options=("--all-containers",))

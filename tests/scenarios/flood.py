@@ -13,7 +13,7 @@ from attribution import Collector, act, told
 from checks import args_of, invariant, same
 from registry import Skip, scenario
 from scrape import Scrape, free_port, serving
-from world import HERE, PYTHON
+from world import HERE, PYTHON, World
 
 DEAD = ("10.77.0.4", "9")  # swallows what it gets
 
@@ -21,7 +21,7 @@ DEAD = ("10.77.0.4", "9")  # swallows what it gets
 MEMORY_MAX = 128 << 20  # as docs/security.md says
 
 
-def check_memory(c):
+def check_memory(c) -> None:
     """What the collector had resident at most."""
     most = (
         int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/%d/status" % c.process.pid).read())[1])
@@ -31,13 +31,13 @@ def check_memory(c):
     print("     %d MiB at most" % (most >> 20))
 
 
-def small(w):
+def small(w: World):
     """Rings that a flood fills up, also one that an emulated guest makes."""
     size = "4K" if w.slow else "64K"
     return ["--ring-bytes", size, "--critical-ring-bytes", size]
 
 
-def share(w, n):
+def share(w: World, n):
     """As many as an emulated guest can do in the same time."""
     return n // 50 if w.slow else n
 
@@ -60,7 +60,7 @@ def settled(port, sandboxes, want):
 
 
 @scenario()
-def a_million_connects(w):
+def a_million_connects(w: World) -> None:
     n = share(w, 1000000) // 4
     one = "%s flood-connect 10.77.0.4 1 %d & " % (w.triggers, n)
     r = w.exec(["sh", "-c", one * 4 + "wait"], options=small(w))
@@ -78,7 +78,7 @@ def a_million_connects(w):
 
 
 @scenario()
-def a_million_lookups(w):
+def a_million_lookups(w: World) -> None:
     n = share(w, 1000000) // 4
     one = "%s flood-dns %s %s %d %d & "
     r = w.exec(
@@ -93,7 +93,7 @@ def a_million_lookups(w):
 
 
 @scenario()
-def fifty_thousand_programs_in_fifty_sandboxes(w):
+def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
     n, port = share(w, 50000) // 50, free_port()
     cgroups = [w.new_cgroup("f%d" % i) for i in range(50)]
     names = [os.path.basename(c) for c in cgroups]
@@ -137,7 +137,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w):
 
 
 @scenario()
-def a_reader_that_stands_still_for_ten_seconds(w):
+def a_reader_that_stands_still_for_ten_seconds(w: World) -> None:
     cg, port, n = w.new_cgroup("still"), free_port(), share(w, 50000)
     # A flow whose end was lost is found out in the second window after it.
     c = Collector(
@@ -185,7 +185,7 @@ def a_reader_that_stands_still_for_ten_seconds(w):
 
 
 @scenario("linux-6.1")
-def a_flood_costs_the_neighbour_nothing(w):
+def a_flood_costs_the_neighbour_nothing(w: World) -> None:
     """One sandbox does what it can to fill the rings; the other one's every lookup, connection and program is told."""
     loud, calm, port, n = (
         w.new_cgroup("loud"),
@@ -277,7 +277,7 @@ def at_most(pids, cg):
 
 
 @scenario()
-def a_fork_bomb_under_a_limit(w):
+def a_fork_bomb_under_a_limit(w: World) -> None:
     """It starts what it may, over and over: each process is counted, and the neighbour's programs are told."""
     bomb, calm, port, n = (
         w.new_cgroup("bomb"),
@@ -317,7 +317,7 @@ def a_fork_bomb_under_a_limit(w):
 
 
 @scenario()
-def connects_all_over_a_network(w):
+def connects_all_over_a_network(w: World) -> None:
     """To more addresses of a /8 than are kept apart: sums are exact, how many there are is estimated, memory stays bounded."""
     wide, calm, port, n, kept = (
         w.new_cgroup("wide"),
@@ -380,7 +380,7 @@ def connects_all_over_a_network(w):
 
 
 @scenario()
-def rules_that_change_all_the_time(w):
+def rules_that_change_all_the_time(w: World) -> None:
     """In a network namespace that the sandbox made for itself, as fast as nft can: each transaction is counted, and the neighbour's change is told."""
     churn, calm, port = w.new_cgroup("rule-storm"), w.new_cgroup("steady"), free_port()
     c = Collector(w, [churn, calm], env=serving(port))
@@ -429,7 +429,7 @@ def rules_that_change_all_the_time(w):
 
 
 @scenario()
-def more_udp_peers_than_the_kernel_remembers(w):
+def more_udp_peers_than_the_kernel_remembers(w: World) -> None:
     """Each peer of a socket is an attempt once, and again where its flow was pushed out: --kernel-flows-max says when."""
     n = 3000
     twice = (

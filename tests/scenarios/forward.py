@@ -7,13 +7,13 @@ import subprocess
 from attribution import Collector, act
 from checks import everything
 from registry import scenario
-from world import sh
+from world import World, sh
 
 TAGS = ("peers",)
 
 
 @contextlib.contextmanager
-def behind_a_router(w, rules):
+def behind_a_router(w: World, rules):
     """The sandbox's network reaches 10.89.0.2 and fd89::2, where the servers are too, through a router with these rules."""
     c, s, r = w.client, w.server, w.tag + "r"
     sh(f"ip netns add {r}")
@@ -50,7 +50,7 @@ FORWARD = """table inet filter { chain f { type filter hook forward priority 0; 
 
 
 @scenario("linux-5.10", "linux-6.1")
-def dropped_by_the_host(w):
+def dropped_by_the_host(w: World) -> None:
     with behind_a_router(w, FORWARD):
         r = w.actor("""
             import socket
@@ -80,7 +80,7 @@ def dropped_by_the_host(w):
 
 
 @scenario()
-def the_peers_own_rules_are_not_the_hosts(w):
+def the_peers_own_rules_are_not_the_hosts(w: World) -> None:
     """Dropped where it arrives: the peer does not want it. That is no policy on the sandbox's way."""
     with behind_a_router(w, FORWARD):
         r = w.actor("""
@@ -98,7 +98,7 @@ def the_peers_own_rules_are_not_the_hosts(w):
 
 
 @scenario()
-def two_sandboxes_behind_one_router(w):
+def two_sandboxes_behind_one_router(w: World) -> None:
     """Each is told of its own drops, although they leave from one address."""
     a, b = w.new_cgroup("north"), w.new_cgroup("south")
     with behind_a_router(w, FORWARD):

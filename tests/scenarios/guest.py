@@ -31,14 +31,14 @@ def checksum(data):
 
 
 class Guest:
-    def __init__(self, device, host_mac):
+    def __init__(self, device, host_mac) -> None:
         self.host_mac = host_mac
         self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         fcntl.ioctl(
             self.fd, 0x400454CA, struct.pack("16sH22x", device.encode(), 0x0002 | 0x1000)
         )  # TUNSETIFF, IFF_TAP | IFF_NO_PI
 
-    def send(self, peer, protocol, segment):
+    def send(self, peer, protocol, segment) -> None:
         pseudo = packed(OWN) + packed(peer) + struct.pack("!BBH", 0, protocol, len(segment))
         at = 16 if protocol == 6 else 6
         segment = segment[:at] + struct.pack("!H", checksum(pseudo + segment)) + segment[at + 2 :]
@@ -93,7 +93,7 @@ class Guest:
                 return dnswire.parse(answer)
         return None
 
-    def segment(self, c, flags, payload=b""):
+    def segment(self, c, flags, payload=b"") -> None:
         self.send(
             c["peer"],
             6,
@@ -147,7 +147,7 @@ class Guest:
         return "established", received
 
 
-def main():
+def main() -> None:
     guest = Guest(sys.argv[1], bytes.fromhex(sys.argv[2].replace(":", "")))
     truth = {}
     for line in sys.stdin:

@@ -7,12 +7,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from attribution import Collector
-from checks import args_of, same
+from checks import args_of
 from containers import containerd
 from registry import scenario
+from world import World
 
 
-def collector(w, runtime, options=(), **config):
+def collector(w: World, runtime, options=(), **config):
     path = os.path.join(w.dir, "config-%d.yaml" % time.monotonic_ns())
     with open(path, "w") as f:
         json.dump({**runtime.config, **config}, f)
@@ -28,7 +29,7 @@ def of(events, sandbox, kind=None):
 
 
 @scenario()
-def a_pod_is_one_sandbox(w):
+def a_pod_is_one_sandbox(w: World) -> None:
     """Pause, application and sidecar, each with its role and its names."""
     with containerd(w) as runtime:
         c = collector(w, runtime)
@@ -86,7 +87,7 @@ def a_pod_is_one_sandbox(w):
 
 
 @scenario("userspace")
-def short_lived_containers_are_all_named(w):
+def short_lived_containers_are_all_named(w: World) -> None:
     """Create, one connect, gone: each connection by its sandbox, container and name."""
     count, pods = (20, 2) if w.slow else (200, 10)
     truth = {}
@@ -96,7 +97,7 @@ def short_lived_containers_are_all_named(w):
             runtime.pod("pod%d" % i, labels={"opensandbox.io/id": "sb-%d" % i}) for i in range(pods)
         ]
 
-        def one(i):
+        def one(i) -> None:
             pod = i % pods
             port = 10000 + i
             x = runtime.container(
@@ -131,7 +132,7 @@ def short_lived_containers_are_all_named(w):
 
 
 @scenario("userspace")
-def a_restarted_container_and_a_returning_id(w):
+def a_restarted_container_and_a_returning_id(w: World) -> None:
     """A container that is made again is the same sandbox; an id that comes back after its end is a new one."""
     with containerd(w) as runtime:
         c = collector(w, runtime)
@@ -168,7 +169,7 @@ def a_restarted_container_and_a_returning_id(w):
 
 
 @scenario("userspace")
-def rules_of_the_configuration(w):
+def rules_of_the_configuration(w: World) -> None:
     """First match wins; namespace and labels narrow a rule down; containers that were there before count too."""
     rules = [
         {"annotation": "id", "namespace": "agents", "labels": {"tier": "gold"}},
@@ -215,7 +216,7 @@ def rules_of_the_configuration(w):
 
 
 @scenario("userspace")
-def the_runtime_comes_later_and_goes_away(w):
+def the_runtime_comes_later_and_goes_away(w: World) -> None:
     """A socket that nobody listens at is told once; what is made when it is there is named."""
     with containerd(w) as runtime:
         away = runtime.socket + ".away"

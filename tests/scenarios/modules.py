@@ -43,7 +43,7 @@ def unload(name):
     return [name] + order
 
 
-def load(name):
+def load(name) -> None:
     path = _file(name)
     data = (lzma.open(path) if path.endswith(".xz") else open(path, "rb")).read()
     if _libc.syscall(INIT_MODULE, data, len(data), b"") and ctypes.get_errno() != 17:

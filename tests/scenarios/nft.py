@@ -7,6 +7,7 @@ import time
 from attribution import Collector, act
 from checks import complete, everything, same
 from registry import scenario
+from world import World
 
 TAGS = ("peers",)
 
@@ -32,7 +33,7 @@ table inet fence { set a { type ipv4_addr; flags interval; elements = { %s }; };
 
 
 @scenario()
-def loaded_at_the_start(w):
+def loaded_at_the_start(w: World) -> None:
     with w.nft(
         OUT
         % (
@@ -63,7 +64,7 @@ def loaded_at_the_start(w):
 
 
 @scenario()
-def sets_are_told_by_their_elements(w):
+def sets_are_told_by_their_elements(w: World) -> None:
     with w.nft("""table inet fence {
       set allow { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 192.0.2.1, 198.51.100.5-198.51.100.9, 203.0.113.0/24, 255.255.255.255 }; }
       set allow6 { type ipv6_addr; flags interval; elements = { fd00::/8, 2001:db8::1 }; }
@@ -111,7 +112,7 @@ def sets_are_told_by_their_elements(w):
 
 
 @scenario()
-def no_rules_are_no_rule_set(w):
+def no_rules_are_no_rule_set(w: World) -> None:
     r = w.exec(["true"])
     complete(r)
     assert (
@@ -122,7 +123,7 @@ def no_rules_are_no_rule_set(w):
 
 
 @scenario("kernels")
-def changed_by_the_application_is_tampering(w):
+def changed_by_the_application_is_tampering(w: World) -> None:
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         r = w.actor("""
             actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1", "accept"])
@@ -145,7 +146,7 @@ def changed_by_the_application_is_tampering(w):
 
 
 @scenario()
-def the_first_rules_of_the_sandbox_are_loaded_not_updated(w):
+def the_first_rules_of_the_sandbox_are_loaded_not_updated(w: World) -> None:
     with w.nft(""):
         r = w.actor("""
             import subprocess
@@ -161,7 +162,7 @@ def the_first_rules_of_the_sandbox_are_loaded_not_updated(w):
 
 
 @scenario()
-def flushed_by_an_intruder(w):
+def flushed_by_an_intruder(w: World) -> None:
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         r = w.actor('actor.run(["nft", "flush", "ruleset"])')
     (updated,) = r.of("egress.updated")
@@ -185,7 +186,7 @@ def flushed_by_an_intruder(w):
 
 
 @scenario("hosts", "kernels")
-def replaced_in_one_transaction(w):
+def replaced_in_one_transaction(w: World) -> None:
     """Deleted and made anew: the true difference, and nothing where there is none."""
     with w.nft("table inet fence { }\n" + REPLACE % "10.0.0.0/8, 192.0.2.1"):
         r = w.actor(
@@ -205,7 +206,7 @@ def replaced_in_one_transaction(w):
 
 
 @scenario()
-def elements_with_a_timeout_are_dynamic(w):
+def elements_with_a_timeout_are_dynamic(w: World) -> None:
     with w.nft(
         "table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
         "ip daddr @learned accept; oifname lo accept; }; }"
@@ -227,7 +228,7 @@ def elements_with_a_timeout_are_dynamic(w):
 
 
 @scenario()
-def refused_changes(w):
+def refused_changes(w: World) -> None:
     with w.nft(OUT % ("accept", "")):
         r = w.actor("""
             for argv, error in ((["nft", "delete", "table", "inet", "nosuch"], "ENOENT"), (["nft", "create", "table", "inet", "fence"], "EEXIST"),
@@ -248,7 +249,7 @@ def refused_changes(w):
 
 
 @scenario()
-def changed_from_the_host(w):
+def changed_from_the_host(w: World) -> None:
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         cg = w.new_cgroup("guarded")
         p = act(w, cg, "print('up', flush=True); sys.stdin.readline()", wait=False)
@@ -286,7 +287,7 @@ def changed_from_the_host(w):
 
 
 @scenario()
-def changed_by_the_sidecar(w):
+def changed_by_the_sidecar(w: World) -> None:
     with w.nft(""):
         app, side = w.new_cgroup("pod-app"), w.new_cgroup("pod-side")
         p = act(
@@ -324,7 +325,7 @@ def changed_by_the_sidecar(w):
 
 
 @scenario()
-def two_namespaces_with_the_same_tables(w):
+def two_namespaces_with_the_same_tables(w: World) -> None:
     """One change in each: neither is told of the other's."""
     a, b = w.new_cgroup("left"), w.new_cgroup("right")
     rules = OUT % ("drop", "ip daddr 192.0.2.%d accept;")
@@ -360,7 +361,7 @@ sys.stdin.readline()
 
 
 @scenario()
-def a_namespace_with_the_number_of_one_that_is_gone(w):
+def a_namespace_with_the_number_of_one_that_is_gone(w: World) -> None:
     """One after the other, each entered from the sandbox and changed by the host: the kernel gives a number again as soon as it is free."""
     cg = w.new_cgroup("serial")
     numbers = []
@@ -402,7 +403,7 @@ sys.stdin.readline()
 
 
 @scenario()
-def iptables_counts_too(w):
+def iptables_counts_too(w: World) -> None:
     with w.nft(""):
         r = w.actor("""
             actor.run(["iptables", "-A", "OUTPUT", "-d", "172.16.0.0/12", "-p", "tcp", "--dport", "443", "-j", "DROP"])

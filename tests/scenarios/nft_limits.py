@@ -11,7 +11,7 @@ import modules
 from checks import complete
 from nft import OUT, probe, rules_of, transactions
 from registry import Skip, scenario
-from world import HERE, PYTHON
+from world import HERE, PYTHON, World
 
 TAGS = ("peers",)
 
@@ -19,7 +19,7 @@ NASTY = ['quote"quote', "it's", "back\\slash", "new\nline", "tab\t;{}", "\u00fc\
 
 
 @scenario()
-def namespaces_that_die_at_once(w):
+def namespaces_that_die_at_once(w: World) -> None:
     n = 5 if w.slow else 40
     with open(w.dir + "/rules.nft", "w") as f:
         f.write(OUT % ("drop", "ip daddr 10.77.0.4 accept;"))
@@ -39,7 +39,7 @@ def namespaces_that_die_at_once(w):
 
 
 @scenario()
-def ten_thousand_elements_in_one_transaction(w):
+def ten_thousand_elements_in_one_transaction(w: World) -> None:
     n = 10000
     addresses = ["10.%d.%d.%d" % (i >> 16, i >> 8 & 255, i & 255) for i in range(n)]
     with w.nft(
@@ -59,7 +59,7 @@ def ten_thousand_elements_in_one_transaction(w):
 
 
 @scenario()
-def a_table_of_ten_thousand_rules(w):
+def a_table_of_ten_thousand_rules(w: World) -> None:
     n = 2000 if w.slow else 10000
     rules = "\n".join(
         'ip daddr 10.%d.%d.%d tcp dport %d accept comment "c%d"'
@@ -80,7 +80,7 @@ def a_table_of_ten_thousand_rules(w):
 
 
 @scenario()
-def two_hundred_transactions_a_second(w):
+def two_hundred_transactions_a_second(w: World) -> None:
     rounds, rate = (1, 50) if w.slow else (10, 200)
     with w.nft(
         "table inet fence { set s { type ipv4_addr; flags timeout; }; set t { type ipv4_addr; }; chain out { type filter hook output priority 0; ip daddr @t drop; }; }"
@@ -98,7 +98,7 @@ def two_hundred_transactions_a_second(w):
 
 
 @scenario()
-def names_and_comments_that_are_hostile(w):
+def names_and_comments_that_are_hostile(w: World) -> None:
     """Put there in ways that nft(8)'s own language has no words for; read as what they are."""
     commands = [
         {"add": {"table": {"family": "inet", "name": "fence"}}},
@@ -165,7 +165,7 @@ def names_and_comments_that_are_hostile(w):
 
 
 @scenario("linux-6.1", "linux-6.12")
-def every_mechanism_tells_the_same(w):
+def every_mechanism_tells_the_same(w: World) -> None:
     """From the best one that this kernel has down to netlink alone, which knows the process and not its sandbox."""
     avoided, used = [], []
     while True:
@@ -207,7 +207,7 @@ def every_mechanism_tells_the_same(w):
 
 
 @scenario("linux-6.12")
-def nf_tables_loaded_late(w):
+def nf_tables_loaded_late(w: World) -> None:
     """By the sandbox itself, here: sandpiper loads nothing, and attaches when it is there."""
     if "nf_tables" not in modules.loaded():
         raise Skip("nf_tables is part of this kernel, or nobody has loaded it")

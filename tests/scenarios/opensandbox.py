@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import dnswire as d  # noqa: E402
+import dnswire as d
 
 ALLOWED = ("a.test", "b.test", "files.test", "many3.test", "nx.test")
 MARK = 1
@@ -52,7 +52,7 @@ TABLE = """table inet opensandbox {
 
 
 class Nft:
-    def __init__(self):
+    def __init__(self) -> None:
         self.committed = self.aborted = 0
 
     def run(self, script, expect=True):
@@ -67,18 +67,18 @@ class Nft:
         assert ok or not expect, script
         return ok
 
-    def apply_static(self, allow="203.0.113.0/24", deny="198.51.100.7"):
+    def apply_static(self, allow="203.0.113.0/24", deny="198.51.100.7") -> None:
         """One batch that deletes the table and makes it anew; the first time there is none, and it is sent again without the delete."""
         table = TABLE % (allow, deny)
         if not self.run("delete table inet opensandbox\n" + table, expect=False):
             self.run(table)
 
-    def add_resolved(self, addresses, ttl):
+    def add_resolved(self, addresses, ttl) -> None:
         elements = ", ".join("%s timeout %ds" % (a, min(max(ttl + 60, 60), 360)) for a in addresses)
         self.run("add element inet opensandbox dyn_allow_v4 { %s }" % elements)
 
 
-def main():
+def main() -> None:
     lookups, rules = int(sys.argv[1]), int(sys.argv[2])
     nft = Nft()
     listen = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

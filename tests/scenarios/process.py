@@ -7,13 +7,13 @@ from collections import Counter
 
 from checks import args_of, complete, ended, everything, identity, processes, resolved, unescape
 from registry import scenario
-from world import PYTHON
+from world import PYTHON, World
 
 TAGS = ("peers",)
 
 
 @scenario("hosts", "kernels")
-def children_and_their_ends(w):
+def children_and_their_ends(w: World) -> None:
     everything(
         w.actor("""
         for code in (0, 1, 42, 255):
@@ -26,7 +26,7 @@ def children_and_their_ends(w):
 
 
 @scenario()
-def status_is_passed_through(w):
+def status_is_passed_through(w: World) -> None:
     for command, status in (
         (["sh", "-c", "exit 7"], 7),
         (["sh", "-c", "kill -KILL $$"], 137),
@@ -39,7 +39,7 @@ def status_is_passed_through(w):
 
 
 @scenario("linux-sid")
-def programs_at_the_same_time_on_one_cpu(w):
+def programs_at_the_same_time_on_one_cpu(w: World) -> None:
     """Where tasks may take a program of the probe's place in the middle of it, the kernel does not begin it once more: somebody has to make up for that."""
     n, cpu = 150, min(os.sched_getaffinity(0))
     loop = "(i=0; while [ $i -lt %d ]; do /bin/true %d; i=$((i+1)); done) & "
@@ -65,7 +65,7 @@ def programs_at_the_same_time_on_one_cpu(w):
 
 
 @scenario()
-def arguments_of_every_length(w):
+def arguments_of_every_length(w: World) -> None:
     r = w.actor("""
         for n in (1, 480, 490, 500, 511, 512, 513, 4000, 4070, 4085):
             actor.run(["true", "x" * n])
@@ -75,7 +75,7 @@ def arguments_of_every_length(w):
 
 
 @scenario()
-def arguments_past_the_limit_are_marked(w):
+def arguments_past_the_limit_are_marked(w: World) -> None:
     r = w.actor("""
         actor.run(["true", "y" * 5000])
         actor.run(["true"] + ["z"] * 5000)
@@ -88,7 +88,7 @@ def arguments_past_the_limit_are_marked(w):
 
 
 @scenario()
-def arguments_with_any_bytes(w):
+def arguments_with_any_bytes(w: World) -> None:
     r = w.actor(r"""
         actor.run(["printf", "line\nfeed", "tab\tbell\a", "esc\x1b[31m", "del\x7f", "back\\slash", "quote\"'", "umlaut äöü", "snow ☃", "rocket 🚀"])
         actor.run([b"printf", b"\xff\xfe\xfd", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"ok"])
@@ -106,7 +106,7 @@ def arguments_with_any_bytes(w):
 
 
 @scenario()
-def paths_parents_and_directories(w):
+def paths_parents_and_directories(w: World) -> None:
     r = w.actor("""
         import os
         os.makedirs("/tmp/sp-dir with blank/deep", exist_ok=True)
@@ -133,7 +133,7 @@ def paths_parents_and_directories(w):
 
 
 @scenario()
-def script_behind_its_interpreter(w):
+def script_behind_its_interpreter(w: World) -> None:
     script = os.path.join(w.dir, "a script.sh")
     with open(script, "w") as f:
         f.write("#!/bin/sh\nexit 9\n")
@@ -149,7 +149,7 @@ def script_behind_its_interpreter(w):
 
 
 @scenario()
-def path_deeper_than_the_bound_is_marked(w):
+def path_deeper_than_the_bound_is_marked(w: World) -> None:
     r = w.actor("""
         import os, shutil
         deep = "/tmp/sp-deep/" + "/".join("directory-with-a-long-name-%02d" % i for i in range(30))
@@ -166,7 +166,7 @@ def path_deeper_than_the_bound_is_marked(w):
 
 
 @scenario()
-def vfork_clone3_and_double_fork(w):
+def vfork_clone3_and_double_fork(w: World) -> None:
     everything(w.exec([w.triggers, "exec-vfork"]))
     everything(w.exec([w.triggers, "exec-clone3"]))
     # The child in the middle only forks; sandpiper waits for the orphan too.
@@ -174,12 +174,12 @@ def vfork_clone3_and_double_fork(w):
 
 
 @scenario()
-def a_thread_calls_exec(w):
+def a_thread_calls_exec(w: World) -> None:
     everything(w.exec([w.triggers, "exec-thread"]))
 
 
 @scenario()
-def memfd_and_execveat(w):
+def memfd_and_execveat(w: World) -> None:
     r = w.exec([w.triggers, "exec-memfd"])
     everything(r)
     hidden = [e for e in r.of("process.exec") if args_of(e)[0] == "by-memfd"][0]
@@ -187,7 +187,7 @@ def memfd_and_execveat(w):
 
 
 @scenario()
-def forks_without_exec(w):
+def forks_without_exec(w: World) -> None:
     everything(
         w.actor("""
         for _ in range(5):
@@ -198,7 +198,7 @@ def forks_without_exec(w):
 
 
 @scenario()
-def many_threads_end_together(w):
+def many_threads_end_together(w: World) -> None:
     n = 20 if w.slow else 100
     r = w.actor(
         """
@@ -216,7 +216,7 @@ def many_threads_end_together(w):
 
 
 @scenario()
-def failed_exec_is_no_exec(w):
+def failed_exec_is_no_exec(w: World) -> None:
     r = w.actor("""
         import os
         def child():
@@ -230,7 +230,7 @@ def failed_exec_is_no_exec(w):
 
 
 @scenario()
-def background_process_outlives_the_command(w):
+def background_process_outlives_the_command(w: World) -> None:
     r = w.exec(["sh", "-c", "(sleep 1; exec true) & exit 5"])
     assert r.status == 5
     complete(r)
@@ -240,7 +240,7 @@ def background_process_outlives_the_command(w):
 
 
 @scenario()
-def durations_are_those_of_the_process(w):
+def durations_are_those_of_the_process(w: World) -> None:
     r = w.actor("""
         actor.run(["sleep", "0.5"])
     """)
@@ -250,7 +250,7 @@ def durations_are_those_of_the_process(w):
 
 
 @scenario()
-def a_thousand_short_processes(w):
+def a_thousand_short_processes(w: World) -> None:
     n = 100 if w.slow else 1000
     r = w.exec(["sh", "-c", "i=0; while [ $i -lt %d ]; do /bin/true $i; i=$((i+1)); done" % n])
     complete(r)
@@ -263,7 +263,7 @@ def a_thousand_short_processes(w):
 
 
 @scenario()
-def names_that_try_to_break_the_line(w):
+def names_that_try_to_break_the_line(w: World) -> None:
     name = 'evil"},{"x\n\x1b[2J\\'
     path = os.path.join(w.dir, name)
     import shutil

@@ -7,7 +7,7 @@ import textwrap
 
 from checks import complete, denials, everything, lookups
 from registry import scenario
-from world import HERE, PYTHON
+from world import HERE, PYTHON, World
 
 TAGS = ("peers",)
 
@@ -33,7 +33,7 @@ table ip dnsproxy { chain out { type nat hook output priority -100; meta mark 1 
 X"""
 
 
-def redirected(w, body):
+def redirected(w: World, body):
     subprocess.run(["nsenter", "--net=/run/netns/" + w.client, "sh", "-c", REDIRECT], check=True)
     try:
         return body()
@@ -45,7 +45,7 @@ def redirected(w, body):
 
 
 @scenario()
-def redirected_to_a_proxy_outside_the_sandbox(w):
+def redirected_to_a_proxy_outside_the_sandbox(w: World) -> None:
     def body():
         proxy = w.start([PYTHON, "-c", PROXY % (HERE, 3, True)], ns=w.client, ready="ready")
         r = w.actor("""
@@ -62,7 +62,7 @@ def redirected_to_a_proxy_outside_the_sandbox(w):
 
 
 @scenario()
-def redirected_to_a_proxy_inside_the_sandbox(w):
+def redirected_to_a_proxy_inside_the_sandbox(w: World) -> None:
     proxy = PROXY % (HERE, 2, True)
 
     def body():
@@ -87,7 +87,7 @@ def redirected_to_a_proxy_inside_the_sandbox(w):
     assert r.metric("sandbox.dns.duration", "leg") == {("client",): 2, ("upstream",): 2}, r.metrics
 
 
-def with_sidecar(w, lookups, rules, code):
+def with_sidecar(w: World, lookups, rules, code):
     """`code` in a sandbox that a sidecar of OpenSandbox belongs to: what the actor and the sidecar say comes back."""
     argv = [PYTHON, os.path.join(HERE, "opensandbox.py"), str(lookups), str(rules)]
     with w.nft(""):
@@ -109,7 +109,7 @@ def with_sidecar(w, lookups, rules, code):
 
 
 @scenario()
-def names_that_the_proxy_denies(w):
+def names_that_the_proxy_denies(w: World) -> None:
     """NXDOMAIN without a question to anybody: policy. NXDOMAIN from the server that was asked: none, also when it is said again."""
     r = with_sidecar(
         w,

@@ -13,9 +13,10 @@ from checks import complete, everything, invariant
 from otlp_receiver import HttpSink
 from registry import Skip, scenario
 from scrape import free_port
+from world import World
 
 
-def fails(w, argv, status, *words, wrap=(), env=None):
+def fails(w: World, argv, status, *words, wrap=(), env=None) -> None:
     done = subprocess.run(
         [*wrap, w.sandpiper, *argv],
         capture_output=True,
@@ -32,7 +33,7 @@ def fails(w, argv, status, *words, wrap=(), env=None):
 
 
 @scenario("userspace")
-def bad_flags_are_one_clear_sentence(w):
+def bad_flags_are_one_clear_sentence(w: World) -> None:
     fails(w, [], 2, "subcommand")
     fails(w, ["run", "--no-such-flag"], 2, "--no-such-flag")
     fails(w, ["exec"], 125, "command")
@@ -54,7 +55,7 @@ def bad_flags_are_one_clear_sentence(w):
 
 
 @scenario("userspace")
-def bad_cgroups_are_one_clear_sentence(w):
+def bad_cgroups_are_one_clear_sentence(w: World) -> None:
     one = w.new_cgroup("dup/x")
     w.new_cgroup("dup2/x")
     fails(w, ["run", "--cgroup", "/no/such/cgroup"], 1, "/no/such/cgroup", "no such cgroup")
@@ -81,7 +82,7 @@ def bad_cgroups_are_one_clear_sentence(w):
 
 
 @scenario()
-def hosts_that_cannot_do_it(w):
+def hosts_that_cannot_do_it(w: World) -> None:
     cg = w.new_cgroup("host")
     # Readable by everyone, as the build folder of root need not be.
     copy = "/tmp/sp-copy-%d" % os.getpid()
@@ -124,7 +125,7 @@ def hosts_that_cannot_do_it(w):
 
 
 @scenario()
-def commands_that_do_not_run(w):
+def commands_that_do_not_run(w: World) -> None:
     plain = os.path.join(w.dir, "plain")
     open(plain, "w").close()
     for argv, status, word in (
@@ -140,14 +141,14 @@ def commands_that_do_not_run(w):
 
 
 @scenario()
-def nothing_is_left_behind(w):
+def nothing_is_left_behind(w: World) -> None:
     before = programs()
     w.exec(["sh", "-c", "mkdir %s/sandpiper-exec-$PPID/sub && true" % w.mount])
     assert not left_cgroups(w), left_cgroups(w)
     settle(before)
 
 
-def left_cgroups(w):
+def left_cgroups(w: World):
     return [n for n in os.listdir(w.mount) if n.startswith("sandpiper-exec-")]
 
 
@@ -156,7 +157,7 @@ def programs():
     return sum(p.get("name", "").startswith("handle_") for p in json.loads(out))
 
 
-def settle(count):
+def settle(count) -> None:
     """Programs are freed a moment after their last user is gone."""
     for _ in range(100):
         if programs() <= count:
@@ -187,7 +188,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 
 
 @scenario()
-def traffic_is_untouched_by_loading_unloading_and_kill(w):
+def traffic_is_untouched_by_loading_unloading_and_kill(w: World) -> None:
     """The sandbox talks all the time, checks every byte, and would end with an error on the first that is wrong."""
     cg, before = w.new_cgroup("steady"), programs()
     p = act(w, cg, STREAM, wait=False)
@@ -203,7 +204,7 @@ def traffic_is_untouched_by_loading_unloading_and_kill(w):
 
 
 @scenario()
-def loss_is_admitted_and_counts_stay_exact(w):
+def loss_is_admitted_and_counts_stay_exact(w: World) -> None:
     n = 20000
     r = w.exec(
         [w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "4096"]
@@ -230,7 +231,7 @@ def loss_is_admitted_and_counts_stay_exact(w):
 
 
 @scenario()
-def a_flood_with_room_loses_nothing(w):
+def a_flood_with_room_loses_nothing(w: World) -> None:
     n = 20000
     r = w.exec(
         [w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "64M"]
@@ -241,7 +242,7 @@ def a_flood_with_room_loses_nothing(w):
 
 
 @scenario()
-def a_stopped_reader_loses_nothing_it_does_not_admit(w):
+def a_stopped_reader_loses_nothing_it_does_not_admit(w: World) -> None:
     cg = w.new_cgroup("stopped")
     c = Collector(w, [cg], options=["--ring-bytes", "64K"])
     c.process.send_signal(signal.SIGSTOP)
@@ -261,7 +262,7 @@ def a_stopped_reader_loses_nothing_it_does_not_admit(w):
 
 
 @scenario("userspace")
-def no_endpoint_no_network(w):
+def no_endpoint_no_network(w: World) -> None:
     cg = w.new_cgroup("quiet")
     c = Collector(
         w,
@@ -279,7 +280,7 @@ def no_endpoint_no_network(w):
 
 
 @scenario()
-def ready_is_told_to_the_service_manager(w):
+def ready_is_told_to_the_service_manager(w: World) -> None:
     cg, path = w.new_cgroup("notify"), os.path.join(w.dir, "notify.sock")
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     s.bind(path)
@@ -290,7 +291,7 @@ def ready_is_told_to_the_service_manager(w):
 
 
 @scenario()
-def signals_end_the_command_and_the_report_comes(w):
+def signals_end_the_command_and_the_report_comes(w: World) -> None:
     for sig, times in ((signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGINT, 2)):
         report = os.path.join(w.dir, "signal-report")
         ignore = "trap '' TERM INT; " if times == 2 else ""
@@ -326,7 +327,7 @@ def signals_end_the_command_and_the_report_comes(w):
 
 
 @scenario()
-def version_and_help(w):
+def version_and_help(w: World) -> None:
     assert subprocess.run([w.sandpiper, "version"], capture_output=True).stdout.startswith(
         b"sandpiper "
     )
@@ -336,7 +337,7 @@ def version_and_help(w):
 
 
 @scenario()
-def the_table_tells_the_main_things(w):
+def the_table_tells_the_main_things(w: World) -> None:
     done = subprocess.run(
         w.in_sandbox_net([w.sandpiper, "exec", "--", "curl", "-s", "http://web.test/"]),
         capture_output=True,
@@ -361,7 +362,7 @@ def the_table_tells_the_main_things(w):
 
 
 @scenario()
-def two_collectors_side_by_side(w):
+def two_collectors_side_by_side(w: World) -> None:
     """Another one beside us, attached before and after, changes nothing for either."""
     cg = w.new_cgroup("both")
     first = Collector(w, [cg])
@@ -375,7 +376,7 @@ def two_collectors_side_by_side(w):
 
 
 @scenario()
-def other_dns_ports_on_request(w):
+def other_dns_ports_on_request(w: World) -> None:
     r = w.actor(
         """
         actor.lookup("a.test", "A")
@@ -387,7 +388,7 @@ def other_dns_ports_on_request(w):
 
 
 @scenario("hosts", "kernels")
-def the_doctor_tells_what_the_report_does(w):
+def the_doctor_tells_what_the_report_does(w: World) -> None:
     """The mechanisms that are really in use, and nothing stays."""
     done = subprocess.run(
         [w.sandpiper, "doctor", "--format", "json", "--avoid", "connect.error:fexit"],
@@ -436,7 +437,7 @@ def the_doctor_tells_what_the_report_does(w):
 
 
 @scenario("userspace")
-def the_doctor_asks_the_endpoint(w):
+def the_doctor_asks_the_endpoint(w: World) -> None:
     sink, port = HttpSink(), free_port()
     for url, state in ((sink.url, "on"), ("http://127.0.0.1:%d" % port, "off")):
         done = subprocess.run(
@@ -458,7 +459,7 @@ def the_doctor_asks_the_endpoint(w):
 
 
 @scenario("kernels", "lockdown")
-def a_kernel_that_lets_nobody_read_it(w):
+def a_kernel_that_lets_nobody_read_it(w: World) -> None:
     """lockdown=confidentiality: nothing can be watched, which is said with its reason."""
     try:
         mode = open("/sys/kernel/security/lockdown").read()
@@ -477,7 +478,7 @@ def a_kernel_that_lets_nobody_read_it(w):
 
 
 @scenario("linux-6.1")
-def a_kernel_without_its_compiler(w):
+def a_kernel_without_its_compiler(w: World) -> None:
     """net.core.bpf_jit_enable=0: sandpiper works all the same."""
     if not w.slow:
         raise Skip("it would set this machine's kernel; the vm tier does")
@@ -499,7 +500,7 @@ def a_kernel_without_its_compiler(w):
 
 
 @scenario("kernels")
-def every_dns_message_comes_through_the_program(w):
+def every_dns_message_comes_through_the_program(w: World) -> None:
     """Right and wrong ones, run through the program of a device by BPF_PROG_TEST_RUN, byte for byte, and read as ldns reads them."""
     count = 2000 if w.slow else 50000
     done = subprocess.run(

@@ -124,14 +124,14 @@ def respond(q, tcp, client, udp_socket=None):
     return [d.answer(q, both)]
 
 
-def serve_udp(address, which):
+def serve_udp(address, which) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     s = socket.socket(family, socket.SOCK_DGRAM)
     s.bind((address, 53))
     other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     other.bind((DNS2 if address == DNS else DNS, 0 if which == "second" else 5353))
 
-    def reply(q, peer):
+    def reply(q, peer) -> None:
         try:
             if d.read_name(q, 12)[0].startswith("wrongaddr"):
                 other.sendto(d.answer(q, [d.record(PTR, "A", d.address("10.77.9.9"))]), peer)
@@ -149,7 +149,7 @@ def serve_udp(address, which):
         threading.Thread(target=reply, args=(q, peer), daemon=True).start()
 
 
-def serve_tcp_dns(address, which):
+def serve_tcp_dns(address, which) -> None:
     class Handler(socketserver.BaseRequestHandler):
         def exactly(self, n):
             data = b""
@@ -160,7 +160,7 @@ def serve_tcp_dns(address, which):
                 data += part
             return data
 
-        def handle(self):
+        def handle(self) -> None:
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 while True:
@@ -183,7 +183,7 @@ def serve_tcp_dns(address, which):
     tcp_server((address, 53), Handler)
 
 
-def tcp_server(address, handler):
+def tcp_server(address, handler) -> None:
     class Server(socketserver.ThreadingTCPServer):
         address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         allow_reuse_address, daemon_threads, request_queue_size = True, True, 512
@@ -195,7 +195,7 @@ def tcp_server(address, handler):
 class Echo(socketserver.BaseRequestHandler):
     """Sends back what comes, until the client has shut down."""
 
-    def handle(self):
+    def handle(self) -> None:
         try:
             while data := self.request.recv(65536):
                 self.request.sendall(data)
@@ -204,20 +204,20 @@ class Echo(socketserver.BaseRequestHandler):
 
 
 class Http(socketserver.StreamRequestHandler):
-    def handle(self):
+    def handle(self) -> None:
         while (line := self.rfile.readline()) not in (b"\r\n", b""):
             pass
         self.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")
 
 
 class Reset(socketserver.BaseRequestHandler):
-    def handle(self):
+    def handle(self) -> None:
         self.request.recv(1)
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.request.close()
 
 
-def udp_echo(address, port):
+def udp_echo(address, port) -> None:
     s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     s.bind((address, port))
     while True:
@@ -225,14 +225,14 @@ def udp_echo(address, port):
         s.sendto(data, peer)
 
 
-def udp_sink(address, port):
+def udp_sink(address, port) -> None:
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.bind((address, port))
     while True:
         s.recvfrom(65535)
 
 
-def main():
+def main() -> None:
     for address, which in ((DNS, "first"), (DNS2, "second"), (DNS6, "first")):
         threading.Thread(target=serve_udp, args=(address, which), daemon=True).start()
         serve_tcp_dns(address, which)

@@ -9,12 +9,13 @@ from checks import complete, denials, everything, lookups
 from nft import rules_of, transactions
 from redirect import with_sidecar
 from registry import scenario
+from world import World
 
 TAGS = ("peers",)
 
 
 @scenario()
-def the_sidecar_of_opensandbox(w):
+def the_sidecar_of_opensandbox(w: World) -> None:
     r = with_sidecar(
         w,
         3,
@@ -58,7 +59,7 @@ def the_sidecar_of_opensandbox(w):
 
 
 @scenario()
-def rules_that_never_reach_the_kernel(w):
+def rules_that_never_reach_the_kernel(w: World) -> None:
     """In its mode `dns` the sidecar of OpenSandbox keeps its rules to itself: they are in what it was started with."""
     policy = {
         "defaultAction": "deny",
@@ -94,12 +95,14 @@ def rules_that_never_reach_the_kernel(w):
         and one["rules"] == policy["egress"]
     ), one
     assert two["rules.source"] == "file" and rules_of(two) == [("allow", "from-a-file.test")], two
-    assert three["level"] == "warn" and "not valid JSON" in three["error"] and "rules" not in three, three
+    assert (
+        three["level"] == "warn" and "not valid JSON" in three["error"] and "rules" not in three
+    ), three
     assert not any("topsecret" in json.dumps(e) for e in r.events)
 
 
 @scenario()
-def from_dns_to_allow(w):
+def from_dns_to_allow(w: World) -> None:
     """The proxy adds each address before it hands the answer on: one time for each."""
     r = with_sidecar(
         w,
@@ -119,7 +122,7 @@ def from_dns_to_allow(w):
 
 
 @scenario()
-def connected_before_it_was_allowed_and_open_when_it_expired(w):
+def connected_before_it_was_allowed_and_open_when_it_expired(w: World) -> None:
     with w.nft(
         "table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
         "ct state established accept; ip daddr @learned accept; oifname lo accept; }; }"

@@ -10,17 +10,17 @@ from attribution import told
 from checks import args_of, same
 from discovery import configured
 from registry import Skip, scenario
-from world import HERE, PYTHON
+from world import HERE, PYTHON, World
 
 TAGS = ("systemd", "userspace")
 
 
 @scenario()
-def scopes_and_services(w):
+def scopes_and_services(w: World) -> None:
     if not os.path.isdir("/run/systemd/system") or not shutil.which("systemd-run"):
         raise Skip("systemd does not run this machine; a guest of the vm tier does with it")
 
-    def run(kind, unit, code):
+    def run(kind, unit, code) -> None:
         # A file: systemd has its own ideas of $ and %.
         script = os.path.join(w.dir, "unit.py")
         with open(script, "w") as f:

@@ -8,7 +8,7 @@ import subprocess
 from attribution import Collector, act, told
 from checks import same
 from registry import Skip, scenario
-from world import sh
+from world import World, sh
 
 TAGS = ("linux-6.1", "linux-6.12", "linux-sid")
 
@@ -16,14 +16,14 @@ PEERS = ["10.77.0.3", "10.77.0.3"]
 WORK = "actor.tcp('10.77.0.3', 8080); actor.lookup('tenant.test', 'A'); actor.tcp('10.77.0.3', 80)"
 
 
-def check(w, events, name, rounds=1):
+def check(w: World, events, name, rounds=1) -> None:
     hosts, peers, _ = told(events, name)
     same("peers of " + name, peers, PEERS * rounds)
     same("names of " + name, hosts, ["tenant.test"] * rounds)
 
 
 @scenario()
-def another_collector_on_the_same_cgroups(w):
+def another_collector_on_the_same_cgroups(w: World) -> None:
     """Two of sandpiper, each with programs of its own at the root: started and stopped in either order, each tells all that happened while it was there."""
     for first_goes_first in (True, False):
         cg = w.new_cgroup("shared-%d" % first_goes_first)
@@ -38,7 +38,7 @@ def another_collector_on_the_same_cgroups(w):
         check(w, stays.stop(), name, rounds=3 if stays is one else 2)
 
 
-def counter(w, ns, device):
+def counter(w: World, ns, device):
     """Packets that a filter of another tenant on a device has counted."""
     out = subprocess.run(
         ["tc", "-n", ns, "-s", "-j", "filter", "show", "dev", device, "ingress"],
@@ -53,7 +53,7 @@ def counter(w, ns, device):
 
 
 @scenario()
-def another_filter_on_the_same_device(w):
+def another_filter_on_the_same_device(w: World) -> None:
     """A tc filter that counts, on the device of a sandbox behind a veth: it counts before, beside and after us; we tell the same with and without it."""
     ns, outer = w.tag + "guest", w.tag + "g0"
     sh("ip netns add " + ns)
@@ -66,13 +66,13 @@ def another_filter_on_the_same_device(w):
             f"ip -n {w.server} addr add 10.94.0.1/24 dev {outer} && ip -n {w.server} link set {outer} up"
         )
 
-        def connect():
+        def connect() -> None:
             code = "import socket; s = socket.create_connection(('10.77.0.3', 8080), 10); s.send(b'x'); s.recv(1)"
             subprocess.run(
                 ["nsenter", "--net=/run/netns/" + ns, "python3", "-c", code], check=True, timeout=60
             )
 
-        def tenant():
+        def tenant() -> None:
             sh(f"tc -n {w.server} qdisc add dev {outer} clsact")
             if subprocess.run(
                 f"tc -n {w.server} filter add dev {outer} ingress matchall action pass", shell=True

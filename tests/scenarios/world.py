@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,7 +27,7 @@ SERVICE4, SERVICE6 = "10.77.0.4", "fd77::4"
 SANDBOX4 = "10.77.0.2"
 
 
-def sh(command):
+def sh(command) -> None:
     subprocess.run(command, shell=True, check=True)
 
 
@@ -41,7 +40,7 @@ def cgroup_mount():
 
 
 class World:
-    def __init__(self, sandpiper, triggers, sink, peers=None):
+    def __init__(self, sandpiper, triggers, sink, peers=None) -> None:
         self.sandpiper, self.triggers, self.sink, self.peers = sandpiper, triggers, sink, peers
         # A guest under software emulation: the same scenarios, fewer rounds.
         self.slow = bool(os.environ.get("SCENARIOS_SLOW"))
@@ -63,7 +62,7 @@ class World:
             raise
         return self
 
-    def _build(self):
+    def _build(self) -> None:
         c, s = self.client, self.server
         sh(f"ip netns add {c} && ip netns add {s}")
         sh(f"ip link add {c}0 netns {c} type veth peer name {s}0 netns {s}")
@@ -97,7 +96,7 @@ class World:
         if self.peers:
             self.peers.start(self)
 
-    def with_rules(self):
+    def with_rules(self) -> None:
         """A port that swallows packets, on the server's side: for the sandbox a dead peer, and no policy of its own."""
         rules = "table inet dead { chain in { type filter hook input priority 0; tcp dport 9 drop; udp dport 9 drop; }; }"
         subprocess.run(
@@ -106,17 +105,17 @@ class World:
             check=True,
         )
 
-    def without_rules(self):
+    def without_rules(self) -> None:
         sh("nsenter --net=/run/netns/%s nft flush ruleset" % self.server)
 
-    def write_resolv(self, text):
+    def write_resolv(self, text) -> None:
         with open(self.resolv, "w") as f:
             f.write(text)
 
     def start(self, argv, ns=None, ready=None, cgroup=None, **popen):
         """Starts a helper that ends with the scenario; waits for the word `ready` on its stdout."""
 
-        def enter():
+        def enter() -> None:
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
             if cgroup:
                 with open(os.path.join(cgroup, "cgroup.procs"), "w") as f:
@@ -133,7 +132,7 @@ class World:
         # Read all the time: a full pipe would hold the helper up.
         child.told = b""
 
-        def read():
+        def read() -> None:
             child.told = child.stdout.read()
 
         child.reader = threading.Thread(target=read, daemon=True)
@@ -148,7 +147,7 @@ class World:
         self.children.remove(child)
         return child.told
 
-    def end_scenario(self):
+    def end_scenario(self) -> None:
         """Nothing of it stays, also if it failed: the next one may give its cgroups the same names. Container runtimes make theirs in the
         hierarchies of v1 too, on a hybrid host."""
         self.end_processes(self.children)
@@ -156,7 +155,7 @@ class World:
             glob.glob(self.cgroups + "/*/") + glob.glob("/sys/fs/cgroup/*/" + self.tag + "/*/")
         )
 
-    def remove_cgroups(self, tops):
+    def remove_cgroups(self, tops) -> None:
         """With what runs in them."""
         for top in tops:
             for path, _, _ in os.walk(top, topdown=False):
@@ -172,7 +171,7 @@ class World:
                     except OSError:
                         time.sleep(0.1)
 
-    def end_processes(self, processes):
+    def end_processes(self, processes) -> None:
         for process in processes:
             process.kill()
             process.wait()
@@ -296,7 +295,7 @@ def parse_metrics(path):
 
 
 class Result:
-    def __init__(self, argv, done, files):
+    def __init__(self, argv, done, files) -> None:
         self.argv, self.status = argv, done.returncode
         self.stdout, self.stderr = done.stdout, done.stderr.decode(errors="replace")
         if not os.path.exists(files["report"]):
