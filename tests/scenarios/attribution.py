@@ -126,7 +126,7 @@ def told(events, sandbox):
 
 
 @scenario()
-def outside_of_the_sandbox_nothing_is_told(w: World) -> None:
+def unwatched_processes_cause_no_records(w: World) -> None:
     inside, outside = w.new_cgroup("in"), w.new_cgroup("out")
     c = Collector(w, [inside])
     act(w, outside, "actor.lookup('o.test', 'A'); actor.tcp('10.77.0.4'); actor.run(['true'])")
@@ -138,7 +138,7 @@ def outside_of_the_sandbox_nothing_is_told(w: World) -> None:
 
 
 @scenario("kernels")
-def two_sandboxes_two_names_one_address(w: World) -> None:
+def one_address_has_a_name_in_each_sandbox(w: World) -> None:
     a, b = w.new_cgroup("a"), w.new_cgroup("b")
     c = Collector(w, [a + "=alpha", b + "=beta"])
     code = """
@@ -178,7 +178,7 @@ for i in range(30):
 
 
 @scenario()
-def sub_cgroups_belong_to_their_ancestor(w: World) -> None:
+def nested_cgroups_belong_to_their_ancestor(w: World) -> None:
     top = w.new_cgroup("top")
     before = w.new_cgroup("top/before")
     c = Collector(w, [top])
@@ -195,7 +195,7 @@ def sub_cgroups_belong_to_their_ancestor(w: World) -> None:
 
 
 @scenario()
-def a_selected_cgroup_below_another_is_its_own_sandbox(w: World) -> None:
+def selected_nested_cgroup_is_its_own_sandbox(w: World) -> None:
     outer, inner = w.new_cgroup("outer"), w.new_cgroup("outer/inner")
     c = Collector(w, [outer, inner + "=own"])
     act(w, outer, "actor.lookup('outer.test', 'A')")
@@ -218,7 +218,7 @@ def globs_and_relative_paths(w: World) -> None:
 
 
 @scenario()
-def a_process_that_was_there_before(w: World) -> None:
+def process_started_before_the_collector(w: World) -> None:
     cg = w.new_cgroup("early")
     p = act(
         w,
@@ -240,7 +240,7 @@ def a_process_that_was_there_before(w: World) -> None:
 
 
 @scenario()
-def a_process_moves_in_and_out(w: World) -> None:
+def process_moves_in_and_out(w: World) -> None:
     a, b, away = w.new_cgroup("m1"), w.new_cgroup("m2"), w.new_cgroup("away")
     c = Collector(w, [a, b])
     # Both live in the network namespace: what is in neither cgroup is neither's.
@@ -286,7 +286,7 @@ for n, cg in enumerate((%r, %r, %r, %r)):
 
 
 @scenario()
-def identity_is_that_of_the_socket(w: World) -> None:
+def socket_keeps_its_sandbox(w: World) -> None:
     """A socket made in one sandbox and used in another, or outside, stays with the sandbox where it was made."""
     a, b = w.new_cgroup("owner"), w.new_cgroup("user")
     c = Collector(w, [a, b])

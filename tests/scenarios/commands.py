@@ -52,7 +52,7 @@ def until(true, what) -> None:
 
 
 @scenario()
-def observe_tells_what_stdout_tells(w: World) -> None:
+def observe_prints_the_records_of_stdout(w: World) -> None:
     """Live, all of it and in its order; afterwards, by each filter."""
     a, b = w.new_cgroup("seen-a"), w.new_cgroup("seen-b")
     c = collector(w, a, b, options=["--window-s", "1"])
@@ -123,7 +123,7 @@ def observe_tells_what_stdout_tells(w: World) -> None:
 
 
 @scenario()
-def one_who_hangs_holds_up_nobody(w: World) -> None:
+def stalled_observer_blocks_no_other(w: World) -> None:
     """The collector goes on, ends in time, and tells a seventeenth that there are sixteen. What one who is slow misses is counted: recent_records_test."""
     cg = w.new_cgroup("hung")
     n = 1000 if w.slow else 10000
@@ -174,7 +174,7 @@ def one_who_hangs_holds_up_nobody(w: World) -> None:
 
 
 @scenario()
-def who_asked_leaves_nothing_behind(w: World) -> None:
+def closed_observer_leaves_nothing_behind(w: World) -> None:
     """What answers is there while somebody is connected: an idle collector has no thread that wakes up for it."""
     c = collector(w, w.new_cgroup("quiet"))
     has = lambda: tuple(
@@ -199,7 +199,7 @@ def who_asked_leaves_nothing_behind(w: World) -> None:
 
 
 @scenario()
-def only_its_user_and_root_may_ask(w: World) -> None:
+def socket_is_for_root_and_its_user(w: World) -> None:
     """By who connects, and not by the mode of a file that somebody changed."""
     cg, path = w.new_cgroup("asked"), w.dir + "/asked.sock"
     c = collector(w, cg)
@@ -228,7 +228,7 @@ def only_its_user_and_root_may_ask(w: World) -> None:
 
 
 @scenario()
-def top_counts_what_happens_between_two_looks(w: World) -> None:
+def top_counts_between_refreshes(w: World) -> None:
     cg = w.new_cgroup("busy")
     w.new_cgroup("idle")
     c = collector(w, cg, w.cgroups + "/idle")
@@ -261,7 +261,7 @@ def top_counts_what_happens_between_two_looks(w: World) -> None:
 
 
 @scenario()
-def validate_tells_what_a_file_means(w: World) -> None:
+def validate_prints_the_effective_settings(w: World) -> None:
     path = w.dir + "/valid.yaml"
 
     def validate(text, *words, env=None):
@@ -310,7 +310,7 @@ def validate_tells_what_a_file_means(w: World) -> None:
 
 
 @scenario()
-def a_capture_replayed_tells_the_same(w: World) -> None:
+def replayed_capture_gives_the_same_records(w: World) -> None:
     """All but when it was observed, and the rules, which are not in it."""
     capture = w.dir + "/capture"
     r = w.actor(
@@ -362,7 +362,7 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
 
 
 @scenario()
-def a_long_run_is_not_silent(w: World) -> None:
+def long_exec_prints_progress(w: World) -> None:
     """And ends with its report, whatever the command makes of Ctrl-C."""
     r = w.exec(["sleep", "5" if w.slow else "3"], options=["--progress-s", "1"])
     told = [
@@ -420,7 +420,7 @@ def a_long_run_is_not_silent(w: World) -> None:
 
 
 @scenario()
-def a_service_manager_hears_that_it_lives(w: World) -> None:
+def watchdog_of_the_service_manager(w: World) -> None:
     cg, path = w.new_cgroup("lives"), w.dir + "/manager.sock"
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     s.bind(path)
@@ -445,7 +445,7 @@ def chromium():
 
 
 @scenario()
-def the_page_shows_what_was_done(w: World) -> None:
+def html_report_shows_the_actions(w: World) -> None:
     """Opened in a browser, which runs its script: what it then shows is what the actor did. A name that would be markup stays text."""
     browser = chromium()
     page = w.dir + "/page.html"

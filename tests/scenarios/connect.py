@@ -74,7 +74,7 @@ def no_local_address(w: World) -> None:
 
 
 @scenario()
-def host_that_is_not_there(w: World) -> None:
+def unreachable_host(w: World) -> None:
     everything(
         w.actor("""
         actor.tcp("10.77.0.9", port=80)
@@ -197,7 +197,7 @@ def closed_by_the_peer_first(w: World) -> None:
 
 
 @scenario()
-def a_socket_that_tries_again(w: World) -> None:
+def retry_on_the_same_socket(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -211,7 +211,7 @@ def a_socket_that_tries_again(w: World) -> None:
 
 
 @scenario()
-def open_at_the_end_and_passed_to_a_child(w: World) -> None:
+def socket_inherited_by_a_child(w: World) -> None:
     everything(
         w.actor("""
         import os, sys
@@ -226,7 +226,7 @@ def open_at_the_end_and_passed_to_a_child(w: World) -> None:
 
 
 @scenario()
-def loopback_is_recorded_but_no_egress(w: World) -> None:
+def loopback_is_recorded_without_bytes(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -273,7 +273,7 @@ def passive_connections_are_not_attempts(w: World) -> None:
 
 
 @scenario()
-def udp_connected_and_not(w: World) -> None:
+def udp_connected_and_unconnected(w: World) -> None:
     everything(
         w.actor("""
         for connected in (True, False):
@@ -316,7 +316,7 @@ def answers_of_a_udp_server_are_not_attempts(w: World) -> None:
 
 
 @scenario()
-def udp_that_nobody_answers(w: World) -> None:
+def udp_without_an_answer(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -409,7 +409,7 @@ def io_uring_unreachable(w: World) -> None:
 
 
 @scenario("linux-5.10")
-def named_by_the_lookup_before(w: World) -> None:
+def attempt_has_the_name_of_its_lookup(w: World) -> None:
     r = w.actor("""
         outcome, ips = actor.lookup("svc.test", "A")
         actor.tcp(ips[0], name="svc.test")
@@ -423,7 +423,7 @@ def named_by_the_lookup_before(w: World) -> None:
 
 
 @scenario()
-def cname_chain_carries_the_name_that_was_asked(w: World) -> None:
+def cname_chain_keeps_the_queried_name(w: World) -> None:
     everything(
         w.actor("""
         outcome, ips = actor.lookup("cname.test", "A")
@@ -455,7 +455,7 @@ def sixty_four_threads_connect_at_once(w: World) -> None:
 
 
 @scenario()
-def windows_tell_of_living_connections(w: World) -> None:
+def windows_report_open_connections(w: World) -> None:
     r = w.actor(
         """
         import socket, time

@@ -64,7 +64,7 @@ def denied_at_once_and_not_at_the_timeout(w: World) -> None:
 
 
 @scenario()
-def reject_is_a_denial_too(w: World) -> None:
+def reject_is_a_denial(w: World) -> None:
     with w.nft(DROP):
         everything(
             w.actor("""
@@ -83,7 +83,7 @@ def reject_is_a_denial_too(w: World) -> None:
 
 
 @scenario("linux-5.10")
-def udp_send_is_refused(w: World) -> None:
+def udp_send_fails_with_eperm(w: World) -> None:
     with w.nft(DROP):
         everything(
             w.actor("""
@@ -99,7 +99,7 @@ def udp_send_is_refused(w: World) -> None:
 
 
 @scenario()
-def a_denied_destination_has_its_name(w: World) -> None:
+def denied_destination_has_its_name(w: World) -> None:
     with w.nft(DROP):
         everything(
             w.actor("""
@@ -119,7 +119,7 @@ def a_denied_destination_has_its_name(w: World) -> None:
 
 
 @scenario()
-def a_flood_is_one_record_and_the_count(w: World) -> None:
+def repeated_denials_are_one_record_with_a_count(w: World) -> None:
     n = 5000
     with w.nft(DROP):
         r = w.actor(
@@ -165,7 +165,7 @@ def windows_of_a_denied_flow_add_up(w: World) -> None:
 
 
 @scenario()
-def allowed_while_it_tries(w: World) -> None:
+def allowed_during_the_attempt(w: World) -> None:
     """The rule goes before the second SYN: denied first, established in the end, and told as both."""
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; tcp dport 8080 drop; }; }"
@@ -188,7 +188,7 @@ def allowed_while_it_tries(w: World) -> None:
 
 
 @scenario()
-def a_living_connection_is_cut_off(w: World) -> None:
+def established_connection_is_cut_off(w: World) -> None:
     with w.nft("table inet fence { chain out { type filter hook output priority 0; }; }"):
         r = w.actor("""
             import socket
@@ -206,7 +206,7 @@ def a_living_connection_is_cut_off(w: World) -> None:
 
 
 @scenario()
-def dropped_on_the_way_in_is_no_denial(w: World) -> None:
+def inbound_drop_is_no_denial(w: World) -> None:
     """A rule that throws the answers away refuses nothing that the sandbox sends."""
     with w.nft(
         "table inet fence { chain in { type filter hook input priority 0; tcp sport 8080 drop; udp sport 9000 drop; }; }"
@@ -231,7 +231,7 @@ def dropped_on_the_way_in_is_no_denial(w: World) -> None:
 
 
 @scenario()
-def refused_and_silent_peers_are_not_denied(w: World) -> None:
+def refused_and_silent_peers_are_no_denials(w: World) -> None:
     with w.nft(DROP):
         r = w.actor("""
             actor.tcp("10.77.0.4", 1)
@@ -243,7 +243,7 @@ def refused_and_silent_peers_are_not_denied(w: World) -> None:
 
 
 @scenario()
-def a_blocked_dns_server(w: World) -> None:
+def blocked_dns_server(w: World) -> None:
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
     ):
@@ -268,7 +268,7 @@ def a_blocked_dns_server(w: World) -> None:
 
 
 @scenario()
-def a_blocked_server_and_another_that_answers(w: World) -> None:
+def blocked_dns_server_with_a_fallback(w: World) -> None:
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
     ):
@@ -286,7 +286,7 @@ def a_blocked_server_and_another_that_answers(w: World) -> None:
 
 
 @scenario()
-def a_flood_of_denied_attempts_stays_exact(w: World) -> None:
+def flood_of_denied_attempts_is_counted_exactly(w: World) -> None:
     """Far more than the ring holds: records are lost and admitted, the counter is not."""
     n = 2000 if w.slow else 20000
     with w.nft(
@@ -318,7 +318,7 @@ def a_flood_of_denied_attempts_stays_exact(w: World) -> None:
 
 
 @scenario()
-def the_table_tells_of_denials(w: World) -> None:
+def report_lists_denials(w: World) -> None:
     with w.nft(DROP):
         done = subprocess.run(
             w.in_sandbox_net(
@@ -332,7 +332,7 @@ def the_table_tells_of_denials(w: World) -> None:
 
 
 @scenario("linux-5.10", "linux-6.1")
-def every_rung_tells_the_same(w: World) -> None:
+def every_mechanism_gives_the_same_records(w: World) -> None:
     """The mechanisms for kernels whose drops carry no reason, where they are there and allowed."""
     avoid = []
     for rung in ("tp_btf", "tp_btf (call site)"):

@@ -249,7 +249,7 @@ def behind_a_tap(w: World) -> None:
 
 
 @scenario()
-def bad_devices_are_named(w: World) -> None:
+def invalid_device_is_an_error(w: World) -> None:
     for argument, why in (
         ("tap0=", "expected NAME=ID"),
         ("/nowhere:tap0=x", "/nowhere"),
@@ -262,7 +262,7 @@ def bad_devices_are_named(w: World) -> None:
 
 
 @scenario()
-def devices_that_come_and_go(w: World) -> None:
+def devices_are_added_and_removed(w: World) -> None:
     """A machine that is started later, and again: a sandbox each time its device comes, by the device's name."""
     r = w.tag + "r"
     with routed(w):

@@ -24,7 +24,7 @@ def configured(w: World, config, options=()):
 
 
 @scenario()
-def a_pattern_goes_on_to_match(w: World) -> None:
+def pattern_selects_later_cgroups(w: World) -> None:
     """Cgroups that are made later, known before their first process; one that is removed is a sandbox that ended."""
     os.makedirs(w.cgroups + "/live")
     w.new_cgroup("live/box-early")
@@ -60,7 +60,7 @@ def a_pattern_goes_on_to_match(w: World) -> None:
 
 
 @scenario()
-def a_named_cgroup_that_is_removed(w: World) -> None:
+def named_cgroup_is_removed(w: World) -> None:
     cg = w.new_cgroup("gone")
     c = Collector(w, [cg, w.new_cgroup("stays")])
     act(w, cg, "actor.lookup('x.test', 'A')")
@@ -76,7 +76,7 @@ def a_named_cgroup_that_is_removed(w: World) -> None:
 
 
 @scenario()
-def churn_puts_nothing_on_the_wrong_sandbox(w: World) -> None:
+def churn_attributes_nothing_wrongly(w: World) -> None:
     """A hundred cgroups a second are made and removed, each with a process that says whose it is, in its arguments and in the port it sends to."""
     seconds, rate = (3, 20) if w.slow else (60, 100)
     folder = w.cgroups + "/churn"
@@ -125,7 +125,7 @@ def churn_puts_nothing_on_the_wrong_sandbox(w: World) -> None:
 
 
 @scenario("userspace")
-def more_events_than_may_wait(w: World) -> None:
+def pending_events_over_the_limit(w: World) -> None:
     """Of a container that its runtime is slow to name: what there is room for is kept, the rest is counted, and neither is somebody else's."""
     state, path = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock")
     with open(state, "w") as f:
@@ -199,7 +199,7 @@ for i in range(%d):
 
 
 @scenario()
-def who_enters_by_nsenter_is_told_apart(w: World) -> None:
+def nsenter_process_joins_the_sandbox(w: World) -> None:
     """A process in a sandbox's own network namespace, without its cgroup: the sandbox's, and marked. In two sandboxes' or the host's: nobody's."""
     cg = w.new_cgroup("target")
     ns = w.tag + "own"
@@ -271,7 +271,7 @@ def who_enters_by_nsenter_is_told_apart(w: World) -> None:
 
 
 @scenario()
-def where_a_removed_sandbox_was_nothing_is_its_own(w: World) -> None:
+def netns_released_after_removal(w: World) -> None:
     """Its network namespace outlives it: who comes there next is nobody. A part of one that is removed leaves the namespace to the others."""
     cg = w.new_cgroup("removed")
     c = Collector(w, [cg])
@@ -355,7 +355,7 @@ class BadServer(threading.Thread):
 
 
 @scenario("userspace")
-def runtimes_that_misbehave(w: World) -> None:
+def misbehaving_runtimes_are_reported(w: World) -> None:
     """One that hangs, closes half-way, floods or talks nonsense is told of once, and holds up nobody: what paths alone tell goes on."""
     for what in ("hangs", "closes half-way", "garbage", "no json", "floods"):
         for api in ("cri", "docker"):
@@ -407,7 +407,7 @@ def runtimes_that_misbehave(w: World) -> None:
 
 
 @scenario("userspace")
-def labels_that_nobody_should_write(w: World) -> None:
+def hostile_labels_are_escaped(w: World) -> None:
     """64 KiB, newlines, bytes that are no UTF-8: valid records, ids that stay distinct, and every one of them the right one."""
     state = os.path.join(w.dir, "cri-state.json")
     path = os.path.join(w.dir, "cri.sock")
@@ -472,7 +472,7 @@ def labels_that_nobody_should_write(w: World) -> None:
 
 
 @scenario("userspace")
-def an_identity_that_comes_later_and_changes(w: World) -> None:
+def identity_arrives_late_and_changes(w: World) -> None:
     """A pool's pod is watched under its own name until the annotation says whose it is, and then again."""
     state = os.path.join(w.dir, "cri-state.json")
     path = os.path.join(w.dir, "cri.sock")
@@ -592,7 +592,7 @@ def two_runtimes_claim_one_container(w: World) -> None:
 
 
 @scenario("userspace")
-def bad_configurations_are_one_clear_sentence(w: World) -> None:
+def invalid_configuration_is_one_error(w: World) -> None:
     for text, words in (
         ("no_such_key: 1\n", (":1:", "no_such_key", "sandboxes")),
         (
@@ -640,7 +640,7 @@ def bad_configurations_are_one_clear_sentence(w: World) -> None:
 
 
 @scenario("userspace")
-def flags_beat_environment_beats_the_file(w: World) -> None:
+def flag_overrides_environment_overrides_file(w: World) -> None:
     os.makedirs(w.cgroups + "/prec")
     a, b, f = (w.new_cgroup("prec/" + n) for n in ("a", "b", "f"))
     path = os.path.join(w.dir, "prec.yaml")
@@ -656,7 +656,7 @@ def flags_beat_environment_beats_the_file(w: World) -> None:
 
 
 @scenario()
-def a_named_cgroup_below_a_found_one_stays_its_own(w: World) -> None:
+def named_cgroup_below_a_discovered_one(w: World) -> None:
     """Whether the one above turns out to be a sandbox or nobody's."""
     for rules, above in (
         ([{"label": "never"}], None),
@@ -687,7 +687,7 @@ def a_named_cgroup_below_a_found_one_stays_its_own(w: World) -> None:
 
 
 @scenario()
-def an_end_that_there_was_no_room_to_tell(w: World) -> None:
+def lost_cgroup_rmdir_event(w: World) -> None:
     """The ring is full when the cgroup goes: the sandbox ends all the same, and says what it lost."""
     cg = w.new_cgroup("untold")
     c = Collector(w, [cg], options=("--critical-ring-bytes", "4K", "--window-s", "1"))
@@ -711,7 +711,7 @@ def an_end_that_there_was_no_room_to_tell(w: World) -> None:
 
 
 @scenario()
-def the_events_of_a_runtime_name_what_its_lists_do_not(w: World) -> None:
+def runtime_events_name_removed_containers(w: World) -> None:
     """As of a container that is gone when it is asked for."""
     state, path = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock")
     with open(state, "w") as f:
@@ -758,7 +758,7 @@ def the_events_of_a_runtime_name_what_its_lists_do_not(w: World) -> None:
 
 
 @scenario("userspace")
-def a_slow_runtime_is_not_asked_about_each_in_turn(w: World) -> None:
+def slow_runtime_is_asked_for_one_list(w: World) -> None:
     """Containers come faster than it answers, and are gone soon: were each asked about by itself, the last ones would be long forgotten."""
     state, path, count, lives = (
         os.path.join(w.dir, "cri-state.json"),

@@ -94,7 +94,7 @@ def search_domains_are_lookups_of_their_own(w: World) -> None:
 
 
 @scenario()
-def one_id_for_many_names_on_one_socket(w: World) -> None:
+def one_id_for_many_names(w: World) -> None:
     everything(
         w.actor("""
         import socket
@@ -107,7 +107,7 @@ def one_id_for_many_names_on_one_socket(w: World) -> None:
 
 
 @scenario()
-def the_same_question_again_is_a_lookup_again(w: World) -> None:
+def repeated_question_is_a_new_lookup(w: World) -> None:
     everything(
         w.actor("""
         for _ in range(5):
@@ -189,7 +189,7 @@ def tcp_packed_and_split(w: World) -> None:
 
 
 @scenario()
-def tcp_queries_past_what_one_record_holds(w: World) -> None:
+def tcp_queries_larger_than_one_event(w: World) -> None:
     """What is known of a query that begins in a later part of a segment is known of it all the same."""
     r = w.actor("""
         for server, label in ("10.77.0.1", "four"), ("fd77::1", "six"):
@@ -251,7 +251,7 @@ def answers_of_exact_sizes(w: World) -> None:
 
 
 @scenario()
-def nobody_answers(w: World) -> None:
+def no_answer_is_a_timeout(w: World) -> None:
     r = w.actor(
         """
         actor.lookup("silent.test", "A", timeout=1.5)
@@ -265,7 +265,7 @@ def nobody_answers(w: World) -> None:
 
 
 @scenario()
-def still_unanswered_at_the_end(w: World) -> None:
+def unanswered_at_the_end(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup("silent.test", "A", timeout=0.2)
@@ -274,7 +274,7 @@ def still_unanswered_at_the_end(w: World) -> None:
 
 
 @scenario()
-def wrong_address_wrong_question_wrong_id(w: World) -> None:
+def spoofed_answers_are_ignored(w: World) -> None:
     everything(
         w.actor("""
         actor.lookup("wrongaddr.test", "A", mode="sendto")

@@ -21,15 +21,15 @@ ELSEWHERE = {
     "bazel build //userspace:sandpiper": "tests/run.sh",
     "sudo tests/run.sh": ".ci/run",
     "tests/run.sh [": ".ci/run",
-    "sandpiper exec [": "commands.a_long_run_is_not_silent",  # a synopsis
+    "sandpiper exec [": "commands.long_exec_prints_progress",  # a synopsis
     "tests/vm/boot.sh ": "tests/vm/guests.sh",
-    "deploy/debian/build.sh": "packaging.the_debian_package_holds_what_it_says",
-    "sudo dpkg --install ": "packaging.the_debian_package_is_installed_upgraded_and_purged",
-    "sudo systemctl reload sandpiper": "packaging.the_debian_package_is_installed_upgraded_and_purged",
-    "journalctl -u sandpiper": "packaging.the_debian_package_is_installed_upgraded_and_purged",
-    "deploy/image/build.sh": "packaging.the_image_is_small_and_says_what_is_in_it",
-    "podman load ": "packaging.the_image_watches_another_container_of_podman",
-    "podman run ": "packaging.the_image_watches_another_container_of_podman",
+    "deploy/debian/build.sh": "packaging.debian_package_contents",
+    "sudo dpkg --install ": "packaging.debian_package_installs_upgrades_purges",
+    "sudo systemctl reload sandpiper": "packaging.debian_package_installs_upgrades_purges",
+    "journalctl -u sandpiper": "packaging.debian_package_installs_upgrades_purges",
+    "deploy/image/build.sh": "packaging.image_is_small_and_has_an_sbom",
+    "podman load ": "packaging.image_watches_a_podman_container",
+    "podman run ": "packaging.image_watches_a_podman_container",
     "sudo bazel-bin/userspace/sandpiper exec -- curl": "deploy/demo.sh",
 }
 COMMAND = re.compile(
@@ -77,7 +77,7 @@ def runnable(w: World, command):
 
 
 @scenario()
-def every_command_of_the_documents_is_run(w: World) -> None:
+def commands_of_all_pages_run(w: World) -> None:
     a = w.new_cgroup("boxes/sb-7")
     base = {
         **os.environ,
@@ -135,7 +135,7 @@ def every_command_of_the_documents_is_run(w: World) -> None:
 
 
 @scenario()
-def files_and_anchors_that_pages_name_are_there(w: World) -> None:
+def links_and_files_of_pages_exist(w: World) -> None:
     anchors = lambda path: {
         re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-")
         for h in re.findall(r"^#+ (.*)$", open(path).read(), re.M)
@@ -152,7 +152,7 @@ def files_and_anchors_that_pages_name_are_there(w: World) -> None:
 
 
 @scenario()
-def the_demo_writes_its_page(w: World) -> None:
+def demo_writes_its_report(w: World) -> None:
     """The one command of a newcomer, with what it is to end in."""
     page = w.dir + "/demo.html"
     done = subprocess.run(

@@ -80,7 +80,7 @@ def labels_sidecars_and_status_of(w: World, engine) -> None:
 
 
 @scenario()
-def a_sidecar_without_a_label_joins_by_its_network(w: World) -> None:
+def unlabelled_sidecar_joins_by_network(w: World) -> None:
     for sidecar_first in (True, False):
         with podman(w) as runtime:
             c = collector(w, runtime)
@@ -116,7 +116,7 @@ def a_sidecar_without_a_label_joins_by_its_network(w: World) -> None:
 
 
 @scenario()
-def containers_that_are_removed_at_once(w: World) -> None:
+def containers_removed_at_once(w: World) -> None:
     """--rm: when the runtime is asked it may know nothing of them any more; its events do."""
     for engine in (podman, docker):
         removed_at_once(w, engine, 5 if w.slow else 30)

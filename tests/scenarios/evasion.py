@@ -19,7 +19,7 @@ def lines_of(r):
 
 
 @scenario()
-def an_address_that_is_rewritten_during_the_call(w: World) -> None:
+def address_rewritten_during_the_call(w: World) -> None:
     r = w.exec([w.triggers, "connect-flip", "10.77.0.3", "10.77.0.4", "200"])
     complete(r)
     went = collections.Counter(lines_of(r))
@@ -30,7 +30,7 @@ def an_address_that_is_rewritten_during_the_call(w: World) -> None:
 
 
 @scenario()
-def arguments_that_are_rewritten_during_the_call(w: World) -> None:
+def arguments_rewritten_during_the_call(w: World) -> None:
     r = w.exec([w.triggers, "exec-flip", "50"])
     complete(r)
     got = [args_of(e)[2] for e in r.of("process.exec") if args_of(e)[1] == "show"]
@@ -51,7 +51,7 @@ def system_calls_of_32_bits(w: World) -> None:
 
 
 @scenario()
-def a_program_that_goes_by_another_name(w: World) -> None:
+def program_with_a_false_name(w: World) -> None:
     """Its arguments, name and memory say otherwise by the time it connects; what it was started as stays."""
     r = w.exec([w.triggers, "hide", "10.77.0.3"])
     assert r.status == 0
@@ -69,7 +69,7 @@ def a_program_that_goes_by_another_name(w: World) -> None:
 
 
 @scenario()
-def sockets_from_before_and_from_outside(w: World) -> None:
+def sockets_from_outside_the_sandbox(w: World) -> None:
     """Made where nobody watches: taken along into the sandbox, and handed in by SCM_RIGHTS. What is connected in the sandbox is its own, and marked."""
     inside, outside = w.new_cgroup("evader"), w.new_cgroup("helper")
     c = Collector(w, [inside])
@@ -111,7 +111,7 @@ outer.connect(("10.77.0.3", 80))
 
 
 @scenario()
-def a_network_namespace_of_its_own(w: World) -> None:
+def own_network_namespace(w: World) -> None:
     """Where nothing is reachable: what it tries there is told all the same."""
     r = w.actor("""
         import sys
@@ -123,7 +123,7 @@ def a_network_namespace_of_its_own(w: World) -> None:
 
 
 @scenario()
-def out_of_the_cgroup(w: World) -> None:
+def process_leaves_the_cgroup(w: World) -> None:
     """It makes cgroups below its own, takes a cgroup namespace, and moves to where nobody watches: below, it is its own; outside, its network namespace
     gives it away, as long as one of its processes stays, and what it does there is marked."""
     box, outside = w.new_cgroup("escapes"), w.new_cgroup("unwatched")
@@ -169,7 +169,7 @@ stays.kill()
 
 
 @scenario()
-def from_one_sandbox_to_another(w: World) -> None:
+def process_moves_to_another_sandbox(w: World) -> None:
     """A process that is moved: what it does is that sandbox's whose it is then, and a socket stays with the one in which it was made."""
     first, second = w.new_cgroup("from"), w.new_cgroup("to")
     c = Collector(w, [first, second])
@@ -203,7 +203,7 @@ kept.connect(("10.77.0.3", 8080)); kept.close()
 
 
 @scenario()
-def namespaces_of_its_own(w: World) -> None:
+def nftables_in_an_own_namespace(w: World) -> None:
     """User and network namespaces within the sandbox, and rules that it makes there, once there was time to listen: where the kernel side sees sends
     alone, what is committed before that is in the rules and in no count."""
     r = w.actor("""
@@ -222,7 +222,7 @@ def namespaces_of_its_own(w: World) -> None:
 
 
 @scenario()
-def lookups_that_do_not_look_like_it(w: World) -> None:
+def disguised_lookups(w: World) -> None:
     """On another port: a datagram, or a lookup if that port is told to be DNS. Over TLS, HTTPS and QUIC: connections, marked by where they go."""
     code = """
         import socket

@@ -60,7 +60,7 @@ def settled(port, sandboxes, want):
 
 
 @scenario()
-def a_million_connects(w: World) -> None:
+def million_connects(w: World) -> None:
     n = share(w, 1000000) // 4
     one = "%s flood-connect 10.77.0.4 1 %d & " % (w.triggers, n)
     r = w.exec(["sh", "-c", one * 4 + "wait"], options=small(w))
@@ -78,7 +78,7 @@ def a_million_connects(w: World) -> None:
 
 
 @scenario()
-def a_million_lookups(w: World) -> None:
+def million_lookups(w: World) -> None:
     n = share(w, 1000000) // 4
     one = "%s flood-dns %s %s %d %d & "
     r = w.exec(
@@ -137,7 +137,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
 
 
 @scenario()
-def a_reader_that_stands_still_for_ten_seconds(w: World) -> None:
+def stopped_reader_for_ten_seconds(w: World) -> None:
     cg, port, n = w.new_cgroup("still"), free_port(), share(w, 50000)
     # A flow whose end was lost is found out in the second window after it.
     c = Collector(
@@ -185,7 +185,7 @@ def a_reader_that_stands_still_for_ten_seconds(w: World) -> None:
 
 
 @scenario("linux-6.1")
-def a_flood_costs_the_neighbour_nothing(w: World) -> None:
+def flood_does_not_affect_a_neighbour(w: World) -> None:
     """One sandbox does what it can to fill the rings; the other one's every lookup, connection and program is told."""
     loud, calm, port, n = (
         w.new_cgroup("loud"),
@@ -277,7 +277,7 @@ def at_most(pids, cg):
 
 
 @scenario()
-def a_fork_bomb_under_a_limit(w: World) -> None:
+def fork_bomb_under_a_limit(w: World) -> None:
     """It starts what it may, over and over: each process is counted, and the neighbour's programs are told."""
     bomb, calm, port, n = (
         w.new_cgroup("bomb"),
@@ -317,7 +317,7 @@ def a_fork_bomb_under_a_limit(w: World) -> None:
 
 
 @scenario()
-def connects_all_over_a_network(w: World) -> None:
+def connects_to_a_whole_network(w: World) -> None:
     """To more addresses of a /8 than are kept apart: sums are exact, how many there are is estimated, memory stays bounded."""
     wide, calm, port, n, kept = (
         w.new_cgroup("wide"),
@@ -380,7 +380,7 @@ def connects_all_over_a_network(w: World) -> None:
 
 
 @scenario()
-def rules_that_change_all_the_time(w: World) -> None:
+def rules_change_continuously(w: World) -> None:
     """In a network namespace that the sandbox made for itself, as fast as nft can: each transaction is counted, and the neighbour's change is told."""
     churn, calm, port = w.new_cgroup("rule-storm"), w.new_cgroup("steady"), free_port()
     c = Collector(w, [churn, calm], env=serving(port))
@@ -429,7 +429,7 @@ def rules_that_change_all_the_time(w: World) -> None:
 
 
 @scenario()
-def more_udp_peers_than_the_kernel_remembers(w: World) -> None:
+def udp_peers_over_the_limit(w: World) -> None:
     """Each peer of a socket is an attempt once, and again where its flow was pushed out: --kernel-flows-max says when."""
     n = 3000
     twice = (

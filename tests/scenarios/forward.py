@@ -80,7 +80,7 @@ def dropped_by_the_host(w: World) -> None:
 
 
 @scenario()
-def the_peers_own_rules_are_not_the_hosts(w: World) -> None:
+def drop_by_the_peer_is_no_denial(w: World) -> None:
     """Dropped where it arrives: the peer does not want it. That is no policy on the sandbox's way."""
     with behind_a_router(w, FORWARD):
         r = w.actor("""

@@ -29,7 +29,7 @@ def of(events, sandbox, kind=None):
 
 
 @scenario()
-def a_pod_is_one_sandbox(w: World) -> None:
+def pod_is_one_sandbox(w: World) -> None:
     """Pause, application and sidecar, each with its role and its names."""
     with containerd(w) as runtime:
         c = collector(w, runtime)
@@ -87,7 +87,7 @@ def a_pod_is_one_sandbox(w: World) -> None:
 
 
 @scenario("userspace")
-def short_lived_containers_are_all_named(w: World) -> None:
+def short_lived_containers_are_named(w: World) -> None:
     """Create, one connect, gone: each connection by its sandbox, container and name."""
     count, pods = (20, 2) if w.slow else (200, 10)
     truth = {}
@@ -132,7 +132,7 @@ def short_lived_containers_are_all_named(w: World) -> None:
 
 
 @scenario("userspace")
-def a_restarted_container_and_a_returning_id(w: World) -> None:
+def restarted_container_and_reused_id(w: World) -> None:
     """A container that is made again is the same sandbox; an id that comes back after its end is a new one."""
     with containerd(w) as runtime:
         c = collector(w, runtime)
@@ -169,7 +169,7 @@ def a_restarted_container_and_a_returning_id(w: World) -> None:
 
 
 @scenario("userspace")
-def rules_of_the_configuration(w: World) -> None:
+def configured_rules_select_pods(w: World) -> None:
     """First match wins; namespace and labels narrow a rule down; containers that were there before count too."""
     rules = [
         {"annotation": "id", "namespace": "agents", "labels": {"tier": "gold"}},
@@ -216,7 +216,7 @@ def rules_of_the_configuration(w: World) -> None:
 
 
 @scenario("userspace")
-def the_runtime_comes_later_and_goes_away(w: World) -> None:
+def runtime_starts_late_and_stops(w: World) -> None:
     """A socket that nobody listens at is told once; what is made when it is there is named."""
     with containerd(w) as runtime:
         away = runtime.socket + ".away"

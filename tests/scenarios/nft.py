@@ -64,7 +64,7 @@ def loaded_at_the_start(w: World) -> None:
 
 
 @scenario()
-def sets_are_told_by_their_elements(w: World) -> None:
+def sets_are_listed_by_element(w: World) -> None:
     with w.nft("""table inet fence {
       set allow { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 192.0.2.1, 198.51.100.5-198.51.100.9, 203.0.113.0/24, 255.255.255.255 }; }
       set allow6 { type ipv6_addr; flags interval; elements = { fd00::/8, 2001:db8::1 }; }
@@ -112,7 +112,7 @@ def sets_are_told_by_their_elements(w: World) -> None:
 
 
 @scenario()
-def no_rules_are_no_rule_set(w: World) -> None:
+def empty_ruleset_is_not_reported(w: World) -> None:
     r = w.exec(["true"])
     complete(r)
     assert (
@@ -123,7 +123,7 @@ def no_rules_are_no_rule_set(w: World) -> None:
 
 
 @scenario("kernels")
-def changed_by_the_application_is_tampering(w: World) -> None:
+def change_by_the_application_warns(w: World) -> None:
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         r = w.actor("""
             actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1", "accept"])
@@ -146,7 +146,7 @@ def changed_by_the_application_is_tampering(w: World) -> None:
 
 
 @scenario()
-def the_first_rules_of_the_sandbox_are_loaded_not_updated(w: World) -> None:
+def first_rules_are_loaded_not_updated(w: World) -> None:
     with w.nft(""):
         r = w.actor("""
             import subprocess
@@ -162,7 +162,7 @@ def the_first_rules_of_the_sandbox_are_loaded_not_updated(w: World) -> None:
 
 
 @scenario()
-def flushed_by_an_intruder(w: World) -> None:
+def flush_by_the_application_warns(w: World) -> None:
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         r = w.actor('actor.run(["nft", "flush", "ruleset"])')
     (updated,) = r.of("egress.updated")
@@ -228,7 +228,7 @@ def elements_with_a_timeout_are_dynamic(w: World) -> None:
 
 
 @scenario()
-def refused_changes(w: World) -> None:
+def rejected_changes(w: World) -> None:
     with w.nft(OUT % ("accept", "")):
         r = w.actor("""
             for argv, error in ((["nft", "delete", "table", "inet", "nosuch"], "ENOENT"), (["nft", "create", "table", "inet", "fence"], "EEXIST"),
@@ -361,7 +361,7 @@ sys.stdin.readline()
 
 
 @scenario()
-def a_namespace_with_the_number_of_one_that_is_gone(w: World) -> None:
+def reused_namespace_number(w: World) -> None:
     """One after the other, each entered from the sandbox and changed by the host: the kernel gives a number again as soon as it is free."""
     cg = w.new_cgroup("serial")
     numbers = []
@@ -403,7 +403,7 @@ sys.stdin.readline()
 
 
 @scenario()
-def iptables_counts_too(w: World) -> None:
+def iptables_nft_rules_are_read(w: World) -> None:
     with w.nft(""):
         r = w.actor("""
             actor.run(["iptables", "-A", "OUTPUT", "-d", "172.16.0.0/12", "-p", "tcp", "--dport", "443", "-j", "DROP"])

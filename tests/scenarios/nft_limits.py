@@ -19,7 +19,7 @@ NASTY = ['quote"quote', "it's", "back\\slash", "new\nline", "tab\t;{}", "\u00fc\
 
 
 @scenario()
-def namespaces_that_die_at_once(w: World) -> None:
+def namespaces_removed_at_once(w: World) -> None:
     n = 5 if w.slow else 40
     with open(w.dir + "/rules.nft", "w") as f:
         f.write(OUT % ("drop", "ip daddr 10.77.0.4 accept;"))
@@ -59,7 +59,7 @@ def ten_thousand_elements_in_one_transaction(w: World) -> None:
 
 
 @scenario()
-def a_table_of_ten_thousand_rules(w: World) -> None:
+def table_of_ten_thousand_rules(w: World) -> None:
     n = 2000 if w.slow else 10000
     rules = "\n".join(
         'ip daddr 10.%d.%d.%d tcp dport %d accept comment "c%d"'
@@ -98,7 +98,7 @@ def two_hundred_transactions_a_second(w: World) -> None:
 
 
 @scenario()
-def names_and_comments_that_are_hostile(w: World) -> None:
+def hostile_names_and_comments(w: World) -> None:
     """Put there in ways that nft(8)'s own language has no words for; read as what they are."""
     commands = [
         {"add": {"table": {"family": "inet", "name": "fence"}}},
@@ -165,7 +165,7 @@ def names_and_comments_that_are_hostile(w: World) -> None:
 
 
 @scenario("linux-6.1", "linux-6.12")
-def every_mechanism_tells_the_same(w: World) -> None:
+def every_mechanism_gives_the_same_records(w: World) -> None:
     """From the best one that this kernel has down to netlink alone, which knows the process and not its sandbox."""
     avoided, used = [], []
     while True:

@@ -44,7 +44,7 @@ def documents(text):
 
 
 @scenario()
-def the_chart_is_valid_with_every_set_of_values(w: World) -> None:
+def chart_is_valid_with_all_values(w: World) -> None:
     """By helm, by the schema of its values, and by the schemas of the Kubernetes API."""
     tool = helm()
     kubernetes_validate = CACHE + "/chart-tools/venv/bin/kubernetes-validate"
@@ -115,7 +115,7 @@ def the_chart_is_valid_with_every_set_of_values(w: World) -> None:
 
 
 @scenario()
-def the_manifests_are_what_the_chart_makes(w: World) -> None:
+def manifests_equal_the_rendered_chart(w: World) -> None:
     out = w.dir + "/rendered"
     os.makedirs(out)
     run(REPO + "/deploy/kubernetes/render.sh", out, env={**os.environ, "HELM": helm()})
@@ -128,7 +128,7 @@ def the_manifests_are_what_the_chart_makes(w: World) -> None:
 
 
 @scenario()
-def configurations_of_the_chart_are_understood(w: World) -> None:
+def chart_configurations_are_valid(w: World) -> None:
     """What a ConfigMap holds, sandpiper itself takes."""
     for name in sorted(glob.glob(REPO + "/deploy/kubernetes/sandpiper*.yaml")):
         (config,) = [d for d in documents(open(name).read()) if d["kind"] == "ConfigMap"]
@@ -152,7 +152,7 @@ def image(w: World):
 
 
 @scenario()
-def the_image_is_small_and_says_what_is_in_it(w: World) -> None:
+def image_is_small_and_has_an_sbom(w: World) -> None:
     path = image(w)
     assert os.path.getsize(path) < 40 << 20, os.path.getsize(path)
     with tarfile.open(path) as archive:
@@ -216,7 +216,7 @@ def wait_until(true, what, seconds=60) -> None:
 
 
 @scenario()
-def the_image_watches_another_container_of_podman(w: World) -> None:
+def image_watches_a_podman_container(w: World) -> None:
     """By capabilities, not privileged; with a root that cannot be written to."""
     path = image(w)
     with podman(w) as runtime:
@@ -315,7 +315,7 @@ def the_image_watches_another_container_of_podman(w: World) -> None:
 
 
 @scenario()
-def the_pod_of_the_manifest_does_the_main_job(w: World) -> None:
+def pod_of_the_manifest_records_egress(w: World) -> None:
     """As kubelet would start it, by a real containerd: the manifest's mounts, capabilities, environment, arguments and probe."""
     path = image(w)
     manifest = documents(open(REPO + "/deploy/kubernetes/sandpiper.yaml").read())
@@ -436,7 +436,7 @@ def the_pod_of_the_manifest_does_the_main_job(w: World) -> None:
 
 
 @scenario()
-def rules_for_alerts_hold(w: World) -> None:
+def alert_rules_pass_promtool(w: World) -> None:
     """Each fires on what it is about, as promtool sees it; those of Loki are asked of one in loki.rules_of_loki_are_understood."""
     need("promtool")
     folder = REPO + "/deploy/prometheus"
@@ -467,7 +467,7 @@ def reference(form):
 
 
 @scenario()
-def the_manual_and_completions_are_read_by_their_readers(w: World) -> None:
+def manual_and_completions_work(w: World) -> None:
     need("man", "bash", "zsh", "fish")
     path = w.dir + "/sandpiper.8"
     with open(path, "w") as f:
@@ -509,7 +509,7 @@ def the_manual_and_completions_are_read_by_their_readers(w: World) -> None:
 
 
 @scenario()
-def the_debian_package_holds_what_it_says(w: World) -> None:
+def debian_package_contents(w: World) -> None:
     """Dependencies, files, modes; the unit as systemd-analyze reads it. A guest under systemd installs it."""
     package = run(REPO + "/deploy/debian/build.sh", w.dir).strip()
     fields = run("dpkg-deb", "--field", package)
@@ -546,7 +546,7 @@ def the_debian_package_holds_what_it_says(w: World) -> None:
 
 
 @scenario("systemd")
-def the_debian_package_is_installed_upgraded_and_purged(w: World) -> None:
+def debian_package_installs_upgrades_purges(w: World) -> None:
     """Where systemd runs: it starts, watches, is alive to its manager, reloads, is upgraded with its configuration kept, and leaves nothing."""
     if not os.path.isdir("/run/systemd/system"):
         raise Skip("systemd does not run this machine; a guest of the vm tier does with it")

@@ -100,7 +100,7 @@ def maps_need_capability():
 
 
 @scenario("linux-6.1")
-def a_running_collector_holds_what_it_needs_and_no_more(w: World) -> None:
+def running_collector_keeps_minimal_capabilities(w: World) -> None:
     """With everything switched on that has threads: rules are read by the one thread that may enter namespaces."""
     cg, port = w.new_cgroup("watched"), free_port()
     sink = "http://127.0.0.1:%d" % free_port()
@@ -142,7 +142,7 @@ def a_running_collector_holds_what_it_needs_and_no_more(w: World) -> None:
 
 
 @scenario("linux-6.1")
-def forbidden_calls_are_refused_in_every_thread(w: World) -> None:
+def forbidden_calls_fail_in_every_thread(w: World) -> None:
     cg = w.new_cgroup("tried")
     c = Collector(w, [cg], env={**serving(free_port()), "SANDPIPER_SOCKET": w.dir + "/api.sock"})
     calls = [str(GETPID), *FORBIDDEN.values(), str(GETPID)]
@@ -176,7 +176,7 @@ def forbidden_calls_are_refused_in_every_thread(w: World) -> None:
 
 
 @scenario()
-def what_is_kept_for_nf_tables_goes_when_it_is_there(w: World) -> None:
+def capabilities_for_nf_tables_are_dropped(w: World) -> None:
     if "nf_tables" not in modules.loaded():
         raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
     w.without_rules()
@@ -213,7 +213,7 @@ def what_is_kept_for_nf_tables_goes_when_it_is_there(w: World) -> None:
 
 
 @scenario()
-def without_the_filter_of_system_calls(w: World) -> None:
+def system_call_filter_turned_off(w: World) -> None:
     c = Collector(w, [w.new_cgroup("open")], options=["--no-limit-system-calls"])
     assert {status["Seccomp"] for status in statuses(c.process.pid).values()} <= {
         "0",
@@ -234,7 +234,7 @@ def with_only(capabilities, argv):
 
 
 @scenario("linux-5.10", "linux-6.1", "linux-sid")
-def the_smallest_set_that_loads(w: World) -> None:
+def smallest_capability_set(w: World) -> None:
     """All probes load with it as with everything, and a command in a sandbox is told in full; without any one of it, doctor names that one."""
 
     def doctor(capabilities):

@@ -13,7 +13,7 @@ TAGS = ("peers",)
 
 
 @scenario("hosts", "kernels")
-def children_and_their_ends(w: World) -> None:
+def children_and_exits(w: World) -> None:
     everything(
         w.actor("""
         for code in (0, 1, 42, 255):
@@ -39,7 +39,7 @@ def status_is_passed_through(w: World) -> None:
 
 
 @scenario("linux-sid")
-def programs_at_the_same_time_on_one_cpu(w: World) -> None:
+def concurrent_programs_on_one_cpu(w: World) -> None:
     """Where tasks may take a program of the probe's place in the middle of it, the kernel does not begin it once more: somebody has to make up for that."""
     n, cpu = 150, min(os.sched_getaffinity(0))
     loop = "(i=0; while [ $i -lt %d ]; do /bin/true %d; i=$((i+1)); done) & "
@@ -149,7 +149,7 @@ def script_behind_its_interpreter(w: World) -> None:
 
 
 @scenario()
-def path_deeper_than_the_bound_is_marked(w: World) -> None:
+def path_over_the_limit_is_marked(w: World) -> None:
     r = w.actor("""
         import os, shutil
         deep = "/tmp/sp-deep/" + "/".join("directory-with-a-long-name-%02d" % i for i in range(30))
@@ -174,7 +174,7 @@ def vfork_clone3_and_double_fork(w: World) -> None:
 
 
 @scenario()
-def a_thread_calls_exec(w: World) -> None:
+def exec_from_a_thread(w: World) -> None:
     everything(w.exec([w.triggers, "exec-thread"]))
 
 
@@ -240,7 +240,7 @@ def background_process_outlives_the_command(w: World) -> None:
 
 
 @scenario()
-def durations_are_those_of_the_process(w: World) -> None:
+def durations_match_the_process(w: World) -> None:
     r = w.actor("""
         actor.run(["sleep", "0.5"])
     """)
@@ -263,7 +263,7 @@ def a_thousand_short_processes(w: World) -> None:
 
 
 @scenario()
-def names_that_try_to_break_the_line(w: World) -> None:
+def names_with_line_breaks(w: World) -> None:
     name = 'evil"},{"x\n\x1b[2J\\'
     path = os.path.join(w.dir, name)
     import shutil

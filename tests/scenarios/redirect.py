@@ -109,7 +109,7 @@ def with_sidecar(w: World, lookups, rules, code):
 
 
 @scenario()
-def names_that_the_proxy_denies(w: World) -> None:
+def proxy_denies_a_name(w: World) -> None:
     """NXDOMAIN without a question to anybody: policy. NXDOMAIN from the server that was asked: none, also when it is said again."""
     r = with_sidecar(
         w,

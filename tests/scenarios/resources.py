@@ -131,7 +131,7 @@ def out_of_memory_kills(w: World) -> None:
 
 
 @scenario()
-def runs_of_bpf_programs(w: World) -> None:
+def bpf_program_statistics(w: World) -> None:
     cgroup, port = w.new_cgroup("runs"), free_port()
     options = ["--program-statistics", "--canary-interval-ms", "0"]
     collector = Collector(w, [cgroup], options=options, env=serving(port))

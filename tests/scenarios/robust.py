@@ -33,7 +33,7 @@ def fails(w: World, argv, status, *words, wrap=(), env=None) -> None:
 
 
 @scenario("userspace")
-def bad_flags_are_one_clear_sentence(w: World) -> None:
+def invalid_flag_is_one_error(w: World) -> None:
     fails(w, [], 2, "subcommand")
     fails(w, ["run", "--no-such-flag"], 2, "--no-such-flag")
     fails(w, ["exec"], 125, "command")
@@ -55,7 +55,7 @@ def bad_flags_are_one_clear_sentence(w: World) -> None:
 
 
 @scenario("userspace")
-def bad_cgroups_are_one_clear_sentence(w: World) -> None:
+def invalid_cgroup_is_one_error(w: World) -> None:
     one = w.new_cgroup("dup/x")
     w.new_cgroup("dup2/x")
     fails(w, ["run", "--cgroup", "/no/such/cgroup"], 1, "/no/such/cgroup", "no such cgroup")
@@ -82,7 +82,7 @@ def bad_cgroups_are_one_clear_sentence(w: World) -> None:
 
 
 @scenario()
-def hosts_that_cannot_do_it(w: World) -> None:
+def unsupported_hosts_are_errors(w: World) -> None:
     cg = w.new_cgroup("host")
     # Readable by everyone, as the build folder of root need not be.
     copy = "/tmp/sp-copy-%d" % os.getpid()
@@ -125,7 +125,7 @@ def hosts_that_cannot_do_it(w: World) -> None:
 
 
 @scenario()
-def commands_that_do_not_run(w: World) -> None:
+def failed_commands_keep_their_status(w: World) -> None:
     plain = os.path.join(w.dir, "plain")
     open(plain, "w").close()
     for argv, status, word in (
@@ -141,7 +141,7 @@ def commands_that_do_not_run(w: World) -> None:
 
 
 @scenario()
-def nothing_is_left_behind(w: World) -> None:
+def no_leftovers(w: World) -> None:
     before = programs()
     w.exec(["sh", "-c", "mkdir %s/sandpiper-exec-$PPID/sub && true" % w.mount])
     assert not left_cgroups(w), left_cgroups(w)
@@ -188,7 +188,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 
 
 @scenario()
-def traffic_is_untouched_by_loading_unloading_and_kill(w: World) -> None:
+def traffic_survives_load_unload_and_kill(w: World) -> None:
     """The sandbox talks all the time, checks every byte, and would end with an error on the first that is wrong."""
     cg, before = w.new_cgroup("steady"), programs()
     p = act(w, cg, STREAM, wait=False)
@@ -204,7 +204,7 @@ def traffic_is_untouched_by_loading_unloading_and_kill(w: World) -> None:
 
 
 @scenario()
-def loss_is_admitted_and_counts_stay_exact(w: World) -> None:
+def losses_are_reported_and_counts_exact(w: World) -> None:
     n = 20000
     r = w.exec(
         [w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "4096"]
@@ -231,7 +231,7 @@ def loss_is_admitted_and_counts_stay_exact(w: World) -> None:
 
 
 @scenario()
-def a_flood_with_room_loses_nothing(w: World) -> None:
+def flood_within_the_ring_loses_nothing(w: World) -> None:
     n = 20000
     r = w.exec(
         [w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "64M"]
@@ -242,7 +242,7 @@ def a_flood_with_room_loses_nothing(w: World) -> None:
 
 
 @scenario()
-def a_stopped_reader_loses_nothing_it_does_not_admit(w: World) -> None:
+def stopped_reader_reports_its_losses(w: World) -> None:
     cg = w.new_cgroup("stopped")
     c = Collector(w, [cg], options=["--ring-bytes", "64K"])
     c.process.send_signal(signal.SIGSTOP)
@@ -280,7 +280,7 @@ def no_endpoint_no_network(w: World) -> None:
 
 
 @scenario()
-def ready_is_told_to_the_service_manager(w: World) -> None:
+def ready_is_sent_to_the_service_manager(w: World) -> None:
     cg, path = w.new_cgroup("notify"), os.path.join(w.dir, "notify.sock")
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     s.bind(path)
@@ -291,7 +291,7 @@ def ready_is_told_to_the_service_manager(w: World) -> None:
 
 
 @scenario()
-def signals_end_the_command_and_the_report_comes(w: World) -> None:
+def signal_ends_the_command_with_a_report(w: World) -> None:
     for sig, times in ((signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGINT, 2)):
         report = os.path.join(w.dir, "signal-report")
         ignore = "trap '' TERM INT; " if times == 2 else ""
@@ -337,7 +337,7 @@ def version_and_help(w: World) -> None:
 
 
 @scenario()
-def the_table_tells_the_main_things(w: World) -> None:
+def report_table_lists_the_facts(w: World) -> None:
     done = subprocess.run(
         w.in_sandbox_net([w.sandpiper, "exec", "--", "curl", "-s", "http://web.test/"]),
         capture_output=True,
@@ -376,7 +376,7 @@ def two_collectors_side_by_side(w: World) -> None:
 
 
 @scenario()
-def other_dns_ports_on_request(w: World) -> None:
+def configured_dns_ports(w: World) -> None:
     r = w.actor(
         """
         actor.lookup("a.test", "A")
@@ -388,7 +388,7 @@ def other_dns_ports_on_request(w: World) -> None:
 
 
 @scenario("hosts", "kernels")
-def the_doctor_tells_what_the_report_does(w: World) -> None:
+def doctor_agrees_with_the_report(w: World) -> None:
     """The mechanisms that are really in use, and nothing stays."""
     done = subprocess.run(
         [w.sandpiper, "doctor", "--format", "json", "--avoid", "connect.error:fexit"],
@@ -437,7 +437,7 @@ def the_doctor_tells_what_the_report_does(w: World) -> None:
 
 
 @scenario("userspace")
-def the_doctor_asks_the_endpoint(w: World) -> None:
+def doctor_checks_the_endpoint(w: World) -> None:
     sink, port = HttpSink(), free_port()
     for url, state in ((sink.url, "on"), ("http://127.0.0.1:%d" % port, "off")):
         done = subprocess.run(
@@ -459,7 +459,7 @@ def the_doctor_asks_the_endpoint(w: World) -> None:
 
 
 @scenario("kernels", "lockdown")
-def a_kernel_that_lets_nobody_read_it(w: World) -> None:
+def lockdown_confidentiality(w: World) -> None:
     """lockdown=confidentiality: nothing can be watched, which is said with its reason."""
     try:
         mode = open("/sys/kernel/security/lockdown").read()
@@ -478,7 +478,7 @@ def a_kernel_that_lets_nobody_read_it(w: World) -> None:
 
 
 @scenario("linux-6.1")
-def a_kernel_without_its_compiler(w: World) -> None:
+def kernel_without_bpf_jit(w: World) -> None:
     """net.core.bpf_jit_enable=0: sandpiper works all the same."""
     if not w.slow:
         raise Skip("it would set this machine's kernel; the vm tier does")
@@ -500,7 +500,7 @@ def a_kernel_without_its_compiler(w: World) -> None:
 
 
 @scenario("kernels")
-def every_dns_message_comes_through_the_program(w: World) -> None:
+def bpf_dns_parser_passes_all_messages(w: World) -> None:
     """Right and wrong ones, run through the program of a device by BPF_PROG_TEST_RUN, byte for byte, and read as ldns reads them."""
     count = 2000 if w.slow else 50000
     done = subprocess.run(

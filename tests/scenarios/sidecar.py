@@ -15,7 +15,7 @@ TAGS = ("peers",)
 
 
 @scenario()
-def the_sidecar_of_opensandbox(w: World) -> None:
+def opensandbox_sidecar(w: World) -> None:
     r = with_sidecar(
         w,
         3,
@@ -59,7 +59,7 @@ def the_sidecar_of_opensandbox(w: World) -> None:
 
 
 @scenario()
-def rules_that_never_reach_the_kernel(w: World) -> None:
+def rules_outside_the_kernel(w: World) -> None:
     """In its mode `dns` the sidecar of OpenSandbox keeps its rules to itself: they are in what it was started with."""
     policy = {
         "defaultAction": "deny",
@@ -102,7 +102,7 @@ def rules_that_never_reach_the_kernel(w: World) -> None:
 
 
 @scenario()
-def from_dns_to_allow(w: World) -> None:
+def time_from_dns_to_allow(w: World) -> None:
     """The proxy adds each address before it hands the answer on: one time for each."""
     r = with_sidecar(
         w,
@@ -122,7 +122,7 @@ def from_dns_to_allow(w: World) -> None:
 
 
 @scenario()
-def connected_before_it_was_allowed_and_open_when_it_expired(w: World) -> None:
+def connection_outlives_its_allowance(w: World) -> None:
     with w.nft(
         "table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
         "ct state established accept; ip daddr @learned accept; oifname lo accept; }; }"
