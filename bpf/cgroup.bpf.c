@@ -35,7 +35,8 @@ static const __u8 is_hex[256] = {
  */
 static __always_inline bool has_container_id(const char *name)
 {
-	__u32 run = 0, seen = 0;
+	__u32 run = 0;
+	__u32 seen = 0;
 
 	for (int i = 0; i < NAME_BYTES; i++) {
 		run = (run + 1) * is_hex[(__u8)name[i]];

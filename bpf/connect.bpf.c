@@ -93,7 +93,8 @@ static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 	struct sock *sk = NULL;
 
 	if (cfg_typed_pointers) {
-		__u64 number = bpf_get_current_task(), from_task = (__u64)given;
+		__u64 number = bpf_get_current_task();
+		__u64 from_task = (__u64)given;
 
 		asm volatile("%0 -= %1" : "+r"(from_task) : "r"(bpf_get_current_task_btf()));
 		return (struct sock *)(number + from_task);
@@ -132,14 +133,16 @@ static __always_inline __u32 untyped_socket_netns(struct bpf_sock_addr *ctx, str
  */
 static __always_inline bool find_sock_addr_owner(struct bpf_sock_addr *ctx, struct sandbox_ref *ref)
 {
-	struct sock *typed = typed_socket(ctx),
-		    *untyped = typed || !ctx->sk ? NULL : untyped_socket(ctx);
-	__u64 cgroup_id = typed	    ? socket_cgroup_id(typed)
-			  : untyped ? untyped_socket_cgroup_id(untyped)
-				    : 0,
-	      user_id;
-	__u32 netns;
+	struct sock *typed = typed_socket(ctx);
+	struct sock *untyped = typed || !ctx->sk ? NULL : untyped_socket(ctx);
+	__u64 cgroup_id = 0;
+	__u64 user_id;
+	__u32 netns = 0;
 
+	if (typed)
+		cgroup_id = socket_cgroup_id(typed);
+	else if (untyped)
+		cgroup_id = untyped_socket_cgroup_id(untyped);
 	if (find_cgroup_owner(cgroup_id, ref))
 		return true;
 	/*
@@ -151,9 +154,10 @@ static __always_inline bool find_sock_addr_owner(struct bpf_sock_addr *ctx, stru
 		ref->flags = EVENT_BY_PROCESS;
 		return true;
 	}
-	netns = typed	  ? typed->__sk_common.skc_net.net->ns.inum
-		: untyped ? untyped_socket_netns(ctx, untyped)
-			  : 0;
+	if (typed)
+		netns = typed->__sk_common.skc_net.net->ns.inum;
+	else if (untyped)
+		netns = untyped_socket_netns(ctx, untyped);
 	return find_netns_owner(netns, cgroup_id, ref);
 }
 

@@ -211,7 +211,8 @@ static __always_inline void handle_tcp(struct __sk_buff *skb, struct sandbox_ref
 
 static __always_inline __u64 udp_cookie(struct sandbox_ref *ref, struct work *work, int direction)
 {
-	struct device_flow *flow = find_flow(work, direction), fresh = {};
+	struct device_flow *flow = find_flow(work, direction);
+	struct device_flow fresh = {};
 
 	if (flow)
 		return flow->cookie;

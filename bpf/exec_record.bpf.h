@@ -134,8 +134,12 @@ __noinline int append_above_mount(__u32 slot, __u32 begin)
 static __always_inline bool append_path(struct exec_record *record, __u32 slot, struct path *path,
 					struct path *root)
 {
-	struct dentry *dentry = path->dentry, *root_dentry = root->dentry, *parent, *mount_root;
-	struct vfsmount *within = path->mnt, *root_mount = root->mnt;
+	struct dentry *dentry = path->dentry;
+	struct dentry *root_dentry = root->dentry;
+	struct dentry *parent;
+	struct dentry *mount_root;
+	struct vfsmount *within = path->mnt;
+	struct vfsmount *root_mount = root->mnt;
 	__u32 begin = record->used;
 
 	mount_root = within->mnt_root;
@@ -165,7 +169,8 @@ static __always_inline bool append_path(struct exec_record *record, __u32 slot, 
 static __always_inline void append_args(struct exec_record *record, unsigned long start,
 					unsigned long end)
 {
-	__u32 bytes = end - start > ARGS_MAX ? ARGS_MAX : end - start, last = bytes - 1;
+	__u32 bytes = end - start > ARGS_MAX ? ARGS_MAX : end - start;
+	__u32 last = bytes - 1;
 
 	record->event.args_bytes = bytes;
 	if (end - start > ARGS_MAX)

@@ -133,7 +133,8 @@ int BPF_PROG(handle_netlink_ack_exit, struct sk_buff *request, struct nlmsghdr *
 SEC("kprobe/nf_tables_commit")
 int BPF_KPROBE(handle_nft_commit_entry, struct net *net)
 {
-	__u64 thread = bpf_get_current_pid_tgid(), pointer = (__u64)net;
+	__u64 thread = bpf_get_current_pid_tgid();
+	__u64 pointer = (__u64)net;
 
 	bpf_map_update_elem(&commits_in_progress, &thread, &pointer, BPF_ANY);
 	return 0;
@@ -142,8 +143,8 @@ int BPF_KPROBE(handle_nft_commit_entry, struct net *net)
 SEC("kretprobe/nf_tables_commit")
 int BPF_KRETPROBE(handle_nft_commit_return, int result)
 {
-	__u64 thread = bpf_get_current_pid_tgid(),
-	      *net = bpf_map_lookup_elem(&commits_in_progress, &thread);
+	__u64 thread = bpf_get_current_pid_tgid();
+	__u64 *net = bpf_map_lookup_elem(&commits_in_progress, &thread);
 
 	if (net && result == 0)
 		emit_nft((struct net *)*net, NFT_COMMITTED, 0);
@@ -171,9 +172,9 @@ int BPF_KPROBE(handle_netlink_ack_entry, struct sk_buff *request, struct nlmsghd
  */
 static __always_inline int handle_netlink_send(struct sock *sk)
 {
-	struct sk_buff *first = (struct sk_buff *)__builtin_preserve_access_index(
-			       &sk->sk_receive_queue),
-		       *skb;
+	struct sk_buff *first =
+		(struct sk_buff *)__builtin_preserve_access_index(&sk->sk_receive_queue);
+	struct sk_buff *skb;
 	struct {
 		struct nlmsghdr header;
 		__s32 error;

@@ -104,7 +104,8 @@ int BPF_PROG(backup_tcp_state, struct sock *sk, int from, int to)
 /* An ICMP error arrived for a connected UDP socket. */
 static __always_inline int emit_udp_error(struct sock *sk)
 {
-	__u64 cookie = socket_cookie(sk), cgroup_id = socket_cgroup_id(sk);
+	__u64 cookie = socket_cookie(sk);
+	__u64 cgroup_id = socket_cgroup_id(sk);
 	struct sandbox_ref ref;
 
 	if (!cookie || sk->sk_protocol != IPPROTO_UDP || is_unwatched(cgroup_id) ||

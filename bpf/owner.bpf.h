@@ -107,8 +107,8 @@ static __always_inline bool find_netns_owner(__u32 netns, __u64 cgroup_id, struc
 
 static __always_inline void note_netns(__u32 netns, const struct owner *owner)
 {
-	struct netns_owner entry = { .owner = *owner },
-			   *before = bpf_map_lookup_elem(&watched_netns, &netns);
+	struct netns_owner entry = { .owner = *owner };
+	struct netns_owner *before = bpf_map_lookup_elem(&watched_netns, &netns);
 
 	if (before) {
 		if (has_ended(&before->owner))

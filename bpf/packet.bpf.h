@@ -220,7 +220,8 @@ static __always_inline void emit_dns_chunk(struct __sk_buff *skb, const struct d
 static __always_inline bool emit_dns_rest(struct __sk_buff *skb, const struct dns_message *m,
 					  __u32 done)
 {
-	__u32 total = m->packet->payload_bytes, left = total - done;
+	__u32 total = m->packet->payload_bytes;
+	__u32 left = total - done;
 
 	if (total <= done)
 		return false;

@@ -24,8 +24,8 @@ static __always_inline bool read_skb(struct sk_buff *skb, struct skb_packet *p)
 	const unsigned char *head = BPF_CORE_READ(skb, head);
 	const unsigned char *network = head + BPF_CORE_READ(skb, network_header);
 	__u32 linear_end = (BPF_CORE_READ(skb, data) - head) + BPF_CORE_READ(skb, len) -
-			   BPF_CORE_READ(skb, data_len),
-	      payload_at;
+			   BPF_CORE_READ(skb, data_len);
+	__u32 payload_at;
 	__u8 header[IPV6_HEADER], protocol, extension[2];
 	__be16 ports[2];
 	__u32 offset;

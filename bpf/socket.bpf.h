@@ -63,7 +63,8 @@ static __always_inline bool is_ipv6_extension(__u8 protocol)
 
 static __always_inline bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
 {
-	const __u64 *x = (const __u64 *)a->address, *y = (const __u64 *)b->address;
+	const __u64 *x = (const __u64 *)a->address;
+	const __u64 *y = (const __u64 *)b->address;
 
 	return x[0] == y[0] && x[1] == y[1] && a->port == b->port;
 }
@@ -163,8 +164,8 @@ static __always_inline void emit_connect(struct sandbox_ref *ref, __u64 cookie,
 					 const struct socket_state *state,
 					 const struct endpoint *peer)
 {
-	__u32 transport = state->transport & 1,
-	      network = is_ipv4(peer) ? NETWORK_IPV4 : NETWORK_IPV6;
+	__u32 transport = state->transport & 1;
+	__u32 network = is_ipv4(peer) ? NETWORK_IPV4 : NETWORK_IPV6;
 	struct connect_event *event;
 
 	add(&ref->counters->attempts[transport][network], 1);
@@ -241,7 +242,8 @@ static __always_inline struct udp_flow *open_udp_flow(struct sandbox_ref *ref, _
 						      const struct endpoint *peer, bool *created)
 {
 	struct udp_flow_key key = { .cookie = cookie, .peer = *peer };
-	struct udp_flow *flow = bpf_map_lookup_elem(&udp_flows, &key), zero = {};
+	struct udp_flow *flow = bpf_map_lookup_elem(&udp_flows, &key);
+	struct udp_flow zero = {};
 
 	*created = false;
 	if (flow)

@@ -23,9 +23,10 @@ namespace sandpiper {
 namespace {
 
 // enum bpf_attach_type in include/uapi/linux/bpf.h since 6.6. The header of Debian 12 is older.
-constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46),
-               kTcxEgress = static_cast<bpf_attach_type>(47);
-constexpr char kTcx[] = "tcx", kPacketSocket[] = "packet socket";
+constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
+constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
+constexpr char kTcx[] = "tcx";
+constexpr char kPacketSocket[] = "packet socket";
 
 // The number of bytes before the IP header, by the type of the device.
 absl::StatusOr<uint32_t> LinkHeader(unsigned ifindex) {

@@ -12,7 +12,8 @@ namespace sandpiper {
 
 // Addresses from the first byte of a function (`begin`) to the first one behind it (`end`).
 struct FunctionCode {
-  uint64_t begin = 0, end = 0;
+  uint64_t begin = 0;
+  uint64_t end = 0;
 };
 
 // Reads `file` (proc(5)). NotFound if the kernel has no such function. PermissionDenied if the file

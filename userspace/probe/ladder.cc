@@ -38,8 +38,8 @@ bool IsAvoided(const ProbeOptions& options, const std::string& probe,
 std::vector<Ladder> Ladders(const sandpiper_bpf& skeleton, const absl::Status& hook_code) {
   const auto& p = skeleton.progs;
   std::vector<bpf_program*> process = {p.handle_exec, p.handle_exit, p.handle_fork,
-                                       p.handle_attach_task},
-                            outcome = {p.handle_tcp_state};
+                                       p.handle_attach_task};
+  std::vector<bpf_program*> outcome = {p.handle_tcp_state};
   // The backups come after their primaries, because the kernel calls programs in the order of
   // attachment.
   if (skeleton.rodata->cfg_preemptible) {

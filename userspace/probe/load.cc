@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Probes::Load: chooses the mechanisms for this kernel, configures the BPF programs and loads them.
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -18,7 +17,6 @@
 #include "bpf/sandpiper_bpf.skel.h"
 #include "bpf/sandpiper_casts_bpf.skel.h"
 #include "userspace/base/fd.h"
-#include "userspace/base/file.h"
 #include "userspace/base/lockdown.h"
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
