@@ -95,7 +95,10 @@ enum {
 
 /* Bounds of an exec record. */
 enum {
-	/* Bytes of arguments. One page: one read covers a command line that a report shows. */
+	/*
+	 * The first bytes of the arguments: as many as one read of a page gets, and enough for
+	 * reports.
+	 */
 	ARGS_MAX = 4096,
 	/*
 	 * A path is recorded component by component, deepest first, each with its NUL. A component
@@ -137,7 +140,7 @@ enum {
  * removal. A sandbox consists of members. Numbers of both kinds are never used again.
  */
 struct owner {
-	__u64 member;
+	__u64 member; /* 0: none */
 	__u64 sandbox;
 };
 SP_ASSERT_SIZE(owner, 16);
@@ -200,26 +203,26 @@ enum {
 };
 
 struct event_header {
-	__u16 kind;  /* enum event_kind */
-	__u16 flags; /* depends on the kind, see below */
-	__u32 size;  /* of the whole record, this header included */
-	__u64 time_ns;
-	__u64 member;
-	__u64 cgroup_id;
+	__u16 kind;	 /* enum event_kind */
+	__u16 flags;	 /* depends on the kind, see below */
+	__u32 size;	 /* of the whole record, this header included */
+	__u64 time_ns;	 /* when the program emitted it, CLOCK_BOOTTIME */
+	__u64 member;	 /* owner; 0 if none */
+	__u64 cgroup_id; /* of the process or socket; 0 for a device */
 };
 SP_ASSERT_SIZE(event_header, 32);
 
 /* Identifies a process or thread: ids are reused, but not with the same start time. */
 struct process_key {
-	__u32 tgid;
-	__u32 tid;
+	__u32 tgid;	/* process id */
+	__u32 tid;	/* thread id */
 	__u64 start_ns; /* start_boottime of the thread group leader */
 };
 SP_ASSERT_SIZE(process_key, 16);
 
 struct endpoint {
-	__u8 address[16];
-	__u16 port;
+	__u8 address[16]; /* IPv6, network byte order */
+	__u16 port;	  /* host byte order */
 	__u16 pad0;
 	__u32 pad1;
 };
@@ -228,7 +231,7 @@ SP_ASSERT_SIZE(endpoint, 24);
 enum exec_flags {
 	EXEC_ARGS_TRUNCATED = 1 << 0,
 	EXEC_ARGS_UNREADABLE = 1 << 1,
-	EXEC_SCRIPT = 1 << 2, /* script_bytes is not 0: an interpreter runs this script */
+	EXEC_SCRIPT = 1 << 2, /* the executable is the interpreter of a script */
 	EXEC_PATH_TRUNCATED = 1 << 3,
 	EXEC_CWD_TRUNCATED = 1 << 4,
 };
@@ -241,15 +244,15 @@ enum exec_flags {
  */
 struct exec_event {
 	struct event_header header;
-	struct process_key process;
+	struct process_key process; /* the thread that called exec */
 	struct process_key parent;
 	__u32 netns; /* inode number of the network namespace */
 	__u16 path_bytes;
 	__u16 cwd_bytes;
-	__u16 script_bytes; /* 0: the file is not a script */
+	__u16 script_bytes; /* 0 if there is no script, or its path cannot be read */
 	__u16 args_bytes;
 	__u32 pad0;
-	char comm[COMM_BYTES];
+	char comm[COMM_BYTES]; /* name of the thread, ends with NUL */
 };
 SP_ASSERT_SIZE(exec_event, 96);
 
@@ -259,8 +262,8 @@ enum exit_flags {
 
 struct exit_event {
 	struct event_header header;
-	struct process_key process;
-	__u32 status; /* as wait(2) returns it */
+	struct process_key process; /* its last thread */
+	__u32 status;		    /* as wait(2) returns it */
 	__u32 pad0;
 };
 SP_ASSERT_SIZE(exit_event, 56);
@@ -277,12 +280,12 @@ SP_ASSERT_SIZE(fork_event, 88);
 
 struct connect_event {
 	struct event_header header;
-	__u64 cookie; /* socket cookie, unique until the host restarts */
-	struct process_key process;
-	struct endpoint peer; /* destination that the program passed, before NAT */
+	__u64 cookie;		    /* socket cookie, unique until the host restarts */
+	struct process_key process; /* that uses the socket */
+	struct endpoint peer;	    /* destination that the program passed, before NAT */
 	char comm[COMM_BYTES];
-	__u32 transport;
-	__u32 netns; /* network namespace of the process, inode number */
+	__u32 transport; /* TRANSPORT_TCP or TRANSPORT_UDP */
+	__u32 netns;	 /* network namespace of the process, inode number */
 };
 SP_ASSERT_SIZE(connect_event, 104);
 
@@ -296,7 +299,7 @@ enum connect_result_flags {
 
 struct connect_result_event {
 	struct event_header header;
-	__u64 cookie;
+	__u64 cookie;	      /* of the socket, as in connect_event */
 	struct endpoint peer; /* UDP only, because a UDP socket may have many peers; else 0 */
 	__u32 transport;
 	/*
@@ -304,14 +307,14 @@ struct connect_result_event {
 	 * the caller gave up (TCP).
 	 */
 	__u32 error;
-	__u32 established;
+	__u32 established; /* 1: the peer accepted (TCP) or answered (UDP) */
 	__u32 pad0;
 };
 SP_ASSERT_SIZE(connect_result_event, 80);
 
 struct close_event {
 	struct event_header header;
-	__u64 cookie;
+	__u64 cookie;		      /* of the socket, as in connect_event */
 	__u64 bytes[DIRECTION_COUNT]; /* TCP payload; for UDP see udp_flows */
 	__u32 transport;
 	__u32 error; /* errno that is pending on the socket, as ECONNRESET */
@@ -320,13 +323,13 @@ SP_ASSERT_SIZE(close_event, 64);
 
 /*
  * Netfilter dropped a packet of the sandbox. Emitted for the first packet of a TCP attempt and for
- * the first one of a UDP flow; member_counters counts all.
+ * the first one of a UDP flow. member_counters.denied counts TCP attempts and all UDP datagrams.
  */
 struct denied_event {
 	struct event_header header;
 	__u64 cookie;
-	struct process_key process;
-	struct endpoint peer; /* destination that the program passed, before NAT */
+	struct process_key process; /* all 0 if the packet had no socket any more */
+	struct endpoint peer;	    /* destination that the program passed, before NAT */
 	char comm[COMM_BYTES];
 	__u32 transport;
 	__u32 pad0;
@@ -390,7 +393,7 @@ enum dns_flags {
 
 struct dns_event {
 	struct event_header header;
-	__u64 cookie;
+	__u64 cookie;		    /* of the socket */
 	struct process_key process; /* last process that used the socket to send */
 	/*
 	 * Query: destination that the program passed, before NAT. Answer: source address of the
@@ -403,9 +406,9 @@ struct dns_event {
 	 * its data_bytes.
 	 */
 	__u32 payload_bytes;
-	__u32 data_bytes;
-	__u32 tcp_seq; /* sequence number of data[0] */
-	__u32 tcp_ack;
+	__u32 data_bytes; /* bytes in data[]; 0 if they could not be read */
+	__u32 tcp_seq;	  /* sequence number of data[0] */
+	__u32 tcp_ack;	  /* acknowledgment number of the segment */
 	__u32 pad0;
 #ifndef __cplusplus
 	__u8 data[];
@@ -418,11 +421,11 @@ SP_ASSERT_SIZE(dns_event, 104);
  * reader can subtract two readings.
  */
 struct member_counters {
-	__u64 produced[EVENT_KIND_SLOTS];
-	__u64 dropped[EVENT_KIND_SLOTS]; /* the ring buffer was full */
+	__u64 produced[EVENT_KIND_SLOTS]; /* events by kind: emitted, dropped or limited */
+	__u64 dropped[EVENT_KIND_SLOTS];  /* the ring buffer was full */
 	/* the sandbox had used up its share of the ring buffer */
 	__u64 limited[EVENT_KIND_SLOTS];
-	__u64 attempts[TRANSPORT_COUNT][NETWORK_COUNT];
+	__u64 attempts[TRANSPORT_COUNT][NETWORK_COUNT]; /* TCP connects, first UDP datagrams */
 	__u64 attempts_dropped[TRANSPORT_COUNT]
 			      /* attempts without an EVENT_CONNECT: it was dropped or limited */
 			      [NETWORK_COUNT];
@@ -457,7 +460,7 @@ struct ring_budget {
 SP_ASSERT_SIZE(ring_budget, 16);
 
 struct udp_flow_key {
-	__u64 cookie;
+	__u64 cookie; /* of the socket */
 	struct endpoint peer;
 };
 SP_ASSERT_SIZE(udp_flow_key, 32);
@@ -472,7 +475,7 @@ SP_ASSERT_SIZE(udp_flow, 24);
 struct device_flow_key {
 	struct endpoint guest, peer;
 	__u64 member;
-	__u64 transport;
+	__u64 transport; /* TRANSPORT_TCP or TRANSPORT_UDP */
 };
 SP_ASSERT_SIZE(device_flow_key, 64);
 
@@ -483,12 +486,12 @@ enum device_flow_state {
 };
 
 struct device_flow {
-	__u64 cookie;
+	__u64 cookie;			 /* random, with COOKIE_DEVICE_BIT */
 	__u64 bytes[DIRECTION_COUNT];	 /* TCP payload */
 	__u32 syn_seq;			 /* sequence number of the SYN */
 	__u32 next_seq[DIRECTION_COUNT]; /* next expected sequence number */
-	__u8 state;
-	__u8 fin_seen; /* bit n: a FIN was seen in direction n */
+	__u8 state;			 /* TCP: enum device_flow_state */
+	__u8 fin_seen;			 /* bit n: a FIN was seen in direction n */
 	__u16 pad0;
 };
 SP_ASSERT_SIZE(device_flow, 40);

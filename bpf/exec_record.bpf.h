@@ -106,7 +106,7 @@ __noinline int append_above_mount(__u32 slot, __u32 begin)
 			if (up == mount || dentry != mount_root) {
 				/*
 				 * The topmost mount is reached: the path is outside of the root of
-				 * the process, or a file without a mount as that of
+				 * the process, or the file has no mount point, as one of
 				 * memfd_create(2). Such a file has only a name.
 				 */
 				if (record->used == begin)
@@ -163,8 +163,8 @@ static __always_inline bool append_path(struct exec_record *record, __u32 slot, 
 }
 
 /*
- * Arguments may be unreadable, as when their page was not loaded. Comparing `last`, which is one
- * less than the length, needs a check of the upper bound only, which every verifier follows.
+ * Arguments may be unreadable, as when their page was not loaded. The comparison of `last` proves
+ * both bounds of the length to the verifier, as in last_index() of packet.bpf.h.
  */
 static __always_inline void append_args(struct exec_record *record, unsigned long start,
 					unsigned long end)

@@ -172,9 +172,10 @@ static __always_inline void emit_dns_record(struct __sk_buff *skb, const struct 
 }
 
 /*
- * The number of bytes for one record, minus 1. Comparing a value that is one less needs a check of
- * the upper bound only, which every verifier follows. Older verifiers forget the bound, so
- * emit_dns_record() checks again. The asm keeps clang from removing the checks.
+ * The number of bytes for one record, minus 1. A length must be proved to be at least 1 and at most
+ * DNS_CHUNK. For the length minus 1, an unsigned comparison with the upper bound proves both, on
+ * every verifier. Older ones forget the bound later, so emit_dns_record() compares again. The asm
+ * keeps clang from removing the comparisons.
  */
 static __always_inline __u32 last_index(__u32 left)
 {
