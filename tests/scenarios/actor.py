@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What programs in a sandbox do, and the truth about it: each function acts, sees for itself what came of it, and notes that down.
+"""Actions of programs in a sandbox. Each function acts, checks the result itself, and notes both as
+the truth.
 
 done() prints the truth as one line of JSON. Nothing here knows sandpiper.
 """
@@ -75,8 +76,9 @@ def lookup(
     mapped=False,
     record=True,
 ):
-    """One lookup over UDP as a resolver does it: bad answers are thrown away until a good one comes or time is up. `mode` is the system
-    call: connected (connect + send), sendto, sendmsg, write."""
+    """Looks a name up over UDP as a resolver does: it ignores bad answers until a good one arrives
+    or the time is up. `mode` is the system call: connected (connect + send), sendto, sendmsg,
+    write."""
     ident = next(_idents) if ident is None else ident
     q = d.query(name, qtype, ident, edns)
     target = ("::ffff:" + server) if mapped else server
@@ -132,7 +134,8 @@ def lookup(
 
 
 def checked(m):
-    """Refuses what a careful parser must refuse, so that the truth is about well-formed messages only."""
+    """Rejects names that a careful parser must reject, so that the truth has only well-formed
+    messages."""
     if len(m) < 12:
         raise ValueError("short")
     qd, an = struct.unpack("!2H", m[4:8])
@@ -169,7 +172,8 @@ def lookup_tcp(
     host=None,
     record_flow=True,
 ):
-    """Lookups over one TCP connection; `packed`: all queries in one segment, `trickle`: a byte a segment."""
+    """Looks names up over one TCP connection. `packed` sends all queries in one segment, `trickle`
+    sends one byte a segment."""
     s = socket.socket(family(server), socket.SOCK_STREAM)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     s.connect((server, 53))
@@ -229,12 +233,13 @@ def flow(
 
 
 def denied(where, port, transport, layer="netfilter", count=1) -> None:
-    """What a rule refused, as the caller of this function knows it. `where`: the name, else the address."""
+    """Notes a denial that the caller expects. `where` is the name, or the address if it has none."""
     note("denials", where=where, port=port, transport=transport, layer=layer, count=count)
 
 
 def tcp(host_or_ip, port=8080, send=b"ping", name=None, blocking=True, mapped=False, keep=False):
-    """Connects, sends, reads the echo to the end. `name`: what a lookup before gave the address for."""
+    """Connects, sends and reads the echo to the end. `name` is the name that an earlier lookup
+    resolved to this address."""
     target = ("::ffff:" + host_or_ip) if mapped else host_or_ip
     s = socket.socket(family(target), socket.SOCK_STREAM)
     outcome, received = "established", 0
@@ -291,7 +296,7 @@ def udp(
     sock=None,
     first=True,
 ) -> None:
-    """Sends datagrams and reads an echo for each, if there is one to expect."""
+    """Sends datagrams and reads an echo for each, if one is expected."""
     target = ("::ffff:" + ip) if mapped else ip
     s = sock or socket.socket(family(target), socket.SOCK_DGRAM)
     s.settimeout(3)

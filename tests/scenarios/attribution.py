@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose event it is: by the socket and the cgroup, never by who runs."""
+"""Attribution of events to sandboxes: by the socket and the cgroup, never by the current task."""
 
 import json
 import os
@@ -25,14 +25,14 @@ class Collector:
             argv += ["--cgroup", c]
         self.peers = w.told_to_peers(env)
         env, self.told = self.peers.__enter__()
-        # What is left over would be sent by the next one.
+        # The next collector would send the leftovers.
         env.setdefault("SANDPIPER_SPOOL", os.path.join(w.dir, "spool-%d" % time.monotonic_ns()))
         with open(self.path, "wb") as out:
             self.process = subprocess.Popen(
                 argv, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **env}
             )
         w.children.append(self.process)
-        self.before = b""  # what it said until it was ready
+        self.before = b""  # stderr until the line with "ready"
         while b"ready" not in (line := self.process.stderr.readline()):
             self.before += line
             assert line, "it ended: " + self.before.decode()
@@ -46,7 +46,7 @@ class Collector:
         return int(pid)
 
     def until_told(self, part):
-        """Reads what it says on stderr until it says this, for a minute; returns the line."""
+        """Reads stderr until a line contains this text, for up to a minute; returns the line."""
         too_long = threading.Timer(60, self.process.kill)
         too_long.start()
         try:
@@ -58,7 +58,7 @@ class Collector:
         raise AssertionError("it ended without a word of " + part)
 
     def wait_for(self, event, times=1) -> None:
-        """Until so many records of it have been written."""
+        """Waits until this many records of the event were written."""
         for _ in range(600):
             if (
                 open(self.path, "rb").read().count(b'"opensandbox.event":"%s"' % event.encode())
@@ -243,7 +243,8 @@ def process_started_before_the_collector(w: World) -> None:
 def process_moves_in_and_out(w: World) -> None:
     a, b, away = w.new_cgroup("m1"), w.new_cgroup("m2"), w.new_cgroup("away")
     c = Collector(w, [a, b])
-    # Both live in the network namespace: what is in neither cgroup is neither's.
+    # Both cgroups live in the network namespace. Processes there in neither cgroup belong to
+    # neither.
     residents = [
         act(
             w,
@@ -287,7 +288,8 @@ for n, cg in enumerate((%r, %r, %r, %r)):
 
 @scenario()
 def socket_keeps_its_sandbox(w: World) -> None:
-    """A socket made in one sandbox and used in another, or outside, stays with the sandbox where it was made."""
+    """A socket stays with the sandbox that created it, also when another sandbox or the host uses
+    it."""
     a, b = w.new_cgroup("owner"), w.new_cgroup("user")
     c = Collector(w, [a, b])
     code = """

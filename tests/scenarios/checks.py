@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares what sandpiper told with what the actors know: nothing missing, nothing extra."""
+"""Compares records with the truth of the actors: none may be missing and none extra."""
 
 import os
 from collections import Counter
@@ -9,7 +9,7 @@ ERROR_TYPE = {"other": "_OTHER"}
 
 
 def unescape(text):
-    """The bytes behind an escaped string: \\\\ and \\xHH."""
+    """Returns the bytes of an escaped string: \\\\ and \\xHH."""
     out, i, raw = b"", 0, text.encode()
     while i < len(raw):
         if raw[i : i + 2] == b"\\x":
@@ -57,7 +57,8 @@ def invariant(r) -> None:
 
 
 def catalog():
-    """{metric: keys its points may have}, as docs/metrics.md has it, which a unit test holds to the code."""
+    """{metric: keys that its points may have}, read from docs/metrics.md. A unit test holds that
+    page to the code."""
     out = {}
     with open(
         os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/metrics.md")
@@ -73,7 +74,7 @@ def catalog():
 
 
 def cataloged(metrics, extra=()) -> None:
-    """Nothing leaves that the catalog does not name. `metrics`: {name: [{"attributes": …}]}."""
+    """Asserts that the catalog names all metrics and keys. `metrics`: {name: [{"attributes": …}]}."""
     known = catalog()
     assert len(known) > 30
     for name, points in metrics.items():
@@ -256,7 +257,8 @@ def ended(e):
 
 
 def processes(r, truth, forks=()) -> None:
-    """Execs and exits: the actor's own, those it told of, and `forks`: ends of processes that never executed anything."""
+    """Compares execs and exits with those of the actor and of the processes that it noted. `forks`
+    is the number of exits of processes that executed no program."""
     execs = [(tuple(r.argv), None)] + [(tuple(x["argv"]), x.get("pid")) for x in truth["execs"]]
     same("process.exec", [args_of(e) for e in r.of("process.exec")], [a for a, _ in execs])
     by_pid = {e["process.pid"]: args_of(e) for e in r.of("process.exec")}

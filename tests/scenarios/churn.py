@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""churn.py FOLDER SECONDS RATE: makes RATE cgroups a second in FOLDER, each for one process that sends one datagram, and removes them. Prints how
-many there were. Each of NAMES names comes back again and again. The arguments of the process and the port that it sends to say which cgroup it is in."""
+"""churn.py FOLDER SECONDS RATE: creates and removes RATE cgroups a second in FOLDER. Each one has
+one process, which sends one datagram. Prints how many there were. The cgroups use NAMES names in
+turn. The arguments of a process and the port that it sends to identify its cgroup."""
 
 import os
 import subprocess

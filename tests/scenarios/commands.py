@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user types beside run: observe, top, status, validate, replay, and exec on a terminal."""
+"""The commands beside run: observe, top, status, validate, replay, and exec on a terminal."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from attribution import Collector, act
 from registry import Skip, scenario
 from world import World, parse_events
 
-# One lookup, one connection, one that is refused by the peer, two programs.
+# One lookup, one connection, one refused connection, two programs.
 DEEDS = """
 _, ips = actor.lookup("observed.test", "A")
 actor.tcp(ips[0], name="observed.test")
@@ -53,7 +53,7 @@ def until(true, what) -> None:
 
 @scenario()
 def observe_prints_the_records_of_stdout(w: World) -> None:
-    """Live, all of it and in its order; afterwards, by each filter."""
+    """observe prints all live records in their order, and selects stored records by each filter."""
     a, b = w.new_cgroup("seen-a"), w.new_cgroup("seen-b")
     c = collector(w, a, b, options=["--window-s", "1"])
     live = open(w.dir + "/live", "wb")
@@ -124,7 +124,8 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
 
 @scenario()
 def stalled_observer_blocks_no_other(w: World) -> None:
-    """The collector goes on, ends in time, and tells a seventeenth that there are sixteen. What one who is slow misses is counted: recent_records_test."""
+    """A stalled observer stops neither the collector nor its end. A seventeenth observer is
+    refused. The records that a slow observer misses are counted: recent_records_test."""
     cg = w.new_cgroup("hung")
     n = 1000 if w.slow else 10000
     c = collector(w, cg, options=["--no-limit-records"])
@@ -147,7 +148,7 @@ def stalled_observer_blocks_no_other(w: World) -> None:
         for _ in range(16)
     ]
     w.children += hang
-    # Each looks on before anybody else asks, who would be one of the sixteen.
+    # Each observer is connected before the next one starts.
     for p in hang:
         assert b"sandbox.started" in p.stdout.readline(), p.stderr.read()
     one_more = asking(w, "observe", "--last", "1")
@@ -175,7 +176,8 @@ def stalled_observer_blocks_no_other(w: World) -> None:
 
 @scenario()
 def closed_observer_leaves_nothing_behind(w: World) -> None:
-    """What answers is there while somebody is connected: an idle collector has no thread that wakes up for it."""
+    """Threads that serve a client end with it: an idle collector has no thread that wakes up for
+    clients."""
     c = collector(w, w.new_cgroup("quiet"))
     has = lambda: tuple(
         len(os.listdir("/proc/%d/%s" % (c.process.pid, what))) for what in ("task", "fd")
@@ -183,7 +185,7 @@ def closed_observer_leaves_nothing_behind(w: World) -> None:
     threads = has()[0]
     assert asking(w, "status").returncode == 0
     until(lambda: has()[0] == threads, "the first one leaves threads")
-    before = has()  # gRPC keeps two descriptors from its first use on
+    before = has()  # gRPC keeps two descriptors after its first use
     looks_on = subprocess.Popen(
         [w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--follow"],
         stdout=subprocess.DEVNULL,
@@ -200,7 +202,7 @@ def closed_observer_leaves_nothing_behind(w: World) -> None:
 
 @scenario()
 def socket_is_for_root_and_its_user(w: World) -> None:
-    """By who connects, and not by the mode of a file that somebody changed."""
+    """The user of the peer decides, not the mode of the file, which may be changed."""
     cg, path = w.new_cgroup("asked"), w.dir + "/asked.sock"
     c = collector(w, cg)
     assert os.stat(path).st_mode & 0o777 == 0o600, oct(os.stat(path).st_mode)
@@ -311,7 +313,7 @@ def validate_prints_the_effective_settings(w: World) -> None:
 
 @scenario()
 def replayed_capture_gives_the_same_records(w: World) -> None:
-    """All but when it was observed, and the rules, which are not in it."""
+    """Compares all fields except the time of observation. Rule sets are not in a capture."""
     capture = w.dir + "/capture"
     r = w.actor(
         DEEDS
@@ -331,7 +333,7 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
     again = lines(done.stdout)
 
     def comparable(events):
-        """Records without their times, each with what comes next to it."""
+        """Records without their times, each with the record after it."""
         left = [
             dict(e)
             for e in events
@@ -349,7 +351,8 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
         + [x for x in after if x not in before][:2]
     )
     for (what, then), (_, now) in zip(before, after):
-        # To the millisecond: the wall clock is read at another moment. Windows and ends are told when the collector got to them.
+        # Times agree to the millisecond, because the wall clock is read at another moment. Records
+        # of windows and ends have the time at which the collector processed them.
         assert (
             then[:22] == now[:22] or '"egress.destination"' in what or '"sandbox.stopped"' in what
         ), (what, then, now)
@@ -363,7 +366,7 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
 
 @scenario()
 def long_exec_prints_progress(w: World) -> None:
-    """And ends with its report, whatever the command makes of Ctrl-C."""
+    """exec prints progress, and its report also if the command ignores Ctrl-C."""
     r = w.exec(["sleep", "5" if w.slow else "3"], options=["--progress-s", "1"])
     told = [
         l
@@ -374,12 +377,12 @@ def long_exec_prints_progress(w: World) -> None:
         )
     ]
     assert told, r.stderr
-    # On a terminal of its own, where Ctrl-C reaches both.
+    # Both get Ctrl-C on a terminal of their own.
     pid, terminal = pty.fork()
     if pid == 0:
         signal.signal(
             signal.SIGINT, signal.SIG_DFL
-        )  # one that is ignored when a shell starts cannot be trapped
+        )  # a shell cannot trap a signal that was ignored when it started
         os.execv(
             w.sandpiper,
             [
@@ -446,7 +449,8 @@ def chromium():
 
 @scenario()
 def html_report_shows_the_actions(w: World) -> None:
-    """Opened in a browser, which runs its script: what it then shows is what the actor did. A name that would be markup stays text."""
+    """Opens the page in a browser and runs its script: it shows the actions of the actor. Markup in
+    a name stays text."""
     browser = chromium()
     page = w.dir + "/page.html"
     rules = "add table inet t; add chain inet t out { type filter hook output priority 0; }; add rule inet t out ip daddr 10.77.0.4 tcp dport 8081 drop"

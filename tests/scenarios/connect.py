@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections: every fate of an attempt, bytes, names."""
+"""Connections: every outcome of an attempt, bytes, names."""
 
 import subprocess
 
@@ -393,7 +393,8 @@ def io_uring(w: World) -> None:
 
 @scenario("linux-5.10")
 def io_uring_unreachable(w: World) -> None:
-    # The error is in the completion only: with fexit it is seen, else it is known that the attempt failed, but not why.
+    # Only the completion has the error. With fexit sandpiper sees it; without, it knows that the
+    # attempt failed but not why.
     probe = w.exec(["true"]).report["probes"]
     mechanism = [p["mechanism"] for p in probe if p["probe"] == "connect.error"][0]
     everything(

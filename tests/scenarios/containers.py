@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real container runtimes for scenarios: in folders and a network namespace of their own, with one small image made here."""
+"""Starts real container runtimes in folders and a network namespace of their own, with one small
+image that is built here."""
 
 import contextlib
 import glob
@@ -69,7 +70,7 @@ def need(*programs) -> None:
 
 @contextlib.contextmanager
 def runtime_network(w: World):
-    """A namespace for the runtime, whose containers reach the servers through it."""
+    """A network namespace for the runtime. Its containers reach the servers through it."""
     k, s = w.tag + "k", w.server
     sh(f"ip netns add {k}")
     try:
@@ -92,7 +93,8 @@ def runtime_network(w: World):
 
 @contextlib.contextmanager
 def scratch(w: World):
-    """A folder that overlayfs can work in: on disk; in a guest, whose disk is an overlay itself, in memory."""
+    """A folder that overlayfs accepts: on disk, or in memory in a guest, whose disk is an overlay
+    itself."""
     folder = tempfile.mkdtemp(prefix="sandpiper-runtime-", dir="/tmp" if w.slow else "/var/tmp")
     try:
         yield folder
@@ -147,7 +149,7 @@ class Containerd:
 
     def cri(self, *words):
         words = [json.dumps(x) if isinstance(x, dict) else x for x in words]
-        # As kubelet does: an end is asked for until it comes, since a container may be ending by itself.
+        # Like kubelet, ask for the end until it comes, since a container may be ending by itself.
         for tries in range(10 if words[0].startswith(("stop", "remove")) else 1):
             time.sleep(0.1 * tries)
             done = subprocess.run(
@@ -185,7 +187,7 @@ class Containerd:
         return created
 
     def wait_end(self, container) -> None:
-        """Of one that was started: until its cgroup has no process, or is gone with it."""
+        """Waits until the cgroup of a started container has no process or is removed."""
         for _ in range(1200):
             try:
                 if not any(
@@ -242,7 +244,7 @@ def containerd(w: World):
             )
             yield runtime
         finally:
-            # Whatever a failed scenario left: the shims go with their tasks.
+            # Remove the leftovers of a failed scenario: the shims end with their tasks.
             tasks = (
                 subprocess.run(ctr + ["tasks", "ls", "-q"], capture_output=True)
                 .stdout.decode()
@@ -296,7 +298,8 @@ class Podman:
         return done.stdout.decode().strip()
 
     def run(self, name, script, *options):
-        """Limits as the shell has them: podman's own may be more than this machine lets anybody have."""
+        """Keeps the limits of the shell: podman would raise its own over the limits of this
+        machine."""
         return self(
             "run",
             "--detach",
@@ -342,7 +345,7 @@ def podman(w: World):
                 time.sleep(0.1)
             yield runtime
         finally:
-            for _ in range(2):  # those that others depend on only after them
+            for _ in range(2):  # dependencies can only be removed in the second round
                 subprocess.run(
                     [
                         "nsenter",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Denied is not broken: what netfilter refuses, and what only looks like it."""
+"""Denials: attempts that netfilter rejects, and failures that only look like it."""
 
 import datetime
 import subprocess
@@ -49,7 +49,7 @@ def tcp_output_drop(w: World) -> None:
 
 @scenario()
 def denied_at_once_and_not_at_the_timeout(w: World) -> None:
-    """The program learns of it after three seconds, as a timeout; the record tells of the first SYN."""
+    """The program gets a timeout after three seconds; the denial has the time of the first SYN."""
     with w.nft(DROP):
         r = w.actor("""
             outcome = actor.tcp("10.77.0.4", 81)
@@ -166,14 +166,15 @@ def windows_of_a_denied_flow_add_up(w: World) -> None:
 
 @scenario()
 def allowed_during_the_attempt(w: World) -> None:
-    """The rule goes before the second SYN: denied first, established in the end, and told as both."""
+    """The rule is removed before the second SYN: the attempt is denied first and then established,
+    and both are recorded."""
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; tcp dport 8080 drop; }; }"
     ):
         r = w.actor("""
             import socket, subprocess, threading
             s = socket.socket()
-            s.setsockopt(socket.IPPROTO_TCP, 7, 5)  # TCP_SYNCNT: however slow the machine, a SYN comes after the rule is gone
+            s.setsockopt(socket.IPPROTO_TCP, 7, 5)  # TCP_SYNCNT: a SYN comes after the rule is removed, on a slow machine too
             t = threading.Thread(target=s.connect, args=(("10.77.0.4", 8080),))
             t.start()
             while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\\x02":
@@ -207,7 +208,7 @@ def established_connection_is_cut_off(w: World) -> None:
 
 @scenario()
 def inbound_drop_is_no_denial(w: World) -> None:
-    """A rule that throws the answers away refuses nothing that the sandbox sends."""
+    """A rule that drops answers denies nothing that the sandbox sends."""
     with w.nft(
         "table inet fence { chain in { type filter hook input priority 0; tcp sport 8080 drop; udp sport 9000 drop; }; }"
     ):
@@ -287,7 +288,7 @@ def blocked_dns_server_with_a_fallback(w: World) -> None:
 
 @scenario()
 def flood_of_denied_attempts_is_counted_exactly(w: World) -> None:
-    """Far more than the ring holds: records are lost and admitted, the counter is not."""
+    """More denials than the ring holds: lost records are reported, and the counter stays exact."""
     n = 2000 if w.slow else 20000
     with w.nft(
         "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.8.0/24 udp dport 9001 drop; }; }"
@@ -333,7 +334,7 @@ def report_lists_denials(w: World) -> None:
 
 @scenario("linux-5.10", "linux-6.1")
 def every_mechanism_gives_the_same_records(w: World) -> None:
-    """The mechanisms for kernels whose drops carry no reason, where they are there and allowed."""
+    """The mechanisms for kernels without drop reasons, where they exist and are allowed."""
     avoid = []
     for rung in ("tp_btf", "tp_btf (call site)"):
         avoid += ["--avoid", "egress.denied:" + rung]
@@ -362,7 +363,7 @@ def every_mechanism_gives_the_same_records(w: World) -> None:
                 and "egress.denied:" + probe["mechanism"] not in avoid
             ), probe
             everything(r)
-        else:  # told as a gap, not as silence
+        else:  # the gap is reported
             assert (
                 any("egress.denied" in g for g in r.report["gaps"]) or not r.report["complete"]
             ), r.report

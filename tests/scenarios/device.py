@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sandboxes whose sockets are not the host's: what passes the device that the host has for them."""
+"""Sandboxes with a network stack of their own: sandpiper sees the packets on their device."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ TAGS = ("peers",)
 
 @contextlib.contextmanager
 def routed(w: World, rules=FORWARD):
-    """The servers' own addresses too are reached through the router."""
+    """Routes the servers' addresses through the router too."""
     c, r = w.client, w.tag + "r"
     with behind_a_router(w, rules):
         for address in (SERVER4, SERVICE4, SERVER6, SERVICE6):
@@ -40,7 +40,7 @@ def told(events, sandbox):
 
 
 def compare(events, sandbox, truth) -> None:
-    """All records of a guest against what its actor knows."""
+    """Compares all records of a guest with the truth of its actor."""
     t = told(events, sandbox)
     same(
         "lookups",
@@ -116,7 +116,7 @@ def compare(events, sandbox, truth) -> None:
 
 @scenario("linux-6.1", "linux-6.12")
 def behind_a_veth(w: World) -> None:
-    """Nobody watches a cgroup of it: the other end of the veth tells all there is, but who."""
+    """No cgroup is watched. The host end of the veth shows everything but the process."""
     code = """
 import socket
 for ip, dns in (("10.77.0.4", "10.77.0.1"), ("fd77::4", "fd77::1")):
@@ -128,7 +128,7 @@ for ip, dns in (("10.77.0.4", "10.77.0.1"), ("fd77::4", "fd77::1")):
     actor.udp(ip, 9000, payloads=[b"c"], connected=False)
     assert actor.tcp(ip, 1) == "refused"
     actor.udp(ip, 1, answered=False)
-    actor.TRUTH["flows"][-1]["outcome"] = "refused"  # which it did not wait for
+    actor.TRUTH["flows"][-1]["outcome"] = "refused"  # the actor did not wait for the result
     s = socket.socket(actor.family(ip))
     s.settimeout(1.5)  # long enough for a second SYN
     try:
@@ -156,7 +156,7 @@ for ip, dns in (("10.77.0.4", "10.77.0.1"), ("fd77::4", "fd77::1")):
 
 @contextlib.contextmanager
 def a_tap(w: World):
-    """A tap in the router's namespace, and the packets of whoever opens it forwarded to the servers."""
+    """A tap in the router's namespace. The router forwards its packets to the servers."""
     r, tap, s = w.tag + "r", w.tag + "t", w.server
     with routed(w):
         sh(
@@ -263,7 +263,8 @@ def invalid_device_is_an_error(w: World) -> None:
 
 @scenario()
 def devices_are_added_and_removed(w: World) -> None:
-    """A machine that is started later, and again: a sandbox each time its device comes, by the device's name."""
+    """A machine is started later, and again: each time its device appears, a sandbox with the
+    device's name starts."""
     r = w.tag + "r"
     with routed(w):
         sh(f"ip -n {w.server} route add 10.90.0.0/24 via 10.89.0.1")
@@ -280,7 +281,7 @@ def devices_are_added_and_removed(w: World) -> None:
                 if open(c.path).read().count('"sandbox.started"') == turn + 1:
                     break
                 time.sleep(0.1)
-            time.sleep(3 if w.slow else 0.5)  # the probe follows
+            time.sleep(3 if w.slow else 0.5)  # the probe is attached a moment later
             got = run_guest(
                 w,
                 link["address"],

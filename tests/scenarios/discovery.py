@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which sandbox it is: births and deaths of cgroups, namespaces, and runtimes that misbehave."""
+"""Discovery: cgroups that are created and removed, namespaces, and runtimes that misbehave."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def configured(w: World, config, options=()):
 
 @scenario()
 def pattern_selects_later_cgroups(w: World) -> None:
-    """Cgroups that are made later, known before their first process; one that is removed is a sandbox that ended."""
+    """Later cgroups are watched before their first process. A removed cgroup ends its sandbox."""
     os.makedirs(w.cgroups + "/live")
     w.new_cgroup("live/box-early")
     c = Collector(w, [w.cgroups + "/live/box-*"])
@@ -33,7 +33,7 @@ def pattern_selects_later_cgroups(w: World) -> None:
         cg = w.new_cgroup("live/" + name)
         act(w, cg, "actor.lookup('%s.test', 'A'); actor.run(['true', '%s'])" % (name, name))
         os.rmdir(cg)
-    # The name comes back: a new sandbox.
+    # The name is used again: this is a new sandbox.
     cg = w.new_cgroup("live/box-one")
     act(w, cg, "actor.lookup('again.test', 'A')")
     deep = w.new_cgroup("live/box-two/deeper")
@@ -77,7 +77,8 @@ def named_cgroup_is_removed(w: World) -> None:
 
 @scenario()
 def churn_attributes_nothing_wrongly(w: World) -> None:
-    """A hundred cgroups a second are made and removed, each with a process that says whose it is, in its arguments and in the port it sends to."""
+    """A hundred cgroups a second are created and removed. The process in each says in its arguments
+    and its port to which cgroup it belongs."""
     seconds, rate = (3, 20) if w.slow else (60, 100)
     folder = w.cgroups + "/churn"
     os.makedirs(folder)
@@ -126,7 +127,8 @@ def churn_attributes_nothing_wrongly(w: World) -> None:
 
 @scenario("userspace")
 def pending_events_over_the_limit(w: World) -> None:
-    """Of a container that its runtime is slow to name: what there is room for is kept, the rest is counted, and neither is somebody else's."""
+    """While a runtime is slow to name a container, a bounded number of its events is kept. The
+    others are counted as lost, and none goes to another sandbox."""
     state, path = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock")
     with open(state, "w") as f:
         json.dump(
@@ -188,7 +190,7 @@ for i in range(%d):
     dropped = {
         k: v for k, v in stopped.items() if k.startswith("sandpiper.dropped.too_many_waiting.")
     }
-    # The kernel counts all; what was read is delivered or told as dropped.
+    # The kernel counts all events. Events that were read are delivered or reported as dropped.
     assert dropped and sum(dropped.values()) == stopped["sandpiper.dropped"], stopped
     assert (
         stopped["sandpiper.produced"]
@@ -200,7 +202,8 @@ for i in range(%d):
 
 @scenario()
 def nsenter_process_joins_the_sandbox(w: World) -> None:
-    """A process in a sandbox's own network namespace, without its cgroup: the sandbox's, and marked. In two sandboxes' or the host's: nobody's."""
+    """A process in the network namespace of one sandbox but outside its cgroup belongs to that
+    sandbox and is marked. In the namespace of two sandboxes or of the host it is unwatched."""
     cg = w.new_cgroup("target")
     ns = w.tag + "own"
     sh("ip netns add " + ns)
@@ -239,7 +242,7 @@ def nsenter_process_joins_the_sandbox(w: World) -> None:
         resident.kill()
         resident.wait()
         time.sleep(1.5)
-        # Nobody of the sandbox is left there: neither is what others do.
+        # No process of the sandbox is left there, so that other processes do not belong to it.
         subprocess.run([*inside, "true", "too-late"], check=True)
         events = c.stop()
     finally:
@@ -272,7 +275,8 @@ def nsenter_process_joins_the_sandbox(w: World) -> None:
 
 @scenario()
 def netns_released_after_removal(w: World) -> None:
-    """Its network namespace outlives it: who comes there next is nobody. A part of one that is removed leaves the namespace to the others."""
+    """A network namespace that outlives its sandbox is released: later processes there are
+    unwatched. If only a part of a sandbox ends, the other parts keep the namespace."""
     cg = w.new_cgroup("removed")
     c = Collector(w, [cg])
     act(w, cg, "actor.lookup('mine.test', 'A')")
@@ -295,7 +299,7 @@ def netns_released_after_removal(w: World) -> None:
     assert resident.stdout.readline() == b"here\n"
     time.sleep(1)
     os.rmdir(app)
-    time.sleep(3)  # the part has been let go of, too
+    time.sleep(3)  # the part has been released, too
     act(w, w.cgroups + "/next", "actor.lookup('visitor.test', 'A')")
     resident.communicate(timeout=60)
     events = c.stop()
@@ -314,7 +318,7 @@ def container_path(w: World, i) -> str:
 
 
 class BadServer(threading.Thread):
-    """A runtime that does `what` with each connection."""
+    """A false runtime that calls `what` with each connection."""
 
     def __init__(self, path, what) -> None:
         super().__init__(daemon=True)
@@ -356,7 +360,8 @@ class BadServer(threading.Thread):
 
 @scenario("userspace")
 def misbehaving_runtimes_are_reported(w: World) -> None:
-    """One that hangs, closes half-way, floods or talks nonsense is told of once, and holds up nobody: what paths alone tell goes on."""
+    """A runtime that hangs, closes early, floods or sends nonsense is reported once and delays no
+    other. Paths alone still select sandboxes."""
     for what in ("hangs", "closes half-way", "garbage", "no json", "floods"):
         for api in ("cri", "docker"):
             if w.slow and what != "hangs":
@@ -402,13 +407,14 @@ def misbehaving_runtimes_are_reported(w: World) -> None:
                 said,
                 c.stderr,
             )
-            # Not asked without end.
+            # The queries end.
             assert server.count < 400, (what, api, server.count)
 
 
 @scenario("userspace")
 def hostile_labels_are_escaped(w: World) -> None:
-    """64 KiB, newlines, bytes that are no UTF-8: valid records, ids that stay distinct, and every one of them the right one."""
+    """Labels of 64 KiB, with newlines or invalid UTF-8 give valid records and distinct, correct
+    ids."""
     state = os.path.join(w.dir, "cri-state.json")
     path = os.path.join(w.dir, "cri.sock")
     values = [
@@ -473,7 +479,8 @@ def hostile_labels_are_escaped(w: World) -> None:
 
 @scenario("userspace")
 def identity_arrives_late_and_changes(w: World) -> None:
-    """A pool's pod is watched under its own name until the annotation says whose it is, and then again."""
+    """A pod of a pool is watched under its own name until its annotation names a sandbox, and then
+    as that sandbox."""
     state = os.path.join(w.dir, "cri-state.json")
     path = os.path.join(w.dir, "cri.sock")
 
@@ -657,7 +664,7 @@ def flag_overrides_environment_overrides_file(w: World) -> None:
 
 @scenario()
 def named_cgroup_below_a_discovered_one(w: World) -> None:
-    """Whether the one above turns out to be a sandbox or nobody's."""
+    """The parent may turn out to be a sandbox or unwatched."""
     for rules, above in (
         ([{"label": "never"}], None),
         ([{"cgroup": "/%s/fake/docker-" % w.tag}], "found"),
@@ -688,12 +695,12 @@ def named_cgroup_below_a_discovered_one(w: World) -> None:
 
 @scenario()
 def lost_cgroup_rmdir_event(w: World) -> None:
-    """The ring is full when the cgroup goes: the sandbox ends all the same, and says what it lost."""
+    """The ring is full when the cgroup is removed: the sandbox still ends, and reports its losses."""
     cg = w.new_cgroup("untold")
     c = Collector(w, [cg], options=("--critical-ring-bytes", "4K", "--window-s", "1"))
     c.process.send_signal(signal.SIGSTOP)
     act(w, cg, "actor.run(['true'])")
-    # Each end below takes as much room as the one that matters.
+    # Each exit event below takes as much room as the one that matters.
     for i in range(200):
         os.rmdir(w.new_cgroup("untold/%d" % i))
     os.rmdir(cg)
@@ -712,7 +719,7 @@ def lost_cgroup_rmdir_event(w: World) -> None:
 
 @scenario()
 def runtime_events_name_removed_containers(w: World) -> None:
-    """As of a container that is gone when it is asked for."""
+    """An event may describe a container that is removed before it is asked for."""
     state, path = os.path.join(w.dir, "cri-state.json"), os.path.join(w.dir, "cri.sock")
     with open(state, "w") as f:
         json.dump(
@@ -759,7 +766,8 @@ def runtime_events_name_removed_containers(w: World) -> None:
 
 @scenario("userspace")
 def slow_runtime_is_asked_for_one_list(w: World) -> None:
-    """Containers come faster than it answers, and are gone soon: were each asked about by itself, the last ones would be long forgotten."""
+    """Containers start faster than the runtime answers, and end soon. Single queries would reach
+    the last ones too late."""
     state, path, count, lives = (
         os.path.join(w.dir, "cri-state.json"),
         os.path.join(w.dir, "cri.sock"),

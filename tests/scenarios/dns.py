@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DNS: every way to ask and to answer."""
+"""DNS: every way to send a query and every kind of answer."""
 
 from checks import complete, everything, identity, lookups, processes
 from registry import scenario
@@ -128,7 +128,7 @@ def retransmission_is_the_same_lookup(w: World) -> None:
             s.send(q)
         ips = d.parse(s.recv(4096))[5]
         for _ in range(2):
-            s.recv(4096)  # the server answers each
+            s.recv(4096)  # the server answers each query
         actor.note_lookup("slow.test", "A", "ok", ips)
         actor.TRUTH["ignored_answers"] += 2
     """)
@@ -190,7 +190,7 @@ def tcp_packed_and_split(w: World) -> None:
 
 @scenario()
 def tcp_queries_larger_than_one_event(w: World) -> None:
-    """What is known of a query that begins in a later part of a segment is known of it all the same."""
+    """A query that begins in a later part of a segment is complete too."""
     r = w.actor("""
         for server, label in ("10.77.0.1", "four"), ("fd77::1", "six"):
             actor.lookup_tcp([("query%03d.%s.test" % (i, label), "A") for i in range(250)], server=server)
@@ -317,7 +317,7 @@ def malformed_answers(w: World) -> None:
         % (kinds,)
     )
     everything(r)
-    # An answer without a byte has no id: it is nobody's, and no DNS payload to look at.
+    # An empty answer has no id: it belongs to no lookup and causes no event.
     assert r.report["totals"]["dns_messages_malformed"] == r.truth["malformed"] - 1, (
         r.report["totals"],
         r.truth,

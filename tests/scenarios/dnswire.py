@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DNS messages for servers and actors of scenarios: written from RFC 1035, apart from what sandpiper uses."""
+"""Builds and parses DNS messages for servers and actors of scenarios. Written from RFC 1035,
+independently of sandpiper."""
 
 import ipaddress
 import struct
@@ -48,7 +49,7 @@ def record(owner, rtype, data, ttl=60):
 
 
 def answer(q, records=(), rcode=0, flags=0):
-    """An answer to query q with these wire records."""
+    """Builds an answer to query q with these wire records."""
     ident = q[:2]
     _, end = read_name(q, 12)
     return (
@@ -64,7 +65,8 @@ def address(text):
 
 
 def parse(m):
-    """(id, truncated, rcode, question name, type number, addresses) of a well-formed message."""
+    """Parses a well-formed message into (id, truncated, rcode, question name, type number,
+    addresses)."""
     ident, flags, qd, an, _, _ = struct.unpack("!6H", m[:12])
     qname, at = read_name(m, 12)
     qtype = struct.unpack("!H", m[at : at + 2])[0]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every command of the README and of docs/ is run: here as it stands, or by the scenario or script that is named here. Those of blocks marked
-`cluster` need one."""
+"""Runs every command of the README and of docs/: here, or by the scenario or script that is named
+here. Commands in blocks marked `cluster` need a cluster and are left out."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ from packaging import REPO
 from registry import scenario
 from world import World
 
-# By the beginning of the command: what runs it.
+# Beginnings of commands, with the scenario or script that runs them.
 ELSEWHERE = {
     "sudo deploy/setup.sh": ".ci/run",
     "bazel build //userspace:sandpiper": "tests/run.sh",
@@ -38,7 +38,7 @@ COMMAND = re.compile(
 
 
 def commands():
-    """[(page, command)] of indented and fenced blocks, with lines that go on joined."""
+    """[(page, command)] of indented and fenced blocks, with continued lines joined."""
     for page in [REPO + "/README.md", *sorted(glob.glob(REPO + "/docs/*.md"))]:
         fence = None
         text = re.sub(r"\\\n\s*", " ", open(page).read())
@@ -58,7 +58,8 @@ def elsewhere(command):
 
 
 def runnable(w: World, command):
-    """(environment, words), with what stands for something put in its place; None if it is for elsewhere."""
+    """Replaces placeholders; returns (environment, words), or None if another test runs the
+    command."""
     words, env = shlex.split(command.replace(" …", "")), {}
     while words and ("=" in words[0] and words[0].split("=")[0].isupper()):
         name, _, value = words.pop(0).partition("=")
@@ -88,7 +89,7 @@ def commands_of_all_pages_run(w: World) -> None:
     all_commands = list(commands())
     assert len(all_commands) > 25, all_commands
     c = None
-    # `replay` needs what `run --capture` made, and who asks needs somebody who answers.
+    # `replay` needs the capture of `run --capture`, and clients need a running collector.
     order = sorted(
         all_commands,
         key=lambda x: (any(y in x[1] for y in (" observe", " status", " top")), "replay" in x[1]),
@@ -153,7 +154,7 @@ def links_and_files_of_pages_exist(w: World) -> None:
 
 @scenario()
 def demo_writes_its_report(w: World) -> None:
-    """The one command of a newcomer, with what it is to end in."""
+    """Runs the demo, and checks its report."""
     page = w.dir + "/demo.html"
     done = subprocess.run(
         [REPO + "/deploy/demo.sh", "--html", page], capture_output=True, timeout=300

@@ -15,7 +15,8 @@ TAGS = ("userspace",)
 
 @scenario()
 def labels_sidecars_and_status(w: World) -> None:
-    """OpenSandbox's own layout: a labelled sidecar that owns the network, and the application in it."""
+    """The layout of OpenSandbox: a labelled sidecar owns the network, and the application shares
+    it."""
     for engine in (podman, docker):
         labels_sidecars_and_status_of(w, engine)
 
@@ -117,7 +118,8 @@ def unlabelled_sidecar_joins_by_network(w: World) -> None:
 
 @scenario()
 def containers_removed_at_once(w: World) -> None:
-    """--rm: when the runtime is asked it may know nothing of them any more; its events do."""
+    """With --rm the runtime may have removed a container before it is asked. Its events still name
+    it."""
     for engine in (podman, docker):
         removed_at_once(w, engine, 5 if w.slow else 30)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sandbox that does not want to be seen: what is told is what the kernel did, and never what a program said of itself or showed for a moment."""
+"""A sandbox that tries to hide. Records show what the kernel did, not what a program said about
+itself or showed for a moment."""
 
 import collections
 import os
@@ -52,7 +53,8 @@ def system_calls_of_32_bits(w: World) -> None:
 
 @scenario()
 def program_with_a_false_name(w: World) -> None:
-    """Its arguments, name and memory say otherwise by the time it connects; what it was started as stays."""
+    """The process has changed its arguments, name and memory by the time it connects. Records keep
+    those of its exec."""
     r = w.exec([w.triggers, "hide", "10.77.0.3"])
     assert r.status == 0
     complete(r)
@@ -70,7 +72,8 @@ def program_with_a_false_name(w: World) -> None:
 
 @scenario()
 def sockets_from_outside_the_sandbox(w: World) -> None:
-    """Made where nobody watches: taken along into the sandbox, and handed in by SCM_RIGHTS. What is connected in the sandbox is its own, and marked."""
+    """Sockets from outside: inherited on the way into the sandbox, and passed by SCM_RIGHTS.
+    Connections made in the sandbox are its own, and are marked."""
     inside, outside = w.new_cgroup("evader"), w.new_cgroup("helper")
     c = Collector(w, [inside])
     act(
@@ -91,7 +94,7 @@ def child():
 socket.send_fds(ours, [b"x"], [handed.fileno()])
 handed.close()
 actor.forked(child)
-outer = socket.socket()  # used where it was made
+outer = socket.socket()  # used outside, where it was created
 outer.connect(("10.77.0.3", 80))
 """
         % inside,
@@ -112,7 +115,7 @@ outer.connect(("10.77.0.3", 80))
 
 @scenario()
 def own_network_namespace(w: World) -> None:
-    """Where nothing is reachable: what it tries there is told all the same."""
+    """Nothing is reachable in the new namespace. The attempts are recorded all the same."""
     r = w.actor("""
         import sys
         actor.run(["unshare", "-n", sys.executable, "-c", "import socket; socket.socket().connect_ex(('10.77.0.3', 8080))"])
@@ -124,8 +127,9 @@ def own_network_namespace(w: World) -> None:
 
 @scenario()
 def process_leaves_the_cgroup(w: World) -> None:
-    """It makes cgroups below its own, takes a cgroup namespace, and moves to where nobody watches: below, it is its own; outside, its network namespace
-    gives it away, as long as one of its processes stays, and what it does there is marked."""
+    """The process creates cgroups below its own, unshares its cgroup namespace, and moves to an
+    unwatched cgroup. Below, it stays with its sandbox. Outside, its network namespace identifies it
+    while one process of the sandbox stays there, and its actions are marked."""
     box, outside = w.new_cgroup("escapes"), w.new_cgroup("unwatched")
     c = Collector(w, [box])
     act(
@@ -170,7 +174,8 @@ stays.kill()
 
 @scenario()
 def process_moves_to_another_sandbox(w: World) -> None:
-    """A process that is moved: what it does is that sandbox's whose it is then, and a socket stays with the one in which it was made."""
+    """A process that is moved acts for its new sandbox. A socket stays with the sandbox that
+    created it."""
     first, second = w.new_cgroup("from"), w.new_cgroup("to")
     c = Collector(w, [first, second])
     act(
@@ -204,8 +209,9 @@ kept.connect(("10.77.0.3", 8080)); kept.close()
 
 @scenario()
 def nftables_in_an_own_namespace(w: World) -> None:
-    """User and network namespaces within the sandbox, and rules that it makes there, once there was time to listen: where the kernel side sees sends
-    alone, what is committed before that is in the rules and in no count."""
+    """The sandbox creates user and network namespaces, and rules in them after the collector could
+    subscribe. Where BPF programs see only sends, an earlier commit is part of the rules but of no
+    count."""
     r = w.actor("""
         import sys
         inner = "import socket, subprocess, time; time.sleep(0.5); assert subprocess.run(['nft', 'add table inet mine; add chain inet mine out { type filter hook output priority 0; policy drop; }']).returncode == 0; socket.socket().connect_ex(('10.77.0.3', 8080))"
@@ -223,7 +229,8 @@ def nftables_in_an_own_namespace(w: World) -> None:
 
 @scenario()
 def disguised_lookups(w: World) -> None:
-    """On another port: a datagram, or a lookup if that port is told to be DNS. Over TLS, HTTPS and QUIC: connections, marked by where they go."""
+    """DNS on another port is a datagram, or a lookup if that port is configured. DNS over TLS,
+    HTTPS and QUIC are connections, marked by their destination."""
     code = """
         import socket
         actor.udp("10.77.0.3", 9000)
@@ -267,7 +274,8 @@ def disguised_lookups(w: World) -> None:
 
 @scenario()
 def raw_and_packet_sockets(w: World) -> None:
-    """A blind spot with a name (docs/events.md): no record; but bytes that pass the sandbox's own IP stack are counted, as all are."""
+    """A documented limit (docs/events.md): there is no record, but bytes that pass the sandbox's IP
+    stack are counted."""
     before = (
         w.exec([PYTHON, "-c", "pass"]).metric("sandbox.network.io", "direction").get(("sent",), 0)
     )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters against the truth when records cannot keep up: exact to the unit, and every loss admitted. Within the memory that docs/security.md names."""
+"""Compares counters with the truth when records cannot keep up: counters stay exact, every loss is
+reported, and memory stays within the limit of docs/security.md."""
 
 import contextlib
 import json
@@ -15,14 +16,14 @@ from registry import Skip, scenario
 from scrape import Scrape, free_port, serving
 from world import HERE, PYTHON, World
 
-DEAD = ("10.77.0.4", "9")  # swallows what it gets
+DEAD = ("10.77.0.4", "9")  # drops all packets
 
 
-MEMORY_MAX = 128 << 20  # as docs/security.md says
+MEMORY_MAX = 128 << 20  # the limit in docs/security.md
 
 
 def check_memory(c) -> None:
-    """What the collector had resident at most."""
+    """The collector's peak of resident memory."""
     most = (
         int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/%d/status" % c.process.pid).read())[1])
         << 10
@@ -32,18 +33,18 @@ def check_memory(c) -> None:
 
 
 def small(w: World):
-    """Rings that a flood fills up, also one that an emulated guest makes."""
+    """Rings so small that a flood fills them, in an emulated guest too."""
     size = "4K" if w.slow else "64K"
     return ["--ring-bytes", size, "--critical-ring-bytes", size]
 
 
 def share(w: World, n):
-    """As many as an emulated guest can do in the same time."""
+    """Scales a number to what an emulated guest can do in the same time."""
     return n // 50 if w.slow else n
 
 
 def settled(port, sandboxes, want):
-    """The first scrape with all events accounted for, and counts that `want` holds for."""
+    """Waits for a scrape that accounts for all events and for which `want` holds."""
     for _ in range(600):
         s = Scrape(port)
         accounts = [s.account(x) for x in sandboxes]
@@ -100,7 +101,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
     c = Collector(
         w, cgroups, options=["--critical-ring-bytes", "4K", "--no-limit-records"], env=serving(port)
     )
-    # An emulated guest starts programs too slowly to be a flood, but for a reader that does not read.
+    # An emulated guest starts programs too slowly for a flood, unless the reader is stopped.
     if w.slow:
         c.process.send_signal(signal.SIGSTOP)
     running = [w.start([w.triggers, "flood-exec", str(n)], cgroup=cg) for cg in cgroups]
@@ -109,8 +110,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
         w.stop(p)
         assert int(p.told) == n, p.told
     c.process.send_signal(signal.SIGCONT)
-    # The trigger itself is one more.
-    # Newer kernels may leave out what comes while both programs of the probe are running on that CPU, and says so.
+    # The trigger is one more program.
     left_out = lambda s, what: s.sum("sandpiper_probe_missed_total", program="handle_" + what)
     s = settled(
         port,
@@ -139,7 +139,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
 @scenario()
 def stopped_reader_for_ten_seconds(w: World) -> None:
     cg, port, n = w.new_cgroup("still"), free_port(), share(w, 50000)
-    # A flow whose end was lost is found out in the second window after it.
+    # A flow whose close event was lost ends in the second window after it.
     c = Collector(
         w, [cg], options=[*small(w), "--dns-port", "9", "--window-s", "1"], env=serving(port)
     )
@@ -186,14 +186,15 @@ def stopped_reader_for_ten_seconds(w: World) -> None:
 
 @scenario("linux-6.1")
 def flood_does_not_affect_a_neighbour(w: World) -> None:
-    """One sandbox does what it can to fill the rings; the other one's every lookup, connection and program is told."""
+    """One sandbox floods the rings. Every lookup, connection and program of the other one is
+    recorded."""
     loud, calm, port, n = (
         w.new_cgroup("loud"),
         w.new_cgroup("calm"),
         free_port(),
         100 if not w.slow else 10,
     )
-    # Small enough to fill up.
+    # The ring is small enough to fill up.
     c = Collector(
         w,
         [loud, calm],
@@ -236,7 +237,7 @@ for i in range(%d):
     s = settled(port, ["calm", "loud"], lambda s: True)
     assert all(dropped == 0 for _, _, dropped in s.account("calm").values()), s.account("calm")
     limited = s.by("sandpiper_events_dropped_total", "reason", sandbox_id="loud")
-    # What an emulated guest makes may be no more than what the reader takes.
+    # An emulated guest may produce no more events than the reader processes.
     assert w.slow or limited.get(("rate_limited",), 0) > 0, limited
     check_memory(c)
     events = c.stop()
@@ -255,7 +256,8 @@ for i in range(%d):
 
 @contextlib.contextmanager
 def at_most(pids, cg):
-    """A limit of the pids controller on a cgroup, or, where that is one of v1, on one of its own: the folder to enter besides."""
+    """Limits the processes of a cgroup. Where the pids controller is in v1, the limit is on a v1
+    cgroup: returns the folder that processes must enter too."""
     own, top = None, os.path.dirname(os.path.dirname(cg))
     try:
         if "pids" in open(os.path.join(top, "cgroup.controllers")).read().split():
@@ -278,14 +280,16 @@ def at_most(pids, cg):
 
 @scenario()
 def fork_bomb_under_a_limit(w: World) -> None:
-    """It starts what it may, over and over: each process is counted, and the neighbour's programs are told."""
+    """The sandbox starts as many processes as it may, again and again. Each is counted, and the
+    neighbour's programs are recorded."""
     bomb, calm, port, n = (
         w.new_cgroup("bomb"),
         w.new_cgroup("beside-a-bomb"),
         free_port(),
         share(w, 50000),
     )
-    # Small enough to fill up; the neighbour's programs are well within its share of it, which is half of the ring in a second.
+    # The ring is small enough to fill up. The neighbour's programs stay within its share, which is
+    # half of the ring a second.
     c = Collector(w, [bomb, calm], options=["--critical-ring-bytes", "256K"], env=serving(port))
     with at_most(200, bomb) as more:
         enter = "echo $$ > %s/cgroup.procs; " % more if more else ""
@@ -318,7 +322,8 @@ def fork_bomb_under_a_limit(w: World) -> None:
 
 @scenario()
 def connects_to_a_whole_network(w: World) -> None:
-    """To more addresses of a /8 than are kept apart: sums are exact, how many there are is estimated, memory stays bounded."""
+    """Connects to more addresses of a /8 than the ledger keeps apart: sums stay exact, the number
+    of destinations is estimated, memory stays bounded."""
     wide, calm, port, n, kept = (
         w.new_cgroup("wide"),
         w.new_cgroup("narrow"),
@@ -381,7 +386,8 @@ def connects_to_a_whole_network(w: World) -> None:
 
 @scenario()
 def rules_change_continuously(w: World) -> None:
-    """In a network namespace that the sandbox made for itself, as fast as nft can: each transaction is counted, and the neighbour's change is told."""
+    """The sandbox commits rules in its own network namespace as fast as nft can. Each transaction
+    is counted, and the neighbour's change is recorded."""
     churn, calm, port = w.new_cgroup("rule-storm"), w.new_cgroup("steady"), free_port()
     c = Collector(w, [churn, calm], env=serving(port))
     rules = "add table inet fence; add set inet fence s { type ipv4_addr; flags timeout; }; add set inet fence t { type ipv4_addr; }; add chain inet fence out { type filter hook output priority 0; }"
@@ -409,8 +415,8 @@ def rules_change_continuously(w: World) -> None:
     by = s.by(
         "sandbox_nftables_transactions_total", "operation", "outcome", sandbox_id="rule-storm"
     )
-    # The first one made the table: where only netlink tells, it may have been before anybody could listen in that namespace, and then what it
-    # held is not known (docs/events.md).
+    # The first transaction created the table. With netlink alone it may precede the subscription in
+    # that namespace, and its content is not known then (docs/events.md).
     unknown = by.pop(("other", "committed"), 0)
     assert unknown <= 1 and by.pop(("static", "committed")) + unknown in (
         done["static"],
@@ -419,7 +425,8 @@ def rules_change_continuously(w: World) -> None:
     assert by == {("dynamic", "committed"): done["dynamic"]}, (by, done)
     check_memory(c)
     events = c.stop()
-    # The namespace was the calm one's for the length of one command: its rules are told as loaded, or as updated.
+    # The namespace belonged to the calm sandbox for one command: its rules are reported as loaded
+    # or as updated.
     assert [
         e
         for e in events
@@ -430,7 +437,8 @@ def rules_change_continuously(w: World) -> None:
 
 @scenario()
 def udp_peers_over_the_limit(w: World) -> None:
-    """Each peer of a socket is an attempt once, and again where its flow was pushed out: --kernel-flows-max says when."""
+    """Each peer of a socket is one attempt, and another one after its flow was evicted, which
+    --kernel-flows-max decides."""
     n = 3000
     twice = (
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules on the way, past the sandbox's own network namespace, as a container host has them in its forward chain."""
+"""Drops in the forward chain of a container host, outside of the sandbox's network namespace."""
 
 import contextlib
 import subprocess
@@ -14,7 +14,8 @@ TAGS = ("peers",)
 
 @contextlib.contextmanager
 def behind_a_router(w: World, rules):
-    """The sandbox's network reaches 10.89.0.2 and fd89::2, where the servers are too, through a router with these rules."""
+    """Connects the sandbox's network to the servers at 10.89.0.2 and fd89::2, through a router with
+    these rules."""
     c, s, r = w.client, w.server, w.tag + "r"
     sh(f"ip netns add {r}")
     try:
@@ -81,7 +82,7 @@ def dropped_by_the_host(w: World) -> None:
 
 @scenario()
 def drop_by_the_peer_is_no_denial(w: World) -> None:
-    """Dropped where it arrives: the peer does not want it. That is no policy on the sandbox's way."""
+    """The peer drops the packet on arrival, which is no policy on the sandbox's way."""
     with behind_a_router(w, FORWARD):
         r = w.actor("""
             import socket
@@ -99,7 +100,7 @@ def drop_by_the_peer_is_no_denial(w: World) -> None:
 
 @scenario()
 def two_sandboxes_behind_one_router(w: World) -> None:
-    """Each is told of its own drops, although they leave from one address."""
+    """Each sandbox gets its own denials, although both use one address behind the router."""
     a, b = w.new_cgroup("north"), w.new_cgroup("south")
     with behind_a_router(w, FORWARD):
         c = Collector(w, [a, b])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""guest.py DEVICE HOST_MAC: a machine behind a tap, with a network stack of its own: what it sends, no socket of the host ever saw.
+"""guest.py DEVICE HOST_MAC: a machine behind a tap with its own network stack, so that no socket of
+the host carries its packets.
 
 Acts, and prints the truth as one line of JSON. Nothing here knows sandpiper.
 """
@@ -59,7 +60,8 @@ class Guest:
         os.write(self.fd, self.host_mac + MAC + b"\x08\x00" + header + segment)
 
     def receive(self, wanted, limit=5.0):
-        """The first segment for which wanted(peer, protocol, segment) says something, None when time is up."""
+        """Returns the first segment for which wanted(peer, protocol, segment) returns a value; None
+        after the time limit."""
         end = time.monotonic() + limit
         while (left := end - time.monotonic()) > 0:
             if not select.select([self.fd], [], [], left)[0]:
@@ -85,7 +87,7 @@ class Guest:
         )
 
     def lookup(self, name, server, own=40000):
-        """Asks again once it waited a while, as a resolver does."""
+        """Sends the query, and sends it again after a while, as a resolver does."""
         query = dnswire.query(name, "A", own)
         for _ in range(2):
             answer = self.udp(server, 53, own, query, limit=1.0)
@@ -113,7 +115,8 @@ class Guest:
         return self.receive(wanted, limit)
 
     def tcp(self, peer, port, own, payload=b"", syns=1, again=False):
-        """Connects with up to `syns` SYNs, sends, reads to the end. `again`: sends the payload twice, as after a loss."""
+        """Connects with up to `syns` SYNs, sends, and reads to the end. `again` sends the payload
+        twice, as after a loss."""
         c = {"peer": peer, "port": port, "own": own, "seq": 1000000000 + own, "ack": 0}
         for _ in range(syns):
             self.segment(c, SYN)

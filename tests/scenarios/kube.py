@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods of a real containerd, through the interface that kubelet uses."""
+"""Pods of a real containerd, created through the CRI as kubelet does."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def of(events, sandbox, kind=None):
 
 @scenario()
 def pod_is_one_sandbox(w: World) -> None:
-    """Pause, application and sidecar, each with its role and its names."""
+    """A pod has a pause container, an application and a sidecar, each with its role and names."""
     with containerd(w) as runtime:
         c = collector(w, runtime)
         pod = runtime.pod("p1", labels={"opensandbox.io/id": "sb-1"})
@@ -88,7 +88,7 @@ def pod_is_one_sandbox(w: World) -> None:
 
 @scenario("userspace")
 def short_lived_containers_are_named(w: World) -> None:
-    """Create, one connect, gone: each connection by its sandbox, container and name."""
+    """Containers that connect once and end: each connection has its sandbox, container and name."""
     count, pods = (20, 2) if w.slow else (200, 10)
     truth = {}
     with containerd(w) as runtime:
@@ -104,7 +104,7 @@ def short_lived_containers_are_named(w: World) -> None:
                 made[pod], "c%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % port
             )
             truth[port] = ("sb-%d" % pod, x, "c%d" % i)
-            runtime.wait_end(x)  # a removal would kill it, connected or not
+            runtime.wait_end(x)  # a removal would kill it before it connected
             runtime.cri("remove", x)
 
         with ThreadPoolExecutor(4) as pool:
@@ -133,7 +133,8 @@ def short_lived_containers_are_named(w: World) -> None:
 
 @scenario("userspace")
 def restarted_container_and_reused_id(w: World) -> None:
-    """A container that is made again is the same sandbox; an id that comes back after its end is a new one."""
+    """A container that restarts in its pod is the same sandbox. An id that is used again after its
+    end is a new one."""
     with containerd(w) as runtime:
         c = collector(w, runtime)
         for turn in range(2):
@@ -170,7 +171,8 @@ def restarted_container_and_reused_id(w: World) -> None:
 
 @scenario("userspace")
 def configured_rules_select_pods(w: World) -> None:
-    """First match wins; namespace and labels narrow a rule down; containers that were there before count too."""
+    """The first rule that matches wins. Namespaces and labels narrow a rule. Containers from before
+    the start are selected too."""
     rules = [
         {"annotation": "id", "namespace": "agents", "labels": {"tier": "gold"}},
         {"cgroup": "/special-(?<id>[a-z]+)/"},
@@ -217,7 +219,8 @@ def configured_rules_select_pods(w: World) -> None:
 
 @scenario("userspace")
 def runtime_starts_late_and_stops(w: World) -> None:
-    """A socket that nobody listens at is told once; what is made when it is there is named."""
+    """A socket without a listener is reported once. Containers that start after the runtime are
+    named."""
     with containerd(w) as runtime:
         away = runtime.socket + ".away"
         os.rename(runtime.socket, away)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes nf_tables out of the running kernel and puts it back; for guests, where it is a module that nobody else uses."""
+"""Unloads nf_tables and loads it again. For guests, where it is a module that nothing else uses."""
 
 import ctypes
 import glob
@@ -26,14 +26,16 @@ def _file(name):
         for usr in ("", "usr/")
         for r in glob.glob("%s/*/%slib/modules/%s" % (cache, usr, release))
     ]:
-        # All of nf_tables is below it, and a guest walks through what its host has for minutes.
+        # nf_tables is below this folder. A walk through all of the host's modules takes a guest
+        # minutes.
         for path in glob.glob(root + "/kernel/net/**/" + name + ".ko*", recursive=True):
             return path
     raise FileNotFoundError(name)
 
 
 def unload(name):
-    """With all that stand on it. Returns their names, in the order in which they can be put back."""
+    """Unloads the module and all modules that depend on it. Returns their names in the order in
+    which they can be loaded again."""
     order = []
     for user in loaded().get(name, []):
         if user and user != "-" and user in loaded():

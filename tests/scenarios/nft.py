@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nftables: what the rules are, and who changed them. The truth is what nft(8) was told and what it answered."""
+"""nftables: the rules in force, and the author of each change. The truth is the input of nft(8) and
+its answers."""
 
 import subprocess
 import time
@@ -105,7 +106,7 @@ def sets_are_listed_by_element(w: World) -> None:
         ("deny", "192.0.2.77"),
         ("deny", "192.0.2.78"),
     ], rules_of(loaded)
-    # 10 rules and 5 + 2 + 2 + 2 elements that stay.
+    # 10 rules and 5 + 2 + 2 + 2 permanent elements.
     assert r.metric("egress.nftables.rules.count") == {(): 21}, r.metric(
         "egress.nftables.rules.count"
     )
@@ -187,7 +188,8 @@ def flush_by_the_application_warns(w: World) -> None:
 
 @scenario("hosts", "kernels")
 def replaced_in_one_transaction(w: World) -> None:
-    """Deleted and made anew: the true difference, and nothing where there is none."""
+    """The rule set is deleted and created again in one transaction. The record has the true
+    difference, and there is no record without one."""
     with w.nft("table inet fence { }\n" + REPLACE % "10.0.0.0/8, 192.0.2.1"):
         r = w.actor(
             """
@@ -223,7 +225,7 @@ def elements_with_a_timeout_are_dynamic(w: World) -> None:
     assert r.metric("egress.nftables.updates.count") == {(): 6}
     assert not r.of("egress.updated"), r.of(
         "egress.updated"
-    )  # the set is told by its name: what is in it comes and goes
+    )  # the set is listed by its name, because its elements change
     assert r.metric("egress.nftables.rules.count") == {(): 3}
 
 
@@ -326,7 +328,7 @@ def changed_by_the_sidecar(w: World) -> None:
 
 @scenario()
 def two_namespaces_with_the_same_tables(w: World) -> None:
-    """One change in each: neither is told of the other's."""
+    """Each namespace has one change, and none is reported for the other."""
     a, b = w.new_cgroup("left"), w.new_cgroup("right")
     rules = OUT % ("drop", "ip daddr 192.0.2.%d accept;")
     code = """
@@ -362,7 +364,8 @@ sys.stdin.readline()
 
 @scenario()
 def reused_namespace_number(w: World) -> None:
-    """One after the other, each entered from the sandbox and changed by the host: the kernel gives a number again as soon as it is free."""
+    """Namespaces follow one another. The sandbox enters each, and the host changes its rules. The
+    kernel reuses the number of a removed one at once."""
     cg = w.new_cgroup("serial")
     numbers = []
     c = Collector(w, [cg])
@@ -391,7 +394,7 @@ sys.stdin.readline()
         )
         c.wait_for("egress.updated", n)
         p.communicate(b"\n", timeout=60)
-        time.sleep(2)  # the collector lets go of a namespace when it sees that nobody is left
+        time.sleep(2)  # the collector releases a namespace without processes
     events = c.stop()
     print("     numbers: %r" % numbers)
     assert len(set(numbers)) < len(numbers), numbers

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nftables at its limits: much, fast, hostile, short-lived, with each mechanism, and loaded late."""
+"""nftables at its limits: many rules, fast changes, hostile names, short-lived namespaces, each
+mechanism, and a late module."""
 
 import hashlib
 import json
@@ -32,7 +33,7 @@ def namespaces_removed_at_once(w: World) -> None:
     )
     assert r.status == 0
     complete(r)
-    # Each that could be read was told whole; none is told as empty.
+    # Each rule set that could be read is complete, and none is reported as empty.
     for e in r.of("egress.loaded"):
         assert "error" in e or rules_of(e) == [("allow", "10.77.0.4")], e
     assert not [e for e in r.of("egress.updated") if "error" not in e], r.of("egress.updated")
@@ -99,7 +100,7 @@ def two_hundred_transactions_a_second(w: World) -> None:
 
 @scenario()
 def hostile_names_and_comments(w: World) -> None:
-    """Put there in ways that nft(8)'s own language has no words for; read as what they are."""
+    """The language of nft(8) has no words for these texts. They are read as they are."""
     commands = [
         {"add": {"table": {"family": "inet", "name": "fence"}}},
         {
@@ -166,7 +167,8 @@ def hostile_names_and_comments(w: World) -> None:
 
 @scenario("linux-6.1", "linux-6.12")
 def every_mechanism_gives_the_same_records(w: World) -> None:
-    """From the best one that this kernel has down to netlink alone, which knows the process and not its sandbox."""
+    """Tries every mechanism, from the best of this kernel to netlink alone, which knows the process
+    but not its sandbox."""
     avoided, used = [], []
     while True:
         with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
@@ -208,7 +210,7 @@ def every_mechanism_gives_the_same_records(w: World) -> None:
 
 @scenario("linux-6.12")
 def nf_tables_loaded_late(w: World) -> None:
-    """By the sandbox itself, here: sandpiper loads nothing, and attaches when it is there."""
+    """The sandbox loads the module. sandpiper never loads it, and attaches once it is loaded."""
     if "nf_tables" not in modules.loaded():
         raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
     w.without_rules()
@@ -232,8 +234,8 @@ def nf_tables_loaded_late(w: World) -> None:
                 % (pause, 5 if w.slow else 1)
             )
             complete(r)
-            # What the first batch held is not known where it came before anybody could listen; that there was one is. Nor who made it, where one
-            # mechanism took the place of another meanwhile.
+            # The content of the first batch is unknown if it precedes the subscription, but the
+            # batch itself is counted. Its author is unknown if the mechanism changed meanwhile.
             counted = [
                 Counter([(first, "committed"), ("static", "committed"), ("flush", "committed")])
                 for first in ("static", "other")
@@ -247,7 +249,7 @@ def nf_tables_loaded_late(w: World) -> None:
                 pause,
                 r.of("egress.updated"),
             )
-            # Its types stood there, of a kernel from 5.11 on, while it was.
+            # A kernel from 5.11 on shows the types of a module while it is loaded.
             assert probe(r)["mechanism"] == ("fexit" if typed else "kprobe"), (pause, probe(r))
     finally:
         for name in gone:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nft_storm.py SECONDS RATE: commits RATE transactions a second, every tenth a static one, and says how many there were.
+"""nft_storm.py SECONDS RATE: commits RATE transactions a second, every tenth a static one, and
+prints how many there were.
 
-One interactive nft(8): a process for each would be slower than the rate.
+It uses one interactive nft(8): a process for each transaction would be slower than the rate.
 """
 
 import json

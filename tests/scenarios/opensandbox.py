@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The egress sidecar of OpenSandbox, rebuilt from what is known of it: a DNS proxy behind a redirect, its rules and sets, and the way it
-applies them. It serves `policy proxy` here; nothing in it knows sandpiper.
+"""The egress sidecar of OpenSandbox, rebuilt from its documents: a DNS proxy behind a redirect, its
+rules and sets, and its way to apply them. It is run as `policy proxy` here. Nothing in it knows
+sandpiper.
 
-    opensandbox.py LOOKUPS RULES     RULES: 0: only the redirect, as its mode `dns` does; 1: with the filter table, as `dns+nft`
+    opensandbox.py LOOKUPS RULES
 
-Answers LOOKUPS queries and ends. Prints `ready`, and at the end one JSON line with what it did: transactions, denied names.
+RULES is 0 for the redirect only, as in its mode `dns`, or 1 for the filter table too, as in
+`dns+nft`. It answers LOOKUPS queries and ends. It prints `ready`, and at the end one JSON line with
+its transactions and denied names.
 """
 
 import json
@@ -68,7 +71,8 @@ class Nft:
         return ok
 
     def apply_static(self, allow="203.0.113.0/24", deny="198.51.100.7") -> None:
-        """One batch that deletes the table and makes it anew; the first time there is none, and it is sent again without the delete."""
+        """Sends one batch that deletes and creates the table. The first one fails because there is
+        no table, and is sent again without the delete."""
         table = TABLE % (allow, deny)
         if not self.run("delete table inet opensandbox\n" + table, expect=False):
             self.run(table)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What sandpiper is shipped as: the chart and its manifests, the image, run by real runtimes as they say, the Debian package, rules for alerts."""
+"""The packages of sandpiper: the chart and its manifests, the image in real runtimes, the Debian
+package, rules for alerts."""
 
 import glob
 import json
@@ -45,7 +46,7 @@ def documents(text):
 
 @scenario()
 def chart_is_valid_with_all_values(w: World) -> None:
-    """By helm, by the schema of its values, and by the schemas of the Kubernetes API."""
+    """helm, the schema of the values and the schemas of the Kubernetes API check the chart."""
     tool = helm()
     kubernetes_validate = CACHE + "/chart-tools/venv/bin/kubernetes-validate"
     everything = w.dir + "/everything.yaml"
@@ -82,7 +83,7 @@ def chart_is_valid_with_all_values(w: World) -> None:
         ), kinds
         core = w.dir + "/core.yaml"
         with open(core, "w") as f:
-            # Those of the Prometheus operator are not the API's own.
+            # The kinds of the Prometheus operator are not part of the API.
             f.write(
                 "".join(
                     "---\n" + json.dumps(d) + "\n"
@@ -129,7 +130,7 @@ def manifests_equal_the_rendered_chart(w: World) -> None:
 
 @scenario()
 def chart_configurations_are_valid(w: World) -> None:
-    """What a ConfigMap holds, sandpiper itself takes."""
+    """sandpiper accepts the configuration of each ConfigMap."""
     for name in sorted(glob.glob(REPO + "/deploy/kubernetes/sandpiper*.yaml")):
         (config,) = [d for d in documents(open(name).read()) if d["kind"] == "ConfigMap"]
         with open(w.dir + "/chart.yaml", "w") as f:
@@ -144,7 +145,7 @@ _image = {}
 
 
 def image(w: World):
-    """Built once, as deploy/image/build.sh does it."""
+    """Builds the image once with deploy/image/build.sh."""
     need("buildah")
     if "path" not in _image:
         _image["path"] = run(REPO + "/deploy/image/build.sh", w.dir + "/sandpiper.oci.tar").strip()
@@ -193,7 +194,7 @@ def image_is_small_and_has_an_sbom(w: World) -> None:
     assert len(libraries) > 20 and sbom["spdxVersion"] == "SPDX-2.3"
 
 
-# As deploy/compose/compose.yaml and the chart have it.
+# The same options as deploy/compose/compose.yaml and the chart.
 CAPABILITIES = [
     "BPF",
     "PERFMON",
@@ -217,7 +218,7 @@ def wait_until(true, what, seconds=60) -> None:
 
 @scenario()
 def image_watches_a_podman_container(w: World) -> None:
-    """By capabilities, not privileged; with a root that cannot be written to."""
+    """The container has capabilities, is not privileged, and has a read-only root."""
     path = image(w)
     with podman(w) as runtime:
         runtime("load", "-i", path)
@@ -233,7 +234,7 @@ def image_watches_a_podman_container(w: World) -> None:
         ]
         with open(runtime.folder + "/sandpiper.yaml", "w") as f:
             json.dump(runtime.config, f)
-        # Neither the canary, whose cgroup would be beside the scenario's, nor an exporter.
+        # Without the canary, whose cgroup would be beside the scenario's, and without exporters.
         runtime(
             "run",
             "--detach",
@@ -316,7 +317,8 @@ def image_watches_a_podman_container(w: World) -> None:
 
 @scenario()
 def pod_of_the_manifest_records_egress(w: World) -> None:
-    """As kubelet would start it, by a real containerd: the manifest's mounts, capabilities, environment, arguments and probe."""
+    """A real containerd starts the pod as kubelet would: with the manifest's mounts, capabilities,
+    environment, arguments and probe."""
     path = image(w)
     manifest = documents(open(REPO + "/deploy/kubernetes/sandpiper.yaml").read())
     pod_spec = [d for d in manifest if d["kind"] == "DaemonSet"][0]["spec"]["template"]["spec"]
@@ -333,10 +335,10 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
             "docker.io/library/" + container["image"],
             path,
         )
-        node = runtime.folder + "/node"  # stands for what the node has at these paths
+        node = runtime.folder + "/node"  # replaces the node's own folders
 
         def host_path(volume):
-            """What kubelet would make of the volume, and of the node's own folders."""
+            """The path that kubelet would use for the volume, below the replaced node."""
             if "hostPath" in volume:
                 at = volume["hostPath"]["path"]
                 if at.startswith("/sys/"):
@@ -365,7 +367,7 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
             e["name"]: e["value"].replace("$(NODE_NAME)", "node-1") if "value" in e else "node-1"
             for e in container["env"]
         }
-        env["SANDPIPER_STDOUT"] = "true"  # the records are read from there
+        env["SANDPIPER_STDOUT"] = "true"  # the scenario reads the records from stdout
         agent = runtime.pod(
             "sandpiper",
             host_pid=pod_spec["hostPID"],
@@ -389,7 +391,8 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
         )
 
         def log():
-            """Each line with its time, stream and whether it is whole before it."""
+            """Parses lines of a container's log, which begin with time, stream and a mark for whole
+            lines."""
             return "\n".join(
                 l.split(" ", 3)[3]
                 for l in open(runtime.folder + "/collector.log").read().splitlines()
@@ -410,7 +413,7 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
             )
 
         wait_until(lambda: probe().returncode == 0, lambda: log()[-3000:])
-        # Its runtime's socket has the name that the node's has.
+        # The runtime's socket gets the name of the node's.
         pod = runtime.pod("agent", labels={"opensandbox.io/id": "sb-k8s"})
         app = runtime.container(
             pod,
@@ -437,7 +440,8 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
 
 @scenario()
 def alert_rules_pass_promtool(w: World) -> None:
-    """Each fires on what it is about, as promtool sees it; those of Loki are asked of one in loki.rules_of_loki_are_understood."""
+    """promtool tests that each alert fires on its condition. loki.rules_of_loki_are_understood
+    tests those of Loki."""
     need("promtool")
     folder = REPO + "/deploy/prometheus"
     run("promtool", "check", "rules", folder + "/alerts.yaml", folder + "/recording.yaml")
@@ -446,7 +450,7 @@ def alert_rules_pass_promtool(w: World) -> None:
     names = {r["alert"] for g in alerts["groups"] for r in g["rules"]}
     tested = set(re.findall(r"alertname: (\w+)", open(folder + "/tests.yaml").read()))
     assert names == tested, names ^ tested
-    # Only metrics that there are.
+    # The rules use existing metrics only.
     page = open(REPO + "/docs/metrics.md").read()
     expressions = [
         r["expr"]
@@ -510,7 +514,8 @@ def manual_and_completions_work(w: World) -> None:
 
 @scenario()
 def debian_package_contents(w: World) -> None:
-    """Dependencies, files, modes; the unit as systemd-analyze reads it. A guest under systemd installs it."""
+    """Checks dependencies, files and modes, and the unit with systemd-analyze. A guest with systemd
+    installs the package."""
     package = run(REPO + "/deploy/debian/build.sh", w.dir).strip()
     fields = run("dpkg-deb", "--field", package)
     assert re.search(r"^Depends: .*libbpf1 .*libc6 ", fields, re.M), fields
@@ -547,7 +552,8 @@ def debian_package_contents(w: World) -> None:
 
 @scenario("systemd")
 def debian_package_installs_upgrades_purges(w: World) -> None:
-    """Where systemd runs: it starts, watches, is alive to its manager, reloads, is upgraded with its configuration kept, and leaves nothing."""
+    """Under systemd the service starts, watches, notifies its watchdog, reloads, keeps its
+    configuration over an upgrade, and leaves nothing behind."""
     if not os.path.isdir("/run/systemd/system"):
         raise Skip("systemd does not run this machine; a guest of the vm tier does with it")
     built = os.environ.get("SANDPIPER_PACKAGES", CACHE + "/deb")
@@ -557,7 +563,7 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
     show = lambda what: run(
         "systemctl", "show", "--property", what, "--value", "sandpiper.service"
     ).strip()
-    # Nothing else of the host's is to start for it, its journal neither.
+    # No other unit of the host is started, not even its journal.
     log, drop_in = w.dir + "/service.log", "/etc/systemd/system/sandpiper.service.d"
     os.makedirs(drop_in)
     with open(drop_in + "/guest.conf", "w") as f:
@@ -565,7 +571,8 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
             "[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=append:%s\nStandardError=append:%s\n"
             % (log, log)
         )
-    # What keeps packages from starting services here (invoke-rc.d(8)) is out of the way meanwhile.
+    # policy-rc.d, which keeps packages from starting services (invoke-rc.d(8)), is moved away
+    # meanwhile.
     policy = "/usr/sbin/policy-rc.d"
     if os.path.exists(policy):
         os.rename(policy, policy + ".away")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What sandpiper itself may do: no more than it needs, by what the kernel says of its threads, and by having them try."""
+"""Privileges of sandpiper: minimal, as the kernel shows for each thread and as attempts of
+forbidden calls prove."""
 
 import contextlib
 import glob
@@ -31,7 +32,8 @@ CAPABILITIES = {
     "BPF": 39,
 }
 
-# x86-64's numbers, with arguments that can do no harm: without a filter most of them would fail with another error, and some would succeed.
+# Numbers of x86-64, with harmless arguments. Without a filter most of the calls would fail with
+# another error, and some would succeed.
 EPERM, GETPID = -1, 39
 FORBIDDEN = {
     "process_vm_readv": "310,1",
@@ -82,7 +84,9 @@ def statuses(pid):
     """{thread: {field of /proc/PID/task/TID/status: value}}"""
     out = {}
     for path in glob.glob("/proc/%d/task/*/status" % pid):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        with contextlib.suppress(
+            FileNotFoundError, ProcessLookupError
+        ):  # the thread ended meanwhile
             out[int(path.split("/")[-2])] = dict(re.findall(r"(\w+):\t(.*)", open(path).read()))
     return out
 
@@ -101,7 +105,7 @@ def maps_need_capability():
 
 @scenario("linux-6.1")
 def running_collector_keeps_minimal_capabilities(w: World) -> None:
-    """With everything switched on that has threads: rules are read by the one thread that may enter namespaces."""
+    """All features with threads are on. One thread reads rules and may enter namespaces."""
     cg, port = w.new_cgroup("watched"), free_port()
     sink = "http://127.0.0.1:%d" % free_port()
     c = Collector(
@@ -165,7 +169,7 @@ def forbidden_calls_fail_in_every_thread(w: World) -> None:
         assert dict(zip(expected, got)) == expected, {
             what: result for what, result in zip(expected, got) if expected[what] != result
         }
-    # It works as before.
+    # The collector works without the filter too.
     act(w, cg, "actor.tcp('10.77.0.3', 8080)")
     events = c.stop()
     same(
@@ -223,7 +227,7 @@ def system_call_filter_turned_off(w: World) -> None:
 
 
 def with_only(capabilities, argv):
-    """argv as root with these capabilities, and no way to others."""
+    """Runs argv as root with only these capabilities."""
     return [
         "setpriv",
         "--inh-caps=-all",
@@ -235,7 +239,8 @@ def with_only(capabilities, argv):
 
 @scenario("linux-5.10", "linux-6.1", "linux-sid")
 def smallest_capability_set(w: World) -> None:
-    """All probes load with it as with everything, and a command in a sandbox is told in full; without any one of it, doctor names that one."""
+    """With the smallest set all probes load and a command is recorded completely. Without any one
+    of it, doctor names the missing one."""
 
     def doctor(capabilities):
         done = subprocess.run(
@@ -267,14 +272,14 @@ def smallest_capability_set(w: World) -> None:
         smallest.add("SYS_RESOURCE")
     status, all_found = doctor(everything)
     assert status == 0, all_found
-    # What it leaves out is what a running collector may need for what is configured, as ports below 1024 and packet sockets.
+    # The set lacks capabilities for optional features, as ports below 1024 and packet sockets.
     status, found = doctor(smallest)
     assert status == 0 and found == all_found, {
         k: (found.get(k), v) for k, v in all_found.items() if found.get(k) != v
     }
     for name in sorted(smallest):
         status, found = doctor(smallest - {name})
-        # CAP_SYS_ADMIN stands for the two that were taken out of it.
+        # CAP_SYS_ADMIN includes the two newer capabilities.
         if name in ("BPF", "PERFMON"):
             assert status == 0 and found["capabilities"][0] == "on", (name, found)
             status, found = doctor(smallest - {name, "SYS_ADMIN"})

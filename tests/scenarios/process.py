@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ran: exec in every form, exits, arguments, ancestry."""
+"""Processes: exec in every form, exits, arguments, ancestry."""
 
 import os
 import re
@@ -40,13 +40,15 @@ def status_is_passed_through(w: World) -> None:
 
 @scenario("linux-sid")
 def concurrent_programs_on_one_cpu(w: World) -> None:
-    """Where tasks may take a program of the probe's place in the middle of it, the kernel does not begin it once more: somebody has to make up for that."""
+    """Where a BPF program can be preempted, the kernel skips a second run on that CPU. The backup
+    programs recover those events."""
     n, cpu = 150, min(os.sched_getaffinity(0))
     loop = "(i=0; while [ $i -lt %d ]; do /bin/true %d; i=$((i+1)); done) & "
     r = w.exec(
         ["taskset", "-c", str(cpu), "sh", "-c", "".join(loop % (n, j) for j in range(4)) + "wait"]
     )
-    # What both are kept from is lost, and is admitted: of these programs, or of others on this kernel. Without the second it was a dozen.
+    # Events that both programs miss are lost and reported, for these or other programs. Without the
+    # backup a dozen were lost.
     left_out = {
         m[2]: int(m[1])
         for gap in r.report["gaps"]
@@ -58,7 +60,8 @@ def concurrent_programs_on_one_cpu(w: World) -> None:
     runs = Counter(args_of(e) for e in r.of("process.exec"))
     told = [runs[("/bin/true", str(j))] for j in range(4)]
     assert max(told) <= n and sum(told) >= 4 * n - left_out.get("exec", 0), (told, left_out)
-    # taskset, sh, and those; of taskset and sh, one process. Each loop is one.
+    # taskset, sh and the programs of the loops run. taskset and sh are one process, and each loop
+    # is one.
     totals = r.report["totals"]
     for what, count in (("exec", 4 * n + 2), ("exit", 4 * n + 5)):
         assert 0 <= count - totals[what + "s"] <= left_out.get(what, 0), (what, totals, left_out)
@@ -96,7 +99,7 @@ def arguments_with_any_bytes(w: World) -> None:
         actor.run(["printf", "c1 \u0085 ls \u2028 ps \u2029"])
     """)
     everything(r)
-    # The actor's own code, and the ten texts above that no line can hold as they are.
+    # The actor's own code and the ten texts above need escapes.
     assert r.report["totals"]["escaped_texts"] == 1 + 5 + 4 + 1, r.report["totals"]
     for e in r.of("process.exec"):
         for a in e["process.command_args"]:
@@ -169,7 +172,7 @@ def path_over_the_limit_is_marked(w: World) -> None:
 def vfork_clone3_and_double_fork(w: World) -> None:
     everything(w.exec([w.triggers, "exec-vfork"]))
     everything(w.exec([w.triggers, "exec-clone3"]))
-    # The child in the middle only forks; sandpiper waits for the orphan too.
+    # The child in the middle only forks. sandpiper also waits for the orphan.
     everything(w.exec([w.triggers, "exec-double-fork"]), forks=[("code", 0)])
 
 

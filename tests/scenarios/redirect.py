@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DNS behind a redirect: port 53 goes to a proxy on 127.0.0.1:15353, as OpenSandbox does it."""
+"""DNS behind a redirect: port 53 goes to a proxy on 127.0.0.1:15353, as in OpenSandbox."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ print("ready", flush=True)
 for _ in range(%d):
     q, peer = listen.recvfrom(4096)
     up = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    if %r:  # the mark that the redirect leaves alone
+    if %r:  # the redirect skips packets with this mark
         up.setsockopt(socket.SOL_SOCKET, 36, 1)
     up.connect(("10.77.0.1", 53))
     up.send(q)
@@ -81,14 +81,13 @@ def redirected_to_a_proxy_inside_the_sandbox(w: World) -> None:
         )
 
     r = redirected(w, body)
-    everything(
-        r
-    )  # the proxy's own queries are no lookups, and its answers to the application no attempts
+    everything(r)  # the proxy's own queries are no lookups, and its answers are no attempts
     assert r.metric("sandbox.dns.duration", "leg") == {("client",): 2, ("upstream",): 2}, r.metrics
 
 
 def with_sidecar(w: World, lookups, rules, code):
-    """`code` in a sandbox that a sidecar of OpenSandbox belongs to: what the actor and the sidecar say comes back."""
+    """Runs `code` in a sandbox with an OpenSandbox sidecar. Returns the truth of the actor and of
+    the sidecar."""
     argv = [PYTHON, os.path.join(HERE, "opensandbox.py"), str(lookups), str(rules)]
     with w.nft(""):
         return w.actor(
@@ -110,7 +109,8 @@ def with_sidecar(w: World, lookups, rules, code):
 
 @scenario()
 def proxy_denies_a_name(w: World) -> None:
-    """NXDOMAIN without a question to anybody: policy. NXDOMAIN from the server that was asked: none, also when it is said again."""
+    """NXDOMAIN without an upstream query is policy. NXDOMAIN from the upstream server is not, also
+    when the proxy repeats it."""
     r = with_sidecar(
         w,
         5,
@@ -131,4 +131,4 @@ def proxy_denies_a_name(w: World) -> None:
     assert r.truth["sidecar"]["denied"] == ["evil.test"] * 2
     assert sum(r.metric("egress.dns.query.duration").values()) == 3, (
         r.metrics
-    )  # a denied query records nothing
+    )  # a denied query adds no sample

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad input, bad hosts, floods and sudden deaths."""
+"""Invalid input, unsupported hosts, floods and sudden ends."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def invalid_cgroup_is_one_error(w: World) -> None:
 @scenario()
 def unsupported_hosts_are_errors(w: World) -> None:
     cg = w.new_cgroup("host")
-    # Readable by everyone, as the build folder of root need not be.
+    # Readable by everyone, which the build folder of root may not be.
     copy = "/tmp/sp-copy-%d" % os.getpid()
     subprocess.run(["cp", w.sandpiper, copy], check=True)
     try:
@@ -158,7 +158,7 @@ def programs():
 
 
 def settle(count) -> None:
-    """Programs are freed a moment after their last user is gone."""
+    """The kernel frees programs a moment after their last user is closed."""
     for _ in range(100):
         if programs() <= count:
             return
@@ -189,7 +189,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 
 @scenario()
 def traffic_survives_load_unload_and_kill(w: World) -> None:
-    """The sandbox talks all the time, checks every byte, and would end with an error on the first that is wrong."""
+    """The sandbox sends all the time, checks every byte, and fails on the first wrong one."""
     cg, before = w.new_cgroup("steady"), programs()
     p = act(w, cg, STREAM, wait=False)
     p.stdout.readline()
@@ -226,7 +226,7 @@ def losses_are_reported_and_counts_exact(w: World) -> None:
     assert sum(attempts.values()) == n and attempts[("unknown",)] >= events["connect"]["dropped"], (
         attempts
     )
-    # What is rare has a ring of its own.
+    # Rare events have a ring of their own.
     assert events["exec"]["dropped"] == events["exit"]["dropped"] == 0
 
 
@@ -318,7 +318,7 @@ def signal_ends_the_command_with_a_report(w: World) -> None:
                 p.wait(timeout=0.3)
                 break
             except subprocess.TimeoutExpired:
-                if times == 2:  # again and again: two that come together are one
+                if times == 2:  # repeatedly, because two signals that arrive together are one
                     p.send_signal(sig)
         p.communicate(timeout=60)
         assert p.returncode == (137 if times == 2 else 143), p.returncode
@@ -363,7 +363,7 @@ def report_table_lists_the_facts(w: World) -> None:
 
 @scenario()
 def two_collectors_side_by_side(w: World) -> None:
-    """Another one beside us, attached before and after, changes nothing for either."""
+    """A second collector that is attached before or after changes nothing for either."""
     cg = w.new_cgroup("both")
     first = Collector(w, [cg])
     second = Collector(w, [cg + "=again"])
@@ -389,7 +389,7 @@ def configured_dns_ports(w: World) -> None:
 
 @scenario("hosts", "kernels")
 def doctor_agrees_with_the_report(w: World) -> None:
-    """The mechanisms that are really in use, and nothing stays."""
+    """doctor names the mechanisms in use, and leaves nothing attached."""
     done = subprocess.run(
         [w.sandpiper, "doctor", "--format", "json", "--avoid", "connect.error:fexit"],
         capture_output=True,
@@ -460,7 +460,7 @@ def doctor_checks_the_endpoint(w: World) -> None:
 
 @scenario("kernels", "lockdown")
 def lockdown_confidentiality(w: World) -> None:
-    """lockdown=confidentiality: nothing can be watched, which is said with its reason."""
+    """lockdown=confidentiality: nothing can be watched, and the error says why."""
     try:
         mode = open("/sys/kernel/security/lockdown").read()
     except OSError:
@@ -479,7 +479,7 @@ def lockdown_confidentiality(w: World) -> None:
 
 @scenario("linux-6.1")
 def kernel_without_bpf_jit(w: World) -> None:
-    """net.core.bpf_jit_enable=0: sandpiper works all the same."""
+    """net.core.bpf_jit_enable=0: sandpiper works without the JIT compiler."""
     if not w.slow:
         raise Skip("it would set this machine's kernel; the vm tier does")
     path = "/proc/sys/net/core/bpf_jit_enable"
@@ -501,7 +501,8 @@ def kernel_without_bpf_jit(w: World) -> None:
 
 @scenario("kernels")
 def bpf_dns_parser_passes_all_messages(w: World) -> None:
-    """Right and wrong ones, run through the program of a device by BPF_PROG_TEST_RUN, byte for byte, and read as ldns reads them."""
+    """Runs valid and invalid messages through the BPF program of a device with BPF_PROG_TEST_RUN.
+    The output has every byte, and ldns reads the same messages."""
     count = 2000 if w.slow else 50000
     done = subprocess.run(
         [os.path.join(os.path.dirname(w.sink), "dns_test_run"), str(count)],

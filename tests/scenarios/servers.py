@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The servers of the world: DNS with every kind of behaviour, chosen by the name that is asked for, and plain TCP and UDP ones."""
+"""The servers of the scenarios: DNS, which behaves as the queried name says, and plain TCP and UDP."""
 
 import socket
 import socketserver
@@ -10,20 +10,20 @@ import time
 
 import dnswire as d
 
-PTR = b"\xc0\x0c"  # the question's name
+PTR = b"\xc0\x0c"  # pointer to the name of the question
 A, A2, AAAA = (
     "10.77.0.4",
     "10.77.0.3",
     "fd77::4",
-)  # what names resolve to; where the plain servers are
+)  # the addresses that names resolve to, and those of the plain servers
 DNS, DNS2, DNS6 = "10.77.0.1", "10.77.0.3", "fd77::1"
 
 
 def padded(q, total):
-    """A TXT answer of exactly `total` bytes."""
+    """Builds a TXT answer of exactly `total` bytes."""
     room = total - len(d.answer(q))
     data, records = b"", []
-    room -= 12  # the record's own header behind the pointer
+    room -= 12  # the record's header after the pointer
     while room > 0:
         n = min(255, room - 1)
         data += bytes([n]) + b"x" * n
@@ -60,7 +60,7 @@ def malformed(kind, q):
 
 
 def respond(q, tcp, client, udp_socket=None):
-    """Messages to send back, in order; numbers among them are seconds to wait."""
+    """The messages to send back, in order. A number among them is a pause in seconds."""
     qname, _ = d.read_name(q, 12)
     host = qname.lower()
     first = host.split(".")[0]
@@ -174,7 +174,7 @@ def serve_tcp_dns(address, which) -> None:
                         if not split:
                             self.request.sendall(message)
                             continue
-                        for i in range(len(message)):  # a segment a byte
+                        for i in range(len(message)):  # one byte a segment
                             self.request.sendall(message[i : i + 1])
                             time.sleep(0.002)
             except (EOFError, OSError, IndexError, struct.error):
@@ -193,7 +193,7 @@ def tcp_server(address, handler) -> None:
 
 
 class Echo(socketserver.BaseRequestHandler):
-    """Sends back what comes, until the client has shut down."""
+    """Echoes all bytes until the client shuts down its side."""
 
     def handle(self) -> None:
         try:

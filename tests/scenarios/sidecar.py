@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The egress sidecar of OpenSandbox: its rules, its names, and the addresses that it lets through."""
+"""The egress sidecar of OpenSandbox: its rules, its names, and the addresses that it allows."""
 
 import json
 import os
@@ -34,7 +34,8 @@ def opensandbox_sidecar(w: World) -> None:
     lookups(r, r.truth)
     denials(r, r.truth)
     truth = r.truth["sidecar"]
-    # Its first batch deletes a table that is not there; that is how it starts, and no failed update.
+    # Its first batch deletes a table that does not exist. That is its normal start and no failed
+    # update.
     assert truth["aborted"] == 1 and truth["committed"] == 4
     assert transactions(r) == {
         ("static", "committed"): 2,
@@ -60,7 +61,8 @@ def opensandbox_sidecar(w: World) -> None:
 
 @scenario()
 def rules_outside_the_kernel(w: World) -> None:
-    """In its mode `dns` the sidecar of OpenSandbox keeps its rules to itself: they are in what it was started with."""
+    """In mode `dns` the sidecar keeps its rules out of the kernel. They are in its environment or
+    file."""
     policy = {
         "defaultAction": "deny",
         "egress": [
@@ -103,7 +105,7 @@ def rules_outside_the_kernel(w: World) -> None:
 
 @scenario()
 def time_from_dns_to_allow(w: World) -> None:
-    """The proxy adds each address before it hands the answer on: one time for each."""
+    """The proxy adds each address before it forwards the answer: there is one time for each."""
     r = with_sidecar(
         w,
         2,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Units of a systemd that runs this machine: scopes and services are sandboxes by their names."""
+"""Units of the systemd that booted this machine: scopes and services are sandboxes by their names."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ def scopes_and_services(w: World) -> None:
         raise Skip("systemd does not run this machine; a guest of the vm tier does with it")
 
     def run(kind, unit, code) -> None:
-        # A file: systemd has its own ideas of $ and %.
+        # The script is a file because systemd interprets $ and %.
         script = os.path.join(w.dir, "unit.py")
         with open(script, "w") as f:
             f.write("import sys; sys.path.insert(0, %r); import actor\n%s\n" % (HERE, code))
@@ -37,7 +37,7 @@ def scopes_and_services(w: World) -> None:
                 "--setenv",
                 "PYTHONDONTWRITEBYTECODE=1",
                 "--property",
-                "DefaultDependencies=no",  # nothing else of the host's is to start for it
+                "DefaultDependencies=no",  # no other unit of the host is started
                 "nsenter",
                 "--net=/run/netns/" + w.client,
                 PYTHON,
@@ -58,7 +58,7 @@ def scopes_and_services(w: World) -> None:
     )
     run(["--scope"], "other-8", "actor.lookup('other.test', 'A')")
     run(["--scope"], "sandbox-7", "actor.lookup('scope.test', 'A'); actor.run(['true', 'scope'])")
-    # "a-b" is a\x2db in the name of the cgroup.
+    # "a-b" is a\\x2db in the name of the cgroup.
     run(["--service-type", "oneshot"], "svc@a\\x2db.service", "actor.lookup('service.test', 'A')")
     time.sleep(2.5)
     events = c.stop()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other users of the same hooks: another collector's programs, attached beside ours, keep working, and ours too, whoever comes and goes first."""
+"""Other users of the same hooks: the programs of another collector keep working beside ours, and
+ours beside theirs, in every order of start and stop."""
 
 import json
 import os
@@ -24,7 +25,8 @@ def check(w: World, events, name, rounds=1) -> None:
 
 @scenario()
 def another_collector_on_the_same_cgroups(w: World) -> None:
-    """Two of sandpiper, each with programs of its own at the root: started and stopped in either order, each tells all that happened while it was there."""
+    """Two sandpipers, each with its programs at the root, start and stop in either order. Each
+    records everything of its time."""
     for first_goes_first in (True, False):
         cg = w.new_cgroup("shared-%d" % first_goes_first)
         name = os.path.basename(cg)
@@ -39,7 +41,7 @@ def another_collector_on_the_same_cgroups(w: World) -> None:
 
 
 def counter(w: World, ns, device):
-    """Packets that a filter of another tenant on a device has counted."""
+    """The packets that another tenant's filter on a device has counted."""
     out = subprocess.run(
         ["tc", "-n", ns, "-s", "-j", "filter", "show", "dev", device, "ingress"],
         capture_output=True,
@@ -54,7 +56,8 @@ def counter(w: World, ns, device):
 
 @scenario()
 def another_filter_on_the_same_device(w: World) -> None:
-    """A tc filter that counts, on the device of a sandbox behind a veth: it counts before, beside and after us; we tell the same with and without it."""
+    """A tc filter of another tenant counts packets on the veth of a sandbox, before, beside and
+    after ours. Our records are the same with and without it."""
     ns, outer = w.tag + "guest", w.tag + "g0"
     sh("ip netns add " + ns)
     try:
@@ -86,7 +89,7 @@ def another_filter_on_the_same_device(w: World) -> None:
                 w, [], options=["--device", "/run/netns/%s:%s=guest" % (w.server, outer)]
             )
 
-        # It comes while we are there, and stays when we go.
+        # It is attached while we run, and stays when we end.
         c = watch()
         connect()
         tenant()
@@ -96,7 +99,7 @@ def another_filter_on_the_same_device(w: World) -> None:
         connect()
         (after,) = counter(w, w.server, outer)
         assert 0 < beside < after, (beside, after)
-        # We come when it is there, and it goes first.
+        # We start while it is attached, and it ends first.
         c = watch()
         connect()
         (again,) = counter(w, w.server, outer)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network that scenarios run in, and the way they run sandpiper in it.
+"""The network of the scenarios, and the ways to run sandpiper in it.
 
-Two network namespaces of our own, joined by a veth pair: one that sandboxes live in, one with the servers. Nothing leaves them.
+Two network namespaces, joined by a veth pair: one for sandboxes, one for the servers. No packet
+leaves them.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ def cgroup_mount():
 class World:
     def __init__(self, sandpiper, triggers, sink, peers=None) -> None:
         self.sandpiper, self.triggers, self.sink, self.peers = sandpiper, triggers, sink, peers
-        # A guest under software emulation: the same scenarios, fewer rounds.
+        # In a guest under software emulation the same scenarios take fewer rounds.
         self.slow = bool(os.environ.get("SCENARIOS_SLOW"))
         self.tag = "sp%d" % os.getpid()
         self.client, self.server = self.tag + "c", self.tag + "s"
@@ -50,7 +51,7 @@ class World:
         self.residents, self.children = (
             [],
             [],
-        )  # processes that end with the world, and those that end with a scenario
+        )  # helpers that end with the world, and helpers that end with a scenario
         self.mount = cgroup_mount()
         self.cgroups = os.path.join(self.mount, self.tag)
 
@@ -97,7 +98,8 @@ class World:
             self.peers.start(self)
 
     def with_rules(self) -> None:
-        """A port that swallows packets, on the server's side: for the sandbox a dead peer, and no policy of its own."""
+        """Drops packets to a port on the server's side: to the sandbox the peer is dead, and no
+        policy of its own denies it."""
         rules = "table inet dead { chain in { type filter hook input priority 0; tcp dport 9 drop; udp dport 9 drop; }; }"
         subprocess.run(
             ["nsenter", "--net=/run/netns/" + self.server, "nft", "-f", "-"],
@@ -129,7 +131,7 @@ class World:
             line = child.stdout.readline().decode()
             if ready not in line:
                 raise RuntimeError("%s did not start: %r" % (argv, line))
-        # Read all the time: a full pipe would hold the helper up.
+        # stdout is read all the time, because a full pipe would block the helper.
         child.told = b""
 
         def read() -> None:
@@ -140,7 +142,7 @@ class World:
         return child
 
     def stop(self, child):
-        """Ends a helper that start() started; returns what it told after it was ready."""
+        """Ends a helper of start(); returns its output after `ready`."""
         child.terminate()
         child.wait(timeout=60)
         child.reader.join(timeout=60)
@@ -148,15 +150,16 @@ class World:
         return child.told
 
     def end_scenario(self) -> None:
-        """Nothing of it stays, also if it failed: the next one may give its cgroups the same names. Container runtimes make theirs in the
-        hierarchies of v1 too, on a hybrid host."""
+        """Removes everything of a scenario, also after a failure, because the next one may use the
+        same names of cgroups. On a hybrid host this includes cgroups of v1, which container
+        runtimes create."""
         self.end_processes(self.children)
         self.remove_cgroups(
             glob.glob(self.cgroups + "/*/") + glob.glob("/sys/fs/cgroup/*/" + self.tag + "/*/")
         )
 
     def remove_cgroups(self, tops) -> None:
-        """With what runs in them."""
+        """Removes cgroups and kills their processes."""
         for top in tops:
             for path, _, _ in os.walk(top, topdown=False):
                 for _ in range(50):
@@ -186,7 +189,7 @@ class World:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def in_sandbox_net(self, argv):
-        """Within the sandbox's network namespace, with a resolv.conf of the world."""
+        """Runs a command in the sandbox's network namespace, with a resolv.conf of the world."""
         script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
         return [
             "nsenter",
@@ -201,7 +204,8 @@ class World:
 
     @contextlib.contextmanager
     def nft(self, script, ns=None):
-        """Rules in the sandbox's network namespace, or another, for the length of a with block."""
+        """Loads rules in the sandbox's network namespace, or another one, for the length of a with
+        block."""
         nft = ["nsenter", "--net=/run/netns/" + (ns or self.client), "nft"]
         subprocess.run(nft + ["-f", "-"], input=script.encode(), check=True)
         try:
@@ -210,7 +214,8 @@ class World:
             subprocess.run(nft + ["flush", "ruleset"], check=True)
 
     def exec(self, argv, options=(), env=None, stdin=None, sandpiper=None):
-        """sandpiper exec of argv in the sandbox's network; `sandpiper`: another command line that starts it."""
+        """Runs sandpiper exec with argv in the sandbox's network. `sandpiper` is another command
+        line that starts it."""
         files = {k: os.path.join(self.dir, k) for k in ("report", "events", "metrics")}
         for f in files.values():
             if os.path.exists(f):
@@ -245,13 +250,14 @@ class World:
         return result
 
     def patience(self):
-        """An emulated guest may take longer than a window for what is to be within one."""
+        """The default window is too short for an emulated guest."""
         return {"SANDPIPER_WINDOW_S": "3600"} if self.slow else {}
 
     @contextlib.contextmanager
     def told_to_peers(self, env):
-        """(environment, RunOutput): where there are peers, and the scenario has none of its own, records and metrics go to them too; what they have
-        afterwards must be what is told to have gone to the files."""
+        """Returns (environment, RunOutput). If there are peers and the scenario has no exporter of
+        its own, records and metrics go to the peers too, and afterwards the peers must have what
+        the files have."""
         env, told = {**self.patience(), **(env or {})}, peers.RunOutput()
         if not self.peers or any(k.startswith("OTEL_") for k in env):
             yield env, told
@@ -261,7 +267,7 @@ class World:
         told.check(self.peers, name)
 
     def actor(self, code, options=(), env=None, **how):
-        """Runs Python code in a sandbox with `actor` imported; what it did comes back as the truth."""
+        """Runs Python code with `actor` imported in a sandbox; returns its truth."""
         import textwrap
 
         argv = [
@@ -279,7 +285,7 @@ class World:
 
 
 def parse_events(path):
-    """Every line must be one JSON object in valid UTF-8."""
+    """Parses records: every line must be one JSON object in valid UTF-8."""
     events = []
     with open(path, "rb") as f:
         data = f.read()
@@ -314,7 +320,7 @@ class Result:
         return [e for e in self.events if e["opensandbox.event"] == event]
 
     def metric(self, name, *keys):
-        """{values of these attributes: sum over the others} of one metric."""
+        """{values of these attributes: sum over the other attributes} of one metric."""
         sums = {}
         for p in self.metrics.get(name, []):
             key = tuple(p["attributes"].get(k) for k in keys)
