@@ -58,7 +58,7 @@ def scopes_and_services(w: World) -> None:
     )
     run(["--scope"], "other-8", "actor.lookup('other.test', 'A')")
     run(["--scope"], "sandbox-7", "actor.lookup('scope.test', 'A'); actor.run(['true', 'scope'])")
-    # "a-b" is a\\x2db in the name of the cgroup.
+    # "a-b" is a\x2db in the name of the cgroup.
     run(["--service-type", "oneshot"], "svc@a\\x2db.service", "actor.lookup('service.test', 'A')")
     time.sleep(2.5)
     events = c.stop()
