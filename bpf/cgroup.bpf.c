@@ -3,8 +3,9 @@
 //
 // cgroup_mkdir runs before the new directory can be entered. So a cgroup is watched before its
 // first process: a child of a watched cgroup gets the owner of its parent, and a sandbox candidate
-// is watched until user space decides about it. cgroup_rmdir is the end of a member. cgroup_release
-// runs when the last socket of the cgroup was closed, too: only then is the cgroup unwatched.
+// is watched until user space decides about it. A member ends when its top cgroup is removed
+// (cgroup_rmdir). cgroup_release runs when the last socket of the cgroup was closed, too: only then
+// is the cgroup unwatched.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>

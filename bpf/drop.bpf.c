@@ -227,8 +227,8 @@ int BPF_PROG(handle_dropped_packet, struct sk_buff *skb, void *location, unsigne
 }
 
 /*
- * Set at load: the code of nf_hook_slow(), the only function that frees a packet which a netfilter
- * hook dropped.
+ * Set at load: the code of nf_hook_slow(), the only function that frees packets for netfilter
+ * before 6.7.
  */
 const volatile __u64 cfg_hook_begin = 0, cfg_hook_end = 0;
 

@@ -3,8 +3,8 @@
 // of bytes.
 //
 // The outcome of TCP comes from inet_sock_set_state, because the kernel decides it there for
-// blocking and non-blocking calls alike. Errors before any packet was sent change no state. They
-// come from the return value of the call.
+// blocking and non-blocking calls alike. An error that a call returns before it sends a packet
+// changes no state, so it comes from the return value of the call.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>

@@ -39,8 +39,8 @@ static __always_inline void note_server(struct __sk_buff *skb, struct sandbox_re
 }
 
 /*
- * For an answer: whether it comes from a server that note_server() recorded. For a query: whether
- * NAT redirected it.
+ * Flags of a DNS message. An answer is local if its server was recorded by note_server(). A query
+ * is redirected if NAT changed its destination.
  */
 static __always_inline __u16 dns_flags(struct __sk_buff *skb, struct sandbox_ref *ref,
 				       const struct socket_state *state, int direction)
@@ -121,7 +121,8 @@ __noinline int emit_dns_chunk_at(struct __sk_buff *skb, __u32 direction, __u32 d
 
 /*
  * Counts a packet and emits its DNS payload. If there is more of it than the first chunk, returns
- * the offset of the TCP header, else 0.
+ * the offset of the TCP header, else 0. Each return as early as possible saves instructions for the
+ * packets that need no more: most packets are TCP payload.
  */
 static __always_inline __u32 account_packet(struct __sk_buff *skb, __u64 cgroup_id, int direction)
 {
@@ -130,13 +131,14 @@ static __always_inline __u32 account_packet(struct __sk_buff *skb, __u64 cgroup_
 	struct sandbox_ref ref;
 	struct bpf_sock *sk;
 	struct packet p;
-	bool plain_tcp, leaves;
+	bool is_plain_tcp, is_first_to_leave;
 	__u64 cookie;
 
 	sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
 	state = sk ? FIND_SOCKET_STATE(sk, bpf_get_socket_cookie(skb)) : NULL;
-	plain_tcp = state && state->transport == TRANSPORT_TCP && !state->dns;
-	if (plain_tcp && skb->ifindex == LOOPBACK_IFINDEX)
+	is_plain_tcp = state && state->transport == TRANSPORT_TCP && !state->dns;
+	/* Not counted: network_io is without loopback. */
+	if (is_plain_tcp && skb->ifindex == LOOPBACK_IFINDEX)
 		return 0;
 	if (!find_socket_owner(cgroup_id, state, &ref))
 		return 0;
@@ -144,18 +146,21 @@ static __always_inline __u32 account_packet(struct __sk_buff *skb, __u64 cgroup_
 		add(&ref.counters->network_io[direction], skb->len);
 	if (!sk)
 		return 0;
-	leaves = state && direction == DIRECTION_SENT && !state->source.port &&
-		 skb->ifindex != LOOPBACK_IFINDEX;
-	if (plain_tcp && !leaves)
+	/* Its source address is needed if the host drops a later packet, see note_source(). */
+	is_first_to_leave = state && direction == DIRECTION_SENT && !state->source.port &&
+			    skb->ifindex != LOOPBACK_IFINDEX;
+	/* The kernel counts the bytes of TCP itself, see outcome.bpf.c. */
+	if (is_plain_tcp && !is_first_to_leave)
 		return 0;
+	/* TCP without a state: an accepted connection, or one that is older than the watch. */
 	if (!state && sk->protocol != IPPROTO_UDP)
 		return 0;
 	if (!parse_packet(skb, &p))
 		return 0;
 	cookie = bpf_get_socket_cookie(skb);
-	if (leaves)
+	if (is_first_to_leave)
 		note_source(&ref, cookie, state, &p);
-	if (plain_tcp)
+	if (is_plain_tcp)
 		return 0;
 	if (!state && direction == DIRECTION_SENT)
 		state = adopt_dns_socket(sk, cookie, ref.cgroup_id, &p);
