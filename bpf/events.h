@@ -62,21 +62,12 @@ enum {
 	TRANSPORT_TCP = 0,
 	TRANSPORT_UDP = 1,
 	TRANSPORT_COUNT = 2,
-};
-
-enum {
 	NETWORK_IPV4 = 0,
 	NETWORK_IPV6 = 1,
 	NETWORK_COUNT = 2,
-};
-
-enum {
 	DIRECTION_SENT = 0,
 	DIRECTION_RECEIVED = 1,
 	DIRECTION_COUNT = 2,
-};
-
-enum {
 	EXITED_SUCCESS = 0,
 	EXITED_FAILURE = 1,
 	EXITED_SIGNAL = 2,
@@ -122,7 +113,7 @@ enum {
 	DNS_CHUNKS_MAX = 16,
 };
 
-/* Bounds of a cgroup record. */
+/* Bounds of a cgroup's path in a record, and of a name prefix. */
 enum {
 	CGROUP_PATH_BYTES = 512,
 	CGROUP_NAME_PREFIX = 60,
@@ -290,10 +281,7 @@ struct connect_event {
 SP_ASSERT_SIZE(connect_event, 104);
 
 enum connect_result_flags {
-	/*
-	 * connect(2) or send(2) returned the error. Without the flag it comes from the state of the
-	 * socket.
-	 */
+	/* connect(2) or send(2) returned the error; else it comes from the socket's state */
 	RESULT_RETURNED = 1 << 0,
 };
 
