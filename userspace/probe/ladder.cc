@@ -29,6 +29,15 @@ absl::Status CheckRung(const ProbeOptions& options, const Ladder& ladder, const 
 
 }  // namespace
 
+ProbeOptions WithCurrentNames(const ProbeOptions& given) {
+  ProbeOptions out = given;
+  for (auto& [probe, mechanism] : out.avoid) {
+    if (mechanism == kCallSiteFormerName)
+      mechanism = kCallSite;
+  }
+  return out;
+}
+
 bool IsAvoided(const ProbeOptions& options, const std::string& probe,
                const std::string& mechanism) {
   return std::find(options.avoid.begin(), options.avoid.end(), std::make_pair(probe, mechanism)) !=

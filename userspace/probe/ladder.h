@@ -25,7 +25,8 @@ inline constexpr char kDropReasons[] = "skb_drop_reason";
 inline constexpr char kCallSite[] = "tp_btf (call site)";
 inline constexpr char kCallSiteFormerName[] = "tp_btf by place";
 
-// A sandpiper that lacks a required probe cannot start. Without an optional one it reports less.
+// The mechanisms of one probe. Without a required probe sandpiper does not start; without an
+// optional one it reports less.
 struct Ladder {
   struct Rung {
     Hook hook;
@@ -44,6 +45,9 @@ struct Ladder {
 // All ladders of the skeleton, in the order of attachment. `hook_code` is the status of looking up
 // nf_hook_slow(), which the call-site mechanism needs.
 std::vector<Ladder> Ladders(const sandpiper_bpf& skeleton, const absl::Status& hook_code);
+
+// The options with the current names of the mechanisms to avoid.
+ProbeOptions WithCurrentNames(const ProbeOptions& given);
 
 // Whether the user excluded this mechanism.
 bool IsAvoided(const ProbeOptions& options, const std::string& probe, const std::string& mechanism);

@@ -68,16 +68,6 @@ constexpr char kSocketState[] = "socket.state";
 constexpr char kStorage[] = "socket storage";
 constexpr char kByCookie[] = "map by cookie";
 
-// The options with today's names of mechanisms.
-ProbeOptions WithCurrentNames(const ProbeOptions& given) {
-  ProbeOptions out = given;
-  for (auto& [probe, mechanism] : out.avoid) {
-    if (mechanism == kCallSiteFormerName)
-      mechanism = kCallSite;
-  }
-  return out;
-}
-
 std::vector<std::string> AvoidedOf(const ProbeOptions& options, const std::string& probe) {
   std::vector<std::string> out;
   for (const auto& [avoided, mechanism] : options.avoid) {
