@@ -8,17 +8,17 @@
 namespace sandpiper {
 namespace {
 
-TEST(BoundedFifo, GivesBackTheOldestOnceItIsFull) {
+TEST(BoundedFifo, PushOverTheCapacityReturnsTheOldest) {
   for (const size_t capacity : {0, 1, 2, 7}) {
     BoundedFifo<int> fifo(capacity);
-    std::deque<int> same;
+    std::deque<int> expected;
     for (int i = 0; i < 50; ++i) {
-      same.push_back(i);
+      expected.push_back(i);
       const std::optional<int> oldest = fifo.Push(i);
-      ASSERT_EQ(oldest.has_value(), same.size() > capacity) << capacity << " " << i;
+      ASSERT_EQ(oldest.has_value(), expected.size() > capacity) << capacity << " " << i;
       if (oldest) {
-        EXPECT_EQ(*oldest, same.front());
-        same.pop_front();
+        EXPECT_EQ(*oldest, expected.front());
+        expected.pop_front();
       }
     }
   }

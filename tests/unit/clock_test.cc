@@ -15,7 +15,7 @@ std::string Format(uint64_t unix_ns) {
   return {text.begin(), text.end()};
 }
 
-TEST(FormatTime, IsWhatTheCalendarOfLibcSays) {
+TEST(FormatTime, EqualsTheCalendarOfLibc) {
   std::mt19937_64 random(1);
   for (int i = 0; i < 20'000; ++i) {
     const uint64_t unix_ns = random() % (9'000'000'000 * kSecond);  // to the year 2255

@@ -11,7 +11,7 @@
 namespace sandpiper::testing {
 namespace {
 
-TEST(DnsDifferential, RightMessages) {
+TEST(DnsDifferential, ValidMessagesAreReadAsByLdns) {
   DnsGenerator generator(1);
   for (int i = 0; i < 20'000; ++i) {
     const std::string wire = generator.Right();
@@ -21,7 +21,7 @@ TEST(DnsDifferential, RightMessages) {
   }
 }
 
-TEST(DnsDifferential, WrongMessages) {
+TEST(DnsDifferential, MutatedMessagesAreReadAsByLdns) {
   DnsGenerator generator(2);
   std::map<Agreement, int> seen;
   for (int i = 0; i < 100'000; ++i) {
@@ -30,7 +30,7 @@ TEST(DnsDifferential, WrongMessages) {
     ASSERT_EQ(CompareWithLdns(wire, &agreement), "") << absl::BytesToHexString(wire);
     ++seen[agreement];
   }
-  // Both kinds were among them.
+  // The mutations must give both readable and unreadable messages.
   EXPECT_GT(seen[Agreement::kBothRead], 10'000);
   EXPECT_GT(seen[Agreement::kNeitherReads], 10'000);
 }

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <span>
+#include <string>
 
 #include "tests/unit/dns_wire.h"
 #include "userspace/base/clock.h"
@@ -53,8 +55,45 @@ class DnsLookupsTest : public ::testing::Test {
                              .data = wire},
                             kStart + at_ms * kMillisecond));
   }
+  // One message in one segment, the first of its direction.
+  void SendTcp(uint64_t cookie, const std::string& wire, uint64_t at_ms) {
+    Keep(lookups_.OnPayload({.cookie = cookie,
+                             .is_query = true,
+                             .transport = Transport::kTcp,
+                             .process = {10, 1},
+                             .thread = 1,
+                             .server = server_,
+                             .tcp_seq = 100,
+                             .tcp_ack = 900,
+                             .data = testing::U16(static_cast<unsigned>(wire.size())) + wire},
+                            kStart + at_ms * kMillisecond));
+  }
+  void ReceiveTcp(uint64_t cookie, const std::string& wire, uint64_t at_ms) {
+    Keep(lookups_.OnPayload({.cookie = cookie,
+                             .is_query = false,
+                             .transport = Transport::kTcp,
+                             .server = server_,
+                             .tcp_seq = 900,
+                             .tcp_ack = 100,
+                             .data = testing::U16(static_cast<unsigned>(wire.size())) + wire},
+                            kStart + at_ms * kMillisecond));
+  }
+  // A server outside the sandbox answers that the name does not exist.
+  void RemoteNxdomain(const std::string& name, uint64_t at_ms) {
+    Send(50, Query(60, name), at_ms, /*thread=*/60);
+    Receive(50, Answer(60, name, {}, kDnsNxDomain), at_ms);
+    changes_ = {};
+  }
+  // A server within the sandbox answers so, without an upstream query. Returns the outcome.
+  DnsOutcome LocalNxdomain(const std::string& name, uint64_t at_ms) {
+    changes_ = {};
+    Send(51, Query(61, name), at_ms, /*thread=*/61, /*redirected=*/true);
+    Receive(51, Answer(61, name, {}, kDnsNxDomain), at_ms, /*local=*/true);
+    EXPECT_EQ(done().size(), 1u);
+    return done().empty() ? DnsOutcome::kUnknown : done()[0].outcome;
+  }
   void Expire(uint64_t at_ms) { Keep(lookups_.ExpireDue(kStart + at_ms * kMillisecond)); }
-  void Shutdown() { Keep(lookups_.Shutdown(kStart)); }
+  void Shutdown(uint64_t at_ms = 0) { Keep(lookups_.Shutdown(kStart + at_ms * kMillisecond)); }
   void Keep(const DnsChanges& changes) {
     changes_.finished.insert(changes_.finished.end(), changes.finished.begin(),
                              changes.finished.end());
@@ -65,11 +104,16 @@ class DnsLookupsTest : public ::testing::Test {
   std::span<const Lookup> done() const { return changes_.finished; }
 
   Endpoint server_ = Server(1);
-  DnsLookups lookups_{{.timeout_ns = 5 * kSecond, .outstanding_max = 100}};
+  static constexpr size_t kStreamsMax = 3;
+  static constexpr size_t kNegativeCacheMax = 4;
+  DnsLookups lookups_{{.timeout_ns = 5 * kSecond,
+                       .outstanding_max = 100,
+                       .streams_max = kStreamsMax,
+                       .negative_cache_max = kNegativeCacheMax}};
   DnsChanges changes_;
 };
 
-TEST_F(DnsLookupsTest, QuestionAndAnswer) {
+TEST_F(DnsLookupsTest, AnswerEndsItsLookup) {
   Send(1, Query(7, "a.test"), 0);
   EXPECT_TRUE(done().empty());
   Receive(1, Answer(7, "a.test", {ARecord(9)}), 12);
@@ -81,7 +125,7 @@ TEST_F(DnsLookupsTest, QuestionAndAnswer) {
   EXPECT_EQ(changes_.learned[0].name, "a.test");
 }
 
-TEST_F(DnsLookupsTest, TimeoutHasNoRcodeAndComesAfterAGrace) {
+TEST_F(DnsLookupsTest, UnansweredLookupTimesOutAfterGrace) {
   Send(1, Query(7, "a.test"), 0);
   Expire(5499);
   EXPECT_TRUE(done().empty());
@@ -92,7 +136,7 @@ TEST_F(DnsLookupsTest, TimeoutHasNoRcodeAndComesAfterAGrace) {
   EXPECT_FALSE(done()[0].rcode.has_value());
 }
 
-TEST_F(DnsLookupsTest, RetryAtTheMomentOfTheTimeoutIsTheSameLookup) {
+TEST_F(DnsLookupsTest, RetryDuringGraceContinuesTheLookup) {
   Send(1, Query(7, "a.test"), 0);
   Expire(5001);
   server_ = Server(2);
@@ -103,14 +147,14 @@ TEST_F(DnsLookupsTest, RetryAtTheMomentOfTheTimeoutIsTheSameLookup) {
   EXPECT_EQ(done()[0].server, Server(2));
 }
 
-TEST_F(DnsLookupsTest, RetryWithANewIdFromTheSameThread) {
+TEST_F(DnsLookupsTest, RetryWithNewIdOfTheSameThreadContinuesTheLookup) {
   Send(1, Query(7, "a.test"), 0);
   Send(2, Query(8, "a.test"), 1000);
   Receive(2, Answer(8, "a.test", {}), 1010);
   EXPECT_EQ(done().size(), 1u);
 }
 
-TEST_F(DnsLookupsTest, OtherThreadOtherProcessOtherTypeAreOtherLookups) {
+TEST_F(DnsLookupsTest, OtherThreadProcessOrTypeIsAnotherLookup) {
   Send(1, Query(7, "a.test"), 0, 1);
   Send(2, Query(8, "a.test"), 0, 2);
   Send(3, Query(9, "a.test", 28), 0, 1);
@@ -130,7 +174,7 @@ TEST_F(DnsLookupsTest, ServfailWaitsForTheNextServer) {
   EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
 }
 
-TEST_F(DnsLookupsTest, ServfailWithoutMoreIsServfailOfItsOwnTime) {
+TEST_F(DnsLookupsTest, ServfailWithoutRetryEndsAtTheTimeOfItsAnswer) {
   Send(1, Query(7, "a.test"), 0);
   Receive(1, Answer(7, "a.test", {}, 2), 10);
   Expire(600);
@@ -139,7 +183,7 @@ TEST_F(DnsLookupsTest, ServfailWithoutMoreIsServfailOfItsOwnTime) {
   EXPECT_EQ(done()[0].ended_ns, kStart + 10 * kMillisecond);
 }
 
-TEST_F(DnsLookupsTest, OutcomesOfRcodes) {
+TEST_F(DnsLookupsTest, EachRcodeHasItsOutcome) {
   const std::pair<unsigned, DnsOutcome> cases[] = {{0, DnsOutcome::kOk},
                                                    {1, DnsOutcome::kOther},
                                                    {2, DnsOutcome::kServFail},
@@ -156,7 +200,7 @@ TEST_F(DnsLookupsTest, OutcomesOfRcodes) {
   }
 }
 
-TEST_F(DnsLookupsTest, WrongServerQuestionIdAndSocketAreIgnored) {
+TEST_F(DnsLookupsTest, AnswerWithWrongServerQuestionIdOrSocketIsIgnored) {
   Send(1, Query(7, "a.test"), 0);
   server_ = Server(66);
   Receive(1, Answer(7, "a.test", {ARecord(66)}), 1);
@@ -171,7 +215,7 @@ TEST_F(DnsLookupsTest, WrongServerQuestionIdAndSocketAreIgnored) {
   EXPECT_EQ(done().size(), 1u);
 }
 
-TEST_F(DnsLookupsTest, MalformedAnswerCountsOnlyWhenNothingBetterComes) {
+TEST_F(DnsLookupsTest, MalformedAnswerDecidesOnlyWithoutABetterAnswer) {
   Send(1, Query(7, "a.test"), 0);
   Receive(1, testing::U16(7) + "garbage", 1);
   Expire(10000);
@@ -184,7 +228,7 @@ TEST_F(DnsLookupsTest, MalformedAnswerCountsOnlyWhenNothingBetterComes) {
   EXPECT_EQ(lookups_.malformed_messages(), 2u);
 }
 
-TEST_F(DnsLookupsTest, TheProxysOwnQueryIsALegOfTheRedirectedLookup) {
+TEST_F(DnsLookupsTest, UpstreamQueryOfTheProxyBelongsToTheRedirectedLookup) {
   Send(1, Query(7, "a.test"), 0, 1, true);
   Send(2, Query(99, "a.test"), 2, 50, false, 20);
   Receive(2, Answer(99, "a.test", {ARecord(1)}), 9);
@@ -196,14 +240,14 @@ TEST_F(DnsLookupsTest, TheProxysOwnQueryIsALegOfTheRedirectedLookup) {
   EXPECT_TRUE(done()[0].redirected);
 }
 
-TEST_F(DnsLookupsTest, WithoutARedirectTwoProcessesAreTwoLookups) {
+TEST_F(DnsLookupsTest, SameQuestionOfTwoProcessesWithoutRedirectIsTwoLookups) {
   Send(1, Query(7, "a.test"), 0, 1, false);
   Send(2, Query(99, "a.test"), 2, 50, false, 20);
   Shutdown();
   EXPECT_EQ(done().size(), 2u);
 }
 
-TEST_F(DnsLookupsTest, ANoOfTheSandboxesOwnServerThatAskedNobodyIsPolicy) {
+TEST_F(DnsLookupsTest, LocalNegativeAnswerWithoutUpstreamQueryIsPolicyDenial) {
   for (const int rcode : {kDnsNxDomain, kDnsRefused}) {
     Send(1, Query(7, "evil.test"), 0, 1, true);
     Receive(1, Answer(7, "evil.test", {}, rcode), 1, true);
@@ -216,12 +260,12 @@ TEST_F(DnsLookupsTest, ANoOfTheSandboxesOwnServerThatAskedNobodyIsPolicy) {
   }
 }
 
-TEST_F(DnsLookupsTest, ANoThatTheServerWasToldItselfIsNone) {
+TEST_F(DnsLookupsTest, UpstreamNxdomainIsNoPolicyDenial) {
   Send(1, Query(7, "nx.test"), 0, 1, true);
   Send(2, Query(99, "nx.test"), 2, 50, false, 20);
   Receive(2, Answer(99, "nx.test", {}, kDnsNxDomain), 9);
   Receive(1, Answer(7, "nx.test", {}, kDnsNxDomain), 10, true);
-  // Said again from memory.
+  // The local server answers from its cache.
   Send(1, Query(8, "nx.test"), 20, 1, true);
   Receive(1, Answer(8, "nx.test", {}, kDnsNxDomain), 21, true);
   ASSERT_EQ(done().size(), 2u);
@@ -229,14 +273,14 @@ TEST_F(DnsLookupsTest, ANoThatTheServerWasToldItselfIsNone) {
   EXPECT_EQ(done()[1].outcome, DnsOutcome::kNxDomain);
 }
 
-TEST_F(DnsLookupsTest, ANoFromOutsideIsNone) {
+TEST_F(DnsLookupsTest, RemoteNxdomainIsNoPolicyDenial) {
   Send(1, Query(7, "evil.test"), 0, 1, true);
   Receive(1, Answer(7, "evil.test", {}, kDnsNxDomain), 1, false);
   ASSERT_EQ(done().size(), 1u);
   EXPECT_EQ(done()[0].outcome, DnsOutcome::kNxDomain);
 }
 
-TEST_F(DnsLookupsTest, AQueryThatNetfilterThrewAway) {
+TEST_F(DnsLookupsTest, QueriesDroppedByNetfilterAreDenied) {
   SendDenied(1, Query(7, "a.test"), 0);
   SendDenied(1, Query(7, "a.test"), 5);
   Expire(1000);
@@ -246,7 +290,7 @@ TEST_F(DnsLookupsTest, AQueryThatNetfilterThrewAway) {
   EXPECT_EQ(done()[0].denied_sends, 2u);
 }
 
-TEST_F(DnsLookupsTest, DeniedAtOneServerAnsweredByTheNext) {
+TEST_F(DnsLookupsTest, DeniedQueryAnsweredByTheNextServerIsOk) {
   SendDenied(1, Query(7, "a.test"), 0);
   server_ = Server(2);
   Send(2, Query(7, "a.test"), 1);
@@ -256,7 +300,7 @@ TEST_F(DnsLookupsTest, DeniedAtOneServerAnsweredByTheNext) {
   EXPECT_EQ(done()[0].denied_sends, 1u);
 }
 
-TEST_F(DnsLookupsTest, TooManyOpenLookupsEndTheOldest) {
+TEST_F(DnsLookupsTest, OldestLookupIsEvictedOverTheLimit) {
   for (unsigned i = 0; i < 150; ++i)
     Send(i, Query(i, "n" + std::to_string(i) + ".test"), i, i + 1);
   EXPECT_EQ(done().size(), 50u);
@@ -265,8 +309,8 @@ TEST_F(DnsLookupsTest, TooManyOpenLookupsEndTheOldest) {
   EXPECT_EQ(done()[0].outcome, DnsOutcome::kOther);
 }
 
-// Finding one takes as long as there are questions of its id on its socket.
-TEST_F(DnsLookupsTest, QuestionsUnderOneIdAreBounded) {
+// The time to find a question grows with the number of questions with its id on its socket.
+TEST_F(DnsLookupsTest, OldestQuestionOfAnIdIsEvictedOverTheLimit) {
   for (int i = 0; i < 70; ++i)
     Send(1, Query(7, "n" + std::to_string(i) + ".test"), 0);
   EXPECT_EQ(lookups_.evicted(), 6u);
@@ -279,6 +323,72 @@ TEST_F(DnsLookupsTest, QuestionsUnderOneIdAreBounded) {
   Receive(1, Answer(7, "n69.test", {ARecord(9)}), 1);
   ASSERT_EQ(done().size(), 8u);
   EXPECT_EQ(done()[7].outcome, DnsOutcome::kOk);
+}
+
+TEST_F(DnsLookupsTest, UnknownThreadsAreNotTheSameThread) {
+  Send(1, Query(7, "a.test"), 0, /*thread=*/0);
+  Send(2, Query(8, "a.test"), 10, /*thread=*/0);
+  Shutdown();
+  ASSERT_EQ(done().size(), 2u);
+  EXPECT_EQ(done()[0].queries, 1);
+  EXPECT_EQ(done()[1].queries, 1);
+}
+
+TEST_F(DnsLookupsTest, ShutdownEndsUnansweredLookupAsTimeout) {
+  Send(1, Query(7, "a.test"), 0);
+  Shutdown(3000);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kTimeout);
+  EXPECT_EQ(done()[0].ended_ns - done()[0].asked_ns, 3000 * kMillisecond);
+  EXPECT_EQ(lookups_.NextDeadline(), std::numeric_limits<uint64_t>::max());
+}
+
+TEST_F(DnsLookupsTest, TruncatedUdpAnswerContinuesOverTcp) {
+  constexpr unsigned kTc = 0x0200;
+  Send(1, Query(7, "a.test"), 0);
+  Receive(1, Answer(7, "a.test", {}, 0, 1, kTc), 10);
+  EXPECT_TRUE(done().empty());
+  SendTcp(2, Query(7, "a.test"), 11);
+  ReceiveTcp(2, Answer(7, "a.test", {ARecord(9)}), 12);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].transport, Transport::kTcp);
+  EXPECT_EQ(done()[0].queries, 2);
+  EXPECT_EQ(done()[0].addresses.size(), 1u);
+}
+
+TEST_F(DnsLookupsTest, TcpConnectionsOverTheLimitAreNotRead) {
+  for (uint64_t cookie = 1; cookie <= kStreamsMax + 2; ++cookie)
+    SendTcp(cookie, Query(7, "n" + std::to_string(cookie) + ".test"), 0);
+  EXPECT_EQ(lookups_.evicted(), 2u);
+  ReceiveTcp(kStreamsMax + 1, Answer(7, "n4.test", {ARecord(9)}), 1);
+  EXPECT_TRUE(done().empty());
+  // A closed connection makes room.
+  lookups_.OnClose(1);
+  SendTcp(20, Query(7, "late.test"), 2);
+  ReceiveTcp(20, Answer(7, "late.test", {ARecord(9)}), 3);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].name, "late.test");
+}
+
+TEST_F(DnsLookupsTest, RemoteNegativeAnswerExplainsLocalOneForThreeHours) {
+  constexpr uint64_t kThreeHours = 3 * 3600 * 1000;
+  RemoteNxdomain("nx.test", 0);
+  EXPECT_EQ(LocalNxdomain("nx.test", kThreeHours - 1), DnsOutcome::kNxDomain);
+  EXPECT_EQ(LocalNxdomain("nx.test", kThreeHours), DnsOutcome::kDenied);
+}
+
+TEST_F(DnsLookupsTest, NegativeCacheIsClearedAtItsLimit) {
+  for (uint64_t i = 0; i <= kNegativeCacheMax; ++i)
+    RemoteNxdomain("n" + std::to_string(i) + ".test", i);
+  // The last one found a full cache, which was cleared for it.
+  EXPECT_EQ(LocalNxdomain("n0.test", 100), DnsOutcome::kDenied);
+  EXPECT_EQ(LocalNxdomain("n" + std::to_string(kNegativeCacheMax) + ".test", 101),
+            DnsOutcome::kNxDomain);
+}
+
+TEST_F(DnsLookupsTest, NegativeAnswerOfALocalServerIsNotCached) {
+  EXPECT_EQ(LocalNxdomain("evil.test", 0), DnsOutcome::kDenied);
+  EXPECT_EQ(LocalNxdomain("evil.test", 10), DnsOutcome::kDenied);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ using testing::WireName;
 
 const std::string kPointer = U16(0xc00c);
 
-TEST(ParseDns, Query) {
+TEST(ParseDns, QueryHasIdNameAndType) {
   const auto m = ParseDns(Query(7, "WWW.Example.ORG", 28), DnsCapture::kComplete);
   ASSERT_TRUE(m.ok()) << m.status();
   EXPECT_EQ(m->id, 7);
@@ -30,7 +30,7 @@ TEST(ParseDns, Query) {
   EXPECT_EQ(m->type, 28);
 }
 
-TEST(ParseDns, AnswersWithAliases) {
+TEST(ParseDns, AnswerHasAddressesAndAliases) {
   const std::string c1 = WireName("c1.test");
   const auto m = ParseDns(Answer(1, "a.test",
                                  {Record(kPointer, 5, c1), Record(c1, 1, "\x01\x02\x03\x04", 99),
@@ -45,7 +45,7 @@ TEST(ParseDns, AnswersWithAliases) {
   EXPECT_EQ(m->aliases, std::vector<SharedText>{"c1.test"});
 }
 
-TEST(ParseDns, RootAndEscapes) {
+TEST(ParseDns, NameIsEscaped) {
   EXPECT_EQ(ParseDns(Query(1, ""), DnsCapture::kComplete)->name, ".");
   const auto m =
       ParseDns(Header(1, 0, 1, 0) + std::string("\4a.b\\\3\0\n\xff\0", 10) + U16(1) + U16(1),
@@ -54,54 +54,54 @@ TEST(ParseDns, RootAndEscapes) {
   EXPECT_EQ(m->name, "a\\.b\\\\.\\000\\010\\255");
 }
 
-struct Broken {
-  const char* what;
+struct Malformed {
+  const char* fault;
   std::string wire;
 };
 
-class BrokenMessages : public ::testing::TestWithParam<Broken> {};
+class MalformedDnsMessage : public ::testing::TestWithParam<Malformed> {};
 
-TEST_P(BrokenMessages, AreErrors) {
+TEST_P(MalformedDnsMessage, IsAnError) {
   EXPECT_FALSE(ParseDns(GetParam().wire, DnsCapture::kComplete).ok());
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    All, BrokenMessages,
+    All, MalformedDnsMessage,
     ::testing::Values(
-        Broken{"empty", ""}, Broken{"short header", std::string(11, '\0')},
-        Broken{"no question", Header(1, 0, 0, 0)},
-        Broken{"two questions", Header(1, 0, 2, 0) + Question("a", 1) + Question("b", 1)},
-        Broken{"pointer to itself", Header(1, 0, 1, 0) + U16(0xc00c) + U16(1) + U16(1)},
-        Broken{"pointer forward",
-               Header(1, 0, 1, 0) + U16(0xc00e) + WireName("a") + U16(1) + U16(1)},
-        Broken{"label of 64", Header(1, 0, 1, 0) + "\x40" + std::string(64, 'a') +
-                                  std::string(1, '\0') + U16(1) + U16(1)},
-        Broken{"reserved label 0x80",
-               Header(1, 0, 1, 0) + "\x81" + std::string(70, 'a') + U16(1) + U16(1)},
-        Broken{"name of 256", Query(1, std::string(63, 'a') + "." + std::string(63, 'b') + "." +
-                                           std::string(63, 'c') + "." + std::string(62, 'd'))},
-        Broken{"question without type", Header(1, 0, 1, 0) + WireName("a.test")},
-        Broken{"count beyond the bytes", Header(1, 0x8180, 1, 65535) + Question("a.test", 1)},
-        Broken{"length beyond the bytes", Header(1, 0x8180, 1, 1) + Question("a.test", 1) +
-                                              kPointer + U16(1) + U16(1) + testing::U32(1) +
-                                              U16(65535) + "abcd"},
-        Broken{"A of 5 bytes", Answer(1, "a.test", {Record(kPointer, 1, "12345")})},
-        Broken{"AAAA of 4 bytes", Answer(1, "a.test", {Record(kPointer, 28, "1234")})},
-        Broken{"CNAME that overruns", Answer(1, "a.test",
-                                             {Record(kPointer, 5,
-                                                     "\x09"
-                                                     "abc")})},
-        Broken{"CNAME with a tail",
-               Answer(1, "a.test", {Record(kPointer, 5, WireName("x") + "more")})}),
+        Malformed{"empty", ""}, Malformed{"short header", std::string(11, '\0')},
+        Malformed{"no question", Header(1, 0, 0, 0)},
+        Malformed{"two questions", Header(1, 0, 2, 0) + Question("a", 1) + Question("b", 1)},
+        Malformed{"pointer to itself", Header(1, 0, 1, 0) + U16(0xc00c) + U16(1) + U16(1)},
+        Malformed{"pointer forward",
+                  Header(1, 0, 1, 0) + U16(0xc00e) + WireName("a") + U16(1) + U16(1)},
+        Malformed{"label of 64", Header(1, 0, 1, 0) + "\x40" + std::string(64, 'a') +
+                                     std::string(1, '\0') + U16(1) + U16(1)},
+        Malformed{"reserved label 0x80",
+                  Header(1, 0, 1, 0) + "\x81" + std::string(70, 'a') + U16(1) + U16(1)},
+        Malformed{"name of 256", Query(1, std::string(63, 'a') + "." + std::string(63, 'b') + "." +
+                                              std::string(63, 'c') + "." + std::string(62, 'd'))},
+        Malformed{"question without type", Header(1, 0, 1, 0) + WireName("a.test")},
+        Malformed{"count over the bytes", Header(1, 0x8180, 1, 65535) + Question("a.test", 1)},
+        Malformed{"length over the bytes", Header(1, 0x8180, 1, 1) + Question("a.test", 1) +
+                                               kPointer + U16(1) + U16(1) + testing::U32(1) +
+                                               U16(65535) + "abcd"},
+        Malformed{"A of 5 bytes", Answer(1, "a.test", {Record(kPointer, 1, "12345")})},
+        Malformed{"AAAA of 4 bytes", Answer(1, "a.test", {Record(kPointer, 28, "1234")})},
+        Malformed{"CNAME that overruns", Answer(1, "a.test",
+                                                {Record(kPointer, 5,
+                                                        "\x09"
+                                                        "abc")})},
+        Malformed{"CNAME with a tail",
+                  Answer(1, "a.test", {Record(kPointer, 5, WireName("x") + "more")})}),
     [](const auto& info) {
-      std::string name = info.param.what;
+      std::string name = info.param.fault;
       std::replace_if(
           name.begin(), name.end(), [](char c) { return !isalnum(static_cast<unsigned char>(c)); },
           '_');
       return name;
     });
 
-TEST(ParseDns, NameOf255IsTheLongest) {
+TEST(ParseDns, NameOf255BytesIsRead) {
   const std::string name = std::string(63, 'a') + "." + std::string(63, 'b') + "." +
                            std::string(63, 'c') + "." + std::string(61, 'd');
   const auto m = ParseDns(Query(1, name), DnsCapture::kComplete);
@@ -109,25 +109,25 @@ TEST(ParseDns, NameOf255IsTheLongest) {
   EXPECT_EQ(m->name, name);
 }
 
-TEST(ParseDns, CutAndTruncatedMessagesKeepWhatIsThere) {
+TEST(ParseDns, CutAndTruncatedMessagesKeepCompleteRecords) {
   const std::string whole = Answer(1, "a.test", {ARecord(1), ARecord(2), ARecord(3)});
   const std::string part = whole.substr(0, whole.size() - 5);
   EXPECT_FALSE(ParseDns(part, DnsCapture::kComplete).ok());
   EXPECT_EQ(ParseDns(part, DnsCapture::kCut)->addresses.size(), 2u);
   const std::string tc = Answer(1, "a.test", {ARecord(1), ARecord(2)}, 0, 1, 0x0200);
   EXPECT_EQ(ParseDns(tc.substr(0, tc.size() - 3), DnsCapture::kComplete)->addresses.size(), 1u);
-  // A record that is there, and whose name goes on beyond it, is wrong and not cut.
+  // A complete record with a name that exceeds it is malformed, and not cut.
   EXPECT_TRUE(absl::IsInvalidArgument(
       ParseDns(Answer(1, "a.test", {Record(U16(0xc00c), 5, "\x21x")}), DnsCapture::kCut).status()));
 }
 
-TEST(ParseDns, RecordsOfOtherClassesAreSkipped) {
+TEST(ParseDns, RecordOfAnotherClassIsSkipped) {
   std::string chaos = ARecord(1);
   chaos[5] = 3;
   EXPECT_TRUE(ParseDns(Answer(1, "a.test", {chaos}), DnsCapture::kComplete)->addresses.empty());
 }
 
-TEST(ParseDns, EveryPrefixAndEveryFlippedByteIsSurvived) {
+TEST(ParseDns, PrefixesAndFlippedBytesDoNotCrash) {
   const std::string whole = Answer(1, "www.example.test",
                                    {Record(kPointer, 5, WireName("c.test")), ARecord(1),
                                     Record(kPointer, 28, std::string(16, 'x'))});
@@ -145,7 +145,7 @@ TEST(ParseDns, EveryPrefixAndEveryFlippedByteIsSurvived) {
   }
 }
 
-TEST(Names, KnownAndUnknown) {
+TEST(DnsNames, UnknownNumbersHaveGenericNames) {
   EXPECT_EQ(DnsTypeName(28), "AAAA");
   EXPECT_EQ(DnsTypeName(65280), "TYPE65280");
   EXPECT_EQ(DnsRcodeName(3), "NXDOMAIN");

@@ -14,7 +14,7 @@ std::string Frame(const std::string& message) {
          message;
 }
 
-TEST(DnsStream, PackedSplitAndEmpty) {
+TEST(DnsStream, MessagesInOneSegmentAndInManyAreReturned) {
   DnsStream stream(100);
   const std::string wire = Frame("one") + Frame("") + Frame("three");
   EXPECT_EQ(stream.Add(100, wire), (std::vector<std::string>{"one", "", "three"}));
@@ -27,7 +27,7 @@ TEST(DnsStream, PackedSplitAndEmpty) {
   EXPECT_EQ(got, std::vector<std::string>{"bytewise"});
 }
 
-TEST(DnsStream, AnyOrderOverlapAndRepetitionAcrossTheWrap) {
+TEST(DnsStream, SegmentsInAnyOrderWithOverlapsAcrossTheWrapGiveAllMessages) {
   std::mt19937 random(3);
   for (int round = 0; round < 300; ++round) {
     std::vector<std::string> messages;
@@ -37,19 +37,19 @@ TEST(DnsStream, AnyOrderOverlapAndRepetitionAcrossTheWrap) {
       wire += Frame(messages.back());
     }
     const uint32_t first = 0xffffffffu - random() % 1000;
-    std::vector<std::pair<size_t, size_t>> pieces;
+    std::vector<std::pair<size_t, size_t>> segments;
     for (size_t at = 0; at < wire.size();) {
       const size_t n = std::min<size_t>(1 + random() % 200, wire.size() - at);
-      pieces.emplace_back(at, n);
+      segments.emplace_back(at, n);
       if (random() % 3 == 0)
-        pieces.emplace_back(at > 20 ? at - 20 : 0,
-                            std::min<size_t>(n + 20, wire.size() - (at > 20 ? at - 20 : 0)));
+        segments.emplace_back(at > 20 ? at - 20 : 0,
+                              std::min<size_t>(n + 20, wire.size() - (at > 20 ? at - 20 : 0)));
       at += n;
     }
-    std::shuffle(pieces.begin(), pieces.end(), random);
+    std::shuffle(segments.begin(), segments.end(), random);
     DnsStream stream(first);
     std::vector<std::string> got;
-    for (const auto& [at, n] : pieces) {
+    for (const auto& [at, n] : segments) {
       for (std::string& m :
            stream.Add(first + static_cast<uint32_t>(at), std::string_view(wire).substr(at, n)))
         got.push_back(m);
@@ -59,12 +59,12 @@ TEST(DnsStream, AnyOrderOverlapAndRepetitionAcrossTheWrap) {
   }
 }
 
-TEST(DnsStream, AGapThatNeverFillsIsBounded) {
+TEST(DnsStream, StreamBreaksWhenTooManyBytesWaitForAGap) {
   DnsStream stream(0);
   for (uint32_t i = 0; i < 10000 && !stream.broken(); ++i)
     stream.Add(10 + i * 1000, std::string(1000, 'x'));
   EXPECT_TRUE(stream.broken());
-  EXPECT_TRUE(stream.Add(0, Frame("too late")).empty());
+  EXPECT_TRUE(stream.Add(0, Frame("after the break")).empty());
 }
 
 }  // namespace

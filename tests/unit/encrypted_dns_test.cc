@@ -11,12 +11,12 @@ Address V4(uint8_t a, uint8_t b, uint8_t c, uint8_t d) {
   return Address::FromIpv4(octets);
 }
 
-TEST(EncryptedDns, ByPort) {
+TEST(EncryptedDns, Port853IsDotOrDoq) {
   EXPECT_STREQ(EncryptedDns("", V4(192, 0, 2, 1), 853, Transport::kTcp), "dot");
   EXPECT_STREQ(EncryptedDns("any.test", V4(192, 0, 2, 1), 853, Transport::kUdp), "doq");
 }
 
-TEST(EncryptedDns, ByWhoAnswersThere) {
+TEST(EncryptedDns, KnownResolverOnPort443IsDoh) {
   EXPECT_STREQ(EncryptedDns("", V4(1, 1, 1, 1), 443, Transport::kTcp), "doh");
   EXPECT_STREQ(EncryptedDns("", V4(8, 8, 4, 4), 443, Transport::kUdp), "doh3");
   EXPECT_STREQ(EncryptedDns("dns.google", V4(192, 0, 2, 1), 443, Transport::kTcp), "doh");
@@ -26,7 +26,7 @@ TEST(EncryptedDns, ByWhoAnswersThere) {
   EXPECT_STREQ(EncryptedDns("", quad9, 443, Transport::kTcp), "doh");
 }
 
-TEST(EncryptedDns, NothingElse) {
+TEST(EncryptedDns, OtherPortsAndHostsAreNot) {
   EXPECT_EQ(EncryptedDns("", V4(1, 1, 1, 1), 80, Transport::kTcp), nullptr);
   EXPECT_EQ(EncryptedDns("", V4(1, 1, 1, 1), 53, Transport::kUdp), nullptr);
   EXPECT_EQ(EncryptedDns("", V4(1, 1, 1, 9), 443, Transport::kTcp), nullptr);

@@ -15,17 +15,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class File : public ::testing::Test {
+class FileTest : public ::testing::Test {
  protected:
-  File() : folder_(::testing::TempDir() + "file" + std::to_string(getpid())) {
+  FileTest() : folder_(::testing::TempDir() + "file" + std::to_string(getpid())) {
     fs::create_directories(folder_);
   }
-  ~File() override { fs::remove_all(folder_); }
+  ~FileTest() override { fs::remove_all(folder_); }
 
   std::string folder_;
 };
 
-TEST_F(File, IsReadAsAWhole) {
+TEST_F(FileTest, ReadFileReturnsTheWholeFile) {
   const std::string text = std::string(10'000, 'x') + std::string("\0\n", 2);
   std::ofstream(folder_ + "/text", std::ios::binary) << text;
   EXPECT_EQ(ReadFile(folder_ + "/text"), text);
@@ -34,8 +34,8 @@ TEST_F(File, IsReadAsAWhole) {
   EXPECT_EQ(ReadFile(folder_ + "/none"), std::nullopt);
 }
 
-// A folder can be opened, and not be read: as the files of a process that ends in between.
-TEST_F(File, ThatCannotBeReadIsNone) {
+// A folder can be opened but not read. A file in /proc is like that once its process has exited.
+TEST_F(FileTest, ReadFileOfUnreadableFileReturnsNothing) {
   EXPECT_EQ(ReadFile(folder_), std::nullopt);
   for (const char* file : {"stat", "cmdline"})
     fs::create_directories(folder_ + "/7/" + file);

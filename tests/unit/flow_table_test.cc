@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <map>
+#include <optional>
 #include <random>
 
 #include "userspace/base/clock.h"
@@ -34,7 +35,7 @@ class FlowTableTest : public ::testing::Test {
   void Keep(const FlowChanges& changes) {
     changes_.insert(changes_.end(), changes.begin(), changes.end());
   }
-  // Behind a device: nobody tells when it gives up.
+  // A flow of a guest behind a device. No event reports that it gave up.
   void ConnectGuest(uint64_t cookie, uint64_t at, Transport transport) {
     table_.OnConnect({.cookie = cookie,
                       .transport = transport,
@@ -64,7 +65,7 @@ class FlowTableTest : public ::testing::Test {
                          .error = error},
                         at));
   }
-  // The only change since the last call.
+  // Returns the only change since the last call.
   FlowChange One() {
     EXPECT_EQ(changes_.size(), 1u);
     const FlowChange change = changes_.empty() ? FlowChange{} : changes_[0];
@@ -77,7 +78,7 @@ class FlowTableTest : public ::testing::Test {
   FlowChanges changes_;
 };
 
-TEST_F(FlowTableTest, EstablishedThenClosed) {
+TEST_F(FlowTableTest, CloseEndsEstablishedFlowWithItsBytes) {
   Connect(1, 1, 100);
   Result(1, true, 0, 150);
   FlowChange change = One();
@@ -93,8 +94,7 @@ TEST_F(FlowTableTest, EstablishedThenClosed) {
   EXPECT_EQ(table_.size(), 0u);
 }
 
-// The event of its end was lost: its socket is not among the living ones, twice.
-TEST_F(FlowTableTest, AFlowWhoseEndWasLostEndsWhenItsSocketIsGone) {
+TEST_F(FlowTableTest, FlowWithLostCloseEndsWhenItsSocketIsMissingTwice) {
   Connect(1, 1, 100);
   Connect(2, 2, 100);
   Result(2, true, 0, 150);
@@ -106,7 +106,7 @@ TEST_F(FlowTableTest, AFlowWhoseEndWasLostEndsWhenItsSocketIsGone) {
   EXPECT_TRUE(changes_.empty());
   EXPECT_EQ(table_.size(), 5u);
   Keep(table_.EndClosedSockets({2, 5}, 300));
-  EXPECT_EQ(changes_.size(), 2u);  // 1 and 3; 2 is there after all, and a guest has no socket here
+  EXPECT_EQ(changes_.size(), 2u);  // 1 and 3; socket 2 is open, and the guest 4 has none
   for (const FlowChange& change : changes_) {
     EXPECT_TRUE(change.decided && change.ended);
     EXPECT_EQ(change.flow.outcome, ConnectOutcome::kUnknown);
@@ -119,7 +119,7 @@ TEST_F(FlowTableTest, AFlowWhoseEndWasLostEndsWhenItsSocketIsGone) {
   EXPECT_EQ(change.flow.outcome, ConnectOutcome::kEstablished);
 }
 
-TEST_F(FlowTableTest, ADeniedAttemptIsDeniedHoweverItEnds) {
+TEST_F(FlowTableTest, DeniedAttemptThatFailsIsDenied) {
   for (const int error : {ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH, 0}) {
     Connect(1, 1, 0);
     const Flow* denied =
@@ -134,7 +134,7 @@ TEST_F(FlowTableTest, ADeniedAttemptIsDeniedHoweverItEnds) {
   }
 }
 
-TEST_F(FlowTableTest, ADeniedAttemptThatGetsThroughIsEstablished) {
+TEST_F(FlowTableTest, DeniedAttemptThatSucceedsIsEstablished) {
   Connect(1, 1, 0);
   table_.OnDenied({.cookie = 1, .transport = Transport::kTcp, .peer = Peer(1)});
   Result(1, true, 0, 10);
@@ -142,7 +142,7 @@ TEST_F(FlowTableTest, ADeniedAttemptThatGetsThroughIsEstablished) {
   EXPECT_EQ(table_.OnDenied({.cookie = 2, .transport = Transport::kTcp, .peer = Peer(1)}), nullptr);
 }
 
-TEST_F(FlowTableTest, ErrorsOfADeniedUdpFlowDoNotEndIt) {
+TEST_F(FlowTableTest, ErrorOfDeniedUdpFlowDoesNotEndIt) {
   Connect(1, 1, 0, Transport::kUdp);
   table_.OnDenied({.cookie = 1, .transport = Transport::kUdp, .peer = Peer(1)});
   udp_bytes_[Peer(1)] = {.sent = 0, .received = 0, .denied = 3};
@@ -151,7 +151,7 @@ TEST_F(FlowTableTest, ErrorsOfADeniedUdpFlowDoNotEndIt) {
   uint64_t more = 0;
   table_.RefreshUdp();
   table_.DrainDenials([&](const Flow&, uint64_t count) { more += count; });
-  EXPECT_EQ(more, 2u);  // the first one was told when it happened
+  EXPECT_EQ(more, 2u);  // OnDenied returned the first one
   udp_bytes_[Peer(1)].denied = 7;
   Close(1, 20, Transport::kUdp);
   const FlowChange change = One();
@@ -159,7 +159,7 @@ TEST_F(FlowTableTest, ErrorsOfADeniedUdpFlowDoNotEndIt) {
   EXPECT_EQ(change.flow.denials - change.flow.denials_reported, 4u);
 }
 
-TEST_F(FlowTableTest, ARefusalWithoutNetfilterIsTheCgroups) {
+TEST_F(FlowTableTest, PermissionErrorWithoutNetfilterIsDeniedByTheCgroup) {
   Connect(1, 1, 0);
   Result(1, false, EPERM, 1, Transport::kTcp, {}, true);
   const FlowChange change = One();
@@ -167,7 +167,7 @@ TEST_F(FlowTableTest, ARefusalWithoutNetfilterIsTheCgroups) {
   EXPECT_EQ(change.flow.denied_by, DenialLayer::kCgroup);
 }
 
-TEST_F(FlowTableTest, ResetAfterItWasEstablished) {
+TEST_F(FlowTableTest, ResetEndsEstablishedFlowAsReset) {
   Connect(1, 1, 0);
   Result(1, true, 0, 1);
   One();
@@ -175,7 +175,7 @@ TEST_F(FlowTableTest, ResetAfterItWasEstablished) {
   EXPECT_TRUE(One().flow.reset);
 }
 
-TEST_F(FlowTableTest, EveryErrnoHasItsVerdict) {
+TEST_F(FlowTableTest, EachErrnoHasItsOutcome) {
   const std::pair<int, ConnectOutcome> cases[] = {
       {ECONNREFUSED, ConnectOutcome::kRefused},    {ETIMEDOUT, ConnectOutcome::kTimeout},
       {ENETUNREACH, ConnectOutcome::kUnreachable}, {EHOSTUNREACH, ConnectOutcome::kUnreachable},
@@ -191,7 +191,7 @@ TEST_F(FlowTableTest, EveryErrnoHasItsVerdict) {
   }
 }
 
-TEST_F(FlowTableTest, GivenUpByTheCallerIsCancelledAfterAMoment) {
+TEST_F(FlowTableTest, AttemptWithoutErrorIsCancelledAfterTheWait) {
   Connect(1, 1, 0);
   Result(1, false, 0, 10);
   Close(1, 11);
@@ -201,7 +201,7 @@ TEST_F(FlowTableTest, GivenUpByTheCallerIsCancelledAfterAMoment) {
   EXPECT_EQ(One().flow.outcome, ConnectOutcome::kCancelled);
 }
 
-TEST_F(FlowTableTest, TheErrorOfTheCallBeatsAGuessOfCancelled) {
+TEST_F(FlowTableTest, ErrorOfTheCallReplacesProvisionalCancel) {
   Connect(1, 1, 0);
   Result(1, false, 0, 10);
   Result(1, false, EADDRNOTAVAIL, 11, Transport::kTcp, {}, true);
@@ -210,13 +210,13 @@ TEST_F(FlowTableTest, TheErrorOfTheCallBeatsAGuessOfCancelled) {
   EXPECT_TRUE(changes_.empty());
 }
 
-TEST_F(FlowTableTest, AnAttemptThatNoHookDecidedEndsWithItsSocket) {
+TEST_F(FlowTableTest, CloseEndsUndecidedAttemptAsOther) {
   Connect(1, 1, 0);
   Close(1, 5);
   EXPECT_EQ(One().flow.outcome, ConnectOutcome::kOther);
 }
 
-TEST_F(FlowTableTest, ASocketThatTriesAgainEndsTheAttemptBefore) {
+TEST_F(FlowTableTest, SecondConnectOfASocketEndsTheFirst) {
   Connect(1, 1, 0);
   Connect(1, 2, 5);
   EXPECT_EQ(One().flow.peer, Peer(1));
@@ -224,7 +224,7 @@ TEST_F(FlowTableTest, ASocketThatTriesAgainEndsTheAttemptBefore) {
   EXPECT_EQ(One().flow.peer, Peer(2));
 }
 
-TEST_F(FlowTableTest, ALateErrorDoesNotUndoAVerdict) {
+TEST_F(FlowTableTest, LateErrorDoesNotChangeTheOutcome) {
   Connect(1, 1, 0);
   Result(1, true, 0, 1);
   One();
@@ -232,13 +232,13 @@ TEST_F(FlowTableTest, ALateErrorDoesNotUndoAVerdict) {
   EXPECT_TRUE(changes_.empty());
 }
 
-TEST_F(FlowTableTest, UdpPeersOfOneSocketAreFlowsOfTheirOwn) {
+TEST_F(FlowTableTest, UdpSocketHasOneFlowForEachPeer) {
   Connect(1, 1, 0, Transport::kUdp);
   Connect(1, 2, 1, Transport::kUdp);
   Connect(1, 3, 2, Transport::kUdp);
   Result(1, true, 0, 3, Transport::kUdp, Peer(2));
   EXPECT_EQ(One().flow.peer, Peer(2));
-  Result(1, false, ENETUNREACH, 4, Transport::kUdp);  // no peer: the newest
+  Result(1, false, ENETUNREACH, 4, Transport::kUdp);  // without a peer: the newest flow
   EXPECT_EQ(One().flow.peer, Peer(3));
   udp_bytes_[Peer(1)] = {7, 0};
   udp_bytes_[Peer(2)] = {8, 9};
@@ -250,9 +250,8 @@ TEST_F(FlowTableTest, UdpPeersOfOneSocketAreFlowsOfTheirOwn) {
   EXPECT_EQ(changes_[1].flow.received, 9u);
 }
 
-// A full buffer or a datagram that is too large says nothing of the peer: the flow goes on, and
-// keeps its bytes.
-TEST_F(FlowTableTest, AnErrorOfOneDatagramDoesNotEndItsFlow) {
+// A full buffer, or a datagram that is too large, does not concern the peer.
+TEST_F(FlowTableTest, ErrorOfOneDatagramDoesNotEndItsFlow) {
   for (const int error : {EAGAIN, ENOBUFS, EMSGSIZE}) {
     Connect(1, 1, 0, Transport::kUdp);
     Result(1, false, error, 1, Transport::kUdp, Peer(1), true);
@@ -265,18 +264,58 @@ TEST_F(FlowTableTest, AnErrorOfOneDatagramDoesNotEndItsFlow) {
   }
 }
 
-TEST_F(FlowTableTest, FullTableRefusesTheNewOne) {
+// A BPF program that missed the bytes reports zero. Earlier readings are better than that.
+TEST_F(FlowTableTest, CloseWithoutBytesKeepsTheLastReading) {
+  Connect(1, 1, 0);
+  Result(1, true, 0, 1);
+  One();
+  table_.RefreshTcp([](uint64_t) { return FlowTable::TcpCounts{.sent = 10, .received = 20}; });
+  Close(1, 2, Transport::kTcp, 0, 0);
+  const FlowChange change = One();
+  EXPECT_EQ(change.flow.sent, 10u);
+  EXPECT_EQ(change.flow.received, 20u);
+}
+
+TEST_F(FlowTableTest, RefreshTcpSkipsClosedSocketsAndUdp) {
+  Connect(1, 1, 0);
+  Connect(2, 2, 0);
+  Connect(3, 3, 0, Transport::kUdp);
+  table_.RefreshTcp([](uint64_t cookie) {
+    return cookie == 2 ? std::nullopt
+                       : std::optional(FlowTable::TcpCounts{.sent = cookie, .received = 7});
+  });
+  std::map<uint64_t, uint64_t> received;
+  table_.ForEach([&](const Flow& flow) { received[flow.cookie] = flow.received; });
+  EXPECT_EQ(received, (std::map<uint64_t, uint64_t>{{1, 7}, {2, 0}, {3, 0}}));
+}
+
+TEST_F(FlowTableTest, ShutdownEndsOpenFlows) {
+  Connect(1, 1, 0);
+  Connect(2, 2, 0, Transport::kUdp);
+  Connect(3, 3, 0, Transport::kUdp);
+  udp_bytes_[Peer(3)] = {.sent = 1, .received = 1, .denied = 0};
+  Keep(table_.Shutdown(9));
+  ASSERT_EQ(changes_.size(), 3u);
+  EXPECT_EQ(changes_[0].flow.outcome, ConnectOutcome::kUnknown);
+  EXPECT_EQ(changes_[1].flow.outcome, ConnectOutcome::kOther);
+  EXPECT_EQ(changes_[2].flow.outcome, ConnectOutcome::kEstablished);
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(FlowTableTest, FullTableRejectsNewAttempt) {
   for (uint64_t cookie = 0; cookie < 1000; ++cookie)
     EXPECT_TRUE(Connect(cookie, 1, cookie));
   EXPECT_FALSE(Connect(1000, 1, 1000));
   EXPECT_EQ(table_.size(), 1000u);
+  // A socket that is in the table may connect again.
+  EXPECT_TRUE(Connect(5, 2, 1001));
 }
 
-// Whatever the order of events: each attempt that is kept is decided at most once and ends exactly
-// once.
-TEST_F(FlowTableTest, AnyInterleavingDecidesAndEndsOnce) {
+TEST_F(FlowTableTest, AnyOrderOfEventsDecidesAndEndsEachFlowOnce) {
   std::mt19937 random(5);
-  uint64_t kept = 0, decided = 0, ended = 0;
+  uint64_t kept = 0;
+  uint64_t decided = 0;
+  uint64_t ended = 0;
   for (uint64_t now = 1; now < 100000; ++now) {
     const uint64_t cookie = 1 + random() % 40;
     const Transport transport = cookie % 2 ? Transport::kTcp : Transport::kUdp;
@@ -313,7 +352,7 @@ TEST_F(FlowTableTest, AnyInterleavingDecidesAndEndsOnce) {
   EXPECT_EQ(table_.size(), 0u);
 }
 
-TEST_F(FlowTableTest, AGuestThatGetsNoAnswerTimesOut) {
+TEST_F(FlowTableTest, GuestAttemptWithoutAnswerTimesOut) {
   ConnectGuest(1, kSecond, Transport::kTcp);
   Keep(table_.ExpireDue(100 * kSecond));
   EXPECT_TRUE(changes_.empty());
@@ -322,7 +361,7 @@ TEST_F(FlowTableTest, AGuestThatGetsNoAnswerTimesOut) {
   EXPECT_EQ(One().flow.outcome, ConnectOutcome::kTimeout);
 }
 
-TEST_F(FlowTableTest, AnEstablishedConnectionOfAGuestStays) {
+TEST_F(FlowTableTest, EstablishedGuestConnectionDoesNotExpire) {
   ConnectGuest(1, kSecond, Transport::kTcp);
   Result(1, true, 0, 2 * kSecond);
   One();
@@ -331,11 +370,11 @@ TEST_F(FlowTableTest, AnEstablishedConnectionOfAGuestStays) {
   EXPECT_EQ(table_.size(), 1u);
 }
 
-TEST_F(FlowTableTest, UdpOfAGuestEndsWhenItIsIdle) {
+TEST_F(FlowTableTest, GuestUdpFlowEndsWhenIdle) {
   ConnectGuest(1, 0, Transport::kUdp);
   for (uint64_t now = 120; now <= 1200; now += 60) {
     udp_bytes_[Peer(1)] = {.sent = now, .received = now};
-    table_.RefreshUdp();  // as each window does: the table still sees that it grew
+    table_.RefreshUdp();  // each window does so; the table must still see the growth
     Keep(table_.ExpireDue(now * kSecond));
     ASSERT_TRUE(changes_.empty());
   }
@@ -345,8 +384,8 @@ TEST_F(FlowTableTest, UdpOfAGuestEndsWhenItIsIdle) {
   EXPECT_EQ(change.flow.sent, 1200u);
 }
 
-// The host's own reject is sent to the guest before the packet that it answers is freed.
-TEST_F(FlowTableTest, ARefusalOfAGuestThatARuleMadeIsADenial) {
+// The host sends its own reject to the guest before it frees the packet and reports the denial.
+TEST_F(FlowTableTest, GuestRejectedByARuleOfTheHostIsDenied) {
   for (const bool rule : {true, false}) {
     ConnectGuest(1, kSecond, Transport::kTcp);
     Result(1, false, ECONNREFUSED, kSecond + 1);

@@ -13,7 +13,7 @@ Address Ip(uint8_t last) {
   return Address::FromIpv4(octets);
 }
 
-TEST(NameCache, LivesForItsTtlAndFiveMinutesAtLeast) {
+TEST(NameCache, NameIsValidForItsTtlButAtLeastFiveMinutes) {
   NameCache names(10);
   names.Learn(Ip(1), "short.test", 1, 0);
   names.Learn(Ip(2), "long.test", 3600, 0);
@@ -24,14 +24,14 @@ TEST(NameCache, LivesForItsTtlAndFiveMinutesAtLeast) {
   EXPECT_EQ(names.Find(Ip(3), 0), "");
 }
 
-TEST(NameCache, TheLatestNameWins) {
+TEST(NameCache, LatestNameReplacesEarlierOne) {
   NameCache names(10);
   names.Learn(Ip(1), "first.test", 60, 0);
   names.Learn(Ip(1), "second.test", 60, 1);
   EXPECT_EQ(names.Find(Ip(1), 2), "second.test");
 }
 
-TEST(NameCache, TheOldestMakesRoom) {
+TEST(NameCache, OldestAddressIsRemovedOverTheLimit) {
   NameCache names(3);
   for (uint8_t i = 1; i <= 5; ++i)
     names.Learn(Ip(i), "n.test", 60, i);

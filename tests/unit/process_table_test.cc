@@ -8,7 +8,7 @@
 namespace sandpiper {
 namespace {
 
-TEST(ProcessTable, AChildRunsWhatItsParentRuns) {
+TEST(ProcessTable, ChildHasThePathOfItsParentUntilExec) {
   ProcessTable table(10);
   table.OnExec({.process = {10, 100}, .parent = {1, 1}, .comm = "sh", .path = "/bin/sh"}, 100);
   table.OnFork({.process = {11, 200}, .parent = {10, 100}, .comm = "sh"}, 200);
@@ -18,7 +18,7 @@ TEST(ProcessTable, AChildRunsWhatItsParentRuns) {
   EXPECT_EQ(table.Ancestors(*table.Find({11, 200})), std::vector<SharedText>{"/bin/sh"});
 }
 
-TEST(ProcessTable, AReusedPidIsAnotherProcess) {
+TEST(ProcessTable, ReusedPidIsAnotherProcess) {
   ProcessTable table(10);
   table.OnExec({.process = {10, 100}, .parent = {}, .path = "/old"}, 100);
   EXPECT_EQ(table.Find({10, 101 * kSecond}), nullptr);
@@ -26,7 +26,7 @@ TEST(ProcessTable, AReusedPidIsAnotherProcess) {
   EXPECT_EQ(table.Find({10, 100})->path, "/old");
 }
 
-TEST(ProcessTable, OneThatWasReadFromProcIsFoundByItsExactStart) {
+TEST(ProcessTable, ExistingProcessIsFoundByItsExactStartTime) {
   ProcessTable table(10);
   table.AddExisting({.process = {10, 120 * kMillisecond}, .parent = {}, .path = "/bin/x"});
   const ProcessKey exact = {10, 127 * kMillisecond};
@@ -38,34 +38,33 @@ TEST(ProcessTable, OneThatWasReadFromProcIsFoundByItsExactStart) {
   EXPECT_EQ(table.All().size(), 1u);
 }
 
-TEST(ProcessTable, DurationIsThatInTheSandbox) {
+TEST(ProcessTable, DurationStartsWithTheMoveIntoTheSandbox) {
   ProcessTable table(10);
   table.OnFork({.process = {10, 100}, .parent = {}, .comm = "in", .entered = true}, 500);
   EXPECT_EQ(table.OnExit({.process = {10, 100}, .status = 0}, 800).duration_ns(), 300u);
-  table.OnFork({.process = {11, 600}, .parent = {}, .comm = "born"}, 600);
+  table.OnFork({.process = {11, 600}, .parent = {}, .comm = "forked"}, 600);
   table.OnFork({.process = {11, 600}, .parent = {}, .comm = "moved within", .entered = true}, 700);
   EXPECT_EQ(table.OnExit({.process = {11, 600}, .status = 0}, 800).duration_ns(), 200u);
 }
 
-TEST(ProcessTable, WhoseEndWasLostIsForgottenAfterASecondLook) {
+TEST(ProcessTable, DropsDeadProcessOnSecondScan) {
   ProcessTable table(10);
-  table.OnExec({.process = {10, 100}, .parent = {}, .path = "/gone"}, 100);
+  table.OnExec({.process = {10, 100}, .parent = {}, .path = "/dead"}, 100);
   table.OnExec({.process = {11, 100}, .parent = {}, .path = "/late"}, 100);
-  table.OnExec({.process = {12, 100}, .parent = {}, .path = "/there"}, 100);
-  const auto lives = [](const ProcessKey& key) { return key.pid == 12; };
-  table.DropDead(lives);
+  table.OnExec({.process = {12, 100}, .parent = {}, .path = "/alive"}, 100);
+  const auto is_alive = [](const ProcessKey& key) { return key.pid == 12; };
+  table.DropDead(is_alive);
   EXPECT_EQ(table.All().size(), 3u);
-  table.OnExit({.process = {11, 100}, .status = 0}, 200);  // its event was on the way
-  table.DropDead(lives);
+  table.OnExit({.process = {11, 100}, .status = 0}, 200);  // its exit event was still queued
+  table.DropDead(is_alive);
   EXPECT_EQ(table.Find({10, 100}), nullptr);
   EXPECT_EQ(table.Find({11, 100})->path, "/late");
-  EXPECT_EQ(table.Find({12, 100})->path, "/there");
+  EXPECT_EQ(table.Find({12, 100})->path, "/alive");
   EXPECT_EQ(table.dropped(), 1u);
 }
 
-// It ended at the very tick that /proc gave as its start, and others after it: what is asked for is
-// not there, and that is all.
-TEST(ProcessTable, OneThatWasReadFromProcAndForgottenIsNotThere) {
+// The pid is still in the index of rounded start times, but its process was dropped.
+TEST(ProcessTable, DroppedExistingProcessIsNotFound) {
   ProcessTable table(1);
   const ProcessKey exact = {10, 120 * kMillisecond};
   table.AddExisting({.process = exact, .parent = {}, .path = "/bin/x"});
@@ -74,16 +73,34 @@ TEST(ProcessTable, OneThatWasReadFromProcAndForgottenIsNotThere) {
   EXPECT_EQ(table.Find({10, 121 * kMillisecond}), nullptr);
 }
 
-TEST(ProcessTable, TheOldestThatEndedAreForgotten) {
+TEST(ProcessTable, OldestExitedProcessIsDroppedOverTheLimit) {
   ProcessTable table(3);
   for (uint32_t pid = 1; pid <= 5; ++pid)
     table.OnExit({.process = {pid, pid}, .status = 0}, pid);
   EXPECT_EQ(table.All().size(), 3u);
   EXPECT_EQ(table.dropped(), 2u);
-  EXPECT_EQ(table.Find({1, 1}), nullptr);
+  EXPECT_EQ(table.Find({2, 2}), nullptr);
+  EXPECT_NE(table.Find({3, 3}), nullptr);
 }
 
-TEST(ProcessTable, AncestorsAreBoundedAndSurviveALoop) {
+TEST(ProcessTable, ExitCarriesStatusTimeAndOomKill) {
+  ProcessTable table(10);
+  const Process& process =
+      table.OnExit({.origin = 4, .process = {10, 100}, .status = 9, .oom_killed = true}, 800);
+  EXPECT_EQ(process.origin, 4u);
+  EXPECT_EQ(process.status, 9u);
+  EXPECT_TRUE(process.oom_killed);
+  EXPECT_EQ(process.exited_ns, 800u);
+  EXPECT_FALSE(table.OnExit({.process = {11, 100}, .status = 0}, 801).oom_killed);
+}
+
+TEST(ProcessTable, ExitWithoutOriginKeepsTheOrigin) {
+  ProcessTable table(10);
+  table.OnFork({.origin = 4, .process = {10, 100}, .parent = {}, .comm = "sh"}, 100);
+  EXPECT_EQ(table.OnExit({.process = {10, 100}, .status = 0}, 800).origin, 4u);
+}
+
+TEST(ProcessTable, AncestorsAreAtMostEightAndEndAtALoop) {
   ProcessTable table(10);
   for (uint32_t pid = 1; pid < 40; ++pid)
     table.OnExec({.process = {pid, pid}, .parent = {pid - 1, pid - 1}, .path = "/p"}, pid);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is due is told once, at the last time that was set.
 #include "userspace/base/schedule.h"
 
 #include <gtest/gtest.h>
@@ -7,7 +6,7 @@
 namespace sandpiper {
 namespace {
 
-TEST(Schedule, TheLastWordCounts) {
+TEST(Schedule, LatestDeadlineReplacesEarlierOne) {
   Schedule schedule;
   EXPECT_EQ(schedule.NextDeadline(), Schedule::kNever);
   schedule.Set(1, 50);
@@ -22,10 +21,10 @@ TEST(Schedule, TheLastWordCounts) {
   EXPECT_EQ(schedule.NextDeadline(), Schedule::kNever);
 }
 
-TEST(Schedule, SeveralAtOneTimeAndSomeRemoved) {
+TEST(Schedule, PopDueReturnsAllOfOneTimeExceptRemoved) {
   Schedule schedule;
-  for (uint64_t who = 1; who <= 4; ++who)
-    schedule.Set(who, 100);
+  for (uint64_t id = 1; id <= 4; ++id)
+    schedule.Set(id, 100);
   schedule.Remove(3);
   schedule.Remove(9);
   EXPECT_EQ(schedule.PopDue(100), (std::vector<uint64_t>{1, 2, 4}));

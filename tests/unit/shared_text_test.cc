@@ -10,7 +10,7 @@
 namespace sandpiper {
 namespace {
 
-TEST(SharedText, ACopyOutlivesWhatItWasMadeOf) {
+TEST(SharedText, CopyOutlivesItsSource) {
   SharedText kept;
   {
     std::string text = "/usr/bin/python3";
@@ -21,7 +21,7 @@ TEST(SharedText, ACopyOutlivesWhatItWasMadeOf) {
   EXPECT_EQ(kept, "/usr/bin/python3");
 }
 
-TEST(SharedText, NoCharacterIsCopiedTwice) {
+TEST(SharedText, CopiesShareTheCharacters) {
   const SharedText first = std::string("/usr/bin/python3");
   const SharedText second = first;
   EXPECT_EQ(first.view().data(), second.view().data());
@@ -32,7 +32,7 @@ TEST(SharedText, NoCharacterIsCopiedTwice) {
   EXPECT_EQ(SharedText(literal).view().data(), literal);
 }
 
-TEST(SharedText, ATailHoldsTheWhole) {
+TEST(SharedText, TailKeepsTheCharactersAlive) {
   SharedText tail;
   {
     const SharedText whole = std::string("/usr/bin/python3");
@@ -43,7 +43,7 @@ TEST(SharedText, ATailHoldsTheWhole) {
   EXPECT_TRUE(tail.Tail(7).empty());
 }
 
-TEST(SharedText, IsAssignedToItself) {
+TEST(SharedText, SelfAssignmentKeepsTheText) {
   SharedText text = std::string("a text that is no literal");
   const SharedText& same = text;
   text = same;
@@ -52,18 +52,18 @@ TEST(SharedText, IsAssignedToItself) {
   EXPECT_TRUE(text.empty());
 }
 
-TEST(SharedText, PlainIsWhatNoEncodingEscapes) {
+TEST(SharedText, PlainTextNeedsNoEscape) {
   EXPECT_TRUE(SharedText().is_plain());
   EXPECT_TRUE(SharedText(std::string("~ all of /printable, ASCII")).is_plain());
   for (const char* text : {"a\nb", "\x7f", "back\\slash", "quo\"te", "ümlaut", "\xff"})
     EXPECT_FALSE(SharedText(std::string(text)).is_plain()) << text;
 }
 
-// For tsan and asan.
-TEST(SharedText, ThreadsHoldTheSame) {
+// The sanitizers (tsan, asan) check this one.
+TEST(SharedText, ThreadsShareOneText) {
   std::vector<std::thread> threads;
   {
-    const SharedText text = std::string("held by all, and let go by the last one of them");
+    const SharedText text = std::string("held by all threads, and freed by the last one");
     for (int i = 0; i < 4; ++i) {
       threads.emplace_back([text] {
         for (int round = 0; round < 10'000; ++round) {

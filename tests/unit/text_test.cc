@@ -18,8 +18,8 @@ bool IsValidUtf8(std::string_view text) {
   return true;
 }
 
-// Words at a time, and the rest: each stops at each place of texts of each length.
-TEST(PlainLength, StopsAtTheFirstThatIsNot) {
+// The scan reads words of eight bytes and then the rest. So each length and each place is tested.
+TEST(PlainLength, StopsAtTheFirstCharacterThatIsNotPlain) {
   for (size_t size = 0; size < 30; ++size) {
     const std::string plain(size, 'a');
     EXPECT_EQ((PlainLength<true, '"'>(plain)), size);
@@ -37,38 +37,38 @@ TEST(PlainLength, StopsAtTheFirstThatIsNot) {
   }
 }
 
-TEST(Escape, LeavesPrintableTextAlone) {
+TEST(Escape, PrintableTextIsUnchanged) {
   for (const char* text : {"", "plain", "with blank", "ümlaut", "雪", "🚀", "quote\"'"})
     EXPECT_EQ(Escape(text), text);
 }
 
-TEST(Escape, MakesControlsVisible) {
+TEST(Escape, ControlCharactersBecomeHex) {
   EXPECT_EQ(Escape("a\nb\t\x1b[31m\x7f"), "a\\x0ab\\x09\\x1b[31m\\x7f");
   EXPECT_EQ(Escape(std::string("\0", 1)), "\\x00");
   EXPECT_EQ(Escape("\xc2\x85"), "\\xc2\\x85");           // NEL, a C1 control
   EXPECT_EQ(Escape("\xe2\x80\xa8"), "\\xe2\\x80\\xa8");  // line separator
 }
 
-TEST(Escape, IsPlainWhereThereIsNothingToEscape) {
+TEST(Escape, PlainTextHasNothingToEscape) {
   EXPECT_TRUE(IsPlain("") && IsPlain("plain, with blanks"));
   for (const char* text : {"\n", "\x7f", "\\", "\"", "\u00fc"})
     EXPECT_FALSE(IsPlain(text)) << text;
 }
 
-TEST(Escape, BackslashIsItsOwnEscape) {
+TEST(Escape, BackslashIsDoubled) {
   EXPECT_EQ(Escape("\\x0a"), "\\\\x0a");
   EXPECT_NE(Escape("\\x0a"), Escape("\n"));
 }
 
-TEST(Escape, RejectsEveryKindOfInvalidUtf8) {
+TEST(Escape, InvalidUtf8BecomesHex) {
   EXPECT_EQ(Escape("\xff"), "\\xff");
   EXPECT_EQ(Escape("\xc0\xaf"), "\\xc0\\xaf");                    // overlong
   EXPECT_EQ(Escape("\xed\xa0\x80"), "\\xed\\xa0\\x80");           // surrogate
-  EXPECT_EQ(Escape("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // beyond U+10FFFF
-  EXPECT_EQ(Escape("\xe2\x82"), "\\xe2\\x82");                    // cut
+  EXPECT_EQ(Escape("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // over U+10FFFF
+  EXPECT_EQ(Escape("\xe2\x82"), "\\xe2\\x82");                    // incomplete
 }
 
-TEST(Escape, AnyBytesGiveValidTextAndComeBack) {
+TEST(Escape, RandomBytesBecomeValidTextAndUnescape) {
   std::mt19937 random(1);
   for (int i = 0; i < 20000; ++i) {
     std::string raw(random() % 24, '\0');
