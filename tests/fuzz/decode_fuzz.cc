@@ -2,6 +2,7 @@
 // Records of the ring (bpf/events.h).
 #include "tests/fuzz/fuzz.h"
 #include "userspace/event/decode.h"
+#include "userspace/event/event_kind.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto record = std::as_bytes(std::span(data, size));

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "bpf/events.h"
+#include "userspace/event/event_kind.h"
 
 namespace sandpiper {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "bpf/events.h"
 #include "userspace/base/clock.h"
-#include "userspace/event/decode.h"
+#include "userspace/event/event_kind.h"
 
 namespace sandpiper {
 namespace {

@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 
 #include "absl/strings/str_cat.h"
-#include "userspace/event/decode.h"
+#include "userspace/event/event_kind.h"
 
 namespace sandpiper {
 

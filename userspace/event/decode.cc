@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "bpf/events.h"
 #include "userspace/base/status.h"
+#include "userspace/event/event_kind.h"
 
 namespace sandpiper {
 namespace {
@@ -45,9 +46,6 @@ Endpoint ToEndpoint(const endpoint& e) {
 
 // For fields that the BPF programs fill from a socket. Only the lowest bit is used.
 Transport ToTransport(__u32 transport) { return static_cast<Transport>(transport & 1); }
-
-// The numbers come from the ring buffer, so they may be no enumerator.
-bool IsKind(uint16_t number) { return number > EVENT_NONE && number < EVENT_KIND_COUNT; }
 
 std::string ToComm(const char (&comm)[COMM_BYTES]) {
   return std::string(comm, strnlen(comm, COMM_BYTES));
@@ -318,45 +316,6 @@ std::optional<RecordOwner> OwnerOf(Bytes record) {
   if (!Read(record, &r).ok())
     return std::nullopt;
   return RecordOwner{.member = r.fixed.member, .kind = r.fixed.kind};
-}
-
-const char* KindName(uint16_t number) {
-  if (!IsKind(number))
-    return "unknown";
-  switch (static_cast<event_kind>(number)) {  // no default: see DecodeBody
-    case EVENT_EXEC:
-      return "exec";
-    case EVENT_EXIT:
-      return "exit";
-    case EVENT_FORK:
-      return "fork";
-    case EVENT_ENTER:
-      return "enter";
-    case EVENT_CONNECT:
-      return "connect";
-    case EVENT_CONNECT_RESULT:
-      return "connect_result";
-    case EVENT_DENIED:
-      return "denied";
-    case EVENT_NFT:
-      return "nftables";
-    case EVENT_NFT_LOADED:
-      return "nftables_loaded";
-    case EVENT_CGROUP_CREATED:
-      return "cgroup_made";
-    case EVENT_CGROUP_REMOVED:
-      return "cgroup_gone";
-    case EVENT_CLOSE:
-      return "close";
-    case EVENT_DNS_QUERY:
-      return "dns_query";
-    case EVENT_DNS_ANSWER:
-      return "dns_answer";
-    case EVENT_NONE:
-    case EVENT_KIND_COUNT:
-      break;
-  }
-  return "unknown";
 }
 
 }  // namespace sandpiper

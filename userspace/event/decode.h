@@ -27,10 +27,6 @@ struct RecordOwner {
 };
 std::optional<RecordOwner> OwnerOf(std::span<const std::byte> record);
 
-// The name of an event kind in the `kind` attribute of sandpiper.events.*; "unknown" for a number
-// that is no kind.
-const char* KindName(uint16_t kind);
-
 }  // namespace sandpiper
 
 #endif  // SANDPIPER_USERSPACE_EVENT_DECODE_H_

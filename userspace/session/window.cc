@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "bpf/events.h"
 #include "userspace/base/clock.h"
-#include "userspace/event/decode.h"
+#include "userspace/event/event_kind.h"
 #include "userspace/sandbox/proc.h"
 #include "userspace/session/sandbox_session.h"
 
