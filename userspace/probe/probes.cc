@@ -65,27 +65,31 @@ absl::Status Probes::Attach(int cgroup_fd) {
     if (bpf_link* link = bpf_program__attach(skeleton_->progs.handle_module_load))
       links_.emplace_back(link);
   }
-  std::vector<Ladder> ladders = Ladders(*skeleton_, hook_code_.status());
+  const auto attach = [&](const Ladder::Rung& rung) -> absl::Status {
+    for (const bpf_program* program : rung.programs) {
+      ASSIGN_OR_RETURN(auto* const link, AttachProgram(rung.hook, program, target));
+      if (rung.hook == Hook::kStorageIterator)
+        tcp_bytes_.reset(link);
+      else
+        links_.emplace_back(link);
+    }
+    return absl::OkStatus();
+  };
+  // states_ has the same order as the ladders.
+  const std::vector<Ladder> ladders = Ladders(*skeleton_, hook_code_.status());
   for (size_t i = 0; i < ladders.size(); ++i) {
+    ProbeState& state = states_[i];
     for (const Ladder::Rung& rung : ladders[i].rungs) {
-      if (states_[i].mechanism != rung.Mechanism())
+      if (state.mechanism != rung.Mechanism())
         continue;
-      for (const bpf_program* program : rung.programs) {
-        absl::StatusOr<bpf_link*> link = AttachProgram(rung.hook, program, target);
-        if (link.ok()) {
-          if (rung.hook == Hook::kStorageIterator)
-            tcp_bytes_.reset(*link);
-          else
-            links_.emplace_back(*link);
-          continue;
-        }
-        if (ladders[i].required)
-          return link.status();
-        absl::StrAppend(&states_[i].reason, states_[i].reason.empty() ? "" : "; ",
-                        std::string(link.status().message()));
-        states_[i].mechanism.clear();
+      const absl::Status status = attach(rung);
+      if (status.ok())
         break;
-      }
+      if (ladders[i].required)
+        return status;
+      absl::StrAppend(&state.reason, state.reason.empty() ? "" : "; ",
+                      std::string(status.message()));
+      state.mechanism.clear();
     }
   }
   nft_attached_.get();
@@ -140,9 +144,10 @@ void Probes::UnwatchCgroup(uint64_t cgroup_id, uint64_t member) {
 absl::Status Probes::WatchDevice(unsigned ifindex, const owner& owner) {
   ASSIGN_OR_RETURN(std::unique_ptr<DeviceProbe> device,
                    DeviceProbe::Attach(skeleton_->obj, device_avoid_, ifindex, owner, dns_ports_));
-  const bool told = std::any_of(states_.begin(), states_.end(),
-                                [](const ProbeState& state) { return state.probe == "device"; });
-  if (!told)
+  const bool is_listed = std::any_of(states_.begin(), states_.end(), [](const ProbeState& state) {
+    return state.probe == "device";
+  });
+  if (!is_listed)
     states_.push_back(
         {.probe = "device", .mechanism = device->mechanism(), .reason = device->reason()});
   devices_.emplace_back(owner.member, std::move(device));
@@ -172,12 +177,12 @@ void Probes::ForgetNamespace(uint32_t netns) {
 }
 
 void Probes::UpdateNftState() {
-  states_[nft_state_] = {
-      .probe = "nftables", .mechanism = nft_->mechanism(), .reason = nft_->reason()};
-  if (nft_->mechanism().empty())
-    states_[nft_state_].mechanism =
-        // Notifications name the process but not its sandbox.
-        "netlink";
+  // Without a mechanism, changes are known from netlink notifications. They have the process but
+  // not its sandbox.
+  const bool has_mechanism = !nft_->mechanism().empty();
+  states_[nft_state_] = {.probe = "nftables",
+                         .mechanism = has_mechanism ? nft_->mechanism() : "netlink",
+                         .reason = nft_->reason()};
 }
 
 void Probes::OnNftLoaded() {

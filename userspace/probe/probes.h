@@ -96,15 +96,15 @@ class Probes final : public KernelTables, public ProbeStatus {
   std::unique_ptr<sandpiper_bpf, SkeletonDeleter> skeleton_;
   WatchCounts watches_;
   std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links_;
-  // creates no events; ReadSockets starts it
+  // The iterator over socket storage. It emits no events; ReadSockets runs it.
   std::unique_ptr<bpf_link, LinkDeleter> tcp_bytes_;
   std::unique_ptr<NftProbe> nft_;
-  std::future<void>
-      // Attaches nft_; set in Load, awaited in Attach or by the destructor.
-      nft_attached_;
+  // The thread that attaches nft_. Load starts it; Attach, or the destructor, waits for it.
+  std::future<void> nft_attached_;
   std::vector<std::pair<uint64_t, std::unique_ptr<DeviceProbe>>> devices_;  // by member
+  // The code of nf_hook_slow(), for the call-site mechanism.
   absl::StatusOr<FunctionCode> hook_code_ =
-      absl::FailedPreconditionError("drops carry reasons here");
+      absl::FailedPreconditionError("packet drops have a reason on this kernel");
   std::vector<std::string> device_avoid_;
   std::vector<uint16_t> dns_ports_;
   std::vector<ProbeState> states_;
