@@ -8,11 +8,11 @@
  *
  *   connect  a TCP connection over loopback: connect, a byte there and back, close. The server is
  *            a process of its own in the cgroup $SERVER_CGROUP.
- *   attempt  a TCP connect that is refused
- *   dns      a UDP query to port 53 of loopback and its answer
- *   packet   the same to another port
- *   exec     fork, exec of this program, exit, wait
- *   pid      getpgid(2), for comparison
+ *   attempt  a TCP connect that is refused.
+ *   dns      a UDP query to port 53 of loopback and its answer.
+ *   packet   the same to another port.
+ *   exec     fork, exec of this program, exit, wait.
+ *   pid      getpgid(2), for comparison.
  *
  * load serve PORT: the server of dns, until it is killed.
  */

@@ -2,8 +2,8 @@
 // Creation and removal of cgroups.
 //
 // cgroup_mkdir runs before the new directory can be entered. So a cgroup is watched before its
-// first process: a child of a watched cgroup gets the owner of its parent, and a sandbox candidate
-// is watched until user space decides about it. A member ends when its top cgroup is removed
+// first process. A child of a watched cgroup gets the owner of its parent. A sandbox candidate is
+// watched until user space decides about it. A member ends when its top cgroup is removed
 // (cgroup_rmdir). cgroup_release runs when the last socket of the cgroup was closed, too: only then
 // is the cgroup unwatched.
 #include "bpf/kernel.bpf.h"

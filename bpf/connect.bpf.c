@@ -83,9 +83,9 @@ static __always_inline struct sock *typed_socket(struct bpf_sock_addr *ctx)
 
 /*
  * Returns the socket as a number that helpers can read from. The verifier does not allow ctx->sk to
- * be converted. But the difference of two pointers is a number, and the current task is available
- * both as a pointer and as a number: their sum is the address. Without a typed current task, the
- * pointer is read back from the stack.
+ * be converted. But the difference of two pointers is a number. The current task is available both
+ * as a pointer and as a number, so the address is that number plus the difference. Without a typed
+ * current task, the pointer is read back from the stack.
  */
 static __always_inline struct sock *untyped_socket(struct bpf_sock_addr *ctx)
 {

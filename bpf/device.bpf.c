@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// The traffic on a network device (tap, veth) of the host that connects a sandbox with its own
-// kernel, such as a microVM. Its sockets are not in the host's kernel. The outcome of an attempt is
-// derived from its packets.
+// The traffic of a sandbox that has its own kernel, such as a microVM. The host sees only the
+// packets on a network device (tap, veth), and no sockets. The outcome of an attempt is derived
+// from its packets.
 //
 // The object is loaded once for each device, so that the owner is a constant and needs no lookup.
 #include "bpf/kernel.bpf.h"

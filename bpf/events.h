@@ -9,8 +9,8 @@
  *
  * Units, unless a field says otherwise: times are CLOCK_BOOTTIME in nanoseconds. Sizes are bytes.
  * Ports are in host byte order. Addresses are IPv6 in network byte order. An IPv4 address is stored
- * as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that an IPv4 socket and a v4-mapped IPv6 socket give the
- * same key. A string that has a length field has no NUL.
+ * as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). So an IPv4 socket and a v4-mapped IPv6 socket give the same
+ * key. A string that has a length field has no NUL.
  */
 #ifndef SANDPIPER_EVENTS_H
 #define SANDPIPER_EVENTS_H
@@ -228,10 +228,9 @@ enum exec_flags {
 };
 
 /*
- * After the struct follow, without padding: path_bytes of the executable's path, cwd_bytes of the
- * working directory, script_bytes of the script's path with its NUL, and args_bytes of the
- * arguments. Paths are components, deepest first, each with its NUL. Arguments are separated by
- * NUL, as in /proc/PID/cmdline.
+ * The struct is followed by four texts without padding. They are the executable's path, the working
+ * directory, the script's path with its NUL, and the arguments. Paths are components, deepest
+ * first, each with its NUL. Arguments are separated by NUL, as in /proc/PID/cmdline.
  */
 struct exec_event {
 	struct event_header header;

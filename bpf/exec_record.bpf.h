@@ -33,7 +33,7 @@ struct walk {
 
 /*
  * `used` and `above_mount` are in memory on purpose. The verifier does not track values in map
- * memory, so that all states before a path component look the same to it and are pruned.
+ * memory. So all states before a path component look the same to it and are pruned.
  */
 struct exec_record {
 	struct exec_event event;

@@ -231,7 +231,7 @@ struct bpf_iter__bpf_sk_storage_map {
  * Casts to an untrusted read-only pointer. For a trusted one the verifier searches all kernel types
  * by name at each dereference. A search takes 1.5 ms on 6.18, and all of them are half of the load
  * time. bpf_rdonly_cast() exists since 6.2. A program must not contain a call to a missing function
- * even in dead code, so the same sources are compiled twice, with and without SANDPIPER_CASTS.
+ * even in dead code. So the same sources are compiled twice, with and without SANDPIPER_CASTS.
  */
 #ifdef SANDPIPER_CASTS
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;

@@ -2,8 +2,8 @@
 // Changes of nftables rules: which process made them, in which network namespace, and whether the
 // kernel accepted them.
 //
-// A separate object, because nf_tables is a module on most kernels and programs that attach to it
-// can be loaded only after it. User space reads the rules themselves over netlink.
+// A separate object, because nf_tables is a module on most kernels. Programs that attach to it can
+// be loaded only after it. User space reads the rules themselves over netlink.
 #include "bpf/kernel.bpf.h"
 #include <asm/ptrace.h>
 #include <bpf/bpf_core_read.h>

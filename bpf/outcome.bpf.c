@@ -3,8 +3,8 @@
 // of bytes.
 //
 // The outcome of TCP comes from inet_sock_set_state, because the kernel decides it there for
-// blocking and non-blocking calls alike. An error that a call returns before it sends a packet
-// changes no state, so it comes from the return value of the call.
+// blocking and non-blocking calls alike. An error before the first packet changes no state, so it
+// is taken from the return value of the call.
 #include "bpf/kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -46,8 +46,8 @@ static __always_inline __u64 payload_received(struct tcp_sock *tcp, struct sock 
 
 /*
  * The state changes of TCP. A socket without a cookie was never seen by connect.bpf.c. A change
- * from SYN_SENT to CLOSE without an error means that the caller gave up, or that the call is about
- * to return its error.
+ * from SYN_SENT to CLOSE without an error has two reasons: the caller gave up, or the call is about
+ * to return an error.
  */
 static __always_inline int on_tcp_state(struct sock *sk, int from, int to, bool is_backup)
 {

@@ -33,7 +33,7 @@ static __always_inline bool may_be_watched(__u64 id)
 
 /*
  * Keeps watch.counts in step with watched_cgroups and watched_netns. Call with 1 before an entry is
- * added and with -1 after it was removed, so that a count is never too low.
+ * added and with -1 after it was removed. Then a count is never too low.
  */
 static __always_inline void count_watched(__u64 id, __u32 n)
 {

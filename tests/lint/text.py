@@ -91,7 +91,10 @@ def units(path: str, text: str) -> Iterator[Unit]:
                 yield Unit(i, m.group(1).strip(), True)
         for m in re.finditer(r"/\*(.*?)\*/", text, re.S):
             line = text.count("\n", 0, m.start()) + 1
-            yield Unit(line, re.sub(r"\s*\n\s*\*?\s*", " ", m.group(1)).strip(), True)
+            for paragraph in re.split(r"\n\s*\*?\s*\n", m.group(1)):
+                joined = re.sub(r"\s*\n\s*\*?\s*", " ", paragraph).strip()
+                for sentence in re.split(r"(?<=[.;!?])\s+", joined):
+                    yield Unit(line, sentence, True)
     elif CODE.search(path) or path.endswith((".yaml", ".yml")):
         comments = [
             (i, m.group(1))

@@ -6,9 +6,9 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
-for m in $(cat /modules/order); do
+while read -r m; do
   insmod "/modules/$m.ko" || echo "guest: module $m does not load"
-done
+done < /modules/order
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose host /host ||
   echo "guest: no host file system"
 mount -t tmpfs tmpfs /upper

@@ -3,9 +3,9 @@
 # guests.sh MODE [PATTERN]: boots guests with one CPU each, as many at a time as this machine has
 # CPUs, and runs scenarios in them. Prefixes each line of a guest with its name. Ends with the
 # failed scenarios and "N passed, N failed, N skipped". MODE is one of:
-#   sample  on each kernel the scenarios that depend on it, and some on hosts that lack a feature
-#   first   sample, and all scenarios on the first kernel
-#   matrix  sample, and all scenarios on each kernel
+#   sample  on each kernel the scenarios that depend on it, and some on hosts that lack a feature.
+#   first   sample, and all scenarios on the first kernel.
+#   matrix  sample, and all scenarios on each kernel.
 # With PATTERN (see tests/scenarios/run.py): only these scenarios, on each kernel.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit

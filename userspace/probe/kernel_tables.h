@@ -65,7 +65,8 @@ class KernelTables {
   virtual absl::StatusOr<owner> OwnerOf(uint64_t cgroup_id) const = 0;
   // Does nothing if the cgroup has another owner than `member`.
   virtual void UnwatchCgroup(uint64_t cgroup_id, uint64_t member) = 0;
-  // The number of new cgroups whose event was dropped because the ring buffer was full. Only grows.
+  // The number of new cgroups without an event, because the ring buffer or a map was full. Only
+  // grows.
   virtual uint64_t new_cgroups_dropped() const = 0;
 
   // Attributes packets of the device to `owner` until RemoveMember. `ifindex` belongs to the

@@ -30,8 +30,8 @@ namespace sandpiper {
 namespace {
 
 // The budget of a sandbox (struct ring_limit). The first half of a ring is free for all. On the
-// first price step of the other half a sandbox may write half a ring in a second, on the last one
-// 1/256 of a ring. So a single sandbox cannot fill the ring.
+// first price step of the other half a sandbox may write half a ring in a second. On the last step
+// it may write 1/256 of a ring. So a single sandbox cannot fill the ring.
 constexpr double kSpareShare = 0.5;
 constexpr double kShareInASecond = 0.5;
 constexpr uint64_t kBurstNs = 1'000'000'000;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The probe on nftables. It is separate from the others, because nf_tables may be a module that is
-// loaded later. Probes owns it. Attach() runs in a thread of its own while the other programs are
-// loaded, and later in the thread of the event loop; never in both at the same time.
+// loaded later. Probes owns it. The first Attach() runs in a thread of its own while the other
+// programs are loaded. Later ones run in the thread of the event loop.
 #ifndef SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_
 #define SANDPIPER_USERSPACE_PROBE_NFT_PROBE_H_
 
