@@ -33,7 +33,7 @@ void Add(LogRecord* record, SharedText key, Value&& value) {
 void AddEncryptedDns(std::string_view host, const Address& address, uint16_t port,
                      Transport transport, LogRecord* record) {
   if (const char* const kind = EncryptedDns(host, address, port, transport))
-    Add(record, "dns.encrypted", SharedText::OfLiteral(kind));
+    Add(record, "dns.encrypted", SharedText::FromLiteral(kind));
 }
 
 void AddPeer(LogRecord* record, const Flow& flow) {
@@ -42,8 +42,8 @@ void AddPeer(LogRecord* record, const Flow& flow) {
   else
     Add(record, "peer", flow.peer.address.ToString());
   Add(record, "network.peer.port", int64_t{flow.peer.port});
-  Add(record, "network.transport", SharedText::OfLiteral(Name(flow.transport)));
-  Add(record, "network.type", SharedText::OfLiteral(NetworkType(flow.peer.address)));
+  Add(record, "network.transport", SharedText::FromLiteral(Name(flow.transport)));
+  Add(record, "network.type", SharedText::FromLiteral(NetworkType(flow.peer.address)));
   AddEncryptedDns(flow.name, flow.peer.address, flow.peer.port, flow.transport, record);
 }
 
@@ -53,7 +53,7 @@ void AddDestination(const DestinationKey& key, LogRecord* record) {
   else
     Add(record, "peer", key.address.ToString());
   Add(record, "network.peer.port", int64_t{key.port});
-  Add(record, "network.transport", SharedText::OfLiteral(Name(key.transport)));
+  Add(record, "network.transport", SharedText::FromLiteral(Name(key.transport)));
   AddEncryptedDns(key.host, key.address, key.port, key.transport, record);
 }
 
@@ -167,14 +167,14 @@ LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* pr
     addresses.push_back(answer.address.ToString());
   if (!addresses.empty())
     Add(&record, "target.ips", std::move(addresses));
-  Add(&record, "egress.outcome", SharedText::OfLiteral(Name(lookup.outcome)));
+  Add(&record, "egress.outcome", SharedText::FromLiteral(Name(lookup.outcome)));
   if (const char* error = ErrorText(lookup.outcome))
-    Add(&record, "error", SharedText::OfLiteral(error));
+    Add(&record, "error", SharedText::FromLiteral(error));
   if (lookup.rcode)
     Add(&record, "dns.response_code", DnsRcodeName(*lookup.rcode));
   Add(&record, "dns.duration_ms", Milliseconds(lookup.ended_ns - lookup.asked_ns));
-  Add(&record, "network.transport", SharedText::OfLiteral(Name(lookup.transport)));
-  Add(&record, "network.type", SharedText::OfLiteral(NetworkType(lookup.server.address)));
+  Add(&record, "network.transport", SharedText::FromLiteral(Name(lookup.transport)));
+  Add(&record, "network.type", SharedText::FromLiteral(NetworkType(lookup.server.address)));
   AddProcess(&record, lookup.process, "", process);
   AddOrigin(&record, lookup.origin);
   return record;
@@ -198,9 +198,9 @@ LogRecord RecordMaker::Failed(const Flow& flow, const Process* process, int64_t 
   LogRecord record =
       Begin("egress.failed", Severity::kInfo, std::move(body), flow.started_ns, unix_offset);
   AddPeer(&record, flow);
-  Add(&record, "error.type", SharedText::OfLiteral(type));
+  Add(&record, "error.type", SharedText::FromLiteral(type));
   if (const char* const error = flow.error != 0 ? strerrordesc_np(flow.error) : nullptr)
-    Add(&record, "error", SharedText::OfLiteral(error));
+    Add(&record, "error", SharedText::FromLiteral(error));
   AddProcess(&record, flow.process, flow.comm, process);
   AddOrigin(&record, flow.origin);
   return record;
@@ -215,12 +215,12 @@ LogRecord RecordMaker::Denied(const Denial& denial, const Process* process, int6
   if (denial.peer)
     Add(&record, "peer", denial.peer->ToString());
   Add(&record, "network.peer.port", int64_t{denial.destination.port});
-  Add(&record, "network.transport", SharedText::OfLiteral(Name(denial.destination.transport)));
+  Add(&record, "network.transport", SharedText::FromLiteral(Name(denial.destination.transport)));
   if (denial.peer)
-    Add(&record, "network.type", SharedText::OfLiteral(NetworkType(*denial.peer)));
+    Add(&record, "network.type", SharedText::FromLiteral(NetworkType(*denial.peer)));
   if (denial.question_type)
     Add(&record, "dns.question.type", DnsTypeName(*denial.question_type));
-  Add(&record, "egress.layer", SharedText::OfLiteral(Name(denial.layer)));
+  Add(&record, "egress.layer", SharedText::FromLiteral(Name(denial.layer)));
   Add(&record, "count", int64_t{1});
   AddProcess(&record, denial.process, denial.comm, process);
   AddOrigin(&record, denial.origin);
@@ -237,8 +237,8 @@ LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_n
   if (entry.destination)
     AddDestination(*entry.destination, &record);
   else
-    Add(&record, "network.transport", SharedText::OfLiteral(Name(entry.transport)));
-  Add(&record, "egress.layer", SharedText::OfLiteral(Name(entry.layer)));
+    Add(&record, "network.transport", SharedText::FromLiteral(Name(entry.transport)));
+  Add(&record, "egress.layer", SharedText::FromLiteral(Name(entry.layer)));
   Add(&record, "count", Int(entry.count));
   return record;
 }

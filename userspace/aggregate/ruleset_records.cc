@@ -128,7 +128,7 @@ LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements,
                            transaction.time_ns, unix_offset);
   record.attributes.emplace_back("rules.source", "nftables");
   record.attributes.emplace_back("nftables.operation",
-                                 SharedText::OfLiteral(Name(transaction.operation)));
+                                 SharedText::FromLiteral(Name(transaction.operation)));
   std::vector<Rule> rules;
   std::vector<SharedText> hosts;
   std::optional<uint64_t> longest_ns;

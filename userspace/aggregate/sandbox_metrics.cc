@@ -14,7 +14,7 @@ namespace {
 constexpr Transport kTransports[] = {Transport::kTcp, Transport::kUdp};
 constexpr const char* kNetworks[] = {"ipv4", "ipv6"};
 
-SharedText Text(const char* literal) { return SharedText::OfLiteral(literal); }
+SharedText Text(const char* literal) { return SharedText::FromLiteral(literal); }
 size_t Index(Transport transport) { return static_cast<size_t>(transport); }
 size_t NetworkIndex(const Address& address) { return address.is_ipv4() ? 0 : 1; }
 double Seconds(uint64_t from_ns, uint64_t to_ns) {

@@ -42,7 +42,7 @@ void Address::AppendTo(std::string* out) const {
     out->append(inet_ntop(AF_INET6, bytes.data(), text, sizeof(text)));
     return;
   }
-  // Nearly each record holds one: inet_ntop prints it by snprintf.
+  // Nearly every record contains an IPv4 address, and inet_ntop uses the slower snprintf.
   char* end = text;
   for (size_t i = kMappedPrefix.size(); i < bytes.size(); ++i) {
     end = std::to_chars(end, std::end(text), bytes[i]).ptr;

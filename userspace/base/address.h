@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An IP address with its port. IPv4 is held as ::ffff:a.b.c.d, as in bpf/events.h.
+// IP addresses and endpoints. An IPv4 address is stored as ::ffff:a.b.c.d, as in bpf/events.h.
 #ifndef SANDPIPER_USERSPACE_BASE_ADDRESS_H_
 #define SANDPIPER_USERSPACE_BASE_ADDRESS_H_
 
@@ -18,7 +18,7 @@ struct Address {
 
   static Address FromIpv4(const uint8_t (&octets)[4]);
   bool is_ipv4() const;
-  // 127.0.0.0/8 and ::1.
+  // True for 127.0.0.0/8 and ::1.
   bool is_loopback() const;
   // RFC 5952 for IPv6, dotted decimal for IPv4.
   std::string ToString() const;
@@ -48,7 +48,7 @@ struct Endpoint {
 
 enum class Transport : uint8_t { kTcp = 0, kUdp = 1 };
 
-// OpenTelemetry's network.transport and network.type.
+// The values of OpenTelemetry's network.transport and network.type.
 inline const char* Name(Transport transport) {
   return transport == Transport::kTcp ? "tcp" : "udp";
 }

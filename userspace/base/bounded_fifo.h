@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last so many of what was put in. Takes no memory while it is empty, of which there may be one
-// for each sandbox.
+// Keeps the last items that were pushed, up to a capacity. An empty one allocates no memory, since
+// each sandbox has some.
 #ifndef SANDPIPER_USERSPACE_BASE_BOUNDED_FIFO_H_
 #define SANDPIPER_USERSPACE_BASE_BOUNDED_FIFO_H_
 
@@ -16,7 +16,7 @@ class BoundedFifo {
  public:
   explicit BoundedFifo(size_t capacity) : capacity_(capacity) {}
 
-  // Returns the oldest one where there is no room for both.
+  // Adds the item. If that exceeds the capacity, removes the oldest item and returns it.
   std::optional<T> Push(T item) {
     if (items_.size() < capacity_) {
       items_.push_back(std::move(item));
@@ -32,7 +32,7 @@ class BoundedFifo {
  private:
   size_t capacity_;
   std::vector<T> items_;
-  size_t oldest_ = 0;  // where there is no room
+  size_t oldest_ = 0;  // index of the oldest item, once items_ is full
 };
 
 }  // namespace sandpiper

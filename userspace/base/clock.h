@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernel events carry CLOCK_BOOTTIME, records carry Unix time; both in nanoseconds.
+// Clocks. Events have times of CLOCK_BOOTTIME, and records have Unix time. Both are in nanoseconds.
 #ifndef SANDPIPER_USERSPACE_BASE_CLOCK_H_
 #define SANDPIPER_USERSPACE_BASE_CLOCK_H_
 
@@ -25,13 +25,13 @@ inline uint64_t ReadClock(clockid_t clock) {
 
 inline uint64_t BootNow() { return ReadClock(CLOCK_BOOTTIME); }
 
-// What to add to boot time to get Unix time. Sampled again at each use that matters: the wall clock
-// may step.
+// Boot time plus this offset is Unix time. The offset changes when the wall clock is set, so
+// callers read it again instead of keeping it.
 inline int64_t UnixOffset() {
   return static_cast<int64_t>(ReadClock(CLOCK_REALTIME)) - static_cast<int64_t>(BootNow());
 }
 
-// RFC 3339 in UTC with nanoseconds, as 2026-01-02T03:04:05.000000006Z.
+// Formats by RFC 3339 in UTC with nanoseconds, as 2026-01-02T03:04:05.000000006Z.
 std::array<char, 30> FormatTime(uint64_t unix_ns);
 
 }  // namespace sandpiper

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libcurl, loaded when HTTP is first spoken. It brings two dozen libraries with it (LDAP, Kerberos,
-// SSH, …), and to link them takes nearly as long as all others do: for each start, and for each
-// command.
+// Loads libcurl at the first use of HTTP. libcurl depends on two dozen libraries (LDAP, Kerberos,
+// SSH, …). Loading them at each start would take nearly as long as loading all other libraries.
 #ifndef SANDPIPER_USERSPACE_BASE_CURL_H_
 #define SANDPIPER_USERSPACE_BASE_CURL_H_
 
@@ -11,7 +10,7 @@
 
 namespace sandpiper {
 
-// Functions of libcurl-easy(3) under their names.
+// The functions of libcurl-easy(3), by their names without the prefix curl_.
 struct Curl {
   decltype(&curl_easy_init) easy_init;
   decltype(&curl_easy_cleanup) easy_cleanup;
@@ -23,7 +22,8 @@ struct Curl {
   decltype(&curl_slist_free_all) slist_free_all;
 };
 
-// From any thread; the same one each time, for good. FailedPrecondition where it is not there.
+// Returns the same object in each call, and never unloads it. Safe from every thread.
+// FailedPrecondition if libcurl is not installed.
 absl::StatusOr<const Curl*> LoadCurl();
 
 }  // namespace sandpiper

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file descriptor with one owner.
+// A file descriptor with one owner, which closes it.
 #ifndef SANDPIPER_USERSPACE_BASE_FD_H_
 #define SANDPIPER_USERSPACE_BASE_FD_H_
 

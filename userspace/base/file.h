@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files as a whole.
+// Reads whole files.
 #ifndef SANDPIPER_USERSPACE_BASE_FILE_H_
 #define SANDPIPER_USERSPACE_BASE_FILE_H_
 
@@ -8,8 +8,9 @@
 
 namespace sandpiper {
 
-// Nothing where it cannot be opened, or reading it fails, as that of a process or cgroup that goes
-// meanwhile (ESRCH, ENODEV): on such a file a std::istreambuf_iterator throws.
+// Nothing if the file cannot be opened or read. Files of processes and cgroups fail so with ESRCH
+// or ENODEV if the process or cgroup is removed meanwhile. std::istreambuf_iterator would throw
+// then.
 std::optional<std::string> ReadFile(const std::string& path);
 
 }  // namespace sandpiper

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel keeps from root (security/lockdown/lockdown.c, kernel_lockdown(7)).
+// The lockdown mode of the kernel, which restricts even root (kernel_lockdown(7),
+// security/lockdown/lockdown.c).
 #ifndef SANDPIPER_USERSPACE_BASE_LOCKDOWN_H_
 #define SANDPIPER_USERSPACE_BASE_LOCKDOWN_H_
 
@@ -9,8 +10,8 @@ namespace sandpiper {
 
 constexpr char kLockdownFile[] = "/sys/kernel/security/lockdown";
 
-// "none", "integrity" or "confidentiality"; empty where the file does not tell, as where securityfs
-// is not mounted.
+// "none", "integrity" or "confidentiality". Empty if the file cannot be read, for example because
+// securityfs is not mounted.
 std::string LockdownMode(const std::string& file = kLockdownFile);
 
 }  // namespace sandpiper

@@ -21,12 +21,12 @@ uint32_t NamespaceInode(const UniqueFd& fd) {
 absl::Status RunInNamespace(const UniqueFd& netns, const std::function<absl::Status()>& work) {
   const UniqueFd own(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!own.ok())
-    return ErrnoStatus(errno, "opening the own network namespace");
+    return ErrnoStatus(errno, "cannot open sandpiper's own network namespace");
   if (setns(netns.get(), CLONE_NEWNET))
-    return ErrnoStatus(errno, "entering the network namespace");
+    return ErrnoStatus(errno, "cannot enter the network namespace");
   absl::Status status = work();
   if (setns(own.get(), CLONE_NEWNET)) {
-    perror("sandpiper: returning to the own network namespace");
+    perror("sandpiper: cannot return to its own network namespace");
     abort();
   }
   return status;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Work in another network namespace.
+// Runs code in another network namespace.
 #ifndef SANDPIPER_USERSPACE_BASE_NETNS_H_
 #define SANDPIPER_USERSPACE_BASE_NETNS_H_
 
@@ -11,13 +11,13 @@
 
 namespace sandpiper {
 
-// The inode number that names the namespace behind an open file of /proc/PID/ns/net, 0 if there is
-// none.
+// The inode number of a network namespace, which identifies it. `fd` is an open /proc/PID/ns/net.
+// Returns 0 if it is not open.
 uint32_t NamespaceInode(const UniqueFd& fd);
 
-// Runs `work` with the calling thread in the namespace, and returns what it returned; needs
-// CAP_SYS_ADMIN. The thread is back afterwards: a kernel that does not let it back ends the
-// process, since all that came next would be in the wrong place.
+// Moves the calling thread into the namespace, runs `work`, moves the thread back, and returns the
+// result of `work`. Needs CAP_SYS_ADMIN. Aborts the process if the thread cannot return, because
+// all later code would run in the wrong namespace.
 absl::Status RunInNamespace(const UniqueFd& netns, const std::function<absl::Status()>& work);
 
 }  // namespace sandpiper

@@ -42,7 +42,7 @@ uint64_t WatchdogIntervalNs() {
   int pid = 0;
   if (!absl::SimpleAtoi(Variable("WATCHDOG_USEC"), &us))
     return 0;
-  // Meant for another process of the service.
+  // The watchdog is meant for another process of the service.
   if (const std::string of = Variable("WATCHDOG_PID");
       !of.empty() && (!absl::SimpleAtoi(of, &pid) || pid != getpid()))
     return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells the service manager, if there is one, how we are: sd_notify(3), one datagram to the socket
-// that NOTIFY_SOCKET names.
+// Reports the state of the process to the service manager, as sd_notify(3) does: each report is one
+// datagram to the socket in NOTIFY_SOCKET.
 #ifndef SANDPIPER_USERSPACE_BASE_SERVICE_MANAGER_H_
 #define SANDPIPER_USERSPACE_BASE_SERVICE_MANAGER_H_
 
@@ -9,11 +9,11 @@
 
 namespace sandpiper {
 
-// As "READY=1". Nothing happens where nobody listens.
+// Sends a state such as "READY=1". Does nothing without a service manager.
 void NotifyServiceManager(const std::string& state);
 
-// How often it wants to hear WATCHDOG=1, so that a collector that hangs is started again
-// (sd_watchdog_enabled(3)); half of what it waits. 0: it does not.
+// The interval at which to send WATCHDOG=1: half of the service manager's timeout, after which it
+// restarts the process (sd_watchdog_enabled(3)). 0 if the watchdog is off.
 uint64_t WatchdogIntervalNs();
 
 }  // namespace sandpiper

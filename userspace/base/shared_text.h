@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text that no longer changes, and is held by many: by each record of a process, of a sandbox, of a
-// configuration. To copy it copies no character. Copies may be in several threads.
+// An immutable string with a reference count. Copies share the characters, since the same text is
+// in many records: the path of a process, the id of a sandbox, a value of the configuration.
+// Different threads may hold copies of one text.
 #ifndef SANDPIPER_USERSPACE_BASE_SHARED_TEXT_H_
 #define SANDPIPER_USERSPACE_BASE_SHARED_TEXT_H_
 
@@ -22,55 +23,60 @@ namespace sandpiper {
 class SharedText {
  public:
   SharedText() = default;
-  // A literal, which is plain and stays where it is.
+  // Refers to a literal and copies nothing. The literal must be plain, see is_plain().
   template <size_t N>
   SharedText(const char (&literal)[N])  // NOLINT(google-explicit-constructor)
       : SharedText(literal, N - 1) {}
   template <size_t N>
   SharedText(char (&buffer)[N]) = delete;
-  // A copy, of less than 4 GiB.
+  // Copies the characters. The size must be below 4 GiB.
   SharedText(const std::string& text)  // NOLINT(google-explicit-constructor)
       : SharedText(std::string_view(text)) {}
   explicit SharedText(std::string_view text)
       : SharedText(text.size(), [&](char* to) { memcpy(to, text.data(), text.size()); }) {}
-  // `fill` writes each of `size` characters.
+  // `fill` must write all `size` characters.
   template <std::invocable<char*> Fill>
   SharedText(size_t size, const Fill& fill) : size_(static_cast<uint32_t>(size)) {
     if (size == 0)
       return;
-    void* const memory = ::operator new(sizeof(Holders) + size);
-    holders_ = new (memory) Holders(1);
-    char* const text = static_cast<char*>(memory) + sizeof(Holders);
+    void* const memory = ::operator new(sizeof(RefCount) + size);
+    ref_count_ = new (memory) RefCount(1);
+    char* const text = static_cast<char*>(memory) + sizeof(RefCount);
     fill(text);
     begin_ = text;
     plain_ = IsPlain(view());
   }
-  // What a function chose among literals.
-  static SharedText OfLiteral(const char* literal) { return SharedText(literal, strlen(literal)); }
+  // For a literal that is chosen at run time. It must be plain.
+  static SharedText FromLiteral(const char* literal) {
+    return SharedText(literal, strlen(literal));
+  }
 
   SharedText(const SharedText& other)
-      : holders_(other.holders_), begin_(other.begin_), size_(other.size_), plain_(other.plain_) {
-    if (holders_)
-      holders_->fetch_add(1, std::memory_order_relaxed);
+      : ref_count_(other.ref_count_),
+        begin_(other.begin_),
+        size_(other.size_),
+        plain_(other.plain_) {
+    if (ref_count_)
+      ref_count_->fetch_add(1, std::memory_order_relaxed);
   }
   SharedText(SharedText&& other) noexcept
-      : holders_(std::exchange(other.holders_, nullptr)),
+      : ref_count_(std::exchange(other.ref_count_, nullptr)),
         begin_(std::exchange(other.begin_, "")),
         size_(std::exchange(other.size_, 0)),
         plain_(other.plain_) {}
   SharedText& operator=(SharedText other) noexcept {
-    std::swap(holders_, other.holders_);
+    std::swap(ref_count_, other.ref_count_);
     std::swap(begin_, other.begin_);
     std::swap(size_, other.size_);
     std::swap(plain_, other.plain_);
     return *this;
   }
   ~SharedText() {
-    if (holders_ && holders_->fetch_sub(1, std::memory_order_acq_rel) == 1)
-      ::operator delete(holders_);
+    if (ref_count_ && ref_count_->fetch_sub(1, std::memory_order_acq_rel) == 1)
+      ::operator delete(ref_count_);
   }
 
-  // From `begin` on, which is within it.
+  // The text from `begin` on, which must be at most size(). Shares the characters.
   SharedText Tail(size_t begin) const {
     SharedText out = *this;
     out.begin_ += begin;
@@ -81,7 +87,7 @@ class SharedText {
   std::string_view view() const { return {begin_, size_}; }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  // No encoding has to escape anything of it. Some of what is plain may not say so.
+  // True if no encoding needs to escape any of it. May be false for a plain Tail().
   bool is_plain() const { return plain_; }
 
   operator std::string_view() const { return view(); }  // NOLINT(google-explicit-constructor)
@@ -99,13 +105,13 @@ class SharedText {
   }
 
  private:
-  // Stands before the characters of a copy.
-  using Holders = std::atomic<uint32_t>;
+  // In memory, the count precedes the characters.
+  using RefCount = std::atomic<uint32_t>;
 
   SharedText(const char* literal, size_t size)
       : begin_(literal), size_(static_cast<uint32_t>(size)) {}
 
-  Holders* holders_ = nullptr;  // null: a literal
+  RefCount* ref_count_ = nullptr;  // null for a literal
   const char* begin_ = "";
   uint32_t size_ = 0;
   bool plain_ = true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors are values: absl::Status all through. Nothing throws on purpose, nothing returns a bare
-// bool for an error.
+// Helpers for absl::Status, which all fallible functions return. No code throws exceptions on
+// purpose.
 #ifndef SANDPIPER_USERSPACE_BASE_STATUS_H_
 #define SANDPIPER_USERSPACE_BASE_STATUS_H_
 
@@ -14,10 +14,10 @@
 
 namespace sandpiper {
 
-// The one bridge from errno. `error` is positive; `what` names the action and its object.
-inline absl::Status ErrnoStatus(int error, std::string_view what) {
+// Converts a positive errno. `action` names the failed action and its object.
+inline absl::Status ErrnoStatus(int error, std::string_view action) {
   return absl::Status(absl::ErrnoToStatusCode(error),
-                      absl::StrCat(std::string(what), ": ", strerror(error)));
+                      absl::StrCat(std::string(action), ": ", strerror(error)));
 }
 
 }  // namespace sandpiper

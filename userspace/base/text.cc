@@ -10,7 +10,7 @@
 namespace sandpiper {
 namespace {
 
-// Also the C1 range and U+2028/2029, which terminals and line-based tools treat as controls.
+// Includes the C1 range and U+2028/2029, which terminals and line-based tools treat as controls.
 bool IsControl(std::string_view sequence) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(sequence[i]); };
   if (sequence.size() == 1)
@@ -21,7 +21,7 @@ bool IsControl(std::string_view sequence) {
          (byte(2) == 0xa8 || byte(2) == 0xa9);
 }
 
-// Of ASCII that stays as it is.
+// The length of the ASCII text at the start that Escape does not change.
 size_t UnescapedLength(std::string_view text) {
   return PlainLength</*kAsciiOnly=*/true, '\x7f', '\\'>(text);
 }
@@ -39,14 +39,14 @@ size_t Utf8SequenceLength(std::string_view text) {
   if (first >= 0xc2 && first <= 0xdf)
     return tail(1) ? 2 : 0;
   if (first >= 0xe0 && first <= 0xef) {
-    const bool overlong = first == 0xe0 && byte(1) < 0xa0,
-               surrogate = first == 0xed && byte(1) >= 0xa0;
+    const bool overlong = first == 0xe0 && byte(1) < 0xa0;
+    const bool surrogate = first == 0xed && byte(1) >= 0xa0;
     return tail(1) && tail(2) && !overlong && !surrogate ? 3 : 0;
   }
   if (first >= 0xf0 && first <= 0xf4) {
-    const bool overlong = first == 0xf0 && byte(1) < 0x90,
-               beyond = first == 0xf4 && byte(1) >= 0x90;
-    return tail(1) && tail(2) && tail(3) && !overlong && !beyond ? 4 : 0;
+    const bool overlong = first == 0xf0 && byte(1) < 0x90;
+    const bool above_unicode = first == 0xf4 && byte(1) >= 0x90;
+    return tail(1) && tail(2) && tail(3) && !overlong && !above_unicode ? 4 : 0;
   }
   return 0;
 }
@@ -59,7 +59,7 @@ std::string Escape(std::string_view raw) {
   std::string out;
   out.reserve(raw.size());
   while (true) {
-    // Most texts are plain from one end to the other.
+    // Most texts end here in the first round, because all of it is plain.
     const size_t plain = UnescapedLength(raw);
     out.append(raw.substr(0, plain));
     raw.remove_prefix(plain);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text that a sandbox chose (arguments, paths, names) on its way into records: always valid UTF-8,
-// one line, and reversible.
+// Escapes text that a sandbox chose (arguments, paths, names) before it enters a record. The result
+// is valid UTF-8, has one line, and can be converted back.
 #ifndef SANDPIPER_USERSPACE_BASE_TEXT_H_
 #define SANDPIPER_USERSPACE_BASE_TEXT_H_
 
@@ -11,25 +11,25 @@
 
 namespace sandpiper {
 
-// Bytes that are no valid UTF-8 (RFC 3629), control characters (C0, DEL, C1), line and paragraph
-// separators become \xHH, byte by byte, and a backslash becomes \\ so that the original can be told
-// from an escape. Printable text without backslashes is unchanged.
+// Replaces each byte of invalid UTF-8 (RFC 3629), of control characters (C0, DEL, C1), and of line
+// and paragraph separators by \xHH. A backslash becomes \\, so that no text looks like an escape.
+// Printable text without backslashes is unchanged.
 std::string Escape(std::string_view raw);
 
-// ASCII in which neither Escape nor JSON has anything to escape: most of what there is.
+// True for ASCII text that needs no escape, neither by Escape nor in JSON. Most text is plain.
 bool IsPlain(std::string_view raw);
 
-// The inverse of Escape for anything that Escape returned.
+// The inverse of Escape.
 std::string Unescape(std::string_view escaped);
 
-// How much of the text comes before its first control character of ASCII (C0), one of `kOthers`,
-// which are ASCII too, or, where `kAsciiOnly`, before a byte that is not ASCII; all of it if it has
-// none.
+// The number of bytes before the first byte that is not plain; the size of the text if all are. Not
+// plain are C0 control characters, `kOthers` (which must be ASCII), and with `kAsciiOnly` every
+// byte that is not ASCII.
 template <bool kAsciiOnly, char... kOthers>
 size_t PlainLength(std::string_view text) {
   constexpr size_t kWord = sizeof(uint64_t);
   constexpr uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
-  // Whether a byte of the word is below `limit`, as the high bit of the first such.
+  // Sets the high bit of the first byte of the word that is below `limit`; 0 if there is none.
   const auto below = [](uint64_t word, uint64_t limit) {
     return (word - kOnes * limit) & ~word & kHigh;
   };
@@ -42,7 +42,7 @@ size_t PlainLength(std::string_view text) {
   size_t at = 0;
   while (at + kWord <= text.size() && !stops(at))
     at += kWord;
-  // The rest together with what is before it.
+  // Checks the last word of the text at once; it overlaps with bytes that were checked already.
   if (at + kWord > text.size() && text.size() >= kWord && !stops(text.size() - kWord))
     return text.size();
   const auto plain = [](char c) {
@@ -54,7 +54,7 @@ size_t PlainLength(std::string_view text) {
   return at;
 }
 
-// Length of the valid UTF-8 sequence at the start of `text`, 0 if there is none.
+// The length of the valid UTF-8 sequence at the start of `text`, 0 if there is none.
 size_t Utf8SequenceLength(std::string_view text);
 
 }  // namespace sandpiper

@@ -4,7 +4,7 @@
 
 namespace sandpiper {
 
-// Semantic version; also service.version of the resource.
+// The semantic version of sandpiper, also the service.version of the OpenTelemetry resource.
 inline constexpr char kVersion[] = "0.1.0";
 
 }  // namespace sandpiper

@@ -38,7 +38,7 @@ class Allowances {
   Allowance OnElementAdded(const Address& address, uint64_t timeout_ns, uint64_t time_ns);
   void OnElementRemoved(const Address& address);
 
-  // Returns the addresses whose element expired since the last call.
+  // Returns each address that lost its element by expiry since the last call.
   std::vector<Address> ExpireDue(uint64_t now_ns);
   // The next expiry of an element; the maximum of uint64_t if there is none.
   uint64_t NextDeadline() const { return next_expiry_ns_; }

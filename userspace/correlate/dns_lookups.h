@@ -50,7 +50,7 @@ class DnsLookups {
 
   DnsChanges OnPayload(const DnsPayload& payload, uint64_t time_ns);
   void OnClose(uint64_t cookie);
-  // Ends the lookups whose deadline is at or before `now_ns`. Cheap if there are none.
+  // Ends the lookups that have a deadline at or before `now_ns`. Cheap if there are none.
   DnsChanges ExpireDue(uint64_t now_ns);
   // Ends every open lookup. One without an answer is a timeout, after the time waited so far.
   DnsChanges Shutdown(uint64_t now_ns);
@@ -126,7 +126,7 @@ class DnsLookups {
                                     size_t question);
   // Ends a lookup without an outcome, because a limit was reached.
   void Evict(OpenList::iterator open, DnsChanges* changes);
-  // Ends a lookup whose time is up.
+  // Ends a lookup at its deadline.
   void Expire(OpenList::iterator open, uint64_t now_ns, DnsChanges* changes);
   // Moves a lookup to `changes`.
   void Finish(OpenList::iterator open, DnsChanges* changes);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Detects connections that carry encrypted DNS, whose lookups cannot be read: DNS over TLS, HTTPS
-// and QUIC.
+// Detects connections that carry encrypted DNS: DNS over TLS, HTTPS and QUIC. The lookups in them
+// cannot be read.
 #ifndef SANDPIPER_USERSPACE_CORRELATE_ENCRYPTED_DNS_H_
 #define SANDPIPER_USERSPACE_CORRELATE_ENCRYPTED_DNS_H_
 

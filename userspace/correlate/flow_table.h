@@ -56,15 +56,16 @@ class FlowTable {
   // reported afterwards.
   void DrainDenials(const std::function<void(const Flow&, uint64_t count)>& visit);
   FlowChanges OnClose(const Close& close, uint64_t time_ns);
-  // Ends the flows whose time is up: provisional results, and guests that stopped.
+  // Ends provisional results after their wait, and flows of guests after their timeout.
   FlowChanges ExpireDue(uint64_t now_ns);
   // Ends every flow. A TCP attempt without a result becomes kUnknown.
   FlowChanges Shutdown(uint64_t now_ns);
 
   void RefreshTcp(const TcpReader& read_tcp);
   void RefreshUdp();
-  // Ends flows whose close event was lost. `open_cookies` are the sockets that are open now. A flow
-  // ends only if two calls in a row miss its socket, since its close event may still be queued.
+  // Ends flows after the loss of their close event. `open_cookies` are the sockets that are open
+  // now. A flow ends if its socket is missing in two calls in a row. After one call its close event
+  // may still be queued.
   FlowChanges EndClosedSockets(const absl::flat_hash_set<uint64_t>& open_cookies, uint64_t now_ns);
 
   // The next time at which ExpireDue has work; the maximum of uint64_t if there is none.
@@ -98,7 +99,7 @@ class FlowTable {
   void Decide(Entry* entry, ConnectOutcome outcome, int error, uint64_t time_ns);
   void DecideProvisional(Entry* entry, uint64_t time_ns);
   Table::iterator End(Table::iterator it, Verdict verdict, FlowChanges* changes);
-  // Ends the provisional flows whose wait is over at `now_ns`.
+  // Ends the provisional flows that have waited long enough at `now_ns`.
   void EndProvisional(uint64_t now_ns, FlowChanges* changes);
   // Ends flows of guests: no event reports their end.
   void EndIdleGuests(uint64_t now_ns, FlowChanges* changes);

@@ -15,7 +15,7 @@ namespace {
 constexpr uint64_t kJoinWait = 300 * kMillisecond;
 // The kernel answers all messages of a rejected batch at once.
 constexpr uint64_t kBatchWait = 100 * kMillisecond;
-// A program whose table was missing sends the batch again without the deletion.
+// A program that tried to delete a missing table sends the batch again without the deletion.
 constexpr uint64_t kRetryWait = 2 * kSecond;
 // A commit explains later netlink messages of its thread only this long, since another program may
 // get the same thread id.

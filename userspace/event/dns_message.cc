@@ -200,7 +200,7 @@ SharedText DnsTypeName(uint16_t type) {
       {64, "SVCB"},  {65, "HTTPS"}, {255, "ANY"},  {257, "CAA"}};
   for (const auto& [number, name] : kNames) {
     if (number == type)
-      return SharedText::OfLiteral(name);
+      return SharedText::FromLiteral(name);
   }
   return absl::StrCat("TYPE", type);
 }
@@ -209,7 +209,7 @@ SharedText DnsRcodeName(uint8_t rcode) {
   static constexpr std::array<const char*, 11> kNames = {
       "NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED",
       "YXDOMAIN", "YXRRSET", "NXRRSET",  "NOTAUTH",  "NOTZONE"};
-  return rcode < kNames.size() ? SharedText::OfLiteral(kNames[rcode])
+  return rcode < kNames.size() ? SharedText::FromLiteral(kNames[rcode])
                                : SharedText(absl::StrCat("RCODE", rcode));
 }
 
