@@ -10,6 +10,7 @@ trap 'rm -rf "$t"' EXIT
 chmod 755 "$t"
 mkdir -p "$t/lists/partial" "$t/cache/archives/partial" "$t/parts" "$dir"
 # From the archive that this system uses.
+# shellcheck disable=SC2016  # apt-get expands the format, not the shell
 archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' |
   head -1)
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
