@@ -112,7 +112,7 @@ def dashboard_panels_have_data(w: World) -> None:
     """Every panel that queries Prometheus has data of two sandboxes, and so has the variable that
     lists them. Panels that query Loki are in loki.py."""
     peers = peers_of(w)
-    run_two_sandboxes(w, peers.direct(OTEL_LOGS_EXPORTER="none"))
+    run_two_sandboxes(w, peers.direct(OTEL_SERVICE_NAME="dashboards"))
     now = time.time()
     period = {"start": now - 600, "end": now}
     panels = panels_of_dashboards("prometheus")
