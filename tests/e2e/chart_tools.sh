@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# chart_tools.sh [DIR]: puts helm, from its Go module, and kubernetes-validate, which brings the API's schemas along, into DIR. Once: what is there
-# in the version below stays. Where there is no Go toolchain that is new enough: status 3, and one line that says so.
+# chart_tools.sh [DIR]: installs helm, from its Go module, and kubernetes-validate, which includes
+# the schemas of the API, into DIR. A tool that is there in the version below is not installed
+# again. Without a Go toolchain that is new enough, it prints the reason in one line and exits with
+# status 3.
 set -euo pipefail
 dir=${1:-${SANDPIPER_CACHE:-/var/cache/sandpiper}/chart-tools}
-helm=v3.21.4 validate=1.37.0
+helm=v3.21.4
+validate=1.37.0
 go_minimum=1.26.0
 
 no_tools() {
@@ -14,10 +17,13 @@ no_tools() {
 mkdir -p "$dir"
 if [ "$(cat "$dir/helm.version" 2> /dev/null)" != $helm ]; then
   command -v go > /dev/null || PATH=$PATH:/usr/local/go/bin
-  command -v go > /dev/null || no_tools "no Go toolchain here; $go_minimum or later builds helm"
+  command -v go > /dev/null || no_tools "there is no Go toolchain; $go_minimum or later builds helm"
   have=$(GOTOOLCHAIN=local go env GOVERSION)
-  [ "$(printf '%s\n' "$go_minimum" "${have#go}" | sort -V | head -1)" = "$go_minimum" ] || no_tools "Go ${have#go} is too old; $go_minimum or later builds helm"
-  GOTOOLCHAIN=local GOWORK=off GOBIN=$dir go install -trimpath -ldflags="-s -w" "helm.sh/helm/v3/cmd/helm@$helm"
+  oldest=$(printf '%s\n' "$go_minimum" "${have#go}" | sort -V | head -1)
+  [ "$oldest" = "$go_minimum" ] ||
+    no_tools "Go ${have#go} is too old; $go_minimum or later builds helm"
+  export GOTOOLCHAIN=local GOWORK=off GOBIN=$dir
+  go install -trimpath -ldflags="-s -w" "helm.sh/helm/v3/cmd/helm@$helm"
   echo $helm > "$dir/helm.version"
 fi
 if [ "$(cat "$dir/validate.version" 2> /dev/null)" != $validate ]; then

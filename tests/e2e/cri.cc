@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// cri SOCKET COMMAND [ID] [JSON]: makes and removes pods and containers through the Container
-// Runtime Interface, as kubelet does; or, with the command `serve`, is such a runtime itself, one
-// that says what a file tells it to.
+// cri SOCKET COMMAND [ID] [JSON]: creates and removes pods and containers through the Container
+// Runtime Interface, as kubelet does. With the command `serve` it is a container runtime itself,
+// which answers from a file.
 //
-//   cri SOCKET pod '{"name": …, "namespace": …, "uid": …, "labels": {…}, "annotations": {…},
-//   "cgroup_parent": …}'     prints the id cri SOCKET container POD '{"name": …, "image": …,
-//   "command": […], "labels": {…}, "env": {…}}'                       prints the id
-//       and, as the pod template of a DaemonSet has it: "args", "mounts": [{"host", "container",
-//       "readonly"}], "add": […], "privileged", "readonly_root", "unconfined"; in both "host_pid";
-//       "log_path" of a container in the "log_directory" of its pod
-//   cri SOCKET start|remove CONTAINER · cri SOCKET stop CONTAINER [SECONDS, until it is killed] ·
-//   cri SOCKET stop-pod|remove-pod POD cri SOCKET serve FILE      FILE: {"pods": [{"id", …}],
-//   "containers": [{"id", "pod", …}], "delay_ms": N, "events": [{"id", "pod": {…}, …}]},
-//                              read anew for each call; a stream of events tells those and stays
-//                              open
+//   cri SOCKET pod JSON              creates a pod and prints its id
+//       JSON: {"name", "namespace", "uid", "labels": {…}, "annotations": {…}, "cgroup_parent",
+//       "log_directory", "host_pid"}
+//   cri SOCKET container POD JSON    creates a container in a pod and prints its id
+//       JSON: {"name", "image", "command": […], "args": […], "labels": {…}, "annotations": {…},
+//       "env": {…}, "mounts": [{"host", "container", "readonly"}], "add": […], "privileged",
+//       "readonly_root", "unconfined", "host_pid", "log_path", "pod": JSON of the pod}
+//   cri SOCKET start|remove CONTAINER
+//   cri SOCKET stop CONTAINER [SECONDS]    kills it after so many seconds
+//   cri SOCKET stop-pod|remove-pod POD
+//   cri SOCKET serve FILE
+//       FILE: {"pods": [{"id", …}], "containers": [{"id", "pod", …}], "delay_ms": N,
+//       "events": [{"id", "pod": {…}, …}]}. It is read again for each call. A stream of events
+//       sends those of the file and stays open.
 #include <grpcpp/grpcpp.h>
 #include <rapidjson/document.h>
 
@@ -36,7 +39,7 @@ using Json = rapidjson::Value;
   exit(1);
 }
 
-// "hex:…" stands for bytes that JSON cannot hold.
+// A string "hex:…" represents bytes that JSON cannot hold.
 std::string Bytes(const Json& value) {
   const std::string text(value.GetString(), value.GetStringLength());
   if (text.rfind("hex:", 0) != 0)
@@ -90,8 +93,9 @@ bool IsSet(const Json& object, const char* key) {
   return it != object.MemberEnd() && it->value.GetBool();
 }
 
-// NamespaceMode in api.proto: 0 the pod's, 1 the container's, 2 the node's.
-constexpr int kContainerPid = 1, kNodePid = 2;
+// NamespaceMode in api.proto.
+constexpr int kContainerPid = 1;
+constexpr int kNodePid = 2;
 
 void FillSecurity(const Json& spec, cri::ContainerConfig* config) {
   if (const auto mounts = spec.FindMember("mounts"); mounts != spec.MemberEnd()) {
@@ -125,7 +129,7 @@ rapidjson::Document Parse(const std::string& text) {
   rapidjson::Document document;
   document.Parse(text.data(), text.size());
   if (document.HasParseError() || !document.IsObject())
-    Die("no JSON object: " + text.substr(0, 100));
+    Die("not a JSON object: " + text.substr(0, 100));
   return document;
 }
 
@@ -147,8 +151,7 @@ class Client {
     puts(response.pod_sandbox_id().c_str());
   }
 
-  // The pod's own configuration comes with each container, as kubelet sends it; the JSON may hold
-  // it under "pod".
+  // Like kubelet, sends the pod's configuration with each container if the JSON has it.
   void Container(const std::string& pod, const std::string& json) {
     const rapidjson::Document spec = Parse(json);
     cri::CreateContainerRequest request;
@@ -175,9 +178,11 @@ class Client {
     request.set_timeout(seconds);
     cri::Nothing nothing;
     Call([&](grpc::ClientContext* c) {
-      return command == "start"  ? stub_->StartContainer(c, request, &nothing)
-             : command == "stop" ? stub_->StopContainer(c, request, &nothing)
-                                 : stub_->RemoveContainer(c, request, &nothing);
+      if (command == "start")
+        return stub_->StartContainer(c, request, &nothing);
+      if (command == "stop")
+        return stub_->StopContainer(c, request, &nothing);
+      return stub_->RemoveContainer(c, request, &nothing);
     });
   }
 
@@ -307,7 +312,9 @@ void Serve(const std::string& socket, const std::string& file) {
 int main(int argc, char** argv) {
   if (argc < 4)
     Die("usage: cri SOCKET COMMAND [ID] [JSON]");
-  const std::string socket = argv[1], command = argv[2], argument = argv[3];
+  const std::string socket = argv[1];
+  const std::string command = argv[2];
+  const std::string argument = argv[3];
   if (command == "serve") {
     Serve(socket, argument);
     return 0;
@@ -322,6 +329,6 @@ int main(int argc, char** argv) {
   else if (command == "stop-pod" || command == "remove-pod")
     client.OnPod(command, argument);
   else
-    Die("no command " + command);
+    Die("unknown command \"" + command + "\"");
   return 0;
 }

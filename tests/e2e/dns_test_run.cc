@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// dns_test_run COUNT: has the kernel run the program of a device (bpf/device.bpf.c) on COUNT frames
-// with DNS messages, right and wrong ones, by BPF_PROG_TEST_RUN, and reads what it passes on from
-// the ring: each message once, in order, byte for byte, and read as ldns reads it. Attached to
-// nothing. Prints "N messages, N read by both, N by neither"; 77: the kernel does not allow it.
+// dns_test_run COUNT: runs the BPF program of a device (bpf/device.bpf.c) on COUNT frames with
+// valid and invalid DNS messages. The kernel runs it by BPF_PROG_TEST_RUN; it is not attached. The
+// ring buffer must have each message once, in order and byte for byte, and sandpiper's parser must
+// agree with ldns about it. Prints "N messages, N read by both, N by neither". Exits with status 77
+// if the kernel does not allow this.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_ether.h>
@@ -15,7 +16,7 @@
 #include <deque>
 #include <map>
 
-// The skeleton's types are the first one's.
+// The skeleton uses the types of events.h.
 // clang-format off
 #include "bpf/events.h"
 #include "bpf/device_bpf.skel.h"
@@ -31,7 +32,7 @@ using sandpiper::testing::Agreement;
 
 constexpr int kNotAllowed = 77;
 constexpr uint64_t kMember = 1;
-constexpr size_t kFrames = 64;  // between two looks at the ring
+constexpr size_t kFrames = 64;  // between two reads of the ring buffer
 
 [[noreturn]] void Fail(const std::string& what, int status = 1) {
   fprintf(stderr, "dns_test_run: %s\n", what.c_str());
@@ -43,8 +44,8 @@ void Put16(unsigned n, std::string* out) {
   out->push_back(static_cast<char>(n));
 }
 
-// Ethernet, IPv4 and UDP, from 192.0.2.1 to port 53 of 192.0.2.2. Each comes from a port of its
-// own.
+// An Ethernet frame with a UDP datagram from 192.0.2.1 to port 53 of 192.0.2.2. The caller gives
+// each message its own source port.
 std::string Frame(const std::string& message, unsigned port) {
   std::string out(12, '\x02');
   Put16(ETH_P_IP, &out);
@@ -84,7 +85,7 @@ int main(int argc, char** argv) {
   const std::vector<member_counters> none(static_cast<size_t>(libbpf_num_possible_cpus()));
   if (bpf_map__update_elem(skeleton->maps.members, &kMember, sizeof(kMember), none.data(),
                            none.size() * sizeof(member_counters), 0))
-    Fail(std::string("making a member: ") + strerror(errno));
+    Fail(std::string("creating a member: ") + strerror(errno));
 
   std::deque<std::string> expected;
   long passed_on = 0;
@@ -93,13 +94,13 @@ int main(int argc, char** argv) {
       bpf_map__fd(skeleton->maps.bulk_ring), [&](std::span<const std::byte> record) {
         sandpiper::Event event;
         if (const absl::Status status = sandpiper::Decode(record, &event); !status.ok())
-          Fail("a record is not understood: " + std::string(status.message()));
+          Fail("cannot decode a record: " + std::string(status.message()));
         const auto* dns = std::get_if<sandpiper::DnsPayload>(&event.body);
         if (!dns)
           return;
         if (expected.empty() || dns->data != expected.front() || !dns->is_query)
           Fail("message " + std::to_string(passed_on) +
-               " is not what was sent: " + std::to_string(dns->data.size()) + " bytes for " +
+               " differs from the one sent: " + std::to_string(dns->data.size()) + " bytes for " +
                std::to_string(expected.empty() ? 0 : expected.front().size()));
         Agreement agreement;
         if (const std::string difference =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// log_sender URL SPOOL [options]: exports numbered records, with every one on disk before it is
-// sent, until it is killed, or --count of them. Writes how many have arrived, each time there is
-// news; at the end "sent N refused N".
+// log_sender URL SPOOL [options]: exports numbered records with sandpiper's exporter, which writes
+// every record to disk before it sends it. It prints "started", then the number of acknowledged
+// records each time it grows, and at the end "sent N rejected N".
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
@@ -19,23 +19,27 @@ namespace {
 constexpr uint64_t kMinute = 60 * sandpiper::kSecond;
 
 struct Options {
-  std::string url, spool;
-  uint64_t first = 0, count = 1'000'000;
-  uint64_t old_each = 0, old_minutes = 0, over_minutes = 0;
+  std::string url;
+  std::string spool;
+  uint64_t first = 0;
+  uint64_t count = 1'000'000;
+  uint64_t old_each = 0;
+  uint64_t old_minutes = 0;
+  uint64_t over_minutes = 0;
   bool hold = false;
 };
 
-// Of the record of this index: how long ago it happened.
+// How long before now the record of this index happened, in nanoseconds.
 uint64_t Age(const Options& options, uint64_t index) {
   if (options.old_each > 0 && (options.first + index) % options.old_each == 0)
     return options.old_minutes * kMinute;
   return options.over_minutes * kMinute / options.count * (options.count - index);
 }
 
-void Tell(const LogExporter& exporter) {
-  static uint64_t told = 0;
-  if (const uint64_t sent = exporter.counts().sent; sent != told) {
-    told = sent;
+void PrintProgress(const LogExporter& exporter) {
+  static uint64_t printed = 0;
+  if (const uint64_t sent = exporter.counts().sent; sent != printed) {
+    printed = sent;
     printf("%llu\n", static_cast<unsigned long long>(sent));
     fflush(stdout);
   }
@@ -49,13 +53,13 @@ int main(int argc, char** argv) {
   app.add_option("url", options.url)->required();
   app.add_option("spool", options.spool)->required();
   app.add_option("--first", options.first, "the first number");
-  app.add_option("--count", options.count, "0: only what is on disk");
+  app.add_option("--count", options.count, "the number of records; 0 sends only the spool");
   app.add_option("--old-each", options.old_each,
-                 "each so-and-so many-th happened --old-minutes ago");
+                 "every number that this divides happened --old-minutes ago");
   app.add_option("--old-minutes", options.old_minutes);
   app.add_option("--over-minutes", options.over_minutes,
-                 "they happened one after the other, in so many minutes until now");
-  app.add_flag("--hold", options.hold, "does not end before its stdin does");
+                 "the records happened one after the other, in this many minutes until now");
+  app.add_flag("--hold", options.hold, "runs until stdin ends");
   CLI11_PARSE(app, argc, argv);
 
   auto spool = std::make_unique<sandpiper::Spool>(sandpiper::Spool::Options{.path = options.spool});
@@ -72,7 +76,7 @@ int main(int argc, char** argv) {
        .write_first = true},
       std::move(spool),
       [](const std::string& problem) { fprintf(stderr, "%s\n", problem.c_str()); });
-  puts("began");
+  puts("started");
   fflush(stdout);
   for (uint64_t i = 0; i < options.count; ++i) {
     const uint64_t now = sandpiper::ReadClock(CLOCK_REALTIME);
@@ -84,14 +88,14 @@ int main(int argc, char** argv) {
                              .attributes = {{"sandbox_id", "s"}}}));
     if (i % 20 == 0)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    Tell(exporter);
+    PrintProgress(exporter);
   }
   if (options.hold)
     std::cin.ignore(std::numeric_limits<std::streamsize>::max());
   exporter.BeginFlush();
   exporter.FinishFlush(std::chrono::steady_clock::now() + std::chrono::seconds(60));
   const sandpiper::ExportCounts counts = exporter.counts();
-  printf("sent %llu refused %llu\n", static_cast<unsigned long long>(counts.sent),
+  printf("sent %llu rejected %llu\n", static_cast<unsigned long long>(counts.sent),
          static_cast<unsigned long long>(counts.dropped_refused));
   return counts.dropped() == counts.dropped_refused && exporter.stored()->bytes == 0 ? 0 : 1;
 }

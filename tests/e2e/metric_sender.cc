@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// metric_sender URL COUNT EACH: sends that many points in one request, of which each EACH-th is one
-// that Prometheus refuses: a sum of delta temporality. Writes "sent N refused N".
+// metric_sender URL COUNT EACH: sends COUNT points in one request. Every EACH-th point is a sum of
+// delta temporality, which Prometheus rejects. Prints "sent N rejected N".
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -15,7 +15,8 @@ namespace metrics = opentelemetry::proto::metrics::v1;
 int main(int argc, char** argv) {
   if (argc < 4)
     return 2;
-  const int count = atoi(argv[2]), each = atoi(argv[3]);
+  const int count = atoi(argv[2]);
+  const int each = atoi(argv[3]);
   opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceRequest message;
   metrics::ScopeMetrics* const scope = message.add_resource_metrics()->add_scope_metrics();
   const uint64_t now = sandpiper::ReadClock(CLOCK_REALTIME);
@@ -41,7 +42,7 @@ int main(int argc, char** argv) {
   std::deque<sandpiper::Request> requests = {
       {.bytes = message.SerializeAsString(), .items = static_cast<uint64_t>(count)}};
   const sandpiper::Delivered delivered = delivery.Send(&requests);
-  printf("sent %llu refused %llu\n", static_cast<unsigned long long>(delivered.sent),
+  printf("sent %llu rejected %llu\n", static_cast<unsigned long long>(delivered.sent),
          static_cast<unsigned long long>(delivered.refused));
   if (!delivered.wait)
     return 0;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// otlp_sink grpc PORT [options]: an OTLP server; prints "ready", then one JSON object a request,
-// {"metadata":{…},"logs"|"metrics":{…}}, and {"code":N,"refused_logs"|"refused_metrics":{…}} for
-// one that it did not take. otlp_sink logs|metrics: reads a serialized request from stdin and
-// prints it as JSON.
+// otlp_sink grpc PORT [options]: an OTLP server over gRPC. It prints "ready" and then one JSON
+// object for each request. That of an accepted request is {"metadata":{…},"logs"|"metrics":{…}},
+// that of a rejected one is {"code":N,"rejected_logs"|"rejected_metrics":{…}}.
+//
+// otlp_sink logs|metrics: reads a serialized request from stdin and prints it as JSON.
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 
@@ -28,7 +29,7 @@ std::string ToJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.always_print_enums_as_ints = true;
   if (!google::protobuf::util::MessageToJsonString(message, &out, options).ok())
-    return "null";  // as for a string that is not UTF-8
+    return "null";  // a string is no UTF-8, for example
   return out;
 }
 
@@ -43,9 +44,10 @@ struct Options {
 
 Options options;
 std::mutex mutex;
-size_t asked = 0;
+size_t requests = 0;
 
-grpc::Status Refusal(int code) {
+// With --retry-after-ms, the status has a RetryInfo.
+grpc::Status Rejection(int code) {
   std::string details;
   if (options.retry_after_ms >= 0) {
     sandpiper::rpc::RetryInfo info;
@@ -56,13 +58,14 @@ grpc::Status Refusal(int code) {
     detail->set_value(info.SerializeAsString());
     details = status.SerializeAsString();
   }
-  return {static_cast<grpc::StatusCode>(code), "as it was asked to", details};
+  return {static_cast<grpc::StatusCode>(code), "rejected by --codes", details};
 }
 
-// What no server should say of a request that it took.
+// Makes the response to an accepted request huge or invalid, as --answer says.
 template <typename Response>
-void Misbehave(grpc::ServerContext* context, Response* response) {
-  constexpr size_t kLarge = 5 << 20, kHuge = 400 << 20;
+void CorruptResponse(grpc::ServerContext* context, Response* response) {
+  constexpr size_t kLarge = 5 << 20;
+  constexpr size_t kHuge = 400 << 20;
   if (options.answer == "large")
     response->mutable_partial_success()->set_error_message(std::string(kLarge, 'x'));
   if (options.answer == "garbage")
@@ -75,15 +78,15 @@ void Misbehave(grpc::ServerContext* context, Response* response) {
 }
 
 template <typename Response>
-grpc::Status Take(const char* signal, grpc::ServerContext* context,
-                  const google::protobuf::Message& request, Response* response) {
+grpc::Status HandleRequest(const char* signal, grpc::ServerContext* context,
+                           const google::protobuf::Message& request, Response* response) {
   const std::lock_guard lock(mutex);
-  const int code = asked < options.codes.size() ? options.codes[asked] : 0;
-  ++asked;
+  const int code = requests < options.codes.size() ? options.codes[requests] : 0;
+  ++requests;
   if (code != 0) {
-    printf("{\"code\":%d,\"refused_%s\":%s}\n", code, signal, ToJson(request).c_str());
+    printf("{\"code\":%d,\"rejected_%s\":%s}\n", code, signal, ToJson(request).c_str());
     fflush(stdout);
-    return Refusal(code);
+    return Rejection(code);
   }
   printf("{\"metadata\":{");
   const char* comma = "";
@@ -94,7 +97,7 @@ grpc::Status Take(const char* signal, grpc::ServerContext* context,
   }
   printf("},\"%s\":%s}\n", signal, ToJson(request).c_str());
   fflush(stdout);
-  Misbehave(context, response);
+  CorruptResponse(context, response);
   return grpc::Status::OK;
 }
 
@@ -102,7 +105,7 @@ class Logs final : public collector::logs::v1::LogsService::Service {
   grpc::Status Export(grpc::ServerContext* context,
                       const collector::logs::v1::ExportLogsServiceRequest* request,
                       collector::logs::v1::ExportLogsServiceResponse* response) override {
-    return Take("logs", context, *request, response);
+    return HandleRequest("logs", context, *request, response);
   }
 };
 
@@ -110,7 +113,7 @@ class Metrics final : public collector::metrics::v1::MetricsService::Service {
   grpc::Status Export(grpc::ServerContext* context,
                       const collector::metrics::v1::ExportMetricsServiceRequest* request,
                       collector::metrics::v1::ExportMetricsServiceResponse* response) override {
-    return Take("metrics", context, *request, response);
+    return HandleRequest("metrics", context, *request, response);
   }
 };
 
@@ -149,7 +152,7 @@ int Decode() {
   const std::string body(std::istreambuf_iterator<char>(std::cin), {});
   Request request;
   if (!request.ParseFromString(body)) {
-    fprintf(stderr, "otlp_sink: no such message\n");
+    fprintf(stderr, "otlp_sink: stdin is no such request\n");
     return 1;
   }
   puts(ToJson(request).c_str());
@@ -164,16 +167,15 @@ int main(int argc, char** argv) {
   CLI::App* const serve = app.add_subcommand("grpc", "serve");
   serve->add_option("port", options.port)->required();
   serve->add_option("--address", options.address);
-  serve
-      ->add_option("--codes", options.codes,
-                   "what the first requests are answered with; 0 takes one")
+  serve->add_option("--codes", options.codes, "status codes for the first requests; 0 accepts one")
       ->delimiter(',');
   serve->add_option("--retry-after-ms", options.retry_after_ms,
-                    "each that is refused has a RetryInfo");
-  serve->add_option("--answer", options.answer)->check(CLI::IsMember({"large", "garbage", "bomb"}));
+                    "adds a RetryInfo to every rejection");
+  serve->add_option("--answer", options.answer, "a huge or invalid body for accepted requests")
+      ->check(CLI::IsMember({"large", "garbage", "bomb"}));
   serve
       ->add_option("--tls", options.tls,
-                   "certificate, key, CA: only clients whose certificate is of that CA")
+                   "certificate, key, CA; accepts only clients with a certificate of this CA")
       ->expected(3);
   CLI::App* const logs = app.add_subcommand("logs", "decode");
   app.add_subcommand("metrics", "decode");

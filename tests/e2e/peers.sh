@@ -1,32 +1,40 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# peers.sh [DIR]: builds the programs that the e2e tier sends to into DIR, from their Go modules: VictoriaLogs, Prometheus and an
-# OpenTelemetry Collector. A program that is there in the version below is not built again. The first build takes a quarter of an
-# hour on two cores. Without a Go toolchain that is new enough, prints the reason in one line and exits with status 3.
+# peers.sh [DIR]: builds the programs that the e2e tier sends to, from their Go modules, into DIR:
+# VictoriaLogs, Prometheus and an OpenTelemetry Collector. A program that is there in the version
+# below is not built again. The first build takes a quarter of an hour on two cores. Without a Go
+# toolchain that is new enough, it prints the reason in one line and exits with status 3.
 set -euo pipefail
 dir=${1:-${SANDPIPER_CACHE:-/var/cache/sandpiper}/peers}
-victorialogs=v1.52.1 prometheus=v0.312.0 collector=v0.159.0 # v0.312.0 is Prometheus 3.12.0
+victorialogs=v1.52.1
+prometheus=v0.312.0 # Prometheus 3.12.0
+collector=v0.159.0
 go_minimum=1.26.5
 
-# NAME VERSION: true if it is there.
+# built NAME VERSION: true if DIR has this version.
 built() { [ -x "$dir/$1" ] && [ "$(cat "$dir/$1.version" 2> /dev/null)" = "$2" ]; }
 done_with() { echo "$2" > "$dir/$1.version" && echo "peers: built $1 $2"; }
-if built victoria-logs $victorialogs && built prometheus $prometheus && built otelcol $collector; then exit 0; fi
+if built victoria-logs $victorialogs && built prometheus $prometheus &&
+  built otelcol $collector; then
+  exit 0
+fi
 
 no_go() {
   echo "peers: $*"
   exit 3
 }
 command -v go > /dev/null || PATH=$PATH:/usr/local/go/bin
-command -v go > /dev/null || no_go "no Go toolchain here; $go_minimum or later builds them"
+command -v go > /dev/null || no_go "there is no Go toolchain; $go_minimum or later builds them"
 have=$(GOTOOLCHAIN=local go env GOVERSION)
-[ "$(printf '%s\n' "$go_minimum" "${have#go}" | sort -V | head -1)" = "$go_minimum" ] || no_go "Go ${have#go} is too old; $go_minimum or later builds them"
+oldest=$(printf '%s\n' "$go_minimum" "${have#go}" | sort -V | head -1)
+[ "$oldest" = "$go_minimum" ] || no_go "Go ${have#go} is too old; $go_minimum or later builds them"
 export GOTOOLCHAIN=local GOWORK=off GOFLAGS="-mod=mod -buildvcs=false -trimpath"
 mkdir -p "$dir"
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
-# MODULE: its sources in the working folder, as a main module, so that what its go.mod replaces is replaced.
+# sources MODULE: copies the module's sources and enters them. As the main module, the replacements
+# in its go.mod apply.
 sources() {
   local from
   from=$(cd "$work" && go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')

@@ -11,7 +11,7 @@ DEPLOY = os.path.join(HERE, "../../deploy")
 
 
 def panels_of_dashboards(source: str) -> list[tuple[str, str, str]]:
-    """(title, type, query for sb-abc) of every panel whose data source is of this type."""
+    """(title, type, query for sb-abc) of every panel that has a data source of this type."""
     out = []
     for path in sorted(glob.glob(DEPLOY + "/grafana/*.json")):
         with open(path) as f:

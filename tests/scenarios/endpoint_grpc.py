@@ -72,7 +72,7 @@ def send_one_record_per_request(
     attempts = [
         Attempt(
             request.get("code", 0),
-            json.dumps(request.get("logs") or request["refused_logs"], sort_keys=True),
+            json.dumps(request.get("logs") or request["rejected_logs"], sort_keys=True),
         )
         for request in sink.stop()
     ]

@@ -220,7 +220,7 @@ def too_old_record_costs_only_itself(w: World) -> None:
     summary = run_log_sender(
         w, loki.logs_endpoint, first=900_000_001, old_each=100, old_minutes=300
     )
-    assert summary == "sent 990 refused 10", summary
+    assert summary == "sent 990 rejected 10", summary
     numbers = stored_numbers(loki, 900_000_001)
     assert numbers == [i for i in range(1000) if (i + 1) % 100], numbers[:20]
 
@@ -229,5 +229,5 @@ def too_old_record_costs_only_itself(w: World) -> None:
 def records_of_55_minutes_ago_are_accepted(w: World) -> None:
     loki = loki_of(w)
     summary = run_log_sender(w, loki.logs_endpoint, first=950_000_000, old_each=2, old_minutes=55)
-    assert summary == "sent 1000 refused 0", summary
+    assert summary == "sent 1000 rejected 0", summary
     assert stored_numbers(loki, 950_000_000) == list(range(1000))

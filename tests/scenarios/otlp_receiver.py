@@ -24,7 +24,7 @@ from world import HERE, PYTHON
 if TYPE_CHECKING:
     from world import Result, World
 
-# Lookups, connections and a program whose argument is no UTF-8.
+# Lookups, connections, and a program with an argument that is no UTF-8.
 ACT = """
     _, ips = actor.lookup("a.test", "A")
     actor.lookup("a.test", "AAAA")
@@ -169,8 +169,8 @@ def serve(
 class HttpSink:
     """An HTTP server that keeps what is posted to it.
 
-    It answers the first `failures` requests with `failure`, (status, headers), and keeps none of
-    them. A header's value may be a function. A body of more than `body_max` bytes gets 413."""
+    It does not keep the first `failures` requests and answers them with `failure`, (status,
+    headers). A header's value may be a function. A body of more than `body_max` bytes gets 413."""
 
     def __init__(
         self,

@@ -183,7 +183,7 @@ def exporter_killed_two_hundred_times(w: World) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        assert process.stdout and process.stdout.readline() == b"began\n"
+        assert process.stdout and process.stdout.readline() == b"started\n"
         time.sleep(rng.uniform(0, 0.12))
         process.kill()
         counts = process.communicate()[0].split(b"\n")
@@ -220,7 +220,7 @@ def rejected_record_costs_only_itself(w: World) -> None:
     relay = Relay(peers.store.logs_endpoint, reject=lambda body: has_old_record(w, body))
     first = 900_000_001
     summary = run_log_sender(w, relay.logs_endpoint, first, old_each=100, old_minutes=300)
-    assert summary == "sent 990 refused 10", summary
+    assert summary == "sent 990 rejected 10", summary
     numbers = sorted(int(r.body) - first for r in peers.store.records("killed"))
     numbers = [n for n in numbers if 0 <= n < 1000]
     assert numbers == [i for i in range(1000) if (i + 1) % 100], numbers[:20]
@@ -247,7 +247,7 @@ def store_stopped_for_an_hour(w: World) -> None:
     peers.start_store()
     out, problems = sender.communicate(timeout=300)
     w.children.remove(sender)
-    assert out.splitlines()[-1] == "sent 3600 refused 0", out[-100:]
+    assert out.splitlines()[-1] == "sent 3600 rejected 0", out[-100:]
     assert "log records are sent again" in problems, problems
     stored = sorted((int(r.body) - first, r.time_ns) for r in peers.store.records("killed"))
     hour = [(n, at) for n, at in stored if 0 <= n < 3600]
@@ -281,7 +281,7 @@ def lost_acknowledgement(w: World) -> None:
 
 
 def check_sent_again(w: World, service: str, relay: Relay, times: int) -> None:
-    """Runs a sandbox whose records go through the relay, which hides `times` answers."""
+    """Sends the records of a sandbox through the relay, which hides `times` answers."""
     peers = peers_of(w)
     env = peers.direct(
         OTEL_SERVICE_NAME=service,

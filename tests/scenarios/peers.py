@@ -158,8 +158,8 @@ class Peers:
         )
 
     def new_run(self) -> tuple[str, dict[str, str]]:
-        """A service name for one run of sandpiper, which tells its records from those of other
-        runs, and the environment that sends them to the Collector."""
+        """A new service name, by which the records of one run of sandpiper can be found, and the
+        environment that sends them to the Collector."""
         self.runs += 1
         name = f"run-{self.runs}"
         return name, {

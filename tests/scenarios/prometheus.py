@@ -71,7 +71,7 @@ def rejected_point_costs_only_itself(w: World) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "sent 998 refused 2\n", (done.stdout, done.stderr)
+    assert done.stdout == "sent 998 rejected 2\n", (done.stdout, done.stderr)
     result = peers.query_prometheus("test_number_total")
     same(
         "points",

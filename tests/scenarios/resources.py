@@ -78,7 +78,7 @@ def cpu_time_memory_and_processes(w: World) -> None:
 
 
 def limit_memory(w: World, cgroup: str, limit: int) -> str | None:
-    """Limits the memory of a cgroup, with the controller of v2. On a host whose controller is in
+    """Limits the memory of a cgroup with the controller of cgroup v2. If the controller belongs to
     v1, creates and returns a cgroup of v1 with this limit, which processes must enter too."""
     try:
         for folder in (w.mount, os.path.dirname(cgroup)):

@@ -34,7 +34,7 @@ class StoredRecord:
 
 class VictoriaLogs:
     """A running VictoriaLogs, by its base URL. It keeps every copy of a record that it receives
-    twice, and no attribute whose value is empty."""
+    twice, and no attribute with an empty value."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -61,7 +61,7 @@ class VictoriaLogs:
         return [json.loads(line) for line in answer.splitlines()]
 
     def records(self, service: str) -> list[StoredRecord]:
-        """Every record whose resource has this service.name, the oldest first."""
+        """Every record with this service.name in its resource, the oldest first."""
         rows = self.query(f'"service.name":={json.dumps(service)}')
         found = [
             StoredRecord(

@@ -60,7 +60,7 @@ def values_of_key(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def queries_of_dashboard(text: str) -> list[str]:
-    """The queries of a Grafana dashboard whose data source is Loki."""
+    """The queries of a Grafana dashboard to the data source Loki."""
     found = []
     for query, target in values_of_key(json.loads(text), "expr"):
         source = target.get("datasource")

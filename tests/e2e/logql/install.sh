@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# install.sh [DIR]: installs Grafana's grammar of LogQL from npm into DIR, in the versions of package-lock.json. A grammar that
-# is there in these versions is not installed again. Without node or npm, or where DIR cannot be written, prints the reason in
-# one line and exits with status 3.
+# install.sh [DIR]: installs Grafana's grammar of LogQL from npm into DIR, in the versions of
+# package-lock.json. A grammar that is there in these versions is not installed again. Without node
+# or npm, or if DIR cannot be written, it prints the reason in one line and exits with status 3.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:-${SANDPIPER_CACHE:-/var/cache/sandpiper}/logql}
@@ -14,7 +14,9 @@ cannot_install() {
 command -v node > /dev/null || cannot_install "node is not installed; deploy/setup.sh installs it"
 if cmp -s "$here/package-lock.json" "$dir/installed.json"; then exit 0; fi
 command -v npm > /dev/null || cannot_install "npm is not installed; deploy/setup.sh installs it"
-if ! mkdir -p "$dir" 2> /dev/null || [ ! -w "$dir" ]; then cannot_install "$dir cannot be written"; fi
+if ! mkdir -p "$dir" 2> /dev/null || [ ! -w "$dir" ]; then
+  cannot_install "$dir cannot be written"
+fi
 cp "$here/package.json" "$here/package-lock.json" "$dir/"
 (cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null)
 cp "$here/package-lock.json" "$dir/installed.json"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// node parse.cjs DIR: parses LogQL queries with the grammar that install.sh put into DIR. Reads a JSON array of queries from
-// stdin. Writes a JSON array with one element for each: null, or the offset of the first syntax error.
+// node parse.cjs DIR: parses LogQL queries with the grammar that install.sh installed in DIR. Reads
+// a JSON array of queries from stdin. Writes a JSON array with one element for each query: null, or
+// the offset of the first syntax error.
 const fs = require("fs");
 const path = require("path");
 const { createRequire } = require("module");
