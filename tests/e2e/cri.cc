@@ -3,17 +3,17 @@
 // Runtime Interface, as kubelet does. With the command `serve` it is a container runtime itself,
 // which answers from a file.
 //
-//   cri SOCKET pod JSON              creates a pod and prints its id
+//   cri SOCKET pod JSON: creates a pod and prints its id.
 //       JSON: {"name", "namespace", "uid", "labels": {…}, "annotations": {…}, "cgroup_parent",
-//       "log_directory", "host_pid"}
-//   cri SOCKET container POD JSON    creates a container in a pod and prints its id
+//       "log_directory", "host_pid"}.
+//   cri SOCKET container POD JSON: creates a container in a pod and prints its id.
 //       JSON: {"name", "image", "command": […], "args": […], "labels": {…}, "annotations": {…},
 //       "env": {…}, "mounts": [{"host", "container", "readonly"}], "add": […], "privileged",
-//       "readonly_root", "unconfined", "host_pid", "log_path", "pod": JSON of the pod}
-//   cri SOCKET start|remove CONTAINER
-//   cri SOCKET stop CONTAINER [SECONDS]    kills it after so many seconds
-//   cri SOCKET stop-pod|remove-pod POD
-//   cri SOCKET serve FILE
+//       "readonly_root", "unconfined", "host_pid", "log_path", "pod": JSON of the pod}.
+//   cri SOCKET start|remove CONTAINER.
+//   cri SOCKET stop CONTAINER [SECONDS]: kills it after so many seconds.
+//   cri SOCKET stop-pod|remove-pod POD.
+//   cri SOCKET serve FILE.
 //       FILE: {"pods": [{"id", …}], "containers": [{"id", "pod", …}], "delay_ms": N,
 //       "events": [{"id", "pod": {…}, …}]}. It is read again for each call. A stream of events
 //       sends those of the file and stays open.

@@ -62,8 +62,8 @@ def every_metric_has_its_name_labels_and_value(w: World) -> None:
 
 @scenario()
 def rejected_point_costs_only_itself(w: World) -> None:
-    """Prometheus answers 400 for a request with a point of delta temporality and keeps nothing
-    of the request."""
+    """Prometheus answers 400 for a request with a point of delta temporality and stores no point
+    of it."""
     peers = peers_of(w)
     sender = os.path.join(os.path.dirname(w.sink), "metric_sender")
     done = subprocess.run(
