@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose an event is: which cgroups belong to sandboxes, found at the start and as they are made,
-// with what their runtimes say of them. Events of a cgroup that nobody knows yet are kept until
-// somebody does.
 #ifndef SANDPIPER_USERSPACE_ATTRIBUTION_ATTRIBUTION_H_
 #define SANDPIPER_USERSPACE_ATTRIBUTION_ATTRIBUTION_H_
 
@@ -15,7 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "userspace/attribution/cgroup_hierarchy.h"
+#include "userspace/base/diagnostics.h"
 #include "userspace/event/event.h"
 #include "userspace/probe/kernel_tables.h"
 #include "userspace/probe/probe_options.h"
@@ -25,75 +23,87 @@
 
 namespace sandpiper {
 
-// What the kernel side has to look at for these rules.
+// Sets which new cgroups the BPF programs report as candidates.
 void SetDiscovery(const DiscoveryOptions& options, ProbeOptions* probes);
 
-// Events that were kept, and those of each kind for which there was no room.
-struct Held {
+// The events of a member that has no owner yet.
+struct PendingEvents {
   std::vector<Event> events;
-  std::map<uint16_t, uint64_t> lost;
+  std::map<uint16_t, uint64_t> lost;  // by kind, events over the limit
 };
 
+// Finds out which cgroups belong to sandboxes: those that exist at the start, and those that are
+// created later. It matches them with the selection rules and with what the container runtimes
+// report. Until a cgroup is decided, its events are kept here.
+//
+// Owned by Pipeline. All calls are made by the thread of the event loop.
 class Attribution {
  public:
-  // A cgroup belongs to a sandbox, or to another one than before. `held`: what happened in it until
-  // now.
-  using Join = std::function<void(const Decision& decision, Held held)>;
-  // It belongs to nobody any more, or never did.
-  using Leave = std::function<void(uint64_t member)>;
-  // A message for the operator.
-  using Tell = std::function<void(const std::string& problem)>;
+  // The member belongs to `decision.selected`, or belongs to another sandbox than before.
+  using OnAttributed = std::function<void(const Decision& decision, PendingEvents pending)>;
+  // The member belongs to no sandbox any more.
+  using OnReleased = std::function<void(uint64_t member)>;
 
-  // `mount`: of cgroup v2. `tables` outlives this.
-  Attribution(KernelTables* tables, std::string mount, const DiscoveryOptions& options, Join join,
-              Leave leave, Tell tell);
+  // `tables` outlives this object.
+  Attribution(KernelTables* tables, CgroupHierarchy cgroups, const DiscoveryOptions& options,
+              OnAttributed on_attributed, OnReleased on_released, WarningSink warn);
 
-  // Looks at all cgroups that are there. `taken`: paths that are watched already, with all below
-  // them.
+  // Looks for candidates among all existing cgroups, except those in `taken` and below them.
   void Scan(const std::set<std::string>& taken);
-  // Numbers for members that the kernel side did not find.
+  // Returns the number of a new member. The BPF programs number the members that they find in
+  // another range.
   uint64_t NextMember() { return next_member_++; }
 
-  void OnMade(const Event& event);
-  // True if it was one whose member is not known yet, or is known to be nobody's: the event has
-  // been taken care of.
-  bool Keep(const Event& event);
-  // Its cgroup is gone and it has been told of; the events of it are all through.
+  void OnCgroupCreated(const Event& event);
+  // Adds a container that a runtime reported.
+  void OnContainer(const Container& container, uint64_t now_ns);
+  // Returns true if the caller has to ignore the event: either its member is undecided, and the
+  // event is kept for later, or its member was rejected.
+  bool HoldBack(const Event& event);
+  // Call once the member's cgroup was removed and all its events were processed.
   void Forget(uint64_t member);
 
-  // Takes what runtimes said, and decides for those that waited long enough.
-  void Work(uint64_t now_ns);
-  // Nobody waits any longer: all is decided by what is known.
-  void Finish();
-  // Waits until nobody waits, but no longer than `limit`.
-  void Settle(std::chrono::milliseconds limit);
+  // Reads what runtimes reported, and decides the candidates that waited long enough.
+  void Poll(uint64_t now_ns);
+  // Decides all candidates now, with what is known about them.
+  void Drain();
+  // Polls until all candidates are decided, or `limit` is over. Blocks.
+  void WaitUntilDecided(std::chrono::milliseconds limit);
 
-  const std::string& mount() const { return mount_; }
+  const CgroupHierarchy& cgroups() const { return cgroups_; }
+  // Readable when a runtime reported something. Poll reads it.
   int event_fd() const { return runtimes_.event_fd(); }
   uint64_t NextDeadline() const;
-  size_t waiting() const { return membership_.waiting(); }
+  // The number of undecided candidates.
+  size_t waiting() const { return resolver_.waiting(); }
 
  private:
+  bool IsCandidate(const std::string& path) const;
+  // Watches the cgroup and all below it. Returns the member, or 0 if that failed or the BPF
+  // programs watch the cgroup already.
+  uint64_t WatchExisting(const std::string& path, uint64_t cgroup_id);
   void OnCandidate(const Candidate& candidate, uint64_t now_ns);
   void Apply(std::vector<Decision> decisions);
   void Reject(const Candidate& candidate);
+  PendingEvents TakePending(uint64_t member);
+  void CheckForDroppedCgroups();
 
   KernelTables* tables_;
-  std::string mount_;
+  CgroupHierarchy cgroups_;
   DiscoveryOptions options_;
-  Join join_;
-  Leave leave_;
-  Tell tell_;
-  MemberResolver membership_;
+  OnAttributed on_attributed_;
+  OnReleased on_released_;
+  WarningSink warn_;
+  MemberResolver resolver_;
   Runtimes runtimes_;
-  std::map<uint64_t, Held> held_;  // by member
-  size_t held_events_ = 0;
-  std::map<uint64_t, uint64_t>
-      rejected_;  // member -> when the kernel side was told; late events of it may still come
+  std::map<uint64_t, PendingEvents> pending_;  // by member
+  size_t pending_events_ = 0;                  // the sum over all members
+  std::map<uint64_t, uint64_t> rejected_;      // by member: when it was rejected
   std::set<std::string> taken_;
   uint64_t next_member_ = 1;
-  uint64_t new_cgroups_dropped_ = 0, contradictions_ = 0;
-  uint64_t next_look_ns_ = 0;
+  uint64_t new_cgroups_dropped_ = 0;
+  uint64_t contradictions_ = 0;
+  uint64_t next_check_ns_ = 0;
 };
 
 }  // namespace sandpiper

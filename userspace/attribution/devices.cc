@@ -5,68 +5,86 @@
 #include <fnmatch.h>
 
 #include <cerrno>
+#include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "userspace/base/fd.h"
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
 
 namespace sandpiper {
 
-absl::Status Devices::Watch(const Device& device) {
-  const std::string path = device.netns.empty() ? "/proc/self/ns/net" : device.netns;
-  auto watched = std::make_unique<Watched>();
-  watched->device = device;
-  watched->netns = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!watched->netns.ok())
-    return ErrnoStatus(errno, absl::StrCat("opening the network namespace ", path));
-  RETURN_IF_ERROR(RunInNamespace(watched->netns, [&] {
-    auto links = LinkWatch::Open();
-    if (links.ok())
-      watched->links = *std::move(links);
-    return links.status();
+absl::StatusOr<NamespaceLinks> OpenNamespaceLinks(const std::string& path) {
+  const std::string file = path.empty() ? "/proc/self/ns/net" : path;
+  const auto netns = std::make_shared<UniqueFd>(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!netns->ok())
+    return ErrnoStatus(errno, absl::StrCat("opening the network namespace ", file));
+  std::shared_ptr<LinkWatch> links;
+  RETURN_IF_ERROR(RunInNamespace(*netns, [&] {
+    auto opened = LinkWatch::Open();
+    if (opened.ok())
+      links = *std::move(opened);
+    return opened.status();
   }));
-  watched_.push_back(std::move(watched));
-  Work(watched_.back().get());
+  return NamespaceLinks{.changes = [links] { return links->Drain(); },
+                        .run_inside =
+                            [netns](const std::function<void()>& work) {
+                              return RunInNamespace(*netns, [&] {
+                                work();
+                                return absl::OkStatus();
+                              });
+                            },
+                        .fd = links->fd()};
+}
+
+absl::Status Devices::Watch(const Device& device) {
+  ASSIGN_OR_RETURN(NamespaceLinks links, open_links_(device.netns));
+  watched_.push_back({.device = device, .links = std::move(links), .numbers = {}});
+  Poll(&watched_.back());
   return absl::OkStatus();
 }
 
-void Devices::Work(Watched* watched) {
-  const auto changes = watched->links->Drain();
+void Devices::Poll(Watched* watched) {
+  const auto changes = watched->links.changes();
   if (!changes.ok()) {
-    tell_(std::string(changes.status().message()));
+    warn_(std::string(changes.status().message()));
     return;
   }
   for (const LinkChange& link : *changes) {
-    if (link.removed) {
-      if (const auto known = watched->there.find(link.ifindex); known != watched->there.end()) {
-        gone_(known->second);
-        watched->there.erase(known);
-      }
+    if (!link.removed) {
+      Add(watched, link);
       continue;
     }
-    if (fnmatch(watched->device.name.c_str(), link.name.c_str(), 0) != 0)
-      continue;
-    uint64_t number = 0;
-    const absl::Status entered = RunInNamespace(watched->netns, [&] {
-      number = came_(watched->device.id.empty() ? CleanId(link.name) : watched->device.id, link);
-      return absl::OkStatus();
-    });
-    if (!entered.ok())
-      tell_(std::string(entered.message()));
-    if (number != 0)
-      watched->there[link.ifindex] = number;
+    if (const auto known = watched->numbers.find(link.ifindex); known != watched->numbers.end()) {
+      on_removed_(known->second);
+      watched->numbers.erase(known);
+    }
   }
 }
 
-void Devices::Work() {
-  for (const auto& watched : watched_)
-    Work(watched.get());
+void Devices::Add(Watched* watched, const LinkChange& link) {
+  const Device& device = watched->device;
+  if (fnmatch(device.name.c_str(), link.name.c_str(), 0) != 0)
+    return;
+  uint64_t number = 0;
+  const absl::Status status = watched->links.run_inside(
+      [&] { number = on_added_(device.id.empty() ? CleanId(link.name) : device.id, link); });
+  if (!status.ok())
+    warn_(std::string(status.message()));
+  if (number != 0)
+    watched->numbers[link.ifindex] = number;
+}
+
+void Devices::Poll() {
+  for (Watched& watched : watched_)
+    Poll(&watched);
 }
 
 std::vector<int> Devices::event_fds() const {
   std::vector<int> fds;
-  for (const auto& watched : watched_)
-    fds.push_back(watched->links->fd());
+  for (const Watched& watched : watched_)
+    fds.push_back(watched.links.fd);
   return fds;
 }
 

@@ -11,6 +11,7 @@
 namespace sandpiper {
 namespace {
 
+// How long a removed member is still watched.
 constexpr uint64_t kLinger = kSecond;
 
 KernelCounts ToCounts(const member_counters& in) {
@@ -35,32 +36,25 @@ KernelCounts ToCounts(const member_counters& in) {
 
 }  // namespace
 
-Member* Members::Find(uint64_t serial) {
-  const auto it = by_serial_.find(serial);
-  return it == by_serial_.end() ? nullptr : it->second;
-}
-
-bool Members::Lives(uint64_t sandbox) const {
+bool MemberTable::HasExisting(uint64_t sandbox) const {
   return std::any_of(members_.begin(), members_.end(), [&](const auto& m) {
-    return m.second.sandbox == sandbox && m.second.gone_ns == 0;
+    return m.second.sandbox == sandbox && m.second.removed_ns == 0;
   });
 }
 
-bool Members::HasAny(uint64_t sandbox) const { return AnyOf(sandbox) != 0; }
-
-uint64_t Members::AnyOf(uint64_t sandbox) const {
+uint64_t MemberTable::AnyOf(uint64_t sandbox) const {
   uint64_t any = 0;
   for (const auto& [serial, member] : members_) {
     if (member.sandbox != sandbox)
       continue;
-    if (member.gone_ns == 0)
+    if (member.removed_ns == 0)
       return serial;
     any = serial;
   }
   return any;
 }
 
-std::vector<pid_t> Members::ProcessesOf(uint64_t sandbox) const {
+std::vector<pid_t> MemberTable::ProcessesOf(uint64_t sandbox) const {
   std::vector<pid_t> out;
   for (const auto& [serial, member] : members_) {
     if (member.sandbox != sandbox || member.path.empty())
@@ -71,8 +65,8 @@ std::vector<pid_t> Members::ProcessesOf(uint64_t sandbox) const {
   return out;
 }
 
-absl::Status Members::Put(uint64_t serial, Member member) {
-  // One that the kernel side found is counted for already.
+absl::Status MemberTable::Put(uint64_t serial, Member member) {
+  // The BPF programs add the members that they find themselves.
   if (const absl::Status added = tables_->AddMember(serial);
       !added.ok() && !absl::IsAlreadyExists(added))
     return added;
@@ -82,82 +76,83 @@ absl::Status Members::Put(uint64_t serial, Member member) {
   return absl::OkStatus();
 }
 
-absl::Status Members::Watch(uint64_t serial) {
+absl::Status MemberTable::WatchCgroups(uint64_t serial) {
   const Member& member = members_.at(serial);
   const owner owner = {.member = serial, .sandbox = member.sandbox};
   const auto before = tables_->OwnerOf(member.cgroup_id);
-  // The topmost first: a cgroup that is made meanwhile is below one that is watched.
+  // The topmost cgroup first: from then on the BPF programs watch each one that is created below.
   RETURN_IF_ERROR(tables_->WatchCgroup(member.cgroup_id, owner, IfWatched::kReplaceOwner));
   for (const std::string& below : CgroupsBelow(member.path)) {
-    const auto id = CgroupId(below);
+    const auto id = cgroups_.id_of(below);
     if (!id.ok())
       continue;
-    // What was its parent's is its own now; what is a sandbox of its own stays that.
-    const auto of = tables_->OwnerOf(*id);
-    if (!of.ok() || of->member == serial || (before.ok() && of->member == before->member))
+    // A cgroup of the former owner changes hands too. One of another sandbox keeps its owner.
+    const auto current = tables_->OwnerOf(*id);
+    if (!current.ok() || current->member == serial ||
+        (before.ok() && current->member == before->member))
       RETURN_IF_ERROR(tables_->WatchCgroup(*id, owner, IfWatched::kReplaceOwner));
   }
   return absl::OkStatus();
 }
 
-void Members::Gone(uint64_t serial, uint64_t time_ns) {
+void MemberTable::OnRemoved(uint64_t serial, uint64_t time_ns) {
   Member* const member = Find(serial);
-  if (!member || member->gone_ns != 0)
+  if (!member || member->removed_ns != 0)
     return;
-  member->gone_ns = time_ns;
-  next_end_ns_ = std::min(next_end_ns_, time_ns + kLinger);
+  member->removed_ns = time_ns;
+  next_expiry_ns_ = std::min(next_expiry_ns_, time_ns + kLinger);
 }
 
-void Members::LookForGone(uint64_t now_ns) {
+void MemberTable::DetectRemoved(uint64_t now_ns) {
   for (const auto& [serial, member] : members_) {
-    if (member.gone_ns != 0 || member.path.empty())
+    if (member.removed_ns != 0 || member.path.empty())
       continue;
-    const auto id = CgroupId(member.path);
+    const auto id = cgroups_.id_of(member.path);
     if (!id.ok() ? absl::IsNotFound(id.status()) : *id != member.cgroup_id)
-      Gone(serial, now_ns);
+      OnRemoved(serial, now_ns);
   }
 }
 
-void Members::Unwatch(uint64_t now_ns) {
-  if (now_ns < next_end_ns_)
+void MemberTable::ExpireDue(uint64_t now_ns) {
+  if (now_ns < next_expiry_ns_)
     return;
-  next_end_ns_ = std::numeric_limits<uint64_t>::max();
+  next_expiry_ns_ = std::numeric_limits<uint64_t>::max();
   for (auto& [serial, member] : members_) {
-    if (member.gone_ns == 0 || member.unwatched_ns != 0)
+    if (member.removed_ns == 0 || member.unwatched_ns != 0)
       continue;
-    if (now_ns < member.gone_ns + kLinger) {
-      next_end_ns_ = std::min(next_end_ns_, member.gone_ns + kLinger);
+    if (now_ns < member.removed_ns + kLinger) {
+      next_expiry_ns_ = std::min(next_expiry_ns_, member.removed_ns + kLinger);
       continue;
     }
     if (member.cgroup_id != 0)
       tables_->UnwatchCgroup(member.cgroup_id, serial);
     member.unwatched_ns = BootNow();
-    ++leaving_;
+    ++unwatched_;
   }
 }
 
-void Members::TakeEnded(uint64_t until_ns, const Ended& ended) {
-  if (leaving_ == 0)
+void MemberTable::RemoveEnded(uint64_t until_ns, const OnEnded& on_ended) {
+  if (unwatched_ == 0)
     return;
-  std::vector<std::pair<uint64_t, Member>> out;
+  std::vector<std::pair<uint64_t, Member>> ended;
   for (auto it = members_.begin(); it != members_.end();) {
     if (it->second.unwatched_ns == 0 || it->second.unwatched_ns > until_ns) {
       ++it;
       continue;
     }
-    out.emplace_back(it->first, std::move(it->second));
-    --leaving_;
+    ended.emplace_back(it->first, std::move(it->second));
+    --unwatched_;
     by_serial_.erase(it->first);
     it = members_.erase(it);
   }
-  for (const auto& [serial, member] : out) {
+  for (const auto& [serial, member] : ended) {
     const KernelCounts counts = CountsOf(serial, member);
     tables_->RemoveMember(serial);
-    ended(serial, member, counts);
+    on_ended(serial, member, counts);
   }
 }
 
-void Members::ReadUse(Member* member) const {
+void MemberTable::ReadUse(Member* member) const {
   const auto use = member->path.empty() ? std::nullopt : resources_.Read(member->path);
   if (use)
     member->use = *use;
@@ -165,19 +160,19 @@ void Members::ReadUse(Member* member) const {
     member->use.memory_bytes = member->use.processes = 0;
 }
 
-void Members::ReadUse() {
+void MemberTable::ReadUse() {
   for (auto& [serial, member] : members_)
     ReadUse(&member);
 }
 
-ResourceUse Members::UseOf(const Member& member) {
+ResourceUse MemberTable::UseOf(const Member& member) {
   ResourceUse out = member.use;
   out.user_seconds -= member.use_before.user_seconds;
   out.system_seconds -= member.use_before.system_seconds;
   return out;
 }
 
-std::map<uint64_t, ResourceUse> Members::UseBySandbox() const {
+std::map<uint64_t, ResourceUse> MemberTable::UseBySandbox() const {
   std::map<uint64_t, ResourceUse> out;
   for (const auto& [serial, member] : members_) {
     if (member.cgroup_id != 0)
@@ -186,7 +181,7 @@ std::map<uint64_t, ResourceUse> Members::UseBySandbox() const {
   return out;
 }
 
-KernelCounts Members::CountsOf(uint64_t serial, const Member& member) const {
+KernelCounts MemberTable::CountsOf(uint64_t serial, const Member& member) const {
   const auto counters = tables_->ReadCounters(serial);
   if (!counters.ok())
     return {};
@@ -194,16 +189,16 @@ KernelCounts Members::CountsOf(uint64_t serial, const Member& member) const {
   return member.before ? all - *member.before : all;
 }
 
-std::map<uint64_t, KernelCounts> Members::CountsBySandbox() const {
+std::map<uint64_t, KernelCounts> MemberTable::CountsBySandbox() const {
   std::map<uint64_t, KernelCounts> out;
   for (const auto& [serial, member] : members_)
     out[member.sandbox] += CountsOf(serial, member);
   return out;
 }
 
-uint64_t Members::NextDeadline() const {
-  uint64_t next = next_end_ns_;
-  if (leaving_ == 0)
+uint64_t MemberTable::NextDeadline() const {
+  uint64_t next = next_expiry_ns_;
+  if (unwatched_ == 0)
     return next;
   for (const auto& [serial, member] : members_) {
     if (member.unwatched_ns != 0)

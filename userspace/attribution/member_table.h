@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts that sandboxes are made of, and what the kernel side knows of them: a part is watched,
-// its cgroup goes, the kernel side lets go of it, and when everything that was produced before has
-// been worked off, its last counters are read.
 #ifndef SANDPIPER_USERSPACE_ATTRIBUTION_MEMBER_TABLE_H_
 #define SANDPIPER_USERSPACE_ATTRIBUTION_MEMBER_TABLE_H_
 
@@ -19,83 +16,101 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "userspace/aggregate/sandbox_metrics.h"
+#include "userspace/attribution/cgroup_hierarchy.h"
 #include "userspace/probe/kernel_tables.h"
 #include "userspace/sandbox/resources.h"
 #include "userspace/sandbox/selection_rules.h"
 
 namespace sandpiper {
 
-// One cgroup with all below it, or one device.
+// A part of a sandbox: one cgroup with all cgroups below it, or one network device. Times are
+// CLOCK_BOOTTIME.
 struct Member {
-  uint64_t sandbox = 0;
+  uint64_t sandbox = 0;  // its serial
   Role role = Role::kNone;
-  std::array<Origin, 3> origins = {};  // of its events in the sandbox, by AttributionBasis
+  std::array<Origin, 3> origins = {};  // what its events carry, by AttributionBasis
   uint64_t cgroup_id = 0;              // 0: a device
-  std::string path;  // absolute; empty for a device, and where the cgroup was gone before we looked
+  // Absolute. Empty for a device, and for a cgroup that was removed before it was found.
+  std::string path;
   std::string container_id;
-  std::string device;
-  std::shared_ptr<const KernelCounts>
-      before;                 // counted while it was of another sandbox; null: never
+  std::string device;  // its name; empty for a cgroup
+  // The kernel's counts when it became part of its sandbox. Null if it was never part of another.
+  std::shared_ptr<const KernelCounts> before;
   ResourceUse use;            // as last read
-  ResourceUse use_before;     // at the time when it became part of its sandbox
-  uint64_t gone_ns = 0;       // when its cgroup or device went; 0: it is there
-  uint64_t unwatched_ns = 0;  // when the kernel side was told so
+  ResourceUse use_before;     // when it became part of its sandbox
+  uint64_t removed_ns = 0;    // when its cgroup or device was removed; 0: it exists
+  uint64_t unwatched_ns = 0;  // when the BPF programs stopped to watch it; 0: they watch it
 };
 
-class Members {
+// The members of all sandboxes, and what the BPF programs know about them. Life of a member:
+//   Put, WatchCgroups  the BPF programs emit its events, and count them
+//   OnRemoved          its cgroup was removed
+//   ExpireDue          a second later, the BPF programs stop to watch it
+//   RemoveEnded        all its events were processed: the last counters are read, and it is removed
+//
+// Owned by Pipeline. All calls are made by the thread of the event loop.
+class MemberTable {
  public:
-  // `tables` outlives this.
-  Members(KernelTables* tables, const std::string& mount) : tables_(tables), resources_(mount) {}
+  // `tables` outlives this object.
+  MemberTable(KernelTables* tables, CgroupHierarchy cgroups)
+      : tables_(tables), cgroups_(std::move(cgroups)), resources_(cgroups_.mount) {}
 
-  // Null where there is none of that number.
-  Member* Find(uint64_t serial);
+  // Null if there is no such member. Called for each event.
+  Member* Find(uint64_t serial) {
+    const auto it = by_serial_.find(serial);
+    return it == by_serial_.end() ? nullptr : it->second;
+  }
   const std::map<uint64_t, Member>& all() const { return members_; }
-  // Of the sandbox, and its cgroup or device is still there.
-  bool Lives(uint64_t sandbox) const;
-  bool HasAny(uint64_t sandbox) const;
-  // One of the sandbox, 0 if it has none; one that is still there, if any is.
+  // True if the sandbox has a member whose cgroup or device exists.
+  bool HasExisting(uint64_t sandbox) const;
+  bool HasAny(uint64_t sandbox) const { return AnyOf(sandbox) != 0; }
+  // A member of the sandbox, if possible one that exists. 0 if the sandbox has no member.
   uint64_t AnyOf(uint64_t sandbox) const;
   std::vector<pid_t> ProcessesOf(uint64_t sandbox) const;
 
-  // New, or known and of another sandbox from here on. The kernel side counts for it.
+  // Adds the member, or replaces it if it is part of another sandbox now. An error if the kernel's
+  // table is full; the member is not added then.
   absl::Status Put(uint64_t serial, Member member);
-  // The cgroup of the member and all below it; what is made below from here on, the kernel side
-  // adds by itself.
-  absl::Status Watch(uint64_t serial);
+  // Has the BPF programs watch the member's cgroup and all below it. They watch cgroups that are
+  // created below it later by themselves.
+  absl::Status WatchCgroups(uint64_t serial);
 
-  // Its cgroup or device is gone.
-  void Gone(uint64_t serial, uint64_t time_ns);
-  // Those whose end the kernel side had no room to tell.
-  void LookForGone(uint64_t now_ns);
-  // Lets go of those that are gone for a while: connections close a moment after their process.
-  void Unwatch(uint64_t now_ns);
-  // Takes out those of which everything that was stamped up to `until_ns` has been worked off.
-  using Ended =
+  // The member's cgroup or device was removed.
+  void OnRemoved(uint64_t serial, uint64_t time_ns);
+  // Finds removed cgroups whose event was dropped.
+  void DetectRemoved(uint64_t now_ns);
+  // Has the BPF programs stop to watch members that were removed a second ago. Not earlier, since
+  // sockets are closed a moment after their process ended.
+  void ExpireDue(uint64_t now_ns);
+  // Removes each unwatched member if all events up to `until_ns` were processed and it can have no
+  // later ones. `counts` are its last ones.
+  using OnEnded =
       std::function<void(uint64_t serial, const Member& member, const KernelCounts& counts)>;
-  void TakeEnded(uint64_t until_ns, const Ended& ended);
+  void RemoveEnded(uint64_t until_ns, const OnEnded& on_ended);
+  // When ExpireDue or RemoveEnded has something to do next.
+  uint64_t NextDeadline() const;
 
-  // Reads what the cgroup takes, if it is there.
+  // Reads the resources that the cgroup uses, if it exists.
   void ReadUse(Member* member) const;
   void ReadUse();
-  // CPU time in its sandbox; memory and processes as of the last reading.
+  // CPU time since it became part of its sandbox; memory and processes as last read.
   static ResourceUse UseOf(const Member& member);
-  // Of those with a cgroup; no entry for a sandbox without one.
+  // Has no entry for a sandbox without cgroups.
   std::map<uint64_t, ResourceUse> UseBySandbox() const;
   const ResourceReader& resources() const { return resources_; }
 
-  // Of the time in its sandbox.
+  // The kernel's counts since it became part of its sandbox.
   KernelCounts CountsOf(uint64_t serial, const Member& member) const;
   std::map<uint64_t, KernelCounts> CountsBySandbox() const;
 
-  uint64_t NextDeadline() const;
-
  private:
   KernelTables* tables_;
+  CgroupHierarchy cgroups_;
   ResourceReader resources_;
-  std::map<uint64_t, Member> members_;
-  absl::flat_hash_map<uint64_t, Member*> by_serial_;  // the same, looked up for each event
-  size_t leaving_ = 0;  // members that the kernel side was told of, and that are still here
-  uint64_t next_end_ns_ = std::numeric_limits<uint64_t>::max();
+  std::map<uint64_t, Member> members_;                // by serial
+  absl::flat_hash_map<uint64_t, Member*> by_serial_;  // the same members, for Find
+  size_t unwatched_ = 0;                              // members that wait for RemoveEnded
+  uint64_t next_expiry_ns_ = std::numeric_limits<uint64_t>::max();
 };
 
 }  // namespace sandpiper

@@ -17,54 +17,57 @@
 namespace sandpiper {
 namespace {
 
-// How often the end of processes makes us look who is left in a namespace.
+// How often namespaces are checked for processes after some process ended.
 constexpr uint64_t kCheckInterval = kSecond;
 
 std::string CgroupOf(pid_t pid) {
   return ReadFile(absl::StrCat("/proc/", pid, "/cgroup")).value_or("");
 }
 
-// The parent is in the namespace too, and in another cgroup.
-bool ParentIsThere(pid_t pid, uint32_t netns) {
-  const auto process = ReadProcess(pid);
-  if (!process || process->parent.pid == 0)
-    return false;
-  const auto parent = static_cast<pid_t>(process->parent.pid);
-  const UniqueFd fd(open(absl::StrCat("/proc/", parent, "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
-  return fd.ok() && NamespaceInode(fd) == netns && CgroupOf(parent) != CgroupOf(pid);
+UniqueFd OpenNetworkNamespace(pid_t pid) {
+  return UniqueFd(open(absl::StrCat("/proc/", pid, "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
 }
 
 }  // namespace
 
-uint32_t OwnNetworkNamespace() {
-  return NamespaceInode(UniqueFd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)));
-}
-
-UniqueFd NetworkNamespaces::OpenNamespace(pid_t pid, uint32_t netns) {
-  UniqueFd fd(open(absl::StrCat("/proc/", pid, "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
+UniqueFd OpenNamespaceOf(pid_t pid, uint32_t netns) {
+  UniqueFd fd = OpenNetworkNamespace(pid);
   return NamespaceInode(fd) == netns ? std::move(fd) : UniqueFd();
 }
 
-void NetworkNamespaces::Begin(bool fresh) {
-  fresh_ |= fresh;
-  if (fresh) {
+bool IsSharedWithParent(pid_t pid, uint32_t netns) {
+  const auto process = ReadProcess(pid);
+  if (!process || process->parent.pid == 0)
+    return false;
+  const auto parent = static_cast<pid_t>(process->parent.pid);
+  return OpenNamespaceOf(parent, netns).ok() && CgroupOf(parent) != CgroupOf(pid);
+}
+
+uint32_t OwnNetworkNamespace() { return NamespaceInode(OpenNetworkNamespace(getpid())); }
+
+void NetworkNamespaces::OnNftLoaded(RulesetCoverage coverage) {
+  if (coverage == RulesetCoverage::kFromFirstCommit) {
+    coverage_ = coverage;
     for (auto& [netns, space] : spaces_)
-      space.history = RulesetHistory(RulesetCoverage::kFromFirstCommit);
+      space.history = RulesetHistory(coverage);
   }
   reader_.Start();
 }
 
-// The process that was named may be gone; any other that is in there does as well.
 UniqueFd NetworkNamespaces::FindNamespace(uint32_t netns, uint64_t sandbox, pid_t pid) const {
-  UniqueFd fd = OpenNamespace(pid, netns);
+  UniqueFd fd = lookup_.open(pid, netns);
   if (fd.ok())
     return fd;
-  for (const pid_t other : processes_(sandbox)) {
-    fd = OpenNamespace(other, netns);
+  for (const pid_t other : list_processes_(sandbox)) {
+    fd = lookup_.open(other, netns);
     if (fd.ok())
       break;
   }
   return fd;
+}
+
+void NetworkNamespaces::PublishOwner(uint32_t netns, const Space& space) const {
+  set_owner_(netns, *space.sandboxes.begin(), space.use());
 }
 
 void NetworkNamespaces::Enter(uint64_t sandbox, uint32_t netns, pid_t pid) {
@@ -72,29 +75,27 @@ void NetworkNamespaces::Enter(uint64_t sandbox, uint32_t netns, pid_t pid) {
     return;
   if (const auto known = spaces_.find(netns); known != spaces_.end()) {
     if (known->second.sandboxes.insert(sandbox).second)
-      owned_(netns, *known->second.sandboxes.begin(), known->second.lends());
+      PublishOwner(netns, known->second);
     return;
   }
   UniqueFd fd = FindNamespace(netns, sandbox, pid);
   if (!fd.ok()) {
-    // Nobody is in it any more: there is nothing that its rules apply to.
-    owned_(netns, 0, false);
+    // No process is in it any more, so its rules apply to nothing.
+    set_owner_(netns, 0, NamespaceUse::kShared);
     return;
   }
-  const Space& space =
-      spaces_
-          .emplace(netns, Space{.history = RulesetHistory(fresh_ ? RulesetCoverage::kFromFirstCommit
-                                                                 : RulesetCoverage::kFromNow),
-                                .sandboxes = {sandbox},
-                                .shared = ParentIsThere(pid, netns)})
-          .first->second;
-  owned_(netns, sandbox, space.lends());
+  Space space = {
+      .history = RulesetHistory(coverage_),
+      .sandboxes = {sandbox},
+      .is_shared_with_parent = lookup_.is_shared_with_parent(pid, netns),
+  };
+  PublishOwner(netns, spaces_.emplace(netns, std::move(space)).first->second);
   reader_.Watch(netns, std::move(fd));
 }
 
 void NetworkNamespaces::OnChange(const NftChange& change, uint64_t sandbox, uint64_t time_ns) {
-  // A known one has its sandboxes, and the kernel side's may be an older namespace of the same
-  // number.
+  // Only for an unknown namespace. The sandbox of the event may be the owner of an older namespace
+  // with this inode number.
   if (!spaces_.contains(change.netns))
     Enter(sandbox, change.netns, static_cast<pid_t>(change.process.pid));
   if (const auto space = spaces_.find(change.netns); space != spaces_.end()) {
@@ -106,42 +107,47 @@ void NetworkNamespaces::OnChange(const NftChange& change, uint64_t sandbox, uint
   sink_(sandbox, brief.Drain(time_ns));
 }
 
-void NetworkNamespaces::Tell(const Space& space, const RulesetOutcome& outcome) {
+void NetworkNamespaces::Publish(const Space& space, const RulesetOutcome& outcome) const {
   if (outcome.transactions.empty() && outcome.updates.empty())
     return;
   for (const uint64_t sandbox : space.sandboxes)
     sink_(sandbox, outcome);
 }
 
-void NetworkNamespaces::LetGo(uint64_t now_ns) {
+bool NetworkNamespaces::IsEmpty(uint32_t netns, const Space& space) const {
+  const bool may_be_empty =
+      std::any_of(space.sandboxes.begin(), space.sandboxes.end(),
+                  [this](uint64_t sandbox) { return to_check_.contains(sandbox); });
+  return may_be_empty &&
+         std::none_of(space.sandboxes.begin(), space.sandboxes.end(), [&](uint64_t sandbox) {
+           return FindNamespace(netns, sandbox, /*pid=*/0).ok();
+         });
+}
+
+void NetworkNamespaces::ReleaseEmpty(uint64_t now_ns) {
   for (auto it = spaces_.begin(); it != spaces_.end();) {
-    auto& [netns, space] = *it;
-    const auto left_one = [this](uint64_t sandbox) { return to_check_.contains(sandbox); };
-    const auto lives_on = [this, netns = netns](uint64_t sandbox) {
-      return FindNamespace(netns, sandbox, 0).ok();
-    };
-    if (std::none_of(space.sandboxes.begin(), space.sandboxes.end(), left_one) ||
-        std::any_of(space.sandboxes.begin(), space.sandboxes.end(), lives_on)) {
+    if (!IsEmpty(it->first, it->second)) {
       ++it;
       continue;
     }
-    Tell(space, space.history.Drain(now_ns));
-    it = Forget(it);
+    Publish(it->second, it->second.history.Drain(now_ns));
+    it = Release(it);
   }
   to_check_.clear();
 }
 
-// In this order: the number is free for another namespace only when we have left this one.
-NetworkNamespaces::Spaces::iterator NetworkNamespaces::Forget(Spaces::iterator space) {
-  owned_(space->first, 0, false);
+// The owner goes first: once the reader closes the namespace, the kernel may give its inode number
+// to a new one.
+NetworkNamespaces::Spaces::iterator NetworkNamespaces::Release(Spaces::iterator space) {
+  set_owner_(space->first, 0, NamespaceUse::kShared);
   reader_.Forget(space->first);
   return spaces_.erase(space);
 }
 
-void NetworkNamespaces::OnMemberGone(uint64_t sandbox) {
+void NetworkNamespaces::OnMemberRemoved(uint64_t sandbox) {
   for (const auto& [netns, space] : spaces_) {
     if (space.sandboxes.contains(sandbox))
-      owned_(netns, *space.sandboxes.begin(), space.lends());
+      PublishOwner(netns, space);
   }
 }
 
@@ -152,29 +158,38 @@ void NetworkNamespaces::OnSandboxEnd(uint64_t sandbox, uint64_t now_ns) {
       ++it;
       continue;
     }
-    Tell(space, space.history.Drain(now_ns));
+    Publish(space, space.history.Drain(now_ns));
     space.sandboxes.erase(sandbox);
     if (space.sandboxes.empty()) {
-      it = Forget(it);
+      it = Release(it);
       continue;
     }
-    owned_(it->first, *space.sandboxes.begin(), space.lends());
+    PublishOwner(it->first, space);
     ++it;
   }
 }
 
-void NetworkNamespaces::Work(uint64_t now_ns, bool all) {
-  for (RulesetNews& news : reader_.Drain()) {
-    if (const auto space = spaces_.find(news.netns); space != spaces_.end())
-      space->second.history.OnNetlink(std::move(news));
-  }
-  for (auto& [netns, space] : spaces_) {
-    Tell(space, all ? space.history.Drain(now_ns) : space.history.Poll(now_ns));
-  }
+void NetworkNamespaces::OnNews(RulesetNews news) {
+  if (const auto space = spaces_.find(news.netns); space != spaces_.end())
+    space->second.history.OnNetlink(std::move(news));
+}
+
+void NetworkNamespaces::Poll(uint64_t now_ns) {
+  for (RulesetNews& news : reader_.Drain())
+    OnNews(std::move(news));
+  for (auto& [netns, space] : spaces_)
+    Publish(space, space.history.Poll(now_ns));
   if (!to_check_.empty() && now_ns >= next_check_ns_) {
-    LetGo(now_ns);
+    ReleaseEmpty(now_ns);
     next_check_ns_ = now_ns + kCheckInterval;
   }
+}
+
+void NetworkNamespaces::Drain(uint64_t now_ns) {
+  for (RulesetNews& news : reader_.Drain())
+    OnNews(std::move(news));
+  for (auto& [netns, space] : spaces_)
+    Publish(space, space.history.Drain(now_ns));
 }
 
 std::optional<uint64_t> NetworkNamespaces::StaticRules(uint64_t sandbox) const {

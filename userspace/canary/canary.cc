@@ -5,7 +5,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -20,27 +19,16 @@
 namespace sandpiper {
 namespace {
 
-constexpr uint64_t kLook = 50 * kMillisecond;
-// Its process takes milliseconds, and ends itself after ten seconds; the rest is for a host that is
-// busy.
+// How often a running test process is checked for its end.
+constexpr uint64_t kCheckInterval = 50 * kMillisecond;
+// The test process takes milliseconds, and ends itself after ten seconds. The rest is for a busy
+// host.
 constexpr uint64_t kEndWithin = 20 * kSecond;
-// Its sockets close a moment after its process, and events are worked off in bursts.
-constexpr uint64_t kListen = 500 * kMillisecond;
+// How long its last events are awaited: sockets are closed a moment after their process ended, and
+// events are read in bursts.
+constexpr uint64_t kDrainTime = 500 * kMillisecond;
 
-// What it does, and who must have seen it.
-struct Note {
-  uint16_t kind;
-  const char* probe;
-  const char* what;
-};
-constexpr Note kSong[] = {{EVENT_EXEC, "process", "exec"},
-                          {EVENT_EXIT, "process", "exit"},
-                          {EVENT_CONNECT, "connect", "connect"},
-                          {EVENT_CONNECT_RESULT, "connect.outcome", "established connection"},
-                          {EVENT_DNS_QUERY, "packet", "lookup"},
-                          {EVENT_DNS_ANSWER, "packet", "answer"}};
-
-// "0::/path" (cgroups(7)).
+// /proc/self/cgroup has the line "0::/path" (cgroups(7)).
 std::string OwnCgroup() {
   std::ifstream file("/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {
@@ -50,19 +38,24 @@ std::string OwnCgroup() {
   return "";
 }
 
-constexpr char kName[] = "sandpiper-canary-";
+constexpr char kCgroupPrefix[] = "sandpiper-canary-";
 
-// Those of collectors that were killed together with their keepers.
-void RemoveLeft(const std::string& parent) {
+// Removes the cgroups of collectors that were killed together with their keepers.
+void RemoveStaleCgroups(const std::string& parent) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(parent, error)) {
     const std::string name = entry.path().filename();
-    if (!name.starts_with(kName))
+    if (!name.starts_with(kCgroupPrefix))
       continue;
-    const pid_t pid = atoi(name.c_str() + sizeof(kName) - 1);
+    const pid_t pid = atoi(name.c_str() + sizeof(kCgroupPrefix) - 1);
     if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH)
       rmdir(entry.path().c_str());
   }
+}
+
+std::string Describe(const BlindProbe& probe) {
+  return absl::StrCat("probe \"", probe.probe, "\" saw no ",
+                      absl::StrJoin(probe.missing, " and no "));
 }
 
 }  // namespace
@@ -70,96 +63,106 @@ void RemoveLeft(const std::string& parent) {
 absl::StatusOr<std::unique_ptr<Canary>> Canary::Create(const std::string& mount,
                                                        const Options& options) {
   const std::string parent = mount + OwnCgroup();
-  RemoveLeft(parent);
+  RemoveStaleCgroups(parent);
   ASSIGN_OR_RETURN(
-      std::unique_ptr<CanaryKeeper> keeper,
-      CanaryKeeper::Start(absl::StrCat(parent, "/", kName, getpid()), options.dns_port));
-  return std::unique_ptr<Canary>(new Canary(std::move(keeper), options));
+      std::shared_ptr<CanaryKeeper> keeper,
+      CanaryKeeper::Start(absl::StrCat(parent, "/", kCgroupPrefix, getpid()), options.dns_port));
+  return std::make_unique<Canary>(
+      TestProcess{.cgroup = keeper->cgroup(),
+                  .start = [keeper](ProgramErrors errors) { return keeper->RunProgram(errors); },
+                  .poll_status = [keeper] { return keeper->PollStatus(); }},
+      options);
 }
 
-void Canary::Begin(uint64_t now_ns, const Counts& counts) {
-  before_ = counts();
-  seen_before_ = seen_;
-  // What is wrong with it, it tells once.
-  const absl::Status status = keeper_->Begin(/*quiet=*/!problem_.empty());
-  if (!status.ok())
-    OnFailure(absl::StrCat("it cannot be started: ", std::string(status.message())));
-  state_ = status.ok() ? State::kSinging : State::kResting;
-  began_ns_ = now_ns;
-  due_ns_ = now_ns + (status.ok() ? kLook : Nanoseconds(options_.interval));
+void Canary::WaitForNextRun(uint64_t now_ns) {
+  state_ = State::kIdle;
+  due_ns_ = now_ns + Nanoseconds(options_.interval);
 }
 
-void Canary::LookForEnd(uint64_t now_ns) {
-  due_ns_ = now_ns + kLook;
-  const auto ended = keeper_->End();
-  if (!ended.ok()) {
-    OnFailure(std::string(ended.status().message()));
-    state_ = State::kResting;
-    due_ns_ = now_ns + Nanoseconds(options_.interval);
-  } else if (*ended) {
-    failed_ = !WIFEXITED(**ended) || WEXITSTATUS(**ended) != 0;
-    state_ = State::kListening;
-    due_ns_ = now_ns + kListen;
-  } else if (now_ns > began_ns_ + kEndWithin) {
-    OnFailure("its program does not end");
+void Canary::Start(uint64_t now_ns, const ReadCounts& counts) {
+  counts_before_ = counts();
+  seen_ = {};
+  // The program's own error message is shown for the first of several failures.
+  const absl::Status status =
+      process_.start(problem_.empty() ? ProgramErrors::kShow : ProgramErrors::kHide);
+  if (!status.ok()) {
+    OnFailure(absl::StrCat("cannot start the test process: ", std::string(status.message())));
+    WaitForNextRun(now_ns);
+    return;
+  }
+  state_ = State::kRunning;
+  started_ns_ = now_ns;
+  due_ns_ = now_ns + kCheckInterval;
+}
+
+void Canary::CheckProcess(uint64_t now_ns) {
+  due_ns_ = now_ns + kCheckInterval;
+  const auto status = process_.poll_status();
+  if (!status.ok()) {
+    OnFailure(std::string(status.status().message()));
+    WaitForNextRun(now_ns);
+  } else if (*status) {
+    has_failed_ = !WIFEXITED(**status) || WEXITSTATUS(**status) != 0;
+    state_ = State::kDraining;
+    due_ns_ = now_ns + kDrainTime;
+  } else if (now_ns > started_ns_ + kEndWithin) {
+    OnFailure("the test process does not end");
   }
 }
 
-void Canary::Work(uint64_t now_ns, const Counts& counts) {
+void Canary::Poll(uint64_t now_ns, const ReadCounts& counts) {
   if (now_ns < due_ns_)
     return;
   switch (state_) {
-    case State::kResting:
-      Begin(now_ns, counts);
+    case State::kIdle:
+      Start(now_ns, counts);
       break;
-    case State::kSinging:
-      LookForEnd(now_ns);
+    case State::kRunning:
+      CheckProcess(now_ns);
       break;
-    case State::kListening:
-      Judge(counts());
-      state_ = State::kResting;
-      due_ns_ = now_ns + Nanoseconds(options_.interval);
+    case State::kDraining:
+      Evaluate(counts());
+      WaitForNextRun(now_ns);
       break;
   }
 }
 
 void Canary::OnFailure(std::string problem) {
   if (problem_.empty())
-    news_.push_back(absl::StrCat("the canary: ", problem, "; whether the probes see is not known"));
+    warnings_.push_back(absl::StrCat("self-test not completed: ", problem,
+                                     "; a probe that loses events would not be detected"));
   problem_ = std::move(problem);
 }
 
-void Canary::Judge(const KernelCounts& counts) {
-  if (failed_) {
-    // It did not do what should have been seen.
-    OnFailure("its program failed");
+void Canary::Evaluate(const KernelCounts& counts) {
+  if (has_failed_) {
+    // It may not have done what the probes should report.
+    OnFailure("the test process failed");
     return;
   }
   problem_.clear();
-  const KernelCounts news = counts - before_;
-  std::vector<std::string> blind, missing;
-  for (const Note& note : kSong) {
-    // What was counted as dropped was seen.
-    if (seen_[note.kind] != seen_before_[note.kind] || news.lost(note.kind) > 0)
-      continue;
-    missing.push_back(note.what);
-    if (std::find(blind.begin(), blind.end(), note.probe) == blind.end())
-      blind.push_back(note.probe);
-  }
+  std::vector<BlindProbe> blind = FindBlindProbes(seen_, counts - counts_before_);
   if (blind == blind_)
     return;
   blind_ = std::move(blind);
-  if (blind_.empty())
-    news_.push_back("all probes see the canary again");
-  else
-    news_.push_back(
-        absl::StrCat("error: blind: ", absl::StrJoin(blind_, ", "),
-                     "; of the canary these were not seen: ", absl::StrJoin(missing, ", "),
-                     ". What sandboxes do goes unseen likewise: restart sandpiper"));
+  if (blind_.empty()) {
+    warnings_.push_back("self-test passed again: all probes see the test process");
+    return;
+  }
+  warnings_.push_back(absl::StrCat(
+      "self-test failed: ",
+      absl::StrJoin(blind_, ", ",
+                    [](std::string* out, const BlindProbe& probe) { *out += Describe(probe); }),
+      " of the test process; their sandbox events are being lost. Restart sandpiper"));
 }
 
-uint64_t Canary::NextDeadline() const { return due_ns_; }
+std::vector<std::string> Canary::blind() const {
+  std::vector<std::string> out;
+  for (const BlindProbe& probe : blind_)
+    out.push_back(probe.probe);
+  return out;
+}
 
-std::vector<std::string> Canary::TakeNews() { return std::exchange(news_, {}); }
+std::vector<std::string> Canary::TakeWarnings() { return std::exchange(warnings_, {}); }
 
 }  // namespace sandpiper

@@ -1,77 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
-// Proof that the probes see: now and then a process of our own, in a cgroup of its own, runs a
-// program that looks a name up and connects, in a network namespace of its own. What the kernel
-// side does not tell of it, it does not tell of sandboxes either.
 #ifndef SANDPIPER_USERSPACE_CANARY_CANARY_H_
 #define SANDPIPER_USERSPACE_CANARY_CANARY_H_
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "bpf/events.h"
 #include "userspace/aggregate/sandbox_metrics.h"
 #include "userspace/canary/canary_keeper.h"
+#include "userspace/canary/expected_events.h"
 
 namespace sandpiper {
 
+// Starts the test process. A struct of functions, so that tests need no process.
+struct TestProcess {
+  std::string cgroup;
+  std::function<absl::Status(ProgramErrors errors)> start;
+  // Its status (waitpid(2)) once it has ended, nothing before. An error: it cannot be run any more.
+  std::function<absl::StatusOr<std::optional<int>>()> poll_status;
+};
+
+// The self-test of the probes. At each interval a test process looks up a name and connects, in a
+// cgroup and a network namespace of its own. A probe that reports no event of it is blind: it loses
+// events of sandboxes too.
+//
+// Owned and called by CanaryWatch.
 class Canary {
  public:
   struct Options {
     std::chrono::milliseconds interval{60'000};
     uint16_t dns_port = 53;
   };
-  // Makes its cgroup below our own; `mount`: of cgroup v2. An error where it cannot, as on a
-  // read-only mount. Before there is a probe that would find the cgroup, and before this process
-  // has threads.
+  // Creates the cgroup below the one of this process. `mount`: where cgroup v2 is mounted. An
+  // error if that is impossible, for example on a read-only mount. Call it before the probes are
+  // attached, which would find the cgroup, and before this process has threads.
   static absl::StatusOr<std::unique_ptr<Canary>> Create(const std::string& mount,
                                                         const Options& options);
-  Canary(const Canary&) = delete;
-  Canary& operator=(const Canary&) = delete;
+  Canary(TestProcess process, const Options& options)
+      : process_(std::move(process)), options_(options) {}
 
-  const std::string& cgroup() const { return keeper_->cgroup(); }
+  const std::string& cgroup() const { return process_.cgroup; }
 
-  // An event of it came through.
+  // An event of the test process was read.
   void OnEvent(uint16_t kind) { ++seen_[kind]; }
 
-  // Starts a round when it is time, and judges one that is over. `counts`: of its member, now.
-  using Counts = std::function<KernelCounts()>;
-  void Work(uint64_t now_ns, const Counts& counts);
-  uint64_t NextDeadline() const;
+  // Starts a run when it is time, and ends one that is over. `counts` reads the kernel's counters
+  // of the test process.
+  using ReadCounts = std::function<KernelCounts()>;
+  void Poll(uint64_t now_ns, const ReadCounts& counts);
+  uint64_t NextDeadline() const { return due_ns_; }
 
-  // The probes that did not see it in the last round that it could complete.
-  const std::vector<std::string>& blind() const { return blind_; }
-  // Why the last round told nothing; empty if it did.
+  // The probes that failed the last completed run.
+  std::vector<std::string> blind() const;
+  // Why the last run was not completed; empty if it was.
   const std::string& problem() const { return problem_; }
-  // What the operator should know; taken out.
-  std::vector<std::string> TakeNews();
+  // Messages for the operator. They are returned once.
+  std::vector<std::string> TakeWarnings();
 
  private:
-  using ByKind = std::array<uint64_t, KernelCounts::kKinds>;
-  enum class State { kResting, kSinging, kListening };
+  enum class State {
+    kIdle,
+    kRunning,
+    kDraining,  // the test process ended, and its last events are still read
+  };
 
-  Canary(std::unique_ptr<CanaryKeeper> keeper, const Options& options)
-      : keeper_(std::move(keeper)), options_(options) {}
-
-  void Begin(uint64_t now_ns, const Counts& counts);
-  void LookForEnd(uint64_t now_ns);
-  void Judge(const KernelCounts& counts);
+  void Start(uint64_t now_ns, const ReadCounts& counts);
+  void CheckProcess(uint64_t now_ns);
+  void Evaluate(const KernelCounts& counts);
+  void WaitForNextRun(uint64_t now_ns);
   void OnFailure(std::string problem);
 
-  std::unique_ptr<CanaryKeeper> keeper_;
+  TestProcess process_;
   Options options_;
-  State state_ = State::kResting;
-  uint64_t due_ns_ = 0, began_ns_ = 0;
-  bool failed_ = false;
-  ByKind seen_{}, seen_before_{};
-  KernelCounts before_;
+  State state_ = State::kIdle;
+  uint64_t due_ns_ = 0;
+  uint64_t started_ns_ = 0;
+  bool has_failed_ = false;     // the test process did
+  EventCounts seen_ = {};       // in this run
+  KernelCounts counts_before_;  // when this run began
   std::string problem_;
-  std::vector<std::string> blind_, news_;
+  std::vector<BlindProbe> blind_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace sandpiper

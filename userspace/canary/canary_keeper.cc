@@ -28,10 +28,11 @@
 namespace sandpiper {
 namespace {
 
-// What is asked for, one byte each.
-constexpr char kSing = 's', kSingQuietly = 'q';
-// A signal that is meant for the collector, as from a terminal, or that comes of its end, must not
-// keep this process from removing the cgroup.
+// Requests to the keeper, one byte each.
+constexpr char kRun = 'r';
+constexpr char kRunQuietly = 'q';
+// A terminal sends some of these to the keeper too, and SIGPIPE follows when the collector ends.
+// The keeper has to survive them to remove the cgroup.
 constexpr int kIgnored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 
 absl::Status RaiseLoopback() {
@@ -43,20 +44,21 @@ absl::Status RaiseLoopback() {
                                                                  : ErrnoStatus(errno, "raising lo");
 }
 
-// The root of cgroupfs may be written by nobody but who may override that (cgroup_init in
+// False for the root of cgroupfs, where only CAP_DAC_OVERRIDE allows it (cgroup_init in
 // kernel/cgroup/cgroup.c).
-bool MayWrite(const std::string& folder) {
+bool CanWrite(const std::string& folder) {
   struct stat info = {};
   return stat(folder.c_str(), &info) == 0 && info.st_uid == geteuid() && (info.st_mode & S_IWUSR);
 }
 
+// What the keeper process does.
 class Keeper {
  public:
-  Keeper(std::string cgroup, uint16_t dns_port, UniqueFd asked, UniqueFd answers)
+  Keeper(std::string cgroup, uint16_t dns_port, UniqueFd requests, UniqueFd replies)
       : cgroup_(std::move(cgroup)),
         port_(absl::StrCat(dns_port)),
-        asked_(std::move(asked)),
-        answers_(std::move(answers)) {}
+        requests_(std::move(requests)),
+        replies_(std::move(replies)) {}
 
   absl::Status Prepare() {
     prctl(PR_SET_NAME, "canary-keeper");
@@ -65,60 +67,61 @@ class Keeper {
     null_ = UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC));
     procs_ = UniqueFd(open(absl::StrCat(cgroup_, "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
     if (!null_.ok() || !procs_.ok())
-      return ErrnoStatus(errno, "opening its files");
-    // Who reads the collector's output waits for its end, not ours.
+      return ErrnoStatus(errno, "opening files of the self-test");
+    // A reader of the collector's output waits for the end of the collector only.
     dup2(null_.get(), STDIN_FILENO);
     dup2(null_.get(), STDOUT_FILENO);
     if (unshare(CLONE_NEWNET))
-      return ErrnoStatus(errno, "making a network namespace");
+      return ErrnoStatus(errno, "creating a network namespace");
     RETURN_IF_ERROR(RaiseLoopback());
     Capabilities kept = {CAP_NET_BIND_SERVICE};
-    if (!MayWrite(std::filesystem::path(cgroup_).parent_path()))
+    if (!CanWrite(std::filesystem::path(cgroup_).parent_path()))
       kept.insert(CAP_DAC_OVERRIDE);
     RETURN_IF_ERROR(KeepCapabilities(kept));
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? absl::OkStatus()
                                                        : ErrnoStatus(errno, "no_new_privs");
   }
 
-  // Until the collector is gone.
+  // Serves requests until the collector ends.
   void Run() {
-    Answer(0);
-    char asked;
-    while (read(asked_.get(), &asked, 1) == 1)
-      Answer(Sing(asked == kSingQuietly));
+    Reply(0);
+    char request;
+    while (read(requests_.get(), &request, 1) == 1)
+      Reply(RunTestProcess(request == kRunQuietly ? ProgramErrors::kHide : ProgramErrors::kShow));
   }
 
-  // In place of the first answer, from which its length tells it.
-  void Refuse(const std::string& why) {
-    [[maybe_unused]] const ssize_t n = write(answers_.get(), why.data(), why.size());
+  // Sends an error message in place of the first reply. Its length tells the two apart.
+  void ReplyError(const std::string& message) {
+    [[maybe_unused]] const ssize_t n = write(replies_.get(), message.data(), message.size());
   }
 
  private:
-  void Answer(int status) {
-    [[maybe_unused]] const ssize_t n = write(answers_.get(), &status, sizeof(status));
+  void Reply(int status) {
+    [[maybe_unused]] const ssize_t n = write(replies_.get(), &status, sizeof(status));
   }
 
-  int Sing(bool quiet) {
-    const pid_t singer = fork();
-    if (singer == 0)
-      Exec(quiet);
-    // Its end, or that of the collector.
-    const UniqueFd ended(static_cast<int>(syscall(SYS_pidfd_open, singer, 0)));
+  // Returns its status.
+  int RunTestProcess(ProgramErrors errors) {
+    const pid_t pid = fork();
+    if (pid == 0)
+      Exec(errors);
+    // Wait for its end, or for that of the collector.
+    const UniqueFd ended(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     pollfd polled[] = {{.fd = ended.get(), .events = POLLIN, .revents = 0},
-                       {.fd = asked_.get(), .events = POLLIN, .revents = 0}};
+                       {.fd = requests_.get(), .events = POLLIN, .revents = 0}};
     while (ended.ok() && poll(polled, 2, -1) < 0 && errno == EINTR) {
     }
     if (polled[0].revents == 0)
-      kill(singer, SIGKILL);
-    int status = 127 << 8;  // as of a program that cannot be run
-    waitpid(singer, &status, 0);
+      kill(pid, SIGKILL);
+    int status = 127 << 8;  // the status of a program that cannot be started
+    waitpid(pid, &status, 0);
     return status;
   }
 
-  [[noreturn]] void Exec(bool quiet) const {
+  [[noreturn]] void Exec(ProgramErrors errors) const {
     for (const int signal : kIgnored)
       ::signal(signal, SIG_DFL);
-    if (quiet)
+    if (errors == ProgramErrors::kHide)
       dup2(null_.get(), STDERR_FILENO);
     const char* const argv[] = {"sandpiper", "canary", port_.c_str(), nullptr};
     const char* const environment[] = {nullptr};
@@ -128,21 +131,29 @@ class Keeper {
     _exit(127);
   }
 
-  const std::string cgroup_, port_;
-  UniqueFd asked_, answers_, procs_, null_;
+  const std::string cgroup_;
+  const std::string port_;
+  UniqueFd requests_;
+  UniqueFd replies_;
+  UniqueFd procs_;  // cgroup.procs of its cgroup
+  UniqueFd null_;   // /dev/null
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CanaryKeeper>> CanaryKeeper::Start(const std::string& cgroup,
                                                                   uint16_t dns_port) {
-  int ask[2], answer[2];
-  if (pipe2(ask, O_CLOEXEC) || pipe2(answer, O_CLOEXEC | O_NONBLOCK))
+  int request_pipe[2];
+  int reply_pipe[2];
+  if (pipe2(request_pipe, O_CLOEXEC) || pipe2(reply_pipe, O_CLOEXEC | O_NONBLOCK))
     return ErrnoStatus(errno, "pipe2");
-  UniqueFd asked(ask[0]), ours(ask[1]), answers(answer[0]), theirs(answer[1]);
-  rmdir(cgroup.c_str());  // left empty by one of our pid
+  UniqueFd read_requests(request_pipe[0]);
+  UniqueFd write_requests(request_pipe[1]);
+  UniqueFd read_replies(reply_pipe[0]);
+  UniqueFd write_replies(reply_pipe[1]);
+  rmdir(cgroup.c_str());  // an earlier process with this pid may have left it
   if (mkdir(cgroup.c_str(), 0755))
-    return ErrnoStatus(errno, absl::StrCat("making the cgroup ", cgroup));
+    return ErrnoStatus(errno, absl::StrCat("creating the cgroup ", cgroup));
   const pid_t pid = fork();
   if (pid < 0) {
     const absl::Status status = ErrnoStatus(errno, "fork");
@@ -150,54 +161,55 @@ absl::StatusOr<std::unique_ptr<CanaryKeeper>> CanaryKeeper::Start(const std::str
     return status;
   }
   if (pid == 0) {
-    ours.reset();
-    answers.reset();
-    Keeper keeper(cgroup, dns_port, std::move(asked), std::move(theirs));
+    write_requests.reset();
+    read_replies.reset();
+    Keeper keeper(cgroup, dns_port, std::move(read_requests), std::move(write_replies));
     if (const absl::Status status = keeper.Prepare(); status.ok())
       keeper.Run();
     else
-      keeper.Refuse(std::string(status.message()));
+      keeper.ReplyError(std::string(status.message()));
     rmdir(cgroup.c_str());
     _exit(0);
   }
-  asked.reset();
-  theirs.reset();
+  read_requests.reset();
+  write_replies.reset();
   std::unique_ptr<CanaryKeeper> keeper(
-      new CanaryKeeper(cgroup, pid, std::move(ours), std::move(answers)));
-  // It says that it is ready, or why not.
-  pollfd ready = {.fd = keeper->answers_.get(), .events = POLLIN, .revents = 0};
+      new CanaryKeeper(cgroup, pid, std::move(write_requests), std::move(read_replies)));
+  // The first reply: it is ready, or an error message.
+  pollfd ready = {.fd = keeper->replies_.get(), .events = POLLIN, .revents = 0};
   while (poll(&ready, 1, -1) < 0 && errno == EINTR) {
   }
-  char told[256];
-  const ssize_t n = read(keeper->answers_.get(), told, sizeof(told));
+  char reply[256];
+  const ssize_t n = read(keeper->replies_.get(), reply, sizeof(reply));
   if (n != sizeof(int))
-    return absl::InternalError(n > 0 ? std::string(told, static_cast<size_t>(n))
-                                     : "its keeper ended");
+    return absl::InternalError(n > 0 ? std::string(reply, static_cast<size_t>(n))
+                                     : "the canary-keeper process ended");
   return keeper;
 }
 
 CanaryKeeper::~CanaryKeeper() {
-  asks_.reset();
+  requests_.reset();
   waitpid(pid_, nullptr, 0);
 }
 
-absl::Status CanaryKeeper::Begin(bool quiet) {
-  // A pipe that nobody reads would be a signal.
-  pollfd gone = {.fd = asks_.get(), .events = 0, .revents = 0};
-  if (poll(&gone, 1, 0) != 0)
-    return absl::UnavailableError("its keeper is gone");
-  const char asked = quiet ? kSingQuietly : kSing;
-  return write(asks_.get(), &asked, 1) == 1 ? absl::OkStatus()
-                                            : ErrnoStatus(errno, "asking its keeper");
+absl::Status CanaryKeeper::RunProgram(ProgramErrors errors) {
+  // Writing to a pipe without a reader would raise SIGPIPE.
+  pollfd closed = {.fd = requests_.get(), .events = 0, .revents = 0};
+  if (poll(&closed, 1, 0) != 0)
+    return absl::UnavailableError("the canary-keeper process ended");
+  const char request = errors == ProgramErrors::kHide ? kRunQuietly : kRun;
+  return write(requests_.get(), &request, 1) == 1
+             ? absl::OkStatus()
+             : ErrnoStatus(errno, "writing to the canary-keeper process");
 }
 
-absl::StatusOr<std::optional<int>> CanaryKeeper::End() {
+absl::StatusOr<std::optional<int>> CanaryKeeper::PollStatus() {
   int status = 0;
-  const ssize_t n = read(answers_.get(), &status, sizeof(status));
+  const ssize_t n = read(replies_.get(), &status, sizeof(status));
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return std::nullopt;
   if (n != sizeof(status))
-    return absl::UnavailableError("its keeper is gone");
+    return absl::UnavailableError("the canary-keeper process ended");
   return status;
 }
 

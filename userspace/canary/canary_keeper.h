@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// A process of its own that starts the canary's program whenever it is asked to. The one that asks
-// has no rights to do so itself any more.
 #ifndef SANDPIPER_USERSPACE_CANARY_CANARY_KEEPER_H_
 #define SANDPIPER_USERSPACE_CANARY_CANARY_KEEPER_H_
 
@@ -17,35 +15,42 @@
 
 namespace sandpiper {
 
+// Whether the error messages of the test process reach the collector's stderr.
+enum class ProgramErrors { kShow, kHide };
+
+// The keeper: a child process of the collector that starts the test process whenever the collector
+// asks for it. By then the collector has dropped the capabilities that this takes.
 class CanaryKeeper {
  public:
-  // Makes the cgroup and forks: before this process has threads. The program runs in that cgroup
-  // and in a network namespace in which nobody else is. Both go when this object or this process
-  // does, however that ends.
+  // Creates the cgroup and forks, so call it before this process has threads. The test process runs
+  // in that cgroup, and in a network namespace that no other process uses. The keeper removes both
+  // when this object is destroyed, or this process ends in whatever way.
   static absl::StatusOr<std::unique_ptr<CanaryKeeper>> Start(const std::string& cgroup,
                                                              uint16_t dns_port);
-  // Waits until both are gone.
+  // Waits until both are removed.
   ~CanaryKeeper();
   CanaryKeeper(const CanaryKeeper&) = delete;
   CanaryKeeper& operator=(const CanaryKeeper&) = delete;
 
   const std::string& cgroup() const { return cgroup_; }
 
-  // Starts the program. `quiet`: what it says on stderr is not shown.
-  absl::Status Begin(bool quiet);
-  // Its status (waitpid(2)) once it has ended, nothing before. An error: the keeper is gone.
-  absl::StatusOr<std::optional<int>> End();
+  // Starts the test process. Returns at once.
+  absl::Status RunProgram(ProgramErrors errors);
+  // The status (waitpid(2)) of the test process once it has ended, nothing before. An error: the
+  // keeper has ended.
+  absl::StatusOr<std::optional<int>> PollStatus();
 
  private:
-  CanaryKeeper(std::string cgroup, pid_t pid, UniqueFd asks, UniqueFd answers)
+  CanaryKeeper(std::string cgroup, pid_t pid, UniqueFd requests, UniqueFd replies)
       : cgroup_(std::move(cgroup)),
         pid_(pid),
-        asks_(std::move(asks)),
-        answers_(std::move(answers)) {}
+        requests_(std::move(requests)),
+        replies_(std::move(replies)) {}
 
   std::string cgroup_;
   pid_t pid_;
-  UniqueFd asks_, answers_;  // pipes
+  UniqueFd requests_;  // a pipe to the keeper
+  UniqueFd replies_;   // a pipe from the keeper
 };
 
 }  // namespace sandpiper

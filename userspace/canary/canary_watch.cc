@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
 
@@ -13,13 +12,13 @@ void CanaryWatch::Start(absl::StatusOr<std::unique_ptr<Canary>> canary, uint64_t
                         uint64_t sandbox) {
   absl::Status status = canary.status();
   if (status.ok()) {
-    const auto id = CgroupId((*canary)->cgroup());
+    const auto id = cgroups_.id_of((*canary)->cgroup());
     status = id.status();
     if (status.ok())
       status = members_->Put(member,
                              {.sandbox = sandbox, .cgroup_id = *id, .path = (*canary)->cgroup()});
     if (status.ok())
-      status = members_->Watch(member);
+      status = members_->WatchCgroups(member);
   }
   if (!status.ok()) {
     problem_ = std::string(status.message());
@@ -29,31 +28,32 @@ void CanaryWatch::Start(absl::StatusOr<std::unique_ptr<Canary>> canary, uint64_t
   member_ = member;
 }
 
-bool CanaryWatch::Take(const Event& event) {
+bool CanaryWatch::Intercept(const Event& event) {
   if (!canary_ || event.member != member_)
     return false;
   canary_->OnEvent(event.kind);
-  // The number of its network namespace will be another one's.
+  // The kernel may give the inode number of its network namespace to another one.
   if (const auto* connect = std::get_if<Connect>(&event.body))
     tables_->ForgetNamespace(connect->netns);
   if (std::holds_alternative<CgroupRemoved>(event.body))
-    members_->Gone(member_, event.time_ns);
+    members_->OnRemoved(member_, event.time_ns);
   return true;
 }
 
-void CanaryWatch::Work(uint64_t now_ns) {
+void CanaryWatch::Poll(uint64_t now_ns) {
   if (!canary_)
     return;
   const Member* const member = members_->Find(member_);
   if (!member) {
-    problem_ = "somebody removed its cgroup";
-    tell_(absl::StrCat("the canary: ", problem_, "; whether the probes see is not known"));
+    problem_ = absl::StrCat("its cgroup was removed: ", canary_->cgroup());
+    warn_(absl::StrCat("self-test stopped: ", problem_,
+                       "; a probe that loses events would not be detected"));
     canary_.reset();
     return;
   }
-  canary_->Work(now_ns, [&] { return members_->CountsOf(member_, *member); });
-  for (const std::string& news : canary_->TakeNews())
-    tell_(news);
+  canary_->Poll(now_ns, [&] { return members_->CountsOf(member_, *member); });
+  for (const std::string& warning : canary_->TakeWarnings())
+    warn_(warning);
 }
 
 uint64_t CanaryWatch::NextDeadline() const {

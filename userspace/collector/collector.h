@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The running program: probes, rings, pipeline and outputs around one event loop.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_COLLECTOR_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_COLLECTOR_H_
 
 #include <poll.h>
 
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -25,38 +26,47 @@
 
 namespace sandpiper {
 
+// Where the sandboxes run that the user named.
+enum class SandboxScope {
+  kHost,          // anywhere on the host; events name their network namespaces
+  kOwnNamespace,  // one sandbox, in a cgroup of ours and in the network namespace of this process
+};
+
+// The running program: probes, ring buffers, pipeline and outputs, around one event loop.
+//
+// Owned by the commands `run` and `exec`. All calls are made by the main thread.
 class Collector {
  public:
-  // `ndjson`: where records go as lines, or null; stays the caller's.
+  // Loads the probes. `ndjson`: where records are written as lines; null: nowhere. It stays the
+  // caller's. The error names what is missing, and is meant for the user.
   static absl::StatusOr<std::unique_ptr<Collector>> Start(const Config& config, FILE* ndjson);
   Collector(const Collector&) = delete;
   Collector& operator=(const Collector&) = delete;
 
-  // Watches the sandboxes, and looks for more by the rules. Once. `here`: there is one, in a cgroup
-  // of ours, that will run in our own network namespace; otherwise their processes tell where.
-  // `canary`: as it was made before the probes, or why there is none; null: nobody wants one.
+  // Attaches the probes, watches the sandboxes and devices, and looks for more sandboxes by the
+  // selection rules. Call it once. `canary`: created before the probes, or the error why that
+  // failed; null: no self-test.
   absl::Status Watch(const std::vector<Sandbox>& sandboxes, const std::vector<Device>& devices,
-                     bool here, absl::StatusOr<std::unique_ptr<Canary>> canary);
+                     SandboxScope scope, absl::StatusOr<std::unique_ptr<Canary>> canary);
 
-  // Answers on a unix socket what `sandpiper status`, `observe` and `top` ask.
+  // Answers `sandpiper status`, `observe` and `top` on a unix socket.
   absl::Status Serve(const std::string& path);
 
-  // Gives up what is not needed any more, for good: capabilities but `kept` and those that the
-  // configuration needs, and most system calls.
+  // Drops all capabilities that neither `kept` nor the configuration needs, and installs the
+  // seccomp filter. There is no way back.
   absl::Status Confine(const Capabilities& kept);
 
-  // Works until one of `waited` has one of the events asked for (poll(2)). Returns its index.
+  // Runs the event loop until poll(2) reports one of `waited`. Returns its index.
   size_t RunUntil(std::span<const pollfd> waited);
 
-  // Takes over what can be changed while it runs. An error: nothing was.
+  // Applies the settings that can change while it runs. On an error nothing was changed.
   absl::StatusOr<ConfigChange> Reload(const Config& config);
 
-  // Works on for at most `limit` while connections are open: their sockets may end a moment after
-  // the last process, as io_uring's do.
-  void Settle(std::chrono::milliseconds limit);
-  // Detaches the probes, takes everything that they have told, ends all sandboxes, and flushes the
-  // exporters.
-  void Finish();
+  // Runs on for at most `limit` while connections are open. Some sockets, as those of io_uring, are
+  // closed a moment after their last process ended.
+  void WaitForConnections(std::chrono::milliseconds limit);
+  // Detaches the probes, processes all their events, ends all sandboxes, and flushes the exporters.
+  void Shutdown();
 
   Pipeline& pipeline() { return *pipeline_; }
   Outputs& outputs() { return *outputs_; }
@@ -64,28 +74,37 @@ class Collector {
  private:
   explicit Collector(const Config& config);
 
-  // Devices that come, or nf_tables.
+  absl::Status StartOutputs(FILE* ndjson);
+  absl::StatusOr<std::unique_ptr<Ring>> OpenRing(int map_fd, uint64_t* last_ns);
+  // True while probes may still have to be attached: to new devices, or to nf_tables.
   bool AttachesMore() const;
-  // Takes records and works off those that no older one can follow. True if the rings were empty at
-  // the end.
+  // Reads the ring buffers and delivers each event that no older one can follow. True if the ring
+  // buffers are empty.
   bool Drain();
   void OnTimers(uint64_t now_ns);
   uint64_t NextDeadline() const;
+  std::vector<pollfd> PolledFds() const;
+  void ServeRequests();
+  // Drops what was kept for attaching, once nothing has to be attached any more.
+  void ConfineIfDue();
 
   Config config_;
-  std::string mount_;
+  std::string mount_;  // of cgroup v2
   std::unique_ptr<Probes> probes_;
   std::unique_ptr<Pipeline> pipeline_;
-  std::unique_ptr<Ring> critical_, bulk_;
-  uint64_t critical_last_ns_ = 0, bulk_last_ns_ = 0;  // time of the last record taken
+  std::unique_ptr<Ring> critical_;
+  std::unique_ptr<Ring> bulk_;
+  // The time of the newest record that was read. CLOCK_BOOTTIME, as all times here.
+  uint64_t critical_last_ns_ = 0;
+  uint64_t bulk_last_ns_ = 0;
   std::unique_ptr<Outputs> outputs_;
-  uint64_t next_window_ns_ = 0, next_metrics_ns_ = 0;
-  std::map<std::string, uint64_t> missed_told_;
-  const uint64_t
-      watchdog_ns_;  // how often the service manager wants a sign of life; 0: it does not
-  uint64_t next_sign_of_life_ns_ = 0;
-  std::optional<Capabilities> to_confine_;  // as soon as nothing is attached any more
-  std::unique_ptr<ApiServer> api_;
+  uint64_t next_window_ns_ = 0;
+  uint64_t next_metrics_ns_ = 0;
+  std::map<std::string, uint64_t> missed_reported_;  // skipped runs, by BPF program
+  const uint64_t watchdog_ns_;  // how often the service manager wants WATCHDOG=1; 0: never
+  uint64_t next_watchdog_ns_ = 0;
+  std::optional<Capabilities> to_confine_;  // the `kept` of the Confine that is still to come
+  std::unique_ptr<ApiServer> api_;          // null: no API socket
 };
 
 }  // namespace sandpiper

@@ -51,27 +51,28 @@ void AddDestinations(const Ledger& ledger, size_t most, v1::Sandbox* out) {
   }
   const auto end = all.begin() + static_cast<ptrdiff_t>(std::min(most, all.size()));
   std::partial_sort(all.begin(), end, all.end(), [](const Entry* a, const Entry* b) {
-    const uint64_t more = a->second.total.attempts, less = b->second.total.attempts;
-    return more != less ? more > less : a->first < b->first;
+    const uint64_t attempts_a = a->second.total.attempts;
+    const uint64_t attempts_b = b->second.total.attempts;
+    return attempts_a != attempts_b ? attempts_a > attempts_b : a->first < b->first;
   });
   for (auto it = all.begin(); it != end; ++it) {
     const DestinationStats& total = (*it)->second.total;
-    v1::Destination* const told = out->add_top_destinations();
-    told->set_target((*it)->first.ToString());
-    told->set_attempts(total.attempts);
-    told->set_established(total.established);
-    told->set_denied(total.denied);
-    told->set_failed(total.failed);
-    told->set_sent(total.sent);
-    told->set_received(total.received);
+    v1::Destination* const described = out->add_top_destinations();
+    described->set_target((*it)->first.ToString());
+    described->set_attempts(total.attempts);
+    described->set_established(total.established);
+    described->set_denied(total.denied);
+    described->set_failed(total.failed);
+    described->set_sent(total.sent);
+    described->set_received(total.received);
   }
 }
 
 }  // namespace
 
 v1::ListSandboxesResponse DescribeSandboxes(
-    const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes, const Members& members,
-    size_t destinations) {
+    const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes,
+    const MemberTable& members, size_t destinations) {
   v1::ListSandboxesResponse out;
   std::map<uint64_t, v1::Sandbox*> by_serial;
   for (const auto& [serial, sandbox] : sandboxes) {
@@ -96,7 +97,7 @@ v1::ListSandboxesResponse DescribeSandboxes(
   for (const auto& [serial, member] : members.all()) {
     const auto sandbox = by_serial.find(member.sandbox);
     if (sandbox == by_serial.end())
-      continue;  // the canary
+      continue;  // the test process of the canary
     v1::Member* described = sandbox->second->add_members();
     described->set_cgroup(Escape(member.path));
     described->set_role(Name(member.role));

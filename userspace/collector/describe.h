@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How sandboxes and their parts are described: on their records, and to who asks for them.
+// Descriptions of sandboxes and their members: as attributes of records, and for the local API.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_DESCRIBE_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_DESCRIBE_H_
 
@@ -17,17 +17,17 @@
 
 namespace sandpiper {
 
-// What stands on the records of a part that was selected (OpenTelemetry semantic conventions:
-// container, k8s). What is not known is absent.
+// The attributes of all records of a selected member (OpenTelemetry semantic conventions for
+// containers and k8s). Unknown ones are left out.
 std::vector<Attribute> AttributesOf(const Decision& decision);
-// Who made it: the container runtime, "systemd", or "cgroup" where nobody says.
+// What runs the sandbox: the name of the container runtime, "systemd", or "cgroup" if unknown.
 std::string RuntimeOf(const Decision& decision);
 
-// `sandboxes`: by serial. Members of no sandbox are left out. `destinations`: of each sandbox,
-// those with the most attempts; without loopback.
+// `sandboxes`: by serial. Members without a sandbox are left out. `destinations`: how many of each
+// sandbox, those with the most attempts; loopback is left out.
 v1::ListSandboxesResponse DescribeSandboxes(
-    const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes, const Members& members,
-    size_t destinations);
+    const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes,
+    const MemberTable& members, size_t destinations);
 
 }  // namespace sandpiper
 

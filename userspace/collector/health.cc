@@ -34,7 +34,7 @@ void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::
 
 void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_unix_ns,
                     MetricSnapshot* out) {
-  // A program that is loaded once for each device has one series.
+  // Some programs are loaded once for each device. All its instances share one series.
   std::map<std::pair<std::string, std::string>, ProgramRuns> sums;
   for (const ProgramRuns& program : programs) {
     ProgramRuns& sum = sums[{program.probe, program.program}];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What sandpiper tells of itself: probes, programs, tables, exporters.
+// The metrics of sandpiper itself: probes, BPF programs, tables and exporters. Each function
+// appends its data points to `out`.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_HEALTH_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_HEALTH_H_
 
@@ -16,26 +17,26 @@
 
 namespace sandpiper {
 
-// A table that is bounded. Of those that each sandbox has, the fullest.
+// How full a table is. Of tables that each sandbox has, the fullest.
 struct TableUse {
   const char* table;
-  size_t entries, capacity;
+  size_t entries;
+  size_t capacity;
 };
 
-// How many there are.
+// The number of sandboxes of each runtime.
 void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxSession>>& sandboxes,
                      uint64_t start_unix_ns, MetricSnapshot* out);
-// `blind`: probes whose canary was not seen.
+// `blind`: the probes that failed the self-test.
 void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::string>& blind,
                   uint64_t start_unix_ns, MetricSnapshot* out);
 void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_unix_ns,
                     MetricSnapshot* out);
 void AppendTables(const std::vector<TableUse>& tables, uint64_t start_unix_ns, MetricSnapshot* out);
-// `row`: metric::kLogsExported or kPointsExported. `type`: otel.component.type.
+// `row`: metric::kLogsExported or kPointsExported. `type`: the value of otel.component.type.
 void AppendExporter(const MetricRow& row, const std::string& type, const ExportCounts& counts,
                     uint64_t start_unix_ns, MetricSnapshot* out);
-
-// And what it keeps on disk.
+// The counts of the exporter, and the size and age of its spool.
 void AppendLogExporter(const std::string& type, const LogExporter& exporter, uint64_t start_unix_ns,
                        MetricSnapshot* out);
 

@@ -23,56 +23,63 @@ absl::StatusOr<RecordLimits> MakeLimits(const Config& config) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Outputs>> Outputs::Start(const Config& config, FILE* ndjson,
-                                                        TellProblem tell, Collect collect) {
+                                                        WarningSink warn, Collect collect) {
   ASSIGN_OR_RETURN(RecordLimits limits, MakeLimits(config));
   std::unique_ptr<Outputs> outputs(
       new Outputs(config, std::move(limits), ndjson, std::move(collect)));
-  RETURN_IF_ERROR(outputs->StartExporters(tell));
+  outputs->reader_options_ = {.series_max = config.series_max,
+                              .by_sandbox = config.sandbox_in_metrics,
+                              .start_unix_ns = ReadClock(CLOCK_REALTIME),
+                              .extra = config.extra_attributes};
+  RETURN_IF_ERROR(outputs->StartLogExporter(warn));
+  RETURN_IF_ERROR(outputs->StartMetricExporters(warn));
   return outputs;
 }
 
-absl::Status Outputs::StartExporters(const TellProblem& tell) {
+std::unique_ptr<Outputs::Reader> Outputs::NewReader() const {
+  return std::make_unique<Reader>(
+      Reader{.reader = MetricReader(reader_options_), .host = HostMetrics()});
+}
+
+absl::Status Outputs::StartLogExporter(const WarningSink& warn) {
   const OtelConfig& otel = config_.otel;
-  reader_options_ = {.series_max = config_.series_max,
-                     .by_sandbox = config_.sandbox_in_metrics,
-                     .start_unix_ns = ReadClock(CLOCK_REALTIME),
-                     .extra = config_.extra_attributes};
-  const auto new_reader = [&] {
-    return std::make_unique<Reader>(
-        Reader{.reader = MetricReader(reader_options_), .host = HostMetrics()});
-  };
-  if (otel.logs.otlp) {
-    std::unique_ptr<Spool> spool;
-    if (!config_.spool.path.empty()) {
-      spool = std::make_unique<Spool>(config_.spool);
-      if (const absl::Status status = spool->Open(); !status.ok()) {
-        if (config_.spool_write_first)
-          return status;
-        tell(absl::StrCat(std::string(status.message()),
-                          "; log records are kept in memory until it can be used"));
-      }
+  if (!otel.logs.otlp)
+    return absl::OkStatus();
+  std::unique_ptr<Spool> spool;
+  if (!config_.spool.path.empty()) {
+    spool = std::make_unique<Spool>(config_.spool);
+    if (const absl::Status status = spool->Open(); !status.ok()) {
+      if (config_.spool_write_first)
+        return status;
+      warn(absl::StrCat(std::string(status.message()),
+                        "; log records are kept in memory until it can be used"));
     }
-    const LogExporter::Options options = {.queue_max = otel.log_queue_max,
-                                          .batch_max = otel.log_batch_max,
-                                          .delay = otel.log_delay,
-                                          .write_first = config_.spool_write_first};
-    ASSIGN_OR_RETURN(auto transport, MakeTransport(*otel.logs.otlp, Signal::kLogs));
-    log_exporter_ = std::make_unique<LogExporter>(std::move(transport), otel.resource, options,
-                                                  std::move(spool), tell);
   }
+  const LogExporter::Options options = {.queue_max = otel.log_queue_max,
+                                        .batch_max = otel.log_batch_max,
+                                        .delay = otel.log_delay,
+                                        .write_first = config_.spool_write_first};
+  ASSIGN_OR_RETURN(auto transport, MakeTransport(*otel.logs.otlp, Signal::kLogs));
+  log_exporter_ = std::make_unique<LogExporter>(std::move(transport), otel.resource, options,
+                                                std::move(spool), warn);
+  return absl::OkStatus();
+}
+
+absl::Status Outputs::StartMetricExporters(const WarningSink& warn) {
+  const OtelConfig& otel = config_.otel;
   if (otel.metrics.otlp) {
     ASSIGN_OR_RETURN(auto transport, MakeTransport(*otel.metrics.otlp, Signal::kMetrics));
     metric_exporter_ = std::make_unique<MetricExporter>(std::move(transport), otel.resource,
-                                                        otel.temporality, tell);
-    otlp_reader_ = new_reader();
+                                                        otel.temporality, warn);
+    otlp_reader_ = NewReader();
   }
   if (otel.metrics.prometheus) {
     ASSIGN_OR_RETURN(prometheus_,
                      PrometheusExporter::Start(*otel.metrics.prometheus, otel.resource));
-    prometheus_reader_ = new_reader();
+    prometheus_reader_ = NewReader();
   }
   if (otel.metrics.console && ndjson_)
-    console_reader_ = new_reader();
+    console_reader_ = NewReader();
   return absl::OkStatus();
 }
 
@@ -118,8 +125,8 @@ MetricSnapshot Outputs::Read(uint64_t now_ns, Reader* reader) {
 }
 
 MetricSnapshot Outputs::Metrics(uint64_t now_ns) {
-  Reader reader = {.reader = MetricReader(reader_options_), .host = HostMetrics()};
-  return Read(now_ns, &reader);
+  const std::unique_ptr<Reader> reader = NewReader();
+  return Read(now_ns, reader.get());
 }
 
 void Outputs::OnSandboxEnd(uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns) {
@@ -156,7 +163,7 @@ void Outputs::Flush() {
     fflush(ndjson_);
 }
 
-void Outputs::Finish(uint64_t now_ns, std::chrono::milliseconds limit) {
+void Outputs::Shutdown(uint64_t now_ns, std::chrono::milliseconds limit) {
   prometheus_.reset();
   ExportMetrics(now_ns);
   Flush();
@@ -173,7 +180,7 @@ void Outputs::Finish(uint64_t now_ns, std::chrono::milliseconds limit) {
 
 std::vector<std::string> Outputs::Problems() const {
   std::vector<std::string> out;
-  const auto tell = [&](const char* signal, const ExportCounts& counts) {
+  const auto add = [&](const char* signal, const ExportCounts& counts) {
     if (counts.dropped() > 0)
       out.push_back(absl::StrCat(
           counts.dropped(), " ", signal, " were not exported (", counts.dropped_queue_full,
@@ -183,13 +190,13 @@ std::vector<std::string> Outputs::Problems() const {
           counts.dropped_spool_corrupt, " unreadable in the spool): ", counts.last_error));
   };
   if (log_exporter_) {
-    tell("log records", log_exporter_->counts());
+    add("log records", log_exporter_->counts());
     if (const auto stored = log_exporter_->stored(); stored && stored->bytes > 0)
       out.push_back(absl::StrCat(stored->bytes, " bytes of log records are kept in ",
                                  config_.spool.path, " for the next run"));
   }
   if (metric_exporter_)
-    tell("data points of metrics", metric_exporter_->counts());
+    add("data points of metrics", metric_exporter_->counts());
   return out;
 }
 

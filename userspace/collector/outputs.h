@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that leaves: records to stdout and OTLP, metrics to OTLP, stdout and who scrapes them.
 #ifndef SANDPIPER_USERSPACE_COLLECTOR_OUTPUTS_H_
 #define SANDPIPER_USERSPACE_COLLECTOR_OUTPUTS_H_
 
@@ -15,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "userspace/aggregate/host_metrics.h"
 #include "userspace/aggregate/metric_reader.h"
+#include "userspace/base/diagnostics.h"
 #include "userspace/config/config.h"
 #include "userspace/export/log_exporter.h"
 #include "userspace/export/metric_exporter.h"
@@ -24,45 +24,50 @@
 
 namespace sandpiper {
 
+// Everything that leaves the process: records to stdout, to `sandpiper observe` and to OTLP;
+// metrics to OTLP, to stdout and to Prometheus. Exporters have threads of their own, so no endpoint
+// delays the caller.
+//
+// Owned by Collector, and by `sandpiper replay`. All calls are made by the main thread.
 class Outputs {
  public:
-  // Has all sandboxes tell the reader of their metrics as they are now.
+  // Begins a collection of the reader and adds the metrics of all sandboxes.
   using Collect = std::function<void(uint64_t now_ns, MetricReader* reader)>;
 
-  // `ndjson`: where records go as lines, or null; stays the caller's.
+  // `ndjson`: where records are written as lines; null: nowhere. It stays the caller's.
   static absl::StatusOr<std::unique_ptr<Outputs>> Start(const Config& config, FILE* ndjson,
-                                                        TellProblem tell, Collect collect);
+                                                        WarningSink warn, Collect collect);
   Outputs(const Outputs&) = delete;
   Outputs& operator=(const Outputs&) = delete;
 
-  // What records may not show. An error: nothing was changed.
+  // Applies new patterns of text to mask. On an error nothing was changed.
   absl::Status Reload(const Config& config);
 
   void OnRecord(LogRecord record);
-  // Sees each record as it leaves: hidden and cut.
+  // `watcher` gets each record as it leaves: masked and truncated.
   void SetWatcher(std::function<void(const LogRecord&)> watcher) { watcher_ = std::move(watcher); }
-  // The last values of a sandbox, and when (Unix time) it ended.
+  // The last metrics of a sandbox, and the Unix time when it ended.
   void OnSandboxEnd(uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns);
+  // Sends metrics to the exporters that want them at an interval.
   void ExportMetrics(uint64_t now_ns);
-  // To those that ask at intervals of ours.
   bool exports_metrics() const { return metric_exporter_ || console_reader_; }
-  // Readable when somebody scrapes; -1: nobody can.
+  // Readable when a Prometheus scrape waits for AnswerScrapes. -1: scrapes are off.
   int scrape_fd() const { return prometheus_ ? prometheus_->event_fd() : -1; }
   void AnswerScrapes(uint64_t now_ns);
-  // What is written is there to be read.
+  // Flushes the lines that were written.
   void Flush();
-  // The last metrics, and what exporters still hold, for at most `limit`.
-  void Finish(uint64_t now_ns, std::chrono::milliseconds limit);
+  // Exports the last metrics, and waits at most `limit` until the exporters have sent everything.
+  void Shutdown(uint64_t now_ns, std::chrono::milliseconds limit);
 
-  // All there is to tell now, for a report.
+  // The current metrics, for a report.
   MetricSnapshot Metrics(uint64_t now_ns);
-  // Records as they left; none where Config::recent_records is 0.
+  // The records as they left. Empty if Config::recent_records is 0.
   RecentRecords* recent() { return &recent_; }
-  // Endpoints that records or points did not reach, one line each, for people.
+  // What exporters did not send, as messages for the user.
   std::vector<std::string> Problems() const;
 
  private:
-  // For an exporter of metrics: its view of them.
+  // The metrics as one exporter sees them.
   struct Reader {
     MetricReader reader;
     HostMetrics host;
@@ -74,22 +79,26 @@ class Outputs {
         ndjson_(ndjson),
         collect_(std::move(collect)),
         recent_(config.recent_records) {}
-  absl::Status StartExporters(const TellProblem& tell);
+  absl::Status StartLogExporter(const WarningSink& warn);
+  absl::Status StartMetricExporters(const WarningSink& warn);
+  std::unique_ptr<Reader> NewReader() const;
   MetricSnapshot Read(uint64_t now_ns, Reader* reader);
 
   const Config config_;
   RecordLimits limits_;
-  FILE* ndjson_;
+  FILE* ndjson_;  // null: no lines
   JsonWriter line_{kLineBytes};
   Collect collect_;
   RecentRecords recent_;
   std::function<void(const LogRecord&)> watcher_;
+  // Null if the configuration does not ask for them.
   std::unique_ptr<LogExporter> log_exporter_;
   std::unique_ptr<MetricExporter> metric_exporter_;
   std::unique_ptr<PrometheusExporter> prometheus_;
   MetricReader::Options reader_options_;
-  std::unique_ptr<Reader> otlp_reader_, prometheus_reader_,
-      console_reader_;  // null where there is no such exporter
+  std::unique_ptr<Reader> otlp_reader_;
+  std::unique_ptr<Reader> prometheus_reader_;
+  std::unique_ptr<Reader> console_reader_;
 };
 
 }  // namespace sandpiper

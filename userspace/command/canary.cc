@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// sandpiper canary: what the canary of a collector does, in the network namespace that
-// userspace/canary_keeper.h makes, so that nothing of it is on any network, and nobody else
-// answers: one lookup over UDP, one TCP connection.
+// sandpiper canary: the test process of the self-test. It does one lookup over UDP and one TCP
+// connection, both to itself. CanaryKeeper starts it in a network namespace of its own, so that
+// nothing reaches a network and no other process can answer.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -42,7 +42,7 @@ absl::StatusOr<UniqueFd> Bound(int type, uint16_t port, sockaddr_in* address) {
   return fd;
 }
 
-// A question for canary.invalid, type A (RFC 1035 4.1; RFC 6761 6.4), and its answer: no such name.
+// A query for canary.invalid, type A (RFC 1035 4.1; RFC 6761 6.4), and its NXDOMAIN answer.
 absl::Status LookUp(uint16_t port) {
   constexpr char kQuestion[] =
       "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06"
@@ -55,16 +55,16 @@ absl::Status LookUp(uint16_t port) {
   const auto* to = reinterpret_cast<const sockaddr*>(&server);
   RETURN_IF_ERROR(Check(
       client.ok() && sendto(client.get(), kQuestion, message.size(), 0, to, sizeof(server)) > 0,
-      "asking"));
+      "sending the query"));
   socklen_t size = sizeof(from);
   auto* asker = reinterpret_cast<sockaddr*>(&from);
   RETURN_IF_ERROR(
       Check(recvfrom(service.get(), message.data(), message.size(), 0, asker, &size) > 0,
-            "receiving the question"));
+            "receiving the query"));
   message[2] = static_cast<char>(0x81);
   message[3] = static_cast<char>(0x83);  // NXDOMAIN
   RETURN_IF_ERROR(Check(sendto(service.get(), message.data(), message.size(), 0, asker, size) > 0,
-                        "answering"));
+                        "sending the answer"));
   return Check(recv(client.get(), message.data(), message.size(), 0) > 0, "receiving the answer");
 }
 
@@ -81,8 +81,8 @@ absl::Status Connect() {
   return Check(accepted.ok(), "accept");
 }
 
-absl::Status Sing(uint16_t dns_port) {
-  alarm(10);  // nothing of this may hang
+absl::Status RunSelfTest(uint16_t dns_port) {
+  alarm(10);  // ends this process if anything hangs
   RETURN_IF_ERROR(LookUp(dns_port));
   return Connect();
 }
@@ -90,7 +90,7 @@ absl::Status Sing(uint16_t dns_port) {
 }  // namespace
 
 int RunCanary(uint16_t dns_port) {
-  const absl::Status status = Sing(dns_port);
+  const absl::Status status = RunSelfTest(dns_port);
   return status.ok() ? 0
                      : Fail(absl::Status(status.code(),
                                          absl::StrCat("canary: ", std::string(status.message()))),

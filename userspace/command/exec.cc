@@ -203,7 +203,7 @@ int RunExec(Config config, const ExecOptions& options) {
   if (!cgroup.ok())
     return Fail(cgroup.status(), kExitExecFailure);
   const Sandbox sandbox = {.id = options.id, .cgroup = cgroup->path(), .sidecars = {}};
-  absl::Status status = (*collector)->Watch({sandbox}, {}, /*here=*/true, nullptr);
+  absl::Status status = (*collector)->Watch({sandbox}, {}, SandboxScope::kOwnNamespace, nullptr);
   status.Update(status.ok() ? cgroup->AddProcess(child->pid()) : absl::OkStatus());
   // To end what the command leaves behind, to remove its cgroup, and to write the report where the
   // user wants it.
@@ -217,10 +217,10 @@ int RunExec(Config config, const ExecOptions& options) {
   WaitForEnd(collector->get(), &*cgroup, child->pid(), signal_fd.get(),
              Progress(options.progress, &(*collector)->pipeline()));
   const uint64_t ended_ns = BootNow();
-  (*collector)->Settle(kSettle);
+  (*collector)->WaitForConnections(kSettle);
   int wait_status = 0;
   waitpid(child->pid(), &wait_status, 0);
-  (*collector)->Finish();
+  (*collector)->Shutdown();
   if (exec_error != 0) {
     Fail(ErrnoStatus(exec_error, absl::StrCat("running ", Escape(options.command[0]))), 0);
     return ExitStatus(wait_status);
@@ -233,7 +233,7 @@ int RunExec(Config config, const ExecOptions& options) {
                              .wait_status = wait_status,
                              .ended_ns = ended_ns,
                              .unattributed = pipeline.unattributed(),
-                             .programs = pipeline.ProgramsRun()};
+                             .programs = pipeline.ReadProgramRuns()};
   const std::string report = options.format == ReportFormat::kJson   ? JsonReport(input)
                              : options.format == ReportFormat::kHtml ? HtmlReport(input, records)
                                                                      : TableReport(input);

@@ -57,7 +57,7 @@ int RunReplay(const Config& config, const ReplayCommandOptions& options) {
   if (!summary.ok())
     return Fail(summary.status(), kExitFailure);
   const bool written = fflush(stdout) == 0;
-  (*outputs)->Finish(BootNow(), config.flush_timeout);
+  (*outputs)->Shutdown(BootNow(), config.flush_timeout);
   const auto number = [](uint64_t n) { return static_cast<unsigned long long>(n); };
   fprintf(stderr,
           "sandpiper: replayed %llu events of %llu sandboxes; %llu of them cannot be read, %llu "

@@ -72,7 +72,7 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
   if (!devices.ok())
     return Fail(devices.status(), kExitFailure);
   if (const absl::Status status =
-          (*collector)->Watch(*sandboxes, *devices, /*here=*/false, std::move(canary));
+          (*collector)->Watch(*sandboxes, *devices, SandboxScope::kHost, std::move(canary));
       !status.ok())
     return Fail(status, kExitFailure);
   if (const absl::Status status = (*collector)->Confine({}); !status.ok())
@@ -103,7 +103,7 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
     NotifyServiceManager("READY=1");
   }
   NotifyServiceManager("STOPPING=1");
-  (*collector)->Finish();
+  (*collector)->Shutdown();
   for (const std::string& problem : (*collector)->outputs().Problems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());
   return 0;
