@@ -5,6 +5,8 @@ the truth.
 done() prints the truth as one line of JSON. Nothing here knows sandpiper.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -13,6 +15,8 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import dnswire as d
 
@@ -43,16 +47,23 @@ def done() -> None:
     print(json.dumps({"truth": TRUTH}))
 
 
-def note(kind, **fact) -> None:
+def note(kind: str, **fact: Any) -> None:
     with _lock:
         TRUTH[kind].append(fact)
 
 
-def family(host):
+def family(host: str) -> int:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def note_lookup(name, qtype, outcome, ips=(), transport="udp", error=False) -> None:
+def note_lookup(
+    name: str,
+    qtype: str,
+    outcome: str,
+    ips: Sequence[str] = (),
+    transport: str = "udp",
+    error: bool = False,
+) -> None:
     note(
         "lookups",
         name=name.lower().rstrip(".") or ".",
@@ -64,18 +75,18 @@ def note_lookup(name, qtype, outcome, ips=(), transport="udp", error=False) -> N
 
 
 def lookup(
-    name,
-    qtype="A",
-    server="10.77.0.1",
-    mode="connected",
-    edns=0,
-    timeout=3.0,
-    ident=None,
-    sock=None,
-    port=53,
-    mapped=False,
-    record=True,
-):
+    name: str,
+    qtype: str = "A",
+    server: str = "10.77.0.1",
+    mode: str = "connected",
+    edns: int = 0,
+    timeout: float = 3.0,
+    ident: int | None = None,
+    sock: socket.socket | None = None,
+    port: int = 53,
+    mapped: bool = False,
+    record: bool = True,
+) -> tuple[str, list[str]]:
     """Looks a name up over UDP as a resolver does: it ignores bad answers until a good one arrives
     or the time is up. `mode` is the system call: connected (connect + send), sendto, sendmsg,
     write."""
@@ -133,7 +144,7 @@ def lookup(
     return outcome, list(ips)
 
 
-def checked(m):
+def checked(m: bytes) -> bytes:
     """Rejects names that a careful parser must reject, so that the truth has only well-formed
     messages."""
     if len(m) < 12:
@@ -149,7 +160,7 @@ def checked(m):
     return m
 
 
-def check_name(m, at):
+def check_name(m: bytes, at: int) -> int:
     while True:
         n = m[at]
         if n & 0xC0 == 0xC0:
@@ -164,14 +175,14 @@ def check_name(m, at):
 
 
 def lookup_tcp(
-    questions,
-    server="10.77.0.1",
-    packed=False,
-    trickle=False,
-    ident=None,
-    host=None,
-    record_flow=True,
-):
+    questions: Sequence[tuple[str, str]],
+    server: str = "10.77.0.1",
+    packed: bool = False,
+    trickle: bool = False,
+    ident: int | None = None,
+    host: str | None = None,
+    record_flow: bool = True,
+) -> list[tuple[str, list[str]]]:
     """Looks names up over one TCP connection. `packed` sends all queries in one segment, `trickle`
     sends one byte a segment."""
     s = socket.socket(family(server), socket.SOCK_STREAM)
@@ -205,7 +216,7 @@ def lookup_tcp(
     return out
 
 
-def exactly(s, n):
+def exactly(s: socket.socket, n: int) -> bytes:
     data = b""
     while len(data) < n:
         part = s.recv(n - len(data))
@@ -216,7 +227,15 @@ def exactly(s, n):
 
 
 def flow(
-    peer, port, transport, outcome, sent=0, received=0, host=None, dns=False, reset=False
+    peer: str,
+    port: int,
+    transport: str,
+    outcome: str,
+    sent: int = 0,
+    received: int = 0,
+    host: str | None = None,
+    dns: bool = False,
+    reset: bool = False,
 ) -> None:
     note(
         "flows",
@@ -232,12 +251,20 @@ def flow(
     )
 
 
-def denied(where, port, transport, layer="netfilter", count=1) -> None:
-    """Notes a denial that the caller expects. `where` is the name, or the address if it has none."""
+def denied(where: str, port: int, transport: str, layer: str = "netfilter", count: int = 1) -> None:
+    """Notes a denial that the caller expects. `where` is the name, or else the address."""
     note("denials", where=where, port=port, transport=transport, layer=layer, count=count)
 
 
-def tcp(host_or_ip, port=8080, send=b"ping", name=None, blocking=True, mapped=False, keep=False):
+def tcp(
+    host_or_ip: str,
+    port: int = 8080,
+    send: bytes = b"ping",
+    name: str | None = None,
+    blocking: bool = True,
+    mapped: bool = False,
+    keep: bool = False,
+) -> str | socket.socket:
     """Connects, sends and reads the echo to the end. `name` is the name that an earlier lookup
     resolved to this address."""
     target = ("::ffff:" + host_or_ip) if mapped else host_or_ip
@@ -270,7 +297,7 @@ def tcp(host_or_ip, port=8080, send=b"ping", name=None, blocking=True, mapped=Fa
     return outcome
 
 
-def connect_nonblocking(s, address) -> None:
+def connect_nonblocking(s: socket.socket, address: tuple[Any, ...]) -> None:
     import select
 
     s.setblocking(False)
@@ -286,15 +313,15 @@ def connect_nonblocking(s, address) -> None:
 
 
 def udp(
-    ip,
-    port=9000,
-    payloads=(b"ping",),
-    connected=True,
-    answered=True,
-    name=None,
-    mapped=False,
-    sock=None,
-    first=True,
+    ip: str,
+    port: int = 9000,
+    payloads: Sequence[bytes] = (b"ping",),
+    connected: bool = True,
+    answered: bool = True,
+    name: str | None = None,
+    mapped: bool = False,
+    sock: socket.socket | None = None,
+    first: bool = True,
 ) -> None:
     """Sends datagrams and reads an echo for each, if one is expected."""
     target = ("::ffff:" + ip) if mapped else ip
@@ -317,7 +344,7 @@ def udp(
     flow(ip, port, "udp", outcome, sent, received, name)
 
 
-def run(argv, expect=None, **popen):
+def run(argv: Sequence[str | bytes], expect: int | None = None, **popen: Any) -> int:
     """Runs a program and notes how it ended. argv may be bytes."""
     p = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **popen)
     code = p.wait()
@@ -330,7 +357,7 @@ def run(argv, expect=None, **popen):
     return code
 
 
-def forked(work):
+def forked(work: Callable[[], int]) -> tuple[int, int]:
     """Forks without exec; the child ends with what work() returns."""
     pid = os.fork()
     if pid == 0:
@@ -339,7 +366,7 @@ def forked(work):
     return pid, status
 
 
-def threads(works) -> None:
+def threads(works: Sequence[Callable[[], object]]) -> None:
     ts = [threading.Thread(target=w) for w in works]
     for t in ts:
         t.start()

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attribution of events to sandboxes: by the socket and the cgroup, never by the current task."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from checks import args_of, same
 from registry import scenario
-from world import HERE, PYTHON, World, parse_events
+from world import HERE, PYTHON, Event, World, parse_events
 
 TAGS = ("peers",)
 
@@ -18,7 +22,14 @@ TAGS = ("peers",)
 class Collector:
     """sandpiper run over cgroups of the world, in the host's own network namespace."""
 
-    def __init__(self, w: World, cgroups, options=(), env=None, cwd=None) -> None:
+    def __init__(
+        self,
+        w: World,
+        cgroups: Sequence[str],
+        options: Sequence[str] = (),
+        env: dict[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> None:
         self.w, self.path = w, os.path.join(w.dir, "run-events-%d" % time.monotonic_ns())
         argv = [w.sandpiper, "run", *options]
         for c in cgroups:
@@ -38,14 +49,14 @@ class Collector:
             assert line, "it ended: " + self.before.decode()
         self.first = line.decode()
 
-    def keeper(self):
+    def keeper(self) -> int:
         """The process that starts its canary."""
         (pid,) = subprocess.run(
             ["pgrep", "-P", str(self.process.pid)], capture_output=True, check=True
         ).stdout.split()
         return int(pid)
 
-    def until_told(self, part):
+    def until_told(self, part: str) -> str:
         """Reads stderr until a line contains this text, for up to a minute; returns the line."""
         too_long = threading.Timer(60, self.process.kill)
         too_long.start()
@@ -57,7 +68,7 @@ class Collector:
             too_long.cancel()
         raise AssertionError("it ended without a word of " + part)
 
-    def wait_for(self, event, times=1) -> None:
+    def wait_for(self, event: str, times: int = 1) -> None:
         """Waits until this many records of the event were written."""
         for _ in range(600):
             if (
@@ -68,7 +79,7 @@ class Collector:
             time.sleep(0.1)
         raise AssertionError("no %s came" % event)
 
-    def stop(self, sig=signal.SIGTERM):
+    def stop(self, sig: int = signal.SIGTERM) -> list[Event]:
         time.sleep(0.3)
         self.process.send_signal(sig)
         self.stderr = self.before.decode() + self.process.communicate(timeout=60)[1].decode()
@@ -86,7 +97,7 @@ class Collector:
         return events
 
 
-def act(w: World, cgroup, code, wait=True):
+def act(w: World, cgroup: str, code: str, wait: bool = True) -> Any:
     """Runs Python with `actor` in a cgroup and in the sandbox's network; returns the truth."""
     script = "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()" % (HERE, code)
 
@@ -109,7 +120,7 @@ def act(w: World, cgroup, code, wait=True):
     return json.loads(out.decode().splitlines()[-1])["truth"]
 
 
-def told(events, sandbox):
+def told(events: list[Event], sandbox: str) -> tuple[Any, Any, Any]:
     mine = [e for e in events if e["sandbox_id"] == sandbox]
     hosts = [
         e["target.host"]
@@ -223,7 +234,10 @@ def process_started_before_the_collector(w: World) -> None:
     p = act(
         w,
         cg,
-        "print('up', flush=True); sys.stdin.readline(); actor.lookup('late.test', 'A'); actor.tcp('10.77.0.3')",
+        (
+            "print('up', flush=True); sys.stdin.readline(); actor.lookup('late.test', 'A'); "
+            "actor.tcp('10.77.0.3')"
+        ),
         wait=False,
     )
     p.stdout.readline()

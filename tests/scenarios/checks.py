@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares records with the truth of the actors: none may be missing and none extra."""
 
+from __future__ import annotations
+
 import os
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from world import Event, Result
+
 
 FAILED = ("refused", "timeout", "unreachable", "reset", "cancelled")
 ERROR_TYPE = {"other": "_OTHER"}
 
 
-def unescape(text):
+def unescape(text: str) -> bytes:
     """Returns the bytes of an escaped string: \\\\ and \\xHH."""
     out, i, raw = b"", 0, text.encode()
     while i < len(raw):
@@ -24,26 +32,26 @@ def unescape(text):
     return out
 
 
-def args_of(event):
+def args_of(event: Event) -> tuple[str, ...]:
     return tuple(os.fsdecode(unescape(a)) for a in event["process.command_args"])
 
 
-def same(what, told, truth) -> None:
+def same(what: str, told: Iterable[Any], truth: Iterable[Any]) -> None:
     told, truth = Counter(told), Counter(truth)
     if told != truth:
         missing, extra = list((truth - told).elements()), list((told - truth).elements())
         raise AssertionError("%s: missing %r, extra %r" % (what, missing[:8], extra[:8]))
 
 
-def is_loopback(address):
+def is_loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
 
 
-def network(address) -> str:
+def network(address: str) -> str:
     return "ipv6" if ":" in address else "ipv4"
 
 
-def invariant(r) -> None:
+def invariant(r: Result) -> None:
     """produced = delivered + dropped, by kind, in the report and in the metrics."""
     for kind, n in r.report["events"].items():
         assert n["produced"] == n["delivered"] + n["dropped"], (kind, n)
@@ -56,7 +64,7 @@ def invariant(r) -> None:
         assert n == delivered.get(kind, 0) + dropped[kind], (kind, n, delivered, dropped)
 
 
-def catalog():
+def catalog() -> dict[str, set[str]]:
     """{metric: keys that its points may have}, read from docs/metrics.md. A unit test holds that
     page to the code."""
     out = {}
@@ -73,8 +81,8 @@ def catalog():
     return out
 
 
-def cataloged(metrics, extra=()) -> None:
-    """Asserts that the catalog names all metrics and keys. `metrics`: {name: [{"attributes": …}]}."""
+def cataloged(metrics: dict[str, Any], extra: Sequence[str] = ()) -> None:
+    """Asserts that the catalog has all metrics and keys. `metrics`: {name: [{"attributes": …}]}."""
     known = catalog()
     assert len(known) > 30
     for name, points in metrics.items():
@@ -83,13 +91,13 @@ def cataloged(metrics, extra=()) -> None:
             assert keys <= known[name] or keys == {"otel.metric.overflow"}, (name, p, known[name])
 
 
-def complete(r) -> None:
+def complete(r: Result) -> None:
     invariant(r)
     assert r.report["complete"], r.report["gaps"]
     assert not r.of("sandpiper.loss")
 
 
-def identity(r) -> None:
+def identity(r: Result) -> None:
     for e in r.events:
         assert e["sandbox_id"] == r.report["sandbox_id"], e
         assert all(
@@ -100,7 +108,7 @@ def identity(r) -> None:
     assert all(t.endswith("Z") and len(t) == 30 for t in times), times[:3]
 
 
-def lookups(r, truth) -> None:
+def lookups(r: Result, truth: dict[str, Any]) -> None:
     records = [e for e in r.of("egress.outbound") if "target.host" in e]
     same(
         "lookups",
@@ -135,7 +143,7 @@ def lookups(r, truth) -> None:
     assert r.report["totals"]["dns_answers_ignored"] == truth["ignored_answers"], r.report["totals"]
 
 
-def flows(r, truth) -> None:
+def flows(r: Result, truth: dict[str, Any]) -> None:
     facts = truth["flows"]
     outside = [f for f in facts if not is_loopback(f["peer"])]
     same(
@@ -148,7 +156,7 @@ def flows(r, truth) -> None:
         [(f["peer"], f["port"], f["transport"]) for f in outside if not f["host"] and not f["dns"]],
     )
 
-    def failure(f):
+    def failure(f: dict[str, Any]) -> str:
         return "reset" if f["reset"] else ERROR_TYPE.get(f["outcome"], f["outcome"])
 
     same(
@@ -175,7 +183,7 @@ def flows(r, truth) -> None:
         list(Counter((f["outcome"], f["transport"], network(f["peer"])) for f in facts).items()),
     )
 
-    def key(f):
+    def key(f: dict[str, Any]) -> tuple[str, int, str]:
         return f["host"] or f["peer"], f["port"], f["transport"]
 
     want = {}
@@ -219,7 +227,7 @@ def flows(r, truth) -> None:
     assert r.report["totals"]["attempts"] == len(facts)
 
 
-def denials(r, truth) -> None:
+def denials(r: Result, truth: dict[str, Any]) -> None:
     told = Counter()
     for e in r.of("egress.denied"):
         assert e["level"] == "warn" and e["count"] > 0, e
@@ -248,7 +256,7 @@ def denials(r, truth) -> None:
     assert sum(r.metric("egress.policy.denied_total").values()) == lookups_denied
 
 
-def ended(e):
+def ended(e: Event) -> tuple[str, int]:
     return (
         ("signal", e["process.exit.signal"])
         if "process.exit.signal" in e
@@ -256,7 +264,7 @@ def ended(e):
     )
 
 
-def processes(r, truth, forks=()) -> None:
+def processes(r: Result, truth: dict[str, Any], forks: Sequence[int] = ()) -> None:
     """Compares execs and exits with those of the actor and of the processes that it noted. `forks`
     is the number of exits of processes that executed no program."""
     execs = [(tuple(r.argv), None)] + [(tuple(x["argv"]), x.get("pid")) for x in truth["execs"]]
@@ -275,7 +283,7 @@ def processes(r, truth, forks=()) -> None:
     assert sum(r.metric("sandbox.process.exits", "outcome").values()) == len(ends) + len(forks)
 
 
-def everything(r, status=0, forks=()) -> None:
+def everything(r: Result, status: int = 0, forks: Sequence[int] = ()) -> None:
     truth = r.truth
     assert r.status == status, (r.status, r.stderr)
     complete(r)
@@ -286,5 +294,5 @@ def everything(r, status=0, forks=()) -> None:
     processes(r, truth, forks)
 
 
-def resolved(path):
+def resolved(path: str) -> str:
     return os.path.realpath(path)

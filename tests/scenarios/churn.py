@@ -3,6 +3,8 @@
 one process, which sends one datagram. Prints how many there were. The cgroups use NAMES names in
 turn. The arguments of a process and the port that it sends to identify its cgroup."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import time
 LIVING, NAMES = 50, 300
 
 
-def remove(process, cgroup) -> None:
+def remove(process: subprocess.Popen, cgroup: str) -> None:
     assert process.wait(timeout=60) == 0
     for _ in range(500):
         try:

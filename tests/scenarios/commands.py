@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands beside run: observe, top, status, validate, replay, and exec on a terminal."""
 
+from __future__ import annotations
+
+import contextlib
 import json
 import os
 import pty
@@ -11,10 +14,12 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from attribution import Collector, act
 from registry import Skip, scenario
-from world import World, parse_events
+from world import Event, World, parse_events
 
 # One lookup, one connection, one refused connection, two programs.
 DEEDS = """
@@ -26,7 +31,7 @@ actor.run(["sh", "-c", "exit 3"])
 """
 
 
-def asking(w: World, *words, **how):
+def asking(w: World, *words: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [w.sandpiper, *words, "--socket", w.dir + "/asked.sock"],
         capture_output=True,
@@ -35,15 +40,15 @@ def asking(w: World, *words, **how):
     )
 
 
-def collector(w: World, *cgroups, options=(), **how):
+def collector(w: World, *cgroups: str, options: Sequence[str] = (), **how: Any) -> Collector:
     return Collector(w, cgroups, options=["--socket", w.dir + "/asked.sock", *options], **how)
 
 
-def lines(data):
-    return [json.loads(l) for l in data.decode().splitlines()]
+def lines(data: bytes) -> list[Event]:
+    return [json.loads(line) for line in data.decode().splitlines()]
 
 
-def until(true, what) -> None:
+def until(true: Callable[[], Any], what: str) -> None:
     for _ in range(300):
         if true():
             return
@@ -81,9 +86,10 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
         "what is observed is not what is told",
     )
     told = parse_events(c.path)
-    ask = lambda *words: lines(
-        asking(w, "observe", "--since", "1h", "--format", "json", *words).stdout
-    )
+
+    def ask(*words: str) -> list[Event]:
+        return lines(asking(w, "observe", "--since", "1h", "--format", "json", *words).stdout)
+
     assert ask() == told
     assert ask("--last", "3") == told[-3:]
     assert ask("--sandbox", "seen-b") == [e for e in told if e["sandbox_id"] == "seen-b"]
@@ -179,9 +185,12 @@ def closed_observer_leaves_nothing_behind(w: World) -> None:
     """Threads that serve a client end with it: an idle collector has no thread that wakes up for
     clients."""
     c = collector(w, w.new_cgroup("quiet"))
-    has = lambda: tuple(
-        len(os.listdir("/proc/%d/%s" % (c.process.pid, what))) for what in ("task", "fd")
-    )
+
+    def has() -> tuple[int, ...]:
+        return tuple(
+            len(os.listdir("/proc/%d/%s" % (c.process.pid, what))) for what in ("task", "fd")
+        )
+
     threads = has()[0]
     assert asking(w, "status").returncode == 0
     until(lambda: has()[0] == threads, "the first one leaves threads")
@@ -258,7 +267,7 @@ def top_counts_between_refreshes(w: World) -> None:
         "  10.77.0.4:8080/tcp  3 attempts, 12 B sent, ",
         "  10.77.0.4:1/tcp  1 attempt, 1 failed, 0 B sent, 0 B received",
     ):
-        assert any(l.startswith(start) for l in out), out
+        assert any(line.startswith(start) for line in out), out
     c.stop()
 
 
@@ -266,7 +275,9 @@ def top_counts_between_refreshes(w: World) -> None:
 def validate_prints_the_effective_settings(w: World) -> None:
     path = w.dir + "/valid.yaml"
 
-    def validate(text, *words, env=None):
+    def validate(
+        text: str, *words: str, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         with open(path, "w") as f:
             f.write(text)
         return subprocess.run(
@@ -277,7 +288,10 @@ def validate_prints_the_effective_settings(w: World) -> None:
         )
 
     good = validate(
-        "sandboxes: [{label: a/b, namespace: agents}, {cgroup: '^/x/(?<id>.+)$', role: sidecar}]\nwindow_s: 5\nstdout: false\nspool: ''\n",
+        (
+            "sandboxes: [{label: a/b, namespace: agents}, {cgroup: '^/x/(?<id>.+)$', "
+            "role: sidecar}]\nwindow_s: 5\nstdout: false\nspool: ''\n"
+        ),
         "--format",
         "json",
         env={
@@ -332,7 +346,7 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
     assert done.returncode == 0 and b" 0 belong to none" in done.stderr, done.stderr
     again = lines(done.stdout)
 
-    def comparable(events):
+    def comparable(events: list[Event]) -> list[Any]:
         """Records without their times, each with the record after it."""
         left = [
             dict(e)
@@ -350,7 +364,7 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
         + ["replayed:"]
         + [x for x in after if x not in before][:2]
     )
-    for (what, then), (_, now) in zip(before, after):
+    for (what, then), (_, now) in zip(before, after, strict=False):
         # Times agree to the millisecond, because the wall clock is read at another moment. Records
         # of windows and ends have the time at which the collector processed them.
         assert (
@@ -369,11 +383,14 @@ def long_exec_prints_progress(w: World) -> None:
     """exec prints progress, and its report also if the command ignores Ctrl-C."""
     r = w.exec(["sleep", "5" if w.slow else "3"], options=["--progress-s", "1"])
     told = [
-        l
-        for l in r.stderr.splitlines()
+        line
+        for line in r.stderr.splitlines()
         if re.fullmatch(
-            r"sandpiper: \d+ s: 1 programs, 0 lookups, 0 connection attempts to 0 destinations, 0 denied",
-            l,
+            (
+                r"sandpiper: \d+ s: 1 programs, 0 lookups, "
+                r"0 connection attempts to 0 destinations, 0 denied"
+            ),
+            line,
         )
     ]
     assert told, r.stderr
@@ -396,14 +413,14 @@ def long_exec_prints_progress(w: World) -> None:
         )
     out = b""
 
-    def read_until(word) -> None:
+    def read_until(word: bytes) -> None:
         nonlocal out
         while word not in out:
             assert select.select([terminal], [], [], 60)[0], (word, out)
             try:
                 out += os.read(terminal, 4096)
             except OSError:
-                raise AssertionError((word, out))
+                raise AssertionError((word, out)) from None
 
     try:
         read_until(b"here")
@@ -413,10 +430,8 @@ def long_exec_prints_progress(w: World) -> None:
         os.write(terminal, b"\x03")
         read_until(b"Nothing was missed")
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
         status = os.waitpid(pid, 0)[1]
         os.close(terminal)
     assert os.WEXITSTATUS(status) == 128 + signal.SIGKILL, status
@@ -439,7 +454,7 @@ def watchdog_of_the_service_manager(w: World) -> None:
     c.stop()
 
 
-def chromium():
+def chromium() -> str:
     for name in ("chromium", "chromium-browser"):
         for folder in os.environ["PATH"].split(":"):
             if os.access(os.path.join(folder, name), os.X_OK):
@@ -453,7 +468,10 @@ def html_report_shows_the_actions(w: World) -> None:
     a name stays text."""
     browser = chromium()
     page = w.dir + "/page.html"
-    rules = "add table inet t; add chain inet t out { type filter hook output priority 0; }; add rule inet t out ip daddr 10.77.0.4 tcp dport 8081 drop"
+    rules = (
+        "add table inet t; add chain inet t out { type filter hook output priority "
+        "0; }; add rule inet t out ip daddr 10.77.0.4 tcp dport 8081 drop"
+    )
     with w.nft(rules):
         code = (
             DEEDS
@@ -508,8 +526,13 @@ actor.done()
     ).stdout.decode()
     assert 'data-drawn="yes"' in seen, seen[-3000:]
     body = seen[: seen.index('<script id="report"')]
-    count = lambda kind: body.count('data-event="%s"' % kind)
-    of = lambda kind: [e for e in events if e["opensandbox.event"] == kind]
+
+    def count(kind: str) -> int:
+        return body.count('data-event="%s"' % kind)
+
+    def of(kind: str) -> list[Event]:
+        return [e for e in events if e["opensandbox.event"] == kind]
+
     assert count("process.exec") == len(of("process.exec")) > 0
     assert (
         count("egress.outbound")

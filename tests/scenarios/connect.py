@@ -217,8 +217,9 @@ def socket_inherited_by_a_child(w: World) -> None:
         import os, sys
         s = actor.tcp("10.77.0.4", send=b"", keep=True)
         os.set_inheritable(s.fileno(), True)
-        actor.run([sys.executable, "-c", "import socket; s = socket.socket(fileno=%d); s.send(b'hello'); s.recv(5, socket.MSG_WAITALL)" % s.fileno()],
-                  close_fds=False)
+        child = ("import socket; s = socket.socket(fileno=%d); s.send(b'hello'); "
+                 "s.recv(5, socket.MSG_WAITALL)" % s.fileno())
+        actor.run([sys.executable, "-c", child], close_fds=False)
         actor.TRUTH["flows"][-1].update(sent=5, received=5)
         s.close()
     """)
@@ -305,7 +306,8 @@ def answers_of_a_udp_server_are_not_attempts(w: World) -> None:
         [
             "/usr/bin/python3",
             "-c",
-            "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('10.77.0.2',7001)); "
+            "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+            "s.bind(('10.77.0.2',7001)); "
             "d,p=s.recvfrom(9); s.sendto(d,p); s.sendto(d,p)",
         ]
     )
@@ -449,7 +451,8 @@ def the_latest_name_of_an_address_wins(w: World) -> None:
 def sixty_four_threads_connect_at_once(w: World) -> None:
     everything(
         w.actor("""
-        actor.threads([lambda n=n: actor.tcp("10.77.0.4" if n % 2 else "fd77::4", port=(8080, 1, 8080)[n % 3], send=b"t" * n)
+        actor.threads([lambda n=n: actor.tcp("10.77.0.4" if n % 2 else "fd77::4", port=(8080, 1,
+            8080)[n % 3], send=b"t" * n)
                        for n in range(64)])
     """)
     )
@@ -491,7 +494,7 @@ def curl_with_a_name(w: World) -> None:
     assert set(destinations) == {("web.test", 80, "tcp")}, destinations
     d = destinations[("web.test", 80, "tcp")]
     assert d["outcomes"] == {"established": 1} and d["received"] == 43, d
-    assert sorted(l["type"] for l in r.report["lookups"]) == ["A", "AAAA"]
+    assert sorted(line["type"] for line in r.report["lookups"]) == ["A", "AAAA"]
 
 
 @scenario()
@@ -500,7 +503,10 @@ def netcat(w: World) -> None:
         [
             "sh",
             "-c",
-            "printf 12345 | nc -N -w 5 10.77.0.4 8080; printf x | nc -u -w 1 10.77.0.4 9000; nc -z -w 2 10.77.0.4 1; true",
+            (
+                "printf 12345 | nc -N -w 5 10.77.0.4 8080; "
+                "printf x | nc -u -w 1 10.77.0.4 9000; nc -z -w 2 10.77.0.4 1; true"
+            ),
         ]
     )
     complete(r)

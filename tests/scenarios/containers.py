@@ -2,6 +2,8 @@
 """Starts real container runtimes in folders and a network namespace of their own, with one small
 image that is built here."""
 
+from __future__ import annotations
+
 import contextlib
 import glob
 import hashlib
@@ -13,6 +15,8 @@ import subprocess
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from registry import Skip
 from world import SERVER4, SERVICE4, World, sh
@@ -21,10 +25,10 @@ IMAGE = "localhost/box:1"
 APPLETS = ("sh", "sleep", "nc", "true", "false", "cat", "nslookup", "echo")
 
 
-def make_image(path) -> None:
+def make_image(path: str) -> None:
     """An image of busybox alone, as `docker save` writes one."""
 
-    def entry(tar, name, data=b"", **fields) -> None:
+    def entry(tar: tarfile.TarFile, name: str, data: bytes = b"", **fields: Any) -> None:
         info = tarfile.TarInfo(name)
         info.size, info.mode = len(data), 0o755
         for key, value in fields.items():
@@ -62,27 +66,30 @@ def make_image(path) -> None:
         )
 
 
-def need(*programs) -> None:
+def need(*programs: str) -> None:
     for program in programs:
         if not shutil.which(program):
             raise Skip("%s is not installed; deploy/setup.sh --with-runtimes does" % program)
 
 
 @contextlib.contextmanager
-def runtime_network(w: World):
+def runtime_network(w: World) -> Iterator[str]:
     """A network namespace for the runtime. Its containers reach the servers through it."""
     k, s = w.tag + "k", w.server
     sh(f"ip netns add {k}")
     try:
         sh(f"ip link add {k}0 netns {k} type veth peer name {k}1 netns {s}")
         sh(
-            f"ip -n {k} link set lo up && ip -n {k} addr add 10.92.0.2/24 dev {k}0 && ip -n {k} link set {k}0 up"
+            f"ip -n {k} link set lo up && ip -n {k} addr add 10.92.0.2/24 dev {k}0 && "
+            f"ip -n {k} link set {k}0 up"
         )
         sh(
-            f"ip -n {s} addr add 10.92.0.1/24 dev {k}1 && ip -n {s} link set {k}1 up && ip -n {s} route add 10.91.0.0/16 via 10.92.0.2"
+            f"ip -n {s} addr add 10.92.0.1/24 dev {k}1 && ip -n {s} link set {k}1 up && "
+            f"ip -n {s} route add 10.91.0.0/16 via 10.92.0.2"
         )
         sh(
-            f"ip -n {k} route add {SERVER4} via 10.92.0.1 && ip -n {k} route add {SERVICE4} via 10.92.0.1"
+            f"ip -n {k} route add {SERVER4} via 10.92.0.1 && "
+            f"ip -n {k} route add {SERVICE4} via 10.92.0.1"
         )
         sh(f"ip netns exec {k} sysctl -q -w net.ipv4.ip_forward=1")
         yield k
@@ -92,7 +99,7 @@ def runtime_network(w: World):
 
 
 @contextlib.contextmanager
-def scratch(w: World):
+def scratch(w: World) -> Iterator[str]:
     """A folder that overlayfs accepts: on disk, or in memory in a guest, whose disk is an overlay
     itself."""
     folder = tempfile.mkdtemp(prefix="sandpiper-runtime-", dir="/tmp" if w.slow else "/var/tmp")
@@ -108,7 +115,8 @@ def scratch(w: World):
 CONTAINERD = """version = 2
 root = "{folder}/root"
 state = "{folder}/state"
-disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper"]
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper"]
 [grpc]
   address = "{folder}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -137,8 +145,12 @@ CNI = {
 }
 
 
+# Its id and its specification.
+Pod = tuple[str, dict[str, Any]]
+
+
 class Containerd:
-    def __init__(self, w: World, folder, process) -> None:
+    def __init__(self, w: World, folder: str, process: subprocess.Popen) -> None:
         self.w, self.folder, self.process = w, folder, process
         self.socket = folder + "/containerd.sock"
         self.cri_program = w.triggers.replace("triggers/triggers", "e2e/cri")
@@ -147,7 +159,7 @@ class Containerd:
             "bundle_folders": [folder + "/state/io.containerd.runtime.v2.task/*"],
         }
 
-    def cri(self, *words):
+    def cri(self, *words: Any) -> str:
         words = [json.dumps(x) if isinstance(x, dict) else x for x in words]
         # Like kubelet, ask for the end until it comes, since a container may be ending by itself.
         for tries in range(10 if words[0].startswith(("stop", "remove")) else 1):
@@ -159,7 +171,7 @@ class Containerd:
                 return done.stdout.decode().strip()
         raise AssertionError("cri %r: %s" % (words, done.stderr.decode()))
 
-    def pod(self, name, **spec):
+    def pod(self, name: str, **spec: Any) -> Pod:
         spec = {
             "name": name,
             "namespace": "agents",
@@ -169,7 +181,7 @@ class Containerd:
         }
         return self.cri("pod", spec), spec
 
-    def container(self, pod, name, script, start=True, **spec):
+    def container(self, pod: Pod, name: str, script: str, start: bool = True, **spec: Any) -> str:
         pod_id, pod_spec = pod
         created = self.cri(
             "container",
@@ -186,7 +198,7 @@ class Containerd:
             self.cri("start", created)
         return created
 
-    def wait_end(self, container) -> None:
+    def wait_end(self, container: str) -> None:
         """Waits until the cgroup of a started container has no process or is removed."""
         for _ in range(1200):
             try:
@@ -202,17 +214,17 @@ class Containerd:
             time.sleep(0.05)
         raise AssertionError("the container %s does not end" % container)
 
-    def remove_pod(self, pod) -> None:
+    def remove_pod(self, pod: Pod) -> None:
         self.cri("stop-pod", pod[0])
         self.cri("remove-pod", pod[0])
 
 
-def cni_namespaces():
+def cni_namespaces() -> set[str]:
     return {n for n in os.listdir("/run/netns") if n.startswith("cni-")}
 
 
 @contextlib.contextmanager
-def containerd(w: World):
+def containerd(w: World) -> Iterator[Containerd]:
     """containerd with its CRI plugin."""
     need("containerd", "ctr", "runc")
     if not os.path.exists("/usr/lib/cni/ptp"):
@@ -262,7 +274,7 @@ def containerd(w: World):
 
 
 class Podman:
-    def __init__(self, w: World, folder, netns) -> None:
+    def __init__(self, w: World, folder: str, netns: str) -> None:
         self.w, self.folder, self.netns = w, folder, netns
         self.socket = folder + "/podman.sock"
         self.base = [
@@ -286,7 +298,7 @@ class Podman:
             "bundle_folders": [folder + "/storage/vfs-containers"],
         }
 
-    def __call__(self, *words):
+    def __call__(self, *words: str) -> str:
         done = subprocess.run(
             ["nsenter", "--net=/run/netns/" + self.netns, *self.base, *words],
             capture_output=True,
@@ -297,7 +309,7 @@ class Podman:
             raise AssertionError("%s %r: %s" % (self.base[0], words, done.stderr.decode()))
         return done.stdout.decode().strip()
 
-    def run(self, name, script, *options):
+    def run(self, name: str, script: str, *options: str) -> str:
         """Keeps the limits of the shell: podman would raise its own over the limits of this
         machine."""
         return self(
@@ -320,7 +332,7 @@ class Podman:
 
 
 @contextlib.contextmanager
-def podman(w: World):
+def podman(w: World) -> Iterator[Podman]:
     """Podman with its service, which speaks the Docker Engine API."""
     need("podman", "runc", "conmon")
     with scratch(w) as folder, runtime_network(w) as k:
@@ -364,14 +376,14 @@ def podman(w: World):
 
 
 class Docker(Podman):
-    def __init__(self, w: World, folder, netns) -> None:
+    def __init__(self, w: World, folder: str, netns: str) -> None:
         super().__init__(w, folder, netns)
         self.base = ["docker", "--host", "unix://" + self.socket]
         self.config = {"runtimes": [{"api": "docker", "socket": self.socket}]}
 
 
 @contextlib.contextmanager
-def docker(w: World):
+def docker(w: World) -> Iterator[Docker]:
     """Docker's own engine, without networks of its own."""
     need("dockerd", "docker", "runc")
     with scratch(w) as folder, runtime_network(w) as k:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Denials: attempts that netfilter rejects, and failures that only look like it."""
 
+from __future__ import annotations
+
 import datetime
 import subprocess
 
@@ -24,7 +26,7 @@ DROP = """table inet fence {
 }"""
 
 
-def seconds(ts):
+def seconds(ts: str) -> float:
     return datetime.datetime.fromisoformat(ts[:26]).timestamp()
 
 
@@ -169,12 +171,14 @@ def allowed_during_the_attempt(w: World) -> None:
     """The rule is removed before the second SYN: the attempt is denied first and then established,
     and both are recorded."""
     with w.nft(
-        "table inet fence { chain out { type filter hook output priority 0; tcp dport 8080 drop; }; }"
+        "table inet fence { chain out { type filter hook output priority 0; "
+        "tcp dport 8080 drop; }; }"
     ):
         r = w.actor("""
             import socket, subprocess, threading
             s = socket.socket()
-            s.setsockopt(socket.IPPROTO_TCP, 7, 5)  # TCP_SYNCNT: a SYN comes after the rule is removed, on a slow machine too
+            s.setsockopt(socket.IPPROTO_TCP, 7,
+                5)  # TCP_SYNCNT: a SYN comes after the rule is removed, on a slow machine too
             t = threading.Thread(target=s.connect, args=(("10.77.0.4", 8080),))
             t.start()
             while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\\x02":
@@ -195,7 +199,8 @@ def established_connection_is_cut_off(w: World) -> None:
             import socket
             s = socket.create_connection(("10.77.0.4", 8080))
             s.sendall(b"before"); actor.exactly(s, 6)
-            actor.run(["nft", "add", "rule", "inet", "fence", "out", "tcp", "dport", "8080", "drop"])
+            actor.run(["nft", "add", "rule", "inet", "fence", "out", "tcp", "dport", "8080",
+                "drop"])
             s.send(b"after")
             actor.denied("10.77.0.4", 8080, "tcp")
             actor.run(["nft", "flush", "ruleset"])
@@ -210,7 +215,8 @@ def established_connection_is_cut_off(w: World) -> None:
 def inbound_drop_is_no_denial(w: World) -> None:
     """A rule that drops answers denies nothing that the sandbox sends."""
     with w.nft(
-        "table inet fence { chain in { type filter hook input priority 0; tcp sport 8080 drop; udp sport 9000 drop; }; }"
+        "table inet fence { chain in { type filter hook input priority 0; "
+        "tcp sport 8080 drop; udp sport 9000 drop; }; }"
     ):
         everything(
             w.actor("""
@@ -246,7 +252,8 @@ def refused_and_silent_peers_are_no_denials(w: World) -> None:
 @scenario()
 def blocked_dns_server(w: World) -> None:
     with w.nft(
-        "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
+        "table inet fence { chain out { type filter hook output priority 0; "
+        "ip daddr 10.77.0.3 udp dport 53 drop; }; }"
     ):
         r = w.actor("""
             import socket, dnswire as d
@@ -271,7 +278,8 @@ def blocked_dns_server(w: World) -> None:
 @scenario()
 def blocked_dns_server_with_a_fallback(w: World) -> None:
     with w.nft(
-        "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.0.3 udp dport 53 drop; }; }"
+        "table inet fence { chain out { type filter hook output priority 0; "
+        "ip daddr 10.77.0.3 udp dport 53 drop; }; }"
     ):
         w.write_resolv("nameserver 10.77.0.3\nnameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
         try:
@@ -291,7 +299,8 @@ def flood_of_denied_attempts_is_counted_exactly(w: World) -> None:
     """More denials than the ring holds: lost records are reported, and the counter stays exact."""
     n = 2000 if w.slow else 20000
     with w.nft(
-        "table inet fence { chain out { type filter hook output priority 0; ip daddr 10.77.8.0/24 udp dport 9001 drop; }; }"
+        "table inet fence { chain out { type filter hook output priority 0; "
+        "ip daddr 10.77.8.0/24 udp dport 9001 drop; }; }"
     ):
         w.exec(["ip", "route", "replace", "10.77.8.0/24", "via", "10.77.0.1"])
         r = w.actor(

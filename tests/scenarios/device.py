@@ -1,34 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sandboxes with a network stack of their own: sandpiper sees the packets on their device."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import subprocess
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from attribution import Collector, act
 from checks import same
 from forward import FORWARD, behind_a_router
 from registry import scenario
-from world import HERE, PYTHON, SERVER4, SERVER6, SERVICE4, SERVICE6, World, sh
+from world import HERE, PYTHON, SERVER4, SERVER6, SERVICE4, SERVICE6, Event, World, sh
 
 TAGS = ("peers",)
 
 
 @contextlib.contextmanager
-def routed(w: World, rules=FORWARD):
+def routed(w: World, rules: str = FORWARD) -> Iterator[None]:
     """Routes the servers' addresses through the router too."""
     c, r = w.client, w.tag + "r"
     with behind_a_router(w, rules):
         for address in (SERVER4, SERVICE4, SERVER6, SERVICE6):
             n = "fd%d::%d" if ":" in address else "10.%d.0.%d"
             sh(
-                f"ip -n {c} route add {address} via {n % (88, 1)} && ip -n {r} route add {address} via {n % (89, 2)}"
+                f"ip -n {c} route add {address} via {n % (88, 1)} && "
+                f"ip -n {r} route add {address} via {n % (89, 2)}"
             )
         yield
 
 
-def told(events, sandbox):
+def told(events: list[Event], sandbox: str) -> dict[str, list[Event]]:
     mine = [e for e in events if e["sandbox_id"] == sandbox]
     assert not any(k.startswith("process.") for e in mine for k in e), mine
     for e in mine:
@@ -39,7 +44,7 @@ def told(events, sandbox):
     }
 
 
-def compare(events, sandbox, truth) -> None:
+def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
     """Compares all records of a guest with the truth of its actor."""
     t = told(events, sandbox)
     same(
@@ -155,12 +160,13 @@ for ip, dns in (("10.77.0.4", "10.77.0.1"), ("fd77::4", "fd77::1")):
 
 
 @contextlib.contextmanager
-def a_tap(w: World):
+def a_tap(w: World) -> Iterator[tuple[str, str]]:
     """A tap in the router's namespace. The router forwards its packets to the servers."""
     r, tap, s = w.tag + "r", w.tag + "t", w.server
     with routed(w):
         sh(
-            f"ip -n {r} tuntap add {tap} mode tap && ip -n {r} addr add 10.90.0.1/24 dev {tap} && ip -n {r} link set {tap} up"
+            f"ip -n {r} tuntap add {tap} mode tap && "
+            f"ip -n {r} addr add 10.90.0.1/24 dev {tap} && ip -n {r} link set {tap} up"
         )
         sh(f"ip -n {r} neigh add 10.90.0.2 lladdr 02:00:00:00:00:02 nud permanent dev {tap}")
         sh(f"ip -n {s} route add 10.90.0.0/24 via 10.89.0.1")
@@ -171,7 +177,7 @@ def a_tap(w: World):
             sh(f"ip -n {s} route del 10.90.0.0/24")
 
 
-def run_guest(w: World, mac, steps):
+def run_guest(w: World, mac: str, steps: str) -> dict[str, Any]:
     done = subprocess.run(
         ["nsenter", "--net=/run/netns/%sr" % w.tag, PYTHON, HERE + "/guest.py", w.tag + "t", mac],
         input="".join(json.dumps(s) + "\n" for s in steps).encode(),
@@ -215,7 +221,9 @@ def behind_a_tap(w: World) -> None:
     ), got
     assert bytes.fromhex(got["echo"]) == b"ping", got
 
-    def flow(port, transport, outcome, sent=0, received=0):
+    def flow(
+        port: int, transport: str, outcome: str, sent: int = 0, received: int = 0
+    ) -> dict[str, Any]:
         return {
             "peer": "10.77.0.4",
             "port": port,
@@ -271,7 +279,9 @@ def devices_are_added_and_removed(w: World) -> None:
         c = Collector(w, [], options=("--device", "/run/netns/%s:%st*" % (r, w.tag)))
         for turn in range(2):
             sh(
-                f"ip -n {r} tuntap add {w.tag}t mode tap && ip -n {r} addr add 10.90.0.1/24 dev {w.tag}t && ip -n {r} link set {w.tag}t up"
+                f"ip -n {r} tuntap add {w.tag}t mode tap && "
+                f"ip -n {r} addr add 10.90.0.1/24 dev {w.tag}t && "
+                f"ip -n {r} link set {w.tag}t up"
             )
             sh(f"ip -n {r} neigh add 10.90.0.2 lladdr 02:00:00:00:00:02 nud permanent dev {w.tag}t")
             link = json.loads(

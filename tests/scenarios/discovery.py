@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Discovery: cgroups that are created and removed, namespaces, and runtimes that misbehave."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -8,6 +10,8 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import churn
 from attribution import Collector, act, told
@@ -16,7 +20,7 @@ from registry import scenario
 from world import HERE, PYTHON, World, sh
 
 
-def configured(w: World, config, options=()):
+def configured(w: World, config: dict[str, Any], options: Sequence[str] = ()) -> Collector:
     path = os.path.join(w.dir, "config-%d.yaml" % time.monotonic_ns())
     with open(path, "w") as f:
         json.dump(config, f)
@@ -211,10 +215,13 @@ def nsenter_process_joins_the_sandbox(w: World) -> None:
         sh(f"ip -n {ns} link set lo up")
         sh(f"ip link add {w.tag}o netns {ns} type veth peer name {w.tag}p netns {w.server}")
         sh(
-            f"ip -n {ns} addr add 10.93.0.2/24 dev {w.tag}o && ip -n {ns} link set {w.tag}o up && ip -n {ns} route add default via 10.93.0.1"
+            f"ip -n {ns} addr add 10.93.0.2/24 dev {w.tag}o && "
+            f"ip -n {ns} link set {w.tag}o up && "
+            f"ip -n {ns} route add default via 10.93.0.1"
         )
         sh(
-            f"ip -n {w.server} addr add 10.93.0.1/24 dev {w.tag}p && ip -n {w.server} link set {w.tag}p up"
+            f"ip -n {w.server} addr add 10.93.0.1/24 dev {w.tag}p && "
+            f"ip -n {w.server} link set {w.tag}p up"
         )
         c = Collector(w, [cg])
         inside = ["nsenter", "--net=/run/netns/" + ns]
@@ -227,9 +234,10 @@ def nsenter_process_joins_the_sandbox(w: World) -> None:
         )
         time.sleep(1.5)
         script = (
-            "import sys; sys.path.insert(0, %r); import actor\nactor.tcp('10.77.0.4'); actor.lookup('in.test', 'A', server='10.77.0.1'); actor.run(['true', 'x']); actor.tcp('10.77.0.4', 1); actor.done()"
-            % HERE
-        )
+            "import sys; sys.path.insert(0, %r); import actor\nactor.tcp('10.77.0.4'); "
+            "actor.lookup('in.test', 'A', server='10.77.0.1'); actor.run(['true', 'x']); "
+            "actor.tcp('10.77.0.4', 1); actor.done()"
+        ) % HERE
         done = subprocess.run(
             [*inside, PYTHON, "-c", script],
             capture_output=True,
@@ -313,14 +321,14 @@ def netns_released_after_removal(w: World) -> None:
     )
 
 
-def container_path(w: World, i) -> str:
+def container_path(w: World, i: int) -> str:
     return "fake/docker-%064x.scope" % (0xABC000 + i)
 
 
 class BadServer(threading.Thread):
     """A false runtime that calls `what` with each connection."""
 
-    def __init__(self, path, what) -> None:
+    def __init__(self, path: str, what: Callable[[socket.socket], None]) -> None:
         super().__init__(daemon=True)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
@@ -337,7 +345,7 @@ class BadServer(threading.Thread):
             self.count += 1
             threading.Thread(target=self.serve, args=(s,), daemon=True).start()
 
-    def serve(self, s) -> None:
+    def serve(self, s: socket.socket) -> None:
         try:
             if self.what == "hangs":
                 self.held.append(s)
@@ -387,7 +395,9 @@ def misbehaving_runtimes_are_reported(w: World) -> None:
                 if '"sandbox.stopped"' in open(c.path).read():
                     break
                 time.sleep(0.1)
-            said = [l for l in c.before.decode().splitlines() if path in l] or [c.until_told(path)]
+            said = [line for line in c.before.decode().splitlines() if path in line] or [
+                c.until_told(path)
+            ]
             events = c.stop()
             server.listener.close()
             assert {e["sandbox_id"] for e in events} == {os.path.basename(cg)}, (
@@ -401,7 +411,7 @@ def misbehaving_runtimes_are_reported(w: World) -> None:
             ] and "container.name" not in outbound[0], (what, api, outbound)
             assert outbound[0]["container.id"] == os.path.basename(cg)[7:-6]
             later = c.stderr[len(c.before.decode()) :]
-            assert len(said) + len([l for l in later.splitlines() if path in l]) <= 2, (
+            assert len(said) + len([line for line in later.splitlines() if path in line]) <= 2, (
                 what,
                 api,
                 said,
@@ -484,7 +494,7 @@ def identity_arrives_late_and_changes(w: World) -> None:
     state = os.path.join(w.dir, "cri-state.json")
     path = os.path.join(w.dir, "cri.sock")
 
-    def write(annotations) -> None:
+    def write(annotations: dict[str, str]) -> None:
         pods = [
             {
                 "id": "p",
@@ -695,7 +705,7 @@ def named_cgroup_below_a_discovered_one(w: World) -> None:
 
 @scenario()
 def lost_cgroup_rmdir_event(w: World) -> None:
-    """The ring is full when the cgroup is removed: the sandbox still ends, and reports its losses."""
+    """The ring is full when the cgroup is removed: the sandbox ends, and reports its losses."""
     cg = w.new_cgroup("untold")
     c = Collector(w, [cg], options=("--critical-ring-bytes", "4K", "--window-s", "1"))
     c.process.send_signal(signal.SIGSTOP)
@@ -775,7 +785,7 @@ def slow_runtime_is_asked_for_one_list(w: World) -> None:
         24,
     )
 
-    def write(last) -> None:
+    def write(last: int) -> None:
         there = range(max(0, last - lives), last + 1)
         with open(state + ".new", "w") as f:
             json.dump(

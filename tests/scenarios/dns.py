@@ -193,14 +193,15 @@ def tcp_queries_larger_than_one_event(w: World) -> None:
     """A query that begins in a later part of a segment is complete too."""
     r = w.actor("""
         for server, label in ("10.77.0.1", "four"), ("fd77::1", "six"):
-            actor.lookup_tcp([("query%03d.%s.test" % (i, label), "A") for i in range(250)], server=server)
+            actor.lookup_tcp([("query%03d.%s.test" % (i, label), "A") for i in range(250)],
+                server=server)
     """)
     everything(r)
     for server, label in ("10.77.0.1:53", "four"), ("[fd77::1]:53", "six"):
-        of = [l for l in r.report["lookups"] if l["name"].endswith(label + ".test")]
-        assert len(of) == 250 and all(l["server"] == server for l in of), (
+        of = [line for line in r.report["lookups"] if line["name"].endswith(label + ".test")]
+        assert len(of) == 250 and all(line["server"] == server for line in of), (
             len(of),
-            {l["server"] for l in of},
+            {line["server"] for line in of},
         )
 
 
@@ -330,7 +331,8 @@ def malformed_queries(w: World) -> None:
         import os, socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.connect(("10.77.0.1", 53))
-        for q in (b"x", bytes(11), bytes(12), b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\xc0\\x0c\\0\\1\\0\\1", b"\\xff" * 600):
+        for q in (b"x", bytes(11), bytes(12),
+            b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\xc0\\x0c\\0\\1\\0\\1", b"\\xff" * 600):
             s.send(q)
     """)
     assert r.status == 0, r.stderr

@@ -2,14 +2,17 @@
 """Builds and parses DNS messages for servers and actors of scenarios. Written from RFC 1035,
 independently of sandpiper."""
 
+from __future__ import annotations
+
 import ipaddress
 import struct
+from collections.abc import Sequence
 
 TYPES = {"A": 1, "CNAME": 5, "MX": 15, "TXT": 16, "AAAA": 28}
 RCODES = {0: "ok", 2: "servfail", 3: "nxdomain", 5: "refused"}
 
 
-def name(text):
+def name(text: str) -> bytes:
     out = b""
     for label in text.encode("latin-1").split(b"."):
         if label:
@@ -17,7 +20,7 @@ def name(text):
     return out + b"\0"
 
 
-def query(qname, qtype, ident, edns=0):
+def query(qname: str, qtype: str, ident: int, edns: int = 0) -> bytes:
     raw = qname if isinstance(qname, bytes) else name(qname)
     q = (
         struct.pack("!6H", ident, 0x0100, 1, 0, 0, 1 if edns else 0)
@@ -29,7 +32,7 @@ def query(qname, qtype, ident, edns=0):
     return q
 
 
-def read_name(m, at):
+def read_name(m: bytes, at: int) -> tuple[str, int]:
     labels, jumped, end = [], False, at
     while True:
         n = m[at]
@@ -44,11 +47,11 @@ def read_name(m, at):
         at += n + 1
 
 
-def record(owner, rtype, data, ttl=60):
+def record(owner: bytes, rtype: str, data: bytes, ttl: int = 60) -> bytes:
     return owner + struct.pack("!HHIH", TYPES[rtype], 1, ttl, len(data)) + data
 
 
-def answer(q, records=(), rcode=0, flags=0):
+def answer(q: bytes, records: Sequence[bytes] = (), rcode: int = 0, flags: int = 0) -> bytes:
     """Builds an answer to query q with these wire records."""
     ident = q[:2]
     _, end = read_name(q, 12)
@@ -60,11 +63,11 @@ def answer(q, records=(), rcode=0, flags=0):
     )
 
 
-def address(text):
+def address(text: str) -> bytes:
     return ipaddress.ip_address(text).packed
 
 
-def parse(m):
+def parse(m: bytes) -> tuple[int, bool, int, str, int, list[str]]:
     """Parses a well-formed message into (id, truncated, rcode, question name, type number,
     addresses)."""
     ident, flags, qd, an, _, _ = struct.unpack("!6H", m[:12])

@@ -2,6 +2,8 @@
 """Runs every command of the README and of docs/: here, or by the scenario or script that is named
 here. Commands in blocks marked `cluster` need a cluster and are left out."""
 
+from __future__ import annotations
+
 import glob
 import os
 import re
@@ -9,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 
 from attribution import Collector, act
 from packaging import REPO
@@ -33,11 +36,13 @@ ELSEWHERE = {
     "sudo bazel-bin/userspace/sandpiper exec -- curl": "deploy/demo.sh",
 }
 COMMAND = re.compile(
-    r"^(?:sudo |(?:[A-Z][A-Z0-9_]*=\S+ )+)?(?:\S*/)?(?:sandpiper|bazel|setup\.sh|build\.sh|run\.sh|demo\.sh|boot\.sh|dpkg|systemctl|journalctl|podman|docker|kubectl|helm)(?: |$)"
+    r"^(?:sudo |(?:[A-Z][A-Z0-9_]*=\S+ )+)?(?:\S*/)?"
+    r"(?:sandpiper|bazel|setup\.sh|build\.sh|run\.sh|demo\.sh|boot\.sh|dpkg|systemctl|journalctl"
+    r"|podman|docker|kubectl|helm)(?: |$)"
 )
 
 
-def commands():
+def commands() -> Iterator[tuple[str, str, bool]]:
     """[(page, command)] of indented and fenced blocks, with continued lines joined."""
     for page in [REPO + "/README.md", *sorted(glob.glob(REPO + "/docs/*.md"))]:
         fence = None
@@ -53,11 +58,11 @@ def commands():
                 yield os.path.basename(page), stripped, fence == "sh cluster"
 
 
-def elsewhere(command):
+def elsewhere(command: str) -> str | None:
     return next((by for start, by in ELSEWHERE.items() if command.startswith(start)), None)
 
 
-def runnable(w: World, command):
+def runnable(w: World, command: str) -> tuple[dict[str, str], list[str]] | None:
     """Replaces placeholders; returns (environment, words), or None if another test runs the
     command."""
     words, env = shlex.split(command.replace(" …", "")), {}
@@ -137,10 +142,12 @@ def commands_of_all_pages_run(w: World) -> None:
 
 @scenario()
 def links_and_files_of_pages_exist(w: World) -> None:
-    anchors = lambda path: {
-        re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-")
-        for h in re.findall(r"^#+ (.*)$", open(path).read(), re.M)
-    }
+    def anchors(path: str) -> set[str]:
+        return {
+            re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-")
+            for h in re.findall(r"^#+ (.*)$", open(path).read(), re.M)
+        }
+
     for page in [REPO + "/README.md", *glob.glob(REPO + "/docs/*.md")]:
         for target in re.findall(r"\]\(([^)\s]+)\)", open(page).read()):
             if target.startswith("http"):

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers of a real Podman and a real Docker, over the Docker Engine API."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import time
+from typing import Any
 
 from containers import docker, podman
 from kube import collector, of
@@ -21,7 +24,7 @@ def labels_sidecars_and_status(w: World) -> None:
         labels_sidecars_and_status_of(w, engine)
 
 
-def labels_sidecars_and_status_of(w: World, engine) -> None:
+def labels_sidecars_and_status_of(w: World, engine: Any) -> None:
     with engine(w) as runtime:
         socket = w.dir + "/api.sock"
         c = collector(w, runtime, options=("--socket", socket))
@@ -124,7 +127,7 @@ def containers_removed_at_once(w: World) -> None:
         removed_at_once(w, engine, 5 if w.slow else 30)
 
 
-def removed_at_once(w: World, engine, count) -> None:
+def removed_at_once(w: World, engine: Any, count: int) -> None:
     with engine(w) as runtime:
         c = collector(w, runtime)
         for i in range(count):

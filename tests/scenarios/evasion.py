@@ -2,6 +2,8 @@
 """A sandbox that tries to hide. Records show what the kernel did, not what a program said about
 itself or showed for a moment."""
 
+from __future__ import annotations
+
 import collections
 import os
 import subprocess
@@ -10,12 +12,12 @@ import textwrap
 from attribution import Collector, act, told
 from checks import args_of, complete, same
 from registry import Skip, scenario
-from world import PYTHON, World
+from world import PYTHON, Result, World
 
 TAGS = ("linux-5.10", "linux-6.1")
 
 
-def lines_of(r):
+def lines_of(r: Result) -> list[str]:
     return r.stdout.decode().split()
 
 
@@ -81,14 +83,16 @@ def sockets_from_outside_the_sandbox(w: World) -> None:
         outside,
         """
 import os, socket
-tcp, udp, handed = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+tcp, udp, handed = socket.socket(), socket.socket(socket.AF_INET,
+    socket.SOCK_DGRAM), socket.socket()
 ours, theirs = socket.socketpair(socket.AF_UNIX)
 def child():
     open(%r + "/cgroup.procs", "w").write(str(os.getpid()))
     tcp.connect(("10.77.0.3", 8080)); tcp.send(b"abc"); actor.exactly(tcp, 3); tcp.close()
     _, (fd,), _, _ = socket.recv_fds(theirs, 1, 1)
     passed = socket.socket(fileno=fd)
-    passed.connect(("10.77.0.4", 8080)); passed.send(b"defg"); actor.exactly(passed, 4); passed.close()
+    passed.connect(("10.77.0.4", 8080)); passed.send(b"defg"); actor.exactly(passed,
+        4); passed.close()
     actor.lookup("before.test", "A", mode="sendto", sock=udp)
     return 0
 socket.send_fds(ours, [b"x"], [handed.fileno()])
@@ -118,7 +122,8 @@ def own_network_namespace(w: World) -> None:
     """Nothing is reachable in the new namespace. The attempts are recorded all the same."""
     r = w.actor("""
         import sys
-        actor.run(["unshare", "-n", sys.executable, "-c", "import socket; socket.socket().connect_ex(('10.77.0.3', 8080))"])
+        actor.run(["unshare", "-n", sys.executable, "-c",
+            "import socket; socket.socket().connect_ex(('10.77.0.3', 8080))"])
     """)
     complete(r)
     failed = [(e["peer"], e["network.peer.port"], e["error.type"]) for e in r.of("egress.failed")]
@@ -214,7 +219,12 @@ def nftables_in_an_own_namespace(w: World) -> None:
     count."""
     r = w.actor("""
         import sys
-        inner = "import socket, subprocess, time; time.sleep(0.5); assert subprocess.run(['nft', 'add table inet mine; add chain inet mine out { type filter hook output priority 0; policy drop; }']).returncode == 0; socket.socket().connect_ex(('10.77.0.3', 8080))"
+        inner = (
+            "import socket, subprocess, time; time.sleep(0.5); "
+            "rules = 'add table inet mine; add chain inet mine out "
+            "{ type filter hook output priority 0; policy drop; }'; "
+            "subprocess.run(['nft', rules], check=True); "
+            "socket.socket().connect_ex(('10.77.0.3', 8080))")
         assert actor.run(["unshare", "-U", "-r", "-n", sys.executable, "-c", inner]) == 0
     """)
     assert r.status == 0, r.stderr
@@ -234,7 +244,8 @@ def disguised_lookups(w: World) -> None:
     code = """
         import socket
         actor.udp("10.77.0.3", 9000)
-        for host, port, kind in (("10.77.0.3", 853, socket.SOCK_STREAM), ("1.1.1.1", 443, socket.SOCK_STREAM), ("10.77.0.3", 443, socket.SOCK_STREAM)):
+        for host, port, kind in (("10.77.0.3", 853, socket.SOCK_STREAM), ("1.1.1.1", 443,
+            socket.SOCK_STREAM), ("10.77.0.3", 443, socket.SOCK_STREAM)):
             with socket.socket(socket.AF_INET, kind) as s:
                 s.connect_ex((host, port))
         for host, port in (("10.77.0.3", 853), ("1.1.1.1", 443)):

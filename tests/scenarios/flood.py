@@ -2,6 +2,8 @@
 """Compares counters with the truth when records cannot keep up: counters stay exact, every loss is
 reported, and memory stays within the limit of docs/security.md."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -9,6 +11,8 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from attribution import Collector, act, told
 from checks import args_of, invariant, same
@@ -22,7 +26,7 @@ DEAD = ("10.77.0.4", "9")  # drops all packets
 MEMORY_MAX = 128 << 20  # the limit in docs/security.md
 
 
-def check_memory(c) -> None:
+def check_memory(c: Collector) -> None:
     """The collector's peak of resident memory."""
     most = (
         int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/%d/status" % c.process.pid).read())[1])
@@ -32,31 +36,31 @@ def check_memory(c) -> None:
     print("     %d MiB at most" % (most >> 20))
 
 
-def small(w: World):
+def small(w: World) -> list[str]:
     """Rings so small that a flood fills them, in an emulated guest too."""
     size = "4K" if w.slow else "64K"
     return ["--ring-bytes", size, "--critical-ring-bytes", size]
 
 
-def share(w: World, n):
+def share(w: World, n: int) -> int:
     """Scales a number to what an emulated guest can do in the same time."""
     return n // 50 if w.slow else n
 
 
-def settled(port, sandboxes, want):
+def settled(port: int, sandboxes: Any, want: Any) -> Any:
     """Waits for a scrape that accounts for all events and for which `want` holds."""
     for _ in range(600):
         s = Scrape(port)
         accounts = [s.account(x) for x in sandboxes]
         if (
             all(a for a in accounts)
-            and all(p == d + l for a in accounts for p, d, l in a.values())
+            and all(p == d + line for a in accounts for p, d, line in a.values())
             and want(s)
         ):
             return s
         time.sleep(0.2)
     raise AssertionError(
-        (accounts[:3], [l for l in s.samples if l[1].get("sandbox_id") == sandboxes[0]])
+        (accounts[:3], [line for line in s.samples if line[1].get("sandbox_id") == sandboxes[0]])
     )
 
 
@@ -65,7 +69,7 @@ def million_connects(w: World) -> None:
     n = share(w, 1000000) // 4
     one = "%s flood-connect 10.77.0.4 1 %d & " % (w.triggers, n)
     r = w.exec(["sh", "-c", one * 4 + "wait"], options=small(w))
-    assert [int(l) for l in r.stdout.split()] == [n] * 4
+    assert [int(line) for line in r.stdout.split()] == [n] * 4
     invariant(r)
     assert r.report["totals"]["attempts"] == 4 * n
     attempts = r.metric("sandbox.connect.attempts", "outcome")
@@ -86,7 +90,7 @@ def million_lookups(w: World) -> None:
         ["sh", "-c", "".join(one % (w.triggers, *DEAD, n, i) for i in range(4)) + "wait"],
         options=[*small(w), "--dns-port", "9"],
     )
-    assert [int(l) for l in r.stdout.split()] == [n] * 4
+    assert [int(line) for line in r.stdout.split()] == [n] * 4
     invariant(r)
     assert r.report["events"]["dns_query"]["produced"] == 4 * n, r.report["events"]
     queries = r.metric("sandbox.dns.queries", "outcome")
@@ -110,8 +114,11 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
         w.stop(p)
         assert int(p.told) == n, p.told
     c.process.send_signal(signal.SIGCONT)
+
     # The trigger is one more program.
-    left_out = lambda s, what: s.sum("sandpiper_probe_missed_total", program="handle_" + what)
+    def left_out(s: Any, what: str) -> float:
+        return s.sum("sandpiper_probe_missed_total", program="handle_" + what)
+
     s = settled(
         port,
         names,
@@ -255,7 +262,7 @@ for i in range(%d):
 
 
 @contextlib.contextmanager
-def at_most(pids, cg):
+def at_most(pids: int, cg: str) -> Iterator[str | None]:
     """Limits the processes of a cgroup. Where the pids controller is in v1, the limit is on a v1
     cgroup: returns the folder that processes must enter too."""
     own, top = None, os.path.dirname(os.path.dirname(cg))
@@ -390,7 +397,11 @@ def rules_change_continuously(w: World) -> None:
     is counted, and the neighbour's change is recorded."""
     churn, calm, port = w.new_cgroup("rule-storm"), w.new_cgroup("steady"), free_port()
     c = Collector(w, [churn, calm], env=serving(port))
-    rules = "add table inet fence; add set inet fence s { type ipv4_addr; flags timeout; }; add set inet fence t { type ipv4_addr; }; add chain inet fence out { type filter hook output priority 0; }"
+    rules = (
+        "add table inet fence; add set inet fence s { type ipv4_addr; flags timeout; "
+        "}; add set inet fence t { type ipv4_addr; }; "
+        "add chain inet fence out { type filter hook output priority 0; }"
+    )
     storm = "%s %s 3 %d" % (PYTHON, os.path.join(HERE, "nft_storm.py"), 30 if w.slow else 2000)
     running = w.start(
         ["unshare", "-n", "sh", "-c", "nft '%s' && exec %s" % (rules, storm)], cgroup=churn
@@ -399,7 +410,11 @@ def rules_change_continuously(w: World) -> None:
         act(
             w,
             calm,
-            "assert actor.run(['nft', 'add table inet calm; add chain inet calm out { type filter hook output priority 0; policy drop; }']) == 0",
+            (
+                "assert actor.run(['nft', 'add table inet calm; "
+                "add chain inet calm out { type filter hook output priority 0; policy drop; "
+                "}']) == 0"
+            ),
         )
     assert running.wait(timeout=280) == 0
     w.stop(running)

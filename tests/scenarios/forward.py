@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drops in the forward chain of a container host, outside of the sandbox's network namespace."""
 
+from __future__ import annotations
+
 import contextlib
 import subprocess
+from collections.abc import Iterator
 
 from attribution import Collector, act
 from checks import everything
@@ -13,7 +16,7 @@ TAGS = ("peers",)
 
 
 @contextlib.contextmanager
-def behind_a_router(w: World, rules):
+def behind_a_router(w: World, rules: str) -> Iterator[None]:
     """Connects the sandbox's network to the servers at 10.89.0.2 and fd89::2, through a router with
     these rules."""
     c, s, r = w.client, w.server, w.tag + "r"
@@ -29,14 +32,18 @@ def behind_a_router(w: World, rules):
         ):
             sh(f"ip netns exec {ns} sysctl -q -w net.ipv6.conf.{device}.accept_dad=0")
             sh(
-                f"ip -n {ns} addr add 10.{n}.0.{own}/24 dev {device} && ip -n {ns} addr add fd{n}::{own}/64 dev {device} nodad && ip -n {ns} link set {device} up"
+                f"ip -n {ns} addr add 10.{n}.0.{own}/24 dev {device} && "
+                f"ip -n {ns} addr add fd{n}::{own}/64 dev {device} nodad && "
+                f"ip -n {ns} link set {device} up"
             )
         sh(f"ip netns exec {r} sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
         sh(
-            f"ip -n {c} route add 10.89.0.0/24 via 10.88.0.1 && ip -n {c} route add fd89::/64 via fd88::1"
+            f"ip -n {c} route add 10.89.0.0/24 via 10.88.0.1 && "
+            f"ip -n {c} route add fd89::/64 via fd88::1"
         )
         sh(
-            f"ip -n {s} route add 10.88.0.0/24 via 10.89.0.1 && ip -n {s} route add fd88::/64 via fd89::1"
+            f"ip -n {s} route add 10.88.0.0/24 via 10.89.0.1 && "
+            f"ip -n {s} route add fd88::/64 via fd89::1"
         )
         with w.nft(rules, ns=r):
             yield
@@ -46,7 +53,9 @@ def behind_a_router(w: World, rules):
         subprocess.run(["ip", "netns", "del", r])
 
 
-FORWARD = """table inet filter { chain f { type filter hook forward priority 0; policy accept; ct state established,related accept; tcp dport 80 drop; udp dport 9001 drop; tcp dport 82 reject; };
+FORWARD = """table inet filter { chain f { type filter hook forward priority 0; policy accept;
+    ct state established,related accept; tcp dport 80 drop; udp dport 9001 drop;
+    tcp dport 82 reject; };
   chain p { type filter hook prerouting priority -150; tcp dport 81 drop; }; }"""
 
 

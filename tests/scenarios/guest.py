@@ -5,6 +5,8 @@ the host carries its packets.
 Acts, and prints the truth as one line of JSON. Nothing here knows sandpiper.
 """
 
+from __future__ import annotations
+
 import fcntl
 import json
 import os
@@ -12,6 +14,8 @@ import select
 import struct
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import dnswire
 
@@ -19,11 +23,11 @@ OWN, MAC = "10.90.0.2", bytes.fromhex("020000000002")
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
 
-def packed(address):
+def packed(address: str) -> bytes:
     return bytes(int(x) for x in address.split("."))
 
 
-def checksum(data):
+def checksum(data: bytes) -> int:
     data += b"\0" * (len(data) % 2)
     total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
     while total >> 16:
@@ -32,14 +36,14 @@ def checksum(data):
 
 
 class Guest:
-    def __init__(self, device, host_mac) -> None:
+    def __init__(self, device: str, host_mac: str) -> None:
         self.host_mac = host_mac
         self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         fcntl.ioctl(
             self.fd, 0x400454CA, struct.pack("16sH22x", device.encode(), 0x0002 | 0x1000)
         )  # TUNSETIFF, IFF_TAP | IFF_NO_PI
 
-    def send(self, peer, protocol, segment) -> None:
+    def send(self, peer: str, protocol: int, segment: bytes) -> None:
         pseudo = packed(OWN) + packed(peer) + struct.pack("!BBH", 0, protocol, len(segment))
         at = 16 if protocol == 6 else 6
         segment = segment[:at] + struct.pack("!H", checksum(pseudo + segment)) + segment[at + 2 :]
@@ -59,7 +63,7 @@ class Guest:
         header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
         os.write(self.fd, self.host_mac + MAC + b"\x08\x00" + header + segment)
 
-    def receive(self, wanted, limit=5.0):
+    def receive(self, wanted: Callable[[str, int, bytes], Any], limit: float = 5.0) -> Any:
         """Returns the first segment for which wanted(peer, protocol, segment) returns a value; None
         after the time limit."""
         end = time.monotonic() + limit
@@ -75,7 +79,15 @@ class Guest:
                 return found
         return None
 
-    def udp(self, peer, port, own, payload, answered=True, limit=5.0):
+    def udp(
+        self,
+        peer: str,
+        port: int,
+        own: int,
+        payload: bytes,
+        answered: bool = True,
+        limit: float = 5.0,
+    ) -> bytes | None:
         self.send(peer, 17, struct.pack("!4H", own, port, 8 + len(payload), 0) + payload)
         if not answered:
             return None
@@ -86,7 +98,7 @@ class Guest:
             limit,
         )
 
-    def lookup(self, name, server, own=40000):
+    def lookup(self, name: str, server: str, own: int = 40000) -> Any:
         """Sends the query, and sends it again after a while, as a resolver does."""
         query = dnswire.query(name, "A", own)
         for _ in range(2):
@@ -95,7 +107,7 @@ class Guest:
                 return dnswire.parse(answer)
         return None
 
-    def segment(self, c, flags, payload=b"") -> None:
+    def segment(self, c: Any, flags: int, payload: bytes = b"") -> None:
         self.send(
             c["peer"],
             6,
@@ -105,8 +117,8 @@ class Guest:
             + payload,
         )
 
-    def next_segment(self, c, limit=5.0):
-        def wanted(peer, protocol, s):
+    def next_segment(self, c: Any, limit: float = 5.0) -> Any:
+        def wanted(peer: str, protocol: int, s: bytes) -> Any:
             if (peer, protocol, s[:4]) != (c["peer"], 6, struct.pack("!2H", c["port"], c["own"])):
                 return None
             seq, ack, offset, flags = struct.unpack("!IIBB", s[4:14])
@@ -114,7 +126,15 @@ class Guest:
 
         return self.receive(wanted, limit)
 
-    def tcp(self, peer, port, own, payload=b"", syns=1, again=False):
+    def tcp(
+        self,
+        peer: str,
+        port: int,
+        own: int,
+        payload: bytes = b"",
+        syns: int = 1,
+        again: bool = False,
+    ) -> tuple[str, int]:
         """Connects with up to `syns` SYNs, sends, and reads to the end. `again` sends the payload
         twice, as after a loss."""
         c = {"peer": peer, "port": port, "own": own, "seq": 1000000000 + own, "ack": 0}

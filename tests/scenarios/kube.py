@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pods of a real containerd, created through the CRI as kubelet does."""
 
+from __future__ import annotations
+
 import json
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from attribution import Collector
 from checks import args_of
-from containers import containerd
+from containers import Containerd, containerd
 from registry import scenario
-from world import World
+from world import Event, World
 
 
-def collector(w: World, runtime, options=(), **config):
+def collector(
+    w: World, runtime: Containerd, options: Sequence[str] = (), **config: Any
+) -> Collector:
     path = os.path.join(w.dir, "config-%d.yaml" % time.monotonic_ns())
     with open(path, "w") as f:
         json.dump({**runtime.config, **config}, f)
     return Collector(w, [], options=("--config", path, *options))
 
 
-def of(events, sandbox, kind=None):
+def of(events: list[Event], sandbox: str, kind: str | None = None) -> list[Event]:
     return [
         e
         for e in events
@@ -97,7 +103,7 @@ def short_lived_containers_are_named(w: World) -> None:
             runtime.pod("pod%d" % i, labels={"opensandbox.io/id": "sb-%d" % i}) for i in range(pods)
         ]
 
-        def one(i) -> None:
+        def one(i: int) -> None:
             pod = i % pods
             port = 10000 + i
             x = runtime.container(
@@ -180,7 +186,7 @@ def configured_rules_select_pods(w: World) -> None:
     ]
     with containerd(w) as runtime:
 
-        def start(name, script="exec /bin/sleep 1000", **spec):
+        def start(name: str, script: str = "exec /bin/sleep 1000", **spec: Any) -> Any:
             pod = runtime.pod(name, **spec)
             runtime.container(pod, "app", script)
             return pod
@@ -234,4 +240,4 @@ def runtime_starts_late_and_stops(w: World) -> None:
         runtime.remove_pod(pod)
         events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"sb-late"}
-    assert len([l for l in c.stderr.splitlines() if runtime.socket in l]) == 1, c.stderr
+    assert len([line for line in c.stderr.splitlines() if runtime.socket in line]) == 1, c.stderr

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unloads nf_tables and loads it again. For guests, where it is a module that nothing else uses."""
 
+from __future__ import annotations
+
 import ctypes
 import glob
 import lzma
@@ -10,7 +12,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 DELETE_MODULE, INIT_MODULE = 176, 175  # x86-64
 
 
-def loaded():
+def loaded() -> dict[str, list[str]]:
     if not os.path.exists("/proc/modules"):
         return {}
     return {
@@ -18,7 +20,7 @@ def loaded():
     }
 
 
-def _file(name):
+def _file(name: str) -> str:
     release = os.uname().release
     cache = os.environ.get("SANDPIPER_CACHE", "/var/cache/sandpiper")
     for root in ["/lib/modules/" + release] + [
@@ -33,7 +35,7 @@ def _file(name):
     raise FileNotFoundError(name)
 
 
-def unload(name):
+def unload(name: str) -> list[str]:
     """Unloads the module and all modules that depend on it. Returns their names in the order in
     which they can be loaded again."""
     order = []
@@ -45,7 +47,7 @@ def unload(name):
     return [name] + order
 
 
-def load(name) -> None:
+def load(name: str) -> None:
     path = _file(name)
     data = (lzma.open(path) if path.endswith(".xz") else open(path, "rb")).read()
     if _libc.syscall(INIT_MODULE, data, len(data), b"") and ctypes.get_errno() != 17:

@@ -2,35 +2,39 @@
 """nftables: the rules in force, and the author of each change. The truth is the input of nft(8) and
 its answers."""
 
+from __future__ import annotations
+
 import subprocess
 import time
+from typing import Any
 
 from attribution import Collector, act
 from checks import complete, everything, same
 from registry import scenario
-from world import World
+from world import Event, Result, World
 
 TAGS = ("peers",)
 
 OUT = "table inet fence { chain out { type filter hook output priority 0; policy %s; %s }; }"
 
 
-def rules_of(event, key="rules"):
+def rules_of(event: Event, key: str = "rules") -> list[tuple[str, str]]:
     return [(r["action"], r["target"]) for r in event.get(key, [])]
 
 
-def transactions(r):
+def transactions(r: Result) -> dict[Any, float]:
     return {
         k: n for k, n in r.metric("sandbox.nftables.transactions", "operation", "outcome").items()
     }
 
 
-def probe(r):
+def probe(r: Result) -> dict[str, Any]:
     return [p for p in r.report["probes"] if p["probe"] == "nftables"][0]
 
 
 REPLACE = """delete table inet fence
-table inet fence { set a { type ipv4_addr; flags interval; elements = { %s }; }; chain out { type filter hook output priority 0; policy drop; ip daddr @a accept; }; }"""
+table inet fence { set a { type ipv4_addr; flags interval; elements = { %s }; };
+    chain out { type filter hook output priority 0; policy drop; ip daddr @a accept; }; }"""
 
 
 @scenario()
@@ -39,8 +43,10 @@ def loaded_at_the_start(w: World) -> None:
         OUT
         % (
             "drop",
-            "ct state established,related accept; ip daddr 10.77.0.0/24 tcp dport 443 accept; ip6 daddr fd77::1 accept; "
-            'tcp dport { 25, 587 } drop; oifname "lo" accept; meta mark 0x1 accept; udp dport 1000-2000 accept; counter;',
+            "ct state established,related accept; "
+            "ip daddr 10.77.0.0/24 tcp dport 443 accept; ip6 daddr fd77::1 accept; "
+            'tcp dport { 25, 587 } drop; oifname "lo" accept; meta mark 0x1 accept; '
+            "udp dport 1000-2000 accept; counter;",
         )
     ):
         r = w.exec(["true"])
@@ -67,9 +73,11 @@ def loaded_at_the_start(w: World) -> None:
 @scenario()
 def sets_are_listed_by_element(w: World) -> None:
     with w.nft("""table inet fence {
-      set allow { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 192.0.2.1, 198.51.100.5-198.51.100.9, 203.0.113.0/24, 255.255.255.255 }; }
+      set allow { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 192.0.2.1,
+          198.51.100.5-198.51.100.9, 203.0.113.0/24, 255.255.255.255 }; }
       set allow6 { type ipv6_addr; flags interval; elements = { fd00::/8, 2001:db8::1 }; }
-      set pairs { type ipv4_addr . inet_service; flags interval; elements = { 10.1.0.0/16 . 8000-8080, 10.2.0.1 . 53 }; }
+      set pairs { type ipv4_addr . inet_service; flags interval;
+          elements = { 10.1.0.0/16 . 8000-8080, 10.2.0.1 . 53 }; }
       set learned { type ipv4_addr; timeout 1h; elements = { 1.2.3.4 }; }
       set ports { type inet_service; elements = { 80, 443 }; }
       chain web { ip daddr 192.0.2.9 accept; ip daddr 192.0.2.10 drop; }
@@ -127,7 +135,8 @@ def empty_ruleset_is_not_reported(w: World) -> None:
 def change_by_the_application_warns(w: World) -> None:
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         r = w.actor("""
-            actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1", "accept"])
+            actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1",
+                "accept"])
         """)
     everything(r)
     (updated,) = r.of("egress.updated")
@@ -151,7 +160,9 @@ def first_rules_are_loaded_not_updated(w: World) -> None:
     with w.nft(""):
         r = w.actor("""
             import subprocess
-            subprocess.run(["nft", "-f", "-"], input=b"table ip t { chain c { type filter hook output priority 5; policy drop; ip daddr 10.0.0.1 accept; }; }", check=True)
+            rules = (b"table ip t { chain c { type filter hook output priority 5; policy drop; "
+                     b"ip daddr 10.0.0.1 accept; }; }")
+            subprocess.run(["nft", "-f", "-"], input=rules, check=True)
         """)
     (loaded,) = r.of("egress.loaded")
     assert (
@@ -194,7 +205,8 @@ def replaced_in_one_transaction(w: World) -> None:
         r = w.actor(
             """
             import subprocess, time
-            for elements in ("10.0.0.0/8, 192.0.2.1", "10.0.0.0/8, 192.0.2.2", "10.0.0.0/8, 192.0.2.2"):
+            for elements in ("10.0.0.0/8, 192.0.2.1", "10.0.0.0/8, 192.0.2.2",
+                "10.0.0.0/8, 192.0.2.2"):
                 subprocess.run(["nft", "-f", "-"], input=(%r %% elements).encode(), check=True)
                 time.sleep(0.5)
         """
@@ -210,7 +222,8 @@ def replaced_in_one_transaction(w: World) -> None:
 @scenario()
 def elements_with_a_timeout_are_dynamic(w: World) -> None:
     with w.nft(
-        "table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
+        "table inet fence { set learned { type ipv4_addr; flags timeout; }; "
+        "chain out { type filter hook output priority 0; policy drop; "
         "ip daddr @learned accept; oifname lo accept; }; }"
     ):
         r = w.actor("""
@@ -233,8 +246,12 @@ def elements_with_a_timeout_are_dynamic(w: World) -> None:
 def rejected_changes(w: World) -> None:
     with w.nft(OUT % ("accept", "")):
         r = w.actor("""
-            for argv, error in ((["nft", "delete", "table", "inet", "nosuch"], "ENOENT"), (["nft", "create", "table", "inet", "fence"], "EEXIST"),
-                                (["setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps=-all", "nft", "add", "table", "inet", "mine"], "EPERM")):
+            unprivileged = ["setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps=-all"]
+            for argv, error in (
+                (["nft", "delete", "table", "inet", "nosuch"], "ENOENT"),
+                (["nft", "create", "table", "inet", "fence"], "EEXIST"),
+                ([*unprivileged, "nft", "add", "table", "inet", "mine"], "EPERM"),
+            ):
                 assert actor.run(argv) != 0
                 actor.TRUTH.setdefault("errors", []).append(error)
             actor.run(["nft", "-c", "add", "table", "inet", "only_checked"])
@@ -409,7 +426,8 @@ sys.stdin.readline()
 def iptables_nft_rules_are_read(w: World) -> None:
     with w.nft(""):
         r = w.actor("""
-            actor.run(["iptables", "-A", "OUTPUT", "-d", "172.16.0.0/12", "-p", "tcp", "--dport", "443", "-j", "DROP"])
+            actor.run(["iptables", "-A", "OUTPUT", "-d", "172.16.0.0/12", "-p", "tcp", "--dport",
+                "443", "-j", "DROP"])
             actor.run(["iptables", "-A", "OUTPUT", "-d", "10.0.0.1", "-j", "ACCEPT"])
             actor.run(["iptables", "-P", "OUTPUT", "DROP"])
         """)

@@ -44,7 +44,9 @@ def ten_thousand_elements_in_one_transaction(w: World) -> None:
     n = 10000
     addresses = ["10.%d.%d.%d" % (i >> 16, i >> 8 & 255, i & 255) for i in range(n)]
     with w.nft(
-        "table inet fence { set big { type ipv4_addr; }; chain out { type filter hook output priority 0; policy drop; ip daddr @big accept; }; }"
+        "table inet fence { set big { type ipv4_addr; }; "
+        "chain out { type filter hook output priority 0; policy drop; "
+        "ip daddr @big accept; }; }"
     ):
         with open(w.dir + "/big.nft", "w") as f:
             f.write("add element inet fence big { %s }\n" % ", ".join(addresses))
@@ -72,7 +74,8 @@ def table_of_ten_thousand_rules(w: World) -> None:
         % rules
     ):
         r = w.actor(
-            'assert actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1", "drop"]) == 0'
+            'assert actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", '
+            '"daddr", "192.0.2.1", "drop"]) == 0'
         )
     complete(r)
     (loaded,), (updated,) = r.of("egress.loaded"), r.of("egress.updated")
@@ -84,7 +87,9 @@ def table_of_ten_thousand_rules(w: World) -> None:
 def two_hundred_transactions_a_second(w: World) -> None:
     rounds, rate = (1, 50) if w.slow else (10, 200)
     with w.nft(
-        "table inet fence { set s { type ipv4_addr; flags timeout; }; set t { type ipv4_addr; }; chain out { type filter hook output priority 0; ip daddr @t drop; }; }"
+        "table inet fence { set s { type ipv4_addr; flags timeout; }; "
+        "set t { type ipv4_addr; }; chain out { type filter hook output priority 0; "
+        "ip daddr @t drop; }; }"
     ):
         r = w.exec([PYTHON, os.path.join(HERE, "nft_storm.py"), str(rounds), str(rate)])
     assert r.status == 0, r.stderr
@@ -174,7 +179,8 @@ def every_mechanism_gives_the_same_records(w: World) -> None:
         with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
             r = w.actor(
                 """
-                actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1", "accept"])
+                actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr",
+                    "192.0.2.1", "accept"])
                 actor.run(["nft", "create", "table", "inet", "fence"])
                 actor.run(["nft", "flush", "ruleset"])
             """,
@@ -227,7 +233,9 @@ def nf_tables_loaded_late(w: World) -> None:
                 modules.load("nf_tables")
                 time.sleep(%d)
                 for n in (1, 2):
-                    subprocess.run(["nft", "-f", "-"], input=b"table ip t { chain c { type filter hook output priority 5; ip daddr 10.0.0.%%d accept; }; }" %% n, check=True)
+                    rules = (b"table ip t { chain c { type filter hook output priority 5; "
+                             b"ip daddr 10.0.0.%%d accept; }; }" %% n)
+                    subprocess.run(["nft", "-f", "-"], input=rules, check=True)
                     time.sleep(%d)
                 subprocess.run(["nft", "flush", "ruleset"], check=True)
             """

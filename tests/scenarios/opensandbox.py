@@ -10,6 +10,8 @@ RULES is 0 for the redirect only, as in its mode `dns`, or 1 for the filter tabl
 its transactions and denied names.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import socket
@@ -17,6 +19,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -25,7 +28,8 @@ import dnswire as d
 ALLOWED = ("a.test", "b.test", "files.test", "many3.test", "nx.test")
 MARK = 1
 
-REDIRECT = """table ip opensandbox_dns_redirect { chain output { type nat hook output priority -100; meta mark 0x1 return; udp dport 53 redirect to :15353; }; }
+REDIRECT = """table ip opensandbox_dns_redirect { chain output {
+  type nat hook output priority -100; meta mark 0x1 return; udp dport 53 redirect to :15353; }; }
 """
 
 TABLE = """table inet opensandbox {
@@ -58,7 +62,7 @@ class Nft:
     def __init__(self) -> None:
         self.committed = self.aborted = 0
 
-    def run(self, script, expect=True):
+    def run(self, script: str, expect: bool = True) -> bool:
         ok = (
             subprocess.run(
                 ["nft", "-f", "-"], input=script.encode(), stderr=subprocess.DEVNULL
@@ -70,14 +74,14 @@ class Nft:
         assert ok or not expect, script
         return ok
 
-    def apply_static(self, allow="203.0.113.0/24", deny="198.51.100.7") -> None:
+    def apply_static(self, allow: str = "203.0.113.0/24", deny: str = "198.51.100.7") -> None:
         """Sends one batch that deletes and creates the table. The first one fails because there is
         no table, and is sent again without the delete."""
         table = TABLE % (allow, deny)
         if not self.run("delete table inet opensandbox\n" + table, expect=False):
             self.run(table)
 
-    def add_resolved(self, addresses, ttl) -> None:
+    def add_resolved(self, addresses: Sequence[str], ttl: int) -> None:
         elements = ", ".join("%s timeout %ds" % (a, min(max(ttl + 60, 60), 360)) for a in addresses)
         self.run("add element inet opensandbox dyn_allow_v4 { %s }" % elements)
 

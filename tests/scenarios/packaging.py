@@ -2,6 +2,8 @@
 """The packages of sandpiper: the chart and its manifests, the image in real runtimes, the Debian
 package, rules for alerts."""
 
+from __future__ import annotations
+
 import glob
 import json
 import os
@@ -10,6 +12,8 @@ import shutil
 import subprocess
 import tarfile
 import time
+from collections.abc import Callable
+from typing import Any
 
 from attribution import told
 from checks import args_of
@@ -23,24 +27,24 @@ CHART = REPO + "/deploy/helm/sandpiper"
 VALUES = sorted(glob.glob(CHART + "/values-*.yaml"))
 
 
-def run(*argv, **how):
+def run(*argv: str, **how: Any) -> str:
     done = subprocess.run(argv, capture_output=True, timeout=how.pop("timeout", 300), **how)
     assert done.returncode == 0, (argv, done.stdout[-1500:], done.stderr[-3000:])
     return done.stdout.decode()
 
 
-def helm():
+def helm() -> str:
     path = CACHE + "/chart-tools/helm"
     if not os.access(path, os.X_OK):
         raise Skip("helm is not built: tests/e2e/chart_tools.sh does, with Go")
     return path
 
 
-def documents(text):
+def documents(text: str) -> list[Any]:
     try:
         import yaml
     except ImportError:
-        raise Skip("python3-yaml is not installed; deploy/setup.sh --with-runtimes does")
+        raise Skip("python3-yaml is not installed; deploy/setup.sh does that") from None
     return [d for d in yaml.safe_load_all(text) if d]
 
 
@@ -144,7 +148,7 @@ def chart_configurations_are_valid(w: World) -> None:
 _image = {}
 
 
-def image(w: World):
+def image(w: World) -> str:
     """Builds the image once with deploy/image/build.sh."""
     need("buildah")
     if "path" not in _image:
@@ -158,7 +162,7 @@ def image_is_small_and_has_an_sbom(w: World) -> None:
     assert os.path.getsize(path) < 40 << 20, os.path.getsize(path)
     with tarfile.open(path) as archive:
 
-        def blob(digest):
+        def blob(digest: str) -> bytes:
             return archive.extractfile("blobs/sha256/" + digest.split(":")[1])
 
         index = json.load(archive.extractfile("index.json"))
@@ -208,7 +212,7 @@ CAPABILITIES = [
 ]
 
 
-def wait_until(true, what, seconds=60) -> None:
+def wait_until(true: Callable[[], Any], what: str, seconds: float = 60) -> None:
     for _ in range(seconds * 10):
         if true():
             return
@@ -272,11 +276,20 @@ def image_watches_a_podman_container(w: World) -> None:
             "--canary-interval-ms",
             "0",
         )
-        logs = lambda: subprocess.run(
-            ["nsenter", "--net=/run/netns/" + runtime.netns, *runtime.base, "logs", "collector"],
-            capture_output=True,
-            env=runtime.env,
-        )
+
+        def logs() -> str:
+            return subprocess.run(
+                [
+                    "nsenter",
+                    "--net=/run/netns/" + runtime.netns,
+                    *runtime.base,
+                    "logs",
+                    "collector",
+                ],
+                capture_output=True,
+                env=runtime.env,
+            )
+
         wait_until(lambda: b"ready" in logs().stderr, lambda: logs().stderr[-2000:])
         watched = runtime.run(
             "watched",
@@ -295,7 +308,7 @@ def image_watches_a_podman_container(w: World) -> None:
         runtime("stop", "--time", "20", "collector")
         out = logs()
         inspected = json.loads(runtime("inspect", "collector"))[0]
-    events = [json.loads(l) for l in out.stdout.decode().splitlines()]
+    events = [json.loads(line) for line in out.stdout.decode().splitlines()]
     assert inspected["State"]["ExitCode"] == 0 and not inspected["HostConfig"]["Privileged"], (
         inspected["State"],
         out.stderr,
@@ -337,7 +350,7 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
         )
         node = runtime.folder + "/node"  # replaces the node's own folders
 
-        def host_path(volume):
+        def host_path(volume: dict[str, Any]) -> str:
             """The path that kubelet would use for the volume, below the replaced node."""
             if "hostPath" in volume:
                 at = volume["hostPath"]["path"]
@@ -350,7 +363,7 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
                     f.write(text)
             return folder
 
-        def made(at):
+        def made(at: str) -> str:
             os.makedirs(node + at, exist_ok=True)
             return node + at
 
@@ -390,15 +403,15 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
             log_path="collector.log",
         )
 
-        def log():
+        def log() -> str:
             """Parses lines of a container's log, which begin with time, stream and a mark for whole
             lines."""
             return "\n".join(
-                l.split(" ", 3)[3]
-                for l in open(runtime.folder + "/collector.log").read().splitlines()
+                line.split(" ", 3)[3]
+                for line in open(runtime.folder + "/collector.log").read().splitlines()
             )
 
-        def probe():
+        def probe() -> Any:
             return subprocess.run(
                 [
                     *ctr,
@@ -418,14 +431,17 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
         app = runtime.container(
             pod,
             "app",
-            "/bin/nslookup one.test 10.77.0.1; /bin/nc -w 1 10.77.0.4 8080 </dev/null; /bin/true in-a-pod",
+            (
+                "/bin/nslookup one.test 10.77.0.1; /bin/nc -w 1 10.77.0.4 8080 </dev/null; "
+                "/bin/true in-a-pod"
+            ),
         )
         runtime.wait_end(app)
         wait_until(lambda: '"process.exit"' in log() and "in-a-pod" in log(), lambda: log()[-3000:])
         status = probe().stdout.decode()
         runtime.cri("stop", made_container, str(pod_spec["terminationGracePeriodSeconds"]))
         text = log()
-    events = [json.loads(l) for l in text.splitlines() if l.startswith("{")]
+    events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     assert "sb-k8s" in status, status
     mine = [e for e in events if e["sandbox_id"] == "sb-k8s"]
     same_pod = {
@@ -466,7 +482,7 @@ def alert_rules_pass_promtool(w: World) -> None:
         assert "`%s`" % metric in page, metric
 
 
-def reference(form):
+def reference(form: str) -> str:
     return run(REPO + "/bazel-bin/userspace/command/write_reference", form)
 
 
@@ -499,11 +515,11 @@ def manual_and_completions_work(w: World) -> None:
     with open(w.dir + "/completion", "w") as f:
         f.write(reference("bash"))
 
-    def complete(*words):
+    def complete(*words: str) -> list[str]:
         script = (
-            "source %s/completion; COMP_WORDS=(%s); COMP_CWORD=%d; _sandpiper; printf '%%s\\n' \"${COMPREPLY[@]}\""
-            % (w.dir, " ".join("'%s'" % x for x in words), len(words) - 1)
-        )
+            "source %s/completion; COMP_WORDS=(%s); COMP_CWORD=%d; _sandpiper; "
+            "printf '%%s\\n' \"${COMPREPLY[@]}\""
+        ) % (w.dir, " ".join("'%s'" % x for x in words), len(words) - 1)
         return run("bash", "-c", script).split()
 
     assert complete("sandpiper", "ob") == ["observe"] and "exec" in complete("sandpiper", "")
@@ -543,9 +559,9 @@ def debian_package_contents(w: World) -> None:
             capture_output=True,
         )
         ours = [
-            l
-            for l in done.stderr.decode().splitlines()
-            if "sandpiper" in l and "not found" not in l and "not executable" not in l
+            line
+            for line in done.stderr.decode().splitlines()
+            if "sandpiper" in line and "not found" not in line and "not executable" not in line
         ]
         assert not ours, ours
 
@@ -560,9 +576,10 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
     packages = sorted(glob.glob(built + "/sandpiper_*.deb"))
     assert len(packages) == 2, "two versions in %s: %r" % (built, packages)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    show = lambda what: run(
-        "systemctl", "show", "--property", what, "--value", "sandpiper.service"
-    ).strip()
+
+    def show(what: str) -> str:
+        return run("systemctl", "show", "--property", what, "--value", "sandpiper.service").strip()
+
     # No other unit of the host is started, not even its journal.
     log, drop_in = w.dir + "/service.log", "/etc/systemd/system/sandpiper.service.d"
     os.makedirs(drop_in)
@@ -576,7 +593,10 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
     policy = "/usr/sbin/policy-rc.d"
     if os.path.exists(policy):
         os.rename(policy, policy + ".away")
-    said = lambda: open(log).read()[-3000:] if os.path.exists(log) else "it never started"
+
+    def said() -> str:
+        return open(log).read()[-3000:] if os.path.exists(log) else "it never started"
+
     try:
         run("dpkg", "--no-triggers", "--install", packages[0], env=environment)
         wait_until(lambda: show("ActiveState") == "active", said, 120)

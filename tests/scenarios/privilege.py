@@ -2,12 +2,16 @@
 """Privileges of sandpiper: minimal, as the kernel shows for each thread and as attempts of
 forbidden calls prove."""
 
+from __future__ import annotations
+
 import contextlib
 import glob
 import json
 import os
 import re
 import subprocess
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import modules
 from attribution import Collector, act
@@ -80,7 +84,7 @@ FORBIDDEN = {
 }
 
 
-def statuses(pid):
+def statuses(pid: int) -> dict[int, dict[str, str]]:
     """{thread: {field of /proc/PID/task/TID/status: value}}"""
     out = {}
     for path in glob.glob("/proc/%d/task/*/status" % pid):
@@ -91,12 +95,12 @@ def statuses(pid):
     return out
 
 
-def names(mask):
+def names(mask: str) -> set[str]:
     by_number = {number: name for name, number in CAPABILITIES.items()}
     return {by_number.get(bit, bit) for bit in range(64) if int(mask, 16) >> bit & 1}
 
 
-def maps_need_capability():
+def maps_need_capability() -> bool:
     major, minor = map(int, os.uname().release.split(".")[:2])
     return (major, minor) < (5, 19) and open(
         "/proc/sys/kernel/unprivileged_bpf_disabled"
@@ -163,11 +167,14 @@ def forbidden_calls_fail_in_every_thread(w: World) -> None:
         zip(
             ["control", *FORBIDDEN, "control again"],
             [c.process.pid, *[EPERM] * len(FORBIDDEN), c.process.pid],
+            strict=False,
         )
     )
     for got in results.values():
-        assert dict(zip(expected, got)) == expected, {
-            what: result for what, result in zip(expected, got) if expected[what] != result
+        assert dict(zip(expected, got, strict=False)) == expected, {
+            what: result
+            for what, result in zip(expected, got, strict=False)
+            if expected[what] != result
         }
     # The collector works without the filter too.
     act(w, cg, "actor.tcp('10.77.0.3', 8080)")
@@ -188,7 +195,7 @@ def capabilities_for_nf_tables_are_dropped(w: World) -> None:
     try:
         c = Collector(w, [w.new_cgroup("late")])
 
-        def held():
+        def held() -> set[str]:
             return names(statuses(c.process.pid)[c.process.pid]["CapPrm"])
 
         assert {"BPF", "PERFMON", "SYS_ADMIN"} <= held(), held()
@@ -226,7 +233,7 @@ def system_call_filter_turned_off(w: World) -> None:
     c.stop()
 
 
-def with_only(capabilities, argv):
+def with_only(capabilities: Iterable[str], argv: Sequence[str]) -> list[str]:
     """Runs argv as root with only these capabilities."""
     return [
         "setpriv",
@@ -242,7 +249,7 @@ def smallest_capability_set(w: World) -> None:
     """With the smallest set all probes load and a command is recorded completely. Without any one
     of it, doctor names the missing one."""
 
-    def doctor(capabilities):
+    def doctor(capabilities: Iterable[str]) -> tuple[int, dict[str, Any]]:
         done = subprocess.run(
             with_only(capabilities, [w.sandpiper, "doctor", "--format", "json"]),
             capture_output=True,

@@ -93,7 +93,8 @@ def arguments_past_the_limit_are_marked(w: World) -> None:
 @scenario()
 def arguments_with_any_bytes(w: World) -> None:
     r = w.actor(r"""
-        actor.run(["printf", "line\nfeed", "tab\tbell\a", "esc\x1b[31m", "del\x7f", "back\\slash", "quote\"'", "umlaut äöü", "snow ☃", "rocket 🚀"])
+        actor.run(["printf", "line\nfeed", "tab\tbell\a", "esc\x1b[31m", "del\x7f",
+            "back\\slash", "quote\"'", "umlaut äöü", "snow ☃", "rocket 🚀"])
         actor.run([b"printf", b"\xff\xfe\xfd", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"ok"])
         actor.run(["printf", "", "", "after empty ones"])
         actor.run(["printf", "c1 \u0085 ls \u2028 ps \u2029"])

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """DNS behind a redirect: port 53 goes to a proxy on 127.0.0.1:15353, as in OpenSandbox."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import textwrap
+from collections.abc import Callable
+from typing import Any
 
 from checks import complete, denials, everything, lookups
 from registry import scenario
@@ -29,11 +33,12 @@ for _ in range(%d):
 """
 
 REDIRECT = """nft -f - <<'X'
-table ip dnsproxy { chain out { type nat hook output priority -100; meta mark 1 return; udp dport 53 redirect to :15353; }; }
+table ip dnsproxy { chain out { type nat hook output priority -100; meta mark 1 return;
+    udp dport 53 redirect to :15353; }; }
 X"""
 
 
-def redirected(w: World, body):
+def redirected(w: World, body: Callable[[], Any]) -> Any:
     subprocess.run(["nsenter", "--net=/run/netns/" + w.client, "sh", "-c", REDIRECT], check=True)
     try:
         return body()
@@ -46,7 +51,7 @@ def redirected(w: World, body):
 
 @scenario()
 def redirected_to_a_proxy_outside_the_sandbox(w: World) -> None:
-    def body():
+    def body() -> Any:
         proxy = w.start([PYTHON, "-c", PROXY % (HERE, 3, True)], ns=w.client, ready="ready")
         r = w.actor("""
             actor.lookup("a.test", "A")
@@ -58,14 +63,16 @@ def redirected_to_a_proxy_outside_the_sandbox(w: World) -> None:
 
     r = redirected(w, body)
     everything(r)
-    assert all(l["server"] == "10.77.0.1:53" for l in r.report["lookups"]), r.report["lookups"]
+    assert all(line["server"] == "10.77.0.1:53" for line in r.report["lookups"]), r.report[
+        "lookups"
+    ]
 
 
 @scenario()
 def redirected_to_a_proxy_inside_the_sandbox(w: World) -> None:
     proxy = PROXY % (HERE, 2, True)
 
-    def body():
+    def body() -> Any:
         return w.actor(
             """
             import subprocess, sys
@@ -85,7 +92,7 @@ def redirected_to_a_proxy_inside_the_sandbox(w: World) -> None:
     assert r.metric("sandbox.dns.duration", "leg") == {("client",): 2, ("upstream",): 2}, r.metrics
 
 
-def with_sidecar(w: World, lookups, rules, code):
+def with_sidecar(w: World, lookups: int, rules: int, code: str) -> Any:
     """Runs `code` in a sandbox with an OpenSandbox sidecar. Returns the truth of the actor and of
     the sidecar."""
     argv = [PYTHON, os.path.join(HERE, "opensandbox.py"), str(lookups), str(rules)]

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Invalid input, unsupported hosts, floods and sudden ends."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 
 from attribution import Collector, act, told
 from checks import complete, everything, invariant
@@ -16,7 +19,14 @@ from scrape import free_port
 from world import World
 
 
-def fails(w: World, argv, status, *words, wrap=(), env=None) -> None:
+def fails(
+    w: World,
+    argv: Sequence[str],
+    status: int,
+    *words: str,
+    wrap: Sequence[str] = (),
+    env: dict[str, str] | None = None,
+) -> None:
     done = subprocess.run(
         [*wrap, w.sandpiper, *argv],
         capture_output=True,
@@ -25,7 +35,7 @@ def fails(w: World, argv, status, *words, wrap=(), env=None) -> None:
     )
     text = done.stderr.decode()
     assert done.returncode == status, (argv, done.returncode, text)
-    lines = [l for l in text.splitlines() if l]
+    lines = [line for line in text.splitlines() if line]
     assert len(lines) == 1 and lines[0].startswith("sandpiper: "), text
     for word in words:
         assert word in text, (word, text)
@@ -117,7 +127,10 @@ def unsupported_hosts_are_errors(w: World) -> None:
         "-m",
         "sh",
         "-c",
-        'for m in $(sed -n "s/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - cgroup2 .*/\\1/p" /proc/self/mountinfo); do umount -l $m; done; exec "$@"',
+        (
+            'for m in $(sed -n "s/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - cgroup2 '
+            '.*/\\1/p" /proc/self/mountinfo); do umount -l $m; done; exec "$@"'
+        ),
         "sh",
     ]
     fails(w, ["exec", "--", "true"], 125, "cgroup v2 is not mounted", wrap=gone)
@@ -148,16 +161,16 @@ def no_leftovers(w: World) -> None:
     settle(before)
 
 
-def left_cgroups(w: World):
+def left_cgroups(w: World) -> list[str]:
     return [n for n in os.listdir(w.mount) if n.startswith("sandpiper-exec-")]
 
 
-def programs():
+def programs() -> int:
     out = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout
     return sum(p.get("name", "").startswith("handle_") for p in json.loads(out))
 
 
-def settle(count) -> None:
+def settle(count: int) -> None:
     """The kernel frees programs a moment after their last user is closed."""
     for _ in range(100):
         if programs() <= count:
@@ -169,7 +182,8 @@ def settle(count) -> None:
 STREAM = """
 import select, socket, time
 s = socket.create_connection(("10.77.0.4", 8080))
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.connect(("10.77.0.4", 9000)); u.settimeout(5)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.connect(("10.77.0.4",
+    9000)); u.settimeout(5)
 print("up", flush=True)
 end = time.monotonic() + 300
 n = 0
@@ -274,7 +288,7 @@ def no_endpoint_no_network(w: World) -> None:
         os.readlink("/proc/%d/fd/%s" % (c.process.pid, fd))
         for fd in os.listdir("/proc/%d/fd" % c.process.pid)
     ]
-    assert not any(l.startswith("socket:") for l in links), links
+    assert not any(line.startswith("socket:") for line in links), links
     events = c.stop()
     assert c.process.returncode == 0 and len(events) == 2
 
@@ -422,7 +436,7 @@ def doctor_agrees_with_the_report(w: World) -> None:
         .stdout.decode()
         .splitlines()
     )
-    assert len(table) == len(told) and all("  " in l for l in table), table
+    assert len(table) == len(told) and all("  " in line for line in table), table
     done = subprocess.run(
         ["setpriv", "--bounding-set=-all,+bpf", w.sandpiper, "doctor", "--format", "json"],
         capture_output=True,
@@ -448,10 +462,10 @@ def doctor_checks_the_endpoint(w: World) -> None:
         )
         told = {f["subject"]: f for f in json.loads(done.stdout)}
         assert done.returncode == 0, done.stderr
-        for signal in ("logs", "metrics"):
-            found = told["endpoint " + signal]
+        for kind in ("logs", "metrics"):
+            found = told["endpoint " + kind]
             assert (
-                found["found"] == "%s/v1/%s" % (url, signal)
+                found["found"] == "%s/v1/%s" % (url, kind)
                 and found["state"] == state
                 and bool(found["reason"]) == (state == "off")
             ), found
@@ -488,7 +502,7 @@ def kernel_without_bpf_jit(w: World) -> None:
         with open(path, "w") as f:
             f.write("0")
     except OSError as e:
-        raise Skip("this kernel's compiler cannot be turned off: %s" % e)
+        raise Skip("this kernel's compiler cannot be turned off: %s" % e) from e
     try:
         if open(path).read().strip() != "0":
             raise Skip("this kernel's compiler cannot be turned off")

@@ -21,9 +21,9 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import peers
-import registry
-import world
+import peers  # noqa: E402
+import registry  # noqa: E402
+import world  # noqa: E402
 
 
 def import_scenarios() -> None:

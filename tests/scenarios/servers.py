@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The servers of the scenarios: DNS, which behaves as the queried name says, and plain TCP and UDP."""
+"""The servers of the scenarios: DNS that behaves as the queried name says, plain TCP and UDP."""
+
+from __future__ import annotations
 
 import socket
 import socketserver
@@ -7,6 +9,7 @@ import struct
 import sys
 import threading
 import time
+from typing import Any
 
 import dnswire as d
 
@@ -19,10 +22,10 @@ A, A2, AAAA = (
 DNS, DNS2, DNS6 = "10.77.0.1", "10.77.0.3", "fd77::1"
 
 
-def padded(q, total):
+def padded(q: bytes, total: int) -> bytes:
     """Builds a TXT answer of exactly `total` bytes."""
     room = total - len(d.answer(q))
-    data, records = b"", []
+    data, _records = b"", []
     room -= 12  # the record's header after the pointer
     while room > 0:
         n = min(255, room - 1)
@@ -35,7 +38,7 @@ def padded(q, total):
     return message
 
 
-def malformed(kind, q):
+def malformed(kind: str, q: bytes) -> bytes:
     head = q[:2] + struct.pack("!5H", 0x8180, 1, 1, 0, 0)
     question = q[12 : d.read_name(q, 12)[1] + 4]
     end = 12 + len(question)
@@ -59,7 +62,9 @@ def malformed(kind, q):
     raise ValueError(kind)
 
 
-def respond(q, tcp, client, udp_socket=None):
+def respond(
+    q: bytes, tcp: bool, client: str, udp_socket: socket.socket | None = None
+) -> list[bytes | float]:
     """The messages to send back, in order. A number among them is a pause in seconds."""
     qname, _ = d.read_name(q, 12)
     host = qname.lower()
@@ -124,14 +129,14 @@ def respond(q, tcp, client, udp_socket=None):
     return [d.answer(q, both)]
 
 
-def serve_udp(address, which) -> None:
+def serve_udp(address: str, which: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     s = socket.socket(family, socket.SOCK_DGRAM)
     s.bind((address, 53))
     other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     other.bind((DNS2 if address == DNS else DNS, 0 if which == "second" else 5353))
 
-    def reply(q, peer) -> None:
+    def reply(q: bytes, peer: Any) -> None:
         try:
             if d.read_name(q, 12)[0].startswith("wrongaddr"):
                 other.sendto(d.answer(q, [d.record(PTR, "A", d.address("10.77.9.9"))]), peer)
@@ -149,9 +154,9 @@ def serve_udp(address, which) -> None:
         threading.Thread(target=reply, args=(q, peer), daemon=True).start()
 
 
-def serve_tcp_dns(address, which) -> None:
+def serve_tcp_dns(address: str, which: str) -> None:
     class Handler(socketserver.BaseRequestHandler):
-        def exactly(self, n):
+        def exactly(self, n: int) -> bytes:
             data = b""
             while len(data) < n:
                 part = self.request.recv(n - len(data))
@@ -183,7 +188,7 @@ def serve_tcp_dns(address, which) -> None:
     tcp_server((address, 53), Handler)
 
 
-def tcp_server(address, handler) -> None:
+def tcp_server(address: str, handler: type[socketserver.BaseRequestHandler]) -> None:
     class Server(socketserver.ThreadingTCPServer):
         address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         allow_reuse_address, daemon_threads, request_queue_size = True, True, 512
@@ -205,7 +210,7 @@ class Echo(socketserver.BaseRequestHandler):
 
 class Http(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        while (line := self.rfile.readline()) not in (b"\r\n", b""):
+        while self.rfile.readline() not in (b"\r\n", b""):
             pass
         self.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")
 
@@ -217,7 +222,7 @@ class Reset(socketserver.BaseRequestHandler):
         self.request.close()
 
 
-def udp_echo(address, port) -> None:
+def udp_echo(address: str, port: int) -> None:
     s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     s.bind((address, port))
     while True:
@@ -225,7 +230,7 @@ def udp_echo(address, port) -> None:
         s.sendto(data, peer)
 
 
-def udp_sink(address, port) -> None:
+def udp_sink(address: str, port: int) -> None:
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.bind((address, port))
     while True:

@@ -78,9 +78,11 @@ def rules_outside_the_kernel(w: World) -> None:
     r = w.actor(
         """
         import subprocess
-        for more in ({}, {"OPENSANDBOX_EGRESS_POLICY_FILE": "/policy.json"}, {"OPENSANDBOX_EGRESS_RULES": "oops"}):
+        for more in ({}, {"OPENSANDBOX_EGRESS_POLICY_FILE": "/policy.json"},
+            {"OPENSANDBOX_EGRESS_RULES": "oops"}):
             import os
-            subprocess.run(["sleep", "0.5"], executable="/opt/opensandbox-egress/egress", env={**os.environ, **more}, check=True,
+            subprocess.run(["sleep", "0.5"], executable="/opt/opensandbox-egress/egress",
+                env={**os.environ, **more}, check=True,
                            preexec_fn=lambda: (os.chroot(%r), os.chdir("/")))
     """
         % root,
@@ -126,7 +128,8 @@ def time_from_dns_to_allow(w: World) -> None:
 @scenario()
 def connection_outlives_its_allowance(w: World) -> None:
     with w.nft(
-        "table inet fence { set learned { type ipv4_addr; flags timeout; }; chain out { type filter hook output priority 0; policy drop; "
+        "table inet fence { set learned { type ipv4_addr; flags timeout; }; "
+        "chain out { type filter hook output priority 0; policy drop; "
         "ct state established accept; ip daddr @learned accept; oifname lo accept; }; }"
     ):
         r = w.actor(

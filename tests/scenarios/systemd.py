@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Units of the systemd that booted this machine: scopes and services are sandboxes by their names."""
+"""Units of the systemd that booted this machine are sandboxes by their names."""
+
+from __future__ import annotations
 
 import os
 import shutil
@@ -20,7 +22,7 @@ def scopes_and_services(w: World) -> None:
     if not os.path.isdir("/run/systemd/system") or not shutil.which("systemd-run"):
         raise Skip("systemd does not run this machine; a guest of the vm tier does with it")
 
-    def run(kind, unit, code) -> None:
+    def run(kind: str, unit: str, code: str) -> None:
         # The script is a file because systemd interprets $ and %.
         script = os.path.join(w.dir, "unit.py")
         with open(script, "w") as f:

@@ -2,6 +2,8 @@
 """Other users of the same hooks: the programs of another collector keep working beside ours, and
 ours beside theirs, in every order of start and stop."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -9,7 +11,7 @@ import subprocess
 from attribution import Collector, act, told
 from checks import same
 from registry import Skip, scenario
-from world import World, sh
+from world import Event, World, sh
 
 TAGS = ("linux-6.1", "linux-6.12", "linux-sid")
 
@@ -17,7 +19,7 @@ PEERS = ["10.77.0.3", "10.77.0.3"]
 WORK = "actor.tcp('10.77.0.3', 8080); actor.lookup('tenant.test', 'A'); actor.tcp('10.77.0.3', 80)"
 
 
-def check(w: World, events, name, rounds=1) -> None:
+def check(w: World, events: list[Event], name: str, rounds: int = 1) -> None:
     hosts, peers, _ = told(events, name)
     same("peers of " + name, peers, PEERS * rounds)
     same("names of " + name, hosts, ["tenant.test"] * rounds)
@@ -40,7 +42,7 @@ def another_collector_on_the_same_cgroups(w: World) -> None:
         check(w, stays.stop(), name, rounds=3 if stays is one else 2)
 
 
-def counter(w: World, ns, device):
+def counter(w: World, ns: str | None, device: str) -> int:
     """The packets that another tenant's filter on a device has counted."""
     out = subprocess.run(
         ["tc", "-n", ns, "-s", "-j", "filter", "show", "dev", device, "ingress"],
@@ -63,14 +65,20 @@ def another_filter_on_the_same_device(w: World) -> None:
     try:
         sh(f"ip link add {w.tag}g1 netns {ns} type veth peer name {outer} netns {w.server}")
         sh(
-            f"ip -n {ns} addr add 10.94.0.2/24 dev {w.tag}g1 && ip -n {ns} link set {w.tag}g1 up && ip -n {ns} link set lo up && ip -n {ns} route add default via 10.94.0.1"
+            f"ip -n {ns} addr add 10.94.0.2/24 dev {w.tag}g1 && "
+            f"ip -n {ns} link set {w.tag}g1 up && ip -n {ns} link set lo up && "
+            f"ip -n {ns} route add default via 10.94.0.1"
         )
         sh(
-            f"ip -n {w.server} addr add 10.94.0.1/24 dev {outer} && ip -n {w.server} link set {outer} up"
+            f"ip -n {w.server} addr add 10.94.0.1/24 dev {outer} && "
+            f"ip -n {w.server} link set {outer} up"
         )
 
         def connect() -> None:
-            code = "import socket; s = socket.create_connection(('10.77.0.3', 8080), 10); s.send(b'x'); s.recv(1)"
+            code = (
+                "import socket; s = socket.create_connection(('10.77.0.3', 8080), "
+                "10); s.send(b'x'); s.recv(1)"
+            )
             subprocess.run(
                 ["nsenter", "--net=/run/netns/" + ns, "python3", "-c", code], check=True, timeout=60
             )
@@ -84,7 +92,7 @@ def another_filter_on_the_same_device(w: World) -> None:
                     "this kernel has no classifier that tc could use; guests of the vm tier do"
                 )
 
-        def watch():
+        def watch() -> Collector:
             return Collector(
                 w, [], options=["--device", "/run/netns/%s:%s=guest" % (w.server, outer)]
             )

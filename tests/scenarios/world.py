@@ -5,6 +5,8 @@ Two network namespaces, joined by a veth pair: one for sandboxes, one for the se
 leaves them.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import glob
@@ -16,6 +18,8 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import checks
 import peers
@@ -28,11 +32,11 @@ SERVICE4, SERVICE6 = "10.77.0.4", "fd77::4"
 SANDBOX4 = "10.77.0.2"
 
 
-def sh(command) -> None:
+def sh(command: str) -> None:
     subprocess.run(command, shell=True, check=True)
 
 
-def cgroup_mount():
+def cgroup_mount() -> str:
     for line in open("/proc/self/mountinfo"):
         left, _, right = line.partition(" - ")
         if right.startswith("cgroup2 ") and left.split()[3] == "/":
@@ -40,8 +44,14 @@ def cgroup_mount():
     raise SystemExit("scenarios: cgroup v2 is not mounted")
 
 
+# A record as its JSON line has it.
+Event = dict[str, Any]
+
+
 class World:
-    def __init__(self, sandpiper, triggers, sink, peers=None) -> None:
+    def __init__(
+        self, sandpiper: str, triggers: str, sink: str, peers: peers.Peers | None = None
+    ) -> None:
         self.sandpiper, self.triggers, self.sink, self.peers = sandpiper, triggers, sink, peers
         # In a guest under software emulation the same scenarios take fewer rounds.
         self.slow = bool(os.environ.get("SCENARIOS_SLOW"))
@@ -55,7 +65,7 @@ class World:
         self.mount = cgroup_mount()
         self.cgroups = os.path.join(self.mount, self.tag)
 
-    def __enter__(self):
+    def __enter__(self) -> World:
         try:
             self._build()
         except BaseException:
@@ -83,7 +93,8 @@ class World:
             sh(f"ip -n {ns} link set lo up")
             # No duplicate address detection: addresses are usable at once.
             sh(
-                f"ip netns exec {ns} sysctl -q -w net.ipv6.conf.{ns}0.accept_dad=0 net.ipv4.tcp_syn_retries=1"
+                f"ip netns exec {ns} sysctl -q -w net.ipv6.conf.{ns}0.accept_dad=0 "
+                f"net.ipv4.tcp_syn_retries=1"
             )
             for a in addresses:
                 sh(f"ip -n {ns} addr add {a} dev {ns}0" + (" nodad" if ":" in a else ""))
@@ -100,7 +111,10 @@ class World:
     def with_rules(self) -> None:
         """Drops packets to a port on the server's side: to the sandbox the peer is dead, and no
         policy of its own denies it."""
-        rules = "table inet dead { chain in { type filter hook input priority 0; tcp dport 9 drop; udp dport 9 drop; }; }"
+        rules = (
+            "table inet dead { chain in { type filter hook input priority 0; "
+            "tcp dport 9 drop; udp dport 9 drop; }; }"
+        )
         subprocess.run(
             ["nsenter", "--net=/run/netns/" + self.server, "nft", "-f", "-"],
             input=rules.encode(),
@@ -110,11 +124,18 @@ class World:
     def without_rules(self) -> None:
         sh("nsenter --net=/run/netns/%s nft flush ruleset" % self.server)
 
-    def write_resolv(self, text) -> None:
+    def write_resolv(self, text: str) -> None:
         with open(self.resolv, "w") as f:
             f.write(text)
 
-    def start(self, argv, ns=None, ready=None, cgroup=None, **popen):
+    def start(
+        self,
+        argv: Sequence[str],
+        ns: str | None = None,
+        ready: str | None = None,
+        cgroup: str | None = None,
+        **popen: Any,
+    ) -> subprocess.Popen[bytes]:
         """Starts a helper that ends with the scenario; waits for the word `ready` on its stdout."""
 
         def enter() -> None:
@@ -141,7 +162,7 @@ class World:
         child.reader.start()
         return child
 
-    def stop(self, child):
+    def stop(self, child: Any) -> bytes:
         """Ends a helper of start(); returns its output after `ready`."""
         child.terminate()
         child.wait(timeout=60)
@@ -158,7 +179,7 @@ class World:
             glob.glob(self.cgroups + "/*/") + glob.glob("/sys/fs/cgroup/*/" + self.tag + "/*/")
         )
 
-    def remove_cgroups(self, tops) -> None:
+    def remove_cgroups(self, tops: Iterable[str]) -> None:
         """Removes cgroups and kills their processes."""
         for top in tops:
             for path, _, _ in os.walk(top, topdown=False):
@@ -174,13 +195,13 @@ class World:
                     except OSError:
                         time.sleep(0.1)
 
-    def end_processes(self, processes) -> None:
+    def end_processes(self, processes: Iterable[subprocess.Popen[bytes]]) -> None:
         for process in processes:
             process.kill()
             process.wait()
         processes.clear()
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.end_processes(self.children)
         self.end_processes(self.residents)
         for ns in (self.client, self.server):
@@ -188,7 +209,7 @@ class World:
         self.remove_cgroups({self.cgroups, *glob.glob("/sys/fs/cgroup/*/" + self.tag)})
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def in_sandbox_net(self, argv):
+    def in_sandbox_net(self, argv: Sequence[str]) -> list[str]:
         """Runs a command in the sandbox's network namespace, with a resolv.conf of the world."""
         script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
         return [
@@ -203,7 +224,7 @@ class World:
         ] + argv
 
     @contextlib.contextmanager
-    def nft(self, script, ns=None):
+    def nft(self, script: str, ns: str | None = None) -> Iterator[None]:
         """Loads rules in the sandbox's network namespace, or another one, for the length of a with
         block."""
         nft = ["nsenter", "--net=/run/netns/" + (ns or self.client), "nft"]
@@ -213,7 +234,14 @@ class World:
         finally:
             subprocess.run(nft + ["flush", "ruleset"], check=True)
 
-    def exec(self, argv, options=(), env=None, stdin=None, sandpiper=None):
+    def exec(
+        self,
+        argv: Sequence[str],
+        options: Sequence[str] = (),
+        env: dict[str, str] | None = None,
+        stdin: Any = None,
+        sandpiper: Sequence[str] | None = None,
+    ) -> Result:
         """Runs sandpiper exec with argv in the sandbox's network. `sandpiper` is another command
         line that starts it."""
         files = {k: os.path.join(self.dir, k) for k in ("report", "events", "metrics")}
@@ -249,12 +277,12 @@ class World:
         checks.cataloged(result.metrics)
         return result
 
-    def patience(self):
+    def patience(self) -> dict[str, str]:
         """The default window is too short for an emulated guest."""
         return {"SANDPIPER_WINDOW_S": "3600"} if self.slow else {}
 
     @contextlib.contextmanager
-    def told_to_peers(self, env):
+    def told_to_peers(self, env: dict[str, str] | None) -> Iterator[tuple[dict[str, str], Any]]:
         """Returns (environment, RunOutput). If there are peers and the scenario has no exporter of
         its own, records and metrics go to the peers too, and afterwards the peers must have what
         the files have."""
@@ -266,7 +294,9 @@ class World:
         yield {**more, **env}, told
         told.check(self.peers, name)
 
-    def actor(self, code, options=(), env=None, **how):
+    def actor(
+        self, code: str, options: Sequence[str] = (), env: dict[str, str] | None = None, **how: Any
+    ) -> Result:
         """Runs Python code with `actor` imported in a sandbox; returns its truth."""
         import textwrap
 
@@ -278,13 +308,13 @@ class World:
         ]
         return self.exec(argv, options, env, **how)
 
-    def new_cgroup(self, name):
+    def new_cgroup(self, name: str) -> str:
         path = os.path.join(self.cgroups, name)
         os.makedirs(path)
         return path
 
 
-def parse_events(path):
+def parse_events(path: str) -> list[Event]:
     """Parses records: every line must be one JSON object in valid UTF-8."""
     events = []
     with open(path, "rb") as f:
@@ -295,13 +325,15 @@ def parse_events(path):
     return events
 
 
-def parse_metrics(path):
+def parse_metrics(path: str) -> dict[str, list[Any]]:
     with open(path) as f:
         return {m["name"]: m["points"] for m in map(json.loads, f)}
 
 
 class Result:
-    def __init__(self, argv, done, files) -> None:
+    def __init__(
+        self, argv: Sequence[str], done: subprocess.CompletedProcess[bytes], files: Any
+    ) -> None:
         self.argv, self.status = argv, done.returncode
         self.stdout, self.stderr = done.stdout, done.stderr.decode(errors="replace")
         if not os.path.exists(files["report"]):
@@ -311,15 +343,15 @@ class Result:
         self.metrics = parse_metrics(files["metrics"])
 
     @property
-    def truth(self):
-        lines = [l for l in self.stdout.decode().splitlines() if l.startswith('{"truth"')]
+    def truth(self) -> dict[str, Any]:
+        lines = [line for line in self.stdout.decode().splitlines() if line.startswith('{"truth"')]
         assert lines, "the actor told no truth: status %d, %s" % (self.status, self.stderr)
         return json.loads(lines[-1])["truth"]
 
-    def of(self, event):
+    def of(self, event: str) -> list[Event]:
         return [e for e in self.events if e["opensandbox.event"] == event]
 
-    def metric(self, name, *keys):
+    def metric(self, name: str, *keys: str) -> dict[Any, float]:
         """{values of these attributes: sum over the other attributes} of one metric."""
         sums = {}
         for p in self.metrics.get(name, []):
