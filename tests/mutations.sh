@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# mutations.sh [PATTERN]: checks that the unit tests notice faults. Each patch in tests/mutations puts
-# one fault into the code, and its first line names the test that must fail. The patches are applied
-# one by one to a copy of the working tree. Takes about ten minutes on two cores. Ends with
+# mutations.sh [PATTERN]: checks that the unit tests notice faults. Each patch in tests/mutations
+# puts one fault into the code, and its first line names the test that must fail. The patches are
+# applied one by one to a copy of the working tree. Takes about ten minutes on two cores. Ends with
 # "N passed, N failed, 0 skipped".
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A capture of which any byte may be wrong: told as far as it can be read, or refused.
+// Replays a capture with arbitrary bytes. The replay must stop with an error or read to its end.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,13 +14,13 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using sandpiper::testing::Require;
   static const int file = memfd_create("capture", MFD_CLOEXEC);
   Require(ftruncate(file, 0) == 0 && pwrite(file, data, size, 0) == static_cast<ssize_t>(size),
-          "there is room for it");
+          "the input is written to a file");
   size_t records = 0;
   const auto summary = sandpiper::ReplayCapture(
       absl::StrCat("/proc/self/fd/", file), {.session = {}, .window_ns = 60 * sandpiper::kSecond},
       [&](const sandpiper::LogRecord&) { ++records; });
-  // Nobody tells more than was written: a record or two for each event, and those of a sandbox's
-  // begin and end.
-  Require(!summary.ok() || records <= 16 * size + 64, "records come from events");
+  // Each event causes one or two records, and the start and the end of a sandbox cause a few.
+  Require(!summary.ok() || records <= 16 * size + 64,
+          "the number of records is bounded by the input");
   return 0;
 }

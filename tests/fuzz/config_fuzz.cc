@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration file.
+// Parses a configuration file with arbitrary bytes.
 #include "tests/fuzz/fuzz.h"
 #include "userspace/config/config_file.h"
 
@@ -8,8 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::Status status =
       sandpiper::ReadConfigText("file", std::string(sandpiper::testing::Text(data, size)), &config);
   sandpiper::testing::Require(status.ok() || absl::IsInvalidArgument(status),
-                              "an error is about the file");
+                              "each error is InvalidArgument");
   sandpiper::testing::Require(status.ok() || status.message().find("file:") == 0,
-                              "an error names where");
+                              "each error names the file");
   return 0;
 }

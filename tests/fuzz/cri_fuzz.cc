@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers of a CRI runtime, as protobuf. The first byte says which.
+// Reads protobuf responses of a CRI runtime with arbitrary bytes. The first byte selects the
+// message.
 #include <string>
 
 #include "cri.pb.h"

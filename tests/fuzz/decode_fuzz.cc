@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records of the ring (bpf/events.h).
+// Decodes a record of the ring buffer (bpf/events.h) with arbitrary bytes.
 #include "tests/fuzz/fuzz.h"
 #include "userspace/event/decode.h"
 #include "userspace/event/event_kind.h"
@@ -10,9 +10,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::Status status = sandpiper::Decode(record, &event);
   const auto owner = sandpiper::OwnerOf(record);
   if (status.ok()) {
-    sandpiper::testing::Require(owner.has_value(), "a record that is understood has an owner");
+    sandpiper::testing::Require(owner.has_value(), "a decoded record has an owner");
     sandpiper::testing::Require(owner->kind == event.kind && owner->member == event.member,
-                                "both say the same of it");
+                                "Decode and OwnerOf agree on kind and member");
     sandpiper::KindName(event.kind);
   }
   return 0;

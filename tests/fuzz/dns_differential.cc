@@ -14,7 +14,7 @@
 namespace sandpiper::testing {
 namespace {
 
-// As DnsMessage::name has it, from labels without compression.
+// Converts labels without compression to the form of DnsMessage::name.
 std::string NameOf(const ldns_rdf* name) {
   const uint8_t* wire = ldns_rdf_data(name);
   std::string out;
@@ -48,9 +48,13 @@ std::string AddressOf(const ldns_rdf* data) {
 
 struct Reading {
   std::string name;
-  unsigned id, type, rcode;
-  bool response, truncated;
-  std::vector<std::string> addresses, aliases;
+  unsigned id;
+  unsigned type;
+  unsigned rcode;
+  bool response;
+  bool truncated;
+  std::vector<std::string> addresses;
+  std::vector<std::string> aliases;
 
   bool operator==(const Reading&) const = default;
   std::string ToString() const {
@@ -106,13 +110,13 @@ Reading Theirs(const ldns_pkt* packet) {
   return out;
 }
 
-// ldns goes on behind what it understood of a record, wherever the record itself says that it ends.
-// What it reads after one that is longer or shorter than that is no message of anybody's.
-bool KeepsToLengths(std::string_view text) {
+// True if the data of each record has the length that the record states. ldns does not check it: it
+// continues after the data that it understood, so it misreads all that follows a wrong length.
+bool HasRightLengths(std::string_view text) {
   const auto* wire = reinterpret_cast<const uint8_t*>(text.data());
   size_t at = LDNS_HEADER_SIZE;
-  const unsigned questions = LDNS_QDCOUNT(wire),
-                 records = LDNS_ANCOUNT(wire) + LDNS_NSCOUNT(wire) + LDNS_ARCOUNT(wire);
+  const unsigned questions = LDNS_QDCOUNT(wire);
+  const unsigned records = LDNS_ANCOUNT(wire) + LDNS_NSCOUNT(wire) + LDNS_ARCOUNT(wire);
   for (unsigned i = 0; i < questions + records; ++i) {
     const bool question = i < questions;
     size_t end = at;
@@ -146,21 +150,24 @@ std::string CompareWithLdns(std::string_view wire, Agreement* agreement) {
   const std::unique_ptr<ldns_pkt, decltype(&ldns_pkt_free)> theirs(read ? parsed : nullptr,
                                                                    ldns_pkt_free);
   const bool one_question = theirs && ldns_pkt_qdcount(theirs.get()) == 1;
-  *agreement = ours.ok() ? (theirs ? Agreement::kBothRead : Agreement::kOnlyWeRead)
-                         : (theirs ? Agreement::kOnlyLdnsReads : Agreement::kNeitherReads);
-  if (theirs && !KeepsToLengths(wire))
+  if (ours.ok())
+    *agreement = theirs ? Agreement::kBothRead : Agreement::kOnlyWeRead;
+  else
+    *agreement = theirs ? Agreement::kOnlyLdnsReads : Agreement::kNeitherReads;
+  if (theirs && !HasRightLengths(wire))
     return "";
   if (*agreement == Agreement::kBothRead) {
-    const Reading a = Ours(*ours), b = Theirs(theirs.get());
-    return a == b ? "" : "we read: " + a.ToString() + "; ldns: " + b.ToString();
+    const Reading a = Ours(*ours);
+    const Reading b = Theirs(theirs.get());
+    return a == b ? "" : "ParseDns: " + a.ToString() + "; ldns: " + b.ToString();
   }
-  // ldns follows pointers that go forwards, and takes records that are empty.
+  // ParseDns is stricter: ldns follows pointers that point forwards, and accepts empty records.
   const std::string why(ours.status().message());
   const bool stricter = why.find("compression pointer") != std::string::npos ||
                         why.find("record that is not") != std::string::npos ||
                         why.find("does not fill its record") != std::string::npos;
   return *agreement == Agreement::kOnlyLdnsReads && one_question && !stricter
-             ? "we refuse what ldns reads: " + why
+             ? "ParseDns rejects a message that ldns reads: " + why
              : "";
 }
 

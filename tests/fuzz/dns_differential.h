@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Our reading of a DNS message against that of ldns (https://nlnetlabs.nl/projects/ldns), which
-// shares no line with it.
+// Compares the DNS parser with ldns (https://nlnetlabs.nl/projects/ldns), an independent parser.
 #ifndef SANDPIPER_TESTS_FUZZ_DNS_DIFFERENTIAL_H_
 #define SANDPIPER_TESTS_FUZZ_DNS_DIFFERENTIAL_H_
 
@@ -11,8 +10,8 @@ namespace sandpiper::testing {
 
 enum class Agreement { kBothRead, kNeitherReads, kOnlyLdnsReads, kOnlyWeRead };
 
-// Empty where they agree, or may differ: we refuse what RFC 9267 warns of, and read no further than
-// the answers.
+// Returns a description of the difference. Empty if both agree, or if they may differ: ParseDns
+// rejects messages that RFC 9267 warns of, and it reads no sections after the answers.
 std::string CompareWithLdns(std::string_view wire, Agreement* agreement);
 
 }  // namespace sandpiper::testing

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS messages as a hostile or broken resolver might write them: right ones of every shape, and
-// such with bytes changed, cut off or added.
+// Generates DNS messages: valid ones of every shape, and copies with changed, missing or added
+// bytes, as a hostile or broken resolver may send them.
 #ifndef SANDPIPER_TESTS_FUZZ_DNS_GENERATOR_H_
 #define SANDPIPER_TESTS_FUZZ_DNS_GENERATOR_H_
 
@@ -17,11 +17,12 @@ class DnsGenerator {
   explicit DnsGenerator(uint32_t seed) : random_(seed) {}
 
   // A message that every parser should read.
-  std::string Right() {
+  std::string Valid() {
     names_.clear();
     wire_.clear();
-    const unsigned answers = Below(2) ? Below(6) : 0, authority = Below(4) ? 0 : 1,
-                   additional = Below(2);
+    const unsigned answers = Below(2) ? Below(6) : 0;
+    const unsigned authority = Below(4) ? 0 : 1;
+    const unsigned additional = Below(2);
     Put16(Below(0x10000));
     Put16((answers ? 0x8180 : 0x0100) | (Below(8) ? 0 : Below(11)));
     Put16(1);
@@ -44,9 +45,9 @@ class DnsGenerator {
     return wire_;
   }
 
-  // One that may be wrong.
+  // A valid message with one to four random changes. It may still be valid.
   std::string Mutated() {
-    std::string wire = Right();
+    std::string wire = Valid();
     for (unsigned n = 1 + Below(4); n > 0; --n) {
       const size_t at = Below(static_cast<unsigned>(wire.size()));
       switch (Below(5)) {
@@ -81,7 +82,7 @@ class DnsGenerator {
     wire_.push_back(static_cast<char>(n));
   }
 
-  // Some labels, and then the root or a name that was written before (RFC 1035 4.1.4).
+  // Writes some labels, and then the root or a pointer to an earlier name (RFC 1035 4.1.4).
   void PutName() {
     for (unsigned n = Below(5); n > 0; --n) {
       if (wire_.size() < 0x3fff)
@@ -91,7 +92,7 @@ class DnsGenerator {
       for (unsigned i = 0; i < length; ++i)
         wire_.push_back(static_cast<char>(Below(20) ? 'a' + Below(26) : Below(256)));
     }
-    // Not what is just being written: that would point at itself.
+    // The name that is being written has at most four labels. A pointer to it would be a loop.
     const unsigned own = static_cast<unsigned>(names_.size());
     if (own > 5 && Below(2))
       Put16(0xc000 | names_[Below(own - 5)]);
@@ -123,7 +124,7 @@ class DnsGenerator {
 
   std::mt19937 random_;
   std::string wire_;
-  std::vector<unsigned> names_;  // where labels begin
+  std::vector<unsigned> names_;  // offsets of labels
 };
 
 }  // namespace sandpiper::testing

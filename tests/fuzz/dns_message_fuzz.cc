@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS messages, against ldns.
+// Parses a DNS message with arbitrary bytes, and compares the result with that of ldns.
 #include "tests/fuzz/dns_differential.h"
 #include "tests/fuzz/fuzz.h"
 #include "userspace/event/dns_message.h"
@@ -10,11 +10,11 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   testing::Agreement agreement;
   const std::string difference = testing::CompareWithLdns(wire, &agreement);
   testing::Require(difference.empty(), difference.c_str());
-  // One that was cut off tells no less.
+  // The flag for a cut message must not change the result for a complete one.
   if (const auto whole = ParseDns(wire, DnsCapture::kComplete); whole.ok()) {
     const auto cut = ParseDns(wire, DnsCapture::kCut);
     testing::Require(cut.ok() && cut->name == whole->name,
-                     "a message that is whole is read the same");
+                     "a complete message is read the same with kCut");
   }
   return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each target has: one function that takes any bytes, and stops the process where something is
-// wrong.
+// Each fuzz target defines one function. It accepts arbitrary bytes, and aborts the process if the
+// code under test does something wrong.
 #ifndef SANDPIPER_TESTS_FUZZ_FUZZ_H_
 #define SANDPIPER_TESTS_FUZZ_FUZZ_H_
 
@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <string_view>
 
-// https://llvm.org/docs/LibFuzzer.html; replay.cc calls it without libFuzzer.
+// libFuzzer (https://llvm.org/docs/LibFuzzer.html) calls it, or replay.cc.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace sandpiper::testing {
@@ -19,10 +19,10 @@ inline std::string_view Text(const uint8_t* data, size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-inline void Require(bool holds, const char* what) {
-  if (holds)
+inline void Require(bool is_true, const char* condition) {
+  if (is_true)
     return;
-  fprintf(stderr, "does not hold: %s\n", what);
+  fprintf(stderr, "not true: %s\n", condition);
   abort();
 }
 

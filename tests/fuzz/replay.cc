@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TARGET FOLDER: gives the target every file of its corpus, and each of them cut short and with
-// single bits turned. For where there is no libFuzzer.
+// TARGET FOLDER: runs the target without libFuzzer. Its inputs are the files of its corpus,
+// prefixes of them, and copies with one flipped bit.
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -10,12 +10,12 @@
 
 namespace {
 
-void Give(const std::string& input) {
+void Run(const std::string& input) {
   LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
 }
 
-// Of long inputs, so many places.
-constexpr size_t kPlacesMax = 256;
+// Positions in each file at which it is cut and changed.
+constexpr size_t kPositionsMax = 256;
 
 }  // namespace
 
@@ -26,14 +26,14 @@ int main(int argc, char** argv) {
   for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string input{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    Give(input);
+    Run(input);
     ++files;
-    const size_t step = input.size() / kPlacesMax + 1;
+    const size_t step = input.size() / kPositionsMax + 1;
     for (size_t at = 0; at < input.size(); at += step) {
-      Give(input.substr(0, at));
-      std::string turned = input;
-      turned[at] = static_cast<char>(turned[at] ^ (1 << (at % 8)));
-      Give(turned);
+      Run(input.substr(0, at));
+      std::string flipped = input;
+      flipped[at] = static_cast<char>(flipped[at] ^ (1 << (at % 8)));
+      Run(flipped);
     }
   }
   printf("%zu inputs\n", files);

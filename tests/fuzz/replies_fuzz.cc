@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON of container runtimes and of OpenSandbox. The first byte says whose.
+// Parses JSON of container runtimes and of OpenSandbox with arbitrary bytes. The first byte selects
+// the parser.
 #include <string>
 
 #include "tests/fuzz/fuzz.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What OTLP endpoints answer. The first byte: how it came.
+// Reads a response of an OTLP endpoint with arbitrary bytes. The first byte selects the transport.
 #include <string>
 
 #include "tests/fuzz/fuzz.h"
@@ -23,8 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'z':
       if (const auto out = Gunzip(body, kResponseMax)) {
-        testing::Require(out->size() <= kResponseMax, "no more than asked for");
-        testing::Require(Gunzip(Gzip(*out), kResponseMax) == *out, "what is packed comes out");
+        testing::Require(out->size() <= kResponseMax, "the output is within its limit");
+        testing::Require(Gunzip(Gzip(*out), kResponseMax) == *out,
+                         "Gunzip returns the input of Gzip");
       }
       break;
     default:

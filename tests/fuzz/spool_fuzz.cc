@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A spool's file of which any byte may be wrong.
+// Opens a spool file with arbitrary bytes.
 #include <unistd.h>
 
 #include <filesystem>
@@ -11,7 +11,7 @@
 
 namespace {
 
-// Of this process; gone with it.
+// A folder of this process, which removes it at its end.
 struct Folder {
   Folder()
       : path(absl::StrCat(std::filesystem::temp_directory_path().string(), "/spool-fuzz-",
@@ -34,13 +34,14 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr uint64_t kNow = 1'700'000'000'000'000'000;
   constexpr int kEntriesMax = 1'000;
   sandpiper::Spool spool({.path = path});
-  Require(spool.Open().ok(), "it always begins");
+  Require(spool.Open().ok(), "Open succeeds for every file");
   for (int i = 0; i < kEntriesMax; ++i) {
     const auto entry = spool.Front(kNow);
     if (!entry)
       break;
     spool.Remove(entry->id);
   }
-  Require(spool.Append({.bytes = "a request", .items = 1}, kNow).ok(), "it always takes more");
+  Require(spool.Append({.bytes = "a request", .items = 1}, kNow).ok(),
+          "Append succeeds after Open");
   return 0;
 }

@@ -197,6 +197,8 @@ TEST_F(FlowTableTest, AttemptWithoutErrorIsCancelledAfterTheWait) {
   Close(1, 11);
   EXPECT_TRUE(changes_.empty());
   EXPECT_EQ(table_.NextDeadline(), 10 + 50 * kMillisecond);
+  Keep(table_.ExpireDue(9 + 50 * kMillisecond));
+  EXPECT_TRUE(changes_.empty());
   Keep(table_.ExpireDue(10 + 50 * kMillisecond));
   EXPECT_EQ(One().flow.outcome, ConnectOutcome::kCancelled);
 }
