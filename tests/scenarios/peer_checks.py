@@ -82,7 +82,7 @@ def same_records(
         want = {name(k): v for k, v in attributes.items() if v != ""}
 
         def has_attributes(fields: dict[str, str], want: Event = want) -> bool:
-            got = {k: v for k, v in fields.items() if k not in other_fields}
+            got = {k: v for k, v in fields.items() if k not in other_fields and v != ""}
             return got.keys() == want.keys() and all(
                 equal_to_text(v, got[k]) for k, v in want.items()
             )

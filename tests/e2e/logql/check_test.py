@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""check_test.py [GRAMMAR]: tests of check.py. Ends with "N passed, N failed, 0 skipped"."""
+"""check_test.py [GRAMMAR]: tests of check.py. GRAMMAR is the folder that install.sh filled."""
 
 import json
 import sys
@@ -75,9 +75,4 @@ class Check(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=0).result
-    failed = len(result.failures) + len(result.errors)
-    for test, _ in result.failures + result.errors:
-        print("FAILED logql:", test)
-    print(f"{result.testsRun - failed} passed, {failed} failed, 0 skipped")
-    sys.exit(failed > 0)
+    unittest.main()
