@@ -3,8 +3,10 @@
  * Empty programs of the same types and at the same hooks as those of sandpiper: the minimum cost of
  * observing there.
  */
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
+
+// Needs the types of linux/bpf.h, and stays in a group of its own so that it is not sorted before.
+#include <bpf/bpf_helpers.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
