@@ -33,7 +33,9 @@ find_base() {
   base=$(git rev-parse -q --verify HEAD~1) || base=$(git hash-object -t tree /dev/null)
 }
 
-shell_files() { git grep -lE '^#!(/usr/bin/env bash|/bin/sh|/bin/bash|/bin/busybox sh)' -- . ':!*.md'; }
+shell_files() {
+  git grep -lE '^#!(/usr/bin/env bash|/bin/sh|/bin/bash|/bin/busybox sh)' -- . ':!*.md'
+}
 c_files() { git ls-files '*.c' '*.cc' '*.h'; }
 
 check_format() { c_files | xargs clang-format --dry-run -Werror; }
@@ -43,7 +45,10 @@ check_python() {
 }
 check_shell() { shell_files | xargs shellcheck; }
 # The tidy checks need the headers that the build generates, and the unit tests build them.
-check_units() { bazel test --noshow_progress --test_output=errors //tests/unit:all //proto:all //bpf:all; }
+check_units() {
+  bazel build --noshow_progress //proto:all //bpf:all //userspace/command:report_page || return 1
+  bazel test --noshow_progress --test_output=errors //tests/unit:all
+}
 check_tidy() { tests/lint/tidy.sh "$base"; }
 
 find_base

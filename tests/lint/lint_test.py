@@ -46,6 +46,9 @@ class LanguageTest(unittest.TestCase):
         content = '"""Says whose it is."""\n# Done anew.\n'
         self.assertEqual(marked("a.py", content), ["Done anew.", "Says whose it is."])
 
+    def test_other_strings_of_python_are_left_out(self) -> None:
+        self.assertEqual(marked("a.py", 'RULES = """nobody is told"""\n'), [])
+
     def test_code_blocks_of_a_page_are_left_out(self) -> None:
         page = "It works.\n\n    nobody\n\n```\nnobody\n```\n\n| what is told | x |\n"
         self.assertEqual(marked("a.md", page), ["what is told"])
@@ -54,8 +57,8 @@ class LanguageTest(unittest.TestCase):
 class ColumnsTest(unittest.TestCase):
     def test_long_lines_are_reported(self) -> None:
         for path in ("a.cc", "a.py", "a.sh", "a.md", "BUILD.bazel"):
-            problems = list(text.check_columns(path, "ok ok\n" + "x " * 60 + "\n"))
-            self.assertEqual(problems, [f"{path}:2: 120 columns, more than 100"])
+            problems = list(text.check_columns(path, "ok ok\n" + "// " + "x " * 60 + "\n"))
+            self.assertEqual(problems, [f"{path}:2: 123 columns, more than 100"])
 
     def test_tables_and_code_of_a_page_may_be_longer(self) -> None:
         page = "| " + "x " * 60 + "|\n    " + "y " * 60 + "\n```\n" + "z " * 60 + "\n```\n"

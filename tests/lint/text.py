@@ -10,6 +10,7 @@ A hit is not always a fault, so each top folder may have a small share of them.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import pathlib
 import re
@@ -102,12 +103,21 @@ def units(path: str, text: str) -> Iterator[Unit]:
             if (m := re.match(r"\s*#(?!!)(.*)", line))
         ]
         yield from _block(comments, True)
-        for m in re.finditer(r'"""(.*?)"""', text, re.S):
-            line = text.count("\n", 0, m.start()) + 1
-            for sentence in re.split(r"(?<=[.;!?])\s+", " ".join(m.group(1).split())):
-                yield Unit(line, sentence, True)
+        if path.endswith(".py"):
+            yield from docstrings(text)
     elif path.endswith(".md"):
         yield from markdown_units(lines)
+
+
+def docstrings(text: str) -> Iterator[Unit]:
+    """Sentences of docstrings. Other strings are programs and rules of scenarios."""
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if doc := ast.get_docstring(node):
+            line = node.body[0].lineno
+            for sentence in re.split(r"(?<=[.;!?])\s+", " ".join(doc.split())):
+                yield Unit(line, sentence, True)
 
 
 def markdown_units(lines: list[str]) -> Iterator[Unit]:
@@ -151,6 +161,9 @@ def check_columns(path: str, text: str) -> Iterator[str]:
             # A row of a table, code and a single link cannot be wrapped.
             if fenced or line.startswith(("|", "    ")) or re.fullmatch(r"\s*\S*", line):
                 continue
+        # clang-format wraps code; it leaves only literals that cannot be broken.
+        if re.search(r"\.(cc|c|h)$", path) and not re.search(r"(^|\s)//\s|^\s*/?\*", line):
+            continue
         if len(line) > MAX_COLUMNS and not re.search(r"https?://\S{40}|#include", line):
             yield f"{path}:{number}: {len(line)} columns, more than {MAX_COLUMNS}"
 

@@ -395,7 +395,7 @@ def io_uring(w: World) -> None:
 
 @scenario("linux-5.10")
 def io_uring_unreachable(w: World) -> None:
-    # Only the completion has the error. With fexit sandpiper sees it; without, it knows that the
+    # Only the completion has the error. sandpiper sees it with fexit. Without, it knows that the
     # attempt failed but not why.
     probe = w.exec(["true"]).report["probes"]
     mechanism = [p["mechanism"] for p in probe if p["probe"] == "connect.error"][0]

@@ -100,8 +100,8 @@ def runtime_network(w: World) -> Iterator[str]:
 
 @contextlib.contextmanager
 def scratch(w: World) -> Iterator[str]:
-    """A folder that overlayfs accepts: on disk, or in memory in a guest, whose disk is an overlay
-    itself."""
+    """A folder that overlayfs accepts: on disk, or in memory in a guest, because its disk is an
+    overlay itself."""
     folder = tempfile.mkdtemp(prefix="sandpiper-runtime-", dir="/tmp" if w.slow else "/var/tmp")
     try:
         yield folder

@@ -238,7 +238,7 @@ def image_watches_a_podman_container(w: World) -> None:
         ]
         with open(runtime.folder + "/sandpiper.yaml", "w") as f:
             json.dump(runtime.config, f)
-        # Without the canary, whose cgroup would be beside the scenario's, and without exporters.
+        # Without exporters, and without the canary: its cgroup would be beside the scenario's.
         runtime(
             "run",
             "--detach",
@@ -585,8 +585,8 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
     os.makedirs(drop_in)
     with open(drop_in + "/guest.conf", "w") as f:
         f.write(
-            "[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=append:%s\nStandardError=append:%s\n"
-            % (log, log)
+            "[Unit]\nDefaultDependencies=no\n"
+            "[Service]\nStandardOutput=append:%s\nStandardError=append:%s\n" % (log, log)
         )
     # policy-rc.d, which keeps packages from starting services (invoke-rc.d(8)), is moved away
     # meanwhile.

@@ -33,7 +33,7 @@ def import_scenarios() -> None:
 
 
 def summary(error: Exception) -> str:
-    """Where in the scenarios an error was raised and what it says, in one line."""
+    """The place and the text of an error, in one line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     text = " ".join(f"{type(error).__name__}: {error}".split())
     text = text if len(text) <= 600 else text[:600] + "..."
