@@ -115,7 +115,7 @@ int main(int argc, char** argv) {
     Fail(std::string(ring.status().message()));
   sandpiper::testing::DnsGenerator generator(3);
   for (long i = 0; i < count; ++i) {
-    const std::string message = i % 3 ? generator.Mutated() : generator.Right();
+    const std::string message = i % 3 ? generator.Mutated() : generator.Valid();
     const std::string frame = Frame(message, 1024 + static_cast<unsigned>(i % 60'000));
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
                 .data_size_in = static_cast<__u32>(frame.size()), .repeat = 1);
