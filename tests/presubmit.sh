@@ -6,7 +6,7 @@
 # the parent commit where both are the same. clang-tidy reads the files that changed since then;
 # with --all as BASE it reads every file (an hour). All other checks read the whole tree.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 cache=${SANDPIPER_CACHE:-/var/cache/sandpiper}
 base=${1:-}
 failed=()

@@ -68,7 +68,8 @@ def scenario(*tags: str) -> Callable[[Function], Function]:
 
 
 def select(pattern: str) -> list[Scenario]:
-    """The scenarios that match one of the pattern's parts, without those that match a part after a minus.
+    """The scenarios that match a part of the pattern, without those that a part after a minus
+    matches.
 
     A part that selects nothing is an error: it is a name that was changed or mistyped.
     """
