@@ -32,6 +32,7 @@ struct ProcessKey {
 // The part of the sandbox that an event belongs to, as numbered by attribution; 0: not known.
 using Origin = uint32_t;
 
+// A process executed a program.
 struct Exec {
   Origin origin = 0;
   ProcessKey process;
@@ -46,6 +47,7 @@ struct Exec {
   uint32_t netns = 0;  // inode number of the network namespace of the process
 };
 
+// A process exited.
 struct Exit {
   Origin origin = 0;
   ProcessKey process;
@@ -63,6 +65,7 @@ struct Fork {
   uint32_t netns = 0;
 };
 
+// A process called connect(2), or sent a first UDP datagram to a peer.
 struct Connect {
   Origin origin = 0;
   uint64_t cookie = 0;
@@ -74,6 +77,7 @@ struct Connect {
   uint32_t netns = 0;  // of the process
 };
 
+// The result of a connection attempt: from the state of the socket, or from the call.
 struct ConnectResult {
   uint64_t cookie = 0;
   Transport transport = Transport::kTcp;
@@ -93,6 +97,7 @@ struct Denied {
   Endpoint peer;
 };
 
+// A socket was closed.
 struct Close {
   uint64_t cookie = 0;
   Transport transport = Transport::kTcp;
@@ -110,7 +115,7 @@ struct DnsPayload {
   ProcessKey process;
   uint32_t thread = 0;
   Endpoint server;
-  bool redirected = false;
+  bool redirected = false;    // by NAT, to another destination than the program asked for
   bool denied = false;        // netfilter dropped it
   bool local_server = false;  // the server is part of the sandbox
   bool is_cut = false;        // UDP only: `data` is the beginning of a longer datagram
@@ -122,7 +127,12 @@ struct DnsPayload {
 // A change of nftables rules, or a message that may be one. The event belongs to the sandbox that
 // uses the network namespace, also if another process made the change.
 struct NftChange {
-  enum class Result { kCommitted, kAborted, kRejected, kSent };
+  enum class Result {
+    kCommitted,  // a transaction took effect
+    kAborted,    // a transaction was undone; the kRejected events of its thread give the reason
+    kRejected,   // the kernel answered a message with an error
+    kSent,       // a message was sent; without `error` it is a commit or only a query
+  };
 
   Result result = Result::kCommitted;
   int error = 0;  // errno; 0 if it is not known; kSent: 0 also on success
