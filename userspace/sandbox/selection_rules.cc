@@ -82,9 +82,12 @@ const std::string* ValueOf(const SelectionRule& rule, const Container& container
       return Find(container.annotations, container.pod.annotations, rule.key);
     case SelectionRule::By::kEnvironment:
       return Find(container.environment, rule.key);
-    default:
+    case SelectionRule::By::kCgroup:
+    case SelectionRule::By::kUnit:
+    case SelectionRule::By::kContainer:
       return nullptr;
   }
+  return nullptr;
 }
 
 // nullopt: the rule does not match. An empty id: it may match once metadata is known.
@@ -97,7 +100,9 @@ std::optional<std::string> IdBy(const SelectionRule& rule, const std::string& cg
       return path.unit.empty() ? std::nullopt : Match(*rule.pattern, path.unit, path.unit);
     case SelectionRule::By::kContainer:
       return path.container_id.empty() ? std::nullopt : std::optional(path.container_id);
-    default:
+    case SelectionRule::By::kLabel:
+    case SelectionRule::By::kAnnotation:
+    case SelectionRule::By::kEnvironment:
       break;
   }
   if (path.container_id.empty())
