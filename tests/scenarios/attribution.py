@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from checks import args_of, same
+from checks import args_of, check_same
 from registry import scenario
 from world import HERE, PYTHON, Event, World, parse_events
 
@@ -202,7 +202,9 @@ def nested_cgroups_belong_to_their_ancestor(w: World) -> None:
     act(w, again, "actor.lookup('again.test', 'A')")
     events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"top"}
-    same("lookups", told(events, "top")[0], ["before.test", "after.test", "top.test", "again.test"])
+    check_same(
+        "lookups", told(events, "top")[0], ["before.test", "after.test", "top.test", "again.test"]
+    )
 
 
 @scenario()
@@ -285,8 +287,8 @@ for n, cg in enumerate((%r, %r, %r, %r)):
     for r in residents:
         r.communicate(b"\n", timeout=60)
     events = c.stop()
-    same("m1", told(events, "m1")[0], ["move0.test", "move3.test"])
-    same("m2", told(events, "m2")[0], ["move2.test"])
+    check_same("m1", told(events, "m1")[0], ["move0.test", "move3.test"])
+    check_same("m2", told(events, "m2")[0], ["move2.test"])
     runs = {
         s: [
             args_of(e)[-1]

@@ -36,7 +36,7 @@ def args_of(event: Event) -> tuple[str, ...]:
     return tuple(os.fsdecode(unescape(a)) for a in event["process.command_args"])
 
 
-def same(what: str, told: Iterable[Any], truth: Iterable[Any]) -> None:
+def check_same(what: str, told: Iterable[Any], truth: Iterable[Any]) -> None:
     told, truth = Counter(told), Counter(truth)
     if told != truth:
         missing, extra = list((truth - told).elements()), list((told - truth).elements())
@@ -47,11 +47,11 @@ def is_loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
 
 
-def network(address: str) -> str:
+def network_type(address: str) -> str:
     return "ipv6" if ":" in address else "ipv4"
 
 
-def invariant(r: Result) -> None:
+def check_event_counts(r: Result) -> None:
     """produced = delivered + dropped, by kind, in the report and in the metrics."""
     for kind, n in r.report["events"].items():
         assert n["produced"] == n["delivered"] + n["dropped"], (kind, n)
@@ -81,7 +81,7 @@ def catalog() -> dict[str, set[str]]:
     return out
 
 
-def cataloged(metrics: dict[str, Any], extra: Sequence[str] = ()) -> None:
+def check_catalog(metrics: dict[str, Any], extra: Sequence[str] = ()) -> None:
     """Asserts that the catalog has all metrics and keys. `metrics`: {name: [{"attributes": …}]}."""
     known = catalog()
     assert len(known) > 30
@@ -91,13 +91,13 @@ def cataloged(metrics: dict[str, Any], extra: Sequence[str] = ()) -> None:
             assert keys <= known[name] or keys == {"otel.metric.overflow"}, (name, p, known[name])
 
 
-def complete(r: Result) -> None:
-    invariant(r)
+def check_complete(r: Result) -> None:
+    check_event_counts(r)
     assert r.report["complete"], r.report["gaps"]
     assert not r.of("sandpiper.loss")
 
 
-def identity(r: Result) -> None:
+def check_identity(r: Result) -> None:
     for e in r.events:
         assert e["sandbox_id"] == r.report["sandbox_id"], e
         assert all(
@@ -108,9 +108,9 @@ def identity(r: Result) -> None:
     assert all(t.endswith("Z") and len(t) == 30 for t in times), times[:3]
 
 
-def lookups(r: Result, truth: dict[str, Any]) -> None:
+def check_lookups(r: Result, truth: dict[str, Any]) -> None:
     records = [e for e in r.of("egress.outbound") if "target.host" in e]
-    same(
+    check_same(
         "lookups",
         [
             (
@@ -135,7 +135,7 @@ def lookups(r: Result, truth: dict[str, Any]) -> None:
             e["egress.outcome"] not in ("timeout", "malformed")
         ), e
         assert e["dns.duration_ms"] >= 0
-    same(
+    check_same(
         "sandbox.dns.queries",
         list(r.metric("sandbox.dns.queries", "outcome", "network.transport").items()),
         list(Counter((x["outcome"], x["transport"]) for x in truth["lookups"]).items()),
@@ -143,10 +143,10 @@ def lookups(r: Result, truth: dict[str, Any]) -> None:
     assert r.report["totals"]["dns_answers_ignored"] == truth["ignored_answers"], r.report["totals"]
 
 
-def flows(r: Result, truth: dict[str, Any]) -> None:
+def check_flows(r: Result, truth: dict[str, Any]) -> None:
     facts = truth["flows"]
     outside = [f for f in facts if not is_loopback(f["peer"])]
-    same(
+    check_same(
         "attempts without a name",
         [
             (e["peer"], e["network.peer.port"], e["network.transport"])
@@ -159,7 +159,7 @@ def flows(r: Result, truth: dict[str, Any]) -> None:
     def failure(f: dict[str, Any]) -> str:
         return "reset" if f["reset"] else ERROR_TYPE.get(f["outcome"], f["outcome"])
 
-    same(
+    check_same(
         "egress.failed",
         [
             (e.get("peer") or e["target.host"], e["network.peer.port"], e["error.type"])
@@ -173,14 +173,16 @@ def flows(r: Result, truth: dict[str, Any]) -> None:
             or (f["outcome"] == "other" and f["transport"] == "tcp")
         ],
     )
-    same(
+    check_same(
         "sandbox.connect.attempts",
         list(
             r.metric(
                 "sandbox.connect.attempts", "outcome", "network.transport", "network.type"
             ).items()
         ),
-        list(Counter((f["outcome"], f["transport"], network(f["peer"])) for f in facts).items()),
+        list(
+            Counter((f["outcome"], f["transport"], network_type(f["peer"])) for f in facts).items()
+        ),
     )
 
     def key(f: dict[str, Any]) -> tuple[str, int, str]:
@@ -215,7 +217,7 @@ def flows(r: Result, truth: dict[str, Any]) -> None:
             sent=e["network.io.sent"],
             received=e["network.io.received"],
         )
-    same(
+    check_same(
         "egress.destination",
         [(k, s["attempts"], s["sent"], s["received"]) for k, s in ledger.items()],
         [
@@ -227,7 +229,7 @@ def flows(r: Result, truth: dict[str, Any]) -> None:
     assert r.report["totals"]["attempts"] == len(facts)
 
 
-def denials(r: Result, truth: dict[str, Any]) -> None:
+def check_denials(r: Result, truth: dict[str, Any]) -> None:
     told = Counter()
     for e in r.of("egress.denied"):
         assert e["level"] == "warn" and e["count"] > 0, e
@@ -242,11 +244,11 @@ def denials(r: Result, truth: dict[str, Any]) -> None:
     want = Counter()
     for x in truth.get("denials", []):
         want[(x["where"], x["port"], x["transport"], x["layer"])] += x["count"]
-    same("egress.denied", list(told.items()), list(want.items()))
+    check_same("egress.denied", list(told.items()), list(want.items()))
     by_layer = Counter()
     for (_, _, transport, layer), n in want.items():
         by_layer[(layer, transport)] += n
-    same(
+    check_same(
         "sandbox.egress.denied",
         list(r.metric("sandbox.egress.denied", "layer", "network.transport").items()),
         list(by_layer.items()),
@@ -256,7 +258,7 @@ def denials(r: Result, truth: dict[str, Any]) -> None:
     assert sum(r.metric("egress.policy.denied_total").values()) == lookups_denied
 
 
-def ended(e: Event) -> tuple[str, int]:
+def exit_status_of(e: Event) -> tuple[str, int]:
     return (
         ("signal", e["process.exit.signal"])
         if "process.exit.signal" in e
@@ -264,11 +266,11 @@ def ended(e: Event) -> tuple[str, int]:
     )
 
 
-def processes(r: Result, truth: dict[str, Any], forks: Sequence[int] = ()) -> None:
+def check_processes(r: Result, truth: dict[str, Any], forks: Sequence[int] = ()) -> None:
     """Compares execs and exits with those of the actor and of the processes that it noted. `forks`
     is the number of exits of processes that executed no program."""
     execs = [(tuple(r.argv), None)] + [(tuple(x["argv"]), x.get("pid")) for x in truth["execs"]]
-    same("process.exec", [args_of(e) for e in r.of("process.exec")], [a for a, _ in execs])
+    check_same("process.exec", [args_of(e) for e in r.of("process.exec")], [a for a, _ in execs])
     by_pid = {e["process.pid"]: args_of(e) for e in r.of("process.exec")}
     for argv, pid in execs:
         assert pid is None or by_pid.get(pid) == argv, (argv, pid, by_pid)
@@ -276,23 +278,25 @@ def processes(r: Result, truth: dict[str, Any], forks: Sequence[int] = ()) -> No
     ends += [
         ("signal", x["signal"]) if "signal" in x else ("code", x["code"]) for x in truth["execs"]
     ]
-    same("process.exit", [ended(e) for e in r.of("process.exit")], ends + list(forks))
+    check_same(
+        "process.exit", [exit_status_of(e) for e in r.of("process.exit")], ends + list(forks)
+    )
     for e in r.of("process.exec") + r.of("process.exit"):
         assert e["process.pid"] > 0 and e["process.executable.path"].startswith(("/", "memfd:")), e
     assert r.metric("sandbox.process.execs") == {(): len(execs)}, r.metrics
     assert sum(r.metric("sandbox.process.exits", "outcome").values()) == len(ends) + len(forks)
 
 
-def everything(r: Result, status: int = 0, forks: Sequence[int] = ()) -> None:
+def check_everything(r: Result, status: int = 0, forks: Sequence[int] = ()) -> None:
     truth = r.truth
     assert r.status == status, (r.status, r.stderr)
-    complete(r)
-    identity(r)
-    lookups(r, truth)
-    flows(r, truth)
-    denials(r, truth)
-    processes(r, truth, forks)
+    check_complete(r)
+    check_identity(r)
+    check_lookups(r, truth)
+    check_flows(r, truth)
+    check_denials(r, truth)
+    check_processes(r, truth, forks)
 
 
-def resolved(path: str) -> str:
+def real_path(path: str) -> str:
     return os.path.realpath(path)

@@ -3,7 +3,7 @@
 
 import subprocess
 
-from checks import complete, everything, flows, identity
+from checks import check_complete, check_everything, check_flows, check_identity
 from registry import Skip, scenario
 from world import PYTHON, World
 
@@ -12,7 +12,7 @@ TAGS = ("peers",)
 
 @scenario("linux-5.10")
 def tcp_blocking_and_nonblocking(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for blocking in (True, False):
             actor.tcp("10.77.0.4", send=b"x" * 1000, blocking=blocking)
@@ -24,7 +24,7 @@ def tcp_blocking_and_nonblocking(w: World) -> None:
 
 @scenario()
 def bytes_are_exact(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for n in (0, 1, 1448, 65536, 5_000_000):
             actor.tcp("10.77.0.4", send=b"b" * n)
@@ -34,7 +34,7 @@ def bytes_are_exact(w: World) -> None:
 
 @scenario("hosts", "kernels")
 def refused(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for blocking in (True, False):
             actor.tcp("10.77.0.4", port=1, blocking=blocking)
@@ -46,7 +46,7 @@ def refused(w: World) -> None:
 
 @scenario()
 def unreachable_before_any_packet(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for blocking in (True, False):
             actor.tcp("192.0.2.1", blocking=blocking)
@@ -59,7 +59,7 @@ def unreachable_before_any_packet(w: World) -> None:
 
 @scenario()
 def no_local_address(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket, errno
         s = socket.socket()
@@ -75,7 +75,7 @@ def no_local_address(w: World) -> None:
 
 @scenario()
 def unreachable_host(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.tcp("10.77.0.9", port=80)
     """)
@@ -84,7 +84,7 @@ def unreachable_host(w: World) -> None:
 
 @scenario()
 def timeout(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.tcp("10.77.0.4", port=9)
     """)
@@ -93,7 +93,7 @@ def timeout(w: World) -> None:
 
 @scenario()
 def closed_by_the_caller_while_connecting(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket, time
         s = socket.socket()
@@ -132,9 +132,9 @@ def killed_while_connecting(w: World) -> None:
         ]
     )
     assert r.status == 137, r.status
-    complete(r)
-    identity(r)
-    flows(
+    check_complete(r)
+    check_identity(r)
+    check_flows(
         r,
         {
             "flows": [
@@ -157,7 +157,7 @@ def killed_while_connecting(w: World) -> None:
 
 @scenario()
 def reset_by_the_peer(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         s = socket.create_connection(("10.77.0.4", 8081))
@@ -173,7 +173,7 @@ def reset_by_the_peer(w: World) -> None:
 
 @scenario()
 def idle_connection_closed_locally_is_no_failure(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.tcp("10.77.0.4", send=b"")
     """)
@@ -182,7 +182,7 @@ def idle_connection_closed_locally_is_no_failure(w: World) -> None:
 
 @scenario()
 def closed_by_the_peer_first(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         s = socket.create_connection(("10.77.0.4", 80))
@@ -198,7 +198,7 @@ def closed_by_the_peer_first(w: World) -> None:
 
 @scenario()
 def retry_on_the_same_socket(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         s = socket.socket()
@@ -212,7 +212,7 @@ def retry_on_the_same_socket(w: World) -> None:
 
 @scenario()
 def socket_inherited_by_a_child(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import os, sys
         s = actor.tcp("10.77.0.4", send=b"", keep=True)
@@ -228,7 +228,7 @@ def socket_inherited_by_a_child(w: World) -> None:
 
 @scenario()
 def loopback_is_recorded_without_bytes(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         for host in ("127.0.0.1", "::1"):
@@ -268,14 +268,14 @@ def passive_connections_are_not_attempts(w: World) -> None:
     )
     r = w.exec(["/usr/bin/python3", "-c", code])
     assert client.communicate(timeout=30)[0].strip() == b"b'hi'"
-    complete(r)
-    identity(r)
-    flows(r, {"flows": []})
+    check_complete(r)
+    check_identity(r)
+    check_flows(r, {"flows": []})
 
 
 @scenario()
 def udp_connected_and_unconnected(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for connected in (True, False):
             actor.udp("10.77.0.4", payloads=[b"a" * 100, b"b" * 200], connected=connected)
@@ -312,14 +312,14 @@ def answers_of_a_udp_server_are_not_attempts(w: World) -> None:
         ]
     )
     assert client.communicate(timeout=120)[0].strip() == b"b'hi'"
-    complete(r)
-    identity(r)
-    flows(r, {"flows": []})
+    check_complete(r)
+    check_identity(r)
+    check_flows(r, {"flows": []})
 
 
 @scenario()
 def udp_without_an_answer(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -333,7 +333,7 @@ def udp_without_an_answer(w: World) -> None:
 
 @scenario("linux-5.10")
 def udp_refused(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.udp("10.77.0.4", port=1, payloads=[b"knock"])
     """)
@@ -342,7 +342,7 @@ def udp_refused(w: World) -> None:
 
 @scenario("linux-5.10")
 def udp_one_socket_many_peers(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -355,7 +355,7 @@ def udp_one_socket_many_peers(w: World) -> None:
 
 @scenario()
 def udp_connect_alone_is_no_attempt(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         for host in ("10.77.0.4", "fd77::4"):
@@ -368,7 +368,7 @@ def udp_connect_alone_is_no_attempt(w: World) -> None:
 
 @scenario()
 def dns_and_other_peers_on_one_socket(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -389,8 +389,8 @@ def io_uring(w: World) -> None:
         == 100
     ):
         raise Skip("this kernel has no io_uring")
-    everything(w.exec([w.triggers, "connect-uring", "10.77.0.4", "8080"]))
-    everything(w.exec([w.triggers, "connect-uring", "10.77.0.4", "1"]))
+    check_everything(w.exec([w.triggers, "connect-uring", "10.77.0.4", "8080"]))
+    check_everything(w.exec([w.triggers, "connect-uring", "10.77.0.4", "1"]))
 
 
 @scenario("linux-5.10")
@@ -399,7 +399,7 @@ def io_uring_unreachable(w: World) -> None:
     # attempt failed but not why.
     probe = w.exec(["true"]).report["probes"]
     mechanism = [p["mechanism"] for p in probe if p["probe"] == "connect.error"][0]
-    everything(
+    check_everything(
         w.exec(
             [
                 w.triggers,
@@ -421,13 +421,13 @@ def attempt_has_the_name_of_its_lookup(w: World) -> None:
         actor.tcp(ips[0], name="six.test")
         actor.udp(ips[0], name="six.test")
     """)
-    everything(r)
+    check_everything(r)
     assert {d.get("host") for d in r.report["destinations"]} == {"svc.test", "six.test", None}
 
 
 @scenario()
 def cname_chain_keeps_the_queried_name(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         outcome, ips = actor.lookup("cname.test", "A")
         actor.tcp(ips[0], name="cname.test")
@@ -437,7 +437,7 @@ def cname_chain_keeps_the_queried_name(w: World) -> None:
 
 @scenario()
 def the_latest_name_of_an_address_wins(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         _, ips = actor.lookup("first.test", "A")
         actor.tcp(ips[0], name="first.test")
@@ -449,7 +449,7 @@ def the_latest_name_of_an_address_wins(w: World) -> None:
 
 @scenario()
 def sixty_four_threads_connect_at_once(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.threads([lambda n=n: actor.tcp("10.77.0.4" if n % 2 else "fd77::4", port=(8080, 1,
             8080)[n % 3], send=b"t" * n)
@@ -476,7 +476,7 @@ def windows_report_open_connections(w: World) -> None:
     """,
         options=["--window-s", "1"],
     )
-    everything(r)
+    check_everything(r)
     for transport in ("tcp", "udp"):
         windows = [e for e in r.of("egress.destination") if e["network.transport"] == transport]
         assert len(windows) >= 3, windows
@@ -488,8 +488,8 @@ def windows_report_open_connections(w: World) -> None:
 def curl_with_a_name(w: World) -> None:
     r = w.exec(["curl", "-s", "--max-time", "20", "http://web.test/"])
     assert r.status == 0 and r.stdout == b"hello", (r.status, r.stderr)
-    complete(r)
-    identity(r)
+    check_complete(r)
+    check_identity(r)
     destinations = {(d.get("host"), d["port"], d["transport"]): d for d in r.report["destinations"]}
     assert set(destinations) == {("web.test", 80, "tcp")}, destinations
     d = destinations[("web.test", 80, "tcp")]
@@ -509,7 +509,7 @@ def netcat(w: World) -> None:
             ),
         ]
     )
-    complete(r)
+    check_complete(r)
     got = {
         (d["port"], d["transport"]): (d["outcomes"], d["sent"], d["received"])
         for d in r.report["destinations"]

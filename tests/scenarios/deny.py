@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import subprocess
 
-from checks import everything
+from checks import check_everything
 from registry import scenario
 from world import World
 
@@ -46,7 +46,7 @@ def tcp_output_drop(w: World) -> None:
                 s.close()
             actor.tcp("10.77.0.4", 8080)
         """)
-    everything(r)
+    check_everything(r)
 
 
 @scenario()
@@ -59,7 +59,7 @@ def denied_at_once_and_not_at_the_timeout(w: World) -> None:
             actor.TRUTH["flows"][-1]["outcome"] = "denied"
             actor.denied("10.77.0.4", 81, "tcp")
         """)
-    everything(r)
+    check_everything(r)
     denied, asked = r.of("egress.denied")[0], r.of("egress.outbound")[0]
     assert seconds(denied["ts"]) - seconds(asked["ts"]) < 1, (denied, asked)
     assert denied["process.pid"] == r.truth["pid"]
@@ -68,7 +68,7 @@ def denied_at_once_and_not_at_the_timeout(w: World) -> None:
 @scenario()
 def reject_is_a_denial(w: World) -> None:
     with w.nft(DROP):
-        everything(
+        check_everything(
             w.actor("""
             import socket
             for ip in ("10.77.0.4", "fd77::4"):
@@ -87,7 +87,7 @@ def reject_is_a_denial(w: World) -> None:
 @scenario("linux-5.10")
 def udp_send_fails_with_eperm(w: World) -> None:
     with w.nft(DROP):
-        everything(
+        check_everything(
             w.actor("""
             for ip in ("10.77.0.4", "fd77::4"):
                 for connected in (True, False):
@@ -103,7 +103,7 @@ def udp_send_fails_with_eperm(w: World) -> None:
 @scenario()
 def denied_destination_has_its_name(w: World) -> None:
     with w.nft(DROP):
-        everything(
+        check_everything(
             w.actor("""
             import socket
             _, ips = actor.lookup("files.test", "A")
@@ -140,7 +140,7 @@ def repeated_denials_are_one_record_with_a_count(w: World) -> None:
         """
             % n
         )
-    everything(r)
+    check_everything(r)
     assert sorted(e["count"] for e in r.of("egress.denied")) == [1, n - 1], r.of("egress.denied")
 
 
@@ -162,7 +162,7 @@ def windows_of_a_denied_flow_add_up(w: World) -> None:
         """,
             options=["--window-s", "1"],
         )
-    everything(r)
+    check_everything(r)
     assert len(r.of("egress.denied")) >= 4, r.of("egress.denied")
 
 
@@ -189,7 +189,7 @@ def allowed_during_the_attempt(w: World) -> None:
             actor.flow("10.77.0.4", 8080, "tcp", "established")
             actor.denied("10.77.0.4", 8080, "tcp")
         """)
-    everything(r)
+    check_everything(r)
 
 
 @scenario()
@@ -208,7 +208,7 @@ def established_connection_is_cut_off(w: World) -> None:
             s.close()
             actor.flow("10.77.0.4", 8080, "tcp", "established", 11, 11)
         """)
-    everything(r)
+    check_everything(r)
 
 
 @scenario()
@@ -218,7 +218,7 @@ def inbound_drop_is_no_denial(w: World) -> None:
         "table inet fence { chain in { type filter hook input priority 0; "
         "tcp sport 8080 drop; udp sport 9000 drop; }; }"
     ):
-        everything(
+        check_everything(
             w.actor("""
             import socket
             s = socket.socket()
@@ -245,7 +245,7 @@ def refused_and_silent_peers_are_no_denials(w: World) -> None:
             actor.tcp("10.77.0.4", 9)
             actor.udp("10.77.0.4", 9, answered=False)
         """)
-    everything(r)
+    check_everything(r)
     assert not r.of("egress.denied")
 
 
@@ -270,7 +270,7 @@ def blocked_dns_server(w: World) -> None:
                     actor.denied("blocked-%s.test" % mode, 53, "udp")
                 s.close()
         """)
-    everything(r)
+    check_everything(r)
     for e in r.of("egress.denied"):
         assert e["peer"] == "10.77.0.3" and e["dns.question.type"] == "A", e
 
@@ -291,7 +291,7 @@ def blocked_dns_server_with_a_fallback(w: World) -> None:
             """)
         finally:
             w.write_resolv("nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
-    everything(r)
+    check_everything(r)
 
 
 @scenario()
@@ -371,7 +371,7 @@ def every_mechanism_gives_the_same_records(w: World) -> None:
                 probe["mechanism"] in ("tp_btf (call site)", "fexit")
                 and "egress.denied:" + probe["mechanism"] not in avoid
             ), probe
-            everything(r)
+            check_everything(r)
         else:  # the gap is reported
             assert (
                 any("egress.denied" in g for g in r.report["gaps"]) or not r.report["complete"]

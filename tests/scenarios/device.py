@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from attribution import Collector, act
-from checks import same
+from checks import check_same
 from forward import FORWARD, behind_a_router
 from registry import scenario
 from world import HERE, PYTHON, SERVER4, SERVER6, SERVICE4, SERVICE6, Event, World, sh
@@ -47,7 +47,7 @@ def told(events: list[Event], sandbox: str) -> dict[str, list[Event]]:
 def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
     """Compares all records of a guest with the truth of its actor."""
     t = told(events, sandbox)
-    same(
+    check_same(
         "lookups",
         [
             (
@@ -65,7 +65,7 @@ def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
             if x["outcome"] != "denied"
         ],
     )
-    same(
+    check_same(
         "attempts",
         [
             (e["peer"], e["network.peer.port"], e["network.transport"])
@@ -78,7 +78,7 @@ def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
             if not f["host"] and not f["dns"]
         ],
     )
-    same(
+    check_same(
         "failed",
         [
             (e.get("peer") or e["target.host"], e["network.peer.port"], e["error.type"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import churn
 from attribution import Collector, act, told
-from checks import args_of, same
+from checks import args_of, check_same
 from registry import scenario
 from world import HERE, PYTHON, World, sh
 
@@ -45,8 +45,8 @@ def pattern_selects_later_cgroups(w: World) -> None:
     time.sleep(2)
     events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"box-early", "box-one", "box-two"}
-    same("box-one", told(events, "box-one")[0], ["box-one.test", "again.test"])
-    same("box-two", told(events, "box-two")[0], ["box-two.test", "deep.test"])
+    check_same("box-one", told(events, "box-one")[0], ["box-one.test", "again.test"])
+    check_same("box-two", told(events, "box-two")[0], ["box-two.test", "deep.test"])
     life = [
         (e["opensandbox.event"], e["sandbox_id"])
         for e in events
@@ -113,15 +113,15 @@ def churn_attributes_nothing_wrongly(w: World) -> None:
     ]
     wrong = [(e["sandbox_id"], args_of(e)) for e in execs if args_of(e)[-1] != e["sandbox_id"]]
     assert not wrong, wrong[:5]
-    same("execs", [args_of(e)[-1] for e in execs], names)
+    check_same("execs", [args_of(e)[-1] for e in execs], names)
     sent = [
         (e["sandbox_id"], e["network.peer.port"])
         for e in events
         if e["opensandbox.event"] == "egress.outbound"
     ]
-    same("datagrams", sent, [(n, 10000 + i % 50000) for i, n in enumerate(names)])
+    check_same("datagrams", sent, [(n, 10000 + i % 50000) for i, n in enumerate(names)])
     stopped = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]
-    same(
+    check_same(
         "sandboxes",
         [(e["sandbox_id"], e["sandbox.connect.attempts"], e["sandpiper.dropped"]) for e in stopped],
         [(n, 1, 0) for n in names],
@@ -256,7 +256,7 @@ def nsenter_process_joins_the_sandbox(w: World) -> None:
     finally:
         sh("ip netns del " + ns)
     outbound = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
-    same(
+    check_same(
         "outbound",
         [e.get("target.host") or (e["peer"], e["network.peer.port"]) for e in outbound],
         [("10.77.0.4", 8080), "in.test"],
@@ -292,7 +292,7 @@ def netns_released_after_removal(w: World) -> None:
     act(w, w.new_cgroup("next"), "actor.lookup('next.test', 'A'); actor.run(['true', 'next'])")
     c.wait_for("sandbox.stopped")
     events = c.stop()
-    same("names", told(events, "removed")[0], ["mine.test"])
+    check_same("names", told(events, "removed")[0], ["mine.test"])
     assert not any("next" in args_of(e) for e in events if e["opensandbox.event"] == "process.exec")
 
     app, sidecar = w.new_cgroup("parts-app"), w.new_cgroup("parts-sidecar")

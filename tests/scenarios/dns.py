@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DNS: every way to send a query and every kind of answer."""
 
-from checks import complete, everything, identity, lookups, processes
+from checks import check_complete, check_everything, check_identity, check_lookups, check_processes
 from registry import scenario
 from world import World
 
@@ -10,7 +10,7 @@ TAGS = ("peers",)
 
 @scenario()
 def udp_connected_sendto_sendmsg_write(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for mode in ("connected", "sendto", "sendmsg", "write"):
             actor.lookup("%s.a.test" % mode, "A", mode=mode)
@@ -21,7 +21,7 @@ def udp_connected_sendto_sendmsg_write(w: World) -> None:
 
 @scenario()
 def over_ipv6(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.lookup("a.test", "A", server="fd77::1")
         actor.lookup("a.test", "AAAA", server="fd77::1", mode="sendto")
@@ -32,7 +32,7 @@ def over_ipv6(w: World) -> None:
 
 @scenario()
 def over_v4_mapped_sockets(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.lookup("a.test", "A", mapped=True)
         actor.lookup("b.test", "AAAA", mapped=True, mode="sendto")
@@ -42,13 +42,13 @@ def over_v4_mapped_sockets(w: World) -> None:
 
 @scenario()
 def sendmmsg_and_io_uring(w: World) -> None:
-    everything(w.exec([w.triggers, "dns-sendmmsg", "10.77.0.1"]))
-    everything(w.exec([w.triggers, "dns-uring", "10.77.0.1"]))
+    check_everything(w.exec([w.triggers, "dns-sendmmsg", "10.77.0.1"]))
+    check_everything(w.exec([w.triggers, "dns-uring", "10.77.0.1"]))
 
 
 @scenario("kernels")
 def a_and_aaaa_in_parallel_on_one_socket(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket, dnswire as d
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -64,7 +64,7 @@ def a_and_aaaa_in_parallel_on_one_socket(w: World) -> None:
 
 @scenario("hosts", "kernels")
 def glibc_getaddrinfo(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         got = socket.getaddrinfo("a.test", 8080, 0, socket.SOCK_STREAM)
@@ -80,7 +80,7 @@ def search_domains_are_lookups_of_their_own(w: World) -> None:
         "nameserver 10.77.0.1\nsearch one.search.test two.search.test\noptions ndots:2\n"
     )
     try:
-        everything(
+        check_everything(
             w.actor("""
             import socket
             got = socket.getaddrinfo("a.test", 8080, socket.AF_INET, socket.SOCK_STREAM)
@@ -95,7 +95,7 @@ def search_domains_are_lookups_of_their_own(w: World) -> None:
 
 @scenario()
 def one_id_for_many_names(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -108,7 +108,7 @@ def one_id_for_many_names(w: World) -> None:
 
 @scenario()
 def repeated_question_is_a_new_lookup(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for _ in range(5):
             actor.lookup("a.test", "A")
@@ -118,7 +118,7 @@ def repeated_question_is_a_new_lookup(w: World) -> None:
 
 @scenario()
 def retransmission_is_the_same_lookup(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         import socket, dnswire as d
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -139,7 +139,7 @@ def retransmission_is_the_same_lookup(w: World) -> None:
 def retry_at_the_second_server(w: World) -> None:
     w.write_resolv("nameserver 10.77.0.1\nnameserver 10.77.0.3\noptions timeout:1 attempts:2\n")
     try:
-        everything(
+        check_everything(
             w.actor("""
             import socket
             got = socket.getaddrinfo("once.test", 8080, socket.AF_INET, socket.SOCK_STREAM)
@@ -154,7 +154,7 @@ def retry_at_the_second_server(w: World) -> None:
 def failing_over_after_servfail_is_one_lookup(w: World) -> None:
     w.write_resolv("nameserver 10.77.0.1\nnameserver 10.77.0.3\noptions timeout:1 attempts:1\n")
     try:
-        everything(
+        check_everything(
             w.actor("""
             import socket
             try:
@@ -169,7 +169,7 @@ def failing_over_after_servfail_is_one_lookup(w: World) -> None:
 
 @scenario()
 def truncated_then_tcp(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.lookup("tc.test", "A")
     """)
@@ -178,7 +178,7 @@ def truncated_then_tcp(w: World) -> None:
 
 @scenario()
 def tcp_packed_and_split(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.lookup_tcp([("p%d.test" % i, "A") for i in range(10)])
         actor.lookup_tcp([("a.test", "A")], trickle=True)
@@ -196,7 +196,7 @@ def tcp_queries_larger_than_one_event(w: World) -> None:
             actor.lookup_tcp([("query%03d.%s.test" % (i, label), "A") for i in range(250)],
                 server=server)
     """)
-    everything(r)
+    check_everything(r)
     for server, label in ("10.77.0.1:53", "four"), ("[fd77::1]:53", "six"):
         of = [line for line in r.report["lookups"] if line["name"].endswith(label + ".test")]
         assert len(of) == 250 and all(line["server"] == server for line in of), (
@@ -213,12 +213,12 @@ def tcp_connection_to_port_53_that_speaks_no_dns(w: World) -> None:
         s.close()
         actor.flow("10.77.0.1", 53, "tcp", "established", 0, 0)
     """)
-    everything(r)
+    check_everything(r)
 
 
 @scenario()
 def rcodes(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for n in ("nx", "servfail", "refused", "notimp"):
             actor.lookup("%s.test" % n, "A")
@@ -228,7 +228,7 @@ def rcodes(w: World) -> None:
 
 @scenario()
 def edns_cname_chains_and_many_answers(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.lookup("cname.test", "A", edns=1232)
         actor.lookup("many20.test", "A", edns=4096)
@@ -240,7 +240,7 @@ def edns_cname_chains_and_many_answers(w: World) -> None:
 
 @scenario()
 def answers_of_exact_sizes(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for size in (511, 512, 513, 1535, 1536, 1537, 4095, 4096, 4097, 8000):
             actor.lookup("size%d.test" % size, "TXT", edns=8192)
@@ -260,14 +260,14 @@ def no_answer_is_a_timeout(w: World) -> None:
     """,
         options=["--dns-timeout-ms", "500"],
     )
-    everything(r)
+    check_everything(r)
     silent = [e for e in r.of("egress.outbound") if e.get("target.host") == "silent.test"][0]
     assert silent["error"] == "timeout" and silent["dns.duration_ms"] >= 500, silent
 
 
 @scenario()
 def unanswered_at_the_end(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.lookup("silent.test", "A", timeout=0.2)
     """)
@@ -276,7 +276,7 @@ def unanswered_at_the_end(w: World) -> None:
 
 @scenario()
 def spoofed_answers_are_ignored(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.lookup("wrongaddr.test", "A", mode="sendto")
         actor.lookup("wrongq.test", "A")
@@ -301,7 +301,7 @@ def late_answers_are_ignored(w: World) -> None:
     """,
         options=["--dns-timeout-ms", "100"],
     )
-    everything(r)
+    check_everything(r)
 
 
 @scenario()
@@ -317,7 +317,7 @@ def malformed_answers(w: World) -> None:
     """
         % (kinds,)
     )
-    everything(r)
+    check_everything(r)
     # An empty answer has no id: it belongs to no lookup and causes no event.
     assert r.report["totals"]["dns_messages_malformed"] == r.truth["malformed"] - 1, (
         r.report["totals"],
@@ -336,8 +336,8 @@ def malformed_queries(w: World) -> None:
             s.send(q)
     """)
     assert r.status == 0, r.stderr
-    complete(r)
-    identity(r)
+    check_complete(r)
+    check_identity(r)
     bad = [e for e in r.of("egress.outbound") if e["egress.outcome"] == "malformed"]
     assert len(bad) == 5 and all(
         e["peer"] == "10.77.0.1" and e["network.peer.port"] == 53 for e in bad
@@ -366,7 +366,7 @@ def strange_names(w: World) -> None:
 
 @scenario()
 def root_and_any_type(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.lookup(".", 2)
         actor.TRUTH["lookups"][-1].update(name=".", type="NS")
@@ -378,7 +378,7 @@ def root_and_any_type(w: World) -> None:
 
 @scenario()
 def many_threads_at_once(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         def work(i):
             return lambda: [actor.lookup("t%d-%d.test" % (i, n), "A") for n in range(10)]
@@ -389,7 +389,7 @@ def many_threads_at_once(w: World) -> None:
 
 @scenario()
 def the_same_question_from_many_threads(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         actor.threads([lambda: actor.lookup("slow.test", "A") for _ in range(8)])
     """)
@@ -407,7 +407,7 @@ def dig_and_getent(w: World) -> None:
         actor.note_lookup("c.test", "A", "ok", ["10.77.0.4"])
     """
     r = w.actor(code)
-    complete(r)
-    identity(r)
-    lookups(r, r.truth)
-    processes(r, r.truth)
+    check_complete(r)
+    check_identity(r)
+    check_lookups(r, r.truth)
+    check_processes(r, r.truth)

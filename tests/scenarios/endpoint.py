@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from attribution import Collector, act
-from checks import complete
+from checks import check_complete
 from otlp_receiver import (
     ACT,
     Certificates,
@@ -78,7 +78,7 @@ def answers_with_huge_or_invalid_bodies(w: World) -> None:
         server, posts = answering_with(body, headers)
         url = f"http://127.0.0.1:{server.server_address[1]}"
         result = run_in_host_network(w, ACT, logs_only(url))
-        complete(result)
+        check_complete(result)
         check_logs(result, [decode(w, "logs", post) for post in posts])
         assert "not exported" not in result.stderr, (name, result.stderr)
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from attribution import Collector, act
-from checks import complete
+from checks import check_complete
 from endpoint import WORK, own_hosts, started_by
 from otlp_receiver import (
     ACT,
@@ -47,7 +47,7 @@ def answers_with_huge_or_invalid_bodies(w: World) -> None:
         with started_by(w, f'exec prlimit --data={350 << 20} "$@"'):
             env = logs_over_grpc(sink.url, OTEL_EXPORTER_OTLP_TIMEOUT="60000")
             result = run_in_host_network(w, ACT, env)
-        complete(result)
+        check_complete(result)
         check_logs(result, sink.stop_with_logs())
         assert "not exported" not in result.stderr, (answer, result.stderr)
 
@@ -68,7 +68,7 @@ def send_one_record_per_request(
     code = f"for i in range({len(codes)}):\n    actor.run(['true', str(i)])"
     env = logs_over_grpc(sink.url, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE="1")
     result = run_in_host_network(w, code, env)
-    complete(result)
+    check_complete(result)
     attempts = [
         Attempt(
             request.get("code", 0),

@@ -10,7 +10,7 @@ import subprocess
 import textwrap
 
 from attribution import Collector, act, told
-from checks import args_of, complete, same
+from checks import args_of, check_complete, check_same
 from registry import Skip, scenario
 from world import PYTHON, Result, World
 
@@ -24,7 +24,7 @@ def lines_of(r: Result) -> list[str]:
 @scenario()
 def address_rewritten_during_the_call(w: World) -> None:
     r = w.exec([w.triggers, "connect-flip", "10.77.0.3", "10.77.0.4", "200"])
-    complete(r)
+    check_complete(r)
     went = collections.Counter(lines_of(r))
     assert sum(went.values()) == 200, r.stderr
     told_of = collections.Counter(e["peer"] for e in r.of("egress.outbound"))
@@ -35,9 +35,9 @@ def address_rewritten_during_the_call(w: World) -> None:
 @scenario()
 def arguments_rewritten_during_the_call(w: World) -> None:
     r = w.exec([w.triggers, "exec-flip", "50"])
-    complete(r)
+    check_complete(r)
     got = [args_of(e)[2] for e in r.of("process.exec") if args_of(e)[1] == "show"]
-    same("arguments", got, lines_of(r))
+    check_same("arguments", got, lines_of(r))
     assert len(got) == 50
 
 
@@ -47,7 +47,7 @@ def system_calls_of_32_bits(w: World) -> None:
     if lines_of(r) == ["-38"]:
         raise Skip("this kernel has no 32-bit system calls")
     assert lines_of(r) == ["0"], r.stdout
-    complete(r)
+    check_complete(r)
     assert [(e["peer"], e["network.peer.port"]) for e in r.of("egress.outbound")] == [
         ("10.77.0.3", 8080)
     ]
@@ -59,7 +59,7 @@ def program_with_a_false_name(w: World) -> None:
     those of its exec."""
     r = w.exec([w.triggers, "hide", "10.77.0.3"])
     assert r.status == 0
-    complete(r)
+    check_complete(r)
     (run,), (out,) = (
         [e for e in r.of("process.exec") if args_of(e)[1:] == ("hide", "10.77.0.3")],
         r.of("egress.outbound"),
@@ -105,8 +105,8 @@ outer.connect(("10.77.0.3", 80))
     )
     events = c.stop()
     hosts, peers, ledger = told(events, "evader")
-    same("names", hosts, ["before.test"])
-    same("peers", peers, ["10.77.0.3", "10.77.0.4"])
+    check_same("names", hosts, ["before.test"])
+    check_same("peers", peers, ["10.77.0.3", "10.77.0.4"])
     outbound = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
     assert all(e["sandbox.attribution"] == "process" for e in outbound), outbound
     bytes_of = {
@@ -125,7 +125,7 @@ def own_network_namespace(w: World) -> None:
         actor.run(["unshare", "-n", sys.executable, "-c",
             "import socket; socket.socket().connect_ex(('10.77.0.3', 8080))"])
     """)
-    complete(r)
+    check_complete(r)
     failed = [(e["peer"], e["network.peer.port"], e["error.type"]) for e in r.of("egress.failed")]
     assert failed == [("10.77.0.3", 8080, "unreachable")], failed
 
@@ -202,14 +202,14 @@ kept.connect(("10.77.0.3", 8080)); kept.close()
     events = c.stop()
     for name, number, peer in (("from", "one", "10.77.0.3"), ("to", "two", "10.77.0.4")):
         hosts, peers, _ = told(events, name)
-        same("names of " + name, hosts, [number + ".test"])
-        same("peers of " + name, peers, [peer])
+        check_same("names of " + name, hosts, [number + ".test"])
+        check_same("peers of " + name, peers, [peer])
         runs = [
             args_of(e)
             for e in events
             if e["opensandbox.event"] == "process.exec" and e["sandbox_id"] == name
         ]
-        same("programs of " + name, [r for r in runs if r[0] == "true"], [("true", number)])
+        check_same("programs of " + name, [r for r in runs if r[0] == "true"], [("true", number)])
 
 
 @scenario()
@@ -228,7 +228,7 @@ def nftables_in_an_own_namespace(w: World) -> None:
         assert actor.run(["unshare", "-U", "-r", "-n", sys.executable, "-c", inner]) == 0
     """)
     assert r.status == 0, r.stderr
-    complete(r)
+    check_complete(r)
     failed = [(e["peer"], e["network.peer.port"], e["error.type"]) for e in r.of("egress.failed")]
     assert failed == [("10.77.0.3", 8080, "unreachable")], failed
     changes = r.of("egress.loaded") + r.of("egress.updated")
@@ -279,8 +279,8 @@ def disguised_lookups(w: World) -> None:
     }
     assert windows == marks, windows
     r = w.actor('actor.lookup("elsewhere.test", "A", port=5353)', options=["--dns-port", "53,5353"])
-    complete(r)
-    same("names", [e["target.host"] for e in r.of("egress.outbound")], ["elsewhere.test"])
+    check_complete(r)
+    check_same("names", [e["target.host"] for e in r.of("egress.outbound")], ["elsewhere.test"])
 
 
 @scenario()

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 
 from attribution import Collector, act
-from checks import everything
+from checks import check_everything
 from registry import scenario
 from world import World, sh
 
@@ -83,7 +83,7 @@ def dropped_by_the_host(w: World) -> None:
                     actor.denied(ip, 9001, "udp", count=2)
                 assert actor.tcp(ip, 1) == "refused"
         """)
-    everything(r)
+    check_everything(r)
     assert {e["process.pid"] for e in r.of("egress.denied") if "process.pid" in e} == {
         r.truth["pid"]
     }
@@ -104,7 +104,7 @@ def drop_by_the_peer_is_no_denial(w: World) -> None:
                     actor.flow(ip, 9, "tcp", "cancelled")
                 s.close()
         """)
-    everything(r)
+    check_everything(r)
 
 
 @scenario()

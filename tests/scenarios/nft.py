@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from attribution import Collector, act
-from checks import complete, everything, same
+from checks import check_complete, check_everything, check_same
 from registry import scenario
 from world import Event, Result, World
 
@@ -50,7 +50,7 @@ def loaded_at_the_start(w: World) -> None:
         )
     ):
         r = w.exec(["true"])
-    complete(r)
+    check_complete(r)
     (loaded,) = r.of("egress.loaded")
     assert (
         loaded["egress.default"] == "deny"
@@ -123,7 +123,7 @@ def sets_are_listed_by_element(w: World) -> None:
 @scenario()
 def empty_ruleset_is_not_reported(w: World) -> None:
     r = w.exec(["true"])
-    complete(r)
+    check_complete(r)
     assert (
         not r.of("egress.loaded")
         and not r.of("egress.updated")
@@ -138,7 +138,7 @@ def change_by_the_application_warns(w: World) -> None:
             actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", "daddr", "192.0.2.1",
                 "accept"])
         """)
-    everything(r)
+    check_everything(r)
     (updated,) = r.of("egress.updated")
     assert rules_of(updated) == [("allow", "192.0.2.1")] and "rules.removed" not in updated, updated
     assert (
@@ -231,7 +231,7 @@ def elements_with_a_timeout_are_dynamic(w: World) -> None:
                 actor.run(["nft", "add element inet fence learned { 192.0.2.%d timeout 60s }" % i])
             actor.run(["nft", "add element inet fence learned { 192.0.2.200 }"])
         """)
-    everything(r)
+    check_everything(r)
     assert transactions(r) == {("dynamic", "committed"): 5, ("static", "committed"): 1}, (
         transactions(r)
     )
@@ -259,7 +259,7 @@ def rejected_changes(w: World) -> None:
             actor.run(["nft", "list", "ruleset"])
         """)
     failed = r.of("egress.update_failed")
-    same("errors", [e["error"] for e in failed], r.truth["errors"])
+    check_same("errors", [e["error"] for e in failed], r.truth["errors"])
     assert all(
         e["level"] == "warn" and e["sandbox.role"] == "app" and "rules" not in e for e in failed
     ), failed
@@ -431,7 +431,7 @@ def iptables_nft_rules_are_read(w: World) -> None:
             actor.run(["iptables", "-A", "OUTPUT", "-d", "10.0.0.1", "-j", "ACCEPT"])
             actor.run(["iptables", "-P", "OUTPUT", "DROP"])
         """)
-    complete(r)
+    check_complete(r)
     assert transactions(r) == {("static", "committed"): 3}, transactions(r)
     changes = r.of("egress.loaded") + r.of("egress.updated")
     told = [rule for e in changes for rule in rules_of(e)]

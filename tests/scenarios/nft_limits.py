@@ -9,7 +9,7 @@ import subprocess
 from collections import Counter
 
 import modules
-from checks import complete
+from checks import check_complete
 from nft import OUT, probe, rules_of, transactions
 from registry import Skip, scenario
 from world import HERE, PYTHON, World
@@ -32,7 +32,7 @@ def namespaces_removed_at_once(w: World) -> None:
         % (n, w.dir)
     )
     assert r.status == 0
-    complete(r)
+    check_complete(r)
     # Each rule set that could be read is complete, and none is reported as empty.
     for e in r.of("egress.loaded"):
         assert "error" in e or rules_of(e) == [("allow", "10.77.0.4")], e
@@ -51,7 +51,7 @@ def ten_thousand_elements_in_one_transaction(w: World) -> None:
         with open(w.dir + "/big.nft", "w") as f:
             f.write("add element inet fence big { %s }\n" % ", ".join(addresses))
         r = w.actor('assert actor.run(["nft", "-f", %r]) == 0' % (w.dir + "/big.nft"))
-    complete(r)
+    check_complete(r)
     assert transactions(r) == {("static", "committed"): 1}, transactions(r)
     (updated,) = r.of("egress.updated")
     digest = hashlib.sha256("".join("allow %s\n" % a for a in addresses).encode()).hexdigest()
@@ -77,7 +77,7 @@ def table_of_ten_thousand_rules(w: World) -> None:
             'assert actor.run(["nft", "add", "rule", "inet", "fence", "out", "ip", '
             '"daddr", "192.0.2.1", "drop"]) == 0'
         )
-    complete(r)
+    check_complete(r)
     (loaded,), (updated,) = r.of("egress.loaded"), r.of("egress.updated")
     assert loaded["rules.count"] == n and "rules.sha256" in loaded, loaded
     assert rules_of(updated) == [("deny", "192.0.2.1")], updated
@@ -94,7 +94,7 @@ def two_hundred_transactions_a_second(w: World) -> None:
         r = w.exec([PYTHON, os.path.join(HERE, "nft_storm.py"), str(rounds), str(rate)])
     assert r.status == 0, r.stderr
     done = json.loads(r.stdout.decode().splitlines()[-1])
-    complete(r)
+    check_complete(r)
     assert transactions(r) == {
         ("static", "committed"): done["static"],
         ("dynamic", "committed"): done["dynamic"],
@@ -186,7 +186,7 @@ def every_mechanism_gives_the_same_records(w: World) -> None:
             """,
                 options=[o for a in avoided for o in ("--avoid", "nftables:" + a)],
             )
-        complete(r)
+        check_complete(r)
         mechanism = probe(r)["mechanism"]
         used.append(mechanism)
         committed = {k: n for k, n in transactions(r).items() if k[1] == "committed"}
@@ -241,7 +241,7 @@ def nf_tables_loaded_late(w: World) -> None:
             """
                 % (pause, 5 if w.slow else 1)
             )
-            complete(r)
+            check_complete(r)
             # The content of the first batch is unknown if it precedes the subscription, but the
             # batch itself is counted. Its author is unknown if the mechanism changed meanwhile.
             counted = [

@@ -7,7 +7,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from checks import complete
+from checks import check_complete
 from otlp_receiver import ACT, run_in_host_network
 from peer_checks import same_records
 from peers import peers_of
@@ -62,7 +62,7 @@ def accepts_every_request(w: World) -> None:
                 "SANDPIPER_FLUSH_TIMEOUT_MS": "60000",
             },
         )
-        complete(result)
+        check_complete(result)
         assert not result.stderr, (name, result.stderr)
         after = peers.collector_counts()
         more = {key: value - before.get(key, 0) for key, value in after.items()}

@@ -10,7 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from checks import complete
+from checks import check_complete
 from otlp_receiver import (
     ACT,
     Certificates,
@@ -39,7 +39,7 @@ def http_protobuf(w: World) -> None:
         OTEL_EXPORTER_OTLP_ENDPOINT=sink.url + "/base", OTEL_EXPORTER_OTLP_HEADERS="x-tenant=t%201"
     )
     result = run_in_host_network(w, ACT, env)
-    complete(result)
+    check_complete(result)
     assert sink.paths() == {"/base/v1/logs", "/base/v1/metrics"}
     for _, headers, _ in sink.posts:
         assert headers["Content-Type"] == "application/x-protobuf", headers
@@ -70,7 +70,7 @@ def grpc(w: World) -> None:
     env = over_grpc(sink.url, OTEL_EXPORTER_OTLP_HEADERS="X-Tenant=t%201")
     result = run_in_host_network(w, ACT, env)
     requests = sink.stop()
-    complete(result)
+    check_complete(result)
     for request in requests:
         metadata = request["metadata"]
         assert metadata["x-tenant"] == "t 1", metadata
@@ -169,7 +169,7 @@ def unreachable_endpoint_is_reported_at_the_end(w: World) -> None:
     )
     result = run_in_host_network(w, ACT, env)
     assert result.status == 0
-    complete(result)
+    check_complete(result)
     lost = f"{len(result.events)} log records were not exported"
     assert lost in result.stderr, result.stderr
 
@@ -178,7 +178,7 @@ def unreachable_endpoint_is_reported_at_the_end(w: World) -> None:
 def rejected_request_is_not_sent_again(w: World) -> None:
     sink = HttpSink(status=400)
     result = run_in_host_network(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
-    complete(result)
+    check_complete(result)
     bodies = [body for path, _, body in sink.posts if path.endswith("logs")]
     assert len(bodies) == len(set(bodies)), "a rejected batch was sent again"
     assert f"{len(result.events)} refused" in result.stderr, result.stderr
@@ -223,7 +223,7 @@ def invalid_variables_are_warnings(w: World) -> None:
 
 @scenario()
 def no_metric_attribute_names_a_destination(w: World) -> None:
-    """checks.cataloged() checks the keys of attributes in each scenario; this checks values."""
+    """checks.check_catalog() checks the keys of attributes in each scenario; this checks values."""
     result = w.actor(ACT)
     for name, points in result.metrics.items():
         for point in points:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from checks import same
+from checks import check_same
 from scrape import free_port
 from world import HERE, PYTHON
 
@@ -119,7 +119,7 @@ def check_metrics(result: Result, requests: Iterable[Message]) -> None:
         for p in points
     }
     got = [(k, n) for k, (n, _) in series.items() if not k[0].startswith(CHANGING_METRICS)]
-    same("series", got, list(want.items()))
+    check_same("series", got, list(want.items()))
     assert {
         "egress.system.cpu.utilization",
         "egress.system.memory.usage_bytes",

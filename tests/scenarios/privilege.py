@@ -15,7 +15,7 @@ from typing import Any
 
 import modules
 from attribution import Collector, act
-from checks import complete, same
+from checks import check_complete, check_same
 from polling import wait_for
 from registry import Skip, scenario
 from scrape import free_port, serving
@@ -142,7 +142,7 @@ def running_collector_keeps_minimal_capabilities(w: World) -> None:
         and status["NoNewPrivs"] == "1"
     ), status
     events = c.stop()
-    same(
+    check_same(
         "peers",
         [e["peer"] for e in events if e["opensandbox.event"] == "egress.outbound"],
         ["10.77.0.3"],
@@ -179,7 +179,7 @@ def forbidden_calls_fail_in_every_thread(w: World) -> None:
     # The collector works without the filter too.
     act(w, cg, "actor.tcp('10.77.0.3', 8080)")
     events = c.stop()
-    same(
+    check_same(
         "peers",
         [e["peer"] for e in events if e["opensandbox.event"] == "egress.outbound"],
         ["10.77.0.3"],
@@ -303,4 +303,4 @@ def smallest_capability_set(w: World) -> None:
     """,
         sandpiper=command,
     )
-    complete(r)
+    check_complete(r)

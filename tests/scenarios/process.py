@@ -5,7 +5,16 @@ import os
 import re
 from collections import Counter
 
-from checks import args_of, complete, ended, everything, identity, processes, resolved, unescape
+from checks import (
+    args_of,
+    check_complete,
+    check_everything,
+    check_identity,
+    check_processes,
+    exit_status_of,
+    real_path,
+    unescape,
+)
 from registry import scenario
 from world import PYTHON, World
 
@@ -14,7 +23,7 @@ TAGS = ("peers",)
 
 @scenario("hosts", "kernels")
 def children_and_exits(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for code in (0, 1, 42, 255):
             actor.run(["sh", "-c", "exit %d" % code])
@@ -34,8 +43,8 @@ def status_is_passed_through(w: World) -> None:
     ):
         r = w.exec(command)
         assert r.status == status, (command, r.status)
-        complete(r)
-        processes(r, {"execs": []})
+        check_complete(r)
+        check_processes(r, {"execs": []})
 
 
 @scenario("linux-sid")
@@ -73,7 +82,7 @@ def arguments_of_every_length(w: World) -> None:
         for n in (1, 480, 490, 500, 511, 512, 513, 4000, 4070, 4085):
             actor.run(["true", "x" * n])
     """)
-    everything(r)
+    check_everything(r)
     assert not any(e.get("process.args_truncated") for e in r.of("process.exec"))
 
 
@@ -83,7 +92,7 @@ def arguments_past_the_limit_are_marked(w: World) -> None:
         actor.run(["true", "y" * 5000])
         actor.run(["true"] + ["z"] * 5000)
     """)
-    complete(r)
+    check_complete(r)
     long = [e for e in r.of("process.exec") if e["process.pid"] != r.truth["pid"]]
     assert len(long) == 2 and all(e["process.args_truncated"] for e in long), long
     for e in long:
@@ -99,7 +108,7 @@ def arguments_with_any_bytes(w: World) -> None:
         actor.run(["printf", "", "", "after empty ones"])
         actor.run(["printf", "c1 \u0085 ls \u2028 ps \u2029"])
     """)
-    everything(r)
+    check_everything(r)
     # The actor's own code and the ten texts above need escapes.
     assert r.report["totals"]["escaped_texts"] == 1 + 5 + 4 + 1, r.report["totals"]
     for e in r.of("process.exec"):
@@ -119,20 +128,20 @@ def paths_parents_and_directories(w: World) -> None:
         os.rmdir("/tmp/sp-dir with blank")
         actor.note("execs", argv=["true"], code=0)
     """)
-    complete(r)
-    identity(r)
+    check_complete(r)
+    check_identity(r)
     by_args = {args_of(e)[0]: e for e in r.of("process.exec")}
     me, sh, true = by_args[PYTHON], by_args["sh"], by_args["true"]
-    assert me["process.executable.path"] == resolved(PYTHON), me
+    assert me["process.executable.path"] == real_path(PYTHON), me
     assert (
-        sh["process.executable.path"] == resolved("/usr/bin/sh")
+        sh["process.executable.path"] == real_path("/usr/bin/sh")
         and sh["process.parent_pid"] == r.truth["pid"]
     ), sh
     assert sh["process.working_directory"] == "/tmp/sp-dir with blank/deep", sh
     assert true["process.parent_pid"] == sh["process.pid"] and true[
         "process.executable.path"
-    ] == resolved("/usr/bin/true"), true
-    assert true["process.ancestors"] == [resolved("/usr/bin/sh"), resolved(PYTHON)], true
+    ] == real_path("/usr/bin/true"), true
+    assert true["process.ancestors"] == [real_path("/usr/bin/sh"), real_path(PYTHON)], true
     assert sh["process.pid"] == r.truth["execs"][0]["pid"]
 
 
@@ -144,9 +153,9 @@ def script_behind_its_interpreter(w: World) -> None:
     os.chmod(script, 0o755)
     r = w.exec([script])
     assert r.status == 9
-    complete(r)
+    check_complete(r)
     e = r.of("process.exec")[0]
-    assert e["process.interpreted_script"] == script and e["process.executable.path"] == resolved(
+    assert e["process.interpreted_script"] == script and e["process.executable.path"] == real_path(
         "/bin/sh"
     ), e
     assert args_of(e) == ("/bin/sh", script), e
@@ -162,7 +171,7 @@ def path_over_the_limit_is_marked(w: World) -> None:
         actor.run([deep + "/program"])
         shutil.rmtree("/tmp/sp-deep")
     """)
-    complete(r)
+    check_complete(r)
     path = [e for e in r.of("process.exec") if args_of(e)[0].endswith("/program")][0][
         "process.executable.path"
     ]
@@ -171,28 +180,28 @@ def path_over_the_limit_is_marked(w: World) -> None:
 
 @scenario()
 def vfork_clone3_and_double_fork(w: World) -> None:
-    everything(w.exec([w.triggers, "exec-vfork"]))
-    everything(w.exec([w.triggers, "exec-clone3"]))
+    check_everything(w.exec([w.triggers, "exec-vfork"]))
+    check_everything(w.exec([w.triggers, "exec-clone3"]))
     # The child in the middle only forks. sandpiper also waits for the orphan.
-    everything(w.exec([w.triggers, "exec-double-fork"]), forks=[("code", 0)])
+    check_everything(w.exec([w.triggers, "exec-double-fork"]), forks=[("code", 0)])
 
 
 @scenario()
 def exec_from_a_thread(w: World) -> None:
-    everything(w.exec([w.triggers, "exec-thread"]))
+    check_everything(w.exec([w.triggers, "exec-thread"]))
 
 
 @scenario()
 def memfd_and_execveat(w: World) -> None:
     r = w.exec([w.triggers, "exec-memfd"])
-    everything(r)
+    check_everything(r)
     hidden = [e for e in r.of("process.exec") if args_of(e)[0] == "by-memfd"][0]
     assert hidden["process.executable.path"] == "memfd:hidden", hidden
 
 
 @scenario()
 def forks_without_exec(w: World) -> None:
-    everything(
+    check_everything(
         w.actor("""
         for _ in range(5):
             actor.forked(lambda: 3)
@@ -216,7 +225,7 @@ def many_threads_end_together(w: World) -> None:
     """
         % n
     )
-    everything(r, forks=[("code", 4)] * n)
+    check_everything(r, forks=[("code", 4)] * n)
 
 
 @scenario()
@@ -230,16 +239,20 @@ def failed_exec_is_no_exec(w: World) -> None:
                 return 17
         actor.forked(child)
     """)
-    everything(r, forks=[("code", 17)])
+    check_everything(r, forks=[("code", 17)])
 
 
 @scenario()
 def background_process_outlives_the_command(w: World) -> None:
     r = w.exec(["sh", "-c", "(sleep 1; exec true) & exit 5"])
     assert r.status == 5
-    complete(r)
+    check_complete(r)
     assert sorted(args_of(e)[0] for e in r.of("process.exec")) == ["sh", "sleep", "true"], r.events
-    assert sorted(ended(e) for e in r.of("process.exit")) == [("code", 0), ("code", 0), ("code", 5)]
+    assert sorted(exit_status_of(e) for e in r.of("process.exit")) == [
+        ("code", 0),
+        ("code", 0),
+        ("code", 5),
+    ]
     assert r.report["duration_ms"] > 900
 
 
@@ -248,7 +261,7 @@ def durations_match_the_process(w: World) -> None:
     r = w.actor("""
         actor.run(["sleep", "0.5"])
     """)
-    everything(r)
+    check_everything(r)
     sleeper = [e for e in r.of("process.exit") if e["process.executable.name"] == "sleep"][0]
     assert sleeper["process.duration_ms"] >= 500, sleeper
 
@@ -257,7 +270,7 @@ def durations_match_the_process(w: World) -> None:
 def a_thousand_short_processes(w: World) -> None:
     n = 100 if w.slow else 1000
     r = w.exec(["sh", "-c", "i=0; while [ $i -lt %d ]; do /bin/true $i; i=$((i+1)); done" % n])
-    complete(r)
+    check_complete(r)
     assert r.status == 0
     numbers = sorted(
         int(args_of(e)[1]) for e in r.of("process.exec") if args_of(e)[0] == "/bin/true"
@@ -274,7 +287,7 @@ def names_with_line_breaks(w: World) -> None:
 
     shutil.copy("/usr/bin/true", path)
     r = w.exec([path, "\r\n{}"])
-    complete(r)
+    check_complete(r)
     e = r.of("process.exec")[0]
     assert unescape(e["process.executable.path"]).decode() == path, e
     assert args_of(e) == (path, "\r\n{}"), e

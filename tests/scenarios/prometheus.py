@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from attribution import Collector, act
-from checks import complete, same
+from checks import check_complete, check_same
 from dashboards import DEPLOY, panels_of_dashboards
 from otlp_receiver import ACT, run_in_host_network
 from peer_checks import Series, last_values, same_metrics
@@ -51,7 +51,7 @@ def check_buckets(got: dict[Series, float]) -> None:
 def every_metric_has_its_name_labels_and_value(w: World) -> None:
     peers = peers_of(w)
     result = run_in_host_network(w, ACT, peers.direct(OTEL_SERVICE_NAME="by-name"))
-    complete(result)
+    check_complete(result)
     assert not result.stderr, result.stderr
     got = last_values(peers, "by-name")
     same_metrics(result.metrics, got)
@@ -73,7 +73,7 @@ def rejected_point_costs_only_itself(w: World) -> None:
     )
     assert done.stdout == "sent 998 rejected 2\n", (done.stdout, done.stderr)
     result = peers.query_prometheus("test_number_total")
-    same(
+    check_same(
         "points",
         [(s["metric"]["i"], float(s["value"][1])) for s in result],
         [(str(i), i) for i in range(1000) if (i + 1) % 500],

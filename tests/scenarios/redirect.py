@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from checks import complete, denials, everything, lookups
+from checks import check_complete, check_denials, check_everything, check_lookups
 from registry import scenario
 from world import HERE, PYTHON, World
 
@@ -62,7 +62,7 @@ def redirected_to_a_proxy_outside_the_sandbox(w: World) -> None:
         return r
 
     r = redirected(w, body)
-    everything(r)
+    check_everything(r)
     assert all(line["server"] == "10.77.0.1:53" for line in r.report["lookups"]), r.report[
         "lookups"
     ]
@@ -88,7 +88,7 @@ def redirected_to_a_proxy_inside_the_sandbox(w: World) -> None:
         )
 
     r = redirected(w, body)
-    everything(r)  # the proxy's own queries are no lookups, and its answers are no attempts
+    check_everything(r)  # the proxy's own queries are no lookups, and its answers are no attempts
     assert r.metric("sandbox.dns.duration", "leg") == {("client",): 2, ("upstream",): 2}, r.metrics
 
 
@@ -132,9 +132,9 @@ def proxy_denies_a_name(w: World) -> None:
                 actor.note_lookup(name, "A", outcome, ips)
     """,
     )
-    complete(r)
-    lookups(r, r.truth)
-    denials(r, r.truth)
+    check_complete(r)
+    check_lookups(r, r.truth)
+    check_denials(r, r.truth)
     assert r.truth["sidecar"]["denied"] == ["evil.test"] * 2
     assert sum(r.metric("egress.dns.query.duration").values()) == 3, (
         r.metrics

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 from attribution import Collector, act, told
-from checks import complete, everything, invariant
+from checks import check_complete, check_event_counts, check_everything
 from otlp_receiver import HttpSink
 from registry import Skip, scenario
 from scrape import free_port
@@ -224,7 +224,7 @@ def losses_are_reported_and_counts_exact(w: World) -> None:
         [w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "4096"]
     )
     assert r.status == 0 and int(r.stdout) == n
-    invariant(r)
+    check_event_counts(r)
     events = r.report["events"]
     assert events["connect"]["produced"] == n and events["connect"]["dropped"] > 0, events
     assert not r.report["complete"] and any(
@@ -250,7 +250,7 @@ def flood_within_the_ring_loses_nothing(w: World) -> None:
     r = w.exec(
         [w.triggers, "flood-connect", "10.77.0.4", "1", str(n)], options=["--ring-bytes", "64M"]
     )
-    complete(r)
+    check_complete(r)
     assert r.report["totals"]["attempts"] == n
     assert sum(r.metric("sandbox.connect.attempts", "outcome").values()) == n
 
@@ -398,7 +398,7 @@ def configured_dns_ports(w: World) -> None:
     """,
         options=["--dns-port", "53,5353"],
     )
-    everything(r)
+    check_everything(r)
 
 
 @scenario("hosts", "kernels")

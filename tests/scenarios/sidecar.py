@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 
-from checks import complete, denials, everything, lookups
+from checks import check_complete, check_denials, check_everything, check_lookups
 from nft import rules_of, transactions
 from redirect import with_sidecar
 from registry import scenario
@@ -30,9 +30,9 @@ def opensandbox_sidecar(w: World) -> None:
                 actor.note_lookup(name, "A", outcome, ips)
     """,
     )
-    complete(r)
-    lookups(r, r.truth)
-    denials(r, r.truth)
+    check_complete(r)
+    check_lookups(r, r.truth)
+    check_denials(r, r.truth)
     truth = r.truth["sidecar"]
     # Its first batch deletes a table that does not exist. That is its normal start and no failed
     # update.
@@ -91,7 +91,7 @@ def rules_outside_the_kernel(w: World) -> None:
             "OPENSANDBOX_EGRESS_TOKEN": "topsecret",
         },
     )
-    complete(r)
+    check_complete(r)
     one, two, three = r.of("egress.loaded")
     assert (
         one["rules.source"] == "environment"
@@ -117,7 +117,7 @@ def time_from_dns_to_allow(w: World) -> None:
             actor.lookup(name, "A")
     """,
     )
-    complete(r)
+    check_complete(r)
     added = sum(len(addresses) for _, addresses in r.truth["sidecar"]["added"])
     (point,) = r.metrics["sandbox.dns.allow.duration"]
     assert added == 4 and point["count"] == added and point["sum"] > 0, point
@@ -151,7 +151,7 @@ def connection_outlives_its_allowance(w: World) -> None:
         """,
             options=["--log-level", "debug"],
         )
-    everything(r)
+    check_everything(r)
     assert r.metric("sandbox.connect.before_allow") == {(): 1} and r.metric(
         "sandbox.nftables.expired_in_use"
     ) == {(): 1}, r.metrics

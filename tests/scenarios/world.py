@@ -273,8 +273,8 @@ class World:
             )
             result = Result(argv, done, files)
             told.add(result.events, result.metrics)
-        checks.invariant(result)
-        checks.cataloged(result.metrics)
+        checks.check_event_counts(result)
+        checks.check_catalog(result.metrics)
         return result
 
     def patience(self) -> dict[str, str]:
