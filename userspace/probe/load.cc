@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <future>
+#include <type_traits>
 
 #include "bpf/sandpiper_bpf.skel.h"
 #include "bpf/sandpiper_casts_bpf.skel.h"
@@ -20,6 +21,7 @@
 #include "userspace/base/lockdown.h"
 #include "userspace/base/netns.h"
 #include "userspace/base/status.h"
+#include "userspace/base/text.h"
 #include "userspace/probe/kernel_features.h"
 #include "userspace/probe/ladder.h"
 #include "userspace/probe/mechanism.h"
@@ -150,9 +152,13 @@ absl::Status AddNamePrefix(const bpf_map* names, const std::string& prefix) {
 
 }  // namespace
 
-absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
+absl::Status CheckAvoided(const ProbeOptions& given) {
+  // Only the names of mechanisms are used: the programs of this skeleton are null.
+  sandpiper_bpf skeleton = {};
+  std::remove_pointer_t<decltype(skeleton.rodata)> constants = {};
+  skeleton.rodata = &constants;
   std::vector<std::pair<std::string, std::string>> known;
-  for (const Ladder& ladder : Ladders(*skeleton_, hook_code_.status())) {
+  for (const Ladder& ladder : Ladders(skeleton, absl::OkStatus())) {
     for (const Ladder::Rung& rung : ladder.rungs)
       known.emplace_back(ladder.probe, rung.Mechanism());
   }
@@ -161,14 +167,15 @@ absl::Status Probes::CheckAvoided(const ProbeOptions& options) const {
     known.emplace_back("nftables", mechanism);
   for (const std::string& mechanism : DeviceProbe::Mechanisms())
     known.emplace_back("device", mechanism);
-  for (const auto& avoided : options.avoid) {
+  for (const auto& avoided : WithCurrentNames(given).avoid) {
     if (std::find(known.begin(), known.end(), avoided) != known.end())
       continue;
     std::string all;
     for (const auto& [probe, mechanism] : known)
       absl::StrAppend(&all, all.empty() ? "" : ", ", probe, ":", mechanism);
-    return absl::InvalidArgumentError(absl::StrCat("--avoid ", avoided.first, ":", avoided.second,
-                                                   ": no such mechanism (known: ", all, ")"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", Escape(avoided.first), ":", Escape(avoided.second),
+                     "\" is not a mechanism of a probe (known: ", all, ")"));
   }
   return absl::OkStatus();
 }
@@ -277,7 +284,7 @@ absl::StatusOr<std::unique_ptr<Probes>> Probes::Load(const ProbeOptions& given) 
   std::unique_ptr<Probes> probes(new Probes());
   RETURN_IF_ERROR(probes->Open(kernel.get()));
   probes->DetectKernelFeatures(kernel.get());
-  RETURN_IF_ERROR(probes->CheckAvoided(options));
+  RETURN_IF_ERROR(CheckAvoided(options));
   RETURN_IF_ERROR(probes->ChooseMechanisms(options, kernel.get()));
   RETURN_IF_ERROR(probes->Configure(options));
   RETURN_IF_ERROR(probes->LoadPrograms(options, kernel.get()));

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace sandpiper {
 
 struct ProbeOptions {
@@ -32,6 +34,10 @@ struct ProbeOptions {
   // {probe, mechanism}: not used even if the kernel allows it.
   std::vector<std::pair<std::string, std::string>> avoid;
 };
+
+// InvalidArgument if `avoid` has a probe or a mechanism that does not exist. The message lists all
+// mechanisms. Needs no privileges and does not inspect the host.
+absl::Status CheckAvoided(const ProbeOptions& options);
 
 }  // namespace sandpiper
 

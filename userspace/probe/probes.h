@@ -84,8 +84,6 @@ class Probes final : public KernelTables, public ProbeStatus {
   // The steps of Load, in this order. `kernel` is the kernel's BTF.
   absl::Status Open(const btf* kernel);
   void DetectKernelFeatures(const btf* kernel);
-  // InvalidArgument for a probe or mechanism that does not exist.
-  absl::Status CheckAvoided(const ProbeOptions& options) const;
   absl::Status ChooseMechanisms(const ProbeOptions& options, const btf* kernel);
   absl::Status Configure(const ProbeOptions& options);
   absl::Status LoadPrograms(const ProbeOptions& options, const btf* kernel);
