@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Command line -> subcommand -> exit status.
+// Reads the command line and runs the subcommand.
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -23,9 +23,9 @@ int main(int argc, char** argv) {
     case CommandLine::kRun:
       return sandpiper::RunCollector(
           std::move(line.config), [argc, argv]() -> absl::StatusOr<sandpiper::Config> {
-            CommandLine again;
-            RETURN_IF_ERROR(sandpiper::ReadCommandLine(argc, argv, &again));
-            return std::move(again.config);
+            CommandLine reread;
+            RETURN_IF_ERROR(sandpiper::ReadCommandLine(argc, argv, &reread));
+            return std::move(reread.config);
           });
     case CommandLine::kObserve:
       return sandpiper::RunObserve(line.config, line.observe);

@@ -618,13 +618,13 @@ def invalid_configuration_is_one_error(w: World) -> None:
         ),
         ("sandboxes:\n  - cgroup: '(('\n", (":2:", "cgroup", "RE2")),
         ("sandboxes:\n  - role: app\n", (":2:", "label")),
-        ("sandboxes:\n  - label: a\n    unit: b\n", (":3:", "one thing only")),
+        ("sandboxes:\n  - label: a\n    unit: b\n", (":3:", "exactly one of")),
         ("window_s: many\n", (":1:", "window_s", "whole number")),
         ("window_s: 0\n", (":1:", "window_s", "between 1 and")),
         ("ring_bytes: 5000\n", (":1:", "ring_bytes", "power of two")),
         ("runtimes:\n  - api: rkt\n    socket: /x\n", (":2:", "api", "cri")),
         ("a: [1\n", (":2:",)),
-        ("- 1\n", (":1:", "keys and values")),
+        ("- 1\n", (":1:", "keys to values")),
     ):
         path = os.path.join(w.dir, "bad.yaml")
         with open(path, "w") as f:

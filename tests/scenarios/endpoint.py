@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import http.server
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -344,7 +345,7 @@ def spool_on_a_full_disk(w: World) -> None:
         subprocess.run(["umount", "-l", disk], check=True)
     arrived = count(sink.requests(w, "logs"))
     lost = sum(
-        int(line.split()[1])
+        int(re.search(r"(\d+) log records", line)[1])
         for line in collector.stderr.splitlines()
         if "log records were not exported" in line
     )

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 TAGS = ("userspace",)
 
-RELOADED = "sandpiper: configuration read again: redact_arguments, window_s changed\n"
-NEEDS_RESTART = b"sandpiper: only a restart changes ring_bytes\n"
-KEPT = "sandpiper: the configuration stays as it was: "
+# The messages follow the time.
+RELOADED = " info sandpiper: configuration reloaded: applied window_s, redact_arguments\n"
+NEEDS_RESTART = b" warn sandpiper: ring_bytes changed; restart sandpiper to apply\n"
+KEPT = " error sandpiper: reload failed, keeping the old configuration: redact_arguments in "
 ACT = """
 secret = 'hunter' + '2'
 actor.run(['true', '--password', secret, 'https://me:%s@a.test/' % secret])
@@ -47,13 +48,13 @@ def patterns_are_read_again_on_sighup(w: World) -> None:
     act(w, cgroup, "actor.run(['true', 'blue1', 'red1'])")
     write("redact_arguments: ['red[0-9]+']\nwindow_s: 1\nring_bytes: 1M\n")
     line = reload(collector)
-    assert line == RELOADED, line
+    assert line.endswith(RELOADED), line
     line = collector.process.stderr.readline()
-    assert line == NEEDS_RESTART, line
+    assert line.endswith(NEEDS_RESTART), line
     act(w, cgroup, "actor.run(['true', 'blue2', 'red2'])")
     write("redact_arguments: ['(']\n")
     line = reload(collector)
-    assert line.startswith(KEPT + path + ":1: redact_arguments: "), line
+    assert KEPT + path + ":1: " in line, line
     assert "regular expression" in line, line
     act(w, cgroup, "actor.run(['true', 'blue3', 'red3'])")
     os.unlink(path)

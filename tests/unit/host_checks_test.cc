@@ -18,7 +18,7 @@ class HostChecks : public ::testing::Test {
   }
 };
 
-TEST_F(HostChecks, Lockdown) {
+TEST_F(HostChecks, LockdownOfConfidentialityIsOff) {
   EXPECT_EQ(CheckLockdown(Write("[none] integrity confidentiality\n")).found, "none");
   const Finding integrity = CheckLockdown(Write("none [integrity] confidentiality\n"));
   EXPECT_EQ(integrity.found, "integrity");
@@ -29,7 +29,7 @@ TEST_F(HostChecks, Lockdown) {
   EXPECT_NE(CheckLockdown("/no/such/file").reason.find("/no/such/file"), std::string::npos);
 }
 
-TEST_F(HostChecks, Capabilities) {
+TEST_F(HostChecks, MissingCapabilityIsOffOrDegraded) {
   EXPECT_EQ(CheckCapabilities(Write("Name:\tx\nCapEff:\t000001ffffffffff\n")).state, "on");
   // CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN.
   const Finding least = CheckCapabilities(Write("CapEff:\t000000c000001000\n"));
@@ -37,7 +37,7 @@ TEST_F(HostChecks, Capabilities) {
   EXPECT_NE(least.reason.find("no CAP_SYS_ADMIN for reading rules"), std::string::npos)
       << least.reason;
   EXPECT_EQ(least.reason.find("CAP_BPF"), std::string::npos) << least.reason;
-  // CAP_SYS_ADMIN and CAP_NET_ADMIN: as before there was CAP_BPF.
+  // CAP_SYS_ADMIN and CAP_NET_ADMIN, as on kernels without CAP_BPF.
   const Finding old = CheckCapabilities(Write("CapEff:\t0000000000201000\n"));
   EXPECT_EQ(old.state, "degraded");
   EXPECT_EQ(old.reason.find("CAP_BPF"), std::string::npos) << old.reason;
@@ -45,7 +45,7 @@ TEST_F(HostChecks, Capabilities) {
   EXPECT_EQ(CheckCapabilities(Write("CapEff:\tnonsense\n")).state, "off");
 }
 
-TEST_F(HostChecks, Cgroups) {
+TEST_F(HostChecks, CgroupsOfVersion1AreOff) {
   const std::string v2 = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
                     v1 = "31 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
   EXPECT_EQ(CheckCgroups(Write(v2)).found, "/sys/fs/cgroup (unified)");
@@ -53,7 +53,7 @@ TEST_F(HostChecks, Cgroups) {
   EXPECT_EQ(CheckCgroups(Write(v1)).state, "off");
 }
 
-TEST_F(HostChecks, AnEndpointThatIsNotThere) {
+TEST_F(HostChecks, UnreachableEndpointIsOff) {
   Config config;
   config.otel.logs.otlp = OtlpEndpoint{.target = "http://user:secret@127.0.0.1:1/v1/logs"};
   const auto findings = CheckEndpoints(config);

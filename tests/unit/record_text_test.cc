@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records as people see them.
+// Records as `sandpiper observe` shows them.
 #include "userspace/command/record_text.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ std::string Compact(const std::string& attributes) {
       RecordFormat::kCompact, false);
 }
 
-TEST(RecordText, EachKind) {
+TEST(RecordText, EachKindHasItsDetailAndResult) {
   EXPECT_EQ(
       Compact(
           R"("opensandbox.event":"egress.outbound","target.host":"pypi.org","dns.question.type":"A","target.ips":["192.0.2.1","192.0.2.2"],)"
@@ -41,14 +41,14 @@ TEST(RecordText, EachKind) {
       "03:04:05.006Z sb egress.updated default deny; + allow any (by the host)");
 }
 
-TEST(RecordText, WhatIsNoRecordStaysAsItIs) {
+TEST(RecordText, InvalidRecordIsUnchanged) {
   for (const char* text : {"", "{", "[]", "{\"a\":1}", "{\"opensandbox.event\":7}"})
     EXPECT_EQ(RecordLine(text, RecordFormat::kCompact, false).find('\n'), std::string::npos)
         << text;
   EXPECT_EQ(RecordLine("not json", RecordFormat::kTable, false), "not json");
 }
 
-TEST(RecordText, ValuesOfAnotherTypeAreLeftOut) {
+TEST(RecordText, ValuesOfUnexpectedTypesAreOmitted) {
   EXPECT_EQ(
       Compact(R"("opensandbox.event":"egress.denied","peer":7,"count":"x","egress.layer":[])"),
       "03:04:05.006Z sb egress.denied");
@@ -57,7 +57,7 @@ TEST(RecordText, ValuesOfAnotherTypeAreLeftOut) {
       "03:04:05.006Z sb egress.updated");
 }
 
-TEST(RecordText, ColorsAreForWarnings) {
+TEST(RecordText, WarningsAreRed) {
   const std::string warn =
       R"({"ts":"2026-01-02T03:04:05.006007008Z","level":"warn","sandbox_id":"sb","opensandbox.event":"egress.denied"})";
   EXPECT_EQ(RecordLine(warn, RecordFormat::kCompact, true),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The screen of top: rates between two answers, the busiest first, no more than fits.
+// The screen of `sandpiper top`.
 #include "userspace/command/top_screen.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ v1::Sandbox* Add(v1::ListSandboxesResponse* list, const std::string& id, uint64_
   return out;
 }
 
-TEST(TopScreen, BusiestFirstWithItsDestinations) {
+TEST(TopScreen, BusiestSandboxIsFirstWithItsDestinations) {
   v1::ListSandboxesResponse before, now;
   Add(&before, "idle", 500, 500);
   Add(&before, "busy", 10, 10);
@@ -36,24 +36,24 @@ TEST(TopScreen, BusiestFirstWithItsDestinations) {
   ASSERT_EQ(lines.size(), 6u);
   EXPECT_EQ(
       lines[0],
-      "2 sandboxes; each second 10 lookups, 2.0 connects, 0 denied, 0 execs; 3 events dropped");
+      "2 sandboxes; per second: 10 lookups, 2.0 connects, 0 denied, 0 execs; 3 events dropped");
   EXPECT_EQ(lines[3].substr(0, 4), "busy");
   EXPECT_NE(lines[3].find(" 10 "), std::string::npos) << lines[3];
   EXPECT_EQ(lines[4], "  pypi.org:443/tcp  4 attempts, 1 denied, 12.3 kB sent, 0 B received");
   EXPECT_EQ(lines[5].substr(0, 4), "idle");
 }
 
-TEST(TopScreen, OneThatIsNewCountsFromNothingAndOneThatBeganAgainIsNotNegative) {
+TEST(TopScreen, RatesOfNewAndRestartedSandboxesCountFromZero) {
   v1::ListSandboxesResponse before, now;
   Add(&before, "again", 100, 0);
   Add(&now, "again", 2, 0);
   Add(&now, "new", 8, 0);
   EXPECT_EQ(
       TopScreen(before, now, {.seconds = 1, .rows = 24, .columns = 200})[0],
-      "2 sandboxes; each second 8.0 lookups, 0 connects, 0 denied, 0 execs; 0 events dropped");
+      "2 sandboxes; per second: 8.0 lookups, 0 connects, 0 denied, 0 execs; 0 events dropped");
 }
 
-TEST(TopScreen, FitsTheTerminal) {
+TEST(TopScreen, LongScreenIsCutToTheTerminal) {
   v1::ListSandboxesResponse list;
   for (int i = 0; i < 100; ++i)
     Add(&list, std::string(90, 'x'), 1, 1);
@@ -64,7 +64,7 @@ TEST(TopScreen, FitsTheTerminal) {
     EXPECT_LE(Width(line), 40u);
 }
 
-TEST(TextTable, CountsCharactersNotBytes) {
+TEST(TextTable, WidthsAreInCharacters) {
   TextTable table({"A", "N"}, 1);
   table.Add({"µµ", "1"});
   table.Add({"abc", "22"});

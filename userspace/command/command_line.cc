@@ -7,8 +7,9 @@
 #include <filesystem>
 #include <limits>
 #include <map>
-#include <string_view>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -16,43 +17,17 @@
 #include "userspace/base/status.h"
 #include "userspace/base/text.h"
 #include "userspace/command/flags.h"
-#include "userspace/config/config_file.h"
+#include "userspace/config/value_type.h"
 
 namespace sandpiper {
 namespace {
 
-// The file comes before the flags that beat it, wherever on the command line it is named.
-std::string ConfigPath(int argc, char** argv) {
-  constexpr std::string_view kFlag = "--config", kAssigned = "--config=";
-  for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
-    const std::string_view argument = argv[i];
-    if (argument == kFlag && i + 1 < argc)
-      return argv[i + 1];
-    if (argument.starts_with(kAssigned))
-      return std::string(argument.substr(kAssigned.size()));
-  }
-  return GetProcessEnv("SANDPIPER_CONFIG");
-}
+using ReportFormats = std::vector<std::pair<std::string, ReportFormat>>;
+const ReportFormats kTableOrJson = {{"table", ReportFormat::kTable}, {"json", ReportFormat::kJson}};
+const ReportFormats kReportFormats = {
+    {"table", ReportFormat::kTable}, {"json", ReportFormat::kJson}, {"html", ReportFormat::kHtml}};
 
-absl::Status ReadFile(const std::string& path, Config* config) {
-  if (!path.empty()) {
-    if (const absl::Status status = ReadConfigFile(path, config); !status.ok())
-      return status;
-  }
-  // Keys without a flag.
-  for (const auto& [variable, key] : {std::pair{"SANDPIPER_SANDBOXES", "sandboxes"},
-                                      {"SANDPIPER_RUNTIMES", "runtimes"},
-                                      {"SANDPIPER_BUNDLE_FOLDERS", "bundle_folders"},
-                                      {"SANDPIPER_SIDECAR_CONTAINERS", "sidecar_containers"}}) {
-    if (const std::string yaml = GetProcessEnv(variable); !yaml.empty()) {
-      if (const absl::Status status = ReadConfigValue(variable, key, yaml, config); !status.ok())
-        return status;
-    }
-  }
-  return absl::OkStatus();
-}
-
-// "5m", "90s", "1h30m" ago, or a time as RFC 3339 has it.
+// "5m", "90s" and "1h30m" are times before now; "2026-01-02T03:04:05Z" is a time (RFC 3339).
 absl::StatusOr<uint64_t> ParseSince(const std::string& text) {
   absl::Duration ago;
   absl::Time time;
@@ -61,84 +36,93 @@ absl::StatusOr<uint64_t> ParseSince(const std::string& text) {
     time = absl::Now() - ago;
   else if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error))
     return absl::InvalidArgumentError(absl::StrCat(
-        Escape(text), " is neither a duration (5m, 1h30m) nor a time (2026-01-02T03:04:05Z)"));
+        Quoted(text), " is neither a duration (5m, 1h30m) nor a time (2026-01-02T03:04:05Z)"));
   return static_cast<uint64_t>(std::max<int64_t>(absl::ToUnixNanos(time), 0));
 }
 
 void AddExec(CLI::App* app, CommandLine* out) {
   CLI::App* const exec =
-      app->add_subcommand("exec", "run a command as a sandbox of its own and report what it did");
-  AddCommonOptions(exec, &out->config);
-  AddCaptureOptions(exec, &out->config);
-  exec->add_option("--id", out->exec.id, "sandbox_id (default: the name of the command)");
-  AddFormatOption(exec, &out->exec.format, /*html=*/true);
-  exec->add_option("-o,--report", out->exec.report_file,
-                   "write the report to this file instead of stdout");
-  exec->add_option("--events", out->exec.events_file,
-                   "write every record to this file, one JSON object a line");
-  exec->add_option("--metrics", out->exec.metrics_file,
-                   "write the final metrics to this file, one JSON object a line");
+      app->add_subcommand("exec", "run a command as a sandbox and report what it did");
+  ExecOptions* const options = &out->exec;
+  exec->add_option("--id", options->id, "sandbox_id of the command [default: its name]")
+      ->type_name("ID");
+  AddChoice(exec, "--format", kReportFormats, &options->format,
+            "format of the report; html is one page for a browser [default: table]");
+  exec->add_option("-o,--report", options->report_file,
+                   "write the report to this file [default: stdout]")
+      ->type_name("FILE");
+  exec->add_option("--events", options->events_file,
+                   "write all records to this file, one JSON object a line")
+      ->type_name("FILE");
+  exec->add_option("--metrics", options->metrics_file,
+                   "write the final metrics to this file, one JSON object a line")
+      ->type_name("FILE");
   exec->add_option_function<int>(
-          "--progress-s", [out](int s) { out->exec.progress = std::chrono::seconds(s); },
-          "how often to tell on stderr what was seen so far (default 10 on a terminal, else 0); 0: "
-          "never")
-      ->check(CLI::Range(0, 86'400));
-  exec->add_option("command", out->exec.command, "the command and its arguments, after --")
+          "--progress-s", [options](int s) { options->progress = std::chrono::seconds(s); },
+          "interval of progress lines on stderr; 0: none [default: 10 on a terminal, else 0]")
+      ->check(CLI::Range(0, 86'400))
+      ->type_name("N");
+  exec->add_option("command", options->command, "the command and its arguments, after --")
       ->required();
   exec->prefix_command(false);
+  AddSettingFlags(exec);
 }
 
-void AddRecordFormatOptions(CLI::App* app, RecordFormat* format, ColorMode* color) {
-  app->add_option("--format", *format, "compact, table or json (default compact)")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, RecordFormat>{{"compact", RecordFormat::kCompact},
-                                              {"table", RecordFormat::kTable},
-                                              {"json", RecordFormat::kJson}}));
-  app->add_option("--color", *color,
-                  "auto, always or never (default auto: on a terminal, unless NO_COLOR is set)")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, ColorMode>{{"auto", ColorMode::kAuto},
-                                                                   {"always", ColorMode::kAlways},
-                                                                   {"never", ColorMode::kNever}}));
+void AddRecordFormatFlags(CLI::App* command, RecordFormat* format, ColorMode* color) {
+  AddChoice<RecordFormat>(command, "--format",
+                          {{"compact", RecordFormat::kCompact},
+                           {"table", RecordFormat::kTable},
+                           {"json", RecordFormat::kJson}},
+                          format, "format of the records [default: compact]");
+  AddChoice<ColorMode>(
+      command, "--color",
+      {{"auto", ColorMode::kAuto}, {"always", ColorMode::kAlways}, {"never", ColorMode::kNever}},
+      color, "auto: on a terminal, unless NO_COLOR is set [default: auto]");
+}
+
+// A repeatable flag for patterns that a record must match.
+void AddPatterns(CLI::App* command, const char* flag, const char* metavar, const char* help,
+                 google::protobuf::RepeatedPtrField<std::string>* patterns) {
+  const auto store = [patterns](const std::vector<std::string>& all) {
+    patterns->Assign(all.begin(), all.end());
+  };
+  command->add_option_function<std::vector<std::string>>(flag, store, help)
+      ->allow_extra_args(false)
+      ->type_name(metavar);
 }
 
 void AddObserve(CLI::App* app, CommandLine* out) {
-  CLI::App* const observe = app->add_subcommand(
-      "observe", "show records of the running collector: those that come, or the last ones");
+  CLI::App* const observe =
+      app->add_subcommand("observe", "show live or recent records of the running collector");
   v1::ObserveRequest* const request = &out->observe.request;
-  AddSocketOption(observe, &out->config);
-  const auto add_patterns = [&](const char* flag, const char* help,
-                                google::protobuf::RepeatedPtrField<std::string>* patterns) {
-    observe
-        ->add_option_function<std::vector<std::string>>(
-            flag,
-            [patterns](const std::vector<std::string>& all) {
-              patterns->Assign(all.begin(), all.end());
-            },
-            help)
-        ->allow_extra_args(false);
-  };
-  add_patterns("--sandbox", "of sandboxes with this id; * and ? match; repeatable",
-               request->mutable_sandboxes());
-  add_patterns("--event", "of this kind, as egress.denied or process.*; repeatable",
-               request->mutable_events());
-  add_patterns("--host", "about this name or address, as *.example.com; repeatable",
-               request->mutable_hosts());
+  AddPatterns(observe, "--sandbox", "ID", "only this sandbox; * and ? match; repeatable",
+              request->mutable_sandboxes());
+  AddPatterns(observe, "--event", "KIND",
+              "only this kind of record, such as egress.denied or process.*; repeatable",
+              request->mutable_events());
+  AddPatterns(observe, "--host", "HOST",
+              "only records with this name or address, such as *.example.com; repeatable",
+              request->mutable_hosts());
   observe->add_flag_callback(
-      "--denied", [request] { request->set_denied(true); }, "about what was refused");
-  observe->add_option_function<uint32_t>(
-      "--last", [request](uint32_t n) { request->set_last(n); },
-      "the last N of those that the collector still has, instead of those that come");
+      "--denied", [request] { request->set_denied(true); }, "only blocked attempts");
+  observe
+      ->add_option_function<uint32_t>(
+          "--last", [request](uint32_t n) { request->set_last(n); },
+          "show the last N records that the collector keeps")
+      ->type_name("N");
   observe
       ->add_option_function<std::string>(
           "--since",
           [request](const std::string& text) { request->set_since_unix_ns(*ParseSince(text)); },
-          "those that the collector still has from a time on: 5m, 1h30m, 2026-01-02T03:04:05Z")
+          "show the kept records from this time on: 5m, 1h30m, 2026-01-02T03:04:05Z")
       ->check(
-          [](const std::string& text) { return std::string(ParseSince(text).status().message()); });
+          [](const std::string& text) { return std::string(ParseSince(text).status().message()); })
+      ->type_name("TIME");
   observe->add_flag_callback(
-      "-f,--follow", [request] { request->set_follow(true); }, "and then those that come");
-  AddRecordFormatOptions(observe, &out->observe.format, &out->observe.color);
+      "-f,--follow", [request] { request->set_follow(true); },
+      "keep following new records [default without --last and --since]");
+  AddRecordFormatFlags(observe, &out->observe.format, &out->observe.color);
+  AddSettingFlags(observe);
   observe->final_callback([request] {
     if (request->last() == 0 && request->since_unix_ns() == 0)
       request->set_follow(true);
@@ -149,52 +133,49 @@ void AddObserve(CLI::App* app, CommandLine* out) {
 
 void AddReplay(CLI::App* app, CommandLine* out) {
   CLI::App* const replay =
-      app->add_subcommand("replay", "work off a capture again, and show its records");
-  AddCommonOptions(replay, &out->config);
-  AddRecordFormatOptions(replay, &out->replay.format, &out->replay.color);
-  replay->add_flag("--otlp", out->replay.otlp, "send them to the configured OTLP endpoint too");
-  replay->add_option("file", out->replay.file, "what run --capture, or exec --capture, wrote")
+      app->add_subcommand("replay", "replay a recorded capture and show its records");
+  AddRecordFormatFlags(replay, &out->replay.format, &out->replay.color);
+  replay->add_flag("--otlp", out->replay.otlp, "send the records to the OTLP endpoint too");
+  replay->add_option("file", out->replay.file, "a file that --capture of run or exec wrote")
       ->required();
+  AddSettingFlags(replay);
 }
 
 void AddTop(CLI::App* app, CommandLine* out) {
   CLI::App* const top = app->add_subcommand(
-      "top", "show the busiest sandboxes of the running collector, again and again; q ends it");
-  AddSocketOption(top, &out->config);
+      "top", "live view of the busiest sandboxes of the running collector (q quits)");
   top->add_option_function<int>(
          "--interval-ms", [out](int ms) { out->top.interval = std::chrono::milliseconds(ms); },
-         "between two looks (default 1000)")
-      ->check(CLI::Range(50, 3'600'000));
+         "refresh interval [default: 1000]")
+      ->check(CLI::Range(50, 3'600'000))
+      ->type_name("N");
   top->add_option("--frames", out->top.frames,
-                  "end after so many looks (default: one where stdout is no terminal)");
+                  "exit after N refreshes [default: 1 unless stdout is a terminal]")
+      ->type_name("N");
+  AddSettingFlags(top);
 }
 
-// Each subcommand with what it is in a CommandLine.
+// A command that prints a table or JSON.
+void AddSimple(CLI::App* app, CommandLine* out, const char* name, const char* description) {
+  CLI::App* const command = app->add_subcommand(name, description);
+  AddChoice(command, "--format", kTableOrJson, &out->format,
+            "format of the output [default: table]");
+  AddSettingFlags(command);
+}
+
 void AddSubcommands(CLI::App* app, CommandLine* out) {
   app->require_subcommand(1);
   AddExec(app, out);
-  CLI::App* const run = app->add_subcommand(
-      "run", "watch sandboxes until SIGTERM; records go to stdout and, if configured, to OTLP");
-  AddCommonOptions(run, &out->config);
-  AddRunOptions(run, &out->config);
+  AddSettingFlags(app->add_subcommand(
+      "run", "watch sandboxes until SIGTERM; write records to stdout and to the OTLP endpoint"));
   AddObserve(app, out);
   AddTop(app, out);
   AddReplay(app, out);
-  CLI::App* const status =
-      app->add_subcommand("status", "list the sandboxes that the running collector watches");
-  AddSocketOption(status, &out->config);
-  AddFormatOption(status, &out->format);
-  CLI::App* const doctor =
-      app->add_subcommand("doctor", "try every probe, and tell what this host lacks");
-  AddCommonOptions(doctor, &out->config);
-  AddFormatOption(doctor, &out->format);
-  CLI::App* const validate = app->add_subcommand(
-      "validate", "tell what run would do with this configuration, without doing it");
-  AddCommonOptions(validate, &out->config);
-  AddRunOptions(validate, &out->config);
-  AddFormatOption(validate, &out->format);
-  CLI::App* const canary =
-      app->add_subcommand("canary")->group("");  // of a collector's own, see userspace/canary.h
+  AddSimple(app, out, "status", "list the sandboxes that the running collector watches");
+  AddSimple(app, out, "doctor", "try every probe and list what this host lacks");
+  AddSimple(app, out, "validate", "check a configuration and print the effective settings");
+  // The collector starts this command for its self-test (userspace/canary). It is hidden.
+  CLI::App* const canary = app->add_subcommand("canary")->group("");
   canary->add_option("port", out->canary_port);
   app->add_subcommand("version", "print the version");
 }
@@ -212,50 +193,43 @@ const std::map<std::string, CommandLine::Command>& Commands() {
 
 std::unique_ptr<CLI::App> MakeApp(CommandLine* out) {
   auto app = std::make_unique<CLI::App>(
-      "sandpiper tells what a sandbox looked up, where it connected, what it ran and what it was "
-      "refused, from the host kernel.",
+      "sandpiper records the DNS lookups, connections, processes and nftables changes of sandboxes "
+      "with eBPF.",
       "sandpiper");
   AddSubcommands(app.get(), out);
   return app;
 }
 
 absl::Status ReadCommandLine(int argc, char** argv, CommandLine* out) {
-  Config& config = out->config;
-  config = ReadEnvironment(GetProcessEnv);
-  RETURN_IF_ERROR(ReadFile(ConfigPath(argc, argv), &config));
+  out->config = ReadEnvironment(GetProcessEnv);
   const std::unique_ptr<CLI::App> app = MakeApp(out);
-  // CLI11 reads the variables of all subcommands, of the others too, after the flags of the one
-  // that is called; both may be of one setting.
-  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; })) {
-    for (CLI::Option* option : command->get_options()) {
-      if (argc < 2 || command->get_name() != argv[1])
-        option->envname("");
-    }
-  }
-  absl::Status result;
+  std::string error;
   try {
     app->parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) {
-      app->exit(error);
+  } catch (const CLI::ParseError& exception) {
+    if (exception.get_exit_code() == 0) {
+      app->exit(exception);
       out->command = CommandLine::kHelp;
-      return result;
+      return absl::OkStatus();
     }
-    result =
-        absl::InvalidArgumentError(absl::StrCat(error.what(), " (sandpiper --help tells more)"));
+    error = exception.what();
   }
-  for (const auto& [name, command] : Commands()) {
-    if (app->got_subcommand(name))
-      out->command = command;
+  const std::vector<CLI::App*> parsed = app->get_subcommands();
+  if (!parsed.empty())
+    out->command = Commands().at(parsed[0]->get_name());
+  if (!error.empty())
+    return absl::InvalidArgumentError(absl::StrCat(
+        error, " (see sandpiper ", parsed.empty() ? "" : parsed[0]->get_name() + " ", "--help)"));
+  RETURN_IF_ERROR(ReadSettings(*parsed[0], &out->config));
+  if (out->command == CommandLine::kExec) {
+    std::string id = out->exec.id;
+    if (id.empty())
+      id = out->config.sandbox_id;
+    if (id.empty())
+      id = std::filesystem::path(out->exec.command[0]).filename().string();
+    out->exec.id = Escape(id);
   }
-  if (result.ok() && out->command == CommandLine::kExec) {
-    if (out->exec.id.empty())
-      out->exec.id = !config.sandbox_id.empty()
-                         ? config.sandbox_id
-                         : std::filesystem::path(out->exec.command[0]).filename().string();
-    out->exec.id = Escape(out->exec.id);
-  }
-  return result;
+  return absl::OkStatus();
 }
 
 }  // namespace sandpiper

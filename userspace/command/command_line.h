@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Flags, environment and configuration file -> configuration and command.
+// Parses the command line, and reads the settings of the command.
 #ifndef SANDPIPER_USERSPACE_COMMAND_COMMAND_LINE_H_
 #define SANDPIPER_USERSPACE_COMMAND_COMMAND_LINE_H_
 
@@ -40,11 +40,13 @@ struct CommandLine {
   uint16_t canary_port = 53;
 };
 
-// All subcommands and flags, which set `out` when they are parsed.
+// All subcommands with their flags. Parsing stores the options of the subcommands in `out`, but not
+// the settings.
 std::unique_ptr<CLI::App> MakeApp(CommandLine* out);
 
-// Prints what --help asks for. An error names the flag, the variable, or file, line and key;
-// `out->command` is set as far as it was read.
+// Parses the command line and reads the settings, or prints the help if --help asks for it. An
+// error names the flag, the variable, or the file, line and key. `out->command` is set even then,
+// if the command line names a command.
 absl::Status ReadCommandLine(int argc, char** argv, CommandLine* out);
 
 }  // namespace sandpiper

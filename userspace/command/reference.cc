@@ -13,7 +13,7 @@ namespace sandpiper {
 namespace {
 
 constexpr char kManHead[] = R"(.SH NAME
-sandpiper \- what a sandbox looked up, reached, ran and was refused, from the host kernel
+sandpiper \- record DNS lookups, connections, processes and nftables changes of sandboxes
 .SH SYNOPSIS
 .B sandpiper exec
 .RI [ flags ]
@@ -27,58 +27,64 @@ sandpiper \- what a sandbox looked up, reached, ran and was refused, from the ho
 .RB { observe | top | status | doctor | validate | replay | version }
 .RI [ flags ]
 .SH DESCRIPTION
-sandpiper watches sandboxes (containers, pods, systemd units, any cgroup) with eBPF from the host kernel and tells of each one, without a
-change to it: what it looked up, where it connected, what it ran, which nftables rules it was under, what was refused, and whether anything
-was missed. Records and metrics go to stdout and, where an endpoint is configured, to OTLP.
+sandpiper watches sandboxes (containers, pods, systemd units, any cgroup) from the host kernel with
+eBPF, without changing them. It records every DNS lookup, connection, process and nftables change of
+a sandbox, the attempts that its policy denied, and any event that was lost. Records and metrics go
+to stdout and to an OTLP endpoint, if one is configured.
 .PP
 .B exec
-runs one command as a sandbox of its own and prints a report.
+runs one command as a sandbox and prints a report.
 .B run
-is the collector; the other commands ask it, or look at the host.
+is the collector. The other commands query the running collector, or inspect the host.
 )";
 
 constexpr char kManTail[] = R"(.SH ENVIRONMENT
-A variable that stands behind a flag gives the same value; the flag beats it, and it beats the configuration file.
+The description of a flag names its environment variable after env:. A flag overrides its variable,
+and a variable overrides the configuration file.
 .PP
-The variables of OpenTelemetry for exporters
+The variables of OpenTelemetry
 .RB ( OTEL_EXPORTER_OTLP_ENDPOINT
-and so on) say where logs and metrics go; without them nothing is sent.
+and others) configure where logs and metrics are sent. Without them nothing is sent.
 .B OPENSANDBOX_EGRESS_SANDBOX_ID
-names the only sandbox,
+is the id of the only sandbox.
 .B OPENSANDBOX_EGRESS_METRICS_EXTRA_ATTRS
-adds attributes to everything.
+adds attributes to all records and metrics.
 .SH FILES
 .TP
 .I /etc/sandpiper/sandpiper.yaml
-configuration of the service, YAML: each flag of
+configuration of the service, YAML; each flag of
 .B run
 is a key, with _ for \-
 .TP
 .I /etc/default/sandpiper
-variables of the service
+environment variables of the service
 .TP
 .I /run/sandpiper/sandpiper.sock
-where the collector answers
+socket of the running collector
 .TP
 .I /var/lib/sandpiper/spool.db
-log records that no endpoint took yet
+records that the OTLP endpoint has not accepted yet
 .SH SIGNALS
 .TP
 .B SIGTERM, SIGINT
 .B run
-sends what it has, keeps the rest on disk, and exits with 0. The second one ends all that
+sends the remaining records, keeps unsent ones on disk, and exits with status 0. The second signal
+to
 .B exec
-still runs.
+kills all processes of its sandbox.
 .TP
 .B SIGHUP
 .B run
-reads its configuration again, or keeps the old one and says why
+reads its configuration again. If that fails, it keeps the old configuration and prints the reason.
 .SH EXIT STATUS
 .B exec
-exits with the status of its command; with 128 and the signal's number where one ended it; 125 if the command was not started by a failure of
-sandpiper's, 126 or 127 if it could not be run. The others: 0; 1 for a failure; 2 for a command line or configuration that is wrong.
+exits with the status of its command, or with 128 plus the number of the signal that ended it. The
+status is 127 if the command was not found, 126 if it could not be run, and 125 if sandpiper failed.
+The other commands exit with 0, with 1 after a failure, and with 2 for an invalid command line or
+configuration.
 )";
 
+// The commands that users see.
 std::vector<const CLI::App*> Commands(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); });
 }
@@ -94,7 +100,7 @@ std::vector<const CLI::Option*> Flags(const CLI::App& command) {
 
 bool TakesValue(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
 
-// "-f", "--follow".
+// All names of a flag: "-f", "--follow".
 std::vector<std::string> Names(const CLI::Option& option) {
   std::vector<std::string> out;
   for (const std::string& name : option.get_snames())
@@ -104,11 +110,12 @@ std::vector<std::string> Names(const CLI::Option& option) {
   return out;
 }
 
+// Escapes text for man(7).
 std::string Roff(const std::string& text) {
   return absl::StrReplaceAll(text, {{"\\", "\\e"}, {"-", "\\-"}});
 }
 
-// Between single quotes of a shell.
+// Escapes text that stands between single quotes of a shell.
 std::string Quoted(const std::string& text) { return absl::StrReplaceAll(text, {{"'", "'\\''"}}); }
 
 }  // namespace
@@ -120,10 +127,9 @@ std::string ManPage(const CLI::App& app) {
     absl::StrAppend(&out, ".SS sandpiper ", Roff(command->get_name()), "\n",
                     Roff(command->get_description()), "\n");
     for (const CLI::Option* flag : Flags(*command)) {
-      absl::StrAppend(&out, ".TP\n.B ", Roff(absl::StrJoin(Names(*flag), ", ")),
-                      TakesValue(*flag) ? " VALUE" : "", "\n", Roff(flag->get_description()), "\n");
-      if (!flag->get_envname().empty())
-        absl::StrAppend(&out, ".br\nEnvironment: ", Roff(flag->get_envname()), "\n");
+      const std::string value = TakesValue(*flag) ? " " + flag->get_type_name() : "";
+      absl::StrAppend(&out, ".TP\n.B ", Roff(absl::StrJoin(Names(*flag), ", ") + value), "\n",
+                      Roff(flag->get_description()), "\n");
     }
   }
   return out + kManTail;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What packages ship beside the program, made of its own flags so that it cannot say anything else
-// than --help: the manual page and completions for shells.
+// The manual page and the completions of shells, which packages contain. They are made from the
+// flags of the program, so that they agree with --help.
 #ifndef SANDPIPER_USERSPACE_COMMAND_REFERENCE_H_
 #define SANDPIPER_USERSPACE_COMMAND_REFERENCE_H_
 
@@ -12,7 +12,7 @@ class App;
 
 namespace sandpiper {
 
-// sandpiper(8), in the macros of man(7).
+// sandpiper(8), written with the macros of man(7).
 std::string ManPage(const CLI::App& app);
 std::string BashCompletion(const CLI::App& app);
 std::string ZshCompletion(const CLI::App& app);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// sandpiper run: the collector, until SIGTERM or SIGINT.
+// sandpiper run: runs the collector until SIGTERM or SIGINT.
 #include <unistd.h>
 
 #include <cstdio>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "userspace/base/clock.h"
+#include "userspace/base/diagnostics.h"
 #include "userspace/base/fd.h"
 #include "userspace/base/service_manager.h"
 #include "userspace/collector/collector.h"
@@ -17,13 +19,14 @@
 namespace sandpiper {
 namespace {
 
+// The sandboxes that are configured by path.
 absl::StatusOr<std::vector<Sandbox>> Select(const std::string& mount, const Config& config) {
   ASSIGN_OR_RETURN(std::vector<Sandbox> sandboxes, SelectCgroups(config.cgroups, mount));
   if (!config.sandbox_id.empty()) {
     if (sandboxes.size() != 1 || !config.discovery.rules.empty() || !config.devices.empty())
       return absl::InvalidArgumentError(
           absl::StrCat("OPENSANDBOX_EGRESS_SANDBOX_ID=", config.sandbox_id,
-                       " names one sandbox: watch that one, with --cgroup PATH, and no other"));
+                       " is the id of one sandbox: watch exactly one, with --cgroup PATH"));
     sandboxes[0].id = config.sandbox_id;
   }
   return sandboxes;
@@ -33,22 +36,45 @@ void Reload(const std::function<absl::StatusOr<Config>()>& reload, Collector* co
   const auto config = reload();
   const auto change = config.ok() ? collector->Reload(*config) : config.status();
   if (!change.ok()) {
-    fprintf(stderr, "sandpiper: the configuration stays as it was: %s\n",
-            std::string(change.status().message()).c_str());
+    LogError(absl::StrCat("reload failed, keeping the old configuration: ",
+                          std::string(change.status().message())));
     return;
   }
-  const auto list = [](const std::vector<std::string>& keys) {
-    return keys.empty() ? "nothing" : absl::StrJoin(keys, ", ");
-  };
-  fprintf(stderr, "sandpiper: configuration read again: %s changed\n", list(change->taken).c_str());
+  ConfigureDiagnostics(config->diagnostics);
+  if (change->applied.empty())
+    LogInfo("configuration reloaded: nothing changed");
+  else
+    LogInfo(absl::StrCat("configuration reloaded: applied ", absl::StrJoin(change->applied, ", ")));
   if (!change->after_restart.empty())
-    fprintf(stderr, "sandpiper: only a restart changes %s\n", list(change->after_restart).c_str());
+    LogWarn(absl::StrCat(absl::StrJoin(change->after_restart, ", "),
+                         " changed; restart sandpiper to apply"));
+}
+
+void LogReady(const Config& config, bool has_devices, const Pipeline& pipeline) {
+  const size_t count = pipeline.sandboxes().size();
+  const bool looks_for_more = has_devices || !config.discovery.rules.empty();
+  LogInfo(absl::StrCat("ready, watching ", count, count == 1 ? " sandbox" : " sandboxes",
+                       looks_for_more ? ", looking for more" : ""));
+}
+
+void LogProbes(const Pipeline& pipeline) {
+  for (const ProbeState& state : pipeline.ProbeStates()) {
+    if (state.reason.empty()) {
+      LogDebug(absl::StrCat("probe ", state.probe, " uses ", state.mechanism));
+      continue;
+    }
+    LogWarn(absl::StrCat("probe ", state.probe,
+                         state.mechanism.empty() ? " is off" : " uses " + state.mechanism, " (",
+                         state.reason, ")"));
+  }
 }
 
 }  // namespace
 
 int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& reload) {
-  WarnAll(config);
+  ConfigureDiagnostics(config.diagnostics);
+  for (const std::string& warning : config.warnings)
+    LogWarn(warning);
   const auto mount = FindCgroupMount();
   if (!mount.ok())
     return Fail(mount.status(), kExitFailure);
@@ -79,16 +105,10 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
     return Fail(status, kExitFailure);
   if (!config.api_socket.empty()) {
     if (const absl::Status status = (*collector)->Serve(config.api_socket); !status.ok())
-      fprintf(stderr, "sandpiper: %s; going on without\n", std::string(status.message()).c_str());
+      LogError(absl::StrCat(std::string(status.message()), "; continuing without the API socket"));
   }
-  const size_t count = (*collector)->pipeline().sandboxes().size();
-  fprintf(stderr, "sandpiper: ready, watching %zu sandbox%s%s\n", count, count == 1 ? "" : "es",
-          config.discovery.rules.empty() && devices->empty() ? "" : ", looking for more");
-  for (const ProbeState& state : (*collector)->pipeline().ProbeStates()) {
-    if (!state.reason.empty())
-      fprintf(stderr, "sandpiper: probe %s uses %s (%s)\n", state.probe.c_str(),
-              state.mechanism.empty() ? "nothing" : state.mechanism.c_str(), state.reason.c_str());
-  }
+  LogReady(config, !devices->empty(), (*collector)->pipeline());
+  LogProbes((*collector)->pipeline());
   NotifyServiceManager("READY=1");
   const pollfd signals[] = {{.fd = signal_fd.get(), .events = POLLIN, .revents = 0}};
   while (true) {
@@ -105,7 +125,8 @@ int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& r
   NotifyServiceManager("STOPPING=1");
   (*collector)->Shutdown();
   for (const std::string& problem : (*collector)->outputs().Problems())
-    fprintf(stderr, "sandpiper: %s\n", problem.c_str());
+    LogWarn(problem);
+  FlushDiagnostics();
   return 0;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// write_reference man|bash|zsh|fish: prints what a package ships beside the program.
+// write_reference man|bash|zsh|fish: prints the manual page or the completions of a shell.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <map>

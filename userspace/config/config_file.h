@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sandpiper's own configuration file, YAML.
+// Reads sandpiper's configuration file, which is YAML.
 #ifndef SANDPIPER_USERSPACE_CONFIG_CONFIG_FILE_H_
 #define SANDPIPER_USERSPACE_CONFIG_CONFIG_FILE_H_
 
@@ -10,15 +10,16 @@
 
 namespace sandpiper {
 
-// Sets what the file says, and leaves the rest. An error names file, line and key: NotFound where
-// it cannot be read, InvalidArgument for what is not YAML, a key that does not exist, or a value
-// that the key cannot have.
+// Stores the settings of the file in `config`, and leaves all others. Errors: NotFound if the file
+// cannot be read, InvalidArgument if it is not valid YAML or has an unknown key or a bad value. The
+// message names the file, the line and the key.
 absl::Status ReadConfigFile(const std::string& path, Config* config);
 
-// The same for what a file would hold; `origin` stands for it in errors.
+// Does the same for the text of a file. Errors name it as `origin`.
 absl::Status ReadConfigText(const std::string& origin, const std::string& yaml, Config* config);
 
-// The same for one key, with YAML for its value, as SANDPIPER_SANDBOXES has it.
+// Does the same for one key. `yaml` is its value: the text of SANDPIPER_SANDBOXES, for example, is
+// the value of the key sandboxes.
 absl::Status ReadConfigValue(const std::string& origin, const std::string& key,
                              const std::string& yaml, Config* config);
 
