@@ -19,14 +19,16 @@ TEST(ConfigFile, UnknownKeyProposesSimilarKey) {
   EXPECT_EQ(ErrorOf("windows: 5\n"),
             "unknown key \"windows\" in f.yaml:1; did you mean \"window_s\"?");
   EXPECT_EQ(ErrorOf("sandboxes: [{lable: a}]\n"),
-            "unknown key \"lable\" of sandboxes in f.yaml:1; known keys: annotation, cgroup, "
-            "container, environment, id, label, labels, namespace, role, unit");
+            "unknown key \"lable\" of sandboxes in f.yaml:1; did you mean \"label\"?");
 }
 
 TEST(ConfigFile, UnknownKeyWithoutSimilarKeyListsAllKeys) {
   const std::string error = ErrorOf("no_such_key: 1\n");
   EXPECT_EQ(error.find("unknown key \"no_such_key\" in f.yaml:1; known keys: all_containers, "), 0u)
       << error;
+  EXPECT_EQ(ErrorOf("sandboxes: [{colour: a}]\n"),
+            "unknown key \"colour\" of sandboxes in f.yaml:1; known keys: annotation, cgroup, "
+            "container, environment, id, label, labels, namespace, role, unit");
 }
 
 TEST(ConfigFile, ErrorNamesKeyAndLine) {

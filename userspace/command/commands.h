@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The subcommands. Each returns the exit status of the process; errors are told on stderr, one
-// sentence.
+// The subcommands. Each one returns the exit status of the process, and prints an error as one
+// line on stderr. main() calls them on the main thread.
 #ifndef SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_
 #define SANDPIPER_USERSPACE_COMMAND_COMMANDS_H_
 
@@ -15,34 +15,38 @@
 
 namespace sandpiper {
 
-// Exit statuses of our own; CMD's own status is passed through by exec, and 125 follows env(1) for
-// a failure before CMD ran.
-inline constexpr int kExitFailure = 1, kExitExecFailure = 125;
+// Exit statuses of sandpiper itself. `exec` returns the status of its command; as in env(1), 125
+// means that sandpiper failed before the command ran.
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitExecFailure = 125;
 
 enum class ReportFormat { kTable, kJson, kHtml };
 
 struct ExecOptions {
-  std::string id;  // default: the name of CMD
+  std::string id;  // empty: the name of the command
   ReportFormat format = ReportFormat::kTable;
   std::string report_file;   // empty: stdout
-  std::string events_file;   // NDJSON of every record; empty: none
-  std::string metrics_file;  // the final metrics as JSON; empty: none
-  // How often to tell on stderr what was seen so far; 0: never. Without a value: every ten seconds,
-  // where stderr is a terminal.
+  std::string events_file;   // for all records, one JSON object a line; empty: none
+  std::string metrics_file;  // for the final metrics as JSON; empty: none
+  // Interval of progress lines on stderr; 0: none. Without a value it is ten seconds on a terminal,
+  // and 0 elsewhere.
   std::optional<std::chrono::seconds> progress;
   std::vector<std::string> command;
 };
+// Runs a command as a sandbox and reports what it did.
 int RunExec(Config config, const ExecOptions& options);
 
-// Until SIGTERM or SIGINT. SIGHUP has it read its configuration again, with `reload`.
+// Runs the collector until SIGTERM or SIGINT. On SIGHUP it applies the configuration that `reload`
+// returns.
 int RunCollector(Config config, const std::function<absl::StatusOr<Config>()>& reload);
 
-// What a collector starts to see whether its probes see.
+// The test process that a collector starts to check its probes.
 int RunCanary(uint16_t dns_port);
 
-// What of this host sandpiper can work with. 0: the main job can run.
+// Lists degraded features with the reason. Returns 0 if sandpiper can run on this host.
 int RunDoctor(const Config& config, ReportFormat format);
 
+// Lists the sandboxes of the running collector.
 int RunStatus(const Config& config, ReportFormat format);
 
 enum class RecordFormat { kCompact, kJson, kTable };
@@ -53,12 +57,14 @@ struct ObserveOptions {
   RecordFormat format = RecordFormat::kCompact;
   ColorMode color = ColorMode::kAuto;
 };
+// Shows live or recent records of the running collector.
 int RunObserve(const Config& config, const ObserveOptions& options);
 
 struct TopOptions {
   std::chrono::milliseconds interval{1'000};
-  uint64_t frames = 0;  // 0: until it is ended on a terminal, else one
+  uint64_t frames = 0;  // 0: until the user quits on a terminal, else one
 };
+// Shows a live view of the busiest sandboxes.
 int RunTop(const Config& config, const TopOptions& options);
 
 struct ReplayCommandOptions {
@@ -67,9 +73,11 @@ struct ReplayCommandOptions {
   ColorMode color = ColorMode::kAuto;
   bool otlp = false;
 };
+// Shows the records of a capture.
 int RunReplay(const Config& config, const ReplayCommandOptions& options);
 
-// Tells what `run` would do with this configuration, without doing it. 0: it would start with it.
+// Checks a configuration and prints the effective settings. Starts nothing. Returns 0 if the
+// configuration is valid; `run` can still fail because of the state of the host.
 int RunValidate(Config config, ReportFormat format);
 
 }  // namespace sandpiper

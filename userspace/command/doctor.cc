@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// sandpiper doctor: what of this host it can work with. Attaches every probe to an empty cgroup of
-// its own, and takes it off again.
+// sandpiper doctor: checks which features work on this host. Attaches every probe to an empty
+// cgroup that it creates, and detaches it again.
 #include <fcntl.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
@@ -22,7 +22,7 @@
 namespace sandpiper {
 namespace {
 
-Finding OfProbe(const ProbeState& probe) {
+Finding FindingOf(const ProbeState& probe) {
   return {.subject = "probe " + probe.probe,
           .found = probe.mechanism,
           .state = Name(GetOperatingState(probe)),
@@ -38,7 +38,7 @@ absl::StatusOr<std::vector<Finding>> TryProbes(const Config& config) {
   RETURN_IF_ERROR(probes->Attach(fd.get()));
   std::vector<Finding> out;
   for (const ProbeState& probe : probes->states())
-    out.push_back(OfProbe(probe));
+    out.push_back(FindingOf(probe));
   const ResourceReader resources(mount);
   out.push_back(
       {.subject = "resources",
@@ -50,7 +50,7 @@ absl::StatusOr<std::vector<Finding>> TryProbes(const Config& config) {
 
 struct Examination {
   std::vector<Finding> findings;
-  absl::Status main_job;  // whether `exec` and `run` can do it
+  absl::Status main_job;  // OK if `exec` and `run` work on this host
 };
 
 Examination Examine(const Config& config) {

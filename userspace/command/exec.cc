@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sandpiper exec: runs a command as a sandbox of its own and reports what it did.
+// sandpiper exec: runs a command as a sandbox and reports what it did.
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "userspace/base/clock.h"
+#include "userspace/base/diagnostics.h"
 #include "userspace/base/fd.h"
 #include "userspace/base/text.h"
 #include "userspace/collector/collector.h"
@@ -28,19 +29,21 @@
 namespace sandpiper {
 namespace {
 
-// A child that has not run anything yet: it waits for Go, so that it is in its cgroup, and watched,
-// before its first instruction.
+// A child process that waits for Start before it executes the command. In the meantime it is moved
+// to its cgroup and watched, so that no event of the command is lost.
 class HeldChild {
  public:
-  // Forks at once, before this process has threads.
+  // Forks at once. Call this before the process starts threads.
   static absl::StatusOr<HeldChild> Fork(const std::vector<std::string>& command) {
-    int go[2], failed[2];
-    if (pipe2(go, O_CLOEXEC) || pipe2(failed, O_CLOEXEC))
+    int start[2];
+    int error_pipe[2];
+    if (pipe2(start, O_CLOEXEC) || pipe2(error_pipe, O_CLOEXEC))
       return ErrnoStatus(errno, "pipe2");
     HeldChild child;
-    child.go_ = UniqueFd(go[1]);
-    child.failed_ = UniqueFd(failed[0]);
-    const UniqueFd wait(go[0]), tell(failed[1]);
+    child.start_ = UniqueFd(start[1]);
+    child.error_ = UniqueFd(error_pipe[0]);
+    const UniqueFd wait_fd(start[0]);
+    const UniqueFd error_fd(error_pipe[1]);
     std::vector<char*> argv;
     for (const std::string& arg : command)
       argv.push_back(const_cast<char*>(arg.c_str()));
@@ -50,41 +53,42 @@ class HeldChild {
       return ErrnoStatus(errno, "fork");
     if (child.pid_ > 0)
       return child;
-    child.go_.reset();  // so that the parent's end is the only one, and its death is the end of
-                        // file here
+    // Only the parent has the other end now, so that its exit is an end of file here.
+    child.start_.reset();
     char byte;
-    if (read(wait.get(), &byte, 1) != 1)
-      _exit(kExitExecFailure);  // the parent gave up
+    if (read(wait_fd.get(), &byte, 1) != 1)
+      _exit(kExitExecFailure);  // the parent failed
     execvp(argv[0], argv.data());
     const int error = errno;
-    [[maybe_unused]] const ssize_t told = write(tell.get(), &error, sizeof(error));
+    [[maybe_unused]] const ssize_t written = write(error_fd.get(), &error, sizeof(error));
     _exit(error == ENOENT ? 127 : 126);
   }
 
-  void Go() {
-    [[maybe_unused]] const ssize_t written = write(go_.get(), "g", 1);
-    go_.reset();
+  void Start() {
+    [[maybe_unused]] const ssize_t written = write(start_.get(), "s", 1);
+    start_.reset();
   }
-  // Waits for the exec to succeed (0) or fail (errno).
-  int ExecError() const {
+  // Waits until the command is executed. Returns 0, or the errno of the failure.
+  int WaitForExec() const {
     int error = 0;
-    return read(failed_.get(), &error, sizeof(error)) == sizeof(error) ? error : 0;
+    return read(error_.get(), &error, sizeof(error)) == sizeof(error) ? error : 0;
   }
   pid_t pid() const { return pid_; }
 
  private:
   pid_t pid_ = -1;
-  UniqueFd go_, failed_;
+  UniqueFd start_;
+  UniqueFd error_;
 };
 
-// A connection that closes with its last process does so at once; one that a peer keeps open is
-// reported as open.
-constexpr std::chrono::milliseconds kSettle{300};
+// Connections close with the last process of the sandbox. One that is still open after this time is
+// kept open by its peer, and is reported as open.
+constexpr std::chrono::milliseconds kConnectionsClose{300};
 
-// What a browser can still show.
-constexpr size_t kRecordsOnPage = 20'000;
+constexpr size_t kRecordsOnPage = 20'000;  // more records make a browser slow
 
-bool WriteOut(const std::string& file, const std::string& text) {
+// Writes to a file, or to stdout if `file` is empty.
+bool WriteOutput(const std::string& file, const std::string& text) {
   if (file.empty()) {
     fputs(text.c_str(), stdout);
     return fflush(stdout) == 0;
@@ -93,25 +97,28 @@ bool WriteOut(const std::string& file, const std::string& text) {
   out << text;
   out.close();
   if (!out)
-    fprintf(stderr, "sandpiper: writing %s failed\n", file.c_str());
+    fprintf(stderr, "sandpiper: cannot write %s\n", file.c_str());
   return static_cast<bool>(out);
 }
 
-// A long run is not silent: what was seen so far, now and then, on stderr.
+// Prints the counts of the sandbox on stderr at an interval, so that a long run is not silent.
 class Progress {
  public:
-  Progress(std::optional<std::chrono::seconds> every, Pipeline* pipeline)
+  Progress(std::optional<std::chrono::seconds> interval, Pipeline* pipeline)
       : pipeline_(pipeline),
         began_ns_(BootNow()),
         timer_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {
-    const time_t seconds = every ? every->count() : isatty(STDERR_FILENO) ? kProgress.count() : 0;
+    time_t seconds = isatty(STDERR_FILENO) ? kDefaultInterval.count() : 0;
+    if (interval)
+      seconds = interval->count();
     const itimerspec time = {.it_interval = {.tv_sec = seconds, .tv_nsec = 0},
                              .it_value = {.tv_sec = seconds, .tv_nsec = 0}};
     timerfd_settime(timer_.get(), 0, &time, nullptr);
   }
 
+  // Readable when PrintProgress is due.
   int fd() const { return timer_.get(); }
-  void Tell() const {
+  void PrintProgress() const {
     uint64_t expired;
     [[maybe_unused]] const ssize_t n = read(timer_.get(), &expired, sizeof(expired));
     const v1::Sandbox sandbox = pipeline_->Describe(0).sandboxes(0);
@@ -124,7 +131,7 @@ class Progress {
   }
 
  private:
-  static constexpr std::chrono::seconds kProgress{10};
+  static constexpr std::chrono::seconds kDefaultInterval{10};
   static unsigned long long Number(uint64_t n) { return n; }
 
   Pipeline* const pipeline_;
@@ -132,21 +139,22 @@ class Progress {
   const UniqueFd timer_;
 };
 
-// Until the last process is gone. The first signal is CMD's business (a terminal sends SIGINT to it
-// too, SIGTERM is passed on); the second one ends everything that is left.
+// Returns when the last process of the cgroup has exited. The first signal is left to the command:
+// a terminal sends SIGINT to it too, and SIGTERM is forwarded. The second signal kills all
+// processes.
 void WaitForEnd(Collector* collector, OwnedCgroup* cgroup, pid_t child, int signal_fd,
                 const Progress& progress) {
   int signals = 0;
   while (cgroup->IsPopulated()) {
-    // A file of cgroupfs always has POLLIN; POLLPRI tells of a change.
-    const pollfd ends[] = {{.fd = cgroup->events_fd(), .events = POLLPRI, .revents = 0},
-                           {.fd = signal_fd, .events = POLLIN, .revents = 0},
-                           {.fd = progress.fd(), .events = POLLIN, .revents = 0}};
-    const size_t happened = collector->RunUntil(ends);
-    if (happened == 2)
-      progress.Tell();
+    // A file of cgroupfs always reports POLLIN. POLLPRI reports a change.
+    const pollfd waited[] = {{.fd = cgroup->events_fd(), .events = POLLPRI, .revents = 0},
+                             {.fd = signal_fd, .events = POLLIN, .revents = 0},
+                             {.fd = progress.fd(), .events = POLLIN, .revents = 0}};
+    const size_t ready = collector->RunUntil(waited);
+    if (ready == 2)
+      progress.PrintProgress();
     signalfd_siginfo info;
-    if (happened != 1 || read(signal_fd, &info, sizeof(info)) != sizeof(info))
+    if (ready != 1 || read(signal_fd, &info, sizeof(info)) != sizeof(info))
       continue;
     if (++signals > 1)
       cgroup->KillAll();
@@ -154,12 +162,26 @@ void WaitForEnd(Collector* collector, OwnedCgroup* cgroup, pid_t child, int sign
       kill(child, SIGTERM);
     else if (isatty(STDERR_FILENO))
       fputs(
-          "\nsandpiper: waiting for the command to end; Ctrl-C again ends all of it, and then "
-          "comes the report\n",
+          "\nsandpiper: waiting for the command to exit; press Ctrl-C again to kill it and print "
+          "the report\n",
           stderr);
   }
 }
 
+std::string MakeReport(ReportFormat format, const ReportInput& input,
+                       const std::vector<std::string>& records) {
+  switch (format) {
+    case ReportFormat::kTable:
+      return TableReport(input);
+    case ReportFormat::kJson:
+      return JsonReport(input);
+    case ReportFormat::kHtml:
+      return HtmlReport(input, records);
+  }
+  return "";
+}
+
+// As a shell reports the status of a command.
 int ExitStatus(int wait_status) {
   return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
@@ -167,9 +189,10 @@ int ExitStatus(int wait_status) {
 }  // namespace
 
 int RunExec(Config config, const ExecOptions& options) {
-  WarnAll(config);
-  config.probes.limit_sandboxes = false;  // there is one only
-  config.spool.path.clear();              // what is left is in the report
+  ConfigureDiagnostics(config.diagnostics);
+  PrintWarnings(config);
+  config.probes.limit_sandboxes = false;  // there is only one sandbox
+  config.spool.path.clear();              // the report has the unsent records
   config.recent_records = 0;
   const auto mount = FindCgroupMount();
   if (!mount.ok())
@@ -190,13 +213,13 @@ int RunExec(Config config, const ExecOptions& options) {
   if (!collector.ok())
     return Fail(collector.status(), kExitExecFailure);
   std::vector<std::string> records;  // for the page
-  uint64_t beyond = 0;
+  uint64_t omitted = 0;
   if (options.format == ReportFormat::kHtml) {
     (*collector)->outputs().SetWatcher([&](const LogRecord& record) {
       if (records.size() < kRecordsOnPage)
         records.push_back(ToJson(record));
       else
-        ++beyond;
+        ++omitted;
     });
   }
   auto cgroup = OwnedCgroup::Create(absl::StrCat(*mount, "/sandpiper-exec-", getpid()));
@@ -205,19 +228,19 @@ int RunExec(Config config, const ExecOptions& options) {
   const Sandbox sandbox = {.id = options.id, .cgroup = cgroup->path(), .sidecars = {}};
   absl::Status status = (*collector)->Watch({sandbox}, {}, SandboxScope::kOwnNamespace, nullptr);
   status.Update(status.ok() ? cgroup->AddProcess(child->pid()) : absl::OkStatus());
-  // To end what the command leaves behind, to remove its cgroup, and to write the report where the
-  // user wants it.
+  // The capabilities are needed to kill processes that the command leaves behind, to remove the
+  // cgroup, and to write the report to the user's file.
   status.Update(status.ok() ? (*collector)->Confine({CAP_KILL, CAP_DAC_OVERRIDE})
                             : absl::OkStatus());
   if (!status.ok())
     return Fail(status, kExitExecFailure);
 
-  child->Go();
-  const int exec_error = child->ExecError();
+  child->Start();
+  const int exec_error = child->WaitForExec();
   WaitForEnd(collector->get(), &*cgroup, child->pid(), signal_fd.get(),
              Progress(options.progress, &(*collector)->pipeline()));
   const uint64_t ended_ns = BootNow();
-  (*collector)->WaitForConnections(kSettle);
+  (*collector)->WaitForConnections(kConnectionsClose);
   int wait_status = 0;
   waitpid(child->pid(), &wait_status, 0);
   (*collector)->Shutdown();
@@ -234,18 +257,16 @@ int RunExec(Config config, const ExecOptions& options) {
                              .ended_ns = ended_ns,
                              .unattributed = pipeline.unattributed(),
                              .programs = pipeline.ReadProgramRuns()};
-  const std::string report = options.format == ReportFormat::kJson   ? JsonReport(input)
-                             : options.format == ReportFormat::kHtml ? HtmlReport(input, records)
-                                                                     : TableReport(input);
-  WriteOut(options.report_file, report);
-  if (beyond > 0)
+  WriteOutput(options.report_file, MakeReport(options.format, input, records));
+  if (omitted > 0)
     fprintf(stderr,
-            "sandpiper: %llu records more are not on the page; --events FILE has them all\n",
-            static_cast<unsigned long long>(beyond));
+            "sandpiper: report truncated, %llu records omitted; --events FILE has all records\n",
+            static_cast<unsigned long long>(omitted));
   if (!options.metrics_file.empty())
-    WriteOut(options.metrics_file, ToJson((*collector)->outputs().Metrics(ended_ns)));
+    WriteOutput(options.metrics_file, ToJson((*collector)->outputs().Metrics(ended_ns)));
   for (const std::string& problem : (*collector)->outputs().Problems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());
+  FlushDiagnostics();
   return ExitStatus(wait_status);
 }
 

@@ -25,33 +25,35 @@
 namespace sandpiper {
 namespace {
 
-// An endpoint that takes longer is told as one that does not answer.
-constexpr std::chrono::milliseconds kPatience{5'000};
+// An endpoint that takes longer counts as one that does not answer.
+constexpr std::chrono::milliseconds kEndpointTimeout{5'000};
 
 struct Need {
   int capability;
   const char* name;
-  bool required;
-  const char* what_for;
+  bool is_required;
+  const char* purpose;
 };
 
 constexpr Need kNeeds[] = {
     {CAP_BPF, "CAP_BPF", true, "loading the probes"},
     {CAP_PERFMON, "CAP_PERFMON", true, "reading the kernel's data"},
-    {CAP_NET_ADMIN, "CAP_NET_ADMIN", true, "programs about packets and sockets, and reading rules"},
+    {CAP_NET_ADMIN, "CAP_NET_ADMIN", true, "attaching programs to sockets, and reading rules"},
     {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", false,
      "reading rules in other network namespaces, BTF of modules, tracefs"},
-    {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "looking at processes of other users"},
-    {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false, "files in sandboxes of other users"},
+    {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "inspecting processes of other users"},
+    {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false,
+     "reading files in sandboxes of other users"},
     {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", false,
-     "making cgroups at the top, as exec and the canary do outside of a service"},
-    {CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE", true, "locking memory for maps, before Linux 5.11"},
+     "creating cgroups at the root, as exec and the self-test do outside of a service"},
+    {CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE", true, "locking memory for BPF maps before Linux 5.11"},
 };
 
-// Since 5.11 their memory is accounted to cgroups, and not to RLIMIT_MEMLOCK.
+// Since Linux 5.11 the memory of maps counts for the cgroup, and not for RLIMIT_MEMLOCK.
 bool LocksMemory() {
   utsname name = {};
-  int major = 0, minor = 0;
+  int major = 0;
+  int minor = 0;
   return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
          (major < 5 || (major == 5 && minor < 11));
 }
@@ -60,9 +62,10 @@ Finding On(std::string subject, std::string found) {
   return {.subject = std::move(subject), .found = std::move(found), .state = "on", .reason = ""};
 }
 
-// A URL may hold a password.
+// Removes the user from a URL, because it may contain a password.
 std::string WithoutUser(const std::string& target) {
-  const size_t scheme = target.find("://"), at = target.find('@');
+  const size_t scheme = target.find("://");
+  const size_t at = target.find('@');
   const size_t host = scheme == std::string::npos ? 0 : scheme + 3;
   return at != std::string::npos && at < target.find('/', host)
              ? target.substr(0, host) + target.substr(at + 1)
@@ -70,8 +73,8 @@ std::string WithoutUser(const std::string& target) {
 }
 
 Finding CheckEndpoint(const char* subject, Signal signal, OtlpEndpoint endpoint) {
-  if (endpoint.timeout.count() == 0 || endpoint.timeout > kPatience)
-    endpoint.timeout = kPatience;
+  if (endpoint.timeout.count() == 0 || endpoint.timeout > kEndpointTimeout)
+    endpoint.timeout = kEndpointTimeout;
   Finding out = On(
       subject, endpoint.unix_socket.empty() ? WithoutUser(endpoint.target) : endpoint.unix_socket);
   const auto transport = MakeTransport(endpoint, signal);
@@ -108,7 +111,7 @@ Finding CheckLockdown(const std::string& file) {
   out.found = LockdownMode(file);
   if (out.found.empty()) {
     out.found = "not known";
-    out.reason = absl::StrCat(file, " does not tell");
+    out.reason = absl::StrCat(file, " has no lockdown mode");
     return out;
   }
   if (out.found == "confidentiality") {
@@ -127,7 +130,7 @@ Finding CheckCapabilities(const std::string& status) {
                              &effective))
       effective = 0;
   }
-  // CAP_SYS_ADMIN stands for the two that were split off it (capabilities(7), Linux 5.8).
+  // CAP_SYS_ADMIN implies the two capabilities that Linux 5.8 split off it (capabilities(7)).
   if (effective & (1ull << CAP_SYS_ADMIN))
     effective |= 1ull << CAP_BPF | 1ull << CAP_PERFMON;
   for (const Need& need : kNeeds) {
@@ -135,10 +138,10 @@ Finding CheckCapabilities(const std::string& status) {
         (need.capability == CAP_SYS_RESOURCE && !LocksMemory()))
       continue;
     if (out.state != "off")
-      out.state = need.required ? "off" : "degraded";
+      out.state = need.is_required ? "off" : "degraded";
     out.found = "not all";
     absl::StrAppend(&out.reason, out.reason.empty() ? "" : "; ", "no ", need.name, " for ",
-                    need.what_for);
+                    need.purpose);
   }
   return out;
 }
@@ -150,7 +153,7 @@ Finding CheckCgroups(const std::string& mountinfo) {
             .found = "",
             .state = "off",
             .reason = std::string(mount.status().message())};
-  // systemd's names for the two layouts: v2 alone, or beside hierarchies of v1.
+  // systemd calls v2 alone "unified", and v2 beside hierarchies of v1 "hybrid".
   const bool hybrid = ReadFile(mountinfo).value_or("").find(" - cgroup ") != std::string::npos;
   return On("cgroup v2", absl::StrCat(*mount, hybrid ? " (hybrid)" : " (unified)"));
 }
@@ -162,7 +165,7 @@ Finding CheckClock() {
   if (state == TIME_ERROR || (time.status & STA_UNSYNC)) {
     out.found = "free-running";
     out.state = "degraded";
-    out.reason = "the kernel is not told that the clock is kept right (adjtimex: STA_UNSYNC)";
+    out.reason = "no time synchronization is running (adjtimex: STA_UNSYNC)";
   }
   return out;
 }
@@ -170,12 +173,12 @@ Finding CheckClock() {
 std::vector<Finding> CheckRuntimes(const Config& config) {
   std::vector<Finding> out;
   for (const RuntimeSocket& socket : config.sockets ? *config.sockets : DefaultRuntimeSockets()) {
-    const bool there = access(socket.path.c_str(), R_OK | W_OK) == 0;
+    const bool is_usable = access(socket.path.c_str(), R_OK | W_OK) == 0;
     out.push_back(
         {.subject = socket.api == RuntimeSocket::Api::kCri ? "runtime cri" : "runtime engine",
          .found = socket.path,
-         .state = there ? "on" : "off",
-         .reason = there ? "" : strerror(errno)});
+         .state = is_usable ? "on" : "off",
+         .reason = is_usable ? "" : strerror(errno)});
   }
   return out;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this host is, beside the probes: each check asks one thing and changes nothing.
+// The checks of `sandpiper doctor` that need no probes. Each one inspects one property of the host
+// and changes nothing.
 #ifndef SANDPIPER_USERSPACE_COMMAND_HOST_CHECKS_H_
 #define SANDPIPER_USERSPACE_COMMAND_HOST_CHECKS_H_
 
@@ -11,25 +12,26 @@
 
 namespace sandpiper {
 
-// One line of the answer: what it is about, what is in use, and why nothing better is.
+// The result of one check.
 struct Finding {
-  std::string subject, found;
-  std::string state;  // "on", "degraded", "off"
-  std::string reason;
+  std::string subject;
+  std::string found;   // for example the mechanism in use
+  std::string state;   // "on", "degraded", "off"
+  std::string reason;  // why the state is not "on"
 };
 
 Finding CheckKernel();
 Finding CheckBtf();
-// Off where no probe can work.
+// Off if the lockdown mode prevents all probes.
 Finding CheckLockdown(const std::string& file = kLockdownFile);
-// `status`: of a process (proc(5)). Off where the probes cannot be loaded.
+// `status` is the status file of a process (proc(5)). Off if the probes cannot be loaded.
 Finding CheckCapabilities(const std::string& status = "/proc/self/status");
 Finding CheckCgroups(const std::string& mountinfo = "/proc/self/mountinfo");
-// Whether the kernel says that somebody keeps it right (adjtimex(2)): records carry its time.
+// Degraded if the kernel says that the clock is not synchronized (adjtimex(2)). Records carry its
+// time.
 Finding CheckClock();
 std::vector<Finding> CheckRuntimes(const Config& config);
-// Asks each OTLP endpoint to take nothing, which needs its name, its address, TLS and headers to be
-// right.
+// Sends an empty request to each OTLP endpoint, to check its name, address, TLS and headers.
 std::vector<Finding> CheckEndpoints(const Config& config);
 
 }  // namespace sandpiper

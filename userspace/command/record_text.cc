@@ -15,9 +15,10 @@
 namespace sandpiper {
 namespace {
 
-constexpr size_t kArgumentsShown = 120, kListShown = 3;
+constexpr size_t kArgumentsShown = 120;  // characters
+constexpr size_t kListShown = 3;
 
-// One record's attributes; absent ones are empty, or 0.
+// The attributes of one record. An absent one is empty or 0.
 class Attributes {
  public:
   explicit Attributes(const rapidjson::Document& json) : json_(json) {}
@@ -41,8 +42,7 @@ class Attributes {
     for (const auto& entry : found->value.GetArray()) {
       if (entry.IsString())
         out.emplace_back(entry.GetString(), entry.GetStringLength());
-      else if (entry.IsObject() && entry.HasMember("action") &&
-               entry.HasMember("target"))  // a rule
+      else if (entry.IsObject() && entry.HasMember("action") && entry.HasMember("target"))
         out.push_back(absl::StrCat(entry["action"].GetString(), " ", entry["target"].GetString()));
     }
     return out;
@@ -52,10 +52,11 @@ class Attributes {
   const rapidjson::Document& json_;
 };
 
+// The first entries of a list, and the number of the others: "a, b, c, +2".
 std::string First(std::vector<std::string> list) {
-  const size_t beyond = list.size() > kListShown ? list.size() - kListShown : 0;
-  list.resize(list.size() - beyond);
-  return absl::StrCat(absl::StrJoin(list, ", "), beyond > 0 ? absl::StrCat(", +", beyond) : "");
+  const size_t hidden = list.size() > kListShown ? list.size() - kListShown : 0;
+  list.resize(list.size() - hidden);
+  return absl::StrCat(absl::StrJoin(list, ", "), hidden > 0 ? absl::StrCat(", +", hidden) : "");
 }
 
 std::string Target(const Attributes& record) {
@@ -66,10 +67,9 @@ std::string Target(const Attributes& record) {
     return absl::StrCat(out, " ", record.Text("dns.question.type"));
   if (!record.Has("network.peer.port"))
     return out;
-  // The port of an IPv6 address is set apart by brackets.
-  const bool bare = out.find(':') != std::string::npos;
-  return absl::StrCat(bare ? "[" : "", out, bare ? "]:" : ":", record.Number("network.peer.port"),
-                      "/", record.Text("network.transport"));
+  const bool is_ipv6 = out.find(':') != std::string::npos;
+  return absl::StrCat(is_ipv6 ? "[" : "", out, is_ipv6 ? "]:" : ":",
+                      record.Number("network.peer.port"), "/", record.Text("network.transport"));
 }
 
 std::string Rules(const Attributes& record) {
@@ -95,19 +95,19 @@ std::string ProcessText(const Attributes& record) {
 void Describe(const Attributes& record, RecordText* out) {
   const std::string& event = out->event;
   if (event == "egress.outbound") {
-    out->what = Target(record);
+    out->detail = Target(record);
     out->result =
         record.Has("target.ips") ? First(record.List("target.ips")) : record.Text("egress.outcome");
   } else if (event == "egress.denied") {
-    out->what = Target(record);
+    out->detail = Target(record);
     out->result = record.Number("count") > 1 ? absl::StrCat(record.Text("egress.layer"), ", ",
                                                             record.Number("count"), " times")
                                              : record.Text("egress.layer");
   } else if (event == "egress.failed") {
-    out->what = Target(record);
+    out->detail = Target(record);
     out->result = record.Text("error.type");
   } else if (event == "egress.destination") {
-    out->what = record.Has("network.peer.port") ? Target(record) : "further destinations";
+    out->detail = record.Has("network.peer.port") ? Target(record) : "further destinations";
     out->result = absl::StrCat(
         record.Number("egress.attempts"), " attempts, ", record.Number("egress.established"),
         " established, ", record.Number("egress.denied"), " denied, ",
@@ -115,14 +115,14 @@ void Describe(const Attributes& record, RecordText* out) {
         BytesText(static_cast<uint64_t>(record.Number("network.io.sent"))), " sent, ",
         BytesText(static_cast<uint64_t>(record.Number("network.io.received"))), " received");
   } else if (event == "process.exec") {
-    out->what = Fit(absl::StrJoin(record.List("process.command_args"), " "), kArgumentsShown);
+    out->detail = Fit(absl::StrJoin(record.List("process.command_args"), " "), kArgumentsShown);
   } else if (event == "process.exit") {
     out->result = record.Has("process.exit.signal")
                       ? absl::StrCat("signal ", record.Number("process.exit.signal"))
                       : absl::StrCat("exit ", record.Number("process.exit.code"));
   } else if (event == "egress.loaded" || event == "egress.updated" ||
              event == "egress.update_failed") {
-    out->what = Rules(record);
+    out->detail = Rules(record);
     out->result = record.Text("error");
     if (record.Text("actor") == "host")
       out->result = "by the host";
@@ -141,7 +141,7 @@ std::string TableLine(const std::vector<std::string>& cells) {
   return line;
 }
 
-// ECMA-48 "select graphic rendition".
+// The parameter of "select graphic rendition" (ECMA-48), or null.
 const char* Color(const RecordText& record) {
   static const std::map<std::string, const char*> by_event = {
       {"egress.failed", "33"},  {"process.exec", "34"},   {"process.exit", "2"},
@@ -156,14 +156,14 @@ const char* Color(const RecordText& record) {
 }  // namespace
 
 std::vector<std::string> RecordText::Cells() const {
-  return {time, sandbox, event, what, result, process};
+  return {time, sandbox, event, detail, result, process};
 }
 
 std::string RecordText::Compact(bool color) const {
   std::string out = absl::StrCat(time, " ", sandbox, " ");
   const char* const code = color ? Color(*this) : nullptr;
   absl::StrAppend(&out, code ? absl::StrCat("\x1b[", code, "m") : "", event, code ? "\x1b[0m" : "");
-  for (const std::string& part : {what, result.empty() ? "" : absl::StrCat("(", result, ")"),
+  for (const std::string& part : {detail, result.empty() ? "" : absl::StrCat("(", result, ")"),
                                   process.empty() ? "" : "by " + process}) {
     if (!part.empty())
       absl::StrAppend(&out, " ", part);
@@ -172,7 +172,7 @@ std::string RecordText::Compact(bool color) const {
 }
 
 std::string TableTitles() {
-  return TableLine({"TIME", "SANDBOX", "EVENT", "WHAT", "RESULT", "PROCESS"});
+  return TableLine({"TIME", "SANDBOX", "EVENT", "DETAIL", "RESULT", "PROCESS"});
 }
 
 std::string RecordLine(const std::string& json, RecordFormat format, bool color) {
@@ -195,7 +195,7 @@ absl::StatusOr<RecordText> ReadRecord(const std::string& json) {
   rapidjson::Document document;
   document.Parse(json.data(), json.size());
   if (document.HasParseError() || !document.IsObject() || !document.HasMember("opensandbox.event"))
-    return absl::InvalidArgumentError("this is no log record of sandpiper's");
+    return absl::InvalidArgumentError("this is not a record of sandpiper");
   const Attributes record(document);
   RecordText out = {.level = record.Text("level"),
                     .sandbox = record.Text("sandbox_id"),

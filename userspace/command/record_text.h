@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A log record, as its JSON line has it, for people who look at a terminal.
+// Formats a record for a terminal, from its JSON line.
 #ifndef SANDPIPER_USERSPACE_COMMAND_RECORD_TEXT_H_
 #define SANDPIPER_USERSPACE_COMMAND_RECORD_TEXT_H_
 
@@ -12,27 +12,28 @@
 namespace sandpiper {
 
 struct RecordText {
-  std::string time;     // of day, UTC, in milliseconds
+  std::string time;     // of day, in UTC, with milliseconds
   std::string level;    // info, warn
   std::string sandbox;  // sandbox_id
   std::string event;    // opensandbox.event
-  std::string what;     // destination, program, rules
-  std::string result;   // what became of it; empty where nothing does
-  std::string process;  // "curl[123]"; empty where there is none
+  std::string detail;   // a destination, a command line or rules
+  std::string result;   // the outcome; empty if the event has none
+  std::string process;  // "curl[123]"; empty if no process is known
 
-  // Of a table, in the order above, without the level.
+  // The cells of a table row, in the order above, without the level.
   std::vector<std::string> Cells() const;
-  // One line, without the level, which a colour shows where `color` is set.
+  // One line without the level. With `color`, the color of the event shows it.
   std::string Compact(bool color) const;
 };
 
-// InvalidArgument for what is no record.
+// Parses the JSON line of a record. InvalidArgument if it is not one.
 absl::StatusOr<RecordText> ReadRecord(const std::string& json);
 
-// For a stream of records: columns are as wide as what they usually hold.
+// The line of titles. Columns have fixed widths, because a stream of records has no widest cell.
 std::string TableTitles();
-// As it is where it is no record that this version knows.
+// Formats one line. Returns `json` unchanged if this version cannot read it.
 std::string RecordLine(const std::string& json, RecordFormat format, bool color);
+// Whether to color the output of this process.
 bool WantsColor(ColorMode mode);
 
 }  // namespace sandpiper

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sandpiper replay: the records of a capture.
+// sandpiper replay: shows the records of a capture.
 #include "userspace/capture/replay.h"
 
 #include <cstdio>
@@ -16,7 +16,7 @@
 namespace sandpiper {
 namespace {
 
-// Records leave as those of a collector do, but for metrics: their times are past.
+// Records are exported as by a collector. Metrics are not, because they would be in the past.
 absl::StatusOr<std::unique_ptr<Outputs>> StartOutputs(Config config, bool otlp, FILE* ndjson) {
   config.otel.metrics = {};
   if (!otlp)
@@ -32,7 +32,7 @@ absl::StatusOr<std::unique_ptr<Outputs>> StartOutputs(Config config, bool otlp, 
 }  // namespace
 
 int RunReplay(const Config& config, const ReplayCommandOptions& options) {
-  WarnAll(config);
+  PrintWarnings(config);
   auto outputs =
       StartOutputs(config, options.otlp, options.format == RecordFormat::kJson ? stdout : nullptr);
   if (!outputs.ok())
@@ -60,12 +60,12 @@ int RunReplay(const Config& config, const ReplayCommandOptions& options) {
   (*outputs)->Shutdown(BootNow(), config.flush_timeout);
   const auto number = [](uint64_t n) { return static_cast<unsigned long long>(n); };
   fprintf(stderr,
-          "sandpiper: replayed %llu events of %llu sandboxes; %llu of them cannot be read, %llu "
-          "belong to none\n",
+          "sandpiper: replayed %llu events of %llu sandboxes; %llu cannot be read, %llu belong to "
+          "no sandbox\n",
           number(summary->records), number(summary->sandboxes), number(summary->undecodable),
           number(summary->unattributed));
   if (!summary->cut.empty())
-    fprintf(stderr, "sandpiper: %s; what stands before that is all there is\n",
+    fprintf(stderr, "sandpiper: %s; only the events before that were replayed\n",
             summary->cut.c_str());
   for (const std::string& problem : (*outputs)->Problems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a sandbox did, for people (table, page) and for programs (JSON).
+// The report of `sandpiper exec`: a table for a terminal, a page for a browser, JSON for programs.
 #ifndef SANDPIPER_USERSPACE_COMMAND_REPORT_H_
 #define SANDPIPER_USERSPACE_COMMAND_REPORT_H_
 
@@ -17,16 +17,16 @@ struct ReportInput {
   const SandboxSession& sandbox;
   const std::vector<ProbeState>& probes;
   std::vector<std::string> command;
-  int wait_status = 0;  // of CMD, as wait(2) gives it
+  int wait_status = 0;  // of the command, from wait(2)
   uint64_t ended_ns = 0;
-  uint64_t unattributed = 0;  // records that belong to nobody
+  uint64_t unattributed = 0;  // events without an owner
   std::vector<ProgramRuns> programs;
 };
 
 std::string TableReport(const ReportInput& input);
 std::string JsonReport(const ReportInput& input);
-// One page for a browser, which needs nothing else: a timeline, who reached what, tables.
-// `records`: its log records, each a JSON object.
+// A page that loads no other files: a timeline, a graph of programs and destinations, tables.
+// `records` are the records of the sandbox, each one a JSON object.
 std::string HtmlReport(const ReportInput& input, const std::vector<std::string>& records);
 
 }  // namespace sandpiper

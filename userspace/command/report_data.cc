@@ -33,28 +33,27 @@ std::vector<std::string> Gaps(const ReportInput& input) {
       out.push_back(absl::StrCat(account.dropped, " of ", account.produced, " ", account.kind,
                                  " events were dropped"));
     if (account.produced != account.delivered + account.dropped)
-      out.push_back(absl::StrCat("the account of ", account.kind,
-                                 " events does not add up: ", account.produced, " produced, ",
+      out.push_back(absl::StrCat("the counts of ", account.kind,
+                                 " events do not add up: ", account.produced, " produced, ",
                                  account.delivered, " delivered, ", account.dropped, " dropped"));
   }
   if (const uint64_t failed = input.sandbox.counters().storage_failed; failed > 0)
     out.push_back(absl::StrCat("the kernel had no memory for ", failed, " sockets or cgroups"));
   if (input.unattributed > 0)
-    out.push_back(absl::StrCat(input.unattributed, " records could not be attributed"));
+    out.push_back(absl::StrCat(input.unattributed, " events could not be attributed to a sandbox"));
   for (const ProgramRuns& program : input.programs) {
     if (program.missed > 0)
       out.push_back(MissedText(program.program, program.missed));
   }
   if (const uint64_t evicted = input.sandbox.lookups().evicted(); evicted > 0)
-    out.push_back(
-        absl::StrCat(evicted, " lookups were not followed to their end, too many were open"));
+    out.push_back(absl::StrCat(evicted, " lookups have no outcome: too many were open at once"));
   if (const uint64_t overflowed = input.sandbox.ledger().overflowed(); overflowed > 0)
     out.push_back(absl::StrCat(
-        overflowed, " attempts and lookups are in the totals only: too many destinations"));
+        overflowed, " attempts and lookups are only in the totals: too many destinations"));
   if (const size_t dropped = input.sandbox.processes().dropped(); dropped > 0)
-    out.push_back(absl::StrCat(dropped, " processes that ended early are not listed"));
+    out.push_back(absl::StrCat(dropped, " exited processes are not listed: too many processes"));
   if (input.sandbox.rules().state == RulesSummary::State::kUnknown)
-    out.push_back("the nftables rules in force could not be read");
+    out.push_back("the current nftables rules could not be read");
   for (const ProbeState& probe : input.probes) {
     if (probe.mechanism.empty())
       out.push_back(absl::StrCat("the probe ", probe.probe, " is off: ", probe.reason));

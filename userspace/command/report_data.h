@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The facts that both forms of the report show.
+// Facts that all forms of the report show.
 #ifndef SANDPIPER_USERSPACE_COMMAND_REPORT_DATA_H_
 #define SANDPIPER_USERSPACE_COMMAND_REPORT_DATA_H_
 
@@ -14,16 +14,18 @@ namespace sandpiper {
 
 struct EventAccount {
   std::string kind;
-  uint64_t produced = 0, delivered = 0, dropped = 0;
+  uint64_t produced = 0;
+  uint64_t delivered = 0;
+  uint64_t dropped = 0;
 };
 
-// By kind, those that happened.
+// The counts of each kind of event that occurred.
 std::vector<EventAccount> Account(const SandboxSession& sandbox);
 
-// Why the report may be incomplete, one sentence each; empty: nothing was missed.
+// The reasons why the report may be incomplete, one sentence each. Empty if no event was lost.
 std::vector<std::string> Gaps(const ReportInput& input);
 
-// The outcomes that came to be.
+// The names and counts of the outcomes that occurred.
 using NamedCounts = std::vector<std::pair<const char*, uint64_t>>;
 template <typename Outcome, size_t N>
 NamedCounts Named(const std::array<uint64_t, N>& counts) {

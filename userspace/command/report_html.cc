@@ -10,7 +10,7 @@ constexpr char kPage[] =
 #include "userspace/command/report_html.inc"
     ;
 
-// Within <script>, where "<" could begin its end; in JSON it stands in texts only.
+// Escapes JSON for a <script> element, which "</script" would end. JSON has "<" in strings only.
 std::string InScript(const std::string& json) {
   return absl::StrReplaceAll(json, {{"<", "\\u003c"}});
 }

@@ -15,7 +15,7 @@ namespace {
 
 using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 
-// Objects with few words: json.Key("a"), json.Value(1).
+// Writes fields, objects and arrays in one call each.
 class Json {
  public:
   explicit Json(Writer* writer) : writer_(writer) {}

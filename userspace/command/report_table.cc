@@ -103,7 +103,7 @@ std::string Processes(const ProcessTable& processes) {
       const Process& p = *it->second;
       const std::string end =
           p.exited_ns ? absl::StrCat(StatusText(p.status), ", ", DurationText(p.duration_ns()))
-                      : "left, or its exit was not seen";
+                      : "left the sandbox's cgroup, or its exit event is missing";
       absl::StrAppendFormat(
           &out, "  %s%d %s  (%s)%s\n", std::string(static_cast<size_t>(depth) * 2, ' '), p.key.pid,
           CommandLine(p), end,
@@ -120,18 +120,17 @@ std::string Times(uint64_t n) { return n == 1 ? "once" : absl::StrCat(n, " times
 std::string Rules(const RulesSummary& rules) {
   std::string out = "Rules: ";
   if (rules.state == RulesSummary::State::kKnown)
-    absl::StrAppend(&out, rules.rules, " nftables rules on the way out, default ",
+    absl::StrAppend(&out, rules.rules, " nftables rules for egress, default ",
                     rules.default_deny ? "deny" : "allow");
   else
-    absl::StrAppend(&out, rules.state == RulesSummary::State::kNone
-                              ? "no nftables rules on the way out"
-                              : "could not be read");
+    absl::StrAppend(&out, rules.state == RulesSummary::State::kNone ? "no nftables rules for egress"
+                                                                    : "could not be read");
   if (rules.changes > 0)
     absl::StrAppend(&out, "; changed ", Times(rules.changes));
   if (rules.changes_by_app > 0)
     absl::StrAppend(&out, "; ", Times(rules.changes_by_app), " BY THE SANDBOX ITSELF");
   if (rules.refused > 0)
-    absl::StrAppend(&out, "; a change was refused ", Times(rules.refused));
+    absl::StrAppend(&out, "; rejected changes: ", rules.refused);
   return out + ".\n";
 }
 
@@ -155,9 +154,8 @@ std::string TableReport(const ReportInput& input) {
                   BytesText(sandbox.counters().received), " received on the network.\n");
   out += Rules(sandbox.rules());
   if (totals.ignored_answers > 0)
-    absl::StrAppend(
-        &out, totals.ignored_answers,
-        " DNS answers came from the wrong address or to no question, and were ignored.\n");
+    absl::StrAppend(&out, totals.ignored_answers,
+                    " DNS answers were ignored: wrong address, or no matching query.\n");
   uint64_t produced = 0, delivered = 0;
   for (const EventAccount& account : Account(sandbox)) {
     produced += account.produced;

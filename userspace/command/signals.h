@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signals as a descriptor to poll.
+// Signals as a file descriptor that can be polled.
 #ifndef SANDPIPER_USERSPACE_COMMAND_SIGNALS_H_
 #define SANDPIPER_USERSPACE_COMMAND_SIGNALS_H_
 
@@ -12,8 +12,8 @@
 
 namespace sandpiper {
 
-// Blocks these signals, so that only the descriptor tells of them; call it before any thread
-// starts, so that all threads inherit it.
+// Blocks these signals and returns a descriptor that becomes readable when one arrives. Call this
+// before any thread starts, so that all threads inherit the blocked signals.
 inline UniqueFd TakeSignals(std::initializer_list<int> wanted) {
   sigset_t signals;
   sigemptyset(&signals);

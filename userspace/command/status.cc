@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sandpiper status: what the running collector watches.
+// sandpiper status: lists the sandboxes that the running collector watches.
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
@@ -40,7 +40,7 @@ void PrintSandboxes(const v1::ListSandboxesResponse& list) {
   }
   const std::vector<std::string> lines = table.Lines();
   printf("%s\n", lines[0].c_str());
-  // Below each sandbox, where it lives.
+  // The lines below a sandbox list its cgroups and devices.
   for (int i = 0; i < list.sandboxes_size(); ++i) {
     printf("%s\n", lines[static_cast<size_t>(i) + 1].c_str());
     for (const v1::Member& member : list.sandboxes(i).members()) {
@@ -58,7 +58,7 @@ void PrintTable(const v1::ListSandboxesResponse& list) {
   else
     PrintSandboxes(list);
   if (list.waiting() > 0)
-    printf("%llu more wait for what their runtime says of them\n",
+    printf("%llu cgroups wait until their container runtime describes them\n",
            static_cast<unsigned long long>(list.waiting()));
 }
 
@@ -77,7 +77,7 @@ int RunStatus(const Config& config, ReportFormat format) {
   options.preserve_proto_field_names = true;
   std::string json;
   if (!google::protobuf::util::MessageToJsonString(*list, &json, options).ok())
-    return Fail(absl::InternalError("the answer cannot be written as JSON"), kExitFailure);
+    return Fail(absl::InternalError("the response cannot be written as JSON"), kExitFailure);
   printf("%s\n", json.c_str());
   return 0;
 }

@@ -10,8 +10,10 @@
 namespace sandpiper {
 namespace {
 
-constexpr size_t kWidthMax = 60;  // of a column, before it pushes the next ones out of line
+// A wider cell shifts the cells to its right, but widens no other row.
+constexpr size_t kWidthMax = 60;
 
+// True for the second and later bytes of a character.
 bool Continues(char c) { return (static_cast<uint8_t>(c) & 0xc0) == 0x80; }
 
 }  // namespace

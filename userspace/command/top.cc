@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sandpiper top: the sandboxes of the running collector, again and again.
+// sandpiper top: a live view of the sandboxes of the running collector.
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -19,10 +19,10 @@
 namespace sandpiper {
 namespace {
 
-// Of each sandbox.
-constexpr uint32_t kDestinations = 3;
+constexpr uint32_t kDestinations = 3;  // shown for each sandbox
 
-// A terminal that shows frames in place of one another and gives keys at once, until this ends.
+// Shows frames on stdout. On a terminal each frame replaces the one before, and keys can be read
+// without Enter. The destructor restores the terminal.
 class Screen {
  public:
   Screen()
@@ -47,7 +47,7 @@ class Screen {
 
   bool terminal() const { return terminal_; }
 
-  // All of it where it is no terminal.
+  // Unlimited unless stdout is a terminal.
   TopView Size() const {
     winsize size = {};
     if (!terminal_ || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row < 4)
@@ -56,7 +56,7 @@ class Screen {
     return {.rows = size.ws_row, .columns = size.ws_col};
   }
 
-  // False if nobody takes it any more.
+  // False if stdout is closed.
   bool Show(const std::vector<std::string>& lines) const {
     if (terminal_)
       fputs("\x1b[H", stdout);
@@ -73,8 +73,8 @@ class Screen {
   bool terminal_;
 };
 
-// True if it is to end: by a signal, or by q.
-bool EndsWithin(std::chrono::milliseconds limit, int signals, bool keys) {
+// Waits for at most `limit`. True if a signal or the key q asks to quit.
+bool QuitsWithin(std::chrono::milliseconds limit, int signals, bool keys) {
   pollfd polled[] = {{.fd = signals, .events = POLLIN, .revents = 0},
                      {.fd = keys ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0}};
   const uint64_t end = BootNow() + Nanoseconds(limit);
@@ -105,11 +105,11 @@ int RunTop(const Config& config, const TopOptions& options) {
   absl::Status status;
   {
     const Screen screen;
-    const uint64_t frames = options.frames > 0  ? options.frames
-                            : screen.terminal() ? std::numeric_limits<uint64_t>::max()
-                                                : 1;
+    uint64_t frames = options.frames;
+    if (frames == 0)
+      frames = screen.terminal() ? std::numeric_limits<uint64_t>::max() : 1;
     for (uint64_t i = 0;
-         i < frames && !EndsWithin(options.interval, signals.get(), screen.terminal()); ++i) {
+         i < frames && !QuitsWithin(options.interval, signals.get(), screen.terminal()); ++i) {
       auto now = client.ListSandboxes(kDestinations);
       if (!now.ok()) {
         status = now.status();

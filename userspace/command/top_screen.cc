@@ -17,7 +17,10 @@ struct Rates {
 
   double sum() const { return lookups + attempts + denied + execs; }
   Rates& operator+=(const Rates& o) {
-    lookups += o.lookups, attempts += o.attempts, denied += o.denied, execs += o.execs;
+    lookups += o.lookups;
+    attempts += o.attempts;
+    denied += o.denied;
+    execs += o.execs;
     return *this;
   }
 };
@@ -41,7 +44,9 @@ Rates RatesOf(const v1::Sandbox* before, const v1::Sandbox& now, double seconds)
 }
 
 std::string Rate(double r) {
-  return r == 0 ? "0" : r < 10 ? absl::StrFormat("%.1f", r) : absl::StrFormat("%.0f", r);
+  if (r == 0)
+    return "0";
+  return r < 10 ? absl::StrFormat("%.1f", r) : absl::StrFormat("%.0f", r);
 }
 
 std::string DestinationLine(const v1::Destination& d) {
@@ -59,8 +64,8 @@ std::string DestinationLine(const v1::Destination& d) {
 
 std::vector<std::string> TopScreen(const v1::ListSandboxesResponse& before,
                                    const v1::ListSandboxesResponse& now, const TopView& view) {
-  // One that ended and began again in between counts from 0; a sum that is not smaller than before
-  // hides that.
+  // A sandbox that ended and started again between the responses counts from 0. If its new sum is
+  // not smaller than the old one, this cannot be detected.
   std::map<std::string, const v1::Sandbox*> earlier;
   for (const v1::Sandbox& sandbox : before.sandboxes())
     earlier[sandbox.id()] = &sandbox;
@@ -77,10 +82,10 @@ std::vector<std::string> TopScreen(const v1::ListSandboxesResponse& before,
   std::stable_sort(rows.begin(), rows.end(),
                    [](const Row& a, const Row& b) { return a.rates.sum() > b.rates.sum(); });
   std::vector<std::string> out = {
-      absl::StrCat(rows.size(), rows.size() == 1 ? " sandbox" : " sandboxes", "; each second ",
-                   Rate(all.lookups), " lookups, ", Rate(all.attempts), " connects, ",
-                   Rate(all.denied), " denied, ", Rate(all.execs), " execs; ", dropped,
-                   " events dropped"),
+      absl::StrCat(rows.size(), rows.size() == 1 ? " sandbox" : " sandboxes",
+                   "; per second: ", Rate(all.lookups), " lookups, ", Rate(all.attempts),
+                   " connects, ", Rate(all.denied), " denied, ", Rate(all.execs), " execs; ",
+                   dropped, " events dropped"),
       ""};
   TextTable table({"SANDBOX", "RUNTIME", "AGE", "LOOKUPS/s", "CONNECTS/s", "DENIED/s", "EXECS/s",
                    "DENIED", "HOSTS", "DROPPED"},
@@ -100,9 +105,9 @@ std::vector<std::string> TopScreen(const v1::ListSandboxesResponse& before,
       out.push_back(DestinationLine(destination));
   }
   if (out.size() > view.rows) {
-    const size_t beyond = out.size() - view.rows + 1;
+    const size_t hidden = out.size() - view.rows + 1;
     out.resize(view.rows - 1);
-    out.push_back(absl::StrCat("… ", beyond, " more lines"));
+    out.push_back(absl::StrCat("… ", hidden, " more lines"));
   }
   for (std::string& line : out)
     line = Fit(line, view.columns);

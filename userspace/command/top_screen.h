@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The screen of `sandpiper top`: what changed between two answers of the collector. Pure.
+// The screen of `sandpiper top`: the rates between two responses of the collector. Pure functions.
 #ifndef SANDPIPER_USERSPACE_COMMAND_TOP_SCREEN_H_
 #define SANDPIPER_USERSPACE_COMMAND_TOP_SCREEN_H_
 
@@ -12,13 +12,13 @@
 namespace sandpiper {
 
 struct TopView {
-  double seconds = 1;  // between the two
+  double seconds = 1;  // between the two responses
   uint64_t now_unix_ns = 0;
   size_t rows = 24, columns = 80;
 };
 
-// At most `rows` lines of at most `columns` characters: the busiest sandboxes first, each with its
-// busiest destinations.
+// Returns at most `view.rows` lines of at most `view.columns` characters. The busiest sandboxes
+// come first, each with its busiest destinations.
 std::vector<std::string> TopScreen(const v1::ListSandboxesResponse& before,
                                    const v1::ListSandboxesResponse& now, const TopView& view);
 

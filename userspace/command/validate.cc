@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// sandpiper validate: what a configuration means, before a collector starts with it.
+// sandpiper validate: checks a configuration and prints the effective settings.
 #include <rapidjson/prettywriter.h>
 #include <rapidjson/stringbuffer.h>
 
 #include <cstdio>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "userspace/attribution/devices.h"
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
 #include "userspace/command/text_table.h"
+#include "userspace/config/settings.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
 namespace {
 
-struct Setting {
-  std::string name;
+// One part of the output.
+struct Section {
+  const char* key;    // in JSON
+  const char* title;  // in the table
   std::vector<std::string> values;
 };
 
@@ -35,11 +39,11 @@ std::string RuleText(const SelectionRule& rule) {
   for (const auto& [key, value] : rule.labels)
     absl::StrAppend(&out, ", label ", key, "=", value);
   if (rule.id_is_pod)
-    out += ", the pod's name is the id";
+    out += ", the id is the name of the pod";
   return absl::StrCat(out, rule.role == Role::kApp ? "" : absl::StrCat(", role ", Name(rule.role)));
 }
 
-// Headers are left out: they hold tokens.
+// Only the names of headers: their values may be tokens.
 std::string EndpointText(const OtlpEndpoint& endpoint) {
   std::string out =
       absl::StrCat("OTLP over ", endpoint.protocol == OtlpProtocol::kGrpc ? "gRPC to " : "HTTP to ",
@@ -66,53 +70,89 @@ std::vector<std::string> Outputs(const SignalConfig& signal, bool on_stdout) {
   return out;
 }
 
-std::vector<Setting> Describe(const Config& config) {
-  std::vector<Setting> out;
-  const auto add = [&](const char* name, std::vector<std::string> values) {
-    out.push_back({name, std::move(values)});
-  };
-  std::vector<std::string> rules, sockets, keys, resource;
-  for (const SelectionRule& rule : config.discovery.rules)
-    rules.push_back(RuleText(rule));
-  for (const RuntimeSocket& socket : config.discovery.sockets)
-    sockets.push_back(
-        absl::StrCat(socket.api == RuntimeSocket::Api::kCri ? "cri " : "docker ", socket.path));
-  for (const auto& [key, value] : config.file)
-    keys.push_back(key);
-  for (const Attribute& attribute : config.otel.resource) {
-    if (const auto* const text = std::get_if<SharedText>(&attribute.value))
-      resource.push_back(
-          absl::StrCat(std::string(attribute.key.view()), "=", std::string(text->view())));
-  }
-  add("keys of the file", keys);
-  add("cgroups", config.cgroups);
-  add("devices", config.devices);
-  add("rules", rules);
-  add("runtimes", sockets);
-  add("records", Outputs(config.otel.logs, config.records_on_stdout));
-  add("metrics",
-      Outputs(config.otel.metrics, config.otel.metrics.console && config.records_on_stdout));
-  add("spool", config.spool.path.empty()
-                   ? std::vector<std::string>{}
-                   : std::vector<std::string>{absl::StrCat(config.spool.path, ", at most ",
-                                                           BytesText(config.spool.bytes_max))});
-  add("socket", config.api_socket.empty() ? std::vector<std::string>{}
-                                          : std::vector<std::string>{config.api_socket});
-  add("resource", resource);
-  add("hidden in arguments", config.redact_arguments);
-  add("hidden in hosts", config.redact_hosts);
-  add("warnings", config.warnings);
+std::vector<std::string> RuleTexts(const std::vector<SelectionRule>& rules) {
+  std::vector<std::string> out;
+  for (const SelectionRule& rule : rules)
+    out.push_back(RuleText(rule));
   return out;
 }
 
-void PrintJson(const std::vector<Setting>& settings) {
+std::vector<std::string> SocketTexts(const std::vector<RuntimeSocket>& sockets) {
+  std::vector<std::string> out;
+  for (const RuntimeSocket& socket : sockets) {
+    const char* const api = socket.api == RuntimeSocket::Api::kCri ? "cri " : "docker ";
+    out.push_back(absl::StrCat(api, socket.path));
+  }
+  return out;
+}
+
+std::vector<std::string> ResourceTexts(const std::vector<Attribute>& resource) {
+  std::vector<std::string> out;
+  for (const Attribute& attribute : resource) {
+    if (const auto* const text = std::get_if<SharedText>(&attribute.value))
+      out.push_back(
+          absl::StrCat(std::string(attribute.key.view()), "=", std::string(text->view())));
+  }
+  return out;
+}
+
+std::vector<std::string> FileKeys(const Config& config) {
+  std::vector<std::string> out;
+  for (const auto& [key, unused] : config.file)
+    out.push_back(key);
+  return out;
+}
+
+// "window_s=60": the settings that no other section shows.
+std::vector<std::string> SettingTexts(const Config& config) {
+  static const std::set<std::string> kInOtherSections = {
+      "sandboxes", "runtimes", "cgroup", "device", "redact_arguments", "redact_hosts"};
+  std::vector<std::string> out;
+  for (const Setting& setting : Settings()) {
+    if (!kInOtherSections.contains(setting.key))
+      out.push_back(absl::StrCat(setting.key, "=", absl::StrJoin(setting.type.get(config), ",")));
+  }
+  return out;
+}
+
+// A list without empty texts.
+std::vector<std::string> OptionalText(std::string text) {
+  if (text.empty())
+    return {};
+  return {std::move(text)};
+}
+
+std::vector<Section> Describe(const Config& config) {
+  const Spool::Options& spool = config.spool;
+  const std::string spool_text =
+      spool.path.empty() ? "" : absl::StrCat(spool.path, ", at most ", BytesText(spool.bytes_max));
+  return {
+      {"keys_of_the_file", "config file keys", FileKeys(config)},
+      {"cgroups", "cgroups", config.cgroups},
+      {"devices", "devices", config.devices},
+      {"rules", "rules", RuleTexts(config.discovery.rules)},
+      {"runtimes", "runtimes", SocketTexts(config.discovery.sockets)},
+      {"records", "records", Outputs(config.otel.logs, config.records_on_stdout)},
+      {"metrics", "metrics",
+       Outputs(config.otel.metrics, config.otel.metrics.console && config.records_on_stdout)},
+      {"spool", "spool", OptionalText(spool_text)},
+      {"socket", "socket", OptionalText(config.api_socket)},
+      {"resource", "resource", ResourceTexts(config.otel.resource)},
+      {"hidden_in_arguments", "argument redaction", config.redact_arguments},
+      {"hidden_in_hosts", "host redaction", config.redact_hosts},
+      {"settings", "other settings", SettingTexts(config)},
+      {"warnings", "warnings", config.warnings},
+  };
+}
+
+void PrintJson(const std::vector<Section>& sections) {
   rapidjson::StringBuffer buffer;
   rapidjson::PrettyWriter<rapidjson::StringBuffer> json(buffer);
   json.StartObject();
-  for (const Setting& setting : settings) {
-    json.Key(absl::StrJoin(absl::StrSplit(setting.name, ' '), "_").c_str());
+  for (const Section& section : sections) {
+    json.Key(section.key);
     json.StartArray();
-    for (const std::string& value : setting.values)
+    for (const std::string& value : section.values)
       json.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
     json.EndArray();
   }
@@ -120,13 +160,13 @@ void PrintJson(const std::vector<Setting>& settings) {
   printf("%s\n", buffer.GetString());
 }
 
-void PrintTable(const std::vector<Setting>& settings) {
-  for (const Setting& setting : settings) {
-    std::string name = setting.name;
+void PrintTable(const std::vector<Section>& sections) {
+  for (const Section& section : sections) {
+    std::string title = section.title;
     for (const std::string& value :
-         setting.values.empty() ? std::vector<std::string>{"none"} : setting.values) {
-      printf("%s %s\n", Pad(name, 20).c_str(), value.c_str());
-      name.clear();
+         section.values.empty() ? std::vector<std::string>{"none"} : section.values) {
+      printf("%s %s\n", Pad(title, 20).c_str(), value.c_str());
+      title.clear();
     }
   }
 }
@@ -135,18 +175,19 @@ void PrintTable(const std::vector<Setting>& settings) {
 
 int RunValidate(Config config, ReportFormat format) {
   config.probes.devices = !config.devices.empty();
-  // Patterns are about paths; which one the mount has is for this alone.
+  // The mount point is only needed to shorten patterns, so a host without cgroup v2 can validate
+  // too.
   const auto mount = FindCgroupMount();
   if (const absl::Status status = ResolveDiscovery(mount.ok() ? *mount : "/sys/fs/cgroup", &config);
       !status.ok())
     return Fail(status, kExitFailure);
   if (const auto devices = ParseDevices(config.devices); !devices.ok())
     return Fail(devices.status(), kExitFailure);
-  const std::vector<Setting> settings = Describe(config);
+  const std::vector<Section> sections = Describe(config);
   if (format == ReportFormat::kJson)
-    PrintJson(settings);
+    PrintJson(sections);
   else
-    PrintTable(settings);
+    PrintTable(sections);
   return 0;
 }
 

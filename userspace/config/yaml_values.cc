@@ -31,7 +31,7 @@ size_t EditDistance(const std::string& a, const std::string& b) {
 
 // The known key that was probably meant, or empty.
 std::string Closest(const std::string& key, const std::vector<std::string>& known) {
-  const size_t limit = key.size() < 6 ? 1 : 2;
+  const size_t limit = key.size() < 5 ? 1 : 2;
   std::string best;
   size_t best_distance = limit + 1;
   for (const std::string& candidate : known) {
