@@ -34,8 +34,8 @@ class Collector:
         argv = [w.sandpiper, "run", *options]
         for c in cgroups:
             argv += ["--cgroup", c]
-        self.peers = w.told_to_peers(env)
-        env, self.told = self.peers.__enter__()
+        self.peers = w.send_to_peers(env)
+        env, self.run_output = self.peers.__enter__()
         # The next collector would send the leftovers.
         env.setdefault("SANDPIPER_SPOOL", os.path.join(w.dir, "spool-%d" % time.monotonic_ns()))
         with open(self.path, "wb") as out:
@@ -43,11 +43,11 @@ class Collector:
                 argv, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **env}
             )
         w.children.append(self.process)
-        self.before = b""  # stderr until the line with "ready"
+        self.stderr_until_ready = b""  # stderr until the line with "ready"
         while b"ready" not in (line := self.process.stderr.readline()):
-            self.before += line
-            assert line, "it ended: " + self.before.decode()
-        self.first = line.decode()
+            self.stderr_until_ready += line
+            assert line, "it ended: " + self.stderr_until_ready.decode()
+        self.ready_line = line.decode()
 
     def keeper(self) -> int:
         """The process that starts its canary."""
@@ -56,7 +56,7 @@ class Collector:
         ).stdout.split()
         return int(pid)
 
-    def until_told(self, part: str) -> str:
+    def wait_for_stderr(self, part: str) -> str:
         """Reads stderr until a line contains this text, for up to a minute; returns the line."""
         too_long = threading.Timer(60, self.process.kill)
         too_long.start()
@@ -82,7 +82,9 @@ class Collector:
     def stop(self, sig: int = signal.SIGTERM) -> list[Event]:
         time.sleep(0.3)
         self.process.send_signal(sig)
-        self.stderr = self.before.decode() + self.process.communicate(timeout=60)[1].decode()
+        self.stderr = (
+            self.stderr_until_ready.decode() + self.process.communicate(timeout=60)[1].decode()
+        )
         self.w.children.remove(self.process)
         if sig == signal.SIGKILL:
             return None
@@ -92,7 +94,7 @@ class Collector:
                 assert (
                     e["sandpiper.produced"] == e["sandpiper.delivered"] + e["sandpiper.dropped"]
                 ), e
-        self.told.add(events)
+        self.run_output.add(events)
         self.peers.__exit__(None, None, None)
         return events
 
@@ -120,7 +122,7 @@ def act(w: World, cgroup: str, code: str, wait: bool = True) -> Any:
     return json.loads(out.decode().splitlines()[-1])["truth"]
 
 
-def told(events: list[Event], sandbox: str) -> tuple[Any, Any, Any]:
+def egress_of(events: list[Event], sandbox: str) -> tuple[Any, Any, Any]:
     mine = [e for e in events if e["sandbox_id"] == sandbox]
     hosts = [
         e["target.host"]
@@ -167,7 +169,7 @@ for i in range(30):
         assert p.returncode == 0
     events = c.stop()
     for name, n in (("alpha", 10), ("beta", 20)):
-        hosts, peers, ledger = told(events, name)
+        hosts, peers, ledger = egress_of(events, name)
         assert hosts == [name + ".test"] * 30 and not peers, (hosts, peers)
         assert ledger == [(name + ".test", 8080)], ledger
         d = [
@@ -203,7 +205,9 @@ def nested_cgroups_belong_to_their_ancestor(w: World) -> None:
     events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"top"}
     check_same(
-        "lookups", told(events, "top")[0], ["before.test", "after.test", "top.test", "again.test"]
+        "lookups",
+        egress_of(events, "top")[0],
+        ["before.test", "after.test", "top.test", "again.test"],
     )
 
 
@@ -214,7 +218,9 @@ def selected_nested_cgroup_is_its_own_sandbox(w: World) -> None:
     act(w, outer, "actor.lookup('outer.test', 'A')")
     act(w, inner, "actor.lookup('inner.test', 'A')")
     events = c.stop()
-    assert told(events, "outer")[0] == ["outer.test"] and told(events, "own")[0] == ["inner.test"]
+    assert egress_of(events, "outer")[0] == ["outer.test"] and egress_of(events, "own")[0] == [
+        "inner.test"
+    ]
 
 
 @scenario()
@@ -222,12 +228,12 @@ def globs_and_relative_paths(w: World) -> None:
     for n in ("g1", "g2", "other"):
         w.new_cgroup("globs/" + n)
     c = Collector(w, [w.tag + "/globs/g*"])
-    assert "2 sandboxes" in c.first, c.first
+    assert "2 sandboxes" in c.ready_line, c.ready_line
     for n in ("g1", "g2", "other"):
         act(w, os.path.join(w.cgroups, "globs", n), "actor.lookup('%s.test', 'A')" % n)
     events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"g1", "g2"}
-    assert told(events, "g1")[0] == ["g1.test"] and told(events, "g2")[0] == ["g2.test"]
+    assert egress_of(events, "g1")[0] == ["g1.test"] and egress_of(events, "g2")[0] == ["g2.test"]
 
 
 @scenario()
@@ -287,8 +293,8 @@ for n, cg in enumerate((%r, %r, %r, %r)):
     for r in residents:
         r.communicate(b"\n", timeout=60)
     events = c.stop()
-    check_same("m1", told(events, "m1")[0], ["move0.test", "move3.test"])
-    check_same("m2", told(events, "m2")[0], ["move2.test"])
+    check_same("m1", egress_of(events, "m1")[0], ["move0.test", "move3.test"])
+    check_same("m2", egress_of(events, "m2")[0], ["move2.test"])
     runs = {
         s: [
             args_of(e)[-1]
@@ -324,8 +330,8 @@ tcp.close()
 """
     act(w, None, code % (a, b, w.new_cgroup("nowhere")))
     events = c.stop()
-    assert told(events, "user") == ([], [], []), told(events, "user")
-    hosts, peers, ledger = told(events, "owner")
+    assert egress_of(events, "user") == ([], [], []), egress_of(events, "user")
+    hosts, peers, ledger = egress_of(events, "owner")
     assert hosts == ["socket.test"] and peers == ["10.77.0.3"] and ledger == [("10.77.0.3", 8080)]
     d = [e for e in events if e["opensandbox.event"] == "egress.destination"][0]
     assert (d["network.io.sent"], d["network.io.received"]) == (7, 7), d

@@ -36,10 +36,10 @@ def args_of(event: Event) -> tuple[str, ...]:
     return tuple(os.fsdecode(unescape(a)) for a in event["process.command_args"])
 
 
-def check_same(what: str, told: Iterable[Any], truth: Iterable[Any]) -> None:
-    told, truth = Counter(told), Counter(truth)
-    if told != truth:
-        missing, extra = list((truth - told).elements()), list((told - truth).elements())
+def check_same(what: str, reported: Iterable[Any], truth: Iterable[Any]) -> None:
+    reported, truth = Counter(reported), Counter(truth)
+    if reported != truth:
+        missing, extra = list((truth - reported).elements()), list((reported - truth).elements())
         raise AssertionError("%s: missing %r, extra %r" % (what, missing[:8], extra[:8]))
 
 
@@ -94,7 +94,7 @@ def check_catalog(metrics: dict[str, Any], extra: Sequence[str] = ()) -> None:
 def check_complete(r: Result) -> None:
     check_event_counts(r)
     assert r.report["complete"], r.report["gaps"]
-    assert not r.of("sandpiper.loss")
+    assert not r.records("sandpiper.loss")
 
 
 def check_identity(r: Result) -> None:
@@ -103,13 +103,13 @@ def check_identity(r: Result) -> None:
         assert all(
             v not in ("", None, []) or k in ("process.command_args", "rules") for k, v in e.items()
         ), e
-    assert len(r.of("sandbox.started")) == 1 and len(r.of("sandbox.stopped")) == 1
+    assert len(r.records("sandbox.started")) == 1 and len(r.records("sandbox.stopped")) == 1
     times = [e["ts"] for e in r.events]
     assert all(t.endswith("Z") and len(t) == 30 for t in times), times[:3]
 
 
 def check_lookups(r: Result, truth: dict[str, Any]) -> None:
-    records = [e for e in r.of("egress.outbound") if "target.host" in e]
+    records = [e for e in r.records("egress.outbound") if "target.host" in e]
     check_same(
         "lookups",
         [
@@ -150,7 +150,7 @@ def check_flows(r: Result, truth: dict[str, Any]) -> None:
         "attempts without a name",
         [
             (e["peer"], e["network.peer.port"], e["network.transport"])
-            for e in r.of("egress.outbound")
+            for e in r.records("egress.outbound")
             if "peer" in e
         ],
         [(f["peer"], f["port"], f["transport"]) for f in outside if not f["host"] and not f["dns"]],
@@ -163,7 +163,7 @@ def check_flows(r: Result, truth: dict[str, Any]) -> None:
         "egress.failed",
         [
             (e.get("peer") or e["target.host"], e["network.peer.port"], e["error.type"])
-            for e in r.of("egress.failed")
+            for e in r.records("egress.failed")
         ],
         [
             (f["host"] or f["peer"], f["port"], failure(f))
@@ -199,17 +199,17 @@ def check_flows(r: Result, truth: dict[str, Any]) -> None:
         w["sent"] += f["sent"]
         w["received"] += f["received"]
         w["addresses"].add(f["peer"])
-    told = {}
+    reported = {}
     for d in r.report["destinations"]:
-        told[(d.get("host") or d["addresses"][0], d["port"], d["transport"])] = d
-    assert set(told) == set(want), (sorted(told), sorted(want))
+        reported[(d.get("host") or d["addresses"][0], d["port"], d["transport"])] = d
+    assert set(reported) == set(want), (sorted(reported), sorted(want))
     for k, w in want.items():
-        d = told[k]
+        d = reported[k]
         assert d["attempts"] == w["attempts"] and d["outcomes"] == w["outcomes"], (k, d, w)
         assert (d["sent"], d["received"]) == (w["sent"], w["received"]), (k, d, w)
         assert set(d["addresses"]) == w["addresses"], (k, d, w)
     ledger = {}
-    for e in r.of("egress.destination"):
+    for e in r.records("egress.destination"):
         k = (e.get("target.host") or e["peer"], e["network.peer.port"], e["network.transport"])
         sums = ledger.setdefault(k, Counter())
         sums.update(
@@ -230,10 +230,10 @@ def check_flows(r: Result, truth: dict[str, Any]) -> None:
 
 
 def check_denials(r: Result, truth: dict[str, Any]) -> None:
-    told = Counter()
-    for e in r.of("egress.denied"):
+    reported = Counter()
+    for e in r.records("egress.denied"):
         assert e["level"] == "warn" and e["count"] > 0, e
-        told[
+        reported[
             (
                 e.get("target.host") or e["peer"],
                 e["network.peer.port"],
@@ -244,7 +244,7 @@ def check_denials(r: Result, truth: dict[str, Any]) -> None:
     want = Counter()
     for x in truth.get("denials", []):
         want[(x["where"], x["port"], x["transport"], x["layer"])] += x["count"]
-    check_same("egress.denied", list(told.items()), list(want.items()))
+    check_same("egress.denied", list(reported.items()), list(want.items()))
     by_layer = Counter()
     for (_, _, transport, layer), n in want.items():
         by_layer[(layer, transport)] += n
@@ -270,8 +270,10 @@ def check_processes(r: Result, truth: dict[str, Any], forks: Sequence[int] = ())
     """Compares execs and exits with those of the actor and of the processes that it noted. `forks`
     is the number of exits of processes that executed no program."""
     execs = [(tuple(r.argv), None)] + [(tuple(x["argv"]), x.get("pid")) for x in truth["execs"]]
-    check_same("process.exec", [args_of(e) for e in r.of("process.exec")], [a for a, _ in execs])
-    by_pid = {e["process.pid"]: args_of(e) for e in r.of("process.exec")}
+    check_same(
+        "process.exec", [args_of(e) for e in r.records("process.exec")], [a for a, _ in execs]
+    )
+    by_pid = {e["process.pid"]: args_of(e) for e in r.records("process.exec")}
     for argv, pid in execs:
         assert pid is None or by_pid.get(pid) == argv, (argv, pid, by_pid)
     ends = [("code", r.status) if r.status < 128 else ("signal", r.status - 128)]
@@ -279,9 +281,9 @@ def check_processes(r: Result, truth: dict[str, Any], forks: Sequence[int] = ())
         ("signal", x["signal"]) if "signal" in x else ("code", x["code"]) for x in truth["execs"]
     ]
     check_same(
-        "process.exit", [exit_status_of(e) for e in r.of("process.exit")], ends + list(forks)
+        "process.exit", [exit_status_of(e) for e in r.records("process.exit")], ends + list(forks)
     )
-    for e in r.of("process.exec") + r.of("process.exit"):
+    for e in r.records("process.exec") + r.records("process.exit"):
         assert e["process.pid"] > 0 and e["process.executable.path"].startswith(("/", "memfd:")), e
     assert r.metric("sandbox.process.execs") == {(): len(execs)}, r.metrics
     assert sum(r.metric("sandbox.process.exits", "outcome").values()) == len(ends) + len(forks)

@@ -85,24 +85,26 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
         lambda: open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(),
         "what is observed is not what is told",
     )
-    told = parse_events(c.path)
+    records = parse_events(c.path)
 
     def ask(*words: str) -> list[Event]:
         return lines(asking(w, "observe", "--since", "1h", "--format", "json", *words).stdout)
 
-    assert ask() == told
-    assert ask("--last", "3") == told[-3:]
-    assert ask("--sandbox", "seen-b") == [e for e in told if e["sandbox_id"] == "seen-b"]
+    assert ask() == records
+    assert ask("--last", "3") == records[-3:]
+    assert ask("--sandbox", "seen-b") == [e for e in records if e["sandbox_id"] == "seen-b"]
     assert ask("--event", "process.*", "--event", "sandbox.started") == [
-        e for e in told if e["opensandbox.event"].startswith(("process.", "sandbox.started"))
+        e for e in records if e["opensandbox.event"].startswith(("process.", "sandbox.started"))
     ]
-    about = [e for e in told if e.get("target.host") == "observed.test"]
+    about = [e for e in records if e.get("target.host") == "observed.test"]
     assert ask("--host", "*SERVED.test") == about and {e["opensandbox.event"] for e in about} == {
         "egress.outbound",
         "egress.failed",
         "egress.destination",
     }, about
-    assert ask("--host", "10.77.0.?") == [e for e in told if "10.77.0.4" in e.get("target.ips", [])]
+    assert ask("--host", "10.77.0.?") == [
+        e for e in records if "10.77.0.4" in e.get("target.ips", [])
+    ]
     assert ask("--denied") == []
     assert (
         lines(asking(w, "observe", "--since", "2999-01-01T00:00:00Z", "--format", "json").stdout)
@@ -171,11 +173,11 @@ def stalled_observer_blocks_no_other(w: World) -> None:
         "the collector does not keep up",
     )
     events = c.stop()
-    told = [e for e in events if e["opensandbox.event"] == "process.exec"]
+    records = [e for e in events if e["opensandbox.event"] == "process.exec"]
     lost = sum(
         e["sandpiper.dropped"] for e in events if e["opensandbox.event"] == "sandbox.stopped"
     )
-    assert len(told) == n + 1 or lost > 0, (len(told), lost)
+    assert len(records) == n + 1 or lost > 0, (len(records), lost)
     for p in hang:
         p.kill()
 
@@ -385,7 +387,7 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
 def long_exec_prints_progress(w: World) -> None:
     """exec prints progress, and its report also if the command ignores Ctrl-C."""
     r = w.exec(["sleep", "5" if w.slow else "3"], options=["--progress-s", "1"])
-    told = [
+    records = [
         line
         for line in r.stderr.splitlines()
         if re.fullmatch(
@@ -396,7 +398,7 @@ def long_exec_prints_progress(w: World) -> None:
             line,
         )
     ]
-    assert told, r.stderr
+    assert records, r.stderr
     # Both get Ctrl-C on a terminal of their own.
     pid, terminal = pty.fork()
     if pid == 0:
@@ -533,18 +535,18 @@ actor.done()
     def count(kind: str) -> int:
         return body.count('data-event="%s"' % kind)
 
-    def of(kind: str) -> list[Event]:
+    def records(kind: str) -> list[Event]:
         return [e for e in events if e["opensandbox.event"] == kind]
 
-    assert count("process.exec") == len(of("process.exec")) > 0
+    assert count("process.exec") == len(records("process.exec")) > 0
     assert (
         count("egress.outbound")
-        == len([e for e in of("egress.outbound") if "dns.question.type" in e])
+        == len([e for e in records("egress.outbound") if "dns.question.type" in e])
         == 1
     )
     assert (
-        count("egress.denied") == len(of("egress.denied")) == 1
-        and count("egress.failed") == len(of("egress.failed")) > 0
+        count("egress.denied") == len(records("egress.denied")) == 1
+        and count("egress.failed") == len(records("egress.failed")) > 0
     )
     assert body.count('data-edge="denied"') == 1 and body.count('data-edge="failed"') == 1, body
     assert "observed.test" in body and "Nothing was missed" in body

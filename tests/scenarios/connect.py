@@ -152,7 +152,7 @@ def killed_while_connecting(w: World) -> None:
             ]
         },
     )
-    assert {e.get("process.exit.signal") for e in r.of("process.exit")} == {9}
+    assert {e.get("process.exit.signal") for e in r.records("process.exit")} == {9}
 
 
 @scenario()
@@ -478,7 +478,9 @@ def windows_report_open_connections(w: World) -> None:
     )
     check_everything(r)
     for transport in ("tcp", "udp"):
-        windows = [e for e in r.of("egress.destination") if e["network.transport"] == transport]
+        windows = [
+            e for e in r.records("egress.destination") if e["network.transport"] == transport
+        ]
         assert len(windows) >= 3, windows
         assert [e["egress.first_contact"] for e in windows] == [True] + [False] * (len(windows) - 1)
         assert all(e["network.io.sent"] < 500 for e in windows), windows

@@ -60,7 +60,7 @@ def denied_at_once_and_not_at_the_timeout(w: World) -> None:
             actor.denied("10.77.0.4", 81, "tcp")
         """)
     check_everything(r)
-    denied, asked = r.of("egress.denied")[0], r.of("egress.outbound")[0]
+    denied, asked = r.records("egress.denied")[0], r.records("egress.outbound")[0]
     assert seconds(denied["ts"]) - seconds(asked["ts"]) < 1, (denied, asked)
     assert denied["process.pid"] == r.truth["pid"]
 
@@ -141,7 +141,9 @@ def repeated_denials_are_one_record_with_a_count(w: World) -> None:
             % n
         )
     check_everything(r)
-    assert sorted(e["count"] for e in r.of("egress.denied")) == [1, n - 1], r.of("egress.denied")
+    assert sorted(e["count"] for e in r.records("egress.denied")) == [1, n - 1], r.records(
+        "egress.denied"
+    )
 
 
 @scenario()
@@ -163,7 +165,7 @@ def windows_of_a_denied_flow_add_up(w: World) -> None:
             options=["--window-s", "1"],
         )
     check_everything(r)
-    assert len(r.of("egress.denied")) >= 4, r.of("egress.denied")
+    assert len(r.records("egress.denied")) >= 4, r.records("egress.denied")
 
 
 @scenario()
@@ -246,7 +248,7 @@ def refused_and_silent_peers_are_no_denials(w: World) -> None:
             actor.udp("10.77.0.4", 9, answered=False)
         """)
     check_everything(r)
-    assert not r.of("egress.denied")
+    assert not r.records("egress.denied")
 
 
 @scenario()
@@ -271,7 +273,7 @@ def blocked_dns_server(w: World) -> None:
                 s.close()
         """)
     check_everything(r)
-    for e in r.of("egress.denied"):
+    for e in r.records("egress.denied"):
         assert e["peer"] == "10.77.0.3" and e["dns.question.type"] == "A", e
 
 

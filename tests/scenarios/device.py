@@ -33,7 +33,7 @@ def routed(w: World, rules: str = FORWARD) -> Iterator[None]:
         yield
 
 
-def told(events: list[Event], sandbox: str) -> dict[str, list[Event]]:
+def records_by_kind(events: list[Event], sandbox: str) -> dict[str, list[Event]]:
     mine = [e for e in events if e["sandbox_id"] == sandbox]
     assert not any(k.startswith("process.") for e in mine for k in e), mine
     for e in mine:
@@ -46,7 +46,7 @@ def told(events: list[Event], sandbox: str) -> dict[str, list[Event]]:
 
 def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
     """Compares all records of a guest with the truth of its actor."""
-    t = told(events, sandbox)
+    records = records_by_kind(events, sandbox)
     check_same(
         "lookups",
         [
@@ -56,7 +56,7 @@ def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
                 e["egress.outcome"],
                 tuple(sorted(e.get("target.ips", []))),
             )
-            for e in t.get("egress.outbound", [])
+            for e in records.get("egress.outbound", [])
             if "target.host" in e
         ],
         [
@@ -69,7 +69,7 @@ def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
         "attempts",
         [
             (e["peer"], e["network.peer.port"], e["network.transport"])
-            for e in t.get("egress.outbound", [])
+            for e in records.get("egress.outbound", [])
             if "peer" in e
         ],
         [
@@ -82,7 +82,7 @@ def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
         "failed",
         [
             (e.get("peer") or e["target.host"], e["network.peer.port"], e["error.type"])
-            for e in t.get("egress.failed", [])
+            for e in records.get("egress.failed", [])
         ],
         [
             (f["host"] or f["peer"], f["port"], f["outcome"])
@@ -95,12 +95,12 @@ def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
         key = (x["where"], x["port"], x["transport"])
         want[key] = want.get(key, 0) + x["count"]
     got = {}
-    for e in t.get("egress.denied", []):
+    for e in records.get("egress.denied", []):
         key = (e.get("target.host") or e["peer"], e["network.peer.port"], e["network.transport"])
         got[key] = got.get(key, 0) + e["count"]
     assert got == want, (got, want)
     ledger = {}
-    for e in t.get("egress.destination", []):
+    for e in records.get("egress.destination", []):
         k = (e.get("target.host") or e["peer"], e["network.peer.port"], e["network.transport"])
         assert k not in ledger
         ledger[k] = (e["egress.attempts"], e["network.io.sent"], e["network.io.received"])
@@ -110,7 +110,7 @@ def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
         n, s, r = want.get(k, (0, 0, 0))
         want[k] = (n + 1, s + f["sent"], r + f["received"])
     assert ledger == want, (ledger, want)
-    (stopped,) = t["sandbox.stopped"]
+    (stopped,) = records["sandbox.stopped"]
     assert (
         stopped["sandbox.connect.attempts"] == len(truth["flows"])
         and stopped["sandpiper.dropped"] == 0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import churn
-from attribution import Collector, act, told
+from attribution import Collector, act, egress_of
 from checks import args_of, check_same
 from registry import scenario
 from world import HERE, PYTHON, World, sh
@@ -45,8 +45,8 @@ def pattern_selects_later_cgroups(w: World) -> None:
     time.sleep(2)
     events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"box-early", "box-one", "box-two"}
-    check_same("box-one", told(events, "box-one")[0], ["box-one.test", "again.test"])
-    check_same("box-two", told(events, "box-two")[0], ["box-two.test", "deep.test"])
+    check_same("box-one", egress_of(events, "box-one")[0], ["box-one.test", "again.test"])
+    check_same("box-two", egress_of(events, "box-two")[0], ["box-two.test", "deep.test"])
     life = [
         (e["opensandbox.event"], e["sandbox_id"])
         for e in events
@@ -292,7 +292,7 @@ def netns_released_after_removal(w: World) -> None:
     act(w, w.new_cgroup("next"), "actor.lookup('next.test', 'A'); actor.run(['true', 'next'])")
     c.wait_for("sandbox.stopped")
     events = c.stop()
-    check_same("names", told(events, "removed")[0], ["mine.test"])
+    check_same("names", egress_of(events, "removed")[0], ["mine.test"])
     assert not any("next" in args_of(e) for e in events if e["opensandbox.event"] == "process.exec")
 
     app, sidecar = w.new_cgroup("parts-app"), w.new_cgroup("parts-sidecar")
@@ -395,9 +395,9 @@ def misbehaving_runtimes_are_reported(w: World) -> None:
                 if '"sandbox.stopped"' in open(c.path).read():
                     break
                 time.sleep(0.1)
-            said = [line for line in c.before.decode().splitlines() if path in line] or [
-                c.until_told(path)
-            ]
+            said = [
+                line for line in c.stderr_until_ready.decode().splitlines() if path in line
+            ] or [c.wait_for_stderr(path)]
             events = c.stop()
             server.listener.close()
             assert {e["sandbox_id"] for e in events} == {os.path.basename(cg)}, (
@@ -410,7 +410,7 @@ def misbehaving_runtimes_are_reported(w: World) -> None:
                 "10.77.0.4"
             ] and "container.name" not in outbound[0], (what, api, outbound)
             assert outbound[0]["container.id"] == os.path.basename(cg)[7:-6]
-            later = c.stderr[len(c.before.decode()) :]
+            later = c.stderr[len(c.stderr_until_ready.decode()) :]
             assert len(said) + len([line for line in later.splitlines() if path in line]) <= 2, (
                 what,
                 api,

@@ -198,10 +198,10 @@ def tcp_queries_larger_than_one_event(w: World) -> None:
     """)
     check_everything(r)
     for server, label in ("10.77.0.1:53", "four"), ("[fd77::1]:53", "six"):
-        of = [line for line in r.report["lookups"] if line["name"].endswith(label + ".test")]
-        assert len(of) == 250 and all(line["server"] == server for line in of), (
-            len(of),
-            {line["server"] for line in of},
+        found = [line for line in r.report["lookups"] if line["name"].endswith(label + ".test")]
+        assert len(found) == 250 and all(line["server"] == server for line in found), (
+            len(found),
+            {line["server"] for line in found},
         )
 
 
@@ -261,7 +261,7 @@ def no_answer_is_a_timeout(w: World) -> None:
         options=["--dns-timeout-ms", "500"],
     )
     check_everything(r)
-    silent = [e for e in r.of("egress.outbound") if e.get("target.host") == "silent.test"][0]
+    silent = [e for e in r.records("egress.outbound") if e.get("target.host") == "silent.test"][0]
     assert silent["error"] == "timeout" and silent["dns.duration_ms"] >= 500, silent
 
 
@@ -338,7 +338,7 @@ def malformed_queries(w: World) -> None:
     assert r.status == 0, r.stderr
     check_complete(r)
     check_identity(r)
-    bad = [e for e in r.of("egress.outbound") if e["egress.outcome"] == "malformed"]
+    bad = [e for e in r.records("egress.outbound") if e["egress.outcome"] == "malformed"]
     assert len(bad) == 5 and all(
         e["peer"] == "10.77.0.1" and e["network.peer.port"] == 53 for e in bad
     ), bad
@@ -358,7 +358,7 @@ def strange_names(w: World) -> None:
         actor.lookup("UPPER.Case.TEST", "A")
         actor.lookup("a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 56 + ".test", "A")
     """)
-    names = [e["target.host"] for e in r.of("egress.outbound")]
+    names = [e["target.host"] for e in r.records("egress.outbound")]
     assert names[0] == 'a\\.b.\\000\\010.\\255\\254\\\\".test', names
     assert names[1] == "upper.case.test", names
     assert len(names[2]) == 253, names

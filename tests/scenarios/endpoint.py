@@ -162,14 +162,14 @@ def renewed_certificates_are_read_again(w: World) -> None:
     for cgroup in cgroups.values():
         act(w, cgroup, WORK)
     for collector in collectors.values():
-        collector.until_told("log records cannot be sent")
+        collector.wait_for_stderr("log records cannot be sent")
     assert not sink.posts
     assert not grpc_sink.stop()
     certificates = Certificates(w.dir + "/renewed")
     TlsServer.contexts.append(certificates.server_context())
     grpc_sink = GrpcSink(w, *certificates.grpc_options(), port=grpc_sink.port)
     for collector in collectors.values():
-        collector.until_told("log records are sent again")
+        collector.wait_for_stderr("log records are sent again")
     events = {name: collector.stop() for name, collector in collectors.items()}
     arrived = count(sink.requests(w, "logs"))
     assert arrived == len(events["http"]), (arrived, len(events["http"]))
@@ -338,7 +338,7 @@ def spool_on_a_full_disk(w: World) -> None:
         )
         collector = Collector(w, [cgroup], env=env)
         act(w, cgroup, "for i in range(1000):\n    actor.run(['true', 'x' * 3000])")
-        collector.until_told("kept in memory")
+        collector.wait_for_stderr("kept in memory")
         sink.failures = 0
         events = collector.stop()
     finally:

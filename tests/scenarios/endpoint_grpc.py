@@ -116,7 +116,7 @@ def name_moves_to_another_address(w: World) -> None:
         arrived = count(first.stop_with_logs())
         assert arrived
         act(w, cgroup, WORK)
-        collector.until_told("log records are sent again")
+        collector.wait_for_stderr("log records are sent again")
         events = collector.stop()
     arrived += count(second.stop_with_logs())
     assert arrived == len(events), (arrived, len(events))

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from containers import docker, podman
-from kube import collector, of
+from kube import collector, records_of
 from registry import scenario
 from world import World
 
@@ -56,8 +56,8 @@ def labels_sidecars_and_status_of(w: World, engine: Any) -> None:
         c.wait_for("sandbox.stopped")
         events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"sb-x"}, {e["sandbox_id"] for e in events}
-    told = {e["network.peer.port"]: e for e in of(events, "sb-x", "egress.outbound")}
-    assert set(told) == {8080, 8081}, told
+    recorded = {e["network.peer.port"]: e for e in records_of(events, "sb-x", "egress.outbound")}
+    assert set(recorded) == {8080, 8081}, recorded
     for port, role, container, name in (
         (8080, "app", app, "sandbox-x"),
         (8081, "sidecar", sidecar, "sandbox-egress-x"),
@@ -68,7 +68,7 @@ def labels_sidecars_and_status_of(w: World, engine: Any) -> None:
             "container.name": name,
             "container.image.name": "localhost/box:1",
         }
-        assert {k: told[port].get(k) for k in want} == want, told[port]
+        assert {k: recorded[port].get(k) for k in want} == want, recorded[port]
     (sandbox,) = status["sandboxes"]
     assert (sandbox["id"], sandbox["runtime"], sandbox["attempts"], sandbox["dropped"]) == (
         "sb-x",
@@ -111,7 +111,7 @@ def unlabelled_sidecar_joins_by_network(w: World) -> None:
                 )
             c.wait_for("egress.outbound")
             events = c.stop()
-        (outbound,) = of(events, "sb-y", "egress.outbound")
+        (outbound,) = records_of(events, "sb-y", "egress.outbound")
         assert (
             outbound["sandbox.role"],
             outbound["container.name"],
@@ -151,13 +151,15 @@ def removed_at_once(w: World, engine: Any, count: int) -> None:
         if e["opensandbox.event"] == "egress.outbound" and "container.name" not in e
     ]
     assert not nameless, nameless
-    told = {
+    recorded = {
         e["network.peer.port"]: (e["sandbox_id"], e["container.name"])
         for e in events
         if e["opensandbox.event"] == "egress.outbound"
     }
     want = {20000 + i: ("sb-%d" % i, "rm%d" % i) for i in range(count)}
-    assert told == want, [(p, t, told.get(p)) for p, t in want.items() if told.get(p) != t][:3]
+    assert recorded == want, [
+        (p, t, recorded.get(p)) for p, t in want.items() if recorded.get(p) != t
+    ][:3]
 
 
 @scenario()

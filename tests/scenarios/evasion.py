@@ -9,7 +9,7 @@ import os
 import subprocess
 import textwrap
 
-from attribution import Collector, act, told
+from attribution import Collector, act, egress_of
 from checks import args_of, check_complete, check_same
 from registry import Skip, scenario
 from world import PYTHON, Result, World
@@ -27,7 +27,7 @@ def address_rewritten_during_the_call(w: World) -> None:
     check_complete(r)
     went = collections.Counter(lines_of(r))
     assert sum(went.values()) == 200, r.stderr
-    told_of = collections.Counter(e["peer"] for e in r.of("egress.outbound"))
+    told_of = collections.Counter(e["peer"] for e in r.records("egress.outbound"))
     assert told_of == went, (told_of, went)
     print("     %s" % dict(went))
 
@@ -36,7 +36,7 @@ def address_rewritten_during_the_call(w: World) -> None:
 def arguments_rewritten_during_the_call(w: World) -> None:
     r = w.exec([w.triggers, "exec-flip", "50"])
     check_complete(r)
-    got = [args_of(e)[2] for e in r.of("process.exec") if args_of(e)[1] == "show"]
+    got = [args_of(e)[2] for e in r.records("process.exec") if args_of(e)[1] == "show"]
     check_same("arguments", got, lines_of(r))
     assert len(got) == 50
 
@@ -48,7 +48,7 @@ def system_calls_of_32_bits(w: World) -> None:
         raise Skip("this kernel has no 32-bit system calls")
     assert lines_of(r) == ["0"], r.stdout
     check_complete(r)
-    assert [(e["peer"], e["network.peer.port"]) for e in r.of("egress.outbound")] == [
+    assert [(e["peer"], e["network.peer.port"]) for e in r.records("egress.outbound")] == [
         ("10.77.0.3", 8080)
     ]
 
@@ -61,8 +61,8 @@ def program_with_a_false_name(w: World) -> None:
     assert r.status == 0
     check_complete(r)
     (run,), (out,) = (
-        [e for e in r.of("process.exec") if args_of(e)[1:] == ("hide", "10.77.0.3")],
-        r.of("egress.outbound"),
+        [e for e in r.records("process.exec") if args_of(e)[1:] == ("hide", "10.77.0.3")],
+        r.records("egress.outbound"),
     )
     assert out["process.pid"] == run["process.pid"], (out, run)
     assert (
@@ -104,7 +104,7 @@ outer.connect(("10.77.0.3", 80))
         % inside,
     )
     events = c.stop()
-    hosts, peers, ledger = told(events, "evader")
+    hosts, peers, ledger = egress_of(events, "evader")
     check_same("names", hosts, ["before.test"])
     check_same("peers", peers, ["10.77.0.3", "10.77.0.4"])
     outbound = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
@@ -126,7 +126,9 @@ def own_network_namespace(w: World) -> None:
             "import socket; socket.socket().connect_ex(('10.77.0.3', 8080))"])
     """)
     check_complete(r)
-    failed = [(e["peer"], e["network.peer.port"], e["error.type"]) for e in r.of("egress.failed")]
+    failed = [
+        (e["peer"], e["network.peer.port"], e["error.type"]) for e in r.records("egress.failed")
+    ]
     assert failed == [("10.77.0.3", 8080, "unreachable")], failed
 
 
@@ -201,7 +203,7 @@ kept.connect(("10.77.0.3", 8080)); kept.close()
     )
     events = c.stop()
     for name, number, peer in (("from", "one", "10.77.0.3"), ("to", "two", "10.77.0.4")):
-        hosts, peers, _ = told(events, name)
+        hosts, peers, _ = egress_of(events, name)
         check_same("names of " + name, hosts, [number + ".test"])
         check_same("peers of " + name, peers, [peer])
         runs = [
@@ -229,9 +231,11 @@ def nftables_in_an_own_namespace(w: World) -> None:
     """)
     assert r.status == 0, r.stderr
     check_complete(r)
-    failed = [(e["peer"], e["network.peer.port"], e["error.type"]) for e in r.of("egress.failed")]
+    failed = [
+        (e["peer"], e["network.peer.port"], e["error.type"]) for e in r.records("egress.failed")
+    ]
     assert failed == [("10.77.0.3", 8080, "unreachable")], failed
-    changes = r.of("egress.loaded") + r.of("egress.updated")
+    changes = r.records("egress.loaded") + r.records("egress.updated")
     assert [e["egress.default"] for e in changes] == ["deny"] and r.metric(
         "sandbox.nftables.transactions", "outcome"
     ) == {("committed",): 1}, changes
@@ -263,7 +267,7 @@ def disguised_lookups(w: World) -> None:
         subprocess.run(["ip", "-n", w.server, "addr", "del", "1.1.1.1/32", "dev", "lo"], check=True)
     marks = {
         (e["peer"], e["network.peer.port"], e["network.transport"]): e.get("dns.encrypted")
-        for e in r.of("egress.outbound")
+        for e in r.records("egress.outbound")
     }
     assert marks == {
         ("10.77.0.3", 9000, "udp"): None,
@@ -275,12 +279,14 @@ def disguised_lookups(w: World) -> None:
     }, marks
     windows = {
         (e["peer"], e["network.peer.port"], e["network.transport"]): e.get("dns.encrypted")
-        for e in r.of("egress.destination")
+        for e in r.records("egress.destination")
     }
     assert windows == marks, windows
     r = w.actor('actor.lookup("elsewhere.test", "A", port=5353)', options=["--dns-port", "53,5353"])
     check_complete(r)
-    check_same("names", [e["target.host"] for e in r.of("egress.outbound")], ["elsewhere.test"])
+    check_same(
+        "names", [e["target.host"] for e in r.records("egress.outbound")], ["elsewhere.test"]
+    )
 
 
 @scenario()
@@ -307,6 +313,6 @@ def raw_and_packet_sockets(w: World) -> None:
         ]
     )
     assert r.status == 0, r.stderr
-    assert not r.of("egress.outbound") and r.report["totals"]["attempts"] == 0
+    assert not r.records("egress.outbound") and r.report["totals"]["attempts"] == 0
     sent = r.metric("sandbox.network.io", "direction").get(("sent",), 0)
     assert sent - before == 10 * (20 + 80), (before, sent, r.metrics.get("sandbox.network.io"))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from attribution import Collector, act, told
+from attribution import Collector, act, egress_of
 from checks import args_of, check_event_counts, check_same
 from registry import Skip, scenario
 from scrape import Scrape, free_port, serving
@@ -78,7 +78,9 @@ def million_connects(w: World) -> None:
         r.report["events"]["connect"]["produced"] == 4 * n
         and r.report["events"]["connect"]["dropped"] > 0
     ), r.report["events"]
-    told_lost = sum(e.get("sandpiper.dropped.ring_full.connect", 0) for e in r.of("sandpiper.loss"))
+    told_lost = sum(
+        e.get("sandpiper.dropped.ring_full.connect", 0) for e in r.records("sandpiper.loss")
+    )
     assert told_lost == r.report["events"]["connect"]["dropped"]
 
 
@@ -112,7 +114,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
     for p in running:
         assert p.wait(timeout=280) == 0
         w.stop(p)
-        assert int(p.told) == n, p.told
+        assert int(p.output) == n, p.output
     c.process.send_signal(signal.SIGCONT)
 
     # The trigger is one more program.
@@ -249,9 +251,11 @@ for i in range(%d):
     check_memory(c)
     events = c.stop()
     assert len(truth["lookups"]) == n
-    check_same("lookups", told(events, "calm")[0], ["q%d.test" % i for i in range(n)])
+    check_same("lookups", egress_of(events, "calm")[0], ["q%d.test" % i for i in range(n)])
     check_same(
-        "destinations", [x for x, _ in told(events, "calm")[2]], ["q%d.test" % i for i in range(n)]
+        "destinations",
+        [x for x, _ in egress_of(events, "calm")[2]],
+        ["q%d.test" % i for i in range(n)],
     )
     runs = [
         args_of(e)
@@ -308,7 +312,7 @@ def fork_bomb_under_a_limit(w: World) -> None:
         act(w, calm, "for i in range(10): actor.run(['true', str(i)])")
         assert running.wait(timeout=280) == 0
         w.stop(running)
-    made = int(running.told)
+    made = int(running.output)
     assert n // 4 < made <= n, (made, n)
     s = settled(
         port,
@@ -357,7 +361,7 @@ def connects_to_a_whole_network(w: World) -> None:
         act(w, calm, "actor.tcp('10.77.0.3', 8080)")
         assert running.wait(timeout=280) == 0
         w.stop(running)
-        assert int(running.told) == n
+        assert int(running.output) == n
         s = settled(
             port,
             ["wide", "narrow"],
@@ -392,7 +396,7 @@ def connects_to_a_whole_network(w: World) -> None:
         stopped["sandbox.egress.destinations.estimated"]
         and abs(about - (n - lost)) < (n - lost) * 0.09
     ), (stopped, n, lost)
-    check_same("peers", told(events, "narrow")[1], ["10.77.0.3"])
+    check_same("peers", egress_of(events, "narrow")[1], ["10.77.0.3"])
 
 
 @scenario()
@@ -422,7 +426,7 @@ def rules_change_continuously(w: World) -> None:
         )
     assert running.wait(timeout=280) == 0
     w.stop(running)
-    done = json.loads(running.told.splitlines()[-1])
+    done = json.loads(running.output.splitlines()[-1])
     s = settled(
         port,
         ["rule-storm", "steady"],

@@ -84,7 +84,7 @@ def dropped_by_the_host(w: World) -> None:
                 assert actor.tcp(ip, 1) == "refused"
         """)
     check_everything(r)
-    assert {e["process.pid"] for e in r.of("egress.denied") if "process.pid" in e} == {
+    assert {e["process.pid"] for e in r.records("egress.denied") if "process.pid" in e} == {
         r.truth["pid"]
     }
 

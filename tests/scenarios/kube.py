@@ -26,7 +26,7 @@ def collector(
     return Collector(w, [], options=("--config", path, *options))
 
 
-def of(events: list[Event], sandbox: str, kind: str | None = None) -> list[Event]:
+def records_of(events: list[Event], sandbox: str, kind: str | None = None) -> list[Event]:
     return [
         e
         for e in events
@@ -59,7 +59,7 @@ def pod_is_one_sandbox(w: World) -> None:
     assert {e["sandbox_id"] for e in events} == {"sb-1"}, {e["sandbox_id"] for e in events}
     assert (
         events[0]["opensandbox.event"] == "sandbox.started"
-        and len(of(events, "sb-1", "sandbox.stopped")) == 1
+        and len(records_of(events, "sb-1", "sandbox.stopped")) == 1
     )
     (peer,) = [
         e
@@ -86,7 +86,7 @@ def pod_is_one_sandbox(w: World) -> None:
             "container.image.name": "localhost/box:1",
         }
         assert {k: e.get(k) for k in want} == want, (e, want)
-    execs = of(events, "sb-1", "process.exec")
+    execs = records_of(events, "sb-1", "process.exec")
     assert {e.get("sandbox.role") for e in execs} == {"pause", "app", "sidecar"}, [
         (e.get("sandbox.role"), args_of(e)) for e in execs
     ]
@@ -122,14 +122,14 @@ def short_lived_containers_are_named(w: World) -> None:
                 break
             time.sleep(0.2)
         events = c.stop()
-    told = {
+    recorded = {
         e["network.peer.port"]: (e["sandbox_id"], e["container.id"], e["k8s.container.name"])
         for e in events
         if e["opensandbox.event"] == "egress.outbound"
     }
-    assert len(truth) == count and told == truth, (
-        len(told),
-        [(p, t, told.get(p)) for p, t in truth.items() if told.get(p) != t][:3],
+    assert len(truth) == count and recorded == truth, (
+        len(recorded),
+        [(p, t, recorded.get(p)) for p, t in truth.items() if recorded.get(p) != t][:3],
     )
     assert len([e for e in events if e["opensandbox.event"] == "egress.outbound"]) == count
     stopped = [e for e in events if e["opensandbox.event"] == "sandbox.stopped"]

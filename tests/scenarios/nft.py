@@ -51,7 +51,7 @@ def loaded_at_the_start(w: World) -> None:
     ):
         r = w.exec(["true"])
     check_complete(r)
-    (loaded,) = r.of("egress.loaded")
+    (loaded,) = r.records("egress.loaded")
     assert (
         loaded["egress.default"] == "deny"
         and loaded["rules.source"] == "nftables"
@@ -66,7 +66,7 @@ def loaded_at_the_start(w: World) -> None:
         ("allow", "meta mark 0x00000001"),
         ("allow", "udp dport >= 1000 udp dport <= 2000"),
     ], rules_of(loaded)
-    assert not r.of("egress.updated") and not r.of("egress.update_failed")
+    assert not r.records("egress.updated") and not r.records("egress.update_failed")
     assert r.metric("egress.nftables.rules.count") == {(): 8}, r.metrics
 
 
@@ -94,7 +94,7 @@ def sets_are_listed_by_element(w: World) -> None:
       }
     }"""):
         r = w.exec(["true"])
-    (loaded,) = r.of("egress.loaded")
+    (loaded,) = r.records("egress.loaded")
     assert rules_of(loaded) == [
         ("allow", "10.0.0.0/8"),
         ("allow", "192.0.2.1"),
@@ -125,8 +125,8 @@ def empty_ruleset_is_not_reported(w: World) -> None:
     r = w.exec(["true"])
     check_complete(r)
     assert (
-        not r.of("egress.loaded")
-        and not r.of("egress.updated")
+        not r.records("egress.loaded")
+        and not r.records("egress.updated")
         and r.report["rules"]["state"] == "none"
     )
 
@@ -139,7 +139,7 @@ def change_by_the_application_warns(w: World) -> None:
                 "accept"])
         """)
     check_everything(r)
-    (updated,) = r.of("egress.updated")
+    (updated,) = r.records("egress.updated")
     assert rules_of(updated) == [("allow", "192.0.2.1")] and "rules.removed" not in updated, updated
     assert (
         updated["level"] == "warn"
@@ -164,20 +164,20 @@ def first_rules_are_loaded_not_updated(w: World) -> None:
                      b"ip daddr 10.0.0.1 accept; }; }")
             subprocess.run(["nft", "-f", "-"], input=rules, check=True)
         """)
-    (loaded,) = r.of("egress.loaded")
+    (loaded,) = r.records("egress.loaded")
     assert (
         loaded["sandbox.role"] == "app"
         and loaded["level"] == "warn"
         and rules_of(loaded) == [("allow", "10.0.0.1")]
     ), loaded
-    assert not r.of("egress.updated") and transactions(r) == {("static", "committed"): 1}
+    assert not r.records("egress.updated") and transactions(r) == {("static", "committed"): 1}
 
 
 @scenario()
 def flush_by_the_application_warns(w: World) -> None:
     with w.nft(OUT % ("drop", "ip daddr 10.77.0.4 accept;")):
         r = w.actor('actor.run(["nft", "flush", "ruleset"])')
-    (updated,) = r.of("egress.updated")
+    (updated,) = r.records("egress.updated")
     assert (
         updated["egress.default"] == "allow"
         and rules_of(updated) == []
@@ -212,7 +212,7 @@ def replaced_in_one_transaction(w: World) -> None:
         """
             % REPLACE
         )
-    (updated,) = r.of("egress.updated")
+    (updated,) = r.records("egress.updated")
     assert rules_of(updated) == [("allow", "192.0.2.2")] and rules_of(updated, "rules.removed") == [
         ("allow", "192.0.2.1")
     ], updated
@@ -236,7 +236,7 @@ def elements_with_a_timeout_are_dynamic(w: World) -> None:
         transactions(r)
     )
     assert r.metric("egress.nftables.updates.count") == {(): 6}
-    assert not r.of("egress.updated"), r.of(
+    assert not r.records("egress.updated"), r.records(
         "egress.updated"
     )  # the set is listed by its name, because its elements change
     assert r.metric("egress.nftables.rules.count") == {(): 3}
@@ -258,13 +258,13 @@ def rejected_changes(w: World) -> None:
             actor.run(["nft", "list", "table", "inet", "nosuch"])
             actor.run(["nft", "list", "ruleset"])
         """)
-    failed = r.of("egress.update_failed")
+    failed = r.records("egress.update_failed")
     check_same("errors", [e["error"] for e in failed], r.truth["errors"])
     assert all(
         e["level"] == "warn" and e["sandbox.role"] == "app" and "rules" not in e for e in failed
     ), failed
     assert transactions(r) == {("other", "aborted"): 3}, transactions(r)
-    assert not r.of("egress.updated")
+    assert not r.records("egress.updated")
 
 
 @scenario()
@@ -433,7 +433,7 @@ def iptables_nft_rules_are_read(w: World) -> None:
         """)
     check_complete(r)
     assert transactions(r) == {("static", "committed"): 3}, transactions(r)
-    changes = r.of("egress.loaded") + r.of("egress.updated")
-    told = [rule for e in changes for rule in rules_of(e)]
-    assert told == [("deny", "172.16.0.0/12 tcp dport 443"), ("allow", "10.0.0.1")], told
+    changes = r.records("egress.loaded") + r.records("egress.updated")
+    rules = [rule for e in changes for rule in rules_of(e)]
+    assert rules == [("deny", "172.16.0.0/12 tcp dport 443"), ("allow", "10.0.0.1")], rules
     assert changes[-1]["egress.default"] == "deny"

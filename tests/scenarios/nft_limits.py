@@ -34,9 +34,11 @@ def namespaces_removed_at_once(w: World) -> None:
     assert r.status == 0
     check_complete(r)
     # Each rule set that could be read is complete, and none is reported as empty.
-    for e in r.of("egress.loaded"):
+    for e in r.records("egress.loaded"):
         assert "error" in e or rules_of(e) == [("allow", "10.77.0.4")], e
-    assert not [e for e in r.of("egress.updated") if "error" not in e], r.of("egress.updated")
+    assert not [e for e in r.records("egress.updated") if "error" not in e], r.records(
+        "egress.updated"
+    )
 
 
 @scenario()
@@ -53,7 +55,7 @@ def ten_thousand_elements_in_one_transaction(w: World) -> None:
         r = w.actor('assert actor.run(["nft", "-f", %r]) == 0' % (w.dir + "/big.nft"))
     check_complete(r)
     assert transactions(r) == {("static", "committed"): 1}, transactions(r)
-    (updated,) = r.of("egress.updated")
+    (updated,) = r.records("egress.updated")
     digest = hashlib.sha256("".join("allow %s\n" % a for a in addresses).encode()).hexdigest()
     assert (
         updated["rules.count"] == n and updated["rules.sha256"] == digest and "rules" not in updated
@@ -78,7 +80,7 @@ def table_of_ten_thousand_rules(w: World) -> None:
             '"daddr", "192.0.2.1", "drop"]) == 0'
         )
     check_complete(r)
-    (loaded,), (updated,) = r.of("egress.loaded"), r.of("egress.updated")
+    (loaded,), (updated,) = r.records("egress.loaded"), r.records("egress.updated")
     assert loaded["rules.count"] == n and "rules.sha256" in loaded, loaded
     assert rules_of(updated) == [("deny", "192.0.2.1")], updated
 
@@ -99,7 +101,7 @@ def two_hundred_transactions_a_second(w: World) -> None:
         ("static", "committed"): done["static"],
         ("dynamic", "committed"): done["dynamic"],
     }, (transactions(r), done)
-    changed = sum(e.get("nftables.transactions", 1) for e in r.of("egress.updated"))
+    changed = sum(e.get("nftables.transactions", 1) for e in r.records("egress.updated"))
     assert changed == done["static"], (changed, done)
 
 
@@ -166,7 +168,7 @@ def hostile_names_and_comments(w: World) -> None:
         )
         assert done.returncode == 0
         r = w.exec(["true"])
-    (loaded,) = r.of("egress.loaded")
+    (loaded,) = r.records("egress.loaded")
     assert rules_of(loaded) == [("allow", "192.0.2.%d" % i) for i in range(len(NASTY))], loaded
 
 
@@ -194,20 +196,20 @@ def every_mechanism_gives_the_same_records(w: World) -> None:
             mechanism,
             committed,
         )
-        told = [
+        rules = [
             rule
-            for e in r.of("egress.updated")
+            for e in r.records("egress.updated")
             for rule in rules_of(e) + rules_of(e, "rules.removed")
         ]
-        assert ("allow", "10.77.0.4") in told, (mechanism, told)
-        last = r.of("egress.updated")[-1]
+        assert ("allow", "10.77.0.4") in rules, (mechanism, rules)
+        last = r.records("egress.updated")[-1]
         assert last["process.pid"] == r.truth["execs"][2]["pid"], (mechanism, last)
         if mechanism == "netlink":
             break
         assert last["sandbox.role"] == "app" and last["level"] == "warn", (mechanism, last)
-        assert [e["error"] for e in r.of("egress.update_failed")] == ["EEXIST"], (
+        assert [e["error"] for e in r.records("egress.update_failed")] == ["EEXIST"], (
             mechanism,
-            r.of("egress.update_failed"),
+            r.records("egress.update_failed"),
         )
         assert transactions(r)[("other", "aborted")] == 1, (mechanism, transactions(r))
         avoided.append(mechanism)
@@ -219,7 +221,7 @@ def nf_tables_loaded_late(w: World) -> None:
     """The sandbox loads the module. sandpiper never loads it, and attaches once it is loaded."""
     if "nf_tables" not in modules.loaded():
         raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
-    w.without_rules()
+    w.remove_server_rules()
     typed = os.path.exists("/sys/kernel/btf/nf_tables")
     gone = modules.unload("nf_tables")
     try:
@@ -249,17 +251,20 @@ def nf_tables_loaded_late(w: World) -> None:
                 for first in ("static", "other")
             ]
             assert transactions(r) in (counted[:1] if pause else counted), (pause, transactions(r))
-            (loaded,) = r.of("egress.loaded")
+            (loaded,) = r.records("egress.loaded")
             assert loaded.get("sandbox.role") in ("app", None if not pause else "app") and rules_of(
                 loaded
             ) == [("allow", "10.0.0.1")], (pause, loaded)
-            assert [rules_of(e) for e in r.of("egress.updated")] == [[("allow", "10.0.0.2")], []], (
+            assert [rules_of(e) for e in r.records("egress.updated")] == [
+                [("allow", "10.0.0.2")],
+                [],
+            ], (
                 pause,
-                r.of("egress.updated"),
+                r.records("egress.updated"),
             )
             # A kernel from 5.11 on shows the types of a module while it is loaded.
             assert probe(r)["mechanism"] == ("fexit" if typed else "kprobe"), (pause, probe(r))
     finally:
         for name in gone:
             modules.load(name)
-        w.with_rules()
+        w.add_server_rules()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from attribution import told
+from attribution import egress_of
 from checks import args_of
 from containers import containerd, need, podman
 from registry import Skip, scenario
@@ -450,7 +450,7 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
         if e["opensandbox.event"] == "egress.outbound"
     }
     assert same_pod == {("agent", "app")}, mine
-    hosts, _, ledger = told(events, "sb-k8s")
+    hosts, _, ledger = egress_of(events, "sb-k8s")
     assert "one.test" in hosts and ("one.test", 8080) in ledger, (hosts, ledger)
 
 

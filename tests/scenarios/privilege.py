@@ -190,7 +190,7 @@ def forbidden_calls_fail_in_every_thread(w: World) -> None:
 def capabilities_for_nf_tables_are_dropped(w: World) -> None:
     if "nf_tables" not in modules.loaded():
         raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
-    w.without_rules()
+    w.remove_server_rules()
     gone = modules.unload("nf_tables")
     try:
         c = Collector(w, [w.new_cgroup("late")])
@@ -220,7 +220,7 @@ def capabilities_for_nf_tables_are_dropped(w: World) -> None:
     finally:
         for name in gone:
             modules.load(name)
-        w.with_rules()
+        w.add_server_rules()
 
 
 @scenario()

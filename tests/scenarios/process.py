@@ -66,9 +66,9 @@ def concurrent_programs_on_one_cpu(w: World) -> None:
     assert len(left_out) == len(r.report["gaps"]) and sum(left_out.values()) <= n // 25, r.report[
         "gaps"
     ]
-    runs = Counter(args_of(e) for e in r.of("process.exec"))
-    told = [runs[("/bin/true", str(j))] for j in range(4)]
-    assert max(told) <= n and sum(told) >= 4 * n - left_out.get("exec", 0), (told, left_out)
+    runs = Counter(args_of(e) for e in r.records("process.exec"))
+    counts = [runs[("/bin/true", str(j))] for j in range(4)]
+    assert max(counts) <= n and sum(counts) >= 4 * n - left_out.get("exec", 0), (counts, left_out)
     # taskset, sh and the programs of the loops run. taskset and sh are one process, and each loop
     # is one.
     totals = r.report["totals"]
@@ -83,7 +83,7 @@ def arguments_of_every_length(w: World) -> None:
             actor.run(["true", "x" * n])
     """)
     check_everything(r)
-    assert not any(e.get("process.args_truncated") for e in r.of("process.exec"))
+    assert not any(e.get("process.args_truncated") for e in r.records("process.exec"))
 
 
 @scenario()
@@ -93,7 +93,7 @@ def arguments_past_the_limit_are_marked(w: World) -> None:
         actor.run(["true"] + ["z"] * 5000)
     """)
     check_complete(r)
-    long = [e for e in r.of("process.exec") if e["process.pid"] != r.truth["pid"]]
+    long = [e for e in r.records("process.exec") if e["process.pid"] != r.truth["pid"]]
     assert len(long) == 2 and all(e["process.args_truncated"] for e in long), long
     for e in long:
         assert sum(len(a) + 1 for a in e["process.command_args"]) in (4096, 4097), e
@@ -111,7 +111,7 @@ def arguments_with_any_bytes(w: World) -> None:
     check_everything(r)
     # The actor's own code and the ten texts above need escapes.
     assert r.report["totals"]["escaped_texts"] == 1 + 5 + 4 + 1, r.report["totals"]
-    for e in r.of("process.exec"):
+    for e in r.records("process.exec"):
         for a in e["process.command_args"]:
             assert not any(
                 ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029" for c in a
@@ -130,7 +130,7 @@ def paths_parents_and_directories(w: World) -> None:
     """)
     check_complete(r)
     check_identity(r)
-    by_args = {args_of(e)[0]: e for e in r.of("process.exec")}
+    by_args = {args_of(e)[0]: e for e in r.records("process.exec")}
     me, sh, true = by_args[PYTHON], by_args["sh"], by_args["true"]
     assert me["process.executable.path"] == real_path(PYTHON), me
     assert (
@@ -154,7 +154,7 @@ def script_behind_its_interpreter(w: World) -> None:
     r = w.exec([script])
     assert r.status == 9
     check_complete(r)
-    e = r.of("process.exec")[0]
+    e = r.records("process.exec")[0]
     assert e["process.interpreted_script"] == script and e["process.executable.path"] == real_path(
         "/bin/sh"
     ), e
@@ -172,7 +172,7 @@ def path_over_the_limit_is_marked(w: World) -> None:
         shutil.rmtree("/tmp/sp-deep")
     """)
     check_complete(r)
-    path = [e for e in r.of("process.exec") if args_of(e)[0].endswith("/program")][0][
+    path = [e for e in r.records("process.exec") if args_of(e)[0].endswith("/program")][0][
         "process.executable.path"
     ]
     assert path.startswith(".../") and path.endswith("directory-with-a-long-name-29/program"), path
@@ -195,7 +195,7 @@ def exec_from_a_thread(w: World) -> None:
 def memfd_and_execveat(w: World) -> None:
     r = w.exec([w.triggers, "exec-memfd"])
     check_everything(r)
-    hidden = [e for e in r.of("process.exec") if args_of(e)[0] == "by-memfd"][0]
+    hidden = [e for e in r.records("process.exec") if args_of(e)[0] == "by-memfd"][0]
     assert hidden["process.executable.path"] == "memfd:hidden", hidden
 
 
@@ -247,8 +247,10 @@ def background_process_outlives_the_command(w: World) -> None:
     r = w.exec(["sh", "-c", "(sleep 1; exec true) & exit 5"])
     assert r.status == 5
     check_complete(r)
-    assert sorted(args_of(e)[0] for e in r.of("process.exec")) == ["sh", "sleep", "true"], r.events
-    assert sorted(exit_status_of(e) for e in r.of("process.exit")) == [
+    assert sorted(args_of(e)[0] for e in r.records("process.exec")) == ["sh", "sleep", "true"], (
+        r.events
+    )
+    assert sorted(exit_status_of(e) for e in r.records("process.exit")) == [
         ("code", 0),
         ("code", 0),
         ("code", 5),
@@ -262,7 +264,7 @@ def durations_match_the_process(w: World) -> None:
         actor.run(["sleep", "0.5"])
     """)
     check_everything(r)
-    sleeper = [e for e in r.of("process.exit") if e["process.executable.name"] == "sleep"][0]
+    sleeper = [e for e in r.records("process.exit") if e["process.executable.name"] == "sleep"][0]
     assert sleeper["process.duration_ms"] >= 500, sleeper
 
 
@@ -273,10 +275,10 @@ def a_thousand_short_processes(w: World) -> None:
     check_complete(r)
     assert r.status == 0
     numbers = sorted(
-        int(args_of(e)[1]) for e in r.of("process.exec") if args_of(e)[0] == "/bin/true"
+        int(args_of(e)[1]) for e in r.records("process.exec") if args_of(e)[0] == "/bin/true"
     )
     assert numbers == list(range(n))
-    assert len(r.of("process.exit")) == n + 1
+    assert len(r.records("process.exit")) == n + 1
 
 
 @scenario()
@@ -288,6 +290,6 @@ def names_with_line_breaks(w: World) -> None:
     shutil.copy("/usr/bin/true", path)
     r = w.exec([path, "\r\n{}"])
     check_complete(r)
-    e = r.of("process.exec")[0]
+    e = r.records("process.exec")[0]
     assert unescape(e["process.executable.path"]).decode() == path, e
     assert args_of(e) == (path, "\r\n{}"), e

@@ -41,7 +41,7 @@ def patterns_are_read_again_on_sighup(w: World) -> None:
     def reload(collector: Collector) -> str:
         """The first line that the collector prints about its configuration."""
         collector.process.send_signal(signal.SIGHUP)
-        return collector.until_told("configuration")
+        return collector.wait_for_stderr("configuration")
 
     write("redact_arguments: ['blue[0-9]+']\n")
     collector = Collector(w, [cgroup], ["--config", path])

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from attribution import Collector, act, told
+from attribution import Collector, act, egress_of
 from checks import check_complete, check_event_counts, check_everything
 from otlp_receiver import HttpSink
 from registry import Skip, scenario
@@ -230,7 +230,7 @@ def losses_are_reported_and_counts_exact(w: World) -> None:
     assert not r.report["complete"] and any(
         "connect events were dropped" in g for g in r.report["gaps"]
     ), r.report["gaps"]
-    losses = r.of("sandpiper.loss")
+    losses = r.records("sandpiper.loss")
     assert (
         sum(e.get("sandpiper.dropped.ring_full.connect", 0) for e in losses)
         == events["connect"]["dropped"]
@@ -269,9 +269,9 @@ def stopped_reader_reports_its_losses(w: World) -> None:
         stopped.get("sandpiper.dropped.%s.dns_query" % reason, 0)
         for reason in ("ring_full", "rate_limited")
     )
-    assert lost > 0 and len(told(events, "stopped")[0]) == 2000 - lost, (
+    assert lost > 0 and len(egress_of(events, "stopped")[0]) == 2000 - lost, (
         lost,
-        len(told(events, "stopped")[0]),
+        len(egress_of(events, "stopped")[0]),
     )
 
 
@@ -385,8 +385,10 @@ def two_collectors_side_by_side(w: World) -> None:
     one = first.stop()
     act(w, cg, "actor.lookup('y.test', 'A')")
     two = second.stop()
-    assert told(one, "both")[:2] == (["x.test"], ["10.77.0.3"]), told(one, "both")
-    assert told(two, "again")[:2] == (["x.test", "y.test"], ["10.77.0.3"]), told(two, "again")
+    assert egress_of(one, "both")[:2] == (["x.test"], ["10.77.0.3"]), egress_of(one, "both")
+    assert egress_of(two, "again")[:2] == (["x.test", "y.test"], ["10.77.0.3"]), egress_of(
+        two, "again"
+    )
 
 
 @scenario()
@@ -410,44 +412,44 @@ def doctor_agrees_with_the_report(w: World) -> None:
         timeout=120,
     )
     assert done.returncode == 0 and not done.stderr, done.stderr
-    told = {f["subject"]: f for f in json.loads(done.stdout)}
+    findings = {f["subject"]: f for f in json.loads(done.stdout)}
     r = w.exec(["true"], options=["--avoid", "connect.error:fexit"])
     for probe in r.report["probes"]:
         name = "resources" if probe["probe"] == "resources" else "probe " + probe["probe"]
-        assert (told[name]["found"], told[name]["reason"]) == (
+        assert (findings[name]["found"], findings[name]["reason"]) == (
             probe["mechanism"],
             probe.get("reason", ""),
-        ), (probe, told[name])
+        ), (probe, findings[name])
     assert (
-        told["probe connect.error"]["state"] == "degraded"
-        and "--avoid" in told["probe connect.error"]["reason"]
+        findings["probe connect.error"]["state"] == "degraded"
+        and "--avoid" in findings["probe connect.error"]["reason"]
     )
     assert (
-        told["cgroup v2"]["found"].startswith(w.mount + " (")
-        and told["kernel"]["found"] == os.uname().release + " " + os.uname().machine
+        findings["cgroup v2"]["found"].startswith(w.mount + " (")
+        and findings["kernel"]["found"] == os.uname().release + " " + os.uname().machine
     )
-    assert {told[s]["state"] for s in ("BTF", "capabilities", "main job")} == {"on"} and {
+    assert {findings[s]["state"] for s in ("BTF", "capabilities", "main job")} == {"on"} and {
         "lockdown",
         "clock",
-    } <= set(told), told
+    } <= set(findings), findings
     assert not [d for d in os.listdir(w.mount) if d.startswith("sandpiper-doctor")]
     table = (
         subprocess.run([w.sandpiper, "doctor"], capture_output=True, timeout=120)
         .stdout.decode()
         .splitlines()
     )
-    assert len(table) == len(told) and all("  " in line for line in table), table
+    assert len(table) == len(findings) and all("  " in line for line in table), table
     done = subprocess.run(
         ["setpriv", "--bounding-set=-all,+bpf", w.sandpiper, "doctor", "--format", "json"],
         capture_output=True,
         timeout=120,
     )
-    told = {f["subject"]: f for f in json.loads(done.stdout)}
+    findings = {f["subject"]: f for f in json.loads(done.stdout)}
     assert done.returncode == 1 and b"root" in done.stderr, done.stderr
     assert (
-        told["main job"]["state"] == told["capabilities"]["state"] == "off"
-        and "no CAP_NET_ADMIN" in told["capabilities"]["reason"]
-    ), told
+        findings["main job"]["state"] == findings["capabilities"]["state"] == "off"
+        and "no CAP_NET_ADMIN" in findings["capabilities"]["reason"]
+    ), findings
 
 
 @scenario("userspace")
@@ -460,10 +462,10 @@ def doctor_checks_the_endpoint(w: World) -> None:
             timeout=120,
             env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url},
         )
-        told = {f["subject"]: f for f in json.loads(done.stdout)}
+        findings = {f["subject"]: f for f in json.loads(done.stdout)}
         assert done.returncode == 0, done.stderr
         for kind in ("logs", "metrics"):
-            found = told["endpoint " + kind]
+            found = findings["endpoint " + kind]
             assert (
                 found["found"] == "%s/v1/%s" % (url, kind)
                 and found["state"] == state
@@ -484,10 +486,11 @@ def lockdown_confidentiality(w: World) -> None:
     done = subprocess.run(
         [w.sandpiper, "doctor", "--format", "json"], capture_output=True, timeout=120
     )
-    told = {f["subject"]: f for f in json.loads(done.stdout)}
+    findings = {f["subject"]: f for f in json.loads(done.stdout)}
     assert (
-        done.returncode == 1 and told["lockdown"]["state"] == told["main job"]["state"] == "off"
-    ), told
+        done.returncode == 1
+        and findings["lockdown"]["state"] == findings["main job"]["state"] == "off"
+    ), findings
     fails(w, ["exec", "--", "true"], 125, "lockdown=confidentiality")
 
 

@@ -42,10 +42,10 @@ def opensandbox_sidecar(w: World) -> None:
         ("dynamic", "committed"): 2,
         ("other", "aborted"): 1,
     }, transactions(r)
-    assert not r.of("egress.update_failed")
-    loaded = r.of("egress.loaded") + r.of("egress.updated")
+    assert not r.records("egress.update_failed")
+    loaded = r.records("egress.loaded") + r.records("egress.updated")
     assert loaded[0]["opensandbox.event"] == "egress.loaded", loaded
-    told = [rule for e in loaded for rule in rules_of(e)]
+    rules = [rule for e in loaded for rule in rules_of(e)]
     for rule in (
         ("allow", "203.0.113.0/24"),
         ("deny", "198.51.100.7"),
@@ -55,7 +55,7 @@ def opensandbox_sidecar(w: World) -> None:
         ("allow", "meta mark 0x00000001"),
         ("deny", "any"),
     ):
-        assert rule in told, (rule, told)
+        assert rule in rules, (rule, rules)
     assert loaded[-1]["egress.default"] == "deny"
 
 
@@ -92,7 +92,7 @@ def rules_outside_the_kernel(w: World) -> None:
         },
     )
     check_complete(r)
-    one, two, three = r.of("egress.loaded")
+    one, two, three = r.records("egress.loaded")
     assert (
         one["rules.source"] == "environment"
         and one["egress.default"] == "deny"
@@ -121,7 +121,7 @@ def time_from_dns_to_allow(w: World) -> None:
     added = sum(len(addresses) for _, addresses in r.truth["sidecar"]["added"])
     (point,) = r.metrics["sandbox.dns.allow.duration"]
     assert added == 4 and point["count"] == added and point["sum"] > 0, point
-    assert not r.metric("sandbox.connect.before_allow") and not r.of("egress.expired")
+    assert not r.metric("sandbox.connect.before_allow") and not r.records("egress.expired")
     assert not [e for e in r.events if e["level"] == "debug"]
 
 
@@ -155,7 +155,7 @@ def connection_outlives_its_allowance(w: World) -> None:
     assert r.metric("sandbox.connect.before_allow") == {(): 1} and r.metric(
         "sandbox.nftables.expired_in_use"
     ) == {(): 1}, r.metrics
-    (updated,), (expired,) = r.of("egress.updated"), r.of("egress.expired")
+    (updated,), (expired,) = r.records("egress.updated"), r.records("egress.expired")
     assert (
         updated["level"] == "debug"
         and updated["nftables.operation"] == "dynamic"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from attribution import told
+from attribution import egress_of
 from checks import args_of, check_same
 from discovery import configured
 from registry import Skip, scenario
@@ -65,8 +65,8 @@ def scopes_and_services(w: World) -> None:
     time.sleep(2.5)
     events = c.stop()
     assert {e["sandbox_id"] for e in events} == {"7", "a-b"}, {e["sandbox_id"] for e in events}
-    check_same("7", told(events, "7")[0], ["scope.test"])
-    check_same("a-b", told(events, "a-b")[0], ["service.test"])
+    check_same("7", egress_of(events, "7")[0], ["scope.test"])
+    check_same("a-b", egress_of(events, "a-b")[0], ["service.test"])
     roles = {
         e["sandbox_id"]: e.get("sandbox.role")
         for e in events

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 
-from attribution import Collector, act, told
+from attribution import Collector, act, egress_of
 from checks import check_same
 from registry import Skip, scenario
 from world import Event, World, sh
@@ -20,7 +20,7 @@ WORK = "actor.tcp('10.77.0.3', 8080); actor.lookup('tenant.test', 'A'); actor.tc
 
 
 def check(w: World, events: list[Event], name: str, rounds: int = 1) -> None:
-    hosts, peers, _ = told(events, name)
+    hosts, peers, _ = egress_of(events, name)
     check_same("peers of " + name, peers, PEERS * rounds)
     check_same("names of " + name, hosts, ["tenant.test"] * rounds)
 
@@ -103,7 +103,7 @@ def another_filter_on_the_same_device(w: World) -> None:
         tenant()
         connect()
         (beside,) = counter(w, w.server, outer)
-        check_same("peers", told(c.stop(), "guest")[1], ["10.77.0.3"] * 2)
+        check_same("peers", egress_of(c.stop(), "guest")[1], ["10.77.0.3"] * 2)
         connect()
         (after,) = counter(w, w.server, outer)
         assert 0 < beside < after, (beside, after)
@@ -114,6 +114,6 @@ def another_filter_on_the_same_device(w: World) -> None:
         assert again > after, (after, again)
         sh(f"tc -n {w.server} qdisc del dev {outer} clsact")
         connect()
-        check_same("peers", told(c.stop(), "guest")[1], ["10.77.0.3"] * 2)
+        check_same("peers", egress_of(c.stop(), "guest")[1], ["10.77.0.3"] * 2)
     finally:
         sh("ip netns del " + ns)

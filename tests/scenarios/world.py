@@ -99,7 +99,7 @@ class World:
             for a in addresses:
                 sh(f"ip -n {ns} addr add {a} dev {ns}0" + (" nodad" if ":" in a else ""))
             sh(f"ip -n {ns} link set {ns}0 up")
-        self.with_rules()
+        self.add_server_rules()
         self.start([PYTHON, os.path.join(HERE, "servers.py")], ns=s, ready="ready")
         self.residents, self.children = self.children, []
         self.resolv = os.path.join(self.dir, "resolv.conf")
@@ -108,7 +108,7 @@ class World:
         if self.peers:
             self.peers.start(self)
 
-    def with_rules(self) -> None:
+    def add_server_rules(self) -> None:
         """Drops packets to a port on the server's side: to the sandbox the peer is dead, and no
         policy of its own denies it."""
         rules = (
@@ -121,7 +121,7 @@ class World:
             check=True,
         )
 
-    def without_rules(self) -> None:
+    def remove_server_rules(self) -> None:
         sh("nsenter --net=/run/netns/%s nft flush ruleset" % self.server)
 
     def write_resolv(self, text: str) -> None:
@@ -153,10 +153,10 @@ class World:
             if ready not in line:
                 raise RuntimeError("%s did not start: %r" % (argv, line))
         # stdout is read all the time, because a full pipe would block the helper.
-        child.told = b""
+        child.output = b""
 
         def read() -> None:
-            child.told = child.stdout.read()
+            child.output = child.stdout.read()
 
         child.reader = threading.Thread(target=read, daemon=True)
         child.reader.start()
@@ -168,7 +168,7 @@ class World:
         child.wait(timeout=60)
         child.reader.join(timeout=60)
         self.children.remove(child)
-        return child.told
+        return child.output
 
     def end_scenario(self) -> None:
         """Removes everything of a scenario, also after a failure, because the next one may use the
@@ -263,7 +263,7 @@ class World:
             "--",
             *argv,
         ]
-        with self.told_to_peers(env) as (env, told):
+        with self.send_to_peers(env) as (env, output):
             done = subprocess.run(
                 self.in_sandbox_net(command),
                 capture_output=True,
@@ -272,27 +272,27 @@ class World:
                 timeout=300,
             )
             result = Result(argv, done, files)
-            told.add(result.events, result.metrics)
+            output.add(result.events, result.metrics)
         checks.check_event_counts(result)
         checks.check_catalog(result.metrics)
         return result
 
-    def patience(self) -> dict[str, str]:
+    def slow_guest_env(self) -> dict[str, str]:
         """The default window is too short for an emulated guest."""
         return {"SANDPIPER_WINDOW_S": "3600"} if self.slow else {}
 
     @contextlib.contextmanager
-    def told_to_peers(self, env: dict[str, str] | None) -> Iterator[tuple[dict[str, str], Any]]:
+    def send_to_peers(self, env: dict[str, str] | None) -> Iterator[tuple[dict[str, str], Any]]:
         """Returns (environment, RunOutput). If there are peers and the scenario has no exporter of
         its own, records and metrics go to the peers too, and afterwards the peers must have what
         the files have."""
-        env, told = {**self.patience(), **(env or {})}, peers.RunOutput()
+        env, output = {**self.slow_guest_env(), **(env or {})}, peers.RunOutput()
         if not self.peers or any(k.startswith("OTEL_") for k in env):
-            yield env, told
+            yield env, output
             return
         name, more = self.peers.new_run()
-        yield {**more, **env}, told
-        told.check(self.peers, name)
+        yield {**more, **env}, output
+        output.check(self.peers, name)
 
     def actor(
         self, code: str, options: Sequence[str] = (), env: dict[str, str] | None = None, **how: Any
@@ -348,7 +348,8 @@ class Result:
         assert lines, "the actor told no truth: status %d, %s" % (self.status, self.stderr)
         return json.loads(lines[-1])["truth"]
 
-    def of(self, event: str) -> list[Event]:
+    def records(self, event: str) -> list[Event]:
+        """The records of one kind, in their order."""
         return [e for e in self.events if e["opensandbox.event"] == event]
 
     def metric(self, name: str, *keys: str) -> dict[Any, float]:
