@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Actions of programs in a sandbox. Each function acts, checks the result itself, and notes both as
-the truth.
+the truth, to which the scenario compares sandpiper's records.
 
-done() prints the truth as one line of JSON. Nothing here knows sandpiper.
+print_truth() prints the truth as one line of JSON. Nothing here knows sandpiper. Functions named
+note_* add facts that the calling program knows from its own system calls. expect_denied() and
+correct_last_flow() add facts that only the scenario knows.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ OUTCOMES = {
 }
 
 
-def done() -> None:
+def print_truth() -> None:
+    """The last action of every program: the scenario reads this line."""
     print(json.dumps({"truth": TRUTH}))
 
 
@@ -58,16 +61,16 @@ def family(host: str) -> int:
 
 def note_lookup(
     name: str,
-    qtype: str,
+    qtype: str | int,
     outcome: str,
     ips: Sequence[str] = (),
     transport: str = "udp",
-    error: bool = False,
 ) -> None:
+    """Notes a lookup. A type given as a number has the name of RFC 3597, as TYPE65280."""
     note(
         "lookups",
         name=name.lower().rstrip(".") or ".",
-        type=qtype,
+        type=qtype if isinstance(qtype, str) else f"TYPE{qtype}",
         outcome=outcome,
         ips=sorted(ips),
         transport=transport,
@@ -76,7 +79,7 @@ def note_lookup(
 
 def lookup(
     name: str,
-    qtype: str = "A",
+    qtype: str | int = "A",
     server: str = "10.77.0.1",
     mode: str = "connected",
     edns: int = 0,
@@ -120,7 +123,7 @@ def lookup(
             TRUTH["ignored_answers"] += 1
             continue
         try:
-            got_id, truncated, rcode, qname, got_type, ips = d.parse(checked(m))
+            got_id, truncated, rcode, qname, got_type, ips = d.parse(reject_malformed_names(m))
         except (ValueError, IndexError, struct.error):
             TRUTH["malformed"] += 1
             saw_malformed = True
@@ -144,23 +147,24 @@ def lookup(
     return outcome, list(ips)
 
 
-def checked(m: bytes) -> bytes:
+def reject_malformed_names(m: bytes) -> bytes:
     """Rejects names that a careful parser must reject, so that the truth has only well-formed
     messages."""
     if len(m) < 12:
         raise ValueError("short")
     qd, an = struct.unpack("!2H", m[4:8])
-    at = check_name(m, 12) + 4
+    at = skip_name(m, 12) + 4
     for _ in range(an):
-        at = check_name(m, at)
+        at = skip_name(m, at)
         n = struct.unpack("!H", m[at + 8 : at + 10])[0]
         at += 10 + n
         if at > len(m):
-            raise ValueError("beyond the end")
+            raise ValueError("past the end of the message")
     return m
 
 
-def check_name(m: bytes, at: int) -> int:
+def skip_name(m: bytes, at: int) -> int:
+    """Returns the offset after a name at offset `at`, or raises ValueError if it is malformed."""
     while True:
         n = m[at]
         if n & 0xC0 == 0xC0:
@@ -177,14 +181,12 @@ def check_name(m: bytes, at: int) -> int:
 def lookup_tcp(
     questions: Sequence[tuple[str, str]],
     server: str = "10.77.0.1",
-    packed: bool = False,
     trickle: bool = False,
     ident: int | None = None,
-    host: str | None = None,
     record_flow: bool = True,
-) -> list[tuple[str, list[str]]]:
-    """Looks names up over one TCP connection. `packed` sends all queries in one segment, `trickle`
-    sends one byte a segment."""
+) -> tuple[str, list[str]]:
+    """Looks names up over one TCP connection; returns the outcome and the addresses of the last
+    one. All queries are in one segment, or `trickle` sends one byte a segment."""
     s = socket.socket(family(server), socket.SOCK_STREAM)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     s.connect((server, 53))
@@ -200,23 +202,22 @@ def lookup_tcp(
             time.sleep(0.002)
     else:
         s.sendall(wire)
-    received, out = 0, []
+    received, outcome, ips = 0, "", []
     for _ in questions:
-        n = struct.unpack("!H", exactly(s, 2))[0]
-        m = exactly(s, n)
+        n = struct.unpack("!H", read_exactly(s, 2))[0]
+        m = read_exactly(s, n)
         received += n + 2
         got_id, _, rcode, _, _, ips = d.parse(m)
         name, qtype = expected.pop(got_id)
         outcome = d.RCODES.get(rcode, "other")
         note_lookup(name, qtype, outcome, ips, transport="tcp")
-        out = [outcome, ips]
     s.close()
     if record_flow:
-        flow(server, 53, "tcp", "established", len(wire), received, dns=True)
-    return out
+        note_flow(server, 53, "tcp", "established", len(wire), received, dns=True)
+    return outcome, ips
 
 
-def exactly(s: socket.socket, n: int) -> bytes:
+def read_exactly(s: socket.socket, n: int) -> bytes:
     data = b""
     while len(data) < n:
         part = s.recv(n - len(data))
@@ -226,7 +227,7 @@ def exactly(s: socket.socket, n: int) -> bytes:
     return data
 
 
-def flow(
+def note_flow(
     peer: str,
     port: int,
     transport: str,
@@ -237,6 +238,8 @@ def flow(
     dns: bool = False,
     reset: bool = False,
 ) -> None:
+    """Notes an attempt. `host` is the name that an earlier lookup resolved to `peer`; `dns` marks a
+    connection that carries lookups; `reset` says that the peer ended it with RST."""
     note(
         "flows",
         peer=peer.replace("::ffff:", "") if "." in peer else peer,
@@ -251,9 +254,41 @@ def flow(
     )
 
 
-def denied(where: str, port: int, transport: str, layer: str = "netfilter", count: int = 1) -> None:
+def note_denial(
+    where: str, port: int, transport: str, layer: str = "netfilter", count: int = 1
+) -> None:
     """Notes a denial that the caller expects. `where` is the name, or else the address."""
     note("denials", where=where, port=port, transport=transport, layer=layer, count=count)
+
+
+def correct_last_flow(**fields: Any) -> None:
+    """Sets fields of the last noted flow that the actor could not see: the bytes that a child sent
+    on an inherited socket, or an ICMP error that came after the actor's last call."""
+    with _lock:
+        TRUTH["flows"][-1].update(fields)
+
+
+def expect_denied(peer: str, port: int, transport: str, count: int = 1) -> None:
+    """Notes that a rule denied the last flow, with `count` denials. The actor cannot know this: a
+    drop looks to it like a timeout, and a reject like a closed port or an unreachable host. The
+    scenario knows, because it loaded the rule."""
+    flow = TRUTH["flows"][-1]
+    assert (flow["peer"], flow["port"], flow["transport"]) == (peer, port, transport), flow
+    correct_last_flow(outcome="denied")
+    note_denial(peer, port, transport, count=count)
+
+
+def note_ignored_answers(count: int) -> None:
+    """Notes answers that a program read from its own socket after the lookup had ended. lookup()
+    counts those that it ignores itself."""
+    with _lock:
+        TRUTH["ignored_answers"] += count
+
+
+def note_result(key: str, value: Any) -> None:
+    """Adds a value to the truth for the checks of this scenario alone."""
+    with _lock:
+        TRUTH[key] = value
 
 
 def tcp(
@@ -282,7 +317,7 @@ def tcp(
                 received += len(part)
     except OSError as e:
         outcome = OUTCOMES.get(e.errno, "other")
-    flow(
+    note_flow(
         host_or_ip,
         port,
         "tcp",
@@ -321,7 +356,6 @@ def udp(
     name: str | None = None,
     mapped: bool = False,
     sock: socket.socket | None = None,
-    first: bool = True,
 ) -> None:
     """Sends datagrams and reads an echo for each, if one is expected."""
     target = ("::ffff:" + ip) if mapped else ip
@@ -341,10 +375,10 @@ def udp(
         outcome = OUTCOMES.get(e.errno, "other") if received == 0 else outcome
     if sock is None:
         s.close()
-    flow(ip, port, "udp", outcome, sent, received, name)
+    note_flow(ip, port, "udp", outcome, sent, received, name)
 
 
-def run(argv: Sequence[str | bytes], expect: int | None = None, **popen: Any) -> int:
+def run(argv: Sequence[str | bytes], **popen: Any) -> int:
     """Runs a program and notes how it ended. argv may be bytes."""
     p = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **popen)
     code = p.wait()
@@ -357,18 +391,18 @@ def run(argv: Sequence[str | bytes], expect: int | None = None, **popen: Any) ->
     return code
 
 
-def forked(work: Callable[[], int]) -> tuple[int, int]:
-    """Forks without exec; the child ends with what work() returns."""
+def fork_and_wait(function: Callable[[], int]) -> tuple[int, int]:
+    """Forks without exec; the exit status of the child is the result of `function`."""
     pid = os.fork()
     if pid == 0:
-        os._exit(work() or 0)
+        os._exit(function() or 0)
     _, status = os.waitpid(pid, 0)
     return pid, status
 
 
-def threads(works: Sequence[Callable[[], object]]) -> None:
-    ts = [threading.Thread(target=w) for w in works]
-    for t in ts:
+def run_threads(functions: Sequence[Callable[[], object]]) -> None:
+    running = [threading.Thread(target=f) for f in functions]
+    for t in running:
         t.start()
-    for t in ts:
+    for t in running:
         t.join()

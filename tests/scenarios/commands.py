@@ -483,7 +483,7 @@ def html_report_shows_the_actions(w: World) -> None:
             + """
 actor.tcp("10.77.0.4", 8081)
 actor.run(["sh", "-c", "exit 0", "</script><img src=x onerror=document.title=1>"])
-actor.done()
+actor.print_truth()
 """
         )
         argv = [

@@ -67,7 +67,7 @@ def no_local_address(w: World) -> None:
         try:
             s.connect(("10.77.0.4", 8080))
         except OSError as e:
-            actor.flow("10.77.0.4", 8080, "tcp", actor.OUTCOMES.get(e.errno, "other"))
+            actor.note_flow("10.77.0.4", 8080, "tcp", actor.OUTCOMES.get(e.errno, "other"))
         s.close()
     """)
     )
@@ -101,13 +101,13 @@ def closed_by_the_caller_while_connecting(w: World) -> None:
         s.connect_ex(("10.77.0.4", 9))
         time.sleep(0.3)
         s.close()
-        actor.flow("10.77.0.4", 9, "tcp", "cancelled")
+        actor.note_flow("10.77.0.4", 9, "tcp", "cancelled")
         s = socket.socket()
         s.settimeout(0.2)
         try:
             s.connect(("10.77.0.4", 9))
         except socket.timeout:
-            actor.flow("10.77.0.4", 9, "tcp", "cancelled")
+            actor.note_flow("10.77.0.4", 9, "tcp", "cancelled")
         s.close()
     """)
     )
@@ -165,7 +165,7 @@ def reset_by_the_peer(w: World) -> None:
         try:
             s.recv(1)
         except ConnectionResetError:
-            actor.flow("10.77.0.4", 8081, "tcp", "established", 1, 0, reset=True)
+            actor.note_flow("10.77.0.4", 8081, "tcp", "established", 1, 0, reset=True)
         s.close()
     """)
     )
@@ -191,7 +191,7 @@ def closed_by_the_peer_first(w: World) -> None:
         while part := s.recv(100):
             got += part
         s.close()
-        actor.flow("10.77.0.4", 80, "tcp", "established", 18, len(got))
+        actor.note_flow("10.77.0.4", 80, "tcp", "established", 18, len(got))
     """)
     )
 
@@ -204,7 +204,7 @@ def retry_on_the_same_socket(w: World) -> None:
         s = socket.socket()
         for port in (1, 2, 8080):
             code = s.connect_ex(("10.77.0.4", port))
-            actor.flow("10.77.0.4", port, "tcp", "refused" if code else "established")
+            actor.note_flow("10.77.0.4", port, "tcp", "refused" if code else "established")
         s.close()
     """)
     )
@@ -220,7 +220,7 @@ def socket_inherited_by_a_child(w: World) -> None:
         child = ("import socket; s = socket.socket(fileno=%d); s.send(b'hello'); "
                  "s.recv(5, socket.MSG_WAITALL)" % s.fileno())
         actor.run([sys.executable, "-c", child], close_fds=False)
-        actor.TRUTH["flows"][-1].update(sent=5, received=5)
+        actor.correct_last_flow(sent=5, received=5)  # by the child
         s.close()
     """)
     )
@@ -241,7 +241,7 @@ def loopback_is_recorded_without_bytes(w: World) -> None:
             a.send(b"abc")
             c.recv(3)
             c.close(); a.close(); server.close()
-            actor.flow(host, port, "tcp", "established", 5, 3)
+            actor.note_flow(host, port, "tcp", "established", 5, 3)
     """)
     )
 
@@ -326,7 +326,7 @@ def udp_without_an_answer(w: World) -> None:
         for _ in range(3):
             s.sendto(b"log line", ("10.77.0.1", 9001))
         s.close()
-        actor.flow("10.77.0.1", 9001, "udp", "other", 24, 0)
+        actor.note_flow("10.77.0.1", 9001, "udp", "other", 24, 0)
     """)
     )
 
@@ -451,7 +451,7 @@ def the_latest_name_of_an_address_wins(w: World) -> None:
 def sixty_four_threads_connect_at_once(w: World) -> None:
     check_everything(
         w.actor("""
-        actor.threads([lambda n=n: actor.tcp("10.77.0.4" if n % 2 else "fd77::4", port=(8080, 1,
+        actor.run_threads([lambda n=n: actor.tcp("10.77.0.4" if n % 2 else "fd77::4", port=(8080, 1,
             8080)[n % 3], send=b"t" * n)
                        for n in range(64)])
     """)
@@ -467,12 +467,12 @@ def windows_report_open_connections(w: World) -> None:
         u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         u.connect(("10.77.0.4", 9000))
         for _ in range(5):
-            s.send(b"x" * 100); actor.exactly(s, 100)
+            s.send(b"x" * 100); actor.read_exactly(s, 100)
             u.send(b"y" * 10); u.recv(10)
             time.sleep(0.6)
         s.close(); u.close()
-        actor.flow("10.77.0.4", 8080, "tcp", "established", 500, 500)
-        actor.flow("10.77.0.4", 9000, "udp", "established", 50, 50)
+        actor.note_flow("10.77.0.4", 8080, "tcp", "established", 500, 500)
+        actor.note_flow("10.77.0.4", 9000, "udp", "established", 50, 50)
     """,
         options=["--window-s", "1"],
     )

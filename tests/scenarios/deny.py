@@ -41,8 +41,8 @@ def tcp_output_drop(w: World) -> None:
                 try:
                     s.connect((ip, 80))
                 except socket.timeout:
-                    actor.flow(ip, 80, "tcp", "denied")
-                    actor.denied(ip, 80, "tcp")
+                    actor.note_flow(ip, 80, "tcp", "denied")
+                    actor.note_denial(ip, 80, "tcp")
                 s.close()
             actor.tcp("10.77.0.4", 8080)
         """)
@@ -56,8 +56,7 @@ def denied_at_once_and_not_at_the_timeout(w: World) -> None:
         r = w.actor("""
             outcome = actor.tcp("10.77.0.4", 81)
             assert outcome == "timeout", outcome
-            actor.TRUTH["flows"][-1]["outcome"] = "denied"
-            actor.denied("10.77.0.4", 81, "tcp")
+            actor.expect_denied("10.77.0.4", 81, "tcp")
         """)
     check_everything(r)
     denied, asked = r.records("egress.denied")[0], r.records("egress.outbound")[0]
@@ -75,11 +74,10 @@ def reject_is_a_denial(w: World) -> None:
                 for port in (82, 83):
                     outcome = actor.tcp(ip, port)
                     assert outcome in ("refused", "unreachable", "other"), outcome
-                    actor.TRUTH["flows"][-1]["outcome"] = "denied"
-                    actor.denied(ip, port, "tcp")
+                    actor.expect_denied(ip, port, "tcp")
                 actor.udp(ip, 9003)
-                actor.TRUTH["flows"][-1].update(outcome="denied", sent=0)
-                actor.denied(ip, 9003, "udp")
+                actor.correct_last_flow(sent=0)  # the datagram was rejected
+                actor.expect_denied(ip, 9003, "udp")
         """)
         )
 
@@ -92,10 +90,10 @@ def udp_send_fails_with_eperm(w: World) -> None:
             for ip in ("10.77.0.4", "fd77::4"):
                 for connected in (True, False):
                     actor.udp(ip, 9001, connected=connected)
-                    actor.denied(ip, 9001, "udp")
+                    actor.note_denial(ip, 9001, "udp")
                     actor.udp(ip, 9000, connected=connected)
             actor.udp("10.77.0.4", 9001, connected=False, mapped=True)
-            actor.denied("10.77.0.4", 9001, "udp")
+            actor.note_denial("10.77.0.4", 9001, "udp")
         """)
         )
 
@@ -113,8 +111,8 @@ def denied_destination_has_its_name(w: World) -> None:
                 try:
                     s.connect((ips[0], 84))
                 except socket.timeout:
-                    actor.flow(ips[0], 84, "tcp", "denied", host="files.test")
-                    actor.denied("files.test", 84, "tcp")
+                    actor.note_flow(ips[0], 84, "tcp", "denied", host="files.test")
+                    actor.note_denial("files.test", 84, "tcp")
                 s.close()
         """)
         )
@@ -135,8 +133,8 @@ def repeated_denials_are_one_record_with_a_count(w: World) -> None:
                 except PermissionError:
                     refused += 1
             s.close()
-            actor.flow("10.77.0.4", 9001, "udp", "denied")
-            actor.denied("10.77.0.4", 9001, "udp", count=refused)
+            actor.note_flow("10.77.0.4", 9001, "udp", "denied")
+            actor.note_denial("10.77.0.4", 9001, "udp", count=refused)
         """
             % n
         )
@@ -157,10 +155,10 @@ def windows_of_a_denied_flow_add_up(w: World) -> None:
                 try:
                     s.sendto(b"x", ("10.77.0.4", 9001))
                 except PermissionError:
-                    actor.denied("10.77.0.4", 9001, "udp")
+                    actor.note_denial("10.77.0.4", 9001, "udp")
                 time.sleep(0.1)
             s.close()
-            actor.flow("10.77.0.4", 9001, "udp", "denied")
+            actor.note_flow("10.77.0.4", 9001, "udp", "denied")
         """,
             options=["--window-s", "1"],
         )
@@ -188,8 +186,8 @@ def allowed_during_the_attempt(w: World) -> None:
             actor.run(["nft", "delete", "table", "inet", "fence"])
             t.join()
             s.close()
-            actor.flow("10.77.0.4", 8080, "tcp", "established")
-            actor.denied("10.77.0.4", 8080, "tcp")
+            actor.note_flow("10.77.0.4", 8080, "tcp", "established")
+            actor.note_denial("10.77.0.4", 8080, "tcp")
         """)
     check_everything(r)
 
@@ -200,15 +198,15 @@ def established_connection_is_cut_off(w: World) -> None:
         r = w.actor("""
             import socket
             s = socket.create_connection(("10.77.0.4", 8080))
-            s.sendall(b"before"); actor.exactly(s, 6)
+            s.sendall(b"before"); actor.read_exactly(s, 6)
             actor.run(["nft", "add", "rule", "inet", "fence", "out", "tcp", "dport", "8080",
                 "drop"])
             s.send(b"after")
-            actor.denied("10.77.0.4", 8080, "tcp")
+            actor.note_denial("10.77.0.4", 8080, "tcp")
             actor.run(["nft", "flush", "ruleset"])
-            actor.exactly(s, 5)
+            actor.read_exactly(s, 5)
             s.close()
-            actor.flow("10.77.0.4", 8080, "tcp", "established", 11, 11)
+            actor.note_flow("10.77.0.4", 8080, "tcp", "established", 11, 11)
         """)
     check_everything(r)
 
@@ -228,13 +226,13 @@ def inbound_drop_is_no_denial(w: World) -> None:
             try:
                 s.connect(("10.77.0.4", 8080))
             except socket.timeout:
-                actor.flow("10.77.0.4", 8080, "tcp", "cancelled")
+                actor.note_flow("10.77.0.4", 8080, "tcp", "cancelled")
             s.close()
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             s.connect(("10.77.0.4", 9000))
             s.send(b"x")
             s.close()
-            actor.flow("10.77.0.4", 9000, "udp", "other", 1, 0)
+            actor.note_flow("10.77.0.4", 9000, "udp", "other", 1, 0)
         """)
         )
 
@@ -269,7 +267,7 @@ def blocked_dns_server(w: World) -> None:
                         s.sendto(q, ("10.77.0.3", 53))
                 except PermissionError:
                     actor.note_lookup("blocked-%s.test" % mode, "A", "denied")
-                    actor.denied("blocked-%s.test" % mode, 53, "udp")
+                    actor.note_denial("blocked-%s.test" % mode, 53, "udp")
                 s.close()
         """)
     check_everything(r)
@@ -289,7 +287,7 @@ def blocked_dns_server_with_a_fallback(w: World) -> None:
                 import socket
                 got = socket.getaddrinfo("a.test", 8080, socket.AF_INET, socket.SOCK_STREAM)
                 actor.note_lookup("a.test", "A", "ok", [g[4][0] for g in got])
-                actor.denied("a.test", 53, "udp")
+                actor.note_denial("a.test", 53, "udp")
             """)
         finally:
             w.write_resolv("nameserver 10.77.0.1\noptions timeout:1 attempts:2\n")
@@ -358,12 +356,12 @@ def every_mechanism_gives_the_same_records(w: World) -> None:
                 try:
                     s.connect(("10.77.0.4", 80))
                 except socket.timeout:
-                    actor.flow("10.77.0.4", 80, "tcp", "denied")
-                    actor.denied("10.77.0.4", 80, "tcp")
+                    actor.note_flow("10.77.0.4", 80, "tcp", "denied")
+                    actor.note_denial("10.77.0.4", 80, "tcp")
                 s.close()
                 for connected in (True, False):
                     actor.udp("10.77.0.4", 9001, connected=connected)
-                    actor.denied("10.77.0.4", 9001, "udp")
+                    actor.note_denial("10.77.0.4", 9001, "udp")
             """,
                 options=avoid,
             )

@@ -133,21 +133,20 @@ for ip, dns in (("10.77.0.4", "10.77.0.1"), ("fd77::4", "fd77::1")):
     actor.udp(ip, 9000, payloads=[b"c"], connected=False)
     assert actor.tcp(ip, 1) == "refused"
     actor.udp(ip, 1, answered=False)
-    actor.TRUTH["flows"][-1]["outcome"] = "refused"  # the actor did not wait for the result
+    actor.correct_last_flow(outcome="refused")  # the actor did not wait for the ICMP error
     s = socket.socket(actor.family(ip))
     s.settimeout(1.5)  # long enough for a second SYN
     try:
         s.connect((ip, 80))
     except socket.timeout:
-        actor.flow(ip, 80, "tcp", "denied")
-        actor.denied(ip, 80, "tcp")
+        actor.note_flow(ip, 80, "tcp", "denied")
+        actor.note_denial(ip, 80, "tcp")
     s.close()
     actor.lookup("one.test", "MX", server=dns)
     assert actor.tcp(ip, 82) == "refused"
-    actor.TRUTH["flows"][-1]["outcome"] = "denied"
-    actor.denied(ip, 82, "tcp")
+    actor.expect_denied(ip, 82, "tcp")
     actor.udp(ip, 9001, payloads=[b"a", b"b"], answered=False)
-    actor.denied(ip, 9001, "udp", count=2)
+    actor.note_denial(ip, 9001, "udp", count=2)
 """
     for avoid in ((), ("--avoid", "device:tcx")):
         with routed(w):

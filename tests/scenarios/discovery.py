@@ -236,7 +236,7 @@ def nsenter_process_joins_the_sandbox(w: World) -> None:
         script = (
             "import sys; sys.path.insert(0, %r); import actor\nactor.tcp('10.77.0.4'); "
             "actor.lookup('in.test', 'A', server='10.77.0.1'); actor.run(['true', 'x']); "
-            "actor.tcp('10.77.0.4', 1); actor.done()"
+            "actor.tcp('10.77.0.4', 1); actor.print_truth()"
         ) % HERE
         done = subprocess.run(
             [*inside, PYTHON, "-c", script],

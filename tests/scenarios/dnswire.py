@@ -8,7 +8,7 @@ import ipaddress
 import struct
 from collections.abc import Sequence
 
-TYPES = {"A": 1, "CNAME": 5, "MX": 15, "TXT": 16, "AAAA": 28}
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "MX": 15, "TXT": 16, "AAAA": 28}
 RCODES = {0: "ok", 2: "servfail", 3: "nxdomain", 5: "refused"}
 
 

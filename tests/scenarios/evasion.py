@@ -88,16 +88,16 @@ tcp, udp, handed = socket.socket(), socket.socket(socket.AF_INET,
 ours, theirs = socket.socketpair(socket.AF_UNIX)
 def child():
     open(%r + "/cgroup.procs", "w").write(str(os.getpid()))
-    tcp.connect(("10.77.0.3", 8080)); tcp.send(b"abc"); actor.exactly(tcp, 3); tcp.close()
+    tcp.connect(("10.77.0.3", 8080)); tcp.send(b"abc"); actor.read_exactly(tcp, 3); tcp.close()
     _, (fd,), _, _ = socket.recv_fds(theirs, 1, 1)
     passed = socket.socket(fileno=fd)
-    passed.connect(("10.77.0.4", 8080)); passed.send(b"defg"); actor.exactly(passed,
+    passed.connect(("10.77.0.4", 8080)); passed.send(b"defg"); actor.read_exactly(passed,
         4); passed.close()
     actor.lookup("before.test", "A", mode="sendto", sock=udp)
     return 0
 socket.send_fds(ours, [b"x"], [handed.fileno()])
 handed.close()
-actor.forked(child)
+actor.fork_and_wait(child)
 outer = socket.socket()  # used outside, where it was created
 outer.connect(("10.77.0.3", 80))
 """

@@ -71,16 +71,14 @@ def dropped_by_the_host(w: World) -> None:
                     try:
                         s.connect((ip, port))
                     except socket.timeout:
-                        actor.flow(ip, port, "tcp", "denied")
-                        actor.denied(ip, port, "tcp")
+                        actor.note_flow(ip, port, "tcp", "denied")
+                        actor.note_denial(ip, port, "tcp")
                     s.close()
                 assert actor.tcp(ip, 82) == "refused"
-                actor.TRUTH["flows"][-1]["outcome"] = "denied"
-                actor.denied(ip, 82, "tcp")
+                actor.expect_denied(ip, 82, "tcp")
                 for connected in (True, False):
                     actor.udp(ip, 9001, payloads=[b"a", b"b"], connected=connected, answered=False)
-                    actor.TRUTH["flows"][-1]["outcome"] = "denied"
-                    actor.denied(ip, 9001, "udp", count=2)
+                    actor.expect_denied(ip, 9001, "udp", count=2)
                 assert actor.tcp(ip, 1) == "refused"
         """)
     check_everything(r)
@@ -101,7 +99,7 @@ def drop_by_the_peer_is_no_denial(w: World) -> None:
                 try:
                     s.connect((ip, 9))
                 except socket.timeout:
-                    actor.flow(ip, 9, "tcp", "cancelled")
+                    actor.note_flow(ip, 9, "tcp", "cancelled")
                 s.close()
         """)
     check_everything(r)

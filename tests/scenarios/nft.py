@@ -246,6 +246,7 @@ def elements_with_a_timeout_are_dynamic(w: World) -> None:
 def rejected_changes(w: World) -> None:
     with w.nft(OUT % ("accept", "")):
         r = w.actor("""
+            errors = []
             unprivileged = ["setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps=-all"]
             for argv, error in (
                 (["nft", "delete", "table", "inet", "nosuch"], "ENOENT"),
@@ -253,10 +254,11 @@ def rejected_changes(w: World) -> None:
                 ([*unprivileged, "nft", "add", "table", "inet", "mine"], "EPERM"),
             ):
                 assert actor.run(argv) != 0
-                actor.TRUTH.setdefault("errors", []).append(error)
+                errors.append(error)
             actor.run(["nft", "-c", "add", "table", "inet", "only_checked"])
             actor.run(["nft", "list", "table", "inet", "nosuch"])
             actor.run(["nft", "list", "ruleset"])
+            actor.note_result("errors", errors)
         """)
     failed = r.records("egress.update_failed")
     check_same("errors", [e["error"] for e in failed], r.truth["errors"])

@@ -265,7 +265,7 @@ assert ctypes.CDLL(None, use_errno=True).setns(fd, 0) == 0
 sys.path.insert(0, {HERE!r})
 import actor
 {textwrap.dedent(code)}
-actor.done()
+actor.print_truth()
 """
     in_sandbox_net = w.in_sandbox_net
     w.in_sandbox_net = lambda argv: argv

@@ -204,7 +204,7 @@ def forks_without_exec(w: World) -> None:
     check_everything(
         w.actor("""
         for _ in range(5):
-            actor.forked(lambda: 3)
+            actor.fork_and_wait(lambda: 3)
     """),
         forks=[("code", 3)] * 5,
     )
@@ -221,7 +221,7 @@ def many_threads_end_together(w: World) -> None:
                 threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
             return 4
         for _ in range(%d):
-            actor.forked(child)
+            actor.fork_and_wait(child)
     """
         % n
     )
@@ -237,7 +237,7 @@ def failed_exec_is_no_exec(w: World) -> None:
                 os.execv("/nonexistent", ["x"])
             except OSError:
                 return 17
-        actor.forked(child)
+        actor.fork_and_wait(child)
     """)
     check_everything(r, forks=[("code", 17)])
 

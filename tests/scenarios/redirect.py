@@ -109,7 +109,7 @@ def with_sidecar(w: World, lookups: int, rules: int, code: str) -> Any:
             + """
             sidecar = json.loads(p.stdout.readline())
             p.wait()
-            actor.TRUTH["sidecar"] = sidecar
+            actor.note_result("sidecar", sidecar)
         """
         )
 
@@ -127,7 +127,7 @@ def proxy_denies_a_name(w: World) -> None:
             outcome, ips = actor.lookup(name, "A", record=False)
             if name == "evil.test":
                 actor.note_lookup(name, "A", "denied")
-                actor.denied(name, 53, "udp", layer="dns")
+                actor.note_denial(name, 53, "udp", layer="dns")
             else:
                 actor.note_lookup(name, "A", outcome, ips)
     """,

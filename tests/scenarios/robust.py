@@ -191,7 +191,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
     assert time.monotonic() < end
     data = (b"%d " % n) * 50
     s.sendall(data)
-    assert actor.exactly(s, len(data)) == data
+    assert actor.read_exactly(s, len(data)) == data
     u.send(data); assert u.recv(2000) == data
     if n % 20 == 0:
         c = socket.create_connection(("10.77.0.4", 80)); c.close()

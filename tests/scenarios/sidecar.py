@@ -25,7 +25,7 @@ def opensandbox_sidecar(w: World) -> None:
             outcome, ips = actor.lookup(name, "A", record=False)
             if name == "evil.test":
                 actor.note_lookup(name, "A", "denied")
-                actor.denied(name, 53, "udp", layer="dns")
+                actor.note_denial(name, 53, "udp", layer="dns")
             else:
                 actor.note_lookup(name, "A", outcome, ips)
     """,
@@ -140,14 +140,14 @@ def connection_outlives_its_allowance(w: World) -> None:
             try:
                 s.connect(("10.77.0.4", 8080))
             except socket.timeout:
-                actor.flow("10.77.0.4", 8080, "tcp", "denied")
-                actor.denied("10.77.0.4", 8080, "tcp")
+                actor.note_flow("10.77.0.4", 8080, "tcp", "denied")
+                actor.note_denial("10.77.0.4", 8080, "tcp")
             s.close()
             actor.run(["nft", "add element inet fence learned { 10.77.0.4 timeout 2s }"])
             s = socket.create_connection(("10.77.0.4", 8080))
             time.sleep(4)
             s.close()
-            actor.flow("10.77.0.4", 8080, "tcp", "established")
+            actor.note_flow("10.77.0.4", 8080, "tcp", "established")
         """,
             options=["--log-level", "debug"],
         )
