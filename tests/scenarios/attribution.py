@@ -101,7 +101,10 @@ class Collector:
 
 def act(w: World, cgroup: str, code: str, wait: bool = True) -> Any:
     """Runs Python with `actor` in a cgroup and in the sandbox's network; returns the truth."""
-    script = "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()" % (HERE, code)
+    script = "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.print_truth()" % (
+        HERE,
+        code,
+    )
 
     def enter() -> None:
         if cgroup:

@@ -303,7 +303,7 @@ class World:
         argv = [
             PYTHON,
             "-c",
-            "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.done()"
+            "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.print_truth()"
             % (HERE, textwrap.dedent(code)),
         ]
         return self.exec(argv, options, env, **how)
