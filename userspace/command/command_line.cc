@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "userspace/base/status.h"
@@ -189,6 +190,15 @@ const std::map<std::string, CommandLine::Command>& Commands() {
   return commands;
 }
 
+// CLI11 shows the negated name of a switch as "--no-stdout{false}".
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
+    return absl::StrReplaceAll(CLI::Formatter::make_option_name(option, is_positional),
+                               {{"{false}", ""}});
+  }
+};
+
 }  // namespace
 
 std::unique_ptr<CLI::App> MakeApp(CommandLine* out) {
@@ -196,6 +206,7 @@ std::unique_ptr<CLI::App> MakeApp(CommandLine* out) {
       "sandpiper records the DNS lookups, connections, processes and nftables changes of sandboxes "
       "with eBPF.",
       "sandpiper");
+  app->formatter(std::make_shared<HelpFormatter>());  // subcommands inherit it
   AddSubcommands(app.get(), out);
   return app;
 }
