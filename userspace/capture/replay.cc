@@ -276,7 +276,7 @@ class Player {
         },
         placed.body);
     if (playing.session->NextDeadline() <= event.time_ns)
-      playing.session->OnTick(event.time_ns);
+      playing.session->ExpireDue(event.time_ns);
     playing.session->OnEvent(placed);
     ++playing.seen.produced[event.kind];
     playing.last_ns = event.time_ns;

@@ -45,7 +45,7 @@ std::array<Origin, 3> SandboxDirectory::AddMember(uint64_t member,
 void SandboxDirectory::Poll(uint64_t now_ns) {
   for (const uint64_t serial : due_.PopDue(now_ns)) {
     SandboxSession& session = *by_serial_.at(serial);
-    session.OnTick(now_ns);
+    session.ExpireDue(now_ns);
     Reschedule(session);
   }
 }

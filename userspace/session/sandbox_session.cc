@@ -3,14 +3,16 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
-#include "userspace/base/clock.h"
+#include "bpf/events.h"
+#include "userspace/sandbox/proc.h"
 
 namespace sandpiper {
 namespace {
 
-std::vector<Attribute> Identity(const SandboxIdentity& sandbox,
-                                const std::vector<Attribute>& extra) {
+std::vector<Attribute> IdentityAttributes(const SandboxIdentity& sandbox,
+                                          const std::vector<Attribute>& extra) {
   std::vector<Attribute> identity = {{"sandbox_id", sandbox.id}};
   identity.insert(identity.end(), extra.begin(), extra.end());
   return identity;
@@ -19,195 +21,139 @@ std::vector<Attribute> Identity(const SandboxIdentity& sandbox,
 }  // namespace
 
 SandboxSession::SandboxSession(SandboxIdentity sandbox, const SessionOptions& options,
-                               FlowTable::UdpReader read_udp, RecordSink sink, uint64_t now_ns)
+                               FlowTable::UdpReader read_udp, RecordSink sink, uint64_t started_ns)
     : sandbox_(std::move(sandbox)),
-      dns_ports_(options.dns_ports),
-      sink_(std::move(sink)),
-      log_level_(options.log_level),
-      started_ns_(now_ns),
-      recorded_unix_offset_(options.recorded_unix_offset),
-      unix_offset_(recorded_unix_offset_.value_or(UnixOffset())),
-      start_unix_ns_(now_ns + static_cast<uint64_t>(unix_offset_)),
-      processes_(options.exited_max),
-      lookups_({.timeout_ns = options.dns_timeout_ns}),
-      names_(options.names_max),
-      allowances_(options.names_max),
-      flows_(options.flows_max, std::move(read_udp)),
-      ledger_(options.destinations_max),
-      denials_(options.destinations_max),
-      metrics_(options.histograms),
-      records_(Identity(sandbox_, options.extra_attributes)) {
-  Emit(records_.Started(started_ns_, unix_offset_));
+      started_ns_(started_ns),
+      context_{.emitter =
+                   RecordEmitter(IdentityAttributes(sandbox_, options.extra_attributes),
+                                 options.log_level, options.recorded_unix_offset, std::move(sink)),
+               .metrics = SandboxMetrics(options.histograms),
+               .processes = ProcessTable(options.exited_max),
+               .names = NameCache(options.names_max)},
+      start_unix_ns_(started_ns + static_cast<uint64_t>(context_.emitter.unix_offset())),
+      window_(options.destinations_max, &context_),
+      rules_(sandbox_.serial, options.names_max, &context_),
+      dns_({.timeout_ns = options.dns_timeout_ns, .ports = options.dns_ports}, &context_, &rules_,
+           &window_.ledger(), ReportDenials()),
+      flows_(options.flows_max, std::move(read_udp), &context_, &dns_, &window_.ledger(),
+             ReportDenials()) {
+  context_.emitter.Emit([&](RecordMaker& records, int64_t unix_offset) {
+    return records.Started(started_ns_, unix_offset);
+  });
 }
 
-void SandboxSession::OnEvent(const Event& event) {
-  ++delivery_.delivered[event.kind];
-  std::visit([&](const auto& what) { On(what, event.time_ns); }, event.body);
+DenialSink SandboxSession::ReportDenials() {
+  return [this](const Denial& denial, uint64_t count) {
+    rules_.OnDenial(denial);
+    window_.OnDenial(denial, count);
+  };
 }
 
 std::array<Origin, 3> SandboxSession::AddMember(std::vector<Attribute> attributes) {
-  return {records_.AddOrigin(std::move(attributes)), kByNamespace, kByProcess};
+  const Origin by_cgroup = context_.emitter.records().AddOrigin(std::move(attributes));
+  return {by_cgroup, kByNamespace, kByProcess};
 }
 
-void SandboxSession::OnExisting(const Exec& process) { processes_.AddExisting(process); }
+void SandboxSession::OnEvent(const Event& event) {
+  events_.OnDelivered(event.kind);
+  std::visit([&](const auto& body) { On(body, event.time_ns); }, event.body);
+}
+
+void SandboxSession::OnExisting(const Exec& process) { context_.processes.AddExisting(process); }
 
 void SandboxSession::On(const Exec& exec, uint64_t time_ns) {
-  const Process& process = processes_.OnExec(exec, time_ns);
-  EmitInfo([&] { return records_.Exec(process, processes_.Ancestors(process), unix_offset_); });
-  if (!IsOpenSandboxEgress(process.path.view()) || recorded_unix_offset_)
+  const Process& process = context_.processes.OnExec(exec, time_ns);
+  context_.emitter.EmitInfo([&](RecordMaker& records, int64_t unix_offset) {
+    return records.Exec(process, context_.processes.Ancestors(process), unix_offset);
+  });
+  if (!IsOpenSandboxEgress(process.path.view()) || context_.emitter.is_recorded())
     return;
-  if (const auto policy = ReadOpenSandboxPolicy(static_cast<pid_t>(process.key.pid)))
-    Emit(records_.PolicyLoaded(*policy, process, unix_offset_));
+  const auto policy = ReadOpenSandboxPolicy(static_cast<pid_t>(process.key.pid));
+  if (!policy)
+    return;
+  context_.emitter.Emit([&](RecordMaker& records, int64_t unix_offset) {
+    return records.PolicyLoaded(*policy, process, unix_offset);
+  });
 }
 
 void SandboxSession::On(const Exit& exit, uint64_t time_ns) {
-  const Process& process = processes_.OnExit(exit, time_ns);
-  metrics_.OnExit(process);
-  EmitInfo([&] { return records_.Exit(process, unix_offset_); });
-}
-
-void SandboxSession::On(const Fork& fork, uint64_t time_ns) { processes_.OnFork(fork, time_ns); }
-
-void SandboxSession::On(const Connect& connect, uint64_t time_ns) {
-  const bool local = connect.peer.address.is_loopback();
-  const Flow flow = {.origin = connect.origin,
-                     .cookie = connect.cookie,
-                     .transport = connect.transport,
-                     .process = connect.process,
-                     .comm = connect.comm,
-                     .is_guest = connect.is_guest,
-                     .peer = connect.peer,
-                     .name = local ? SharedText() : names_.Find(connect.peer.address, time_ns),
-                     .started_ns = time_ns};
-  const std::optional<FlowChanges> changes = flows_.OnConnect(flow);
-  if (changes)
-    Apply(*changes);
-  ledger_.OnAttempt(flow);
-  if (!IsDnsStream(flow))
-    Outbound(flow);
-  if (!changes) {
-    Flow lost = flow;
-    lost.outcome = ConnectOutcome::kUnknown;
-    lost.decided_ns = time_ns;
-    metrics_.OnDecided(lost);
-  }
-}
-
-void SandboxSession::On(const ConnectResult& result, uint64_t time_ns) {
-  Apply(flows_.OnResult(result, time_ns));
-}
-
-void SandboxSession::On(const Denied& denied, uint64_t time_ns) {
-  if (const Flow* flow = flows_.OnDenied(denied)) {
-    Deny(DenialOf(*flow, time_ns), 1);
-    return;
-  }
-  // A connection from before the sandbox was watched, or one too many to follow.
-  Deny(DenialOf({.origin = denied.origin,
-                 .cookie = denied.cookie,
-                 .transport = denied.transport,
-                 .process = denied.process,
-                 .comm = denied.comm,
-                 .peer = denied.peer,
-                 .name = names_.Find(denied.peer.address, time_ns),
-                 .denied_by = DenialLayer::kNetfilter},
-                time_ns),
-       1);
+  const Process& process = context_.processes.OnExit(exit, time_ns);
+  context_.metrics.OnExit(process);
+  context_.emitter.EmitInfo([&](RecordMaker& records, int64_t unix_offset) {
+    return records.Exit(process, unix_offset);
+  });
 }
 
 void SandboxSession::On(const Close& close, uint64_t time_ns) {
-  Apply(flows_.OnClose(close, time_ns));
-  lookups_.OnClose(close.cookie);
-  dns_streams_.erase(close.cookie);
+  flows_.OnClose(close, time_ns);
+  dns_.OnClose(close.cookie);
 }
 
-void SandboxSession::On(const DnsPayload& payload, uint64_t time_ns) {
-  if (payload.transport == Transport::kTcp)
-    dns_streams_.insert(payload.cookie);
-  // By the time of the event, not of its reading: a late answer is late however busy we were.
-  Apply(lookups_.ExpireDue(time_ns), time_ns);
-  Apply(lookups_.OnPayload(payload, time_ns), time_ns);
+void SandboxSession::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns) {
+  if (events_.has_lost_flow_ends())
+    flows_.EndClosedSockets(living, now_ns);
 }
 
-void SandboxSession::Apply(const DnsChanges& changes, uint64_t time_ns) {
-  for (const Address& address : changes.forwarded) {
-    if (const auto after = allowances_.OnAnswer(address, time_ns))
-      metrics_.OnAllowed(*after);
-  }
-  for (const Learned& learned : changes.learned) {
-    if (const auto after = allowances_.OnAnswer(learned.address, time_ns))
-      metrics_.OnAllowed(*after);
-    names_.Learn(learned.address, learned.name, learned.ttl_seconds, time_ns);
-  }
-  for (const Lookup& lookup : changes.finished) {
-    metrics_.OnLookup(lookup);
-    ledger_.OnLookup(lookup);
-    if (lookup.denied_sends > 0)
-      Deny(DenialOf(lookup, DenialLayer::kNetfilter), lookup.denied_sends);
-    if (lookup.outcome != DnsOutcome::kDenied) {
-      EmitInfo(
-          [&] { return records_.Lookup(lookup, processes_.Find(lookup.process), unix_offset_); });
-    } else if (lookup.denied_by == DenialLayer::kDns) {
-      metrics_.OnDenied(DenialLayer::kDns, lookup.transport);
-      Deny(DenialOf(lookup, DenialLayer::kDns), 1);
-    }
-  }
+void SandboxSession::ExpireDue(uint64_t now_ns) {
+  rules_.ExpireDue(now_ns, flows_.table());
+  dns_.ExpireDue(now_ns);
+  flows_.ExpireDue(now_ns);
 }
 
-void SandboxSession::Apply(const FlowChanges& changes) {
-  for (const FlowChange& change : changes) {
-    if (change.decided)
-      Decided(change.flow);
-    if (change.ended)
-      Ended(change.flow);
-  }
+uint64_t SandboxSession::NextDeadline() const {
+  return std::min({dns_.NextDeadline(), flows_.NextDeadline(), rules_.NextDeadline()});
 }
 
-// A connection to the DNS port is a lookup if it speaks DNS, and is known to be none only when it
-// ends.
-bool SandboxSession::IsDnsStream(const Flow& flow) const {
-  return flow.transport == Transport::kTcp &&
-         std::find(dns_ports_.begin(), dns_ports_.end(), flow.peer.port) != dns_ports_.end();
+void SandboxSession::CloseWindow(uint64_t now_ns) {
+  context_.emitter.RefreshUnixOffset();
+  flows_.CloseWindow(now_ns);
+  window_.CloseWindow(now_ns, events_);
+  if (events_.counters().lost(EVENT_EXIT) > 0)
+    context_.processes.DropDead([](const ProcessKey& process) { return IsAlive(process); });
 }
 
-void SandboxSession::Outbound(const Flow& flow) {
-  if (flow.name.empty() && !flow.peer.address.is_loopback())
-    EmitInfo([&] { return records_.Outbound(flow, processes_.Find(flow.process), unix_offset_); });
+void SandboxSession::Stop(uint64_t now_ns) {
+  dns_.Shutdown(now_ns);
+  flows_.Shutdown(now_ns);
+  CloseWindow(now_ns);
+  context_.emitter.Emit([&](RecordMaker& records, int64_t unix_offset) {
+    return records.Stopped(Totals(), now_ns, unix_offset);
+  });
 }
 
-void SandboxSession::Decided(const Flow& flow) {
-  metrics_.OnDecided(flow);
-  ledger_.OnDecided(flow);
-  if (flow.outcome == ConnectOutcome::kEstablished || flow.outcome == ConnectOutcome::kUnknown ||
-      flow.peer.address.is_loopback())
-    return;
-  if (flow.outcome == ConnectOutcome::kDenied) {
-    // Netfilter's are told, and counted by the kernel side, when they happen.
-    if (flow.denied_by == DenialLayer::kCgroup) {
-      metrics_.OnDenied(DenialLayer::kCgroup, flow.transport);
-      Deny(DenialOf(flow, flow.decided_ns), 1);
-    }
-  } else if (flow.transport == Transport::kTcp || flow.outcome != ConnectOutcome::kOther) {
-    EmitInfo([&] { return records_.Failed(flow, processes_.Find(flow.process), unix_offset_); });
-  }
+SandboxTotals SandboxSession::Totals() const {
+  const KernelCounts& counters = events_.counters();
+  const EventAccounting::Losses losses = events_.LossesSoFar();
+  SandboxTotals totals = {
+      .lookups = context_.metrics.lookups(),
+      .attempts = 0,
+      .execs = counters.produced[EVENT_EXEC],
+      .exits = counters.produced[EVENT_EXIT],
+      .denied = context_.metrics.denied() + counters.denied[0] + counters.denied[1],
+      .destinations = window_.ledger().distinct(),
+      .destinations_estimated = window_.ledger().distinct_is_estimated(),
+      .ignored_answers = dns_.lookups().ignored_answers(),
+      .malformed_messages = dns_.lookups().malformed_messages(),
+      .escaped_texts = context_.emitter.records().escaped_texts(),
+      .produced = events_.produced(),
+      .delivered = events_.delivered(),
+      .dropped = {losses.begin(), losses.end()}};
+  for (const auto& by_network : counters.attempts)
+    totals.attempts += by_network[0] + by_network[1];
+  return totals;
 }
 
-void SandboxSession::Deny(const Denial& denial, uint64_t count) {
-  if (denial.layer == DenialLayer::kNetfilter && denial.peer)
-    allowances_.OnDenied(*denial.peer, denial.time_ns);
-  if (denials_.Add(denial, count))
-    Emit(records_.Denied(denial, processes_.Find(denial.process), unix_offset_));
-}
-
-void SandboxSession::Ended(const Flow& flow) {
-  if (flow.denied_by == DenialLayer::kNetfilter && flow.denials > flow.denials_reported)
-    Deny(DenialOf(flow, flow.decided_ns), flow.denials - flow.denials_reported);
-  metrics_.OnEnded(flow);
-  ledger_.OnEnded(flow);
-  if (IsDnsStream(flow) && !dns_streams_.contains(flow.cookie))
-    Outbound(flow);
-  if (flow.reset && !flow.peer.address.is_loopback())
-    EmitInfo([&] { return records_.Failed(flow, processes_.Find(flow.process), unix_offset_); });
+void SandboxSession::AppendMetrics(std::optional<uint64_t> static_rules,
+                                   const std::optional<ResourceUse>& resources,
+                                   MetricSnapshot* out) const {
+  SandboxGauges gauges = {.destinations = window_.ledger().distinct(),
+                          .destinations_estimated = window_.ledger().distinct_is_estimated(),
+                          .static_rules = static_rules,
+                          .resources = resources};
+  if (gauges.resources)
+    *gauges.resources += events_.ended_use();
+  context_.metrics.Append(events_.counters(), events_.delivery(), gauges,
+                          context_.emitter.records().identity(), start_unix_ns_, out);
 }
 
 }  // namespace sandpiper

@@ -1,181 +1,143 @@
 // SPDX-License-Identifier: Apache-2.0
-// All stages behind attribution for one sandbox, so that no sandbox can use up what another needs.
 #ifndef SANDPIPER_USERSPACE_SESSION_SANDBOX_SESSION_H_
 #define SANDPIPER_USERSPACE_SESSION_SANDBOX_SESSION_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
-#include "userspace/aggregate/denials.h"
 #include "userspace/aggregate/ledger.h"
 #include "userspace/aggregate/log_record.h"
 #include "userspace/aggregate/records.h"
 #include "userspace/aggregate/sandbox_metrics.h"
-#include "userspace/correlate/allowances.h"
 #include "userspace/correlate/dns_lookups.h"
 #include "userspace/correlate/flow_table.h"
-#include "userspace/correlate/name_cache.h"
 #include "userspace/correlate/process_table.h"
 #include "userspace/correlate/ruleset_history.h"
 #include "userspace/event/event.h"
 #include "userspace/sandbox/sandbox_identity.h"
+#include "userspace/session/dns_monitor.h"
+#include "userspace/session/event_accounting.h"
+#include "userspace/session/flow_monitor.h"
+#include "userspace/session/record_emitter.h"
+#include "userspace/session/rule_monitor.h"
+#include "userspace/session/session_context.h"
+#include "userspace/session/window_reporter.h"
 
 namespace sandpiper {
-
-using RecordSink = std::function<void(LogRecord)>;
 
 struct SessionOptions {
   uint64_t dns_timeout_ns = 0;
   std::vector<uint16_t> dns_ports;
-  std::vector<Attribute> extra_attributes;
-  Severity log_level = Severity::kInfo;  // records below are not made
-  // Bounds for each sandbox.
+  std::vector<Attribute> extra_attributes;  // of every record and metric
+  Severity log_level = Severity::kInfo;     // records below it are not emitted
+  // Limits for each sandbox.
   size_t destinations_max = 10'000;
   size_t flows_max = 65'536;
   size_t names_max = 16'384;
   size_t exited_max = 8'192;
   HistogramKind histograms = HistogramKind::kExplicit;
-  // Of events that were recorded at another time, maybe on another host: what to add to their times
-  // to get Unix time. Processes are not looked up then.
+  // Set for the events of a capture, which may come from another host: the offset from their clock
+  // to Unix time. The session then reads nothing from this host.
   std::optional<int64_t> recorded_unix_offset;
 };
 
-// The rules that a sandbox was under, for the report.
-struct RulesSummary {
-  enum class State { kNone, kKnown, kUnknown };
-
-  State state = State::kNone;  // as last told
-  bool default_deny = false;
-  uint64_t rules = 0;
-  uint32_t generation = 0;
-  uint64_t changes = 0;         // told of, after the first rule set
-  uint64_t changes_by_app = 0;  // among them and the first
-  uint64_t refused = 0;
-};
-
+// Processes the events of one sandbox from its start to its end, after attribution. It dispatches
+// each event to the part that handles it. Each sandbox has a session of its own, so that no sandbox
+// can use up the memory limits of another one.
+//
+// The pipeline and the replay own sessions. All calls come from the thread of the event loop. All
+// times are CLOCK_BOOTTIME.
 class SandboxSession {
  public:
-  // `now_ns`: when the sandbox came to be.
+  // Emits sandbox.started. `started_ns`: when the sandbox was created.
   SandboxSession(SandboxIdentity sandbox, const SessionOptions& options,
-                 FlowTable::UdpReader read_udp, RecordSink sink, uint64_t now_ns);
+                 FlowTable::UdpReader read_udp, RecordSink sink, uint64_t started_ns);
+  // The parts point to one another.
+  SandboxSession(const SandboxSession&) = delete;
+  SandboxSession& operator=(const SandboxSession&) = delete;
 
-  // Another part of it, with what stands on all of its records. Events name it by what is returned,
-  // by AttributionBasis: what is not the part's by its cgroup says so instead of naming it.
+  // Adds a cgroup or device with the attributes of its records. Returns the origin that its events
+  // carry, one for each AttributionBasis.
   std::array<Origin, 3> AddMember(std::vector<Attribute> attributes);
 
   void OnEvent(const Event& event);
-  // A process that was there before we looked.
+  // A process that was running before the session started. It causes no record.
   void OnExisting(const Exec& process);
+  // Events of the sandbox that were read and then dropped.
   void OnLost(const char* stage, const char* reason, uint16_t kind, uint64_t count = 1) {
-    delivery_.lost[{stage, reason, kind}] += count;
+    events_.OnLost(stage, reason, kind, count);
   }
-  // Kernel counters of all members as read just now; what they add to the last ones is told in the
-  // next window.
-  void OnCounters(const KernelCounts& counters);
-  // The last counters of a member that is no more.
-  void OnMemberEnded(const KernelCounts& counters, const ResourceUse& use);
-  // All sockets that there are: those that closed, and whose event was lost, end.
+  // The sum of the BPF counters of all members that still exist.
+  void OnCounters(const KernelCounts& counters) { events_.OnCounters(counters); }
+  // The last counters of a member that was removed.
+  void OnMemberEnded(const KernelCounts& counters, const ResourceUse& use) {
+    events_.OnMemberEnded(counters, use);
+  }
+  // Ends the flows that are still open because their close event was lost. `living`: cookies of
+  // all sockets that exist.
   void OnLivingSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns);
+  // Transactions and rule sets of the network namespace of the sandbox.
+  void OnRules(const RulesetOutcome& outcome) { rules_.OnRules(outcome); }
 
-  // What became known of the rules that the sandbox lives under.
-  void OnRules(const RulesetOutcome& outcome);
-
-  void set_log_level(Severity level) { log_level_ = level; }
-  // Does what is due at `now_ns`.
-  void OnTick(uint64_t now_ns);
+  void set_log_level(Severity level) { context_.emitter.set_log_level(level); }
+  // Ends the lookups, flows and allowances that timed out.
+  void ExpireDue(uint64_t now_ns);
   uint64_t NextDeadline() const;
-  // Bytes must be fresh: see flows().
+  // Emits the records of the window. Call flows().RefreshTcp and OnCounters before it.
   void CloseWindow(uint64_t now_ns);
-  // Settles everything that is open, closes the window and tells of the end.
+  // Ends everything that is open, closes the window and emits sandbox.stopped.
   void Stop(uint64_t now_ns);
 
-  // `static_rules`: in force now, if that is known. `resources`: of the members that are there;
-  // none for devices.
+  // `static_rules`: rules in force now, if known. `resources`: of the members that still exist; a
+  // device has none.
   void AppendMetrics(std::optional<uint64_t> static_rules,
                      const std::optional<ResourceUse>& resources, MetricSnapshot* out) const;
-
-  const SandboxIdentity& sandbox() const { return sandbox_; }
-  const ProcessTable& processes() const { return processes_; }
-  const DnsLookups& lookups() const { return lookups_; }
-  const Ledger& ledger() const { return ledger_; }
-  FlowTable& flows() { return flows_; }
-  const FlowTable& flows() const { return flows_; }
-  const KernelCounts& counters() const { return counters_; }
-  const DeliveryCounts& delivery() const { return delivery_; }
-  const RulesSummary& rules() const { return rules_; }
-  uint64_t started_ns() const { return started_ns_; }
+  // The values of sandbox.stopped, as of now.
   SandboxTotals Totals() const;
 
+  const SandboxIdentity& sandbox() const { return sandbox_; }
+  uint64_t started_ns() const { return started_ns_; }
+  const ProcessTable& processes() const { return context_.processes; }
+  const DnsLookups& lookups() const { return dns_.lookups(); }
+  const Ledger& ledger() const { return window_.ledger(); }
+  FlowTable& flows() { return flows_.table(); }
+  const FlowTable& flows() const { return flows_.table(); }
+  const KernelCounts& counters() const { return events_.counters(); }
+  const DeliveryCounts& delivery() const { return events_.delivery(); }
+  const RulesSummary& rules() const { return rules_.summary(); }
+
  private:
+  // OnEvent calls the overload for the type of event. A type without one does not compile.
   void On(const Exec& exec, uint64_t time_ns);
   void On(const Exit& exit, uint64_t time_ns);
-  void On(const Fork& fork, uint64_t time_ns);
-  void On(const Connect& connect, uint64_t time_ns);
-  void On(const ConnectResult& result, uint64_t time_ns);
-  void On(const Denied& denied, uint64_t time_ns);
+  void On(const Fork& fork, uint64_t time_ns) { context_.processes.OnFork(fork, time_ns); }
+  void On(const Connect& connect, uint64_t time_ns) { flows_.OnConnect(connect, time_ns); }
+  void On(const ConnectResult& result, uint64_t time_ns) { flows_.OnResult(result, time_ns); }
+  void On(const Denied& denied, uint64_t time_ns) { flows_.OnDenied(denied, time_ns); }
   void On(const Close& close, uint64_t time_ns);
-  void On(const DnsPayload& payload, uint64_t time_ns);
-  // Of a namespace, and of nobody: the pipeline sees to them.
+  void On(const DnsPayload& payload, uint64_t time_ns) { dns_.OnPayload(payload, time_ns); }
+  // The pipeline handles changes of rules, since a network namespace may have several sandboxes.
   void On(const NftChange&, uint64_t) {}
   void On(const NftLoaded&, uint64_t) {}
-  // Of attribution.
+  // Attribution handles cgroups.
   void On(const CgroupCreated&, uint64_t) {}
   void On(const CgroupRemoved&, uint64_t) {}
 
-  void Apply(const DnsChanges& changes, uint64_t time_ns);
-  void Apply(const FlowChanges& changes);
-  void Decided(const Flow& flow);
-  void Ended(const Flow& flow);
-  ActorRole RoleOf(const std::optional<RulesetActor>& actor) const;
-  const Process* ProcessOf(const std::optional<RulesetActor>& actor) const;
-  void Outbound(const Flow& flow);
-  void Deny(const Denial& denial, uint64_t count);
-  void OnTimedElements(const RulesetTransaction& transaction);
-  void ExpireAllowances(uint64_t now_ns);
-  bool IsDnsStream(const Flow& flow) const;
-  void Emit(LogRecord record) {
-    if (record.severity >= log_level_)
-      sink_(std::move(record));
-  }
-  // Of those that each event may make: not made where they would not leave.
-  template <typename Make>
-  void EmitInfo(const Make& make) {
-    if (log_level_ <= Severity::kInfo)
-      sink_(make());
-  }
+  DenialSink ReportDenials();
 
-  SandboxIdentity sandbox_;
-  std::vector<uint16_t> dns_ports_;
-  RecordSink sink_;
-  Severity log_level_;
-  uint64_t started_ns_;
-  const std::optional<int64_t> recorded_unix_offset_;
-  int64_t unix_offset_;
-  uint64_t start_unix_ns_;  // of every series: fixed, also when the wall clock steps
-
-  ProcessTable processes_;
-  DnsLookups lookups_;
-  NameCache names_;
-  Allowances allowances_;
-  FlowTable flows_;
-  absl::flat_hash_set<uint64_t> dns_streams_;  // TCP sockets that did speak DNS
-
-  Ledger ledger_;
-  Denials denials_;
-  SandboxMetrics metrics_;
-  RecordMaker records_;
-  KernelCounts counters_;
-  std::unique_ptr<KernelCounts> ended_members_;  // null: none ended
-  ResourceUse ended_use_;
-  DeliveryCounts delivery_;
-  RulesSummary rules_;
-  std::vector<std::pair<std::string, uint64_t>> loss_told_;
+  const SandboxIdentity sandbox_;
+  const uint64_t started_ns_;
+  SessionContext context_;
+  const uint64_t start_unix_ns_;  // of every metric; a step of the wall clock does not change it
+  EventAccounting events_;
+  WindowReporter window_;
+  RuleMonitor rules_;
+  DnsMonitor dns_;
+  FlowMonitor flows_;
 };
 
 }  // namespace sandpiper
