@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// All stages of one sandbox together, on forged events.
+// The parts of a session together, on synthetic events.
 #include "userspace/session/sandbox_session.h"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
-#include <map>
+#include <limits>
 
 #include "bpf/events.h"
 #include "tests/unit/dns_wire.h"
+#include "tests/unit/session_fixture.h"
 #include "userspace/base/clock.h"
 
 namespace sandpiper {
 namespace {
 
-Endpoint At(const uint8_t (&octets)[4], uint16_t port) { return {Address::FromIpv4(octets), port}; }
+using testing::Get;
+using testing::kDnsServer;
+using testing::kLoopback;
+using testing::kOther;
+using testing::kWeb;
 
-const Endpoint kServer = At({192, 0, 2, 53}, 53), kWeb = At({192, 0, 2, 9}, 443),
-               kLocal = At({127, 0, 0, 1}, 80);
+constexpr ProcessKey kApp = {.pid = 7, .start_ns = 7};
 
 class SandboxSessionTest : public ::testing::Test {
  protected:
@@ -26,58 +30,40 @@ class SandboxSessionTest : public ::testing::Test {
     session_.OnEvent(
         {.time_ns = now_ += kMillisecond, .member = 1, .kind = kind, .body = std::move(body)});
   }
-  void Look(const std::string& name, uint8_t last) {
+  void Query(const std::string& name) {
     Feed(EVENT_DNS_QUERY, DnsPayload{.cookie = 50,
                                      .is_query = true,
-                                     .process = {7, 7},
-                                     .server = kServer,
+                                     .process = kApp,
+                                     .server = kDnsServer,
                                      .data = testing::Query(1, name)});
+  }
+  void Answer(const std::string& name, uint8_t last) {
     Feed(EVENT_DNS_ANSWER, DnsPayload{.cookie = 50,
-                                      .server = kServer,
+                                      .server = kDnsServer,
                                       .data = testing::Answer(1, name, {testing::ARecord(last)})});
+  }
+  void LookUp(const std::string& name, uint8_t last) {
+    Query(name);
+    Answer(name, last);
   }
   void Connect(uint64_t cookie, const Endpoint& peer) {
     Feed(EVENT_CONNECT,
-         sandpiper::Connect{.cookie = cookie, .process = {7, 7}, .comm = "app", .peer = peer});
+         sandpiper::Connect{.cookie = cookie, .process = kApp, .comm = "app", .peer = peer});
   }
-  std::vector<LogRecord> Of(const std::string& event) const {
-    std::vector<LogRecord> out;
-    for (const LogRecord& record : records_) {
-      if (record.event == event)
-        out.push_back(record);
-    }
-    return out;
+  void Establish(uint64_t cookie) {
+    Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = cookie, .established = true});
   }
-  static std::string Get(const LogRecord& record, const std::string& key) {
-    for (const Attribute& attribute : record.attributes) {
-      if (attribute.key != key)
-        continue;
-      if (const auto* text = std::get_if<SharedText>(&attribute.value))
-        return std::string(text->view());
-      if (const auto* number = std::get_if<int64_t>(&attribute.value))
-        return std::to_string(*number);
-    }
-    return "";
-  }
-  std::map<std::string, double> Metric(const MetricRow& row, const std::string& key) const {
+  std::vector<LogRecord> Of(const std::string& event) const { return records_.Of(event); }
+  MetricSnapshot Metrics() const {
     MetricSnapshot snapshot;
     session_.AppendMetrics(std::nullopt, std::nullopt, &snapshot);
-    std::map<std::string, double> out;
-    for (const MetricFamily& family : snapshot.families) {
-      if (family.row != &row)
-        continue;
-      for (const MetricPoint& point : family.points) {
-        for (const Attribute& attribute : point.attributes) {
-          if (attribute.key == key)
-            out[std::string(std::get<SharedText>(attribute.value).view())] +=
-                static_cast<double>(std::get<int64_t>(point.value));
-        }
-      }
-    }
-    return out;
+    return snapshot;
+  }
+  std::map<std::string, int64_t> Outcomes() const {
+    return testing::ValuesBy(Metrics(), metric::kConnectAttempts, "outcome");
   }
 
-  std::vector<LogRecord> records_;
+  testing::ReceivedRecords records_;
   uint64_t now_ = 1000 * kSecond;
   SandboxSession session_{{.serial = 1, .id = "sb", .runtime = "cgroup"},
                           {.dns_timeout_ns = 5 * kSecond,
@@ -85,16 +71,16 @@ class SandboxSessionTest : public ::testing::Test {
                            .extra_attributes = {{"team", "red"}},
                            .flows_max = 100},
                           [](const Flow&) { return FlowTable::UdpCounts{}; },
-                          [this](LogRecord record) { records_.push_back(std::move(record)); },
+                          records_.Sink(),
                           now_};
 };
 
 TEST_F(SandboxSessionTest, EveryRecordHasIdentityAndItsEvent) {
-  Look("a.test", 9);
+  LookUp("a.test", 9);
   Connect(1, kWeb);
   session_.Stop(now_);
-  ASSERT_GE(records_.size(), 4u);
-  for (const LogRecord& record : records_) {
+  ASSERT_GE(records_.all().size(), 4u);
+  for (const LogRecord& record : records_.all()) {
     EXPECT_EQ(Get(record, "sandbox_id"), "sb");
     EXPECT_EQ(Get(record, "team"), "red");
     EXPECT_EQ(Get(record, "opensandbox.event"), record.event);
@@ -103,10 +89,39 @@ TEST_F(SandboxSessionTest, EveryRecordHasIdentityAndItsEvent) {
   }
 }
 
-TEST_F(SandboxSessionTest, AnAttemptThatALookupExplainsIsNoOutbound) {
-  Look("a.test", 9);
+TEST_F(SandboxSessionTest, RecordsAreInTheOrderOfTheirEvents) {
+  LookUp("a.test", 9);
+  Connect(1, kOther);
+  Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 1, .returned = true, .error = EPERM});
+  KernelCounts counters;
+  counters.dropped[EVENT_CONNECT] = 1;
+  session_.OnCounters(counters);
+  session_.Stop(now_);
+  EXPECT_EQ(records_.Events(),
+            (std::vector<std::string>{"sandbox.started", "egress.outbound", "egress.outbound",
+                                      "egress.denied", "egress.destination", "sandpiper.loss",
+                                      "sandbox.stopped"}));
+}
+
+TEST_F(SandboxSessionTest, MemberAttributesAreOnTheRecordsOfItsOrigin) {
+  const auto origins = session_.AddMember({{"container.id", "c1"}});
+  for (const AttributionBasis basis : {AttributionBasis::kCgroup, AttributionBasis::kNamespace}) {
+    Feed(EVENT_EXEC,
+         sandpiper::Exec{
+             .origin = origins[static_cast<size_t>(basis)], .process = kApp, .path = "/bin/app"});
+  }
+  const auto execs = Of("process.exec");
+  ASSERT_EQ(execs.size(), 2u);
+  EXPECT_EQ(Get(execs[0], "container.id"), "c1");
+  EXPECT_EQ(Get(execs[0], "sandbox.attribution"), "");
+  EXPECT_EQ(Get(execs[1], "container.id"), "");
+  EXPECT_EQ(Get(execs[1], "sandbox.attribution"), "namespace");
+}
+
+TEST_F(SandboxSessionTest, ConnectionToALookedUpAddressIsNoOutbound) {
+  LookUp("a.test", 9);
   Connect(1, kWeb);
-  Connect(2, At({198, 51, 100, 1}, 443));
+  Connect(2, kOther);
   const auto outbound = Of("egress.outbound");
   ASSERT_EQ(outbound.size(), 2u);
   EXPECT_EQ(Get(outbound[0], "target.host"), "a.test");
@@ -114,69 +129,80 @@ TEST_F(SandboxSessionTest, AnAttemptThatALookupExplainsIsNoOutbound) {
   EXPECT_EQ(Get(outbound[1], "target.host"), "");
 }
 
-TEST_F(SandboxSessionTest, PermissionDeniedIsDeniedAndNotFailed) {
+TEST_F(SandboxSessionTest, PermissionErrorIsDeniedAndNotFailed) {
   Connect(1, kWeb);
   Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 1, .returned = true, .error = EPERM});
   ASSERT_EQ(Of("egress.denied").size(), 1u);
   EXPECT_TRUE(Of("egress.failed").empty());
   EXPECT_EQ(Of("egress.denied")[0].severity, Severity::kWarn);
   EXPECT_EQ(Get(Of("egress.denied")[0], "egress.layer"), "cgroup");
-  EXPECT_EQ(Metric(metric::kEgressDenied, "layer"), (std::map<std::string, double>{{"cgroup", 1}}));
-  EXPECT_EQ(Metric(metric::kConnectAttempts, "outcome"),
-            (std::map<std::string, double>{{"denied", 1}}));
+  EXPECT_EQ(testing::ValuesBy(Metrics(), metric::kEgressDenied, "layer"),
+            (std::map<std::string, int64_t>{{"cgroup", 1}}));
+  EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"denied", 1}}));
 }
 
-TEST_F(SandboxSessionTest, ALateAnswerIsLateAlsoWhenBothAreReadAtOnce) {
-  Feed(EVENT_DNS_QUERY, DnsPayload{.cookie = 50,
-                                   .is_query = true,
-                                   .process = {7, 7},
-                                   .server = kServer,
-                                   .data = testing::Query(1, "a.test")});
+TEST_F(SandboxSessionTest, DenialByNetfilterShowsInALaterAllowance) {
+  Feed(EVENT_DENIED, sandpiper::Denied{.cookie = 1, .process = kApp, .peer = kWeb});
+  RulesetTransaction transaction = {.time_ns = now_ + kMillisecond};
+  transaction.timed = {{.set = "allowed", .address = kWeb.address}};
+  session_.OnRules({.transactions = {transaction}, .updates = {}});
+  EXPECT_EQ(testing::Total(Metrics(), metric::kConnectBeforeAllow), 1);
+}
+
+TEST_F(SandboxSessionTest, LateAnswerIsLateAlsoIfReadTogetherWithItsQuery) {
+  Query("a.test");
   now_ += 6 * kSecond;
-  Feed(EVENT_DNS_ANSWER, DnsPayload{.cookie = 50,
-                                    .server = kServer,
-                                    .data = testing::Answer(1, "a.test", {testing::ARecord(9)})});
+  Answer("a.test", 9);
   ASSERT_EQ(Of("egress.outbound").size(), 1u);
   EXPECT_EQ(Get(Of("egress.outbound")[0], "egress.outcome"), "timeout");
   EXPECT_EQ(session_.Totals().ignored_answers, 1u);
 }
 
-TEST_F(SandboxSessionTest, LoopbackIsCountedButNoEgress) {
-  Connect(1, kLocal);
+TEST_F(SandboxSessionTest, LoopbackIsCountedWithoutEgressRecords) {
+  Connect(1, kLoopback);
   Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 1, .error = ECONNREFUSED});
   session_.Stop(now_);
   for (const char* event : {"egress.outbound", "egress.failed", "egress.destination"})
     EXPECT_TRUE(Of(event).empty()) << event;
-  EXPECT_EQ(Metric(metric::kConnectAttempts, "outcome"),
-            (std::map<std::string, double>{{"refused", 1}}));
+  EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"refused", 1}}));
   EXPECT_EQ(session_.ledger().destinations().size(), 1u);
 }
 
-TEST_F(SandboxSessionTest, ATcpConnectionToPort53IsTellingOnlyIfItSpeaksNoDns) {
-  Connect(1, kServer);
+TEST_F(SandboxSessionTest, TcpToADnsPortIsOutboundOnlyIfItCarriedNoDns) {
+  Connect(1, kDnsServer);
   Feed(EVENT_DNS_QUERY, DnsPayload{.cookie = 1,
                                    .is_query = true,
                                    .transport = Transport::kTcp,
-                                   .server = kServer,
+                                   .server = kDnsServer,
                                    .tcp_seq = 5,
                                    .data = "x"});
   Feed(EVENT_CLOSE, Close{.cookie = 1});
   EXPECT_TRUE(Of("egress.outbound").empty());
-  Connect(2, kServer);
+  Connect(2, kDnsServer);
   EXPECT_TRUE(Of("egress.outbound").empty());
   Feed(EVENT_CLOSE, Close{.cookie = 2});
   EXPECT_EQ(Of("egress.outbound").size(), 1u);
 }
 
-TEST_F(SandboxSessionTest, LossIsToldOnceForEachWindowAndAddsUp) {
-  KernelCounts counts;
-  counts.produced[EVENT_CONNECT] = 10;
-  counts.dropped[EVENT_CONNECT] = 3;
-  session_.OnCounters(counts);
+TEST_F(SandboxSessionTest, ClosedSocketNoLongerCountsAsDnsConnection) {
+  Connect(1, kDnsServer);
+  Feed(EVENT_DNS_QUERY,
+       DnsPayload{.cookie = 1, .is_query = true, .transport = Transport::kTcp, .data = "x"});
+  Feed(EVENT_CLOSE, Close{.cookie = 1});
+  Connect(1, kDnsServer);
+  Feed(EVENT_CLOSE, Close{.cookie = 1});
+  EXPECT_EQ(Of("egress.outbound").size(), 1u);
+}
+
+TEST_F(SandboxSessionTest, LossIsReportedOncePerWindowAndAddsUp) {
+  KernelCounts counters;
+  counters.produced[EVENT_CONNECT] = 10;
+  counters.dropped[EVENT_CONNECT] = 3;
+  session_.OnCounters(counters);
   session_.CloseWindow(now_);
   session_.CloseWindow(now_);
-  counts.dropped[EVENT_CONNECT] = 7;
-  session_.OnCounters(counts);
+  counters.dropped[EVENT_CONNECT] = 7;
+  session_.OnCounters(counters);
   session_.OnLost("decode", "malformed_record", EVENT_EXEC);
   session_.Stop(now_);
   const auto losses = Of("sandpiper.loss");
@@ -188,16 +214,116 @@ TEST_F(SandboxSessionTest, LossIsToldOnceForEachWindowAndAddsUp) {
   EXPECT_EQ(Get(Of("sandbox.stopped")[0], "sandpiper.dropped"), "8");
 }
 
-TEST_F(SandboxSessionTest, AttemptsThatDoNotFitAreUnknownNotForgotten) {
+TEST_F(SandboxSessionTest, AttemptsOverTheLimitAreUnknown) {
   for (uint64_t cookie = 1; cookie <= 120; ++cookie)
     Connect(cookie, kWeb);
   session_.Stop(now_);
-  const auto attempts = Metric(metric::kConnectAttempts, "outcome");
-  EXPECT_EQ(attempts, (std::map<std::string, double>{{"unknown", 120}}));
+  EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"unknown", 120}}));
+}
+
+TEST_F(SandboxSessionTest, LivingSocketsEndFlowsOnlyIfACloseWasLost) {
+  Connect(1, kWeb);
+  Establish(1);
+  session_.OnLivingSockets({}, now_);
+  session_.OnLivingSockets({}, now_);
+  EXPECT_EQ(session_.flows().size(), 1u);
+  KernelCounts counters;
+  counters.dropped[EVENT_CLOSE] = 1;
+  session_.OnCounters(counters);
+  session_.OnLivingSockets({}, now_);
+  EXPECT_EQ(session_.flows().size(), 1u);
+  session_.OnLivingSockets({}, now_);
+  EXPECT_EQ(session_.flows().size(), 0u);
+}
+
+TEST_F(SandboxSessionTest, NextDeadlineIsTheEarliestOfAllParts) {
+  constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
+  EXPECT_EQ(session_.NextDeadline(), kNever);
+  RulesetTransaction transaction = {.time_ns = now_};
+  transaction.timed = {{.address = kWeb.address, .timeout_ms = 3'600'000}};
+  session_.OnRules({.transactions = {transaction}, .updates = {}});
+  EXPECT_EQ(session_.NextDeadline(), now_ + 3600 * kSecond);
+  Query("a.test");
+  const uint64_t lookup = session_.NextDeadline();
+  EXPECT_LT(lookup, now_ + 60 * kSecond);
+  Connect(1, kWeb);
+  Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 1});
+  EXPECT_LT(session_.NextDeadline(), lookup);
+}
+
+TEST_F(SandboxSessionTest, ExpireDueEndsLookupsFlowsAndAllowances) {
+  Connect(1, kWeb);
+  Establish(1);
+  RulesetTransaction transaction = {.time_ns = now_};
+  transaction.timed = {{.address = kWeb.address, .timeout_ms = 1'000}};
+  session_.OnRules({.transactions = {transaction}, .updates = {}});
+  Query("a.test");
+  Connect(2, kOther);
+  Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 2});
+  session_.ExpireDue(now_ + 60 * kSecond);
+  EXPECT_EQ(testing::Total(Metrics(), metric::kExpiredInUse), 1);
+  EXPECT_EQ(testing::Total(Metrics(), metric::kDnsQueries), 1);
+  EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"cancelled", 1}, {"established", 1}}));
+}
+
+TEST_F(SandboxSessionTest, StopRecordHasTheTotals) {
+  LookUp("a.test", 9);
+  Query("open.test");
+  Connect(1, kWeb);
+  Connect(2, kOther);
+  Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 2, .returned = true, .error = EPERM});
+  KernelCounts counters;
+  counters.produced[EVENT_EXEC] = 3;
+  counters.produced[EVENT_EXIT] = 2;
+  counters.attempts[0][0] = 4;
+  counters.attempts[1][1] = 1;
+  counters.denied = {5, 6};
+  session_.OnCounters(counters);
+  session_.Stop(now_);
+  const LogRecord stopped = Of("sandbox.stopped")[0];
+  EXPECT_EQ(Get(stopped, "sandbox.dns.lookups"), "2");
+  EXPECT_EQ(Get(stopped, "sandbox.connect.attempts"), "5");
+  EXPECT_EQ(Get(stopped, "sandbox.process.execs"), "3");
+  EXPECT_EQ(Get(stopped, "sandbox.process.exits"), "2");
+  EXPECT_EQ(Get(stopped, "sandbox.egress.destinations"), "2");
+  EXPECT_EQ(Get(stopped, "sandbox.egress.denied"), "12");
+  EXPECT_EQ(Get(stopped, "sandpiper.produced"), "5");
+  EXPECT_EQ(Get(stopped, "sandpiper.delivered"), "6");
+}
+
+TEST_F(SandboxSessionTest, LogLevelChangesWhichRecordsAreEmitted) {
+  session_.set_log_level(Severity::kWarn);
+  LookUp("a.test", 9);
+  Feed(EVENT_EXEC, sandpiper::Exec{.process = kApp, .path = "/bin/app"});
+  Connect(1, kWeb);
+  Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 1, .returned = true, .error = EPERM});
+  EXPECT_EQ(records_.Events(), (std::vector<std::string>{"sandbox.started", "egress.denied"}));
+  session_.set_log_level(Severity::kInfo);
+  Feed(EVENT_EXIT, sandpiper::Exit{.process = kApp});
+  EXPECT_EQ(records_.Events().back(), "process.exit");
+}
+
+TEST_F(SandboxSessionTest, ProcessBeforeTheSessionIsKnownWithoutRecord) {
+  session_.OnExisting({.process = kApp, .path = "/bin/app"});
+  EXPECT_EQ(session_.processes().All().size(), 1u);
+  EXPECT_EQ(records_.all().size(), 1u);
+}
+
+TEST_F(SandboxSessionTest, DeadProcessIsDroppedOnlyIfAnExitWasLost) {
+  session_.OnExisting({.process = {.pid = 0x7fffffff, .start_ns = 1}, .path = "/bin/app"});
+  session_.CloseWindow(now_);
+  session_.CloseWindow(now_);
+  EXPECT_EQ(session_.processes().All().size(), 1u);
+  KernelCounts counters;
+  counters.limited[EVENT_EXIT] = 1;
+  session_.OnCounters(counters);
+  session_.CloseWindow(now_);
+  session_.CloseWindow(now_);
+  EXPECT_EQ(session_.processes().All().size(), 0u);
 }
 
 TEST_F(SandboxSessionTest, TextFromTheSandboxIsEscapedInEveryRecord) {
-  Feed(EVENT_EXEC, sandpiper::Exec{.process = {7, 7},
+  Feed(EVENT_EXEC, sandpiper::Exec{.process = kApp,
                                    .comm = "a\nb",
                                    .path = std::string("/tmp/\xff"),
                                    .working_directory = std::string("/\n"),

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/session/dns_monitor.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/dns_wire.h"
+#include "tests/unit/session_fixture.h"
+
+namespace sandpiper {
+namespace {
+
+using testing::Get;
+using testing::kDnsServer;
+using testing::kWeb;
+using testing::Total;
+using testing::ValuesBy;
+
+class DnsMonitorTest : public testing::SessionPartTest {
+ protected:
+  void Query(const std::string& name, unsigned id = 1) { Feed(QueryOf(name, id)); }
+  void Answer(const std::string& name, unsigned id = 1, unsigned rcode = 0) {
+    Feed(AnswerOf(name, id, rcode));
+  }
+  static DnsPayload QueryOf(const std::string& name, unsigned id = 1) {
+    return {.cookie = 50,
+            .is_query = true,
+            .process = {.pid = 7, .start_ns = 7},
+            .server = kDnsServer,
+            .data = testing::Query(id, name)};
+  }
+  static DnsPayload AnswerOf(const std::string& name, unsigned id = 1, unsigned rcode = 0) {
+    return {.cookie = 50,
+            .server = kDnsServer,
+            .data = testing::Answer(id, name, {testing::ARecord(9)}, rcode)};
+  }
+  void Feed(const DnsPayload& payload) { dns_.OnPayload(payload, now_ += kMillisecond); }
+  std::map<std::string, int64_t> Outcomes() const {
+    return ValuesBy(Metrics(), metric::kDnsQueries, "outcome");
+  }
+
+  RuleMonitor rules_{1, 100, &context_};
+  Ledger ledger_{100};
+  std::vector<std::pair<Denial, uint64_t>> denials_;
+  DnsMonitor dns_{
+      {.timeout_ns = 5 * kSecond, .ports = {53, 5353}},
+      &context_,
+      &rules_,
+      &ledger_,
+      [this](const Denial& denial, uint64_t count) { denials_.emplace_back(denial, count); }};
+};
+
+TEST_F(DnsMonitorTest, AnsweredLookupIsEmittedCountedAndLearned) {
+  Query("a.test");
+  EXPECT_TRUE(records_.all().empty());
+  Answer("a.test");
+  ASSERT_EQ(records_.Events(), std::vector<std::string>{"egress.outbound"});
+  EXPECT_EQ(Get(records_.all()[0], "target.host"), "a.test");
+  EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"ok", 1}}));
+  EXPECT_EQ(ledger_.questions().size(), 1u);
+  EXPECT_EQ(context_.names.Find(kWeb.address, now_).view(), "a.test");
+}
+
+TEST_F(DnsMonitorTest, AnswerStartsTheMeasurementOfItsAllowance) {
+  Query("a.test");
+  Answer("a.test");
+  RulesetTransaction transaction = {.time_ns = now_ + kMillisecond};
+  transaction.timed = {{.set = "allowed", .address = kWeb.address}};
+  rules_.OnRules({.transactions = {transaction}, .updates = {}});
+  EXPECT_EQ(Total(Metrics(), metric::kAllowDuration), 1);
+}
+
+TEST_F(DnsMonitorTest, LookupWithoutAnswerExpires) {
+  Query("a.test");
+  ASSERT_LT(dns_.NextDeadline(), now_ + 30 * kSecond);
+  dns_.ExpireDue(dns_.NextDeadline() - 1);
+  EXPECT_TRUE(records_.all().empty());
+  dns_.ExpireDue(dns_.NextDeadline());
+  ASSERT_EQ(records_.all().size(), 1u);
+  EXPECT_EQ(Get(records_.all()[0], "egress.outcome"), "timeout");
+}
+
+TEST_F(DnsMonitorTest, LateAnswerIsLateAlsoIfReadTogetherWithItsQuery) {
+  dns_.OnPayload(QueryOf("a.test"), now_);
+  dns_.OnPayload(AnswerOf("a.test"), now_ + 60 * kSecond);
+  ASSERT_EQ(records_.all().size(), 1u);
+  EXPECT_EQ(Get(records_.all()[0], "egress.outcome"), "timeout");
+  EXPECT_EQ(dns_.lookups().ignored_answers(), 1u);
+}
+
+TEST_F(DnsMonitorTest, EndAllEndsOpenLookupsBeforeTheirTimeout) {
+  Query("a.test");
+  dns_.EndAll(now_);
+  EXPECT_EQ(records_.all().size(), 1u);
+  EXPECT_EQ(Total(Metrics(), metric::kDnsQueries), 1);
+}
+
+TEST_F(DnsMonitorTest, DenialByTheProxyOfTheSandboxIsADenialAndNoLookupRecord) {
+  Query("bad.test");
+  DnsPayload answer = AnswerOf("bad.test", 1, 3);
+  answer.local_server = true;
+  Feed(answer);
+  dns_.EndAll(now_);
+  EXPECT_TRUE(records_.all().empty());
+  ASSERT_EQ(denials_.size(), 1u);
+  EXPECT_EQ(denials_[0].first.layer, DenialLayer::kDns);
+  EXPECT_EQ(denials_[0].first.destination.host.view(), "bad.test");
+  EXPECT_EQ(ValuesBy(Metrics(), metric::kEgressDenied, "layer")["dns"], 1);
+}
+
+TEST_F(DnsMonitorTest, QueriesThatNetfilterDroppedAreOneDenialWithTheirCount) {
+  DnsPayload query = QueryOf("a.test");
+  query.denied = true;
+  Feed(query);
+  Feed(query);
+  dns_.EndAll(now_);
+  ASSERT_EQ(denials_.size(), 1u);
+  EXPECT_EQ(denials_[0].first.layer, DenialLayer::kNetfilter);
+  EXPECT_EQ(denials_[0].second, 2u);
+  EXPECT_TRUE(records_.all().empty());
+}
+
+TEST_F(DnsMonitorTest, LookupThatSucceedsAfterADroppedQueryIsBoth) {
+  DnsPayload query = QueryOf("a.test");
+  query.denied = true;
+  Feed(query);
+  Query("a.test");
+  Answer("a.test");
+  dns_.EndAll(now_);
+  EXPECT_EQ(denials_.size(), 1u);
+  ASSERT_EQ(records_.all().size(), 1u);
+  EXPECT_EQ(Get(records_.all()[0], "egress.outcome"), "ok");
+}
+
+TEST_F(DnsMonitorTest, LookupsAreCountedAlsoAtWarnLevel) {
+  context_.emitter.set_log_level(Severity::kWarn);
+  Query("a.test");
+  Answer("a.test");
+  EXPECT_TRUE(records_.all().empty());
+  EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"ok", 1}}));
+}
+
+TEST_F(DnsMonitorTest, OnlyTcpToADnsPortMayCarryDns) {
+  EXPECT_TRUE(dns_.MayCarryDns({.transport = Transport::kTcp, .peer = {.port = 53}}));
+  EXPECT_TRUE(dns_.MayCarryDns({.transport = Transport::kTcp, .peer = {.port = 5353}}));
+  EXPECT_FALSE(dns_.MayCarryDns({.transport = Transport::kTcp, .peer = {.port = 443}}));
+  EXPECT_FALSE(dns_.MayCarryDns({.transport = Transport::kUdp, .peer = {.port = 53}}));
+}
+
+TEST_F(DnsMonitorTest, TcpSocketHasCarriedDnsUntilItCloses) {
+  DnsPayload query = QueryOf("a.test");
+  EXPECT_FALSE(dns_.HasCarriedDns(50));
+  Feed(query);
+  EXPECT_FALSE(dns_.HasCarriedDns(50));  // UDP
+  query.transport = Transport::kTcp;
+  Feed(query);
+  EXPECT_TRUE(dns_.HasCarriedDns(50));
+  dns_.OnClose(50);
+  EXPECT_FALSE(dns_.HasCarriedDns(50));
+}
+
+}  // namespace
+}  // namespace sandpiper
