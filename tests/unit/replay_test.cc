@@ -11,7 +11,7 @@
 
 #include "bpf/events.h"
 #include "userspace/base/clock.h"
-#include "userspace/capture/capture.h"
+#include "userspace/capture/capture_writer.h"
 
 namespace sandpiper {
 namespace {

@@ -17,7 +17,7 @@
 #include "capture.pb.h"
 #include "userspace/base/fd.h"
 #include "userspace/base/status.h"
-#include "userspace/capture/capture.h"
+#include "userspace/capture/capture_writer.h"
 #include "userspace/event/decode.h"
 
 namespace sandpiper {

@@ -25,7 +25,7 @@
 #include "userspace/attribution/network_namespaces.h"
 #include "userspace/base/diagnostics.h"
 #include "userspace/canary/canary_watch.h"
-#include "userspace/capture/capture.h"
+#include "userspace/capture/capture_writer.h"
 #include "userspace/collector/member_adder.h"
 #include "userspace/collector/pipeline_metrics.h"
 #include "userspace/collector/sandbox_directory.h"

@@ -13,7 +13,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "userspace/attribution/member_table.h"
 #include "userspace/base/schedule.h"
-#include "userspace/capture/capture.h"
+#include "userspace/capture/capture_writer.h"
 #include "userspace/probe/kernel_tables.h"
 #include "userspace/session/sandbox_session.h"
 

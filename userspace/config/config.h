@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "userspace/base/diagnostics.h"
-#include "userspace/capture/capture.h"
+#include "userspace/capture/capture_writer.h"
 #include "userspace/export/otel_config.h"
 #include "userspace/export/record_limits.h"
 #include "userspace/export/spool.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes down what the kernel side tells, with whose it is, so that it can be worked off again:
 // proto/capture.proto. Texts are raw and nothing is hidden in it: the file is for its owner alone.
-#ifndef SANDPIPER_USERSPACE_CAPTURE_CAPTURE_H_
-#define SANDPIPER_USERSPACE_CAPTURE_CAPTURE_H_
+#ifndef SANDPIPER_USERSPACE_CAPTURE_CAPTURE_WRITER_H_
+#define SANDPIPER_USERSPACE_CAPTURE_CAPTURE_WRITER_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -63,4 +63,4 @@ class CaptureWriter {
 
 }  // namespace sandpiper
 
-#endif  // SANDPIPER_USERSPACE_CAPTURE_CAPTURE_H_
+#endif  // SANDPIPER_USERSPACE_CAPTURE_CAPTURE_WRITER_H_
