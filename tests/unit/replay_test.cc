@@ -43,17 +43,17 @@ class ReplayTest : public ::testing::Test {
   // Two sandboxes; the second's events come before it is known whose they are, and out of order.
   void WriteTwo() {
     const auto writer = Create();
-    writer->Sandbox({.serial = 1, .id = "one", .runtime = "cgroup"}, kBorn);
-    writer->Member(5, 1, kBorn, {{"sandbox.role", "app"}});
-    writer->Record(ExitRecord(6, 21, kBorn + 5 * kSecond));
-    writer->Record(ExitRecord(5, 11, kBorn + 3 * kSecond));
-    writer->Record(ExitRecord(9, 31, kBorn + 4 * kSecond));  // of nobody
-    writer->Sandbox({.serial = 2, .id = "two", .runtime = "cgroup"}, kBorn + kSecond);
-    writer->Member(6, 2, kBorn + 6 * kSecond, {});
+    writer->WriteSandbox({.serial = 1, .id = "one", .runtime = "cgroup"}, kBorn);
+    writer->WriteMember(5, 1, kBorn, {{"sandbox.role", "app"}});
+    writer->WriteRecord(ExitRecord(6, 21, kBorn + 5 * kSecond));
+    writer->WriteRecord(ExitRecord(5, 11, kBorn + 3 * kSecond));
+    writer->WriteRecord(ExitRecord(9, 31, kBorn + 4 * kSecond));  // of nobody
+    writer->WriteSandbox({.serial = 2, .id = "two", .runtime = "cgroup"}, kBorn + kSecond);
+    writer->WriteMember(6, 2, kBorn + 6 * kSecond, {});
     KernelCounts counts;
     counts.produced[EVENT_EXIT] = 4;
     counts.dropped[EVENT_EXIT] = 3;
-    writer->End(1, kBorn + 10 * kSecond, counts);
+    writer->WriteEnd(1, kBorn + 10 * kSecond, counts);
   }
   absl::StatusOr<ReplaySummary> Replay() {
     told_.clear();
@@ -130,7 +130,7 @@ TEST_F(ReplayTest, AFullCaptureEndsWithAWord) {
   {
     const auto writer = Create(/*bytes_max=*/200);
     for (uint32_t i = 0; i < 100; ++i)
-      writer->Record(ExitRecord(5, i, kBorn));
+      writer->WriteRecord(ExitRecord(5, i, kBorn));
   }
   EXPECT_NE(problem_.find("ends here: it has its 200 bytes"), std::string::npos) << problem_;
   const auto summary = Replay();

@@ -70,18 +70,18 @@ void CaptureWriter::Write(const v1::CaptureEntry& entry) {
   warn_(absl::StrCat("the capture ", options_.path, " ends here: ", problem));
 }
 
-void CaptureWriter::Sandbox(const SandboxIdentity& sandbox, uint64_t born_ns) {
+void CaptureWriter::WriteSandbox(const SandboxIdentity& sandbox, uint64_t started_ns) {
   v1::CaptureEntry entry;
   v1::CapturedSandbox* const out = entry.mutable_sandbox();
   out->set_serial(sandbox.serial);
   out->set_id(sandbox.id);
   out->set_runtime(sandbox.runtime);
-  out->set_started_ns(born_ns);
+  out->set_started_ns(started_ns);
   Write(entry);
 }
 
-void CaptureWriter::Member(uint64_t member, uint64_t sandbox, uint64_t from_ns,
-                           const std::vector<Attribute>& attributes) {
+void CaptureWriter::WriteMember(uint64_t member, uint64_t sandbox, uint64_t from_ns,
+                                const std::vector<Attribute>& attributes) {
   v1::CaptureEntry entry;
   v1::CapturedMember* const out = entry.mutable_member();
   out->set_member(member);
@@ -93,13 +93,13 @@ void CaptureWriter::Member(uint64_t member, uint64_t sandbox, uint64_t from_ns,
   Write(entry);
 }
 
-void CaptureWriter::Record(std::span<const std::byte> record) {
+void CaptureWriter::WriteRecord(std::span<const std::byte> record) {
   v1::CaptureEntry entry;
   entry.set_record(record.data(), record.size());
   Write(entry);
 }
 
-void CaptureWriter::UdpFlow(const Flow& flow, const FlowTable::UdpCounts& counts) {
+void CaptureWriter::WriteUdpFlow(const Flow& flow, const FlowTable::UdpCounts& counts) {
   v1::CaptureEntry entry;
   v1::CapturedUdpFlow* const out = entry.mutable_udp_flow();
   out->set_cookie(flow.cookie);
@@ -111,7 +111,7 @@ void CaptureWriter::UdpFlow(const Flow& flow, const FlowTable::UdpCounts& counts
   Write(entry);
 }
 
-void CaptureWriter::TcpBytes(uint64_t cookie, uint64_t sent, uint64_t received) {
+void CaptureWriter::WriteTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received) {
   v1::CaptureEntry entry;
   v1::CapturedTcpBytes* const out = entry.mutable_tcp_bytes();
   out->set_cookie(cookie);
@@ -120,7 +120,7 @@ void CaptureWriter::TcpBytes(uint64_t cookie, uint64_t sent, uint64_t received) 
   Write(entry);
 }
 
-void CaptureWriter::End(uint64_t sandbox, uint64_t time_ns, const KernelCounts& counts) {
+void CaptureWriter::WriteEnd(uint64_t sandbox, uint64_t time_ns, const KernelCounts& counts) {
   v1::CaptureEntry entry;
   v1::CapturedEnd* const out = entry.mutable_end();
   out->set_sandbox(sandbox);

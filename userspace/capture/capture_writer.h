@@ -43,13 +43,13 @@ class CaptureWriter {
   CaptureWriter(const CaptureWriter&) = delete;
   CaptureWriter& operator=(const CaptureWriter&) = delete;
 
-  void Sandbox(const SandboxIdentity& sandbox, uint64_t born_ns);
-  void Member(uint64_t member, uint64_t sandbox, uint64_t from_ns,
-              const std::vector<Attribute>& attributes);
-  void Record(std::span<const std::byte> record);
-  void UdpFlow(const Flow& flow, const FlowTable::UdpCounts& counts);
-  void TcpBytes(uint64_t cookie, uint64_t sent, uint64_t received);
-  void End(uint64_t sandbox, uint64_t time_ns, const KernelCounts& counts);
+  void WriteSandbox(const SandboxIdentity& sandbox, uint64_t started_ns);
+  void WriteMember(uint64_t member, uint64_t sandbox, uint64_t from_ns,
+                   const std::vector<Attribute>& attributes);
+  void WriteRecord(std::span<const std::byte> record);
+  void WriteUdpFlow(const Flow& flow, const FlowTable::UdpCounts& counts);
+  void WriteTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received);
+  void WriteEnd(uint64_t sandbox, uint64_t time_ns, const KernelCounts& counts);
 
  private:
   CaptureWriter(const Options& options, std::unique_ptr<google::protobuf::io::FileOutputStream> out,

@@ -154,7 +154,7 @@ void Pipeline::NoteNamespace(const Event& event, uint64_t sandbox) {
 
 uint64_t Pipeline::OnRecord(std::span<const std::byte> record) {
   if (CaptureWriter* const capture = sandboxes_.capture())
-    capture->Record(record);
+    capture->WriteRecord(record);
   if (const Event* const event =
           queue_.PushIf([&](Event* fresh) { return Decode(record, fresh).ok(); }))
     return event->time_ns;

@@ -16,7 +16,7 @@ SandboxSession* SandboxDirectory::FindOrCreate(const std::string& id, const std:
     return sessions_.at(known->second).get();
   const SandboxIdentity identity = {.serial = NextSerial(), .id = id, .runtime = runtime};
   if (capture_)
-    capture_->Sandbox(identity, created_ns);
+    capture_->WriteSandbox(identity, created_ns);
   by_id_[id] = identity.serial;
   std::unique_ptr<SandboxSession>& session = sessions_[identity.serial];
   session = std::make_unique<SandboxSession>(
@@ -30,7 +30,7 @@ FlowTable::UdpCounts SandboxDirectory::ReadUdp(const Flow& flow) const {
   const FlowTable::UdpCounts out = {
       .sent = counts.bytes.sent, .received = counts.bytes.received, .denied = counts.denied};
   if (capture_)
-    capture_->UdpFlow(flow, out);
+    capture_->WriteUdpFlow(flow, out);
   return out;
 }
 
@@ -38,7 +38,7 @@ std::array<Origin, 3> SandboxDirectory::AddMember(uint64_t member,
                                                   std::vector<Attribute> attributes,
                                                   SandboxSession* session) {
   if (capture_)
-    capture_->Member(member, session->sandbox().serial, BootNow(), attributes);
+    capture_->WriteMember(member, session->sandbox().serial, BootNow(), attributes);
   return session->AddMember(std::move(attributes));
 }
 
@@ -65,7 +65,7 @@ void SandboxDirectory::ReadBytes(uint64_t now_ns) {
     open.insert(socket.cookie);
     bytes[socket.cookie] = {.sent = socket.bytes.sent, .received = socket.bytes.received};
     if (capture_)
-      capture_->TcpBytes(socket.cookie, socket.bytes.sent, socket.bytes.received);
+      capture_->WriteTcpBytes(socket.cookie, socket.bytes.sent, socket.bytes.received);
   }
   const FlowTable::TcpReader read = [&](uint64_t cookie) {
     const auto socket = bytes.find(cookie);
@@ -90,7 +90,7 @@ void SandboxDirectory::CloseWindow(uint64_t now_ns) {
 void SandboxDirectory::Shutdown(SandboxSession* session, uint64_t now_ns) {
   session->Stop(now_ns);
   if (capture_)
-    capture_->End(session->sandbox().serial, now_ns, session->counters());
+    capture_->WriteEnd(session->sandbox().serial, now_ns, session->counters());
 }
 
 void SandboxDirectory::Remove(uint64_t serial) {
