@@ -378,9 +378,9 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
     cut = open(capture, "rb").read()[:-40]
     open(capture, "wb").write(cut)
     short = subprocess.run([w.sandpiper, "replay", capture], capture_output=True, timeout=60)
-    assert short.returncode == 1 and b"is cut short at byte" in short.stderr, short
+    assert short.returncode == 1 and b"is truncated at byte" in short.stderr, short
     none = subprocess.run([w.sandpiper, "replay", "/etc/passwd"], capture_output=True, timeout=60)
-    assert none.returncode == 1 and b"is no capture" in none.stderr, none
+    assert none.returncode == 1 and b"is not a capture" in none.stderr, none
 
 
 @scenario()

@@ -6,12 +6,14 @@
 #include <google/protobuf/util/delimited_message_util.h>
 
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
 #include "userspace/base/version.h"
+#include "userspace/capture/capture_format.h"
 
 namespace sandpiper {
 namespace {
@@ -61,13 +63,13 @@ void CaptureWriter::Write(const v1::CaptureEntry& entry) {
     return;
   std::string problem;
   if (static_cast<uint64_t>(out_->ByteCount()) + entry.ByteSizeLong() > options_.bytes_max)
-    problem = absl::StrCat("it has its ", options_.bytes_max, " bytes");
+    problem = absl::StrCat("it reached its maximum of ", options_.bytes_max, " bytes");
   else if (!google::protobuf::util::SerializeDelimitedToZeroCopyStream(entry, out_.get()))
     problem = strerror(out_->GetErrno());
   else
     return;
   out_.reset();
-  warn_(absl::StrCat("the capture ", options_.path, " ends here: ", problem));
+  warn_(absl::StrCat("capture ", options_.path, " stopped: ", problem));
 }
 
 void CaptureWriter::WriteSandbox(const SandboxIdentity& sandbox, uint64_t started_ns) {

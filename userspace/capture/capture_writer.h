@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes down what the kernel side tells, with whose it is, so that it can be worked off again:
-// proto/capture.proto. Texts are raw and nothing is hidden in it: the file is for its owner alone.
 #ifndef SANDPIPER_USERSPACE_CAPTURE_CAPTURE_WRITER_H_
 #define SANDPIPER_USERSPACE_CAPTURE_CAPTURE_WRITER_H_
 
@@ -25,30 +23,37 @@ class FileOutputStream;
 
 namespace sandpiper {
 
-// Of proto/capture.proto and of the records of bpf/events.h in it. Raised with each change of
-// either that an older reader would misread.
-constexpr uint32_t kCaptureFormat = 2;
-
+// Writes the raw records of the ring buffers and the sandboxes that own them to a file, in the
+// format of proto/capture.proto. ReplayCapture reads it.
+//
+// Nothing is redacted or escaped in the file, so only its owner may read it. The pipeline owns the
+// writer and calls it from the thread of the event loop. After an error, or at the maximum size,
+// the writer warns once and ignores all further calls.
 class CaptureWriter {
  public:
   struct Options {
     std::string path;                 // empty: no capture
-    uint64_t bytes_max = 1ull << 30;  // where it ends, with a word about it
+    uint64_t bytes_max = 1ull << 30;  // maximum size of the file
   };
 
-  // Makes the file anew.
+  // Creates the file, or replaces an existing one. Errors are those of open(2).
   static absl::StatusOr<std::unique_ptr<CaptureWriter>> Create(
       const Options& options, const std::vector<uint16_t>& dns_ports, WarningSink warn);
   ~CaptureWriter();
   CaptureWriter(const CaptureWriter&) = delete;
   CaptureWriter& operator=(const CaptureWriter&) = delete;
 
+  // The start of a sandbox. Write it before the members of the sandbox.
   void WriteSandbox(const SandboxIdentity& sandbox, uint64_t started_ns);
+  // From `from_ns` on, the member belongs to the sandbox with this serial.
   void WriteMember(uint64_t member, uint64_t sandbox, uint64_t from_ns,
                    const std::vector<Attribute>& attributes);
+  // A record as the ring buffer has it.
   void WriteRecord(std::span<const std::byte> record);
+  // Counters of a flow, each time that they are read from the BPF maps. The last entry counts.
   void WriteUdpFlow(const Flow& flow, const FlowTable::UdpCounts& counts);
   void WriteTcpBytes(uint64_t cookie, uint64_t sent, uint64_t received);
+  // The end of a sandbox, with its BPF counters since the start.
   void WriteEnd(uint64_t sandbox, uint64_t time_ns, const KernelCounts& counts);
 
  private:
@@ -57,7 +62,7 @@ class CaptureWriter {
   void Write(const v1::CaptureEntry& entry);
 
   const Options options_;
-  std::unique_ptr<google::protobuf::io::FileOutputStream> out_;  // null once it has ended
+  std::unique_ptr<google::protobuf::io::FileOutputStream> out_;  // null once the capture stopped
   WarningSink warn_;
 };
 

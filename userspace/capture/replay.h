@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Works off a capture (userspace/capture.h) as the running pipeline would have: decoded,
-// attributed, correlated, aggregated. Nothing of this host is looked at. What came over netlink,
-// rules and their changes, is in no capture.
 #ifndef SANDPIPER_USERSPACE_CAPTURE_REPLAY_H_
 #define SANDPIPER_USERSPACE_CAPTURE_REPLAY_H_
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "userspace/session/sandbox_session.h"
@@ -15,22 +11,24 @@
 namespace sandpiper {
 
 struct ReplayOptions {
-  SessionOptions session;  // times and DNS ports are the capture's
-  uint64_t window_ns = 0;  // of the destination ledger
+  SessionOptions session;  // its DNS ports and Unix offset come from the capture
+  uint64_t window_ns = 0;  // interval of the records of a window
 };
 
 struct ReplaySummary {
-  uint64_t records = 0;       // that the kernel side told
-  uint64_t undecodable = 0;   // among them
-  uint64_t unattributed = 0;  // of no sandbox of the capture's
+  uint64_t records = 0;       // raw records in the capture
+  uint64_t undecodable = 0;   // of them, those that could not be decoded
+  uint64_t unattributed = 0;  // of them, those that belong to no sandbox of the capture
   uint64_t sandboxes = 0;
-  // Not empty: the file ends in the middle of something, as one does whose collector was killed or
-  // whose disk was full.
-  std::string cut;
+  // Says where the file ends inside an entry, as after a kill or on a full disk. Empty for a
+  // complete file.
+  std::string truncation;
 };
 
-// Reads the whole file, then tells its records in the order of their time. NotFound;
-// InvalidArgument for what is no capture, or one of a format that this version does not know.
+// Reads the whole file and processes its events in the order of their time, as the collector would
+// have: decoded, attributed, correlated and aggregated. Reads nothing else from this host. A
+// capture has no rule sets, since they come over netlink, so the replay has none either. Errors are
+// those of ReadCapture.
 absl::StatusOr<ReplaySummary> ReplayCapture(const std::string& path, const ReplayOptions& options,
                                             const RecordSink& sink);
 

@@ -64,12 +64,12 @@ int RunReplay(const Config& config, const ReplayCommandOptions& options) {
           "no sandbox\n",
           number(summary->records), number(summary->sandboxes), number(summary->undecodable),
           number(summary->unattributed));
-  if (!summary->cut.empty())
+  if (!summary->truncation.empty())
     fprintf(stderr, "sandpiper: %s; only the events before that were replayed\n",
-            summary->cut.c_str());
+            summary->truncation.c_str());
   for (const std::string& problem : (*outputs)->Problems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());
-  return written && summary->cut.empty() ? 0 : kExitFailure;
+  return written && summary->truncation.empty() ? 0 : kExitFailure;
 }
 
 }  // namespace sandpiper
