@@ -40,7 +40,7 @@ class EventAccounting {
   Losses LossesSoFar() const;
   uint64_t produced() const;
   uint64_t delivered() const;
-  // True where flows may still be open whose end was lost.
+  // True if events that end a flow were lost. The flow then still looks open.
   bool has_lost_flow_ends() const;
 
  private:

@@ -27,8 +27,9 @@ class FlowMonitor {
   void OnDenied(const Denied& denied, uint64_t time_ns);
   // Call it before DnsMonitor::OnClose, which forgets whether the socket carried DNS.
   void OnClose(const Close& close, uint64_t time_ns);
-  // Ends the flows whose close event was lost: their sockets are not in `living`, neither now nor
-  // in the call before. One call is not enough, since the event may still be on its way.
+  // Ends flows after their close events were lost. `living`: cookies of all sockets that exist. A
+  // flow ends if two calls in a row do not have its socket, since after one call its event may
+  // still be on its way.
   void EndClosedSockets(const absl::flat_hash_set<uint64_t>& living, uint64_t now_ns);
 
   // Decides the attempts that have waited long enough for a more exact outcome.
