@@ -87,9 +87,9 @@ TEST_F(DnsMonitorTest, LateAnswerIsLateAlsoIfReadTogetherWithItsQuery) {
   EXPECT_EQ(dns_.lookups().ignored_answers(), 1u);
 }
 
-TEST_F(DnsMonitorTest, EndAllEndsOpenLookupsBeforeTheirTimeout) {
+TEST_F(DnsMonitorTest, ShutdownEndsOpenLookupsBeforeTheirTimeout) {
   Query("a.test");
-  dns_.EndAll(now_);
+  dns_.Shutdown(now_);
   EXPECT_EQ(records_.all().size(), 1u);
   EXPECT_EQ(Total(Metrics(), metric::kDnsQueries), 1);
 }
@@ -99,7 +99,7 @@ TEST_F(DnsMonitorTest, DenialByTheProxyOfTheSandboxIsADenialAndNoLookupRecord) {
   DnsPayload answer = AnswerOf("bad.test", 1, 3);
   answer.local_server = true;
   Feed(answer);
-  dns_.EndAll(now_);
+  dns_.Shutdown(now_);
   EXPECT_TRUE(records_.all().empty());
   ASSERT_EQ(denials_.size(), 1u);
   EXPECT_EQ(denials_[0].first.layer, DenialLayer::kDns);
@@ -112,7 +112,7 @@ TEST_F(DnsMonitorTest, QueriesThatNetfilterDroppedAreOneDenialWithTheirCount) {
   query.denied = true;
   Feed(query);
   Feed(query);
-  dns_.EndAll(now_);
+  dns_.Shutdown(now_);
   ASSERT_EQ(denials_.size(), 1u);
   EXPECT_EQ(denials_[0].first.layer, DenialLayer::kNetfilter);
   EXPECT_EQ(denials_[0].second, 2u);
@@ -125,7 +125,7 @@ TEST_F(DnsMonitorTest, LookupThatSucceedsAfterADroppedQueryIsBoth) {
   Feed(query);
   Query("a.test");
   Answer("a.test");
-  dns_.EndAll(now_);
+  dns_.Shutdown(now_);
   EXPECT_EQ(denials_.size(), 1u);
   ASSERT_EQ(records_.all().size(), 1u);
   EXPECT_EQ(Get(records_.all()[0], "egress.outcome"), "ok");

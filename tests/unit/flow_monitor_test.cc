@@ -197,9 +197,9 @@ TEST_F(FlowMonitorTest, ExpireDueLeavesEstablishedConnectionsOpen) {
   EXPECT_EQ(flows_.table().size(), 1u);
 }
 
-TEST_F(FlowMonitorTest, EndAllMakesOpenAttemptsUnknown) {
+TEST_F(FlowMonitorTest, ShutdownMakesOpenAttemptsUnknown) {
   Connect(1, kWeb);
-  flows_.EndAll(now_);
+  flows_.Shutdown(now_);
   EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"unknown", 1}}));
   EXPECT_EQ(flows_.table().size(), 0u);
   EXPECT_TRUE(records_.Of("egress.failed").empty());

@@ -57,9 +57,8 @@ class RuleMonitorTest : public testing::SessionPartTest {
     rules_.OnRules({.transactions = {transaction}, .updates = {}});
   }
   void Establish(const Endpoint& peer) {
-    FlowChanges changes;
-    flows_.OnConnect({.cookie = 1, .peer = peer, .started_ns = now_}, &changes);
-    flows_.OnResult({.cookie = 1, .established = true}, now_, &changes);
+    flows_.OnConnect({.cookie = 1, .peer = peer, .started_ns = now_});
+    flows_.OnResult({.cookie = 1, .established = true}, now_);
   }
 
   FlowTable flows_{10, [](const Flow&) { return FlowTable::UdpCounts{}; }};
@@ -225,8 +224,7 @@ TEST_F(RuleMonitorTest, ElementThatExpiresUnusedIsNotReported) {
 }
 
 TEST_F(RuleMonitorTest, ElementThatExpiresUnderAnOpenAttemptIsNotReported) {
-  FlowChanges changes;
-  flows_.OnConnect({.cookie = 1, .peer = kWeb, .started_ns = now_}, &changes);
+  flows_.OnConnect({.cookie = 1, .peer = kWeb, .started_ns = now_});
   AddElement(kWeb.address, 1'000);
   rules_.ExpireDue(now_ + kSecond, flows_);
   EXPECT_EQ(Total(Metrics(), metric::kExpiredInUse), 0);

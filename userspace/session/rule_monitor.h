@@ -28,17 +28,18 @@ struct RulesSummary {
   uint64_t rules = 0;
   uint32_t generation = 0;
 
-  uint64_t changes = 0;         // egress.updated records, so without the first rule set
-  uint64_t changes_by_app = 0;  // changes by the application, with the first rule set
+  uint64_t changes = 0;         // rule sets after the first one
+  uint64_t changes_by_app = 0;  // rule sets that the application made, including the first one
   uint64_t refused = 0;         // transactions that nf_tables rejected
 };
 
 // Follows the nftables rules of one sandbox. It emits a record for each change and each rejected
-// transaction, with the process that made it. It also measures how long after a DNS answer a set
-// element with a timeout allows the address.
+// transaction, with the process that caused it. It also measures the time from a DNS answer to the
+// set element that allows its address. Only elements with a timeout are measured, since the
+// sidecar adds such an element after each answer.
 class RuleMonitor {
  public:
-  // `sandbox`: the serial of the sandbox. Over `addresses_max` addresses no new one is measured.
+  // `sandbox`: the serial of the sandbox. At `addresses_max` addresses no further one is measured.
   RuleMonitor(uint64_t sandbox, size_t addresses_max, SessionContext* context);
 
   // Transactions and rule sets of the network namespace of the sandbox.
@@ -47,8 +48,8 @@ class RuleMonitor {
   void OnAnswer(const Address& address, uint64_t time_ns);
   void OnDenial(const Denial& denial);
 
-  // Removes elements that timed out. Reports those that an open connection of `flows` still uses:
-  // rules may drop its next packet.
+  // Removes the elements that timed out. Reports those that an open connection in `flows` uses,
+  // since the rules may drop its next packet.
   void ExpireDue(uint64_t now_ns, const FlowTable& flows);
   uint64_t NextDeadline() const { return allowances_.NextDeadline(); }
 

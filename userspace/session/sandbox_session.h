@@ -46,17 +46,17 @@ struct SessionOptions {
 };
 
 // Processes the events of one sandbox from its start to its end, after attribution. It dispatches
-// each event to the part that handles it. Each sandbox has a session of its own, so that no sandbox
-// can use up the memory limits of another one.
+// each event to the part that handles it. Each sandbox has a session and limits of its own, so one
+// sandbox cannot use up the memory of another.
 //
-// The pipeline and the replay own sessions. All calls come from the thread of the event loop. All
-// times are CLOCK_BOOTTIME.
+// The collector's pipeline and the replay own sessions, and call them from a single thread. All
+// times are nanoseconds of CLOCK_BOOTTIME.
 class SandboxSession {
  public:
   // Emits sandbox.started. `started_ns`: when the sandbox was created.
   SandboxSession(SandboxIdentity sandbox, const SessionOptions& options,
                  FlowTable::UdpReader read_udp, RecordSink sink, uint64_t started_ns);
-  // The parts point to one another.
+  // Not copyable: the parts hold pointers to one another.
   SandboxSession(const SandboxSession&) = delete;
   SandboxSession& operator=(const SandboxSession&) = delete;
 
@@ -87,7 +87,8 @@ class SandboxSession {
   // Ends the lookups, flows and allowances that timed out.
   void ExpireDue(uint64_t now_ns);
   uint64_t NextDeadline() const;
-  // Emits the records of the window. Call flows().RefreshTcp and OnCounters before it.
+  // Emits the records of the window. Before it, call flows().RefreshTcp and OnCounters, so that
+  // bytes and losses are up to date.
   void CloseWindow(uint64_t now_ns);
   // Ends everything that is open, closes the window and emits sandbox.stopped.
   void Stop(uint64_t now_ns);
@@ -120,13 +121,14 @@ class SandboxSession {
   void On(const Denied& denied, uint64_t time_ns) { flows_.OnDenied(denied, time_ns); }
   void On(const Close& close, uint64_t time_ns);
   void On(const DnsPayload& payload, uint64_t time_ns) { dns_.OnPayload(payload, time_ns); }
-  // The pipeline handles changes of rules, since a network namespace may have several sandboxes.
+  // The pipeline handles these, since rules belong to a network namespace. Results: OnRules.
   void On(const NftChange&, uint64_t) {}
   void On(const NftLoaded&, uint64_t) {}
   // Attribution handles cgroups.
   void On(const CgroupCreated&, uint64_t) {}
   void On(const CgroupRemoved&, uint64_t) {}
 
+  // A sink that gives each denial to the rule monitor and to the window reporter.
   DenialSink ReportDenials();
 
   const SandboxIdentity sandbox_;
