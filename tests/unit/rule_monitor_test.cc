@@ -37,7 +37,7 @@ class RuleMonitorTest : public testing::SessionPartTest {
   void Update(std::optional<RulesetActor> actor, bool is_first = false, uint32_t generation = 2) {
     Ruleset rules = {.generation = generation, .present = true, .default_deny = true};
     rules.rules = {{"allow", "192.0.2.9"}, {"deny", "any"}};
-    rules.rules_beyond = 3;
+    rules.rules_omitted = 3;
     rules_.OnRules(
         {.transactions = {},
          .updates = {{.time_ns = now_, .is_first = is_first, .rules = rules, .actor = actor}}});
