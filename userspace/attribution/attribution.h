@@ -65,7 +65,7 @@ class Attribution {
 
   // Reads what runtimes reported, and decides the candidates that waited long enough.
   void Poll(uint64_t now_ns);
-  // Decides all candidates now, with what is known about them.
+  // Decides all candidates now, by the metadata that has arrived.
   void Drain();
   // Polls until all candidates are decided, or `limit` is over. Blocks.
   void WaitUntilDecided(std::chrono::milliseconds limit);

@@ -42,7 +42,8 @@ struct Member {
   uint64_t unwatched_ns = 0;  // when the BPF programs stopped to watch it; 0: they watch it
 };
 
-// The members of all sandboxes, and what the BPF programs know about them. Life of a member:
+// The members of all sandboxes, and their entries in the tables of the BPF programs. Life of a
+// member:
 //   Put, WatchCgroups  the BPF programs emit its events, and count them
 //   OnRemoved          its cgroup was removed
 //   ExpireDue          a second later, the BPF programs stop to watch it

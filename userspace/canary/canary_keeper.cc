@@ -51,7 +51,7 @@ bool CanWrite(const std::string& folder) {
   return stat(folder.c_str(), &info) == 0 && info.st_uid == geteuid() && (info.st_mode & S_IWUSR);
 }
 
-// What the keeper process does.
+// The program of the keeper process.
 class Keeper {
  public:
   Keeper(std::string cgroup, uint16_t dns_port, UniqueFd requests, UniqueFd replies)
@@ -90,7 +90,7 @@ class Keeper {
       Reply(RunTestProcess(request == kRunQuietly ? ProgramErrors::kHide : ProgramErrors::kShow));
   }
 
-  // Sends an error message in place of the first reply. Its length tells the two apart.
+  // Sends an error message in place of the first reply. The reader distinguishes them by length.
   void ReplyError(const std::string& message) {
     [[maybe_unused]] const ssize_t n = write(replies_.get(), message.data(), message.size());
   }

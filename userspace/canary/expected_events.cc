@@ -6,7 +6,8 @@
 namespace sandpiper {
 namespace {
 
-// What the test process does (userspace/command/canary.cc), and the probe that reports it.
+// The actions of the test process (userspace/command/canary.cc), each with the probe that reports
+// it.
 struct ExpectedEvent {
   uint16_t kind;
   const char* probe;

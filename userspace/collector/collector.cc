@@ -181,8 +181,8 @@ absl::Status Collector::Confine(const Capabilities& kept) {
                                                          "; --no-limit-system-calls skips this"));
 }
 
-// The bulk ring buffer first: what a process did before an event there is then already in the
-// critical one.
+// Drains the bulk ring buffer first. Earlier events of the same process are then in the critical
+// one already.
 bool Collector::Drain() {
   const bool bulk_empty = bulk_->Drain(kDrainBudget);
   const bool critical_empty = critical_->Drain(kDrainBudget);

@@ -24,7 +24,7 @@ struct Ruleset {
   bool present = false;     // a base chain is attached to an outbound or forward hook
   // A base chain of type filter on the output hook has the policy drop.
   bool default_deny = false;
-  // In the order in which the kernel evaluates them; elements of sets sorted by value.
+  // Ordered as the kernel evaluates them; elements of sets are sorted by value.
   std::vector<Rule> rules;
   uint64_t rules_omitted = 0;  // not in `rules`, which has a limit
   // Rules, and elements without a timeout, of all tables.

@@ -11,7 +11,7 @@ namespace sandpiper {
 struct CgroupPath {
   // 64 hexadecimal digits, or a name for LXC. The innermost one where containers are nested.
   std::string container_id;
-  // With dashes; 32 digits without dashes for a static pod.
+  // Written with dashes; for a static pod, 32 digits without dashes.
   std::string pod_uid;
   // The systemd unit, unescaped (systemd.unit(5)); only where there is no container.
   std::string unit;

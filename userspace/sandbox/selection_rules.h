@@ -82,8 +82,8 @@ Verdict Select(const std::vector<SelectionRule>& rules, const std::string& cgrou
 // match, nullopt if the rule matches no path. BPF programs use it to find new cgroups.
 std::optional<std::string> NamePrefix(const SelectionRule& rule);
 
-// The id as it appears in records: escaped. An id of more than 200 bytes is cut, and a digest of the
-// whole keeps it distinct.
+// The id as it appears in records: escaped. An id of more than 200 bytes is cut, and a digest of
+// the whole keeps it distinct.
 std::string CleanId(const std::string& raw);
 
 }  // namespace sandpiper
