@@ -605,7 +605,7 @@ def two_runtimes_claim_one_container(w: World) -> None:
         for server in servers:
             w.stop(server)
     assert {e["sandbox_id"] for e in events} == {"from-0"}, {e["sandbox_id"] for e in events}
-    assert c.stderr.count("two runtimes claim one container") == 1, c.stderr
+    assert c.stderr.count("two runtimes report the same container") == 1, c.stderr
 
 
 @scenario("userspace")

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <limits>
 #include <set>
 #include <string>
 
@@ -112,6 +113,8 @@ TEST_F(NetworkNamespacesTest, NamespaceWithAProcessIsKeptAfterAnExit) {
   namespaces_.OnExit(1);
   namespaces_.Poll(now_);
   EXPECT_EQ(Owners(), Log{});
+  // Nothing is left to check.
+  EXPECT_EQ(namespaces_.NextDeadline(), std::numeric_limits<uint64_t>::max());
 }
 
 TEST_F(NetworkNamespacesTest, ExitOfOneSandboxKeepsTheNamespaceOfTheOther) {

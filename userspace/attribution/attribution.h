@@ -33,8 +33,8 @@ struct PendingEvents {
 };
 
 // Finds out which cgroups belong to sandboxes: those that exist at the start, and those that are
-// created later. It matches them with the selection rules and with what the container runtimes
-// report. Until a cgroup is decided, its events are kept here.
+// created later. It matches them with the selection rules and with the metadata of container
+// runtimes. Until a cgroup is decided, its events are kept here.
 //
 // Owned by Pipeline. All calls are made by the thread of the event loop.
 class Attribution {

@@ -62,7 +62,7 @@ class MemberTable {
     return it == by_serial_.end() ? nullptr : it->second;
   }
   const std::map<uint64_t, Member>& all() const { return members_; }
-  // True if the sandbox has a member whose cgroup or device exists.
+  // True if the cgroup or device of some member still exists.
   bool HasExisting(uint64_t sandbox) const;
   bool HasAny(uint64_t sandbox) const { return AnyOf(sandbox) != 0; }
   // A member of the sandbox, if possible one that exists. 0 if the sandbox has no member.
@@ -78,7 +78,7 @@ class MemberTable {
 
   // The member's cgroup or device was removed.
   void OnRemoved(uint64_t serial, uint64_t time_ns);
-  // Finds removed cgroups whose event was dropped.
+  // Finds cgroups that were removed without an event, because that was dropped.
   void DetectRemoved(uint64_t now_ns);
   // Has the BPF programs stop to watch members that were removed a second ago. Not earlier, since
   // sockets are closed a moment after their process ended.

@@ -20,7 +20,7 @@ namespace sandpiper {
 // The attributes of all records of a selected member (OpenTelemetry semantic conventions for
 // containers and k8s). Unknown ones are left out.
 std::vector<Attribute> AttributesOf(const Decision& decision);
-// What runs the sandbox: the name of the container runtime, "systemd", or "cgroup" if unknown.
+// The name of the container runtime, "systemd" for a unit, or "cgroup" for any other cgroup.
 std::string RuntimeOf(const Decision& decision);
 
 // `sandboxes`: by serial. Members without a sandbox are left out. `destinations`: how many of each
