@@ -36,11 +36,11 @@ def args_of(event: Event) -> tuple[str, ...]:
     return tuple(os.fsdecode(unescape(a)) for a in event["process.command_args"])
 
 
-def check_same(what: str, reported: Iterable[Any], truth: Iterable[Any]) -> None:
+def check_same(subject: str, reported: Iterable[Any], truth: Iterable[Any]) -> None:
     reported, truth = Counter(reported), Counter(truth)
     if reported != truth:
         missing, extra = list((truth - reported).elements()), list((reported - truth).elements())
-        raise AssertionError("%s: missing %r, extra %r" % (what, missing[:8], extra[:8]))
+        raise AssertionError("%s: missing %r, extra %r" % (subject, missing[:8], extra[:8]))
 
 
 def is_loopback(address: str) -> bool:

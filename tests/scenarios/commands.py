@@ -22,7 +22,7 @@ from registry import Skip, scenario
 from world import Event, World, parse_events
 
 # One lookup, one connection, one refused connection, two programs.
-DEEDS = """
+ACTIONS = """
 _, ips = actor.lookup("observed.test", "A")
 actor.tcp(ips[0], name="observed.test")
 actor.tcp("10.77.0.4", 1)
@@ -31,7 +31,7 @@ actor.run(["sh", "-c", "exit 3"])
 """
 
 
-def asking(w: World, *words: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
+def run_client(w: World, *words: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [w.sandpiper, *words, "--socket", w.dir + "/asked.sock"],
         capture_output=True,
@@ -40,7 +40,7 @@ def asking(w: World, *words: str, **how: Any) -> subprocess.CompletedProcess[byt
     )
 
 
-def collector(w: World, *cgroups: str, options: Sequence[str] = (), **how: Any) -> Collector:
+def start_collector(w: World, *cgroups: str, options: Sequence[str] = (), **how: Any) -> Collector:
     return Collector(w, cgroups, options=["--socket", w.dir + "/asked.sock", *options], **how)
 
 
@@ -48,9 +48,9 @@ def lines(data: bytes) -> list[Event]:
     return [json.loads(line) for line in data.decode().splitlines()]
 
 
-def until(true: Callable[[], Any], what: str) -> None:
+def wait_until(condition: Callable[[], Any], what: str) -> None:
     for _ in range(300):
-        if true():
+        if condition():
             return
         time.sleep(0.1)
     raise AssertionError(what)
@@ -60,9 +60,9 @@ def until(true: Callable[[], Any], what: str) -> None:
 def observe_prints_the_records_of_stdout(w: World) -> None:
     """observe prints all live records in their order, and selects stored records by each filter."""
     a, b = w.new_cgroup("seen-a"), w.new_cgroup("seen-b")
-    c = collector(w, a, b, options=["--window-s", "1"])
+    c = start_collector(w, a, b, options=["--window-s", "1"])
     live = open(w.dir + "/live", "wb")
-    watching = subprocess.Popen(
+    observer = subprocess.Popen(
         [
             w.sandpiper,
             "observe",
@@ -77,18 +77,18 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
         stdout=live,
         stderr=subprocess.PIPE,
     )
-    w.children.append(watching)
-    act(w, a, DEEDS)
+    w.children.append(observer)
+    act(w, a, ACTIONS)
     act(w, b, "actor.run(['true', 'other'])")
     c.wait_for("egress.destination")
-    until(
+    wait_until(
         lambda: open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(),
         "what is observed is not what is told",
     )
     records = parse_events(c.path)
 
     def ask(*words: str) -> list[Event]:
-        return lines(asking(w, "observe", "--since", "1h", "--format", "json", *words).stdout)
+        return lines(run_client(w, "observe", "--since", "1h", "--format", "json", *words).stdout)
 
     assert ask() == records
     assert ask("--last", "3") == records[-3:]
@@ -107,24 +107,28 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
     ]
     assert ask("--denied") == []
     assert (
-        lines(asking(w, "observe", "--since", "2999-01-01T00:00:00Z", "--format", "json").stdout)
+        lines(
+            run_client(w, "observe", "--since", "2999-01-01T00:00:00Z", "--format", "json").stdout
+        )
         == []
     )
-    compact = asking(
+    compact = run_client(
         w, "observe", "--since", "1h", "--event", "process.exec", "--sandbox", "seen-a"
     ).stdout.decode()
     assert re.search(
         r"^\d\d:\d\d:\d\d\.\d{3}Z seen-a process\.exec true seen by true\[\d+\]$", compact, re.M
     ), compact
-    table = asking(w, "observe", "--last", "1", "--format", "table").stdout.decode().splitlines()
+    table = (
+        run_client(w, "observe", "--last", "1", "--format", "table").stdout.decode().splitlines()
+    )
     assert (
         table[0].split() == ["TIME", "SANDBOX", "EVENT", "DETAIL", "RESULT", "PROCESS"]
         and len(table) == 2
     ), table
-    bad = asking(w, "observe", "--since", "yesterday")
+    bad = run_client(w, "observe", "--since", "yesterday")
     assert bad.returncode == 2 and b"yesterday" in bad.stderr, bad
     c.stop()
-    assert watching.wait(timeout=30) == 0, watching.stderr.read()
+    assert observer.wait(timeout=30) == 0, observer.stderr.read()
     assert open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(), (
         "the end of it is not observed"
     )
@@ -136,8 +140,8 @@ def stalled_observer_blocks_no_other(w: World) -> None:
     refused. The records that a slow observer misses are counted: recent_records_test."""
     cg = w.new_cgroup("hung")
     n = 1000 if w.slow else 10000
-    c = collector(w, cg, options=["--no-limit-records"])
-    hang = [
+    c = start_collector(w, cg, options=["--no-limit-records"])
+    stalled = [
         subprocess.Popen(
             [
                 w.sandpiper,
@@ -155,19 +159,19 @@ def stalled_observer_blocks_no_other(w: World) -> None:
         )
         for _ in range(16)
     ]
-    w.children += hang
+    w.children += stalled
     # Each observer is connected before the next one starts.
-    for p in hang:
+    for p in stalled:
         assert b"sandbox.started" in p.stdout.readline(), p.stderr.read()
-    one_more = asking(w, "observe", "--last", "1")
-    assert one_more.returncode == 1 and b"16 look on already" in one_more.stderr, one_more
-    for p in hang:
+    extra = run_client(w, "observe", "--last", "1")
+    assert extra.returncode == 1 and b"16 look on already" in extra.stderr, extra
+    for p in stalled:
         p.send_signal(signal.SIGSTOP)
     flood = w.start([w.triggers, "flood-exec", str(n)], cgroup=cg)
     assert flood.wait(timeout=280) == 0
-    until(
+    wait_until(
         lambda: (
-            lines(asking(w, "status", "--format", "json").stdout)[0]["sandboxes"][0]["execs"]
+            lines(run_client(w, "status", "--format", "json").stdout)[0]["sandboxes"][0]["execs"]
             == str(n + 1)
         ),
         "the collector does not keep up",
@@ -178,7 +182,7 @@ def stalled_observer_blocks_no_other(w: World) -> None:
         e["sandpiper.dropped"] for e in events if e["opensandbox.event"] == "sandbox.stopped"
     )
     assert len(records) == n + 1 or lost > 0, (len(records), lost)
-    for p in hang:
+    for p in stalled:
         p.kill()
 
 
@@ -186,28 +190,28 @@ def stalled_observer_blocks_no_other(w: World) -> None:
 def closed_observer_leaves_nothing_behind(w: World) -> None:
     """Threads that serve a client end with it: an idle collector has no thread that wakes up for
     clients."""
-    c = collector(w, w.new_cgroup("quiet"))
+    c = start_collector(w, w.new_cgroup("quiet"))
 
-    def has() -> tuple[int, ...]:
+    def resources() -> tuple[int, ...]:
         return tuple(
             len(os.listdir("/proc/%d/%s" % (c.process.pid, what))) for what in ("task", "fd")
         )
 
-    threads = has()[0]
-    assert asking(w, "status").returncode == 0
-    until(lambda: has()[0] == threads, "the first one leaves threads")
-    before = has()  # gRPC keeps two descriptors after its first use
-    looks_on = subprocess.Popen(
+    threads = resources()[0]
+    assert run_client(w, "status").returncode == 0
+    wait_until(lambda: resources()[0] == threads, "the first one leaves threads")
+    before = resources()  # gRPC keeps two descriptors after its first use
+    observer = subprocess.Popen(
         [w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--follow"],
         stdout=subprocess.DEVNULL,
     )
-    w.children.append(looks_on)
-    until(lambda: has() > before, "nobody looks on")
+    w.children.append(observer)
+    wait_until(lambda: resources() > before, "nobody looks on")
     for _ in range(5):
-        assert asking(w, "status").returncode == 0
-    looks_on.kill()
-    until(lambda: has() == before, "others leave threads or descriptors")
-    assert asking(w, "status").returncode == 0
+        assert run_client(w, "status").returncode == 0
+    observer.kill()
+    wait_until(lambda: resources() == before, "others leave threads or descriptors")
+    assert run_client(w, "status").returncode == 0
     c.stop()
 
 
@@ -215,7 +219,7 @@ def closed_observer_leaves_nothing_behind(w: World) -> None:
 def socket_is_for_root_and_its_user(w: World) -> None:
     """The user of the peer decides, not the mode of the file, which may be changed."""
     cg, path = w.new_cgroup("asked"), w.dir + "/asked.sock"
-    c = collector(w, cg)
+    c = start_collector(w, cg)
     assert os.stat(path).st_mode & 0o777 == 0o600, oct(os.stat(path).st_mode)
     os.chmod(path, 0o666)
     os.chmod(w.dir, 0o755)
@@ -225,27 +229,29 @@ def socket_is_for_root_and_its_user(w: World) -> None:
         copy = program + "/sandpiper"
         subprocess.run(["cp", "-L", w.sandpiper, copy], check=True)
         ask = [copy, "status", "--socket", path]
-        nobody = subprocess.run(
+        unprivileged = subprocess.run(
             ["setpriv", "--reuid", "65534", "--clear-groups", *ask], capture_output=True, timeout=60
         )
         assert (
-            nobody.returncode == 1 and b"are you root?" in nobody.stderr and nobody.stdout == b""
-        ), nobody
+            unprivileged.returncode == 1
+            and b"are you root?" in unprivileged.stderr
+            and unprivileged.stdout == b""
+        ), unprivileged
         root = subprocess.run(ask, capture_output=True, timeout=60)
         assert root.returncode == 0 and b"asked" in root.stdout, root
     finally:
         subprocess.run(["rm", "-rf", program])
     c.stop()
-    gone = asking(w, "observe", "--last", "1")
-    assert gone.returncode == 1 and b"is sandpiper run running" in gone.stderr, gone
+    stopped = run_client(w, "observe", "--last", "1")
+    assert stopped.returncode == 1 and b"is sandpiper run running" in stopped.stderr, stopped
 
 
 @scenario()
 def top_counts_between_refreshes(w: World) -> None:
     cg = w.new_cgroup("busy")
     w.new_cgroup("idle")
-    c = collector(w, cg, w.cgroups + "/idle")
-    looking = subprocess.Popen(
+    c = start_collector(w, cg, w.cgroups + "/idle")
+    top = subprocess.Popen(
         [
             w.sandpiper,
             "top",
@@ -258,10 +264,10 @@ def top_counts_between_refreshes(w: World) -> None:
         ],
         stdout=subprocess.PIPE,
     )
-    w.children.append(looking)
+    w.children.append(top)
     time.sleep(0.5)
     act(w, cg, "for i in range(3): actor.tcp('10.77.0.4', 8080)\nactor.tcp('10.77.0.4', 1)")
-    out = looking.communicate(timeout=60)[0].decode().splitlines()
+    out = top.communicate(timeout=60)[0].decode().splitlines()
     assert out[0].startswith("2 sandboxes; per second: "), out
     assert out[2].split()[:3] == ["SANDBOX", "RUNTIME", "AGE"], out
     assert out[3].startswith("busy ") and out[-1].startswith("idle "), out
@@ -303,21 +309,21 @@ def validate_prints_the_effective_settings(w: World) -> None:
         },
     )
     assert good.returncode == 0, good
-    said = json.loads(good.stdout)
-    assert said["rules"] == [
+    settings = json.loads(good.stdout)
+    assert settings["rules"] == [
         "label a/b, namespace agents",
         "cgroup ^/x/(?<id>.+)$, role sidecar",
-    ], said
-    assert said["records"] == [
+    ], settings
+    assert settings["records"] == [
         "OTLP over HTTP to https://collector.test:4318/v1/logs, TLS, header authorization"
-    ], said
+    ], settings
     assert b"hidden" not in good.stdout.replace(b"hidden_in", b""), good.stdout
     assert (
-        said["keys_of_the_file"] == ["sandboxes", "spool", "stdout", "window_s"]
-        and "window_s=5" in said["settings"]
-        and said["spool"] == []
-        and len(said["warnings"]) == 1
-    ), said
+        settings["keys_of_the_file"] == ["sandboxes", "spool", "stdout", "window_s"]
+        and "window_s=5" in settings["settings"]
+        and settings["spool"] == []
+        and len(settings["warnings"]) == 1
+    ), settings
     for text, where in (
         ("window_s: 0", b'valid.yaml:1: "0" is not between 1 and 86400'),
         ("\nsandboxes: [{label: a, unit: b}]", b"valid.yaml:2: a rule takes exactly one of "),
@@ -335,7 +341,7 @@ def replayed_capture_gives_the_same_records(w: World) -> None:
     """Compares all fields except the time of observation. Rule sets are not in a capture."""
     capture = w.dir + "/capture"
     r = w.actor(
-        DEEDS
+        ACTIONS
         + """
 actor.udp("10.77.0.4", 7)
 for i in range(20): actor.lookup("q%d.test" % i, "A")
@@ -375,8 +381,8 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
         assert (
             then[:22] == now[:22] or '"egress.destination"' in what or '"sandbox.stopped"' in what
         ), (what, then, now)
-    cut = open(capture, "rb").read()[:-40]
-    open(capture, "wb").write(cut)
+    shortened = open(capture, "rb").read()[:-40]
+    open(capture, "wb").write(shortened)
     short = subprocess.run([w.sandpiper, "replay", capture], capture_output=True, timeout=60)
     assert short.returncode == 1 and b"is truncated at byte" in short.stderr, short
     none = subprocess.run([w.sandpiper, "replay", "/etc/passwd"], capture_output=True, timeout=60)
@@ -449,13 +455,13 @@ def watchdog_of_the_service_manager(w: World) -> None:
     s.bind(path)
     s.settimeout(60)
     c = Collector(w, [cg], env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
-    heard = [s.recv(100)]
-    while heard.count(b"WATCHDOG=1") < 3:
-        heard.append(s.recv(100))
-    assert b"READY=1" in heard, heard
+    received = [s.recv(100)]
+    while received.count(b"WATCHDOG=1") < 3:
+        received.append(s.recv(100))
+    assert b"READY=1" in received, received
     c.process.send_signal(signal.SIGTERM)
-    while b"STOPPING=1" not in heard:
-        heard.append(s.recv(100))
+    while b"STOPPING=1" not in received:
+        received.append(s.recv(100))
     c.stop()
 
 
@@ -479,7 +485,7 @@ def html_report_shows_the_actions(w: World) -> None:
     )
     with w.nft(rules):
         code = (
-            DEEDS
+            ACTIONS
             + """
 actor.tcp("10.77.0.4", 8081)
 actor.run(["sh", "-c", "exit 0", "</script><img src=x onerror=document.title=1>"])

@@ -20,7 +20,7 @@ from registry import scenario
 from world import HERE, PYTHON, World, sh
 
 
-def configured(w: World, config: dict[str, Any], options: Sequence[str] = ()) -> Collector:
+def start_collector(w: World, config: dict[str, Any], options: Sequence[str] = ()) -> Collector:
     path = os.path.join(w.dir, "config-%d.yaml" % time.monotonic_ns())
     with open(path, "w") as f:
         json.dump(config, f)
@@ -156,7 +156,7 @@ def pending_events_over_the_limit(w: World) -> None:
     )
     attempts = 3000
     try:
-        c = configured(
+        c = start_collector(
             w,
             {
                 "runtimes": [{"api": "cri", "socket": path}],
@@ -328,12 +328,12 @@ def container_path(w: World, i: int) -> str:
 class BadServer(threading.Thread):
     """A false runtime that calls `what` with each connection."""
 
-    def __init__(self, path: str, what: Callable[[socket.socket], None]) -> None:
+    def __init__(self, path: str, behaviour: Callable[[socket.socket], None]) -> None:
         super().__init__(daemon=True)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen(64)
-        self.what, self.held, self.count = what, [], 0
+        self.behaviour, self.open_connections, self.count = behaviour, [], 0
         self.start()
 
     def run(self) -> None:
@@ -347,17 +347,17 @@ class BadServer(threading.Thread):
 
     def serve(self, s: socket.socket) -> None:
         try:
-            if self.what == "hangs":
-                self.held.append(s)
+            if self.behaviour == "hangs":
+                self.open_connections.append(s)
                 return
             s.recv(65536)
-            if self.what == "closes half-way":
+            if self.behaviour == "closes half-way":
                 s.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n[{"Id":')
-            elif self.what == "garbage":
+            elif self.behaviour == "garbage":
                 s.sendall(os.urandom(4096))
-            elif self.what == "no json":
+            elif self.behaviour == "no json":
                 s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{{{[[\xff\xfe}")
-            elif self.what == "floods":
+            elif self.behaviour == "floods":
                 s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
                 for _ in range(4096):
                     s.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
@@ -370,15 +370,15 @@ class BadServer(threading.Thread):
 def misbehaving_runtimes_are_reported(w: World) -> None:
     """A runtime that hangs, closes early, floods or sends nonsense is reported once and delays no
     other. Paths alone still select sandboxes."""
-    for what in ("hangs", "closes half-way", "garbage", "no json", "floods"):
+    for behaviour in ("hangs", "closes half-way", "garbage", "no json", "floods"):
         for api in ("cri", "docker"):
-            if w.slow and what != "hangs":
+            if w.slow and behaviour != "hangs":
                 continue
             path = os.path.join(w.dir, "bad.sock")
             if os.path.exists(path):
                 os.unlink(path)
-            server = BadServer(path, what)
-            c = configured(
+            server = BadServer(path, behaviour)
+            c = start_collector(
                 w,
                 {
                     "runtimes": [{"api": api, "socket": path}],
@@ -395,30 +395,32 @@ def misbehaving_runtimes_are_reported(w: World) -> None:
                 if '"sandbox.stopped"' in open(c.path).read():
                     break
                 time.sleep(0.1)
-            said = [
+            messages = [
                 line for line in c.stderr_until_ready.decode().splitlines() if path in line
             ] or [c.wait_for_stderr(path)]
             events = c.stop()
             server.listener.close()
             assert {e["sandbox_id"] for e in events} == {os.path.basename(cg)}, (
-                what,
+                behaviour,
                 api,
                 c.stderr,
             )
             outbound = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
             assert [e["peer"] for e in outbound] == [
                 "10.77.0.4"
-            ] and "container.name" not in outbound[0], (what, api, outbound)
+            ] and "container.name" not in outbound[0], (behaviour, api, outbound)
             assert outbound[0]["container.id"] == os.path.basename(cg)[7:-6]
             later = c.stderr[len(c.stderr_until_ready.decode()) :]
-            assert len(said) + len([line for line in later.splitlines() if path in line]) <= 2, (
-                what,
+            assert (
+                len(messages) + len([line for line in later.splitlines() if path in line]) <= 2
+            ), (
+                behaviour,
                 api,
-                said,
+                messages,
                 c.stderr,
             )
             # The queries end.
-            assert server.count < 400, (what, api, server.count)
+            assert server.count < 400, (behaviour, api, server.count)
 
 
 @scenario("userspace")
@@ -457,7 +459,7 @@ def hostile_labels_are_escaped(w: World) -> None:
         [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"
     )
     try:
-        c = configured(
+        c = start_collector(
             w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]}
         )
         cgroups = []
@@ -470,19 +472,19 @@ def hostile_labels_are_escaped(w: World) -> None:
         events = c.stop()
     finally:
         w.stop(server)
-    told_ids = {
+    ids = {
         e["network.peer.port"]: e["sandbox_id"]
         for e in events
         if e["opensandbox.event"] == "egress.outbound"
     }
-    assert len(told_ids) == len(values) and len(set(told_ids.values())) == len(values), told_ids
+    assert len(ids) == len(values) and len(set(ids.values())) == len(values), ids
     assert (
-        told_ids[1002] == "line\\x0abreak\\x0d\\x0a"
-        and told_ids[1003] == "\\xff\\xfeA\\xc0\\xaf"
-        and told_ids[1004] == "\\\\x41"
-    ), told_ids
-    assert told_ids[1005] == "a" * 200 and all(len(i) < 250 for i in told_ids.values())
-    assert told_ids[1000][:160] == told_ids[1001][:160] == "x" * 160
+        ids[1002] == "line\\x0abreak\\x0d\\x0a"
+        and ids[1003] == "\\xff\\xfeA\\xc0\\xaf"
+        and ids[1004] == "\\\\x41"
+    ), ids
+    assert ids[1005] == "a" * 200 and all(len(i) < 250 for i in ids.values())
+    assert ids[1000][:160] == ids[1001][:160] == "x" * 160
     names = {e["k8s.container.name"] for e in events if e["opensandbox.event"] == "egress.outbound"}
     assert names == {"n\\x0a%d" % i for i in range(len(values))}
 
@@ -522,7 +524,7 @@ def identity_arrives_late_and_changes(w: World) -> None:
         [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"
     )
     try:
-        c = configured(w, {"runtimes": [{"api": "cri", "socket": path}]})
+        c = start_collector(w, {"runtimes": [{"api": "cri", "socket": path}]})
         cg = w.new_cgroup(container_path(w, 0))
         for turn, annotations in enumerate(
             ({}, {"opensandbox.io/id": "first"}, {"opensandbox.io/id": "second"})
@@ -593,7 +595,7 @@ def two_runtimes_claim_one_container(w: World) -> None:
         )
         sockets.append({"api": "cri", "socket": path})
     try:
-        c = configured(w, {"runtimes": sockets, "sandboxes": [{"label": "id"}]})
+        c = start_collector(w, {"runtimes": sockets, "sandboxes": [{"label": "id"}]})
         cg = w.new_cgroup(container_path(w, 0))
         for port in (1, 2):
             act(w, cg, "actor.tcp('10.77.0.4', %d)" % port)
@@ -632,13 +634,13 @@ def invalid_configuration_is_one_error(w: World) -> None:
         done = subprocess.run(
             [w.sandpiper, "run", "--config", path], capture_output=True, timeout=60
         )
-        said = done.stderr.decode()
+        messages = done.stderr.decode()
         assert (
             done.returncode == 2
-            and said.count("\n") == 1
-            and path in said
-            and all(x in said for x in words)
-        ), (text, said)
+            and messages.count("\n") == 1
+            and path in messages
+            and all(x in messages for x in words)
+        ), (text, messages)
     done = subprocess.run(
         [w.sandpiper, "run", "--config", "/no/such.yaml"], capture_output=True, timeout=60
     )
@@ -684,7 +686,7 @@ def named_cgroup_below_a_discovered_one(w: World) -> None:
             w.new_cgroup(container_path(w, 0) + "/inner"),
             w.new_cgroup(container_path(w, 0) + "/other"),
         )
-        c = configured(
+        c = start_collector(
             w, {"runtimes": [], "sandboxes": rules}, options=("--cgroup", inner + "=own")
         )
         act(w, inner, "actor.tcp('10.77.0.4', 1001)")
@@ -756,7 +758,7 @@ def runtime_events_name_removed_containers(w: World) -> None:
         [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"
     )
     try:
-        c = configured(
+        c = start_collector(
             w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]}
         )
         cg = w.new_cgroup(container_path(w, 0))
@@ -778,7 +780,7 @@ def runtime_events_name_removed_containers(w: World) -> None:
 def slow_runtime_is_asked_for_one_list(w: World) -> None:
     """Containers start faster than the runtime answers, and end soon. Single queries would reach
     the last ones too late."""
-    state, path, count, lives = (
+    state, path, count, lifetime = (
         os.path.join(w.dir, "cri-state.json"),
         os.path.join(w.dir, "cri.sock"),
         60,
@@ -786,7 +788,7 @@ def slow_runtime_is_asked_for_one_list(w: World) -> None:
     )
 
     def write(last: int) -> None:
-        there = range(max(0, last - lives), last + 1)
+        existing = range(max(0, last - lifetime), last + 1)
         with open(state + ".new", "w") as f:
             json.dump(
                 {
@@ -799,7 +801,7 @@ def slow_runtime_is_asked_for_one_list(w: World) -> None:
                             "uid": "u",
                             "labels": {"id": "slow-%d" % i},
                         }
-                        for i in there
+                        for i in existing
                     ],
                     "containers": [
                         {
@@ -808,7 +810,7 @@ def slow_runtime_is_asked_for_one_list(w: World) -> None:
                             "name": "c%d" % i,
                             "image": "i",
                         }
-                        for i in there
+                        for i in existing
                     ],
                 },
                 f,
@@ -820,7 +822,7 @@ def slow_runtime_is_asked_for_one_list(w: World) -> None:
         [w.triggers.replace("triggers/triggers", "e2e/cri"), path, "serve", state], ready="ready"
     )
     try:
-        c = configured(
+        c = start_collector(
             w, {"runtimes": [{"api": "cri", "socket": path}], "sandboxes": [{"label": "id"}]}
         )
         for i in range(count):
@@ -839,12 +841,12 @@ def slow_runtime_is_asked_for_one_list(w: World) -> None:
         events = c.stop()
     finally:
         w.stop(server)
-    told_ids = {
+    ids = {
         e["network.peer.port"]: (e["sandbox_id"], e["k8s.container.name"])
         for e in events
         if e["opensandbox.event"] == "egress.outbound"
     }
-    assert told_ids == {1000 + i: ("slow-%d" % i, "c%d" % i) for i in range(count)}, (
-        len(told_ids),
-        told_ids,
+    assert ids == {1000 + i: ("slow-%d" % i, "c%d" % i) for i in range(count)}, (
+        len(ids),
+        ids,
     )

@@ -19,7 +19,7 @@ from registry import scenario
 from world import World
 
 # Beginnings of commands, with the scenario or script that runs them.
-ELSEWHERE = {
+RUN_BY = {
     "sudo deploy/setup.sh": ".ci/run",
     "bazel build //userspace:sandpiper": "tests/run.sh",
     "sudo tests/run.sh": ".ci/run",
@@ -58,8 +58,8 @@ def commands() -> Iterator[tuple[str, str, bool]]:
                 yield os.path.basename(page), stripped, fence == "sh cluster"
 
 
-def elsewhere(command: str) -> str | None:
-    return next((by for start, by in ELSEWHERE.items() if command.startswith(start)), None)
+def runner_of(command: str) -> str | None:
+    return next((by for start, by in RUN_BY.items() if command.startswith(start)), None)
 
 
 def runnable(w: World, command: str) -> tuple[dict[str, str], list[str]] | None:
@@ -73,13 +73,13 @@ def runnable(w: World, command: str) -> tuple[dict[str, str], list[str]] | None:
         words.pop(0)
     if os.path.basename(words[0]) != "sandpiper":
         return None
-    stands_for = {
+    replacements = {
         "/etc/sandpiper/sandpiper.yaml": REPO + "/deploy/debian/sandpiper.yaml",
         "sandpiper.yaml": REPO + "/deploy/debian/sandpiper.yaml",
         "/var/tmp/today.capture": w.dir + "/today.capture",
         "/sys/fs/cgroup/boxes/*": w.cgroups + "/boxes/*",
     }
-    return env, [w.sandpiper] + [stands_for.get(x, x) for x in words[1:]]
+    return env, [w.sandpiper] + [replacements.get(x, x) for x in words[1:]]
 
 
 @scenario()
@@ -90,7 +90,7 @@ def commands_of_all_pages_run(w: World) -> None:
         "SANDPIPER_SOCKET": w.dir + "/documents.sock",
         "SANDPIPER_SPOOL": w.dir + "/documents.db",
     }
-    tried = set()
+    runners = set()
     all_commands = list(commands())
     assert len(all_commands) > 25, all_commands
     c = None
@@ -100,31 +100,31 @@ def commands_of_all_pages_run(w: World) -> None:
         key=lambda x: (any(y in x[1] for y in (" observe", " status", " top")), "replay" in x[1]),
     )
     for page, command, cluster in order:
-        by = elsewhere(command)
+        by = runner_of(command)
         if by:
-            tried.add(by)
+            runners.add(by)
             continue
         if cluster:
             assert command.split()[0] in ("kubectl", "helm"), (page, command)
             continue
-        made = runnable(w, command)
-        assert made, "%s: nothing runs `%s`: name what does in ELSEWHERE" % (page, command)
-        env, argv = made
-        what = argv[1]
-        if what in ("observe", "status", "top") and not c:
+        parsed = runnable(w, command)
+        assert parsed, "%s: nothing runs `%s`: name what does in ELSEWHERE" % (page, command)
+        env, argv = parsed
+        subcommand = argv[1]
+        if subcommand in ("observe", "status", "top") and not c:
             c = Collector(w, [a], options=["--socket", base["SANDPIPER_SOCKET"]])
             act(w, a, "actor.lookup('documents.example.com', 'A'); actor.run(['true'])")
         p = subprocess.Popen(
             argv, env={**base, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        if what == "run":
+        if subcommand == "run":
             line = b""
             while b"ready" not in line:
                 line = p.stderr.readline()
                 assert line, (command, p.wait())
             p.send_signal(signal.SIGTERM)
         elif (
-            what == "observe"
+            subcommand == "observe"
             and "--last" not in argv
             and "--since" not in argv
             or "--follow" in argv
@@ -135,8 +135,8 @@ def commands_of_all_pages_run(w: World) -> None:
         out, err = p.communicate(timeout=120)
         assert p.returncode in (0, -signal.SIGTERM), (page, command, p.returncode, err)
     c.stop()
-    assert set(ELSEWHERE.values()) == tried, "no page has what is run by %r" % (
-        set(ELSEWHERE.values()) - tried
+    assert set(RUN_BY.values()) == runners, "no page has what is run by %r" % (
+        set(RUN_BY.values()) - runners
     )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from attribution import Collector, act
 from checks import check_complete
 from otlp_receiver import (
-    ACT,
+    ACTIONS,
     Certificates,
     GrpcSink,
     HttpSink,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 TAGS = ("userspace",)
 
-WORK = "for i in range(20):\n    actor.run(['true', str(i)])"
+TWENTY_PROGRAMS = "for i in range(20):\n    actor.run(['true', str(i)])"
 
 
 def answering_with(body: bytes, headers: dict[str, str]) -> tuple[Any, list[bytes]]:
@@ -78,7 +78,7 @@ def answers_with_huge_or_invalid_bodies(w: World) -> None:
     for name, (body, headers) in bodies.items():
         server, posts = answering_with(body, headers)
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        result = run_in_host_network(w, ACT, logs_only(url))
+        result = run_in_host_network(w, ACTIONS, logs_only(url))
         check_complete(result)
         check_logs(result, [decode(w, "logs", post) for post in posts])
         assert "not exported" not in result.stderr, (name, result.stderr)
@@ -109,7 +109,7 @@ def answers_slower_than_the_timeout(w: World) -> None:
     env = logs_only(sink.url, OTEL_EXPORTER_OTLP_TIMEOUT="500")
     collector = Collector(w, [cgroup], env=env)
     for _ in range(3):
-        act(w, cgroup, WORK)
+        act(w, cgroup, TWENTY_PROGRAMS)
     wait_for(lambda: attempts)
     is_slow[0] = False
     events = collector.stop()
@@ -160,7 +160,7 @@ def renewed_certificates_are_read_again(w: World) -> None:
         for name, endpoint in endpoints.items()
     }
     for cgroup in cgroups.values():
-        act(w, cgroup, WORK)
+        act(w, cgroup, TWENTY_PROGRAMS)
     for collector in collectors.values():
         collector.wait_for_stderr("log records cannot be sent")
     assert not sink.posts
@@ -219,7 +219,7 @@ def name_moves_to_another_address(w: World) -> None:
     with own_hosts(w) as write_hosts:
         write_hosts("127.0.0.1 sink.test")
         collector = Collector(w, [cgroup], env=logs_only(f"http://sink.test:{port}"))
-        act(w, cgroup, WORK)
+        act(w, cgroup, TWENTY_PROGRAMS)
         wait_for(lambda: sinks["127.0.0.1"].posts)
         write_hosts("127.0.0.2 sink.test")
         sinks["127.0.0.1"].server.shutdown()
@@ -227,7 +227,7 @@ def name_moves_to_another_address(w: World) -> None:
         listen("127.0.0.2")
         # A thread of the first server still serves the open connection.
         sinks["127.0.0.1"].failures = 10**6
-        act(w, cgroup, WORK)
+        act(w, cgroup, TWENTY_PROGRAMS)
         wait_for(lambda: sinks["127.0.0.2"].posts)
         events = collector.stop()
     arrived = sum(count(sink.requests(w, "logs")) for sink in sinks.values())
@@ -254,7 +254,7 @@ def on_ipv6(w: World) -> None:
     sink = HttpSink()
     server = serve(sink.server.RequestHandlerClass, ("::1", 0), Ipv6Server)
     env = logs_only(f"http://[::1]:{server.server_address[1]}")
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     check_logs(result, sink.requests(w, "logs"))
     assert not result.stderr, result.stderr
 
@@ -264,7 +264,7 @@ def on_a_unix_socket(w: World) -> None:
     sink, path = HttpSink(), os.path.join(w.dir, "http.sock")
     serve(sink.server.RequestHandlerClass, path, UnixServer)
     env = common_env(OTEL_EXPORTER_OTLP_ENDPOINT="unix://" + path, OTEL_METRICS_EXPORTER="none")
-    result = w.actor(ACT, env=env)
+    result = w.actor(ACTIONS, env=env)
     check_logs(result, sink.requests(w, "logs"))
     assert not result.stderr, result.stderr
 
@@ -275,11 +275,11 @@ def behind_a_proxy(w: World) -> None:
     go through it."""
     proxy, sink = HttpSink(), HttpSink()
     env = logs_only("http://collector.invalid:4318", http_proxy=proxy.url)
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     assert proxy.paths() == {"http://collector.invalid:4318/v1/logs"}
     check_logs(result, proxy.requests(w, "logs"))
     env = logs_only(sink.url, http_proxy=proxy.url, no_proxy="127.0.0.1")
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     check_logs(result, sink.requests(w, "logs"))
     grpc_sink = GrpcSink(w)
     tunnel, heads = tunnelling_proxy()
@@ -288,7 +288,7 @@ def behind_a_proxy(w: World) -> None:
         http_proxy=tunnel,
         OTEL_METRICS_EXPORTER="none",
     )
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     check_logs(result, grpc_sink.stop_with_logs())
     assert heads and heads[0].startswith(b"CONNECT localhost:"), heads
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attribution import Collector, act
 from checks import check_complete
-from endpoint import WORK, own_hosts, started_by
+from endpoint import TWENTY_PROGRAMS, own_hosts, started_by
 from otlp_receiver import (
-    ACT,
+    ACTIONS,
     GrpcSink,
     Message,
     check_logs,
@@ -46,7 +46,7 @@ def answers_with_huge_or_invalid_bodies(w: World) -> None:
         sink = GrpcSink(w, "--answer", answer)
         with started_by(w, f'exec prlimit --data={350 << 20} "$@"'):
             env = logs_over_grpc(sink.url, OTEL_EXPORTER_OTLP_TIMEOUT="60000")
-            result = run_in_host_network(w, ACT, env)
+            result = run_in_host_network(w, ACTIONS, env)
         check_complete(result)
         check_logs(result, sink.stop_with_logs())
         assert "not exported" not in result.stderr, (answer, result.stderr)
@@ -108,14 +108,14 @@ def name_moves_to_another_address(w: World) -> None:
     with own_hosts(w) as write_hosts:
         write_hosts("127.0.0.1 sink.test")
         collector = Collector(w, [cgroup], env=logs_over_grpc(f"http://sink.test:{port}"))
-        act(w, cgroup, WORK)
+        act(w, cgroup, TWENTY_PROGRAMS)
         collector.wait_for("process.exec")
         time.sleep(1)  # requests that were sent arrive
         write_hosts("127.0.0.2 sink.test")
         second = GrpcSink(w, port=port, address="127.0.0.2")
         arrived = count(first.stop_with_logs())
         assert arrived
-        act(w, cgroup, WORK)
+        act(w, cgroup, TWENTY_PROGRAMS)
         collector.wait_for_stderr("log records are sent again")
         events = collector.stop()
     arrived += count(second.stop_with_logs())

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from containers import docker, podman
-from kube import collector, records_of
+from kube import records_of, start_collector
 from registry import scenario
 from world import World
 
@@ -27,7 +27,7 @@ def labels_sidecars_and_status(w: World) -> None:
 def labels_sidecars_and_status_of(w: World, engine: Any) -> None:
     with engine(w) as runtime:
         socket = w.dir + "/api.sock"
-        c = collector(w, runtime, options=("--socket", socket))
+        c = start_collector(w, runtime, options=("--socket", socket))
         net = ("--network", "host")  # the engine's own namespace
         sidecar = runtime.run(
             "sandbox-egress-x",
@@ -87,7 +87,7 @@ def labels_sidecars_and_status_of(w: World, engine: Any) -> None:
 def unlabelled_sidecar_joins_by_network(w: World) -> None:
     for sidecar_first in (True, False):
         with podman(w) as runtime:
-            c = collector(w, runtime)
+            c = start_collector(w, runtime)
             net = ("--network", "host")
             if sidecar_first:
                 proxy = runtime.run(
@@ -129,7 +129,7 @@ def containers_removed_at_once(w: World) -> None:
 
 def removed_at_once(w: World, engine: Any, count: int) -> None:
     with engine(w) as runtime:
-        c = collector(w, runtime)
+        c = start_collector(w, runtime)
         for i in range(count):
             runtime.run(
                 "rm%d" % i,
@@ -166,7 +166,7 @@ def removed_at_once(w: World, engine: Any, count: int) -> None:
 def every_container_is_a_sandbox(w: World) -> None:
     with podman(w) as runtime:
         before = runtime.run("before", "sleep 1000", "--network", "none")
-        c = collector(w, runtime, options=("--all-containers",))
+        c = start_collector(w, runtime, options=("--all-containers",))
         after = runtime.run("after", "/bin/true; sleep 1000", "--network", "none")
         time.sleep(1.5)
         events = c.stop()

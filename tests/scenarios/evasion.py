@@ -25,11 +25,11 @@ def lines_of(r: Result) -> list[str]:
 def address_rewritten_during_the_call(w: World) -> None:
     r = w.exec([w.triggers, "connect-flip", "10.77.0.3", "10.77.0.4", "200"])
     check_complete(r)
-    went = collections.Counter(lines_of(r))
-    assert sum(went.values()) == 200, r.stderr
-    told_of = collections.Counter(e["peer"] for e in r.records("egress.outbound"))
-    assert told_of == went, (told_of, went)
-    print("     %s" % dict(went))
+    connected = collections.Counter(lines_of(r))
+    assert sum(connected.values()) == 200, r.stderr
+    recorded = collections.Counter(e["peer"] for e in r.records("egress.outbound"))
+    assert recorded == connected, (recorded, connected)
+    print("     %s" % dict(connected))
 
 
 @scenario()

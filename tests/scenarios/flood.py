@@ -20,7 +20,7 @@ from registry import Skip, scenario
 from scrape import Scrape, free_port, serving
 from world import HERE, PYTHON, World
 
-DEAD = ("10.77.0.4", "9")  # drops all packets
+SILENT_PEER = ("10.77.0.4", "9")  # drops all packets
 
 
 MEMORY_MAX = 128 << 20  # the limit in docs/security.md
@@ -36,18 +36,18 @@ def check_memory(c: Collector) -> None:
     print("     %d MiB at most" % (most >> 20))
 
 
-def small(w: World) -> list[str]:
+def small_rings(w: World) -> list[str]:
     """Rings so small that a flood fills them, in an emulated guest too."""
     size = "4K" if w.slow else "64K"
     return ["--ring-bytes", size, "--critical-ring-bytes", size]
 
 
-def share(w: World, n: int) -> int:
+def scale(w: World, n: int) -> int:
     """Scales a number to what an emulated guest can do in the same time."""
     return n // 50 if w.slow else n
 
 
-def settled(port: int, sandboxes: Any, want: Any) -> Any:
+def scrape_when_accounted(port: int, sandboxes: Any, want: Any) -> Any:
     """Waits for a scrape that accounts for all events and for which `want` holds."""
     for _ in range(600):
         s = Scrape(port)
@@ -66,9 +66,9 @@ def settled(port: int, sandboxes: Any, want: Any) -> Any:
 
 @scenario()
 def million_connects(w: World) -> None:
-    n = share(w, 1000000) // 4
-    one = "%s flood-connect 10.77.0.4 1 %d & " % (w.triggers, n)
-    r = w.exec(["sh", "-c", one * 4 + "wait"], options=small(w))
+    n = scale(w, 1000000) // 4
+    command = "%s flood-connect 10.77.0.4 1 %d & " % (w.triggers, n)
+    r = w.exec(["sh", "-c", command * 4 + "wait"], options=small_rings(w))
     assert [int(line) for line in r.stdout.split()] == [n] * 4
     check_event_counts(r)
     assert r.report["totals"]["attempts"] == 4 * n
@@ -78,19 +78,23 @@ def million_connects(w: World) -> None:
         r.report["events"]["connect"]["produced"] == 4 * n
         and r.report["events"]["connect"]["dropped"] > 0
     ), r.report["events"]
-    told_lost = sum(
+    reported = sum(
         e.get("sandpiper.dropped.ring_full.connect", 0) for e in r.records("sandpiper.loss")
     )
-    assert told_lost == r.report["events"]["connect"]["dropped"]
+    assert reported == r.report["events"]["connect"]["dropped"]
 
 
 @scenario()
 def million_lookups(w: World) -> None:
-    n = share(w, 1000000) // 4
-    one = "%s flood-dns %s %s %d %d & "
+    n = scale(w, 1000000) // 4
+    command = "%s flood-dns %s %s %d %d & "
     r = w.exec(
-        ["sh", "-c", "".join(one % (w.triggers, *DEAD, n, i) for i in range(4)) + "wait"],
-        options=[*small(w), "--dns-port", "9"],
+        [
+            "sh",
+            "-c",
+            "".join(command % (w.triggers, *SILENT_PEER, n, i) for i in range(4)) + "wait",
+        ],
+        options=[*small_rings(w), "--dns-port", "9"],
     )
     assert [int(line) for line in r.stdout.split()] == [n] * 4
     check_event_counts(r)
@@ -101,7 +105,7 @@ def million_lookups(w: World) -> None:
 
 @scenario()
 def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
-    n, port = share(w, 50000) // 50, free_port()
+    n, port = scale(w, 50000) // 50, free_port()
     cgroups = [w.new_cgroup("f%d" % i) for i in range(50)]
     names = [os.path.basename(c) for c in cgroups]
     c = Collector(
@@ -118,21 +122,21 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
     c.process.send_signal(signal.SIGCONT)
 
     # The trigger is one more program.
-    def left_out(s: Any, what: str) -> float:
+    def skipped_runs(s: Any, what: str) -> float:
         return s.sum("sandpiper_probe_missed_total", program="handle_" + what)
 
-    s = settled(
+    s = scrape_when_accounted(
         port,
         names,
-        lambda s: s.sum("sandbox_process_exits_total") + left_out(s, "exit") >= 50 * (n + 1),
+        lambda s: s.sum("sandbox_process_exits_total") + skipped_runs(s, "exit") >= 50 * (n + 1),
     )
     for what in ("exec", "exit"):
         counts = s.by("sandbox_process_%ss_total" % what, "sandbox_id")
         assert counts.keys() == {(x,) for x in names} and max(counts.values()) <= n + 1, counts
-        assert 0 <= 50 * (n + 1) - sum(counts.values()) <= left_out(s, what), (
+        assert 0 <= 50 * (n + 1) - sum(counts.values()) <= skipped_runs(s, what), (
             what,
             counts,
-            left_out(s, what),
+            skipped_runs(s, what),
         )
         assert all(s.account(x)[what][0] == counts[(x,)] for x in names), what
     assert {
@@ -147,16 +151,16 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
 
 @scenario()
 def stopped_reader_for_ten_seconds(w: World) -> None:
-    cg, port, n = w.new_cgroup("still"), free_port(), share(w, 50000)
+    cg, port, n = w.new_cgroup("still"), free_port(), scale(w, 50000)
     # A flow whose close event was lost ends in the second window after it.
     c = Collector(
-        w, [cg], options=[*small(w), "--dns-port", "9", "--window-s", "1"], env=serving(port)
+        w, [cg], options=[*small_rings(w), "--dns-port", "9", "--window-s", "1"], env=serving(port)
     )
     c.process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     floods = [
         ["flood-connect", "10.77.0.4", "1", str(n)],
-        ["flood-dns", *DEAD, str(n), "1"],
+        ["flood-dns", *SILENT_PEER, str(n), "1"],
         ["flood-exec", str(n // 50)],
     ]
     running = [w.start([w.triggers, *f], ns=w.client, cgroup=cg) for f in floods]
@@ -166,7 +170,7 @@ def stopped_reader_for_ten_seconds(w: World) -> None:
     c.process.send_signal(signal.SIGCONT)
     for p in running:
         w.stop(p)
-    s = settled(
+    s = scrape_when_accounted(
         port,
         ["still"],
         lambda s: s.sum("sandbox_connect_attempts_total", network_transport="tcp") == n,
@@ -213,7 +217,7 @@ def flood_does_not_affect_a_neighbour(w: World) -> None:
     script = "while :; do %s & wait; done"
     floods = [
         "flood-connect 10.77.0.4 1 100000",
-        "flood-dns %s %s 100000 1" % DEAD,
+        "flood-dns %s %s 100000 1" % SILENT_PEER,
         "flood-exec 2000",
     ]
     running = [
@@ -243,7 +247,7 @@ for i in range(%d):
     )
     for p in running:
         w.stop(p)
-    s = settled(port, ["calm", "loud"], lambda s: True)
+    s = scrape_when_accounted(port, ["calm", "loud"], lambda s: True)
     assert all(dropped == 0 for _, _, dropped in s.account("calm").values()), s.account("calm")
     limited = s.by("sandpiper_events_dropped_total", "reason", sandbox_id="loud")
     # An emulated guest may produce no more events than the reader processes.
@@ -268,10 +272,10 @@ for i in range(%d):
 
 
 @contextlib.contextmanager
-def at_most(pids: int, cg: str) -> Iterator[str | None]:
+def limit_processes(pids: int, cg: str) -> Iterator[str | None]:
     """Limits the processes of a cgroup. Where the pids controller is in v1, the limit is on a v1
     cgroup: returns the folder that processes must enter too."""
-    own, top = None, os.path.dirname(os.path.dirname(cg))
+    v1_cgroup, top = None, os.path.dirname(os.path.dirname(cg))
     try:
         if "pids" in open(os.path.join(top, "cgroup.controllers")).read().split():
             for parent in (top, os.path.dirname(cg)):
@@ -279,16 +283,16 @@ def at_most(pids: int, cg: str) -> Iterator[str | None]:
                     f.write("+pids")
             limited = cg
         elif os.path.isdir("/sys/fs/cgroup/pids"):
-            limited = own = "/sys/fs/cgroup/pids/sandpiper-bomb-%d" % os.getpid()
-            os.makedirs(own)
+            limited = v1_cgroup = "/sys/fs/cgroup/pids/sandpiper-bomb-%d" % os.getpid()
+            os.makedirs(v1_cgroup)
         else:
             raise Skip("there is no pids controller")
         with open(os.path.join(limited, "pids.max"), "w") as f:
             f.write(str(pids))
-        yield own
+        yield v1_cgroup
     finally:
-        if own:
-            os.rmdir(own)
+        if v1_cgroup:
+            os.rmdir(v1_cgroup)
 
 
 @scenario()
@@ -299,27 +303,27 @@ def fork_bomb_under_a_limit(w: World) -> None:
         w.new_cgroup("bomb"),
         w.new_cgroup("beside-a-bomb"),
         free_port(),
-        share(w, 50000),
+        scale(w, 50000),
     )
     # The ring is small enough to fill up. The neighbour's programs stay within its share, which is
     # half of the ring a second.
     c = Collector(w, [bomb, calm], options=["--critical-ring-bytes", "256K"], env=serving(port))
-    with at_most(200, bomb) as more:
-        enter = "echo $$ > %s/cgroup.procs; " % more if more else ""
+    with limit_processes(200, bomb) as v1_cgroup:
+        enter = "echo $$ > %s/cgroup.procs; " % v1_cgroup if v1_cgroup else ""
         running = w.start(
             ["sh", "-c", enter + "exec %s flood-fork %d" % (w.triggers, n)], cgroup=bomb
         )
         act(w, calm, "for i in range(10): actor.run(['true', str(i)])")
         assert running.wait(timeout=280) == 0
         w.stop(running)
-    made = int(running.output)
-    assert n // 4 < made <= n, (made, n)
-    s = settled(
+    forked = int(running.output)
+    assert n // 4 < forked <= n, (forked, n)
+    s = scrape_when_accounted(
         port,
         ["bomb", "beside-a-bomb"],
-        lambda s: s.sum("sandbox_process_exits_total", sandbox_id="bomb") == made + 1,
+        lambda s: s.sum("sandbox_process_exits_total", sandbox_id="bomb") == forked + 1,
     )
-    assert s.account("bomb")["exit"][0] == made + 1 and s.account("bomb")["fork"][0] == made, (
+    assert s.account("bomb")["exit"][0] == forked + 1 and s.account("bomb")["fork"][0] == forked, (
         s.account("bomb")
     )
     assert s.sum("sandbox_process_execs_total", sandbox_id="bomb") == 2
@@ -343,7 +347,7 @@ def connects_to_a_whole_network(w: World) -> None:
         w.new_cgroup("wide"),
         w.new_cgroup("narrow"),
         free_port(),
-        share(w, 200000),
+        scale(w, 200000),
         1000 if not w.slow else 100,
     )
     route = ["ip", "-n", w.client, "route"]
@@ -362,7 +366,7 @@ def connects_to_a_whole_network(w: World) -> None:
         assert running.wait(timeout=280) == 0
         w.stop(running)
         assert int(running.output) == n
-        s = settled(
+        s = scrape_when_accounted(
             port,
             ["wide", "narrow"],
             lambda s: s.sum("sandbox_connect_attempts_total", sandbox_id="wide") == n,
@@ -391,10 +395,10 @@ def connects_to_a_whole_network(w: World) -> None:
         for e in events
         if e["opensandbox.event"] == "sandbox.stopped" and e["sandbox_id"] == "wide"
     ]
-    about = stopped["sandbox.egress.destinations"]
+    estimate = stopped["sandbox.egress.destinations"]
     assert (
         stopped["sandbox.egress.destinations.estimated"]
-        and abs(about - (n - lost)) < (n - lost) * 0.09
+        and abs(estimate - (n - lost)) < (n - lost) * 0.09
     ), (stopped, n, lost)
     check_same("peers", egress_of(events, "narrow")[1], ["10.77.0.3"])
 
@@ -427,7 +431,7 @@ def rules_change_continuously(w: World) -> None:
     assert running.wait(timeout=280) == 0
     w.stop(running)
     done = json.loads(running.output.splitlines()[-1])
-    s = settled(
+    s = scrape_when_accounted(
         port,
         ["rule-storm", "steady"],
         lambda s: (
@@ -463,7 +467,7 @@ def udp_peers_over_the_limit(w: World) -> None:
     """Each peer of a socket is one attempt, and another one after its flow was evicted, which
     --kernel-flows-max decides."""
     n = 3000
-    twice = (
+    script = (
         """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -474,7 +478,7 @@ for turn in range(2):
         % n
     )
     for options, least, most in ([], n, n), (["--kernel-flows-max", "1024"], n + n // 2, 2 * n):
-        r = w.exec([PYTHON, "-c", twice], options=options)
+        r = w.exec([PYTHON, "-c", script], options=options)
         assert r.status == 0, r.stderr
         check_event_counts(r)
         assert least <= r.report["totals"]["attempts"] <= most, r.report["totals"]

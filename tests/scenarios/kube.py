@@ -17,7 +17,7 @@ from registry import scenario
 from world import Event, World
 
 
-def collector(
+def start_collector(
     w: World, runtime: Containerd, options: Sequence[str] = (), **config: Any
 ) -> Collector:
     path = os.path.join(w.dir, "config-%d.yaml" % time.monotonic_ns())
@@ -38,19 +38,19 @@ def records_of(events: list[Event], sandbox: str, kind: str | None = None) -> li
 def pod_is_one_sandbox(w: World) -> None:
     """A pod has a pause container, an application and a sidecar, each with its role and names."""
     with containerd(w) as runtime:
-        c = collector(w, runtime)
+        c = start_collector(w, runtime)
         pod = runtime.pod("p1", labels={"opensandbox.io/id": "sb-1"})
         other = runtime.pod("p2", labels={"app": "something-else"})
         app = runtime.container(
             pod, "sandbox", "/bin/nc -w 2 10.77.0.4 8080 </dev/null; sleep 1000"
         )
         sidecar = runtime.container(pod, "egress", "/bin/nslookup one.test 10.77.0.1; sleep 1000")
-        nobody = runtime.container(
+        unwatched = runtime.container(
             other, "app", "/bin/nc -w 2 10.77.0.4 8080 </dev/null; sleep 1000"
         )
         c.wait_for("egress.outbound")
         time.sleep(1)
-        for x in (app, sidecar, nobody):
+        for x in (app, sidecar, unwatched):
             runtime.cri("remove", x)
         runtime.remove_pod(pod)
         runtime.remove_pod(other)
@@ -98,8 +98,8 @@ def short_lived_containers_are_named(w: World) -> None:
     count, pods = (20, 2) if w.slow else (200, 10)
     truth = {}
     with containerd(w) as runtime:
-        c = collector(w, runtime)
-        made = [
+        c = start_collector(w, runtime)
+        created = [
             runtime.pod("pod%d" % i, labels={"opensandbox.io/id": "sb-%d" % i}) for i in range(pods)
         ]
 
@@ -107,7 +107,7 @@ def short_lived_containers_are_named(w: World) -> None:
             pod = i % pods
             port = 10000 + i
             x = runtime.container(
-                made[pod], "c%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % port
+                created[pod], "c%d" % i, "exec /bin/nc -w 1 10.77.0.4 %d </dev/null" % port
             )
             truth[port] = ("sb-%d" % pod, x, "c%d" % i)
             runtime.wait_end(x)  # a removal would kill it before it connected
@@ -115,7 +115,7 @@ def short_lived_containers_are_named(w: World) -> None:
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(one, range(count)))
-        for pod in made:
+        for pod in created:
             runtime.remove_pod(pod)
         for _ in range(100):
             if open(c.path).read().count('"sandbox.stopped"') == pods:
@@ -142,7 +142,7 @@ def restarted_container_and_reused_id(w: World) -> None:
     """A container that restarts in its pod is the same sandbox. An id that is used again after its
     end is a new one."""
     with containerd(w) as runtime:
-        c = collector(w, runtime)
+        c = start_collector(w, runtime)
         for turn in range(2):
             pod = runtime.pod(
                 "again", labels={"opensandbox.io/id": "sb-again"}, uid="uid-%d" % turn
@@ -205,7 +205,7 @@ def configured_rules_select_pods(w: World) -> None:
                 annotations={"id": "a-elsewhere"},
             ),
         ]
-        c = collector(w, runtime, sandboxes=rules)
+        c = start_collector(w, runtime, sandboxes=rules)
         pods.append(start("late", labels={"fallback": "f-late", "tier": "gold"}))
         pods.append(start("path", cgroup_parent="/%s/special-case/x" % w.tag))
         time.sleep(2)
@@ -230,7 +230,7 @@ def runtime_starts_late_and_stops(w: World) -> None:
     with containerd(w) as runtime:
         away = runtime.socket + ".away"
         os.rename(runtime.socket, away)
-        c = collector(w, runtime)
+        c = start_collector(w, runtime)
         time.sleep(1.5)
         os.rename(away, runtime.socket)
         time.sleep(3)

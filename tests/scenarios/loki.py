@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dashboards import DEPLOY, panels_of_dashboards
-from otlp_receiver import ACT, run_in_host_network
+from otlp_receiver import ACTIONS, run_in_host_network
 from outage import Relay, break_connection, run_log_sender
 from packaging import documents
 from peer_checks import OTHER_FIELDS, same_records, underscored
@@ -203,7 +203,7 @@ def duplicates_are_removed(w: World) -> None:
     loki = loki_of(w)
     relay = Relay(loki.logs_endpoint, interrupt=lambda n, h: n <= 2 and break_connection(h))
     env = sending_to(relay.logs_endpoint, "unacknowledged")
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     assert len(relay.passed_on) >= 3
     same_records_in_loki(result.events, loki.records('{service_name="unacknowledged"}'))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attribution import Collector, act
 from otlp_receiver import (
-    ACT,
+    ACTIONS,
     CHANGING_METRICS,
     CUMULATIVE,
     DELTA,
@@ -79,7 +79,7 @@ def prometheus_endpoint_is_valid(w: World) -> None:
     cgroup, port = w.new_cgroup("prom"), free_port()
     env = serving(port, OPENSANDBOX_EGRESS_METRICS_EXTRA_ATTRS="team=red")
     collector = Collector(w, [cgroup + '=p"r\\om'], env=env)
-    act(w, cgroup, textwrap.dedent(ACT))
+    act(w, cgroup, textwrap.dedent(ACTIONS))
     wait_for(lambda: Scrape(port).sum("sandbox_process_exits_total") >= 3)
     s = Scrape(port)
     assert s.by("sandbox_dns_queries_total", "outcome", "network_transport") == {("ok", "udp"): 2}
@@ -171,7 +171,7 @@ def deltas_and_exponential_histograms(w: World) -> None:
         OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="Delta",
         **{histogram: "base2_exponential_bucket_histogram"},
     )
-    code = ACT + "\n    import time; time.sleep(1); actor.lookup('b.test', 'A')"
+    code = ACTIONS + "\n    import time; time.sleep(1); actor.lookup('b.test', 'A')"
     result = run_in_host_network(w, code, env)
     sums = add_deltas(w, sink)
     for name, ps in result.metrics.items():

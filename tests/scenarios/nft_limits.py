@@ -16,7 +16,15 @@ from world import HERE, PYTHON, World
 
 TAGS = ("peers",)
 
-NASTY = ['quote"quote', "it's", "back\\slash", "new\nline", "tab\t;{}", "\u00fc\u4e16", "x" * 120]
+HOSTILE_TEXTS = [
+    'quote"quote',
+    "it's",
+    "back\\slash",
+    "new\nline",
+    "tab\t;{}",
+    "\u00fc\u4e16",
+    "x" * 120,
+]
 
 
 @scenario()
@@ -124,7 +132,7 @@ def hostile_names_and_comments(w: World) -> None:
             }
         },
     ]
-    for i, name in enumerate(NASTY):
+    for i, name in enumerate(HOSTILE_TEXTS):
         commands.append(
             {
                 "add": {
@@ -169,7 +177,9 @@ def hostile_names_and_comments(w: World) -> None:
         assert done.returncode == 0
         r = w.exec(["true"])
     (loaded,) = r.records("egress.loaded")
-    assert rules_of(loaded) == [("allow", "192.0.2.%d" % i) for i in range(len(NASTY))], loaded
+    assert rules_of(loaded) == [("allow", "192.0.2.%d" % i) for i in range(len(HOSTILE_TEXTS))], (
+        loaded
+    )
 
 
 @scenario("linux-6.1", "linux-6.12")
@@ -222,8 +232,8 @@ def nf_tables_loaded_late(w: World) -> None:
     if "nf_tables" not in modules.loaded():
         raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
     w.remove_server_rules()
-    typed = os.path.exists("/sys/kernel/btf/nf_tables")
-    gone = modules.unload("nf_tables")
+    has_module_btf = os.path.exists("/sys/kernel/btf/nf_tables")
+    unloaded = modules.unload("nf_tables")
     try:
         for pause in (0, 6 if w.slow else 2):
             if "nf_tables" in modules.loaded():
@@ -263,8 +273,11 @@ def nf_tables_loaded_late(w: World) -> None:
                 r.records("egress.updated"),
             )
             # A kernel from 5.11 on shows the types of a module while it is loaded.
-            assert probe(r)["mechanism"] == ("fexit" if typed else "kprobe"), (pause, probe(r))
+            assert probe(r)["mechanism"] == ("fexit" if has_module_btf else "kprobe"), (
+                pause,
+                probe(r),
+            )
     finally:
-        for name in gone:
+        for name in unloaded:
             modules.load(name)
         w.add_server_rules()

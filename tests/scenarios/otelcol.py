@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from checks import check_complete
-from otlp_receiver import ACT, run_in_host_network
+from otlp_receiver import ACTIONS, run_in_host_network
 from peer_checks import same_records
 from peers import peers_of
 from registry import scenario
@@ -53,7 +53,7 @@ def accepts_every_request(w: World) -> None:
         before = peers.collector_counts()
         result = run_in_host_network(
             w,
-            ACT,
+            ACTIONS,
             {
                 **env,
                 "OTEL_SERVICE_NAME": name,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from checks import check_complete
 from otlp_receiver import (
-    ACT,
+    ACTIONS,
     Certificates,
     GrpcSink,
     HttpSink,
@@ -38,7 +38,7 @@ def http_protobuf(w: World) -> None:
     env = common_env(
         OTEL_EXPORTER_OTLP_ENDPOINT=sink.url + "/base", OTEL_EXPORTER_OTLP_HEADERS="x-tenant=t%201"
     )
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     check_complete(result)
     assert sink.paths() == {"/base/v1/logs", "/base/v1/metrics"}
     for _, headers, _ in sink.posts:
@@ -56,7 +56,7 @@ def http_endpoint_for_each_signal(w: World) -> None:
         OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=logs.url + "/otlp/v1/logs",
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=metrics.url + "/api/v1/otlp/v1/metrics",
     )
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     assert logs.paths() == {"/otlp/v1/logs"}
     assert metrics.paths() == {"/api/v1/otlp/v1/metrics"}
     check_logs(result, logs.requests(w, "logs"))
@@ -68,7 +68,7 @@ def http_endpoint_for_each_signal(w: World) -> None:
 def grpc(w: World) -> None:
     sink = GrpcSink(w)
     env = over_grpc(sink.url, OTEL_EXPORTER_OTLP_HEADERS="X-Tenant=t%201")
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     requests = sink.stop()
     check_complete(result)
     for request in requests:
@@ -82,10 +82,10 @@ def grpc(w: World) -> None:
 @scenario()
 def unavailable_endpoint_gets_the_same_request_again(w: World) -> None:
     http = HttpSink(failures=2)
-    result = run_in_host_network(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=http.url))
+    result = run_in_host_network(w, ACTIONS, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=http.url))
     check_logs(result, http.requests(w, "logs"))
     grpc_sink = GrpcSink(w, "--codes", "14,14")
-    result = run_in_host_network(w, ACT, over_grpc(grpc_sink.url))
+    result = run_in_host_network(w, ACTIONS, over_grpc(grpc_sink.url))
     check_logs(result, grpc_sink.stop_with_logs())
 
 
@@ -94,12 +94,12 @@ def gzip_compression(w: World) -> None:
     gzip = {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}
     http = HttpSink()
     env = common_env(OTEL_EXPORTER_OTLP_ENDPOINT=http.url, **gzip)
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     assert all(headers["Content-Encoding"] == "gzip" for _, headers, _ in http.posts)
     check_logs(result, http.requests(w, "logs"))
     check_metrics(result, http.requests(w, "metrics"))
     grpc_sink = GrpcSink(w)
-    result = run_in_host_network(w, ACT, over_grpc(grpc_sink.url, **gzip))
+    result = run_in_host_network(w, ACTIONS, over_grpc(grpc_sink.url, **gzip))
     requests = grpc_sink.stop()
     check_logs(result, of_signal(requests, "logs"))
     check_metrics(result, of_signal(requests, "metrics"))
@@ -115,7 +115,7 @@ def retry_after_is_respected(w: World) -> None:
     for value in ("3", date_in_four_seconds):
         for status in (429, 503):
             sink = HttpSink(failures=1, failure=(status, {"Retry-After": value}))
-            result = run_in_host_network(w, ACT, logs_only(sink.url))
+            result = run_in_host_network(w, ACTIONS, logs_only(sink.url))
             check_logs(result, sink.requests(w, "logs"))
             first, second = sink.times[:2]
             # A date has whole seconds.
@@ -126,7 +126,7 @@ def retry_after_is_respected(w: World) -> None:
 def too_large_request_is_split(w: World) -> None:
     """The endpoint answers 413 for a body of more than 2,000 bytes."""
     sink = HttpSink(body_max=2000)
-    result = run_in_host_network(w, ACT, logs_only(sink.url))
+    result = run_in_host_network(w, ACTIONS, logs_only(sink.url))
     assert len(sink.posts) > 3
     check_logs(result, sink.requests(w, "logs"))
     assert not result.stderr, result.stderr
@@ -137,13 +137,13 @@ def tls_with_certificates_on_both_sides(w: World) -> None:
     trusted, other = Certificates(w.dir + "/tls"), Certificates(w.dir + "/tls2")
     http = HttpSink(tls=trusted.server_context())
     env = trusted.client_env(OTEL_EXPORTER_OTLP_ENDPOINT=http.url)
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     check_logs(result, http.requests(w, "logs"))
     grpc_sink = GrpcSink(w, *trusted.grpc_options())
     env = trusted.client_env(
         OTEL_EXPORTER_OTLP_ENDPOINT=grpc_sink.url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"
     )
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     check_logs(result, grpc_sink.stop_with_logs())
     # Both servers reject a client of another CA, which sends nothing without encryption.
     http.posts.clear()
@@ -154,7 +154,7 @@ def tls_with_certificates_on_both_sides(w: World) -> None:
     ):
         env = other.client_env(ca=trusted, **endpoint)
         env["SANDPIPER_FLUSH_TIMEOUT_MS"] = "1000"
-        result = run_in_host_network(w, ACT, env)
+        result = run_in_host_network(w, ACTIONS, env)
         lost = f"{len(result.events)} log records were not exported"
         assert lost in result.stderr, result.stderr
     assert not http.posts and not grpc_sink.stop()
@@ -167,7 +167,7 @@ def unreachable_endpoint_is_reported_at_the_end(w: World) -> None:
         OTEL_EXPORTER_OTLP_TIMEOUT="500",
         SANDPIPER_FLUSH_TIMEOUT_MS="1000",
     )
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     assert result.status == 0
     check_complete(result)
     lost = f"{len(result.events)} log records were not exported"
@@ -177,7 +177,7 @@ def unreachable_endpoint_is_reported_at_the_end(w: World) -> None:
 @scenario()
 def rejected_request_is_not_sent_again(w: World) -> None:
     sink = HttpSink(status=400)
-    result = run_in_host_network(w, ACT, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
+    result = run_in_host_network(w, ACTIONS, common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
     check_complete(result)
     bodies = [body for path, _, body in sink.posts if path.endswith("logs")]
     assert len(bodies) == len(set(bodies)), "a rejected batch was sent again"
@@ -224,7 +224,7 @@ def invalid_variables_are_warnings(w: World) -> None:
 @scenario()
 def no_metric_attribute_names_a_destination(w: World) -> None:
     """checks.check_catalog() checks the keys of attributes in each scenario; this checks values."""
-    result = w.actor(ACT)
+    result = w.actor(ACTIONS)
     for name, points in result.metrics.items():
         for point in points:
             values = point["attributes"].values()

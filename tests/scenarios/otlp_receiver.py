@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from world import Result, World
 
 # Lookups, connections, and a program with an argument that is no UTF-8.
-ACT = """
+ACTIONS = """
     _, ips = actor.lookup("a.test", "A")
     actor.lookup("a.test", "AAAA")
     actor.tcp(ips[0], name="a.test")

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attribution import Collector, act
-from otlp_receiver import ACT, decode, records, run_in_host_network, serve
+from otlp_receiver import ACTIONS, decode, records, run_in_host_network, serve
 from peer_checks import same_records
 from peers import peers_of
 from polling import wait_for
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TAGS = ("peers", "userspace")
 
-WORK = "for i in range(20):\n    actor.run(['true', str(i)])"
+TWENTY_PROGRAMS = "for i in range(20):\n    actor.run(['true', str(i)])"
 MINUTE = 60 * 10**9
 
 
@@ -118,10 +118,10 @@ def store_stopped_for_a_while(w: World) -> None:
     cgroup = w.new_cgroup("outage-while")
     env = peers.direct(OTEL_SERVICE_NAME="while", OTEL_METRICS_EXPORTER="none")
     collector = Collector(w, [cgroup], env=env)
-    act(w, cgroup, WORK)
+    act(w, cgroup, TWENTY_PROGRAMS)
     peers.stop_store()
-    act(w, cgroup, WORK)
-    act(w, cgroup, WORK)
+    act(w, cgroup, TWENTY_PROGRAMS)
+    act(w, cgroup, TWENTY_PROGRAMS)
     peers.start_store()
     events = collector.stop()
     same_records(events, peers.store.records("while"))
@@ -140,7 +140,7 @@ def spool_is_sent_by_the_next_run(w: World) -> None:
     events = []
     for sig in (signal.SIGTERM, signal.SIGINT):
         collector = Collector(w, [cgroup], env=env)
-        act(w, cgroup, WORK)
+        act(w, cgroup, TWENTY_PROGRAMS)
         events += collector.stop(sig)
         assert collector.process.returncode == 0, collector.stderr
         assert f"are kept in {spool} for the next run" in collector.stderr, collector.stderr
@@ -288,6 +288,6 @@ def check_sent_again(w: World, service: str, relay: Relay, times: int) -> None:
         OTEL_METRICS_EXPORTER="none",
         OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=relay.logs_endpoint,
     )
-    result = run_in_host_network(w, ACT, env)
+    result = run_in_host_network(w, ACTIONS, env)
     assert len(relay.passed_on) - len(set(relay.passed_on)) == times, len(relay.passed_on)
     same_records(result.events, without_copies(w, peers.store.records(service), relay))

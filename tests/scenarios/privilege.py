@@ -191,7 +191,7 @@ def capabilities_for_nf_tables_are_dropped(w: World) -> None:
     if "nf_tables" not in modules.loaded():
         raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
     w.remove_server_rules()
-    gone = modules.unload("nf_tables")
+    unloaded = modules.unload("nf_tables")
     try:
         c = Collector(w, [w.new_cgroup("late")])
 
@@ -218,7 +218,7 @@ def capabilities_for_nf_tables_are_dropped(w: World) -> None:
         assert {line.split()[2] for line in done.stdout.decode().splitlines()} == {str(EPERM)}, done
         c.stop()
     finally:
-        for name in gone:
+        for name in unloaded:
             modules.load(name)
         w.add_server_rules()
 

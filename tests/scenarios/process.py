@@ -58,22 +58,29 @@ def concurrent_programs_on_one_cpu(w: World) -> None:
     )
     # Events that both programs miss are lost and reported, for these or other programs. Without the
     # backup a dozen were lost.
-    left_out = {
+    skipped_runs = {
         m[2]: int(m[1])
         for gap in r.report["gaps"]
         if (m := re.match(r"the kernel skipped (\d+) runs of handle_(\w+) ", gap))
     }
-    assert len(left_out) == len(r.report["gaps"]) and sum(left_out.values()) <= n // 25, r.report[
-        "gaps"
-    ]
+    assert len(skipped_runs) == len(r.report["gaps"]) and sum(skipped_runs.values()) <= n // 25, (
+        r.report["gaps"]
+    )
     runs = Counter(args_of(e) for e in r.records("process.exec"))
     counts = [runs[("/bin/true", str(j))] for j in range(4)]
-    assert max(counts) <= n and sum(counts) >= 4 * n - left_out.get("exec", 0), (counts, left_out)
+    assert max(counts) <= n and sum(counts) >= 4 * n - skipped_runs.get("exec", 0), (
+        counts,
+        skipped_runs,
+    )
     # taskset, sh and the programs of the loops run. taskset and sh are one process, and each loop
     # is one.
     totals = r.report["totals"]
     for what, count in (("exec", 4 * n + 2), ("exit", 4 * n + 5)):
-        assert 0 <= count - totals[what + "s"] <= left_out.get(what, 0), (what, totals, left_out)
+        assert 0 <= count - totals[what + "s"] <= skipped_runs.get(what, 0), (
+            what,
+            totals,
+            skipped_runs,
+        )
 
 
 @scenario()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from attribution import Collector, act
 from checks import check_complete, check_same
 from dashboards import DEPLOY, panels_of_dashboards
-from otlp_receiver import ACT, run_in_host_network
+from otlp_receiver import ACTIONS, run_in_host_network
 from peer_checks import Series, last_values, same_metrics
 from peers import get, peers_of
 from polling import wait_for
@@ -50,7 +50,7 @@ def check_buckets(got: dict[Series, float]) -> None:
 @scenario()
 def every_metric_has_its_name_labels_and_value(w: World) -> None:
     peers = peers_of(w)
-    result = run_in_host_network(w, ACT, peers.direct(OTEL_SERVICE_NAME="by-name"))
+    result = run_in_host_network(w, ACTIONS, peers.direct(OTEL_SERVICE_NAME="by-name"))
     check_complete(result)
     assert not result.stderr, result.stderr
     got = last_values(peers, "by-name")

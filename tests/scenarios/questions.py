@@ -25,7 +25,7 @@ DENY = (
     "table inet egress { chain out { type filter hook output priority 0;"
     " ip daddr 10.77.0.9 tcp dport 443 reject with tcp reset; }; }"
 )
-FIRST_ACTS = """
+FIRST_ACTIONS = """
 actor.lookup("old.test", "A")
 _, ips = actor.lookup("a.test", "A")
 actor.lookup("a.test", "AAAA")
@@ -36,13 +36,13 @@ for i in range(3):
     actor.tcp("10.77.0.9", port=443)
 actor.run(["%(scratch)s"])
 """
-LAST_ACTS = """
+LAST_ACTIONS = """
 import subprocess
 chain = "{ chain out { type filter hook output priority 1; udp dport 9 drop; }; }"
 subprocess.run(["nft", "add", "table", "inet", "mine", chain], check=True)
 actor.lookup("nx.test", "A")
 """
-OTHER_ACTS = """
+OTHER_ACTIONS = """
 actor.lookup("b.test", "A")
 _, ips = actor.lookup("a.test", "A")
 actor.tcp(ips[0], name="a.test")
@@ -81,9 +81,9 @@ def run_two_sandboxes(w: World, env: dict[str, str]) -> Activity:
     try:
         collector = Collector(w, [a + "=sb-abc", b + "=sb-xyz"], env=env)
         with w.nft(DENY):
-            first = act(w, a, FIRST_ACTS % {"scratch": scratch})
-            act(w, b, OTHER_ACTS)
-            last = act(w, a, LAST_ACTS)
+            first = act(w, a, FIRST_ACTIONS % {"scratch": scratch})
+            act(w, b, OTHER_ACTIONS)
+            last = act(w, a, LAST_ACTIONS)
         time.sleep(1.5)  # a window ends
         activity = Activity(collector.stop(), first, last, scratch)
     finally:

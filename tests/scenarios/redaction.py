@@ -22,7 +22,7 @@ TAGS = ("userspace",)
 RELOADED = " info sandpiper: configuration reloaded: applied window_s, redact_arguments\n"
 NEEDS_RESTART = b" warn sandpiper: ring_bytes changed; restart sandpiper to apply\n"
 KEPT = " error sandpiper: reload failed, keeping the old configuration: redact_arguments in "
-ACT = """
+ACTIONS = """
 secret = 'hunter' + '2'
 actor.run(['true', '--password', secret, 'https://me:%s@a.test/' % secret])
 actor.lookup('plan.secret.test', 'A')
@@ -73,7 +73,7 @@ def secrets_do_not_leave(w: World) -> None:
     sink = HttpSink()
     result = run_in_host_network(
         w,
-        ACT,
+        ACTIONS,
         logs_only(sink.url, OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT="9"),
         options=["--redact-hosts", r"([a-z]+)\.secret\.test"],
     )

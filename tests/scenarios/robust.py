@@ -19,11 +19,11 @@ from scrape import free_port
 from world import World
 
 
-def fails(
+def check_error(
     w: World,
     argv: Sequence[str],
     status: int,
-    *words: str,
+    *parts: str,
     wrap: Sequence[str] = (),
     env: dict[str, str] | None = None,
 ) -> None:
@@ -37,22 +37,24 @@ def fails(
     assert done.returncode == status, (argv, done.returncode, text)
     lines = [line for line in text.splitlines() if line]
     assert len(lines) == 1 and lines[0].startswith("sandpiper: "), text
-    for word in words:
-        assert word in text, (word, text)
+    for part in parts:
+        assert part in text, (part, text)
     assert not done.stdout, done.stdout
 
 
 @scenario("userspace")
 def invalid_flag_is_one_error(w: World) -> None:
-    fails(w, [], 2, "subcommand")
-    fails(w, ["run", "--no-such-flag"], 2, "--no-such-flag")
-    fails(w, ["exec"], 125, "command")
-    fails(w, ["exec", "--format", "xml", "--", "true"], 125, "xml")
-    fails(w, ["exec", "--ring-bytes", "5000", "--", "true"], 125, "5000", "power of two")
-    fails(w, ["exec", "--dns-timeout-ms", "-3", "--", "true"], 125, "--dns-timeout-ms")
-    fails(w, ["exec", "--dns-port", "99999", "--", "true"], 125, "--dns-port")
-    fails(w, ["exec", "--avoid", "connect", "--", "true"], 125, "connect is not PROBE:MECHANISM")
-    fails(
+    check_error(w, [], 2, "subcommand")
+    check_error(w, ["run", "--no-such-flag"], 2, "--no-such-flag")
+    check_error(w, ["exec"], 125, "command")
+    check_error(w, ["exec", "--format", "xml", "--", "true"], 125, "xml")
+    check_error(w, ["exec", "--ring-bytes", "5000", "--", "true"], 125, "5000", "power of two")
+    check_error(w, ["exec", "--dns-timeout-ms", "-3", "--", "true"], 125, "--dns-timeout-ms")
+    check_error(w, ["exec", "--dns-port", "99999", "--", "true"], 125, "--dns-port")
+    check_error(
+        w, ["exec", "--avoid", "connect", "--", "true"], 125, "connect is not PROBE:MECHANISM"
+    )
+    check_error(
         w,
         ["exec", "--avoid", "connect:magic", "--", "true"],
         125,
@@ -60,33 +62,35 @@ def invalid_flag_is_one_error(w: World) -> None:
         "no such mechanism",
         "egress.denied:tp_btf",
     )
-    fails(w, ["exec", "--log-level", "loud", "--", "true"], 125, "loud")
-    fails(w, ["exec", "--events", "/nonexistent/x", "--", "true"], 125, "/nonexistent/x")
+    check_error(w, ["exec", "--log-level", "loud", "--", "true"], 125, "loud")
+    check_error(w, ["exec", "--events", "/nonexistent/x", "--", "true"], 125, "/nonexistent/x")
 
 
 @scenario("userspace")
 def invalid_cgroup_is_one_error(w: World) -> None:
-    one = w.new_cgroup("dup/x")
+    first_events = w.new_cgroup("dup/x")
     w.new_cgroup("dup2/x")
-    fails(w, ["run", "--cgroup", "/no/such/cgroup"], 1, "/no/such/cgroup", "no such cgroup")
-    fails(
+    check_error(w, ["run", "--cgroup", "/no/such/cgroup"], 1, "/no/such/cgroup", "no such cgroup")
+    check_error(
         w,
-        ["run", "--cgroup", one + "=pod:sidecar"],
+        ["run", "--cgroup", first_events + "=pod:sidecar"],
         1,
         "=pod:sidecar",
         "no other --cgroup has the id pod",
     )
-    fails(w, ["run", "--cgroup", one + "="], 1, "PATH=ID")
-    fails(w, ["run", "--cgroup", w.cgroups + "/dup*=one"], 1, "one id for 2 cgroups")
-    fails(w, ["run", "--cgroup", one, "--cgroup", w.cgroups + "/dup2/x"], 1, "two cgroups")
-    fails(
+    check_error(w, ["run", "--cgroup", first_events + "="], 1, "PATH=ID")
+    check_error(w, ["run", "--cgroup", w.cgroups + "/dup*=one"], 1, "one id for 2 cgroups")
+    check_error(
+        w, ["run", "--cgroup", first_events, "--cgroup", w.cgroups + "/dup2/x"], 1, "two cgroups"
+    )
+    check_error(
         w,
         ["run", "--cgroup", w.cgroups + "/dup*"],
         1,
         "OPENSANDBOX_EGRESS_SANDBOX_ID",
         env={"OPENSANDBOX_EGRESS_SANDBOX_ID": "x"},
     )
-    fails(
+    check_error(
         w, ["run"], 1, "OPENSANDBOX_EGRESS_SANDBOX_ID", env={"OPENSANDBOX_EGRESS_SANDBOX_ID": "x"}
     )
 
@@ -119,10 +123,10 @@ def unsupported_hosts_are_errors(w: World) -> None:
         ), done.stderr
     finally:
         os.unlink(copy)
-    hide = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"']
-    fails(w, ["run", "--cgroup", cg], 1, "BTF", wrap=[*hide, "/sys/kernel/btf"])
-    fails(w, ["exec", "--", "true"], 125, "BTF", wrap=[*hide, "/sys/kernel/btf"])
-    gone = [
+    hide_folder = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"']
+    check_error(w, ["run", "--cgroup", cg], 1, "BTF", wrap=[*hide_folder, "/sys/kernel/btf"])
+    check_error(w, ["exec", "--", "true"], 125, "BTF", wrap=[*hide_folder, "/sys/kernel/btf"])
+    without_cgroup2 = [
         "unshare",
         "-m",
         "sh",
@@ -133,20 +137,20 @@ def unsupported_hosts_are_errors(w: World) -> None:
         ),
         "sh",
     ]
-    fails(w, ["exec", "--", "true"], 125, "cgroup v2 is not mounted", wrap=gone)
-    fails(w, ["run", "--cgroup", "x"], 1, "cgroup v2 is not mounted", wrap=gone)
+    check_error(w, ["exec", "--", "true"], 125, "cgroup v2 is not mounted", wrap=without_cgroup2)
+    check_error(w, ["run", "--cgroup", "x"], 1, "cgroup v2 is not mounted", wrap=without_cgroup2)
 
 
 @scenario()
 def failed_commands_keep_their_status(w: World) -> None:
     plain = os.path.join(w.dir, "plain")
     open(plain, "w").close()
-    for argv, status, word in (
+    for argv, status, part in (
         (["/no/such/program"], 127, "No such file"),
         ([plain], 126, "Permission denied"),
     ):
         done = subprocess.run([w.sandpiper, "exec", "--", *argv], capture_output=True, timeout=60)
-        assert done.returncode == status and word in done.stderr.decode(), (
+        assert done.returncode == status and part in done.stderr.decode(), (
             done.returncode,
             done.stderr,
         )
@@ -155,31 +159,31 @@ def failed_commands_keep_their_status(w: World) -> None:
 
 @scenario()
 def no_leftovers(w: World) -> None:
-    before = programs()
+    before = loaded_programs()
     w.exec(["sh", "-c", "mkdir %s/sandpiper-exec-$PPID/sub && true" % w.mount])
     assert not left_cgroups(w), left_cgroups(w)
-    settle(before)
+    wait_until_unloaded(before)
 
 
 def left_cgroups(w: World) -> list[str]:
     return [n for n in os.listdir(w.mount) if n.startswith("sandpiper-exec-")]
 
 
-def programs() -> int:
+def loaded_programs() -> int:
     out = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout
     return sum(p.get("name", "").startswith("handle_") for p in json.loads(out))
 
 
-def settle(count: int) -> None:
+def wait_until_unloaded(count: int) -> None:
     """The kernel frees programs a moment after their last user is closed."""
     for _ in range(100):
-        if programs() <= count:
+        if loaded_programs() <= count:
             return
         time.sleep(0.1)
-    raise AssertionError("%d programs are still loaded, %d before" % (programs(), count))
+    raise AssertionError("%d programs are still loaded, %d before" % (loaded_programs(), count))
 
 
-STREAM = """
+CHECKED_TRAFFIC = """
 import select, socket, time
 s = socket.create_connection(("10.77.0.4", 8080))
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.connect(("10.77.0.4",
@@ -204,15 +208,15 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 @scenario()
 def traffic_survives_load_unload_and_kill(w: World) -> None:
     """The sandbox sends all the time, checks every byte, and fails on the first wrong one."""
-    cg, before = w.new_cgroup("steady"), programs()
-    p = act(w, cg, STREAM, wait=False)
+    cg, before = w.new_cgroup("steady"), loaded_programs()
+    p = act(w, cg, CHECKED_TRAFFIC, wait=False)
     p.stdout.readline()
     for sig in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
         c = Collector(w, [cg])
-        assert programs() > before
+        assert loaded_programs() > before
         time.sleep(0.5)
         c.stop(sig)
-        settle(before)
+        wait_until_unloaded(before)
     out = p.communicate(b"\n", timeout=60)[0]
     assert p.returncode == 0 and b'"truth"' in out
 
@@ -359,7 +363,7 @@ def report_table_lists_the_facts(w: World) -> None:
     )
     text = done.stdout.decode()
     assert done.returncode == 0 and text.startswith("hello")
-    for word in (
+    for part in (
         "Destinations",
         "web.test",
         "10.77.0.4",
@@ -372,7 +376,7 @@ def report_table_lists_the_facts(w: World) -> None:
         "exit 0",
         "Nothing was missed",
     ):
-        assert word in text, (word, text)
+        assert part in text, (part, text)
 
 
 @scenario()
@@ -382,12 +386,14 @@ def two_collectors_side_by_side(w: World) -> None:
     first = Collector(w, [cg])
     second = Collector(w, [cg + "=again"])
     act(w, cg, "actor.lookup('x.test', 'A'); actor.tcp('10.77.0.3')")
-    one = first.stop()
+    first_events = first.stop()
     act(w, cg, "actor.lookup('y.test', 'A')")
-    two = second.stop()
-    assert egress_of(one, "both")[:2] == (["x.test"], ["10.77.0.3"]), egress_of(one, "both")
-    assert egress_of(two, "again")[:2] == (["x.test", "y.test"], ["10.77.0.3"]), egress_of(
-        two, "again"
+    second_events = second.stop()
+    assert egress_of(first_events, "both")[:2] == (["x.test"], ["10.77.0.3"]), egress_of(
+        first_events, "both"
+    )
+    assert egress_of(second_events, "again")[:2] == (["x.test", "y.test"], ["10.77.0.3"]), (
+        egress_of(second_events, "again")
     )
 
 
@@ -491,7 +497,7 @@ def lockdown_confidentiality(w: World) -> None:
         done.returncode == 1
         and findings["lockdown"]["state"] == findings["main job"]["state"] == "off"
     ), findings
-    fails(w, ["exec", "--", "true"], 125, "lockdown=confidentiality")
+    check_error(w, ["exec", "--", "true"], 125, "lockdown=confidentiality")
 
 
 @scenario("linux-6.1")

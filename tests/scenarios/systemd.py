@@ -10,7 +10,7 @@ import time
 
 from attribution import egress_of
 from checks import args_of, check_same
-from discovery import configured
+from discovery import start_collector
 from registry import Skip, scenario
 from world import HERE, PYTHON, World
 
@@ -49,7 +49,7 @@ def scopes_and_services(w: World) -> None:
             timeout=120,
         )
 
-    c = configured(
+    c = start_collector(
         w,
         {
             "sandboxes": [

@@ -15,13 +15,15 @@ from world import Event, World, sh
 
 TAGS = ("linux-6.1", "linux-6.12", "linux-sid")
 
-PEERS = ["10.77.0.3", "10.77.0.3"]
-WORK = "actor.tcp('10.77.0.3', 8080); actor.lookup('tenant.test', 'A'); actor.tcp('10.77.0.3', 80)"
+PEERS_OF_ACTIONS = ["10.77.0.3", "10.77.0.3"]
+ACTIONS = (
+    "actor.tcp('10.77.0.3', 8080); actor.lookup('tenant.test', 'A'); actor.tcp('10.77.0.3', 80)"
+)
 
 
 def check(w: World, events: list[Event], name: str, rounds: int = 1) -> None:
     hosts, peers, _ = egress_of(events, name)
-    check_same("peers of " + name, peers, PEERS * rounds)
+    check_same("peers of " + name, peers, PEERS_OF_ACTIONS * rounds)
     check_same("names of " + name, hosts, ["tenant.test"] * rounds)
 
 
@@ -33,12 +35,12 @@ def another_collector_on_the_same_cgroups(w: World) -> None:
         cg = w.new_cgroup("shared-%d" % first_goes_first)
         name = os.path.basename(cg)
         one = Collector(w, [cg], options=["--socket", w.dir + "/one.sock"])
-        act(w, cg, WORK)
+        act(w, cg, ACTIONS)
         two = Collector(w, [cg], options=["--socket", w.dir + "/two.sock"])
-        act(w, cg, WORK)
+        act(w, cg, ACTIONS)
         (goes, stays) = (one, two) if first_goes_first else (two, one)
         check(w, goes.stop(), name, rounds=2 if goes is one else 1)
-        act(w, cg, WORK)
+        act(w, cg, ACTIONS)
         check(w, stays.stop(), name, rounds=3 if stays is one else 2)
 
 
