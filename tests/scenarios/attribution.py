@@ -46,11 +46,11 @@ class Collector:
         self.stderr_until_ready = b""  # stderr until the line with "ready"
         while b"ready" not in (line := self.process.stderr.readline()):
             self.stderr_until_ready += line
-            assert line, "it ended: " + self.stderr_until_ready.decode()
+            assert line, "sandpiper ended: " + self.stderr_until_ready.decode()
         self.ready_line = line.decode()
 
     def keeper(self) -> int:
-        """The process that starts its canary."""
+        """The pid of the process that starts the canary."""
         (pid,) = subprocess.run(
             ["pgrep", "-P", str(self.process.pid)], capture_output=True, check=True
         ).stdout.split()
@@ -66,7 +66,7 @@ class Collector:
                     return line
         finally:
             too_long.cancel()
-        raise AssertionError("it ended without a word of " + part)
+        raise AssertionError("sandpiper ended before it printed %r" % part)
 
     def wait_for(self, event: str, times: int = 1) -> None:
         """Waits until this many records of the event were written."""
@@ -77,7 +77,7 @@ class Collector:
             ):
                 return
             time.sleep(0.1)
-        raise AssertionError("no %s came" % event)
+        raise AssertionError("fewer than %d records of %s" % (times, event))
 
     def stop(self, sig: int = signal.SIGTERM) -> list[Event]:
         time.sleep(0.3)
@@ -126,6 +126,8 @@ def act(w: World, cgroup: str, code: str, wait: bool = True) -> Any:
 
 
 def egress_of(events: list[Event], sandbox: str) -> tuple[Any, Any, Any]:
+    """(names looked up, addresses of attempts without a name, destinations) of a sandbox. A
+    destination is (name or address, port)."""
     mine = [e for e in events if e["sandbox_id"] == sandbox]
     hosts = [
         e["target.host"]

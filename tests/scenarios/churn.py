@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-LIVING, NAMES = 50, 300
+MAX_LIVING, NAMES = 50, 300
 
 
 def remove(process: subprocess.Popen, cgroup: str) -> None:
@@ -26,8 +26,8 @@ def remove(process: subprocess.Popen, cgroup: str) -> None:
 
 def main() -> None:
     folder, seconds, rate = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
-    count, began, living = 0, time.monotonic(), []
-    while time.monotonic() - began < seconds:
+    count, start, living = 0, time.monotonic(), []
+    while time.monotonic() - start < seconds:
         name = "c%d" % (count % NAMES)
         cgroup = "%s/%s" % (folder, name)
         os.mkdir(cgroup)
@@ -37,10 +37,10 @@ def main() -> None:
             name,
         )
         living.append((subprocess.Popen(["/bin/sh", "-c", script]), cgroup))
-        if len(living) > LIVING:
+        if len(living) > MAX_LIVING:
             remove(*living.pop(0))
         count += 1
-        time.sleep(max(0, began + count / rate - time.monotonic()))
+        time.sleep(max(0, start + count / rate - time.monotonic()))
     for one in living:
         remove(*one)
     print(count)

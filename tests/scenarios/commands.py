@@ -48,12 +48,13 @@ def lines(data: bytes) -> list[Event]:
     return [json.loads(line) for line in data.decode().splitlines()]
 
 
-def wait_until(condition: Callable[[], Any], what: str) -> None:
+def wait_until(condition: Callable[[], Any], failure: str) -> None:
+    """Waits half a minute for the condition; `failure` says what is wrong if it stays false."""
     for _ in range(300):
         if condition():
             return
         time.sleep(0.1)
-    raise AssertionError(what)
+    raise AssertionError(failure)
 
 
 @scenario()
@@ -83,7 +84,7 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
     c.wait_for("egress.destination")
     wait_until(
         lambda: open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(),
-        "what is observed is not what is told",
+        "observe did not print the records of stdout",
     )
     records = parse_events(c.path)
 
@@ -130,14 +131,14 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
     c.stop()
     assert observer.wait(timeout=30) == 0, observer.stderr.read()
     assert open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(), (
-        "the end of it is not observed"
+        "observe did not print the last records"
     )
 
 
 @scenario()
 def stalled_observer_blocks_no_other(w: World) -> None:
-    """A stalled observer stops neither the collector nor its end. A seventeenth observer is
-    refused. The records that a slow observer misses are counted: recent_records_test."""
+    """A stalled observer stops neither the collector nor its end. A seventeenth observer gets
+    an error. The records that a slow observer misses are counted: recent_records_test."""
     cg = w.new_cgroup("hung")
     n = 1000 if w.slow else 10000
     c = start_collector(w, cg, options=["--no-limit-records"])
@@ -192,25 +193,25 @@ def closed_observer_leaves_nothing_behind(w: World) -> None:
     clients."""
     c = start_collector(w, w.new_cgroup("quiet"))
 
-    def resources() -> tuple[int, ...]:
+    def threads_and_descriptors() -> tuple[int, ...]:
         return tuple(
             len(os.listdir("/proc/%d/%s" % (c.process.pid, what))) for what in ("task", "fd")
         )
 
-    threads = resources()[0]
+    threads = threads_and_descriptors()[0]
     assert run_client(w, "status").returncode == 0
-    wait_until(lambda: resources()[0] == threads, "the first one leaves threads")
-    before = resources()  # gRPC keeps two descriptors after its first use
+    wait_until(lambda: threads_and_descriptors()[0] == threads, "the first client left threads")
+    before = threads_and_descriptors()  # gRPC keeps two descriptors after its first use
     observer = subprocess.Popen(
         [w.sandpiper, "observe", "--socket", w.dir + "/asked.sock", "--follow"],
         stdout=subprocess.DEVNULL,
     )
     w.children.append(observer)
-    wait_until(lambda: resources() > before, "nobody looks on")
+    wait_until(lambda: threads_and_descriptors() > before, "the observer did not connect")
     for _ in range(5):
         assert run_client(w, "status").returncode == 0
     observer.kill()
-    wait_until(lambda: resources() == before, "others leave threads or descriptors")
+    wait_until(lambda: threads_and_descriptors() == before, "clients left threads or descriptors")
     assert run_client(w, "status").returncode == 0
     c.stop()
 
@@ -405,12 +406,11 @@ def long_exec_prints_progress(w: World) -> None:
         )
     ]
     assert records, r.stderr
-    # Both get Ctrl-C on a terminal of their own.
+    # On this terminal, sandpiper and the command both get Ctrl-C.
     pid, terminal = pty.fork()
     if pid == 0:
-        signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        )  # a shell cannot trap a signal that was ignored when it started
+        # A shell cannot trap a signal that was ignored when it started.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(
             w.sandpiper,
             [
@@ -556,5 +556,5 @@ actor.print_truth()
     )
     assert body.count('data-edge="denied"') == 1 and body.count('data-edge="failed"') == 1, body
     assert "observed.test" in body and "Nothing was missed" in body
-    assert "onerror" in body and "<img" not in body, "a sandbox wrote markup"
+    assert "onerror" in body and "<img" not in body, "the page has markup of the sandbox"
     assert "<title>sandpiper: page</title>" in seen

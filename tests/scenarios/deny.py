@@ -126,15 +126,15 @@ def repeated_denials_are_one_record_with_a_count(w: World) -> None:
             """
             import socket
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            refused = 0
+            denied = 0
             for i in range(%d):
                 try:
                     s.sendto(b"x", ("10.77.0.4", 9001))
                 except PermissionError:
-                    refused += 1
+                    denied += 1
             s.close()
             actor.note_flow("10.77.0.4", 9001, "udp", "denied")
-            actor.note_denial("10.77.0.4", 9001, "udp", count=refused)
+            actor.note_denial("10.77.0.4", 9001, "udp", count=denied)
         """
             % n
         )
@@ -306,21 +306,21 @@ def flood_of_denied_attempts_is_counted_exactly(w: World) -> None:
         r = w.actor(
             """
             import socket
-            refused = 0
+            denied = 0
             for i in range(%d):
                 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 try:
                     s.sendto(b"x", ("10.77.8.%%d" %% (i %% 250), 9001))
                 except PermissionError:
-                    refused += 1
+                    denied += 1
                 s.close()
-            print(refused)
+            print(denied)
         """
             % n,
             options=["--ring-bytes", "4096"],
         )
-    refused = int(r.stdout.split()[0])
-    assert refused == n
+    denied = int(r.stdout.split()[0])
+    assert denied == n
     assert r.metric("sandbox.egress.denied", "layer", "network.transport") == {
         ("netfilter", "udp"): n
     }, r.metrics
@@ -345,8 +345,8 @@ def report_lists_denials(w: World) -> None:
 def every_mechanism_gives_the_same_records(w: World) -> None:
     """The mechanisms for kernels without drop reasons, where they exist and are allowed."""
     avoid = []
-    for rung in ("tp_btf", "tp_btf (call site)"):
-        avoid += ["--avoid", "egress.denied:" + rung]
+    for mechanism in ("tp_btf", "tp_btf (call site)"):
+        avoid += ["--avoid", "egress.denied:" + mechanism]
         with w.nft(DROP):
             r = w.actor(
                 """

@@ -20,7 +20,7 @@ TAGS = ("peers",)
 
 
 @contextlib.contextmanager
-def routed(w: World, rules: str = FORWARD) -> Iterator[None]:
+def servers_behind_router(w: World, rules: str = FORWARD) -> Iterator[None]:
     """Routes the servers' addresses through the router too."""
     c, r = w.client, w.tag + "r"
     with behind_a_router(w, rules):
@@ -149,7 +149,7 @@ for ip, dns in (("10.77.0.4", "10.77.0.1"), ("fd77::4", "fd77::1")):
     actor.note_denial(ip, 9001, "udp", count=2)
 """
     for avoid in ((), ("--avoid", "device:tcx")):
-        with routed(w):
+        with servers_behind_router(w):
             c = Collector(
                 w, [], options=("--device", "/run/netns/%sr:%sr0=vm" % (w.tag, w.tag), *avoid)
             )
@@ -159,10 +159,10 @@ for ip, dns in (("10.77.0.4", "10.77.0.1"), ("fd77::4", "fd77::1")):
 
 
 @contextlib.contextmanager
-def a_tap(w: World) -> Iterator[tuple[str, str]]:
+def tap_device(w: World) -> Iterator[tuple[str, str]]:
     """A tap in the router's namespace. The router forwards its packets to the servers."""
     r, tap, s = w.tag + "r", w.tag + "t", w.server
-    with routed(w):
+    with servers_behind_router(w):
         sh(
             f"ip -n {r} tuntap add {tap} mode tap && "
             f"ip -n {r} addr add 10.90.0.1/24 dev {tap} && ip -n {r} link set {tap} up"
@@ -189,7 +189,7 @@ def run_guest(w: World, mac: str, steps: str) -> dict[str, Any]:
 
 @scenario("linux-6.1")
 def behind_a_tap(w: World) -> None:
-    with a_tap(w) as (device, mac):
+    with tap_device(w) as (device, mac):
         c = Collector(w, [], options=("--device", device + "=fc-1"))
         got = run_guest(
             w,
@@ -273,7 +273,7 @@ def devices_are_added_and_removed(w: World) -> None:
     """A machine is started later, and again: each time its device appears, a sandbox with the
     device's name starts."""
     r = w.tag + "r"
-    with routed(w):
+    with servers_behind_router(w):
         sh(f"ip -n {w.server} route add 10.90.0.0/24 via 10.89.0.1")
         c = Collector(w, [], options=("--device", "/run/netns/%s:%st*" % (r, w.tag)))
         for turn in range(2):

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import churn
@@ -37,7 +37,7 @@ def pattern_selects_later_cgroups(w: World) -> None:
         cg = w.new_cgroup("live/" + name)
         act(w, cg, "actor.lookup('%s.test', 'A'); actor.run(['true', '%s'])" % (name, name))
         os.rmdir(cg)
-    # The name is used again: this is a new sandbox.
+    # A second cgroup with the same name is a new sandbox.
     cg = w.new_cgroup("live/box-one")
     act(w, cg, "actor.lookup('again.test', 'A')")
     deep = w.new_cgroup("live/box-two/deeper")
@@ -65,7 +65,7 @@ def pattern_selects_later_cgroups(w: World) -> None:
 
 @scenario()
 def named_cgroup_is_removed(w: World) -> None:
-    cg = w.new_cgroup("gone")
+    cg = w.new_cgroup("short-lived")
     c = Collector(w, [cg, w.new_cgroup("stays")])
     act(w, cg, "actor.lookup('x.test', 'A')")
     os.rmdir(cg)
@@ -74,7 +74,7 @@ def named_cgroup_is_removed(w: World) -> None:
     events = c.stop()
     assert first.count('"sandbox.stopped"') == 1
     assert [e["sandbox_id"] for e in events if e["opensandbox.event"] == "sandbox.stopped"] == [
-        "gone",
+        "short-lived",
         "stays",
     ]
 
@@ -326,9 +326,9 @@ def container_path(w: World, i: int) -> str:
 
 
 class BadServer(threading.Thread):
-    """A false runtime that calls `what` with each connection."""
+    """A runtime that misbehaves on each connection in the way that `behaviour` names."""
 
-    def __init__(self, path: str, behaviour: Callable[[socket.socket], None]) -> None:
+    def __init__(self, path: str, behaviour: str) -> None:
         super().__init__(daemon=True)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
@@ -419,7 +419,7 @@ def misbehaving_runtimes_are_reported(w: World) -> None:
                 messages,
                 c.stderr,
             )
-            # The queries end.
+            # sandpiper does not query it without end.
             assert server.count < 400, (behaviour, api, server.count)
 
 
@@ -653,7 +653,7 @@ def invalid_configuration_is_one_error(w: World) -> None:
     )
     assert done.returncode == 2 and b"SANDPIPER_SANDBOXES" in done.stderr, done.stderr
     done = subprocess.run(
-        [w.sandpiper, "status", "--socket", w.dir + "/nobody.sock"], capture_output=True, timeout=60
+        [w.sandpiper, "status", "--socket", w.dir + "/absent.sock"], capture_output=True, timeout=60
     )
     assert done.returncode == 1 and b"no collector answers" in done.stderr, done.stderr
 
@@ -677,9 +677,9 @@ def flag_overrides_environment_overrides_file(w: World) -> None:
 @scenario()
 def named_cgroup_below_a_discovered_one(w: World) -> None:
     """The parent may turn out to be a sandbox or unwatched."""
-    for rules, above in (
-        ([{"label": "never"}], None),
-        ([{"cgroup": "/%s/fake/docker-" % w.tag}], "found"),
+    for rules, is_parent_selected in (
+        ([{"label": "never"}], False),
+        ([{"cgroup": "/%s/fake/docker-" % w.tag}], True),
     ):
         outer = w.new_cgroup(container_path(w, 0))
         inner, other = (
@@ -701,20 +701,24 @@ def named_cgroup_below_a_discovered_one(w: World) -> None:
             for e in events
             if e["opensandbox.event"] == "egress.outbound" and "sandbox.attribution" not in e
         }
-        want = {1001: "own", 1003: "own", **({1002: os.path.basename(outer)} if above else {})}
+        want = {
+            1001: "own",
+            1003: "own",
+            **({1002: os.path.basename(outer)} if is_parent_selected else {}),
+        }
         assert ports == want, (rules, ports)
 
 
 @scenario()
 def lost_cgroup_rmdir_event(w: World) -> None:
     """The ring is full when the cgroup is removed: the sandbox ends, and reports its losses."""
-    cg = w.new_cgroup("untold")
+    cg = w.new_cgroup("unreported")
     c = Collector(w, [cg], options=("--critical-ring-bytes", "4K", "--window-s", "1"))
     c.process.send_signal(signal.SIGSTOP)
     act(w, cg, "actor.run(['true'])")
-    # Each exit event below takes as much room as the one that matters.
+    # Each removal below has an event as large as that of `cg`, so that the ring fills up.
     for i in range(200):
-        os.rmdir(w.new_cgroup("untold/%d" % i))
+        os.rmdir(w.new_cgroup("unreported/%d" % i))
     os.rmdir(cg)
     c.process.send_signal(signal.SIGCONT)
     c.wait_for("sandbox.stopped")
@@ -747,7 +751,7 @@ def runtime_events_name_removed_containers(w: World) -> None:
                             "name": "pod",
                             "namespace": "n",
                             "uid": "u",
-                            "labels": {"id": "told"},
+                            "labels": {"id": "from-event"},
                         },
                     }
                 ],
@@ -770,7 +774,7 @@ def runtime_events_name_removed_containers(w: World) -> None:
         w.stop(server)
     (outbound,) = [e for e in events if e["opensandbox.event"] == "egress.outbound"]
     assert (outbound["sandbox_id"], outbound["k8s.container.name"], outbound["k8s.pod.name"]) == (
-        "told",
+        "from-event",
         "c",
         "pod",
     ), outbound

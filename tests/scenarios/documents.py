@@ -108,7 +108,7 @@ def commands_of_all_pages_run(w: World) -> None:
             assert command.split()[0] in ("kubectl", "helm"), (page, command)
             continue
         parsed = runnable(w, command)
-        assert parsed, "%s: nothing runs `%s`: name what does in ELSEWHERE" % (page, command)
+        assert parsed, "%s: nothing runs `%s`: add the test that does to RUN_BY" % (page, command)
         env, argv = parsed
         subcommand = argv[1]
         if subcommand in ("observe", "status", "top") and not c:
@@ -135,7 +135,7 @@ def commands_of_all_pages_run(w: World) -> None:
         out, err = p.communicate(timeout=120)
         assert p.returncode in (0, -signal.SIGTERM), (page, command, p.returncode, err)
     c.stop()
-    assert set(RUN_BY.values()) == runners, "no page has what is run by %r" % (
+    assert set(RUN_BY.values()) == runners, "no page has a command that is run by %r" % (
         set(RUN_BY.values()) - runners
     )
 

@@ -44,7 +44,7 @@ TAGS = ("userspace",)
 TWENTY_PROGRAMS = "for i in range(20):\n    actor.run(['true', str(i)])"
 
 
-def answering_with(body: bytes, headers: dict[str, str]) -> tuple[Any, list[bytes]]:
+def start_server_with_answer(body: bytes, headers: dict[str, str]) -> tuple[Any, list[bytes]]:
     """A server that answers every request with this body, and the requests that it received."""
     posts: list[bytes] = []
 
@@ -76,7 +76,7 @@ def answers_with_huge_or_invalid_bodies(w: World) -> None:
         "garbage": (b"\xff" * 100, {}),
     }
     for name, (body, headers) in bodies.items():
-        server, posts = answering_with(body, headers)
+        server, posts = start_server_with_answer(body, headers)
         url = f"http://127.0.0.1:{server.server_address[1]}"
         result = run_in_host_network(w, ACTIONS, logs_only(url))
         check_complete(result)
@@ -178,7 +178,7 @@ def renewed_certificates_are_read_again(w: World) -> None:
 
 
 @contextlib.contextmanager
-def started_by(w: World, script: str) -> Iterator[None]:
+def sandpiper_started_by(w: World, script: str) -> Iterator[None]:
     """Within the block, this shell script starts sandpiper. It has the command line in "$@"."""
     wrapper, sandpiper = os.path.join(w.dir, "started-by"), w.sandpiper
     with open(wrapper, "w") as f:
@@ -201,7 +201,7 @@ def own_hosts(w: World) -> Iterator[Callable[[str], None]]:
             f.write(text + "\n")
 
     mount = f'mount --bind {path} /etc/hosts && exec "$@"'
-    with started_by(w, f"exec unshare -m sh -c '{mount}' - \"$@\""):
+    with sandpiper_started_by(w, f"exec unshare -m sh -c '{mount}' - \"$@\""):
         yield write
 
 

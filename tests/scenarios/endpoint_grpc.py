@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attribution import Collector, act
 from checks import check_complete
-from endpoint import TWENTY_PROGRAMS, own_hosts, started_by
+from endpoint import TWENTY_PROGRAMS, own_hosts, sandpiper_started_by
 from otlp_receiver import (
     ACTIONS,
     GrpcSink,
@@ -44,7 +44,7 @@ def answers_with_huge_or_invalid_bodies(w: World) -> None:
     which is not sent again. sandpiper has 350 MiB of memory."""
     for answer in ("large", "garbage", "bomb"):
         sink = GrpcSink(w, "--answer", answer)
-        with started_by(w, f'exec prlimit --data={350 << 20} "$@"'):
+        with sandpiper_started_by(w, f'exec prlimit --data={350 << 20} "$@"'):
             env = logs_over_grpc(sink.url, OTEL_EXPORTER_OTLP_TIMEOUT="60000")
             result = run_in_host_network(w, ACTIONS, env)
         check_complete(result)

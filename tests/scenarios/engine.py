@@ -44,7 +44,7 @@ def labels_sidecars_and_status_of(w: World, engine: Any) -> None:
             "--network",
             "container:" + sidecar,
         )
-        runtime.run("nobody", "/bin/true; sleep 1000", "--network", "none")
+        runtime.run("unlabelled", "/bin/true; sleep 1000", "--network", "none")
         c.wait_for("egress.outbound")
         time.sleep(3)
         status = json.loads(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sandbox that tries to hide. Records show what the kernel did, not what a program said about
-itself or showed for a moment."""
+"""A sandbox that tries to hide. Records show the actions that the kernel carried out, not
+the arguments, addresses and names that a program shows for a moment."""
 
 from __future__ import annotations
 
@@ -282,10 +282,12 @@ def disguised_lookups(w: World) -> None:
         for e in r.records("egress.destination")
     }
     assert windows == marks, windows
-    r = w.actor('actor.lookup("elsewhere.test", "A", port=5353)', options=["--dns-port", "53,5353"])
+    r = w.actor(
+        'actor.lookup("other-port.test", "A", port=5353)', options=["--dns-port", "53,5353"]
+    )
     check_complete(r)
     check_same(
-        "names", [e["target.host"] for e in r.records("egress.outbound")], ["elsewhere.test"]
+        "names", [e["target.host"] for e in r.records("egress.outbound")], ["other-port.test"]
     )
 
 

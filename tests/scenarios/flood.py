@@ -157,7 +157,7 @@ def stopped_reader_for_ten_seconds(w: World) -> None:
         w, [cg], options=[*small_rings(w), "--dns-port", "9", "--window-s", "1"], env=serving(port)
     )
     c.process.send_signal(signal.SIGSTOP)
-    began = time.monotonic()
+    start = time.monotonic()
     floods = [
         ["flood-connect", "10.77.0.4", "1", str(n)],
         ["flood-dns", *SILENT_PEER, str(n), "1"],
@@ -166,7 +166,7 @@ def stopped_reader_for_ten_seconds(w: World) -> None:
     running = [w.start([w.triggers, *f], ns=w.client, cgroup=cg) for f in floods]
     for p in running:
         assert p.wait(timeout=280) == 0
-    time.sleep(max(0, 10 - (time.monotonic() - began)))
+    time.sleep(max(0, 10 - (time.monotonic() - start)))
     c.process.send_signal(signal.SIGCONT)
     for p in running:
         w.stop(p)

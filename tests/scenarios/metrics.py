@@ -27,7 +27,7 @@ from otlp_receiver import (
 )
 from polling import wait_for
 from registry import Skip, scenario
-from scrape import Scrape, free_port, serving, text
+from scrape import Scrape, fetch_metrics_page, free_port, serving
 
 if TYPE_CHECKING:
     from world import World
@@ -92,7 +92,7 @@ def prometheus_endpoint_is_valid(w: World) -> None:
     for name, labels, _ in s.samples:
         if not name.startswith(("exposer_", "target_info")):
             assert labels["team"] == "red", (name, labels)
-    page = text(port)
+    page = fetch_metrics_page(port)
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=page, capture_output=True, text=True
     )

@@ -12,7 +12,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 DELETE_MODULE, INIT_MODULE = 176, 175  # x86-64
 
 
-def loaded() -> dict[str, list[str]]:
+def loaded_modules() -> dict[str, list[str]]:
     if not os.path.exists("/proc/modules"):
         return {}
     return {
@@ -20,7 +20,7 @@ def loaded() -> dict[str, list[str]]:
     }
 
 
-def _file(name: str) -> str:
+def module_path(name: str) -> str:
     release = os.uname().release
     cache = os.environ.get("SANDPIPER_CACHE", "/var/cache/sandpiper")
     for root in ["/lib/modules/" + release] + [
@@ -39,8 +39,8 @@ def unload(name: str) -> list[str]:
     """Unloads the module and all modules that depend on it. Returns their names in the order in
     which they can be loaded again."""
     order = []
-    for user in loaded().get(name, []):
-        if user and user != "-" and user in loaded():
+    for user in loaded_modules().get(name, []):
+        if user and user != "-" and user in loaded_modules():
             order = unload(user) + order
     if _libc.syscall(DELETE_MODULE, name.encode(), os.O_NONBLOCK):
         raise OSError(ctypes.get_errno(), "unloading " + name)
@@ -48,7 +48,7 @@ def unload(name: str) -> list[str]:
 
 
 def load(name: str) -> None:
-    path = _file(name)
+    path = module_path(name)
     data = (lzma.open(path) if path.endswith(".xz") else open(path, "rb")).read()
     if _libc.syscall(INIT_MODULE, data, len(data), b"") and ctypes.get_errno() != 17:
         raise OSError(ctypes.get_errno(), "loading " + name)

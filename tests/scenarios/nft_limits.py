@@ -229,19 +229,19 @@ def every_mechanism_gives_the_same_records(w: World) -> None:
 @scenario("linux-6.12")
 def nf_tables_loaded_late(w: World) -> None:
     """The sandbox loads the module. sandpiper never loads it, and attaches once it is loaded."""
-    if "nf_tables" not in modules.loaded():
-        raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
+    if "nf_tables" not in modules.loaded_modules():
+        raise Skip("nf_tables is built into this kernel or is not loaded")
     w.remove_server_rules()
     has_module_btf = os.path.exists("/sys/kernel/btf/nf_tables")
     unloaded = modules.unload("nf_tables")
     try:
         for pause in (0, 6 if w.slow else 2):
-            if "nf_tables" in modules.loaded():
+            if "nf_tables" in modules.loaded_modules():
                 modules.unload("nf_tables")
             r = w.actor(
                 """
                 import modules, subprocess, time
-                assert "nf_tables" not in modules.loaded()
+                assert "nf_tables" not in modules.loaded_modules()
                 modules.load("nf_tables")
                 time.sleep(%d)
                 for n in (1, 2):

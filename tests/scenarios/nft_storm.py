@@ -14,7 +14,7 @@ seconds, rate = int(sys.argv[1]), int(sys.argv[2])
 nft = subprocess.Popen(
     ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
 )
-began, done = time.monotonic(), {"static": 0, "dynamic": 0}
+start, done = time.monotonic(), {"static": 0, "dynamic": 0}
 for i in range(seconds * rate):
     kind, line = (
         ("static", "add element inet fence t { 10.1.%d.%d }")
@@ -24,7 +24,7 @@ for i in range(seconds * rate):
     nft.stdin.write((line % (i >> 8, i & 255) + "\n").encode())
     nft.stdin.flush()
     done[kind] += 1
-    time.sleep(max(0, began + (i + 1) / rate - time.monotonic()))
+    time.sleep(max(0, start + (i + 1) / rate - time.monotonic()))
 errors = nft.communicate()[1]
 assert not errors and nft.returncode == 0, errors
 print(json.dumps(done))

@@ -124,9 +124,9 @@ def manifests_equal_the_rendered_chart(w: World) -> None:
     out = w.dir + "/rendered"
     os.makedirs(out)
     run(REPO + "/deploy/kubernetes/render.sh", out, env={**os.environ, "HELM": helm()})
-    made = sorted(os.listdir(out))
-    assert len(made) == 1 + len(VALUES)
-    for name in made:
+    rendered = sorted(os.listdir(out))
+    assert len(rendered) == 1 + len(VALUES)
+    for name in rendered:
         assert (
             open(os.path.join(out, name)).read() == open(REPO + "/deploy/kubernetes/" + name).read()
         ), "%s: run HELM=%s deploy/kubernetes/render.sh" % (name, helm())
@@ -139,10 +139,10 @@ def chart_configurations_are_valid(w: World) -> None:
         (config,) = [d for d in documents(open(name).read()) if d["kind"] == "ConfigMap"]
         with open(w.dir + "/chart.yaml", "w") as f:
             f.write(config["data"]["sandpiper.yaml"])
-        said = json.loads(
+        settings = json.loads(
             run(w.sandpiper, "validate", "--config", w.dir + "/chart.yaml", "--format", "json")
         )
-        assert said["rules"] and said["warnings"] == [], said
+        assert settings["rules"] and settings["warnings"] == [], settings
 
 
 _image = {}
@@ -186,7 +186,7 @@ def image_is_small_and_has_an_sbom(w: World) -> None:
                         else None
                     )
     assert not [n for n in names if os.path.basename(n) in ("sh", "bash", "dash", "busybox")], (
-        "a shell"
+        "the image has a shell"
     )
     sbom = json.loads(names["usr/share/doc/sandpiper/sbom.spdx.json"])
     packages = {p["name"]: p["versionInfo"] for p in sbom["packages"]}
@@ -212,12 +212,14 @@ CAPABILITIES = [
 ]
 
 
-def wait_until(true: Callable[[], Any], what: str, seconds: float = 60) -> None:
+def wait_until(
+    condition: Callable[[], Any], failure: str | Callable[[], Any], seconds: int = 60
+) -> None:
     for _ in range(seconds * 10):
-        if true():
+        if condition():
             return
         time.sleep(0.1)
-    raise AssertionError(what() if callable(what) else what)
+    raise AssertionError(failure() if callable(failure) else failure)
 
 
 @scenario()
@@ -356,14 +358,17 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
                 at = volume["hostPath"]["path"]
                 if at.startswith("/sys/"):
                     return at
-                return os.path.dirname(runtime.socket) if at == "/run/containerd" else made(at)
-            folder = made("/volumes/" + volume["name"])
+                # The runtime's own folder has a socket of the same name as the node's.
+                return (
+                    os.path.dirname(runtime.socket) if at == "/run/containerd" else make_folder(at)
+                )
+            folder = make_folder("/volumes/" + volume["name"])
             for name, text in config.items() if "configMap" in volume else ():
                 with open(os.path.join(folder, name), "w") as f:
                     f.write(text)
             return folder
 
-        def made(at: str) -> str:
+        def make_folder(at: str) -> str:
             os.makedirs(node + at, exist_ok=True)
             return node + at
 
@@ -387,7 +392,7 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
             log_directory=runtime.folder,
             labels={"app.kubernetes.io/name": "sandpiper"},
         )
-        made_container = runtime.container(
+        collector_container = runtime.container(
             agent,
             "sandpiper",
             None,
@@ -419,14 +424,13 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
                     "exec",
                     "--exec-id",
                     "p%d" % time.monotonic_ns(),
-                    made_container,
+                    collector_container,
                     *container["readinessProbe"]["exec"]["command"],
                 ],
                 capture_output=True,
             )
 
         wait_until(lambda: probe().returncode == 0, lambda: log()[-3000:])
-        # The runtime's socket gets the name of the node's.
         pod = runtime.pod("agent", labels={"opensandbox.io/id": "sb-k8s"})
         app = runtime.container(
             pod,
@@ -439,7 +443,7 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
         runtime.wait_end(app)
         wait_until(lambda: '"process.exit"' in log() and "in-a-pod" in log(), lambda: log()[-3000:])
         status = probe().stdout.decode()
-        runtime.cri("stop", made_container, str(pod_spec["terminationGracePeriodSeconds"]))
+        runtime.cri("stop", collector_container, str(pod_spec["terminationGracePeriodSeconds"]))
         text = log()
     events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     assert "sb-k8s" in status, status
@@ -456,7 +460,7 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
 
 @scenario()
 def alert_rules_pass_promtool(w: World) -> None:
-    """promtool tests that each alert fires on its condition. loki.rules_of_loki_are_understood
+    """promtool tests that each alert fires on its condition. loki.check_alerts()
     tests those of Loki."""
     need("promtool")
     folder = REPO + "/deploy/prometheus"
@@ -558,12 +562,12 @@ def debian_package_contents(w: World) -> None:
             ],
             capture_output=True,
         )
-        ours = [
+        complaints = [
             line
             for line in done.stderr.decode().splitlines()
             if "sandpiper" in line and "not found" not in line and "not executable" not in line
         ]
-        assert not ours, ours
+        assert not complaints, complaints
 
 
 @scenario("systemd")
@@ -577,8 +581,8 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
     assert len(packages) == 2, "two versions in %s: %r" % (built, packages)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
 
-    def show(what: str) -> str:
-        return run("systemctl", "show", "--property", what, "--value", "sandpiper.service").strip()
+    def show(key: str) -> str:
+        return run("systemctl", "show", "--property", key, "--value", "sandpiper.service").strip()
 
     # No other unit of the host is started, not even its journal.
     log, drop_in = w.dir + "/service.log", "/etc/systemd/system/sandpiper.service.d"
@@ -594,12 +598,12 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
     if os.path.exists(policy):
         os.rename(policy, policy + ".away")
 
-    def said() -> str:
-        return open(log).read()[-3000:] if os.path.exists(log) else "it never started"
+    def end_of_log() -> str:
+        return open(log).read()[-3000:] if os.path.exists(log) else "the service never started"
 
     try:
         run("dpkg", "--no-triggers", "--install", packages[0], env=environment)
-        wait_until(lambda: show("ActiveState") == "active", said, 120)
+        wait_until(lambda: show("ActiveState") == "active", end_of_log, 120)
         assert show("WatchdogUSec") == "30s" and show("NoNewPrivileges") == "yes"
         first = show("MainPID")
         status = run("/usr/bin/sandpiper", "status")
@@ -622,16 +626,19 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
                 '"sandbox_id":"deb"'
                 in run("/usr/bin/sandpiper", "observe", "--since", "1h", "--format", "json")
             ),
-            "the sandbox is not told of",
+            "no record of the sandbox",
         )
         with open("/etc/sandpiper/sandpiper.yaml", "a") as f:
             f.write("log_level: debug\n")
         run("systemctl", "reload", "sandpiper.service")
-        wait_until(lambda: show("ActiveState") == "active" and "log_level changed" in said(), said)
+        wait_until(
+            lambda: show("ActiveState") == "active" and "log_level changed" in end_of_log(),
+            end_of_log,
+        )
         run("dpkg", "--no-triggers", "--install", packages[1], env=environment)
         wait_until(
             lambda: show("ActiveState") == "active" and show("MainPID") not in ("0", first),
-            "it does not run after the upgrade",
+            "the service does not run after the upgrade",
             120,
         )
         assert "window_s: 7" in open("/etc/sandpiper/sandpiper.yaml").read(), (
@@ -645,7 +652,7 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
         if os.path.exists(policy + ".away"):
             os.rename(policy + ".away", policy)
     assert show("LoadState") == "not-found", show("LoadState")
-    left = [
+    leftovers = [
         p
         for p in (
             "/usr/bin/sandpiper",
@@ -656,4 +663,4 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
         )
         if os.path.exists(p)
     ]
-    assert not left, left
+    assert not leftovers, leftovers

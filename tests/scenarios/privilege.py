@@ -84,7 +84,7 @@ FORBIDDEN = {
 }
 
 
-def statuses(pid: int) -> dict[int, dict[str, str]]:
+def thread_statuses(pid: int) -> dict[int, dict[str, str]]:
     """{thread: {field of /proc/PID/task/TID/status: value}}"""
     out = {}
     for path in glob.glob("/proc/%d/task/*/status" % pid):
@@ -95,7 +95,7 @@ def statuses(pid: int) -> dict[int, dict[str, str]]:
     return out
 
 
-def names(mask: str) -> set[str]:
+def capability_names(mask: str) -> set[str]:
     by_number = {number: name for name, number in CAPABILITIES.items()}
     return {by_number.get(bit, bit) for bit in range(64) if int(mask, 16) >> bit & 1}
 
@@ -123,9 +123,9 @@ def running_collector_keeps_minimal_capabilities(w: World) -> None:
         },
     )
     act(w, cg, "actor.tcp('10.77.0.3', 8080)")
-    threads = statuses(c.process.pid)
+    threads = thread_statuses(c.process.pid)
     main = {"SYS_PTRACE", "DAC_READ_SEARCH"} | ({"BPF"} if maps_need_capability() else set())
-    held = {thread: names(status["CapPrm"]) for thread, status in threads.items()}
+    held = {thread: capability_names(status["CapPrm"]) for thread, status in threads.items()}
     assert held.pop(c.process.pid) == main, held
     readers = [thread for thread, has in held.items() if has]
     assert len(readers) == 1 and held[readers[0]] == {"SYS_ADMIN", "NET_ADMIN"}, held
@@ -136,9 +136,9 @@ def running_collector_keeps_minimal_capabilities(w: World) -> None:
             and int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
         ), status
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2"), status
-    (status,) = statuses(c.keeper()).values()
+    (status,) = thread_statuses(c.keeper()).values()
     assert (
-        names(status["CapPrm"]) <= {"NET_BIND_SERVICE", "DAC_OVERRIDE"}
+        capability_names(status["CapPrm"]) <= {"NET_BIND_SERVICE", "DAC_OVERRIDE"}
         and status["NoNewPrivs"] == "1"
     ), status
     events = c.stop()
@@ -188,15 +188,15 @@ def forbidden_calls_fail_in_every_thread(w: World) -> None:
 
 @scenario()
 def capabilities_for_nf_tables_are_dropped(w: World) -> None:
-    if "nf_tables" not in modules.loaded():
-        raise Skip("nf_tables is part of this kernel, or nobody has loaded it")
+    if "nf_tables" not in modules.loaded_modules():
+        raise Skip("nf_tables is built into this kernel or is not loaded")
     w.remove_server_rules()
     unloaded = modules.unload("nf_tables")
     try:
         c = Collector(w, [w.new_cgroup("late")])
 
         def held() -> set[str]:
-            return names(statuses(c.process.pid)[c.process.pid]["CapPrm"])
+            return capability_names(thread_statuses(c.process.pid)[c.process.pid]["CapPrm"])
 
         assert {"BPF", "PERFMON", "SYS_ADMIN"} <= held(), held()
         modules.load("nf_tables")
@@ -226,14 +226,14 @@ def capabilities_for_nf_tables_are_dropped(w: World) -> None:
 @scenario()
 def system_call_filter_turned_off(w: World) -> None:
     c = Collector(w, [w.new_cgroup("open")], options=["--no-limit-system-calls"])
-    assert {status["Seccomp"] for status in statuses(c.process.pid).values()} <= {
+    assert {status["Seccomp"] for status in thread_statuses(c.process.pid).values()} <= {
         "0",
         open("/proc/self/status").read().split("Seccomp:\t")[1][0],
     }
     c.stop()
 
 
-def with_only(capabilities: Iterable[str], argv: Sequence[str]) -> list[str]:
+def with_capabilities(capabilities: Iterable[str], argv: Sequence[str]) -> list[str]:
     """Runs argv as root with only these capabilities."""
     return [
         "setpriv",
@@ -251,7 +251,7 @@ def smallest_capability_set(w: World) -> None:
 
     def doctor(capabilities: Iterable[str]) -> tuple[int, dict[str, Any]]:
         done = subprocess.run(
-            with_only(capabilities, [w.sandpiper, "doctor", "--format", "json"]),
+            with_capabilities(capabilities, [w.sandpiper, "doctor", "--format", "json"]),
             capture_output=True,
             timeout=300,
         )
@@ -294,7 +294,7 @@ def smallest_capability_set(w: World) -> None:
             name,
             found,
         )
-    command = with_only(smallest, [w.sandpiper])
+    command = with_capabilities(smallest, [w.sandpiper])
     r = w.actor(
         """
         actor.lookup("small.test", "A")

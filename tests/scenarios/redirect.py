@@ -38,7 +38,7 @@ table ip dnsproxy { chain out { type nat hook output priority -100; meta mark 1 
 X"""
 
 
-def redirected(w: World, body: Callable[[], Any]) -> Any:
+def run_redirected(w: World, body: Callable[[], Any]) -> Any:
     subprocess.run(["nsenter", "--net=/run/netns/" + w.client, "sh", "-c", REDIRECT], check=True)
     try:
         return body()
@@ -61,7 +61,7 @@ def redirected_to_a_proxy_outside_the_sandbox(w: World) -> None:
         w.stop(proxy)
         return r
 
-    r = redirected(w, body)
+    r = run_redirected(w, body)
     check_everything(r)
     assert all(line["server"] == "10.77.0.1:53" for line in r.report["lookups"]), r.report[
         "lookups"
@@ -87,7 +87,7 @@ def redirected_to_a_proxy_inside_the_sandbox(w: World) -> None:
             % proxy
         )
 
-    r = redirected(w, body)
+    r = run_redirected(w, body)
     check_everything(r)  # the proxy's own queries are no lookups, and its answers are no attempts
     assert r.metric("sandbox.dns.duration", "leg") == {("client",): 2, ("upstream",): 2}, r.metrics
 

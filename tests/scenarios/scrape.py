@@ -26,7 +26,7 @@ def serving(port: int, **more: str) -> dict[str, str]:
     }
 
 
-def text(port: int) -> str:
+def fetch_metrics_page(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         return answer.read().decode()
 
@@ -36,7 +36,7 @@ class Scrape:
 
     def __init__(self, port: int) -> None:
         self.samples: list[tuple[str, dict[str, str], float]] = []  # name, labels, value
-        for line in text(port).splitlines():
+        for line in fetch_metrics_page(port).splitlines():
             if line and not line.startswith("#"):
                 found = SAMPLE.match(line)
                 assert found, line

@@ -14,11 +14,8 @@ from typing import Any
 import dnswire as d
 
 PTR = b"\xc0\x0c"  # pointer to the name of the question
-A, A2, AAAA = (
-    "10.77.0.4",
-    "10.77.0.3",
-    "fd77::4",
-)  # the addresses that names resolve to, and those of the plain servers
+# The addresses of the plain servers. Names resolve to A and AAAA.
+A, A2, AAAA = "10.77.0.4", "10.77.0.3", "fd77::4"
 DNS, DNS2, DNS6 = "10.77.0.1", "10.77.0.3", "fd77::1"
 
 
@@ -62,31 +59,29 @@ def malformed(kind: str, q: bytes) -> bytes:
     raise ValueError(kind)
 
 
-def respond(
-    q: bytes, tcp: bool, client: str, udp_socket: socket.socket | None = None
-) -> list[bytes | float]:
+def respond(q: bytes, tcp: bool, server_name: str) -> list[bytes | float]:
     """The messages to send back, in order. A number among them is a pause in seconds."""
     qname, _ = d.read_name(q, 12)
     host = qname.lower()
-    first = host.split(".")[0]
+    label = host.split(".")[0]
     qtype = struct.unpack("!H", q[d.read_name(q, 12)[1] :][:2])[0]
-    both = {
+    records = {
         1: [d.record(PTR, "A", d.address(A))],
         28: [d.record(PTR, "AAAA", d.address(AAAA))],
     }.get(qtype, [])
-    if first == "nx" or host.endswith(".search.test") or first.startswith("nx-"):
+    if label == "nx" or host.endswith(".search.test") or label.startswith("nx-"):
         return [d.answer(q, rcode=3)]
-    if first in ("servfail", "refused"):
-        return [d.answer(q, rcode={"servfail": 2, "refused": 5}[first])]
-    if first == "notimp":
+    if label in ("servfail", "refused"):
+        return [d.answer(q, rcode={"servfail": 2, "refused": 5}[label])]
+    if label == "notimp":
         return [d.answer(q, rcode=4)]
-    if first == "silent":
+    if label == "silent":
         return []
-    if first == "once":  # the first server never answers
-        return [d.answer(q, both)] if client == "second" else []
-    if first == "tc" and not tcp:
+    if label == "once":  # only the second server answers
+        return [d.answer(q, records)] if server_name == "second" else []
+    if label == "tc" and not tcp:
         return [d.answer(q, flags=0x200)]
-    if first == "cname":
+    if label == "cname":
         c1, c2 = d.name("c1.test"), d.name("c2.test")
         return [
             d.answer(
@@ -98,50 +93,48 @@ def respond(
                 ],
             )
         ]
-    if first.startswith("many"):
+    if label.startswith("many"):
         return [
             d.answer(
                 q,
                 [
                     d.record(PTR, "A", d.address("10.77.1.%d" % i))
-                    for i in range(1, int(first[4:] or 20) + 1)
+                    for i in range(1, int(label[4:] or 20) + 1)
                 ],
             )
         ]
-    if first.startswith("size"):
-        return [padded(q, int(first[4:]))]
-    if first == "slow":
-        return [0.3, d.answer(q, both)]
-    if first == "wrongq":  # another question first
+    if label.startswith("size"):
+        return [padded(q, int(label[4:]))]
+    if label == "slow":
+        return [0.3, d.answer(q, records)]
+    if label == "wrongq":  # another question first
         return [
-            d.answer(d.query("other.test", qtype, struct.unpack("!H", q[:2])[0]), both),
+            d.answer(d.query("other.test", qtype, struct.unpack("!H", q[:2])[0]), records),
             0.1,
-            d.answer(q, both),
+            d.answer(q, records),
         ]
-    if first == "wrongid":
-        return [bytes([q[0] ^ 0xFF, q[1]]) + d.answer(q, both)[2:], 0.1, d.answer(q, both)]
-    if first.startswith("mal-"):
-        return [malformed(first[4:], q)]
-    if first.startswith("malok-"):
-        return [malformed(first[6:], q), 0.1, d.answer(q, both)]
-    if first == "other":  # the same address by another name
-        return [d.answer(q, both)]
-    return [d.answer(q, both)]
+    if label == "wrongid":
+        return [bytes([q[0] ^ 0xFF, q[1]]) + d.answer(q, records)[2:], 0.1, d.answer(q, records)]
+    if label.startswith("mal-"):
+        return [malformed(label[4:], q)]
+    if label.startswith("malok-"):
+        return [malformed(label[6:], q), 0.1, d.answer(q, records)]
+    return [d.answer(q, records)]
 
 
-def serve_udp(address: str, which: str) -> None:
+def serve_udp(address: str, server_name: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     s = socket.socket(family, socket.SOCK_DGRAM)
     s.bind((address, 53))
     other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    other.bind((DNS2 if address == DNS else DNS, 0 if which == "second" else 5353))
+    other.bind((DNS2 if address == DNS else DNS, 0 if server_name == "second" else 5353))
 
     def reply(q: bytes, peer: Any) -> None:
         try:
             if d.read_name(q, 12)[0].startswith("wrongaddr"):
                 other.sendto(d.answer(q, [d.record(PTR, "A", d.address("10.77.9.9"))]), peer)
                 time.sleep(0.1)
-            for part in respond(q, False, which):
+            for part in respond(q, False, server_name):
                 if isinstance(part, float):
                     time.sleep(part)
                 else:
@@ -154,7 +147,7 @@ def serve_udp(address: str, which: str) -> None:
         threading.Thread(target=reply, args=(q, peer), daemon=True).start()
 
 
-def serve_tcp_dns(address: str, which: str) -> None:
+def serve_tcp_dns(address: str, server_name: str) -> None:
     class Handler(socketserver.BaseRequestHandler):
         def exactly(self, n: int) -> bytes:
             data = b""
@@ -171,7 +164,7 @@ def serve_tcp_dns(address: str, which: str) -> None:
                 while True:
                     q = self.exactly(struct.unpack("!H", self.exactly(2))[0])
                     split = d.read_name(q, 12)[0].startswith("split")
-                    for part in respond(q, True, which):
+                    for part in respond(q, True, server_name):
                         if isinstance(part, float):
                             time.sleep(part)
                             continue
@@ -238,9 +231,9 @@ def udp_sink(address: str, port: int) -> None:
 
 
 def main() -> None:
-    for address, which in ((DNS, "first"), (DNS2, "second"), (DNS6, "first")):
-        threading.Thread(target=serve_udp, args=(address, which), daemon=True).start()
-        serve_tcp_dns(address, which)
+    for address, server_name in ((DNS, "first"), (DNS2, "second"), (DNS6, "first")):
+        threading.Thread(target=serve_udp, args=(address, server_name), daemon=True).start()
+        serve_tcp_dns(address, server_name)
     for address in (A, A2, AAAA):
         tcp_server((address, 8080), Echo)
         tcp_server((address, 80), Http)

@@ -58,10 +58,8 @@ class World:
         self.tag = "sp%d" % os.getpid()
         self.client, self.server = self.tag + "c", self.tag + "s"
         self.dir = tempfile.mkdtemp(prefix="sandpiper-scenarios-")
-        self.residents, self.children = (
-            [],
-            [],
-        )  # helpers that end with the world, and helpers that end with a scenario
+        self.residents = []  # helper processes that end with the world
+        self.children = []  # helper processes that end with a scenario
         self.mount = cgroup_mount()
         self.cgroups = os.path.join(self.mount, self.tag)
 
@@ -345,7 +343,7 @@ class Result:
     @property
     def truth(self) -> dict[str, Any]:
         lines = [line for line in self.stdout.decode().splitlines() if line.startswith('{"truth"')]
-        assert lines, "the actor told no truth: status %d, %s" % (self.status, self.stderr)
+        assert lines, "the actor printed no truth: status %d, %s" % (self.status, self.stderr)
         return json.loads(lines[-1])["truth"]
 
     def records(self, event: str) -> list[Event]:
