@@ -36,7 +36,7 @@ class Collector:
             argv += ["--cgroup", c]
         self.peers = w.send_to_peers(env)
         env, self.run_output = self.peers.__enter__()
-        # The next collector would send the leftovers.
+        # A spool of its own: a later collector would send records that are left in a shared one.
         env.setdefault("SANDPIPER_SPOOL", os.path.join(w.dir, "spool-%d" % time.monotonic_ns()))
         with open(self.path, "wb") as out:
             self.process = subprocess.Popen(
@@ -270,8 +270,8 @@ def process_started_before_the_collector(w: World) -> None:
 def process_moves_in_and_out(w: World) -> None:
     a, b, away = w.new_cgroup("m1"), w.new_cgroup("m2"), w.new_cgroup("away")
     c = Collector(w, [a, b])
-    # Both cgroups live in the network namespace. Processes there in neither cgroup belong to
-    # neither.
+    # Both cgroups have a process in the network namespace. Therefore a process there that is
+    # outside of both belongs to neither.
     residents = [
         act(
             w,

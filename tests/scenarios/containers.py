@@ -69,7 +69,7 @@ def make_image(path: str) -> None:
 def need(*programs: str) -> None:
     for program in programs:
         if not shutil.which(program):
-            raise Skip("%s is not installed; deploy/setup.sh --with-runtimes does" % program)
+            raise Skip("%s is not installed; deploy/setup.sh --with-runtimes installs it" % program)
 
 
 @contextlib.contextmanager
@@ -145,7 +145,7 @@ CNI = {
 }
 
 
-# Its id and its specification.
+# The id of a pod, and its specification.
 Pod = tuple[str, dict[str, Any]]
 
 
@@ -161,7 +161,7 @@ class Containerd:
 
     def cri(self, *words: Any) -> str:
         words = [json.dumps(x) if isinstance(x, dict) else x for x in words]
-        # Like kubelet, ask for the end until it comes, since a container may be ending by itself.
+        # Repeats stop and remove as kubelet does: they fail while a container ends by itself.
         for tries in range(10 if words[0].startswith(("stop", "remove")) else 1):
             time.sleep(0.1 * tries)
             done = subprocess.run(
@@ -229,7 +229,8 @@ def containerd(w: World) -> Iterator[Containerd]:
     need("containerd", "ctr", "runc")
     if not os.path.exists("/usr/lib/cni/ptp"):
         raise Skip(
-            "containernetworking-plugins is not installed; deploy/setup.sh --with-runtimes does"
+            "containernetworking-plugins is not installed; "
+            "deploy/setup.sh --with-runtimes installs it"
         )
     with scratch(w) as folder, runtime_network(w) as k:
         os.makedirs(folder + "/cni")
@@ -357,7 +358,7 @@ def podman(w: World) -> Iterator[Podman]:
                 time.sleep(0.1)
             yield runtime
         finally:
-            for _ in range(2):  # dependencies can only be removed in the second round
+            for _ in range(2):  # the first round cannot remove containers on which others depend
                 subprocess.run(
                     [
                         "nsenter",

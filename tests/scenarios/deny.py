@@ -177,8 +177,9 @@ def allowed_during_the_attempt(w: World) -> None:
         r = w.actor("""
             import socket, subprocess, threading
             s = socket.socket()
-            s.setsockopt(socket.IPPROTO_TCP, 7,
-                5)  # TCP_SYNCNT: a SYN comes after the rule is removed, on a slow machine too
+            TCP_SYNCNT = 7
+            # The last SYN follows the removal of the rule, on a slow machine too.
+            s.setsockopt(socket.IPPROTO_TCP, TCP_SYNCNT, 5)
             t = threading.Thread(target=s.connect, args=(("10.77.0.4", 8080),))
             t.start()
             while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\\x02":

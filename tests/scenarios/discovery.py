@@ -307,7 +307,7 @@ def netns_released_after_removal(w: World) -> None:
     assert resident.stdout.readline() == b"here\n"
     time.sleep(1)
     os.rmdir(app)
-    time.sleep(3)  # the part has been released, too
+    time.sleep(3)  # until the collector has released the part
     act(w, w.cgroups + "/next", "actor.lookup('visitor.test', 'A')")
     resident.communicate(timeout=60)
     events = c.stop()

@@ -21,8 +21,6 @@ from scrape import Scrape, free_port, serving
 from world import HERE, PYTHON, World
 
 SILENT_PEER = ("10.77.0.4", "9")  # drops all packets
-
-
 MEMORY_MAX = 128 << 20  # the limit in docs/security.md
 
 
@@ -121,7 +119,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
         assert int(p.output) == n, p.output
     c.process.send_signal(signal.SIGCONT)
 
-    # The trigger is one more program.
+    # In each cgroup the trigger itself is one more program.
     def skipped_runs(s: Any, what: str) -> float:
         return s.sum("sandpiper_probe_missed_total", program="handle_" + what)
 

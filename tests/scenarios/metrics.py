@@ -147,7 +147,7 @@ def add_deltas(w: World, sink: HttpSink) -> dict[tuple[str, Any], float]:
             continue
         key = (name, tuple(sorted(attrs.items())))
         number = float(point.get("asInt", point.get("asDouble", point.get("count", 0))))
-        # It also goes down: OTLP has no deltas of such a sum.
+        # This sum also decreases, and OTLP has no deltas of such sums.
         if name == "sandbox.connect.active":
             assert temporality == CUMULATIVE
             sums[key] = number
@@ -263,7 +263,7 @@ def wall_clock_steps(w: World) -> None:
     """The wall clock steps an hour back and two hours forward: the series continue, and the times
     of their points do not decrease."""
     if not w.slow:
-        raise Skip("it would set this machine's clock; the vm tier does")
+        raise Skip("the scenario sets the clock; only guests of the vm tier run it")
     cgroup, sink = w.new_cgroup("clock"), HttpSink()
     collector = Collector(w, [cgroup], env=common_env(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url))
     now = time.time()

@@ -236,9 +236,8 @@ def elements_with_a_timeout_are_dynamic(w: World) -> None:
         transactions(r)
     )
     assert r.metric("egress.nftables.updates.count") == {(): 6}
-    assert not r.records("egress.updated"), r.records(
-        "egress.updated"
-    )  # the set is listed by its name, because its elements change
+    # The rule set lists the set by its name, because its elements change.
+    assert not r.records("egress.updated"), r.records("egress.updated")
     assert r.metric("egress.nftables.rules.count") == {(): 3}
 
 

@@ -145,7 +145,8 @@ def tls_with_certificates_on_both_sides(w: World) -> None:
     )
     result = run_in_host_network(w, ACTIONS, env)
     check_logs(result, grpc_sink.stop_with_logs())
-    # Both servers reject a client of another CA, which sends nothing without encryption.
+    # Both servers reject a client with a certificate of another CA. The client does not fall back
+    # to a connection without encryption.
     http.posts.clear()
     grpc_sink = GrpcSink(w, *trusted.grpc_options())
     for endpoint in (

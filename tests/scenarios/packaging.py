@@ -36,7 +36,7 @@ def run(*argv: str, **how: Any) -> str:
 def helm() -> str:
     path = CACHE + "/chart-tools/helm"
     if not os.access(path, os.X_OK):
-        raise Skip("helm is not built: tests/e2e/chart_tools.sh does, with Go")
+        raise Skip("helm is missing; tests/e2e/chart_tools.sh builds it with Go")
     return path
 
 
@@ -44,7 +44,7 @@ def documents(text: str) -> list[Any]:
     try:
         import yaml
     except ImportError:
-        raise Skip("python3-yaml is not installed; deploy/setup.sh does that") from None
+        raise Skip("python3-yaml is not installed; deploy/setup.sh installs it") from None
     return [d for d in yaml.safe_load_all(text) if d]
 
 
@@ -87,7 +87,7 @@ def chart_is_valid_with_all_values(w: World) -> None:
         ), kinds
         core = w.dir + "/core.yaml"
         with open(core, "w") as f:
-            # The kinds of the Prometheus operator are not part of the API.
+            # There are no Kubernetes schemas for the kinds of the Prometheus operator.
             f.write(
                 "".join(
                     "---\n" + json.dumps(d) + "\n"
@@ -240,7 +240,7 @@ def image_watches_a_podman_container(w: World) -> None:
         ]
         with open(runtime.folder + "/sandpiper.yaml", "w") as f:
             json.dump(runtime.config, f)
-        # Without exporters, and without the canary: its cgroup would be beside the scenario's.
+        # No exporters, and no canary: its cgroup would be outside of the scenario's.
         runtime(
             "run",
             "--detach",
@@ -470,7 +470,7 @@ def alert_rules_pass_promtool(w: World) -> None:
     names = {r["alert"] for g in alerts["groups"] for r in g["rules"]}
     tested = set(re.findall(r"alertname: (\w+)", open(folder + "/tests.yaml").read()))
     assert names == tested, names ^ tested
-    # The rules use existing metrics only.
+    # docs/metrics.md has every metric of the rules.
     page = open(REPO + "/docs/metrics.md").read()
     expressions = [
         r["expr"]
@@ -575,7 +575,7 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
     """Under systemd the service starts, watches, notifies its watchdog, reloads, keeps its
     configuration over an upgrade, and leaves nothing behind."""
     if not os.path.isdir("/run/systemd/system"):
-        raise Skip("systemd does not run this machine; a guest of the vm tier does with it")
+        raise Skip("systemd did not boot this machine; a guest of the vm tier runs this scenario")
     built = os.environ.get("SANDPIPER_PACKAGES", CACHE + "/deb")
     packages = sorted(glob.glob(built + "/sandpiper_*.deb"))
     assert len(packages) == 2, "two versions in %s: %r" % (built, packages)
@@ -592,8 +592,8 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
             "[Unit]\nDefaultDependencies=no\n"
             "[Service]\nStandardOutput=append:%s\nStandardError=append:%s\n" % (log, log)
         )
-    # policy-rc.d, which keeps packages from starting services (invoke-rc.d(8)), is moved away
-    # meanwhile.
+    # policy-rc.d keeps packages from starting services (invoke-rc.d(8)). It is moved away until the
+    # scenario ends.
     policy = "/usr/sbin/policy-rc.d"
     if os.path.exists(policy):
         os.rename(policy, policy + ".away")

@@ -204,7 +204,7 @@ class Peers:
 def peers_of(w: World) -> Peers:
     """The peers of this run; without them the scenario is skipped."""
     if not w.peers:
-        raise Skip("without the peers; tests/run.sh e2e has them")
+        raise Skip("needs the servers that tests/run.sh e2e starts")
     return w.peers
 
 

@@ -56,8 +56,8 @@ def concurrent_programs_on_one_cpu(w: World) -> None:
     r = w.exec(
         ["taskset", "-c", str(cpu), "sh", "-c", "".join(loop % (n, j) for j in range(4)) + "wait"]
     )
-    # Events that both programs miss are lost and reported, for these or other programs. Without the
-    # backup a dozen were lost.
+    # Events that a program and its backup both miss are lost, and the report has them as gaps.
+    # Without the backup programs a dozen were lost.
     skipped_runs = {
         m[2]: int(m[1])
         for gap in r.report["gaps"]
@@ -189,7 +189,7 @@ def path_over_the_limit_is_marked(w: World) -> None:
 def vfork_clone3_and_double_fork(w: World) -> None:
     check_everything(w.exec([w.triggers, "exec-vfork"]))
     check_everything(w.exec([w.triggers, "exec-clone3"]))
-    # The child in the middle only forks. sandpiper also waits for the orphan.
+    # The first child only forks and ends. sandpiper also waits for the orphan that it leaves.
     check_everything(w.exec([w.triggers, "exec-double-fork"]), forks=[("code", 0)])
 
 

@@ -88,7 +88,8 @@ def redirected_to_a_proxy_inside_the_sandbox(w: World) -> None:
         )
 
     r = run_redirected(w, body)
-    check_everything(r)  # the proxy's own queries are no lookups, and its answers are no attempts
+    # The proxy's own queries are no lookups, and its answers are no attempts.
+    check_everything(r)
     assert r.metric("sandbox.dns.duration", "leg") == {("client",): 2, ("upstream",): 2}, r.metrics
 
 
@@ -136,6 +137,5 @@ def proxy_denies_a_name(w: World) -> None:
     check_lookups(r, r.truth)
     check_denials(r, r.truth)
     assert r.truth["sidecar"]["denied"] == ["evil.test"] * 2
-    assert sum(r.metric("egress.dns.query.duration").values()) == 3, (
-        r.metrics
-    )  # a denied query adds no sample
+    # A denied query adds no sample.
+    assert sum(r.metric("egress.dns.query.duration").values()) == 3, r.metrics

@@ -98,7 +98,7 @@ def invalid_cgroup_is_one_error(w: World) -> None:
 @scenario()
 def unsupported_hosts_are_errors(w: World) -> None:
     cg = w.new_cgroup("host")
-    # Readable by everyone, which the build folder of root may not be.
+    # A copy that every user can read; the build folder may be readable by root only.
     copy = "/tmp/sp-copy-%d" % os.getpid()
     subprocess.run(["cp", w.sandpiper, copy], check=True)
     try:
@@ -488,7 +488,7 @@ def lockdown_confidentiality(w: World) -> None:
     except OSError:
         mode = ""
     if "[confidentiality]" not in mode:
-        raise Skip("the kernel is not locked down that far; a guest of the vm tier is")
+        raise Skip("lockdown is not set to confidentiality; it is in a guest of the vm tier")
     done = subprocess.run(
         [w.sandpiper, "doctor", "--format", "json"], capture_output=True, timeout=120
     )
@@ -504,17 +504,17 @@ def lockdown_confidentiality(w: World) -> None:
 def kernel_without_bpf_jit(w: World) -> None:
     """net.core.bpf_jit_enable=0: sandpiper works without the JIT compiler."""
     if not w.slow:
-        raise Skip("it would set this machine's kernel; the vm tier does")
+        raise Skip("the scenario changes a kernel setting; only guests of the vm tier run it")
     path = "/proc/sys/net/core/bpf_jit_enable"
     before = open(path).read()
     try:
         with open(path, "w") as f:
             f.write("0")
     except OSError as e:
-        raise Skip("this kernel's compiler cannot be turned off: %s" % e) from e
+        raise Skip("this kernel's BPF JIT compiler cannot be turned off: %s" % e) from e
     try:
         if open(path).read().strip() != "0":
-            raise Skip("this kernel's compiler cannot be turned off")
+            raise Skip("this kernel's BPF JIT compiler cannot be turned off")
         done = subprocess.run([w.sandpiper, "exec", "--", "true"], capture_output=True, timeout=120)
         assert done.returncode == 0, done
     finally:

@@ -20,7 +20,7 @@ TAGS = ("systemd", "userspace")
 @scenario()
 def scopes_and_services(w: World) -> None:
     if not os.path.isdir("/run/systemd/system") or not shutil.which("systemd-run"):
-        raise Skip("systemd does not run this machine; a guest of the vm tier does with it")
+        raise Skip("systemd did not boot this machine; a guest of the vm tier runs this scenario")
 
     def run(kind: str, unit: str, code: str) -> None:
         # The script is a file because systemd interprets $ and %.

@@ -85,31 +85,29 @@ def another_filter_on_the_same_device(w: World) -> None:
                 ["nsenter", "--net=/run/netns/" + ns, "python3", "-c", code], check=True, timeout=60
             )
 
-        def tenant() -> None:
+        def attach_filter() -> None:
             sh(f"tc -n {w.server} qdisc add dev {outer} clsact")
             if subprocess.run(
                 f"tc -n {w.server} filter add dev {outer} ingress matchall action pass", shell=True
             ).returncode:
-                raise Skip(
-                    "this kernel has no classifier that tc could use; guests of the vm tier do"
-                )
+                raise Skip("this kernel has no tc classifier; guests of the vm tier have one")
 
         def watch() -> Collector:
             return Collector(
                 w, [], options=["--device", "/run/netns/%s:%s=guest" % (w.server, outer)]
             )
 
-        # It is attached while we run, and stays when we end.
+        # The filter is attached while sandpiper runs, and stays when sandpiper ends.
         c = watch()
         connect()
-        tenant()
+        attach_filter()
         connect()
         (beside,) = counter(w, w.server, outer)
         check_same("peers", egress_of(c.stop(), "guest")[1], ["10.77.0.3"] * 2)
         connect()
         (after,) = counter(w, w.server, outer)
         assert 0 < beside < after, (beside, after)
-        # We start while it is attached, and it ends first.
+        # sandpiper starts while the filter is attached, and the filter is removed first.
         c = watch()
         connect()
         (again,) = counter(w, w.server, outer)

@@ -49,6 +49,9 @@ Event = dict[str, Any]
 
 
 class World:
+    """The argument `w` of every scenario: the programs under test, two network namespaces with the
+    servers, a folder of cgroups, and a temporary folder. All of it is removed at the end."""
+
     def __init__(
         self, sandpiper: str, triggers: str, sink: str, peers: peers.Peers | None = None
     ) -> None:
@@ -329,6 +332,8 @@ def parse_metrics(path: str) -> dict[str, list[Any]]:
 
 
 class Result:
+    """The exit status, output, report, records and metrics of one `sandpiper exec`."""
+
     def __init__(
         self, argv: Sequence[str], done: subprocess.CompletedProcess[bytes], files: Any
     ) -> None:
