@@ -128,16 +128,18 @@ def act(w: World, cgroup: str, code: str, wait: bool = True) -> Any:
 def egress_of(events: list[Event], sandbox: str) -> tuple[Any, Any, Any]:
     """(names looked up, addresses of attempts without a name, destinations) of a sandbox. A
     destination is (name or address, port)."""
-    mine = [e for e in events if e["sandbox_id"] == sandbox]
+    records = [e for e in events if e["sandbox_id"] == sandbox]
     hosts = [
         e["target.host"]
-        for e in mine
+        for e in records
         if e["opensandbox.event"] == "egress.outbound" and "target.host" in e
     ]
-    peers = [e["peer"] for e in mine if e["opensandbox.event"] == "egress.outbound" and "peer" in e]
+    peers = [
+        e["peer"] for e in records if e["opensandbox.event"] == "egress.outbound" and "peer" in e
+    ]
     ledger = [
         (e.get("target.host") or e["peer"], e["network.peer.port"])
-        for e in mine
+        for e in records
         if e["opensandbox.event"] == "egress.destination"
     ]
     return hosts, peers, ledger

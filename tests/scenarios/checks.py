@@ -129,8 +129,8 @@ def check_lookups(r: Result, truth: dict[str, Any]) -> None:
         ],
     )
     for e in records:
-        good = e["egress.outcome"] in ("ok", "nxdomain")
-        assert ("error" in e) != good, e
+        is_answered = e["egress.outcome"] in ("ok", "nxdomain")
+        assert ("error" in e) != is_answered, e
         assert ("dns.response_code" in e) == (
             e["egress.outcome"] not in ("timeout", "malformed")
         ), e

@@ -41,8 +41,8 @@ def main() -> None:
             remove(*living.pop(0))
         count += 1
         time.sleep(max(0, start + count / rate - time.monotonic()))
-    for one in living:
-        remove(*one)
+    for entry in living:
+        remove(*entry)
     print(count)
 
 

@@ -31,17 +31,21 @@ actor.run(["sh", "-c", "exit 3"])
 """
 
 
-def run_client(w: World, *words: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
+def run_client(w: World, *arguments: str, **run_options: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [w.sandpiper, *words, "--socket", w.dir + "/asked.sock"],
+        [w.sandpiper, *arguments, "--socket", w.dir + "/asked.sock"],
         capture_output=True,
         timeout=60,
-        **how,
+        **run_options,
     )
 
 
-def start_collector(w: World, *cgroups: str, options: Sequence[str] = (), **how: Any) -> Collector:
-    return Collector(w, cgroups, options=["--socket", w.dir + "/asked.sock", *options], **how)
+def start_collector(
+    w: World, *cgroups: str, options: Sequence[str] = (), **run_options: Any
+) -> Collector:
+    return Collector(
+        w, cgroups, options=["--socket", w.dir + "/asked.sock", *options], **run_options
+    )
 
 
 def lines(data: bytes) -> list[Event]:
@@ -88,8 +92,10 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
     )
     records = parse_events(c.path)
 
-    def ask(*words: str) -> list[Event]:
-        return lines(run_client(w, "observe", "--since", "1h", "--format", "json", *words).stdout)
+    def ask(*arguments: str) -> list[Event]:
+        return lines(
+            run_client(w, "observe", "--since", "1h", "--format", "json", *arguments).stdout
+        )
 
     assert ask() == records
     assert ask("--last", "3") == records[-3:]
@@ -97,12 +103,14 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
     assert ask("--event", "process.*", "--event", "sandbox.started") == [
         e for e in records if e["opensandbox.event"].startswith(("process.", "sandbox.started"))
     ]
-    about = [e for e in records if e.get("target.host") == "observed.test"]
-    assert ask("--host", "*SERVED.test") == about and {e["opensandbox.event"] for e in about} == {
+    of_host = [e for e in records if e.get("target.host") == "observed.test"]
+    assert ask("--host", "*SERVED.test") == of_host and {
+        e["opensandbox.event"] for e in of_host
+    } == {
         "egress.outbound",
         "egress.failed",
         "egress.destination",
-    }, about
+    }, of_host
     assert ask("--host", "10.77.0.?") == [
         e for e in records if "10.77.0.4" in e.get("target.ips", [])
     ]
@@ -126,8 +134,8 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
         table[0].split() == ["TIME", "SANDBOX", "EVENT", "DETAIL", "RESULT", "PROCESS"]
         and len(table) == 2
     ), table
-    bad = run_client(w, "observe", "--since", "yesterday")
-    assert bad.returncode == 2 and b"yesterday" in bad.stderr, bad
+    invalid = run_client(w, "observe", "--since", "yesterday")
+    assert invalid.returncode == 2 and b"yesterday" in invalid.stderr, invalid
     c.stop()
     assert observer.wait(timeout=30) == 0, observer.stderr.read()
     assert open(w.dir + "/live", "rb").read() == open(c.path, "rb").read(), (
@@ -285,18 +293,18 @@ def validate_prints_the_effective_settings(w: World) -> None:
     path = w.dir + "/valid.yaml"
 
     def validate(
-        text: str, *words: str, env: dict[str, str] | None = None
+        text: str, *arguments: str, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         with open(path, "w") as f:
             f.write(text)
         return subprocess.run(
-            [w.sandpiper, "validate", "--config", path, *words],
+            [w.sandpiper, "validate", "--config", path, *arguments],
             capture_output=True,
             timeout=60,
             env={**os.environ, **(env or {})},
         )
 
-    good = validate(
+    valid = validate(
         (
             "sandboxes: [{label: a/b, namespace: agents}, {cgroup: '^/x/(?<id>.+)$', "
             "role: sidecar}]\nwindow_s: 5\nstdout: false\nspool: ''\n"
@@ -309,8 +317,8 @@ def validate_prints_the_effective_settings(w: World) -> None:
             "OTEL_METRICS_EXPORTER": "what",
         },
     )
-    assert good.returncode == 0, good
-    settings = json.loads(good.stdout)
+    assert valid.returncode == 0, valid
+    settings = json.loads(valid.stdout)
     assert settings["rules"] == [
         "label a/b, namespace agents",
         "cgroup ^/x/(?<id>.+)$, role sidecar",
@@ -318,22 +326,22 @@ def validate_prints_the_effective_settings(w: World) -> None:
     assert settings["records"] == [
         "OTLP over HTTP to https://collector.test:4318/v1/logs, TLS, header authorization"
     ], settings
-    assert b"hidden" not in good.stdout.replace(b"hidden_in", b""), good.stdout
+    assert b"hidden" not in valid.stdout.replace(b"hidden_in", b""), valid.stdout
     assert (
         settings["keys_of_the_file"] == ["sandboxes", "spool", "stdout", "window_s"]
         and "window_s=5" in settings["settings"]
         and settings["spool"] == []
         and len(settings["warnings"]) == 1
     ), settings
-    for text, where in (
+    for text, message in (
         ("window_s: 0", b'valid.yaml:1: "0" is not between 1 and 86400'),
         ("\nsandboxes: [{label: a, unit: b}]", b"valid.yaml:2: a rule takes exactly one of "),
         ("sandboxs: 1", b'valid.yaml:1; did you mean "sandboxes"?'),
         ("dns_port: [1, 2, 3, 4, 5]", b"valid.yaml:1: expected 1 to 4 ports, not 5"),
         ("avoid: foo:bar", b'valid.yaml:1: "foo:bar" is not a mechanism of a probe'),
     ):
-        bad = validate(text)
-        assert bad.returncode == 2 and where in bad.stderr, bad
+        invalid = validate(text)
+        assert invalid.returncode == 2 and message in invalid.stderr, invalid
     assert validate("", "--device", "a/b/c=").returncode == 1
 
 
@@ -376,18 +384,24 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
         + ["replayed:"]
         + [x for x in after if x not in before][:2]
     )
-    for (what, then), (_, now) in zip(before, after, strict=False):
+    for (record, time_before), (_, time_after) in zip(before, after, strict=False):
         # Times agree to the millisecond, because the wall clock is read at another moment. Records
         # of windows and ends have the time at which the collector processed them.
         assert (
-            then[:22] == now[:22] or '"egress.destination"' in what or '"sandbox.stopped"' in what
-        ), (what, then, now)
+            time_before[:22] == time_after[:22]
+            or '"egress.destination"' in record
+            or '"sandbox.stopped"' in record
+        ), (record, time_before, time_after)
     shortened = open(capture, "rb").read()[:-40]
     open(capture, "wb").write(shortened)
     short = subprocess.run([w.sandpiper, "replay", capture], capture_output=True, timeout=60)
     assert short.returncode == 1 and b"is truncated at byte" in short.stderr, short
-    none = subprocess.run([w.sandpiper, "replay", "/etc/passwd"], capture_output=True, timeout=60)
-    assert none.returncode == 1 and b"is not a capture" in none.stderr, none
+    not_a_capture = subprocess.run(
+        [w.sandpiper, "replay", "/etc/passwd"], capture_output=True, timeout=60
+    )
+    assert not_a_capture.returncode == 1 and b"is not a capture" in not_a_capture.stderr, (
+        not_a_capture
+    )
 
 
 @scenario()

@@ -159,17 +159,17 @@ class Containerd:
             "bundle_folders": [folder + "/state/io.containerd.runtime.v2.task/*"],
         }
 
-    def cri(self, *words: Any) -> str:
-        words = [json.dumps(x) if isinstance(x, dict) else x for x in words]
+    def cri(self, *arguments: Any) -> str:
+        arguments = [json.dumps(x) if isinstance(x, dict) else x for x in arguments]
         # Repeats stop and remove as kubelet does: they fail while a container ends by itself.
-        for tries in range(10 if words[0].startswith(("stop", "remove")) else 1):
+        for tries in range(10 if arguments[0].startswith(("stop", "remove")) else 1):
             time.sleep(0.1 * tries)
             done = subprocess.run(
-                [self.cri_program, self.socket, *words], capture_output=True, timeout=150
+                [self.cri_program, self.socket, *arguments], capture_output=True, timeout=150
             )
             if done.returncode == 0:
                 return done.stdout.decode().strip()
-        raise AssertionError("cri %r: %s" % (words, done.stderr.decode()))
+        raise AssertionError("cri %r: %s" % (arguments, done.stderr.decode()))
 
     def pod(self, name: str, **spec: Any) -> Pod:
         spec = {
@@ -299,15 +299,15 @@ class Podman:
             "bundle_folders": [folder + "/storage/vfs-containers"],
         }
 
-    def __call__(self, *words: str) -> str:
+    def __call__(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["nsenter", "--net=/run/netns/" + self.netns, *self.base, *words],
+            ["nsenter", "--net=/run/netns/" + self.netns, *self.base, *arguments],
             capture_output=True,
             env=self.env,
             timeout=120,
         )
         if done.returncode:
-            raise AssertionError("%s %r: %s" % (self.base[0], words, done.stderr.decode()))
+            raise AssertionError("%s %r: %s" % (self.base[0], arguments, done.stderr.decode()))
         return done.stdout.decode().strip()
 
     def run(self, name: str, script: str, *options: str) -> str:

@@ -34,13 +34,13 @@ def servers_behind_router(w: World, rules: str = FORWARD) -> Iterator[None]:
 
 
 def records_by_kind(events: list[Event], sandbox: str) -> dict[str, list[Event]]:
-    mine = [e for e in events if e["sandbox_id"] == sandbox]
-    assert not any(k.startswith("process.") for e in mine for k in e), mine
-    for e in mine:
+    own_records = [e for e in events if e["sandbox_id"] == sandbox]
+    assert not any(k.startswith("process.") for e in own_records for k in e), own_records
+    for e in own_records:
         assert all(v not in ("", None, []) for v in e.values()), e
     return {
-        kind: [e for e in mine if e["opensandbox.event"] == kind]
-        for kind in {e["opensandbox.event"] for e in mine}
+        kind: [e for e in own_records if e["opensandbox.event"] == kind]
+        for kind in {e["opensandbox.event"] for e in own_records}
     }
 
 

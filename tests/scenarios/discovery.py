@@ -53,8 +53,8 @@ def pattern_selects_later_cgroups(w: World) -> None:
         if e["opensandbox.event"].startswith("sandbox.")
     ]
     for name, n in (("box-early", 1), ("box-one", 2), ("box-two", 2)):
-        mine = [kind for kind, sandbox in life if sandbox == name]
-        assert sorted(mine) == ["sandbox.started"] * n + ["sandbox.stopped"] * n, (name, life)
+        kinds = [kind for kind, sandbox in life if sandbox == name]
+        assert sorted(kinds) == ["sandbox.started"] * n + ["sandbox.stopped"] * n, (name, life)
     runs = {
         args_of(e)[-1]: e["sandbox_id"]
         for e in events
@@ -612,7 +612,7 @@ def two_runtimes_claim_one_container(w: World) -> None:
 
 @scenario("userspace")
 def invalid_configuration_is_one_error(w: World) -> None:
-    for text, words in (
+    for text, parts in (
         ("no_such_key: 1\n", (":1:", "no_such_key", "sandboxes")),
         (
             "window_s: 5\nsandboxes:\n  - label: a\n    colour: red\n",
@@ -639,7 +639,7 @@ def invalid_configuration_is_one_error(w: World) -> None:
             done.returncode == 2
             and messages.count("\n") == 1
             and path in messages
-            and all(x in messages for x in words)
+            and all(x in messages for x in parts)
         ), (text, messages)
     done = subprocess.run(
         [w.sandpiper, "run", "--config", "/no/such.yaml"], capture_output=True, timeout=60

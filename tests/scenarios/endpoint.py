@@ -298,10 +298,10 @@ def tunnelling_proxy() -> tuple[str, list[bytes]]:
     listener = socket.create_server(("127.0.0.1", 0))
     heads: list[bytes] = []
 
-    def copy(source: socket.socket, to: socket.socket) -> None:
+    def copy(source: socket.socket, destination: socket.socket) -> None:
         while data := source.recv(65536):
-            to.sendall(data)
-        to.shutdown(socket.SHUT_WR)
+            destination.sendall(data)
+        destination.shutdown(socket.SHUT_WR)
 
     def accept() -> None:
         while True:

@@ -137,11 +137,11 @@ def process_leaves_the_cgroup(w: World) -> None:
     """The process creates cgroups below its own, unshares its cgroup namespace, and moves to an
     unwatched cgroup. Below, it stays with its sandbox. Outside, its network namespace identifies it
     while one process of the sandbox stays there, and its actions are marked."""
-    box, outside = w.new_cgroup("escapes"), w.new_cgroup("unwatched")
-    c = Collector(w, [box])
+    inside, outside = w.new_cgroup("escapes"), w.new_cgroup("unwatched")
+    c = Collector(w, [inside])
     act(
         w,
-        box,
+        inside,
         """
 import os, subprocess, sys
 def move(to):
@@ -157,7 +157,7 @@ actor.tcp("10.77.0.3", 8080)
 actor.run(["true", "outside"])
 stays.kill()
 """
-        % (box, box, outside),
+        % (inside, inside, outside),
     )
     events = c.stop()
     hosts = {

@@ -26,12 +26,12 @@ MEMORY_MAX = 128 << 20  # the limit in docs/security.md
 
 def check_memory(c: Collector) -> None:
     """The collector's peak of resident memory."""
-    most = (
+    peak = (
         int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/%d/status" % c.process.pid).read())[1])
         << 10
     )
-    assert most < MEMORY_MAX, most
-    print("     %d MiB at most" % (most >> 20))
+    assert peak < MEMORY_MAX, peak
+    print("     peak memory: %d MiB" % (peak >> 20))
 
 
 def small_rings(w: World) -> list[str]:
@@ -341,7 +341,7 @@ def fork_bomb_under_a_limit(w: World) -> None:
 def connects_to_a_whole_network(w: World) -> None:
     """Connects to more addresses of a /8 than the ledger keeps apart: sums stay exact, the number
     of destinations is estimated, memory stays bounded."""
-    wide, calm, port, n, kept = (
+    wide, calm, port, n, destinations_max = (
         w.new_cgroup("wide"),
         w.new_cgroup("narrow"),
         free_port(),
@@ -354,7 +354,7 @@ def connects_to_a_whole_network(w: World) -> None:
         c = Collector(
             w,
             [wide, calm],
-            options=["--destinations-max", str(kept), "--window-s", "2"],
+            options=["--destinations-max", str(destinations_max), "--window-s", "2"],
             env=serving(port),
         )
         running = w.start(
@@ -385,7 +385,7 @@ def connects_to_a_whole_network(w: World) -> None:
         n,
         lost,
     )
-    assert len({e["peer"] for e in windows if "peer" in e}) == kept and any(
+    assert len({e["peer"] for e in windows if "peer" in e}) == destinations_max and any(
         "peer" not in e for e in windows
     )
     (stopped,) = [

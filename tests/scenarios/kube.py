@@ -103,7 +103,7 @@ def short_lived_containers_are_named(w: World) -> None:
             runtime.pod("pod%d" % i, labels={"opensandbox.io/id": "sb-%d" % i}) for i in range(pods)
         ]
 
-        def one(i: int) -> None:
+        def run_container(i: int) -> None:
             pod = i % pods
             port = 10000 + i
             x = runtime.container(
@@ -114,7 +114,7 @@ def short_lived_containers_are_named(w: World) -> None:
             runtime.cri("remove", x)
 
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(one, range(count)))
+            list(pool.map(run_container, range(count)))
         for pod in created:
             runtime.remove_pod(pod)
         for _ in range(100):

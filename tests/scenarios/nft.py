@@ -371,13 +371,13 @@ sys.stdin.readline()
         p.communicate(b"\n", timeout=60)
     events = c.stop()
     for name, n in (("left", 1), ("right", 2)):
-        mine = [
+        changes = [
             e
             for e in events
             if e["sandbox_id"] == name
             and e["opensandbox.event"] in ("egress.loaded", "egress.updated")
         ]
-        assert len(mine) == 1 and rules_of(mine[0]) == [("allow", "192.0.2.%d" % n)], mine
+        assert len(changes) == 1 and rules_of(changes[0]) == [("allow", "192.0.2.%d" % n)], changes
 
 
 @scenario()

@@ -328,6 +328,6 @@ class Certificates:
             f"-keyout {name}.key -subj /CN={name}",
         )
 
-    def _openssl(self, *words: str) -> None:
-        command = ["openssl", *" ".join(words).split()]
+    def _openssl(self, *arguments: str) -> None:
+        command = ["openssl", *" ".join(arguments).split()]
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True)

@@ -197,13 +197,13 @@ def exporter_killed_two_hundred_times(w: World) -> None:
     assert len(numbers) == len(set(numbers))
     arrived, surplus = 0, 0
     for first, acknowledged in runs:
-        mine = [n for n in numbers if first <= n < first + 1_000_000]
-        hole = f"a hole in run {first}: {mine[:5]}"
-        assert mine == list(range(first, first + len(mine))), hole
+        run_numbers = [n for n in numbers if first <= n < first + 1_000_000]
+        hole = f"a hole in run {first}: {run_numbers[:5]}"
+        assert run_numbers == list(range(first, first + len(run_numbers))), hole
         # A run may send records of the run before, and counts these as its own.
-        surplus += len(mine) - acknowledged
-        assert surplus >= 0, (first, acknowledged, len(mine))
-        arrived += len(mine)
+        surplus += len(run_numbers) - acknowledged
+        assert surplus >= 0, (first, acknowledged, len(run_numbers))
+        arrived += len(run_numbers)
     assert arrived > 2000, f"only {arrived} records: too few to prove anything"
     print(f"     {arrived} records of 200 runs, {len(stored) - arrived} of them twice")
 

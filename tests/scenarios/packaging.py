@@ -27,8 +27,10 @@ CHART = REPO + "/deploy/helm/sandpiper"
 VALUES = sorted(glob.glob(CHART + "/values-*.yaml"))
 
 
-def run(*argv: str, **how: Any) -> str:
-    done = subprocess.run(argv, capture_output=True, timeout=how.pop("timeout", 300), **how)
+def run(*argv: str, **run_options: Any) -> str:
+    done = subprocess.run(
+        argv, capture_output=True, timeout=run_options.pop("timeout", 300), **run_options
+    )
     assert done.returncode == 0, (argv, done.stdout[-1500:], done.stderr[-3000:])
     return done.stdout.decode()
 
@@ -447,13 +449,13 @@ def pod_of_the_manifest_records_egress(w: World) -> None:
         text = log()
     events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     assert "sb-k8s" in status, status
-    mine = [e for e in events if e["sandbox_id"] == "sb-k8s"]
+    records = [e for e in events if e["sandbox_id"] == "sb-k8s"]
     same_pod = {
         (e.get("k8s.pod.name"), e.get("k8s.container.name"))
-        for e in mine
+        for e in records
         if e["opensandbox.event"] == "egress.outbound"
     }
-    assert same_pod == {("agent", "app")}, mine
+    assert same_pod == {("agent", "app")}, records
     hosts, _, ledger = egress_of(events, "sb-k8s")
     assert "one.test" in hosts and ("one.test", 8080) in ledger, (hosts, ledger)
 

@@ -126,7 +126,7 @@ def running_collector_keeps_minimal_capabilities(w: World) -> None:
     main = {"SYS_PTRACE", "DAC_READ_SEARCH"} | ({"BPF"} if maps_need_capability() else set())
     held = {thread: capability_names(status["CapPrm"]) for thread, status in threads.items()}
     assert held.pop(c.process.pid) == main, held
-    readers = [thread for thread, has in held.items() if has]
+    readers = [thread for thread, capabilities in held.items() if capabilities]
     assert len(readers) == 1 and held[readers[0]] == {"SYS_ADMIN", "NET_ADMIN"}, held
     assert len(held) > 3, threads
     for status in threads.values():

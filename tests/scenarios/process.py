@@ -138,18 +138,20 @@ def paths_parents_and_directories(w: World) -> None:
     check_complete(r)
     check_identity(r)
     by_args = {args_of(e)[0]: e for e in r.records("process.exec")}
-    me, sh, true = by_args[PYTHON], by_args["sh"], by_args["true"]
-    assert me["process.executable.path"] == real_path(PYTHON), me
+    actor_exec, sh_exec, true_exec = by_args[PYTHON], by_args["sh"], by_args["true"]
+    assert actor_exec["process.executable.path"] == real_path(PYTHON), actor_exec
     assert (
-        sh["process.executable.path"] == real_path("/usr/bin/sh")
-        and sh["process.parent_pid"] == r.truth["pid"]
-    ), sh
-    assert sh["process.working_directory"] == "/tmp/sp-dir with blank/deep", sh
-    assert true["process.parent_pid"] == sh["process.pid"] and true[
+        sh_exec["process.executable.path"] == real_path("/usr/bin/sh")
+        and sh_exec["process.parent_pid"] == r.truth["pid"]
+    ), sh_exec
+    assert sh_exec["process.working_directory"] == "/tmp/sp-dir with blank/deep", sh_exec
+    assert true_exec["process.parent_pid"] == sh_exec["process.pid"] and true_exec[
         "process.executable.path"
-    ] == real_path("/usr/bin/true"), true
-    assert true["process.ancestors"] == [real_path("/usr/bin/sh"), real_path(PYTHON)], true
-    assert sh["process.pid"] == r.truth["execs"][0]["pid"]
+    ] == real_path("/usr/bin/true"), true_exec
+    assert true_exec["process.ancestors"] == [real_path("/usr/bin/sh"), real_path(PYTHON)], (
+        true_exec
+    )
+    assert sh_exec["process.pid"] == r.truth["execs"][0]["pid"]
 
 
 @scenario()
@@ -202,8 +204,8 @@ def exec_from_a_thread(w: World) -> None:
 def memfd_and_execveat(w: World) -> None:
     r = w.exec([w.triggers, "exec-memfd"])
     check_everything(r)
-    hidden = [e for e in r.records("process.exec") if args_of(e)[0] == "by-memfd"][0]
-    assert hidden["process.executable.path"] == "memfd:hidden", hidden
+    memfd_exec = [e for e in r.records("process.exec") if args_of(e)[0] == "by-memfd"][0]
+    assert memfd_exec["process.executable.path"] == "memfd:hidden", memfd_exec
 
 
 @scenario()

@@ -47,9 +47,9 @@ def main() -> int:
         parser.add_argument(program, type=os.path.abspath)
     parser.add_argument("pattern", nargs="?", default="")
     # A pattern may begin with a minus: the options end before the first program.
-    given = sys.argv[1:]
-    options = 2 if given[:1] == ["--peers"] else given[:1].count("-h")
-    arguments = parser.parse_args([*given[:options], "--", *given[options:]])
+    argv = sys.argv[1:]
+    options = 2 if argv[:1] == ["--peers"] else argv[:1].count("-h")
+    arguments = parser.parse_args([*argv[:options], "--", *argv[options:]])
     import_scenarios()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     failures = []
@@ -61,17 +61,17 @@ def main() -> int:
             started = time.monotonic()
             try:
                 scenario.run(w)
-                verdict, word = "passed", "ok"
+                verdict, label = "passed", "ok"
             except registry.Skip as e:
-                verdict, word = "skipped", "skip"
+                verdict, label = "skipped", "skip"
                 print(f"     because {e}")
             except Exception as e:
-                verdict, word = "failed", "FAIL"
+                verdict, label = "failed", "FAIL"
                 print(traceback.format_exc())
                 failures.append(f"FAILED {scenario.name}: {summary(e)}")
             w.end_scenario()
             counts[verdict] += 1
-            print(f"{word:4} {scenario.name} ({time.monotonic() - started:.1f} s)", flush=True)
+            print(f"{label:4} {scenario.name} ({time.monotonic() - started:.1f} s)", flush=True)
     for failure in failures:
         print(failure)
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts))

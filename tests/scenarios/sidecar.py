@@ -92,16 +92,18 @@ def rules_outside_the_kernel(w: World) -> None:
         },
     )
     check_complete(r)
-    one, two, three = r.records("egress.loaded")
+    first, second, third = r.records("egress.loaded")
     assert (
-        one["rules.source"] == "environment"
-        and one["egress.default"] == "deny"
-        and one["rules"] == policy["egress"]
-    ), one
-    assert two["rules.source"] == "file" and rules_of(two) == [("allow", "from-a-file.test")], two
+        first["rules.source"] == "environment"
+        and first["egress.default"] == "deny"
+        and first["rules"] == policy["egress"]
+    ), first
+    assert second["rules.source"] == "file" and rules_of(second) == [
+        ("allow", "from-a-file.test")
+    ], second
     assert (
-        three["level"] == "warn" and "not valid JSON" in three["error"] and "rules" not in three
-    ), three
+        third["level"] == "warn" and "not valid JSON" in third["error"] and "rules" not in third
+    ), third
     assert not any("topsecret" in json.dumps(e) for e in r.events)
 
 

@@ -31,17 +31,17 @@ def check(w: World, events: list[Event], name: str, rounds: int = 1) -> None:
 def another_collector_on_the_same_cgroups(w: World) -> None:
     """Two sandpipers, each with its programs at the root, start and stop in either order. Each
     records everything of its time."""
-    for first_goes_first in (True, False):
-        cg = w.new_cgroup("shared-%d" % first_goes_first)
+    for first_ends_first in (True, False):
+        cg = w.new_cgroup("shared-%d" % first_ends_first)
         name = os.path.basename(cg)
-        one = Collector(w, [cg], options=["--socket", w.dir + "/one.sock"])
+        first = Collector(w, [cg], options=["--socket", w.dir + "/one.sock"])
         act(w, cg, ACTIONS)
-        two = Collector(w, [cg], options=["--socket", w.dir + "/two.sock"])
+        second = Collector(w, [cg], options=["--socket", w.dir + "/two.sock"])
         act(w, cg, ACTIONS)
-        (goes, stays) = (one, two) if first_goes_first else (two, one)
-        check(w, goes.stop(), name, rounds=2 if goes is one else 1)
+        (ended_first, ended_last) = (first, second) if first_ends_first else (second, first)
+        check(w, ended_first.stop(), name, rounds=2 if ended_first is first else 1)
         act(w, cg, ACTIONS)
-        check(w, stays.stop(), name, rounds=3 if stays is one else 2)
+        check(w, ended_last.stop(), name, rounds=3 if ended_last is first else 2)
 
 
 def counter(w: World, ns: str | None, device: str) -> int:

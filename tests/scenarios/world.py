@@ -296,7 +296,11 @@ class World:
         output.check(self.peers, name)
 
     def actor(
-        self, code: str, options: Sequence[str] = (), env: dict[str, str] | None = None, **how: Any
+        self,
+        code: str,
+        options: Sequence[str] = (),
+        env: dict[str, str] | None = None,
+        **exec_options: Any,
     ) -> Result:
         """Runs Python code with `actor` imported in a sandbox; returns its truth."""
         import textwrap
@@ -307,7 +311,7 @@ class World:
             "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.print_truth()"
             % (HERE, textwrap.dedent(code)),
         ]
-        return self.exec(argv, options, env, **how)
+        return self.exec(argv, options, env, **exec_options)
 
     def new_cgroup(self, name: str) -> str:
         path = os.path.join(self.cgroups, name)
