@@ -282,8 +282,6 @@ void Pipeline::Shutdown(uint64_t now_ns) {
     sandboxes_.Shutdown(sandbox.get(), now_ns);
 }
 
-// Metrics and descriptions
-
 void Pipeline::Collect(uint64_t now_ns, MetricReader* reader) {
   sandboxes_.ReadCounters();
   members_.ReadUse();
