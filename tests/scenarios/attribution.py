@@ -80,6 +80,8 @@ class Collector:
         raise AssertionError("fewer than %d records of %s" % (times, event))
 
     def stop(self, sig: int = signal.SIGTERM) -> list[Event]:
+        """Ends the collector and returns its records, or None after SIGKILL. All its stderr is in
+        `stderr`."""
         time.sleep(0.3)
         self.process.send_signal(sig)
         self.stderr = (
@@ -100,7 +102,8 @@ class Collector:
 
 
 def act(w: World, cgroup: str, code: str, wait: bool = True) -> Any:
-    """Runs Python with `actor` in a cgroup and in the sandbox's network; returns the truth."""
+    """Runs Python with `actor` in a cgroup and in the sandbox's network. Returns the truth, or the
+    running process if `wait` is false."""
     script = "import sys; sys.path.insert(0, %r); import actor\n%s\nactor.print_truth()" % (
         HERE,
         code,

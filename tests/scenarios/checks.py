@@ -37,6 +37,7 @@ def args_of(event: Event) -> tuple[str, ...]:
 
 
 def check_same(subject: str, reported: Iterable[Any], truth: Iterable[Any]) -> None:
+    """Asserts that both have the same elements, in any order."""
     reported, truth = Counter(reported), Counter(truth)
     if reported != truth:
         missing, extra = list((truth - reported).elements()), list((reported - truth).elements())
@@ -92,12 +93,15 @@ def check_catalog(metrics: dict[str, Any], extra: Sequence[str] = ()) -> None:
 
 
 def check_complete(r: Result) -> None:
+    """Asserts that no event was lost."""
     check_event_counts(r)
     assert r.report["complete"], r.report["gaps"]
     assert not r.records("sandpiper.loss")
 
 
 def check_identity(r: Result) -> None:
+    """Asserts that every record has the sandbox's id and no empty value, and that the sandbox
+    starts and stops once."""
     for e in r.events:
         assert e["sandbox_id"] == r.report["sandbox_id"], e
         assert all(
@@ -259,6 +263,7 @@ def check_denials(r: Result, truth: dict[str, Any]) -> None:
 
 
 def exit_status_of(e: Event) -> tuple[str, int]:
+    """("signal" or "code", number) of a process.exit record."""
     return (
         ("signal", e["process.exit.signal"])
         if "process.exit.signal" in e
@@ -290,6 +295,7 @@ def check_processes(r: Result, truth: dict[str, Any], forks: Sequence[int] = ())
 
 
 def check_everything(r: Result, status: int = 0, forks: Sequence[int] = ()) -> None:
+    """Compares all records, metrics and the report of an actor's run with its truth."""
     truth = r.truth
     assert r.status == status, (r.status, r.stderr)
     check_complete(r)

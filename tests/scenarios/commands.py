@@ -48,7 +48,7 @@ def start_collector(
     )
 
 
-def lines(data: bytes) -> list[Event]:
+def parse_lines(data: bytes) -> list[Event]:
     return [json.loads(line) for line in data.decode().splitlines()]
 
 
@@ -93,7 +93,7 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
     records = parse_events(c.path)
 
     def ask(*arguments: str) -> list[Event]:
-        return lines(
+        return parse_lines(
             run_client(w, "observe", "--since", "1h", "--format", "json", *arguments).stdout
         )
 
@@ -116,7 +116,7 @@ def observe_prints_the_records_of_stdout(w: World) -> None:
     ]
     assert ask("--denied") == []
     assert (
-        lines(
+        parse_lines(
             run_client(w, "observe", "--since", "2999-01-01T00:00:00Z", "--format", "json").stdout
         )
         == []
@@ -180,7 +180,9 @@ def stalled_observer_blocks_no_other(w: World) -> None:
     assert flood.wait(timeout=280) == 0
     wait_until(
         lambda: (
-            lines(run_client(w, "status", "--format", "json").stdout)[0]["sandboxes"][0]["execs"]
+            parse_lines(run_client(w, "status", "--format", "json").stdout)[0]["sandboxes"][0][
+                "execs"
+            ]
             == str(n + 1)
         ),
         "the collector does not keep up",
@@ -364,7 +366,7 @@ for i in range(20): actor.lookup("q%d.test" % i, "A")
         timeout=60,
     )
     assert done.returncode == 0 and b" 0 belong to no sandbox" in done.stderr, done.stderr
-    again = lines(done.stdout)
+    again = parse_lines(done.stdout)
 
     def comparable(events: list[Event]) -> list[Any]:
         """Records without their times, each with the record after it."""

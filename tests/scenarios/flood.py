@@ -45,15 +45,19 @@ def scale(w: World, n: int) -> int:
     return n // 50 if w.slow else n
 
 
-def scrape_when_accounted(port: int, sandboxes: Any, want: Any) -> Any:
-    """Waits for a scrape that accounts for all events and for which `want` holds."""
+def scrape_when_accounted(port: int, sandboxes: Any, condition: Any) -> Any:
+    """Waits for a scrape that accounts for all events and for which `condition` holds."""
     for _ in range(600):
         s = Scrape(port)
         accounts = [s.account(x) for x in sandboxes]
         if (
             all(a for a in accounts)
-            and all(p == d + line for a in accounts for p, d, line in a.values())
-            and want(s)
+            and all(
+                produced == delivered + dropped
+                for a in accounts
+                for produced, delivered, dropped in a.values()
+            )
+            and condition(s)
         ):
             return s
         time.sleep(0.2)

@@ -110,8 +110,8 @@ class World:
             self.peers.start(self)
 
     def add_server_rules(self) -> None:
-        """Drops packets to a port on the server's side: to the sandbox the peer is dead, and no
-        policy of its own denies it."""
+        """Drops packets to port 9 in the servers' namespace. The peer seems dead to the sandbox,
+        and no rule of the sandbox denies the packets."""
         rules = (
             "table inet dead { chain in { type filter hook input priority 0; "
             "tcp dport 9 drop; udp dport 9 drop; }; }"
@@ -279,7 +279,7 @@ class World:
         return result
 
     def slow_guest_env(self) -> dict[str, str]:
-        """The default window is too short for an emulated guest."""
+        """The environment for an emulated guest, for which the default window is too short."""
         return {"SANDPIPER_WINDOW_S": "3600"} if self.slow else {}
 
     @contextlib.contextmanager
@@ -302,7 +302,7 @@ class World:
         env: dict[str, str] | None = None,
         **exec_options: Any,
     ) -> Result:
-        """Runs Python code with `actor` imported in a sandbox; returns its truth."""
+        """Runs Python code with `actor` imported in a sandbox; the result has its truth."""
         import textwrap
 
         argv = [
