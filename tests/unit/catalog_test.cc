@@ -15,10 +15,10 @@ namespace {
 
 TEST(Catalog, NamesAreUniqueAndDescribed) {
   std::map<std::string, int> names, prometheus_names;
-  for (const MetricRow* row : MetricCatalog()) {
-    EXPECT_EQ(names[row->name]++, 0) << row->name;
-    EXPECT_EQ(prometheus_names[PrometheusName(*row)]++, 0) << row->name;
-    EXPECT_NE(row->meaning[0], '\0');
+  for (const MetricRow& row : kMetrics) {
+    EXPECT_EQ(names[row.name]++, 0) << row.name;
+    EXPECT_EQ(prometheus_names[PrometheusName(row)]++, 0) << row.name;
+    EXPECT_NE(row.meaning[0], '\0');
   }
 }
 
@@ -32,14 +32,20 @@ TEST(Catalog, DocumentIsUpToDate) {
 
 // As prometheus/otlptranslator makes them of the same names, kinds and units.
 TEST(Prometheus, Names) {
-  EXPECT_EQ(PrometheusName(metric::kDnsQueryDuration), "egress_dns_query_duration_seconds");
-  EXPECT_EQ(PrometheusName(metric::kPolicyDenied), "egress_policy_denied_total");
-  EXPECT_EQ(PrometheusName(metric::kNftRules), "egress_nftables_rules_count");
-  EXPECT_EQ(PrometheusName(metric::kNftUpdates), "egress_nftables_updates_count_total");
-  EXPECT_EQ(PrometheusName(metric::kSystemMemory), "egress_system_memory_usage_bytes");
-  EXPECT_EQ(PrometheusName(metric::kSystemCpu), "egress_system_cpu_utilization_ratio");
-  EXPECT_EQ(PrometheusName(metric::kSandboxCpu), "sandbox_cpu_time_seconds_total");
-  EXPECT_EQ(PrometheusName(metric::kConnectActive), "sandbox_connect_active");
+  EXPECT_EQ(PrometheusName(MetricNamed("egress.dns.query.duration")),
+            "egress_dns_query_duration_seconds");
+  EXPECT_EQ(PrometheusName(MetricNamed("egress.policy.denied_total")),
+            "egress_policy_denied_total");
+  EXPECT_EQ(PrometheusName(MetricNamed("egress.nftables.rules.count")),
+            "egress_nftables_rules_count");
+  EXPECT_EQ(PrometheusName(MetricNamed("egress.nftables.updates.count")),
+            "egress_nftables_updates_count_total");
+  EXPECT_EQ(PrometheusName(MetricNamed("egress.system.memory.usage_bytes")),
+            "egress_system_memory_usage_bytes");
+  EXPECT_EQ(PrometheusName(MetricNamed("egress.system.cpu.utilization")),
+            "egress_system_cpu_utilization_ratio");
+  EXPECT_EQ(PrometheusName(MetricNamed("sandbox.cpu.time")), "sandbox_cpu_time_seconds_total");
+  EXPECT_EQ(PrometheusName(MetricNamed("sandbox.connect.active")), "sandbox_connect_active");
   EXPECT_EQ(PrometheusLabel("network.transport"), "network_transport");
   EXPECT_EQ(PrometheusLabel("0day"), "key_0day");
 }
@@ -49,15 +55,17 @@ TEST(Prometheus, TextOfAllKinds) {
   histogram.Record(0.3);
   histogram.Record(100);
   MetricSnapshot snapshot;
-  snapshot.Add(metric::kDnsDuration, {.attributes = {{"leg", "client"}}, .value = histogram});
-  snapshot.Add(metric::kDnsQueries,
+  snapshot.Add(MetricNamed("sandbox.dns.duration"),
+               {.attributes = {{"leg", "client"}}, .value = histogram});
+  snapshot.Add(MetricNamed("sandbox.dns.queries"),
                {.attributes = {{"otel.metric.overflow", true}}, .value = int64_t{7}});
-  snapshot.Add(metric::kConnectActive, {.attributes = {}, .value = int64_t{-2}});
+  snapshot.Add(MetricNamed("sandbox.connect.active"), {.attributes = {}, .value = int64_t{-2}});
   // An old sandbox's last value, its successor's, and a series that has ended.
-  snapshot.Add(metric::kProcessExecs,
+  snapshot.Add(MetricNamed("sandbox.process.execs"),
                {.attributes = {{"sandbox_id", "a"}}, .value = int64_t{9}, .time_unix_ns = 5});
-  snapshot.Add(metric::kProcessExecs, {.attributes = {{"sandbox_id", "a"}}, .value = int64_t{1}});
-  snapshot.Add(metric::kProcessExecs,
+  snapshot.Add(MetricNamed("sandbox.process.execs"),
+               {.attributes = {{"sandbox_id", "a"}}, .value = int64_t{1}});
+  snapshot.Add(MetricNamed("sandbox.process.execs"),
                {.attributes = {{"sandbox_id", "b"}}, .value = int64_t{4}, .stale = true});
   const auto families = ToPrometheus(snapshot, {{"service.name", "s"}});
   ASSERT_EQ(families.size(), 5u);

@@ -35,7 +35,7 @@ class DnsMonitorTest : public testing::SessionPartTest {
   }
   void Feed(const DnsPayload& payload) { dns_.OnPayload(payload, now_ += kMillisecond); }
   std::map<std::string, int64_t> Outcomes() const {
-    return ValuesBy(Metrics(), metric::kDnsQueries, "outcome");
+    return ValuesBy(Metrics(), MetricNamed("sandbox.dns.queries"), "outcome");
   }
 
   RuleMonitor rules_{1, 100, &context_};
@@ -66,7 +66,7 @@ TEST_F(DnsMonitorTest, AnswerStartsTheMeasurementOfItsAllowance) {
   RulesetTransaction transaction = {.time_ns = now_ + kMillisecond};
   transaction.timed = {{.set = "allowed", .address = kWeb.address}};
   rules_.OnRules({.transactions = {transaction}, .updates = {}});
-  EXPECT_EQ(Total(Metrics(), metric::kAllowDuration), 1);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.dns.allow.duration")), 1);
 }
 
 TEST_F(DnsMonitorTest, LookupWithoutAnswerExpires) {
@@ -91,7 +91,7 @@ TEST_F(DnsMonitorTest, ShutdownEndsOpenLookupsBeforeTheirTimeout) {
   Query("a.test");
   dns_.Shutdown(now_);
   EXPECT_EQ(records_.all().size(), 1u);
-  EXPECT_EQ(Total(Metrics(), metric::kDnsQueries), 1);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.dns.queries")), 1);
 }
 
 TEST_F(DnsMonitorTest, DenialByTheProxyOfTheSandboxIsADenialAndNoLookupRecord) {
@@ -104,7 +104,7 @@ TEST_F(DnsMonitorTest, DenialByTheProxyOfTheSandboxIsADenialAndNoLookupRecord) {
   ASSERT_EQ(denials_.size(), 1u);
   EXPECT_EQ(denials_[0].first.layer, DenialLayer::kDns);
   EXPECT_EQ(denials_[0].first.destination.host.view(), "bad.test");
-  EXPECT_EQ(ValuesBy(Metrics(), metric::kEgressDenied, "layer")["dns"], 1);
+  EXPECT_EQ(ValuesBy(Metrics(), MetricNamed("sandbox.egress.denied"), "layer")["dns"], 1);
 }
 
 TEST_F(DnsMonitorTest, QueriesThatNetfilterDroppedAreOneDenialWithTheirCount) {

@@ -42,14 +42,15 @@ TEST(Otlp, MetricsOfEveryKind) {
   for (const double seconds : {0.001, 0.005, 0.3, 100.0})
     histogram.Record(seconds);
   MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
-  snapshot.Add(metric::kDnsQueries,
+  snapshot.Add(MetricNamed("sandbox.dns.queries"),
                {.attributes = {{"sandbox_id", "s"}}, .value = int64_t{5}, .start_unix_ns = 1000});
-  snapshot.Add(metric::kDnsQueries,
+  snapshot.Add(MetricNamed("sandbox.dns.queries"),
                {.attributes = {{"sandbox_id", "t"}}, .value = int64_t{6}, .start_unix_ns = 1000});
-  snapshot.Add(metric::kConnectActive,
+  snapshot.Add(MetricNamed("sandbox.connect.active"),
                {.attributes = {}, .value = int64_t{-1}, .start_unix_ns = 1000});
-  snapshot.Add(metric::kSystemCpu, {.attributes = {}, .value = 0.25, .start_unix_ns = 1000});
-  snapshot.Add(metric::kDnsQueryDuration,
+  snapshot.Add(MetricNamed("egress.system.cpu.utilization"),
+               {.attributes = {}, .value = 0.25, .start_unix_ns = 1000});
+  snapshot.Add(MetricNamed("egress.dns.query.duration"),
                {.attributes = {}, .value = histogram, .start_unix_ns = 1000});
   const OtlpMetrics request = ToOtlp(snapshot, {}, Temporality::kCumulative);
   std::map<std::string, const opentelemetry::proto::metrics::v1::Metric*> by_name;
@@ -82,9 +83,9 @@ TEST(Otlp, MetricsOfEveryKind) {
 TEST(Otlp, AStaleSeriesAndAnEarlierPoint) {
   MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
   snapshot.Add(
-      metric::kDnsQueries,
+      MetricNamed("sandbox.dns.queries"),
       {.attributes = {}, .value = int64_t{5}, .start_unix_ns = 1000, .time_unix_ns = 1500});
-  snapshot.Add(metric::kDnsQueries,
+  snapshot.Add(MetricNamed("sandbox.dns.queries"),
                {.attributes = {}, .value = int64_t{5}, .start_unix_ns = 1000, .stale = true});
   const auto sum = ToOtlp(snapshot, {}, Temporality::kDelta)
                        .resource_metrics(0)
@@ -105,7 +106,7 @@ TEST(Otlp, ExponentialHistogram) {
   for (const double seconds : {0.0, 1.0, 1.5, 2.0, 4.0})
     histogram.Record(seconds);
   MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
-  snapshot.Add(metric::kDnsDuration, {.attributes = {}, .value = histogram});
+  snapshot.Add(MetricNamed("sandbox.dns.duration"), {.attributes = {}, .value = histogram});
   const auto metric = ToOtlp(snapshot, {}, Temporality::kCumulative)
                           .resource_metrics(0)
                           .scope_metrics(0)

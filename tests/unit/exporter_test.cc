@@ -104,9 +104,9 @@ TEST(Exporter, PartialSuccessIsCountedAndNotSentAgain) {
 
 MetricSnapshot Execs(uint64_t sequence, int64_t count) {
   MetricSnapshot out = {.time_unix_ns = 1000 * sequence, .sequence = sequence, .families = {}};
-  out.Add(metric::kProcessExecs,
+  out.Add(MetricNamed("sandbox.process.execs"),
           {.attributes = {{"sandbox_id", "a"}}, .value = count, .start_unix_ns = 1});
-  out.Add(metric::kSandboxMemory,
+  out.Add(MetricNamed("sandbox.memory.usage"),
           {.attributes = {{"sandbox_id", "a"}}, .value = count, .start_unix_ns = 1});
   return out;
 }
@@ -168,7 +168,7 @@ TEST(Exporter, OneBadPointCostsOnePoint) {
   };
   MetricSnapshot snapshot = {.time_unix_ns = 5, .sequence = 1, .families = {}};
   for (const std::string& id : Numbers(300))
-    snapshot.Add(metric::kProcessExecs,
+    snapshot.Add(MetricNamed("sandbox.process.execs"),
                  {.attributes = {{"sandbox_id", id}}, .value = int64_t{1}, .start_unix_ns = 1});
   MetricExporter exporter(std::make_unique<FakeTransport>(&endpoint), {}, Temporality::kCumulative,
                           [](const std::string&) {});

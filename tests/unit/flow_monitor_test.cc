@@ -34,7 +34,7 @@ class FlowMonitorTest : public testing::SessionPartTest {
     flows_.OnClose({.cookie = cookie, .error = error}, now_ += kMillisecond);
   }
   std::map<std::string, int64_t> Outcomes() const {
-    return ValuesBy(Metrics(), metric::kConnectAttempts, "outcome");
+    return ValuesBy(Metrics(), MetricNamed("sandbox.connect.attempts"), "outcome");
   }
   const Destination& DestinationOf(const Endpoint& peer) const {
     return ledger_.destinations().find(ViewOf({.peer = peer}))->second;
@@ -90,7 +90,7 @@ TEST_F(FlowMonitorTest, PermissionErrorIsADenialByTheCgroupAndNoFailure) {
   EXPECT_TRUE(records_.Of("egress.failed").empty());
   ASSERT_EQ(denials_.size(), 1u);
   EXPECT_EQ(denials_[0].first.layer, DenialLayer::kCgroup);
-  EXPECT_EQ(ValuesBy(Metrics(), metric::kEgressDenied, "layer"),
+  EXPECT_EQ(ValuesBy(Metrics(), MetricNamed("sandbox.egress.denied"), "layer"),
             (std::map<std::string, int64_t>{{"cgroup", 1}}));
 }
 
@@ -100,7 +100,7 @@ TEST_F(FlowMonitorTest, DenialByNetfilterIsReportedOnceAndNotCountedHere) {
   Fail(1, EPERM);
   ASSERT_EQ(denials_.size(), 1u);
   EXPECT_EQ(denials_[0].first.layer, DenialLayer::kNetfilter);
-  EXPECT_TRUE(ValuesBy(Metrics(), metric::kEgressDenied, "layer").empty());
+  EXPECT_TRUE(ValuesBy(Metrics(), MetricNamed("sandbox.egress.denied"), "layer").empty());
   EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"denied", 1}}));
 }
 
@@ -214,7 +214,7 @@ TEST_F(FlowMonitorTest, FlowEndsOnceItsSocketIsMissingTwice) {
   EXPECT_EQ(flows_.table().size(), 2u);
   flows_.EndClosedSockets({2}, now_);
   EXPECT_EQ(flows_.table().size(), 1u);
-  EXPECT_EQ(Total(Metrics(), metric::kConnectActive), 1);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.connect.active")), 1);
 }
 
 }  // namespace

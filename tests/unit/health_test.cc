@@ -39,7 +39,7 @@ TEST(AppendProbes, EachStateHasItsName) {
                 {.probe = "d", .mechanism = "cgroup", .reason = ""}},
                {"d"}, 1, &out);
   EXPECT_EQ(
-      Points(out, metric::kProbeState),
+      Points(out, MetricNamed("sandpiper.probe.state")),
       (Texts{"1 probe=a mechanism=fentry state=on", "1 probe=b mechanism=kprobe state=degraded",
              "1 probe=c mechanism=none state=off", "1 probe=d mechanism=cgroup state=blind"}));
 }
@@ -49,7 +49,8 @@ TEST(AppendPrograms, InstancesOfOneProgramAreSummed) {
   AppendPrograms({{.probe = "device", .program = "ingress", .missed = 2},
                   {.probe = "device", .program = "ingress", .missed = 3}},
                  1, &out);
-  EXPECT_EQ(Points(out, metric::kProbeMissed), Texts{"5 probe=device program=ingress"});
+  EXPECT_EQ(Points(out, MetricNamed("sandpiper.probe.missed")),
+            Texts{"5 probe=device program=ingress"});
 }
 
 TEST(AppendPrograms, RunsWithoutStatisticsAreLeftOut) {
@@ -57,24 +58,27 @@ TEST(AppendPrograms, RunsWithoutStatisticsAreLeftOut) {
   AppendPrograms({{.probe = "a", .program = "counted", .time_ns = 2'000'000'000, .count = 4},
                   {.probe = "a", .program = "uncounted"}},
                  1, &out);
-  EXPECT_EQ(Points(out, metric::kProbeRunCount), Texts{"4 probe=a program=counted"});
-  EXPECT_EQ(Points(out, metric::kProbeRunTime), Texts{"2 probe=a program=counted"});
-  EXPECT_EQ(Points(out, metric::kProbeMissed).size(), 2u);
+  EXPECT_EQ(Points(out, MetricNamed("sandpiper.probe.run_count")),
+            Texts{"4 probe=a program=counted"});
+  EXPECT_EQ(Points(out, MetricNamed("sandpiper.probe.run_time")),
+            Texts{"2 probe=a program=counted"});
+  EXPECT_EQ(Points(out, MetricNamed("sandpiper.probe.missed")).size(), 2u);
 }
 
 TEST(AppendTables, EntriesAndCapacity) {
   MetricSnapshot out;
   AppendTables({{.table = "flows", .entries = 3, .capacity = 9}}, 1, &out);
-  EXPECT_EQ(Points(out, metric::kTableEntries), Texts{"3 table=flows"});
-  EXPECT_EQ(Points(out, metric::kTableCapacity), Texts{"9 table=flows"});
+  EXPECT_EQ(Points(out, MetricNamed("sandpiper.table.entries")), Texts{"3 table=flows"});
+  EXPECT_EQ(Points(out, MetricNamed("sandpiper.table.capacity")), Texts{"9 table=flows"});
 }
 
 TEST(AppendExporter, OnlyLossesThatHappenedHaveAPoint) {
   MetricSnapshot out;
   ExportCounts counts;
   counts.dropped_queue_full = 2;
-  AppendExporter(metric::kLogsExported, "otlp_http_log_exporter", counts, 1, &out);
-  EXPECT_EQ(Points(out, metric::kLogsExported),
+  AppendExporter(MetricNamed("otel.sdk.exporter.log.exported"), "otlp_http_log_exporter", counts, 1,
+                 &out);
+  EXPECT_EQ(Points(out, MetricNamed("otel.sdk.exporter.log.exported")),
             (Texts{"0 otel.component.type=otlp_http_log_exporter "
                    "otel.component.name=otlp_http_log_exporter/0",
                    "2 otel.component.type=otlp_http_log_exporter "

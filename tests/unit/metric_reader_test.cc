@@ -16,7 +16,7 @@ constexpr uint64_t kStart = 1'000;
 
 MetricSnapshot Execs(const std::string& id, int64_t count, uint64_t start) {
   MetricSnapshot out;
-  out.Add(metric::kProcessExecs,
+  out.Add(MetricNamed("sandbox.process.execs"),
           {.attributes = {{"sandbox_id", id}}, .value = count, .start_unix_ns = start});
   return out;
 }
@@ -39,7 +39,7 @@ TEST(MetricReader, AnEndedSandboxIsToldUntilItArrivedAndThenEnds) {
   reader.OnSandboxEnd(1, Execs("a", 7, 10), 100);
   for (const uint64_t time : {200u, 300u}) {  // nobody took the first
     reader.Begin(time);
-    const auto points = Of(reader.Finish(), metric::kProcessExecs);
+    const auto points = Of(reader.Finish(), MetricNamed("sandbox.process.execs"));
     ASSERT_EQ(points.size(), 1u);
     EXPECT_FALSE(points[0].stale);
     EXPECT_EQ(std::get<int64_t>(points[0].value), 7);
@@ -49,8 +49,8 @@ TEST(MetricReader, AnEndedSandboxIsToldUntilItArrivedAndThenEnds) {
   reader.OnExported(2);
   reader.Begin(400);
   const MetricSnapshot third = reader.Finish();
-  ASSERT_EQ(Of(third, metric::kProcessExecs).size(), 1u);
-  EXPECT_TRUE(Of(third, metric::kProcessExecs)[0].stale);
+  ASSERT_EQ(Of(third, MetricNamed("sandbox.process.execs")).size(), 1u);
+  EXPECT_TRUE(Of(third, MetricNamed("sandbox.process.execs"))[0].stale);
   reader.OnExported(third.sequence);
   reader.Begin(500);
   EXPECT_TRUE(reader.Finish().families.empty());
@@ -61,7 +61,7 @@ TEST(MetricReader, OneThatReturnsStartsANewSeriesAndIsNotEnded) {
   reader.OnSandboxEnd(1, Execs("a", 7, 10), 100);
   reader.Begin(200);
   reader.Add(2, Execs("a", 1, 150));
-  const auto points = Of(reader.Finish(), metric::kProcessExecs);
+  const auto points = Of(reader.Finish(), MetricNamed("sandbox.process.execs"));
   ASSERT_EQ(points.size(), 2u);  // the old one's last value first, since its time is earlier
   EXPECT_EQ(points[0].start_unix_ns, 10u);
   EXPECT_EQ(points[0].time_unix_ns, 100u);
@@ -69,7 +69,7 @@ TEST(MetricReader, OneThatReturnsStartsANewSeriesAndIsNotEnded) {
   reader.OnExported(1);
   reader.Begin(300);
   reader.Add(2, Execs("a", 2, 150));
-  const auto next = Of(reader.Finish(), metric::kProcessExecs);
+  const auto next = Of(reader.Finish(), MetricNamed("sandbox.process.execs"));
   ASSERT_EQ(next.size(), 1u);
   EXPECT_FALSE(next[0].stale);
 }
@@ -91,7 +91,7 @@ TEST(MetricReader, WithoutSandboxesTheSumsAreByWhatIsLeft) {
   MetricReader reader({.by_sandbox = false, .start_unix_ns = kStart});
   const auto queries = [](const char* id, const char* outcome, int64_t count) {
     MetricSnapshot out;
-    out.Add(metric::kDnsQueries,
+    out.Add(MetricNamed("sandbox.dns.queries"),
             {.attributes = {{"sandbox_id", std::string(id)}, {"outcome", std::string(outcome)}},
              .value = count,
              .start_unix_ns = 5});
@@ -102,7 +102,7 @@ TEST(MetricReader, WithoutSandboxesTheSumsAreByWhatIsLeft) {
   reader.Add(2, queries("b", "ok", 1));
   reader.Add(3, queries("c", "denied", 2));
   std::map<std::string, int64_t> told;
-  for (const MetricPoint& point : Of(reader.Finish(), metric::kDnsQueries)) {
+  for (const MetricPoint& point : Of(reader.Finish(), MetricNamed("sandbox.dns.queries"))) {
     ASSERT_EQ(point.attributes.size(), 1u);
     EXPECT_EQ(point.start_unix_ns, kStart);
     told[std::string(std::get<SharedText>(point.attributes[0].value).view())] =
@@ -139,14 +139,15 @@ TEST_P(AnyInterleaving, SumsAreExact) {
       if (!arrives)
         return;
       sent = snapshot.sequence;
-      for (const MetricPoint& point : Of(delta.Since(snapshot), metric::kProcessExecs)) {
+      for (const MetricPoint& point :
+           Of(delta.Since(snapshot), MetricNamed("sandbox.process.execs"))) {
         EXPECT_GT(std::get<int64_t>(point.value), 0);
         by_delta += std::get<int64_t>(point.value);
       }
       delta.Commit(snapshot);
       size_t own = 0;
       std::map<std::string, uint64_t> times;
-      for (const MetricPoint& point : Of(snapshot, metric::kProcessExecs)) {
+      for (const MetricPoint& point : Of(snapshot, MetricNamed("sandbox.process.execs"))) {
         const std::string series = SeriesKey(point.attributes);
         const uint64_t time = point.time_unix_ns ? point.time_unix_ns : snapshot.time_unix_ns;
         EXPECT_GT(time, times[series]) << "out of order, or twice";
@@ -205,7 +206,7 @@ TEST(MetricReader, OverflowIsOneSeriesWithOneAttribute) {
   reader.Begin(10);
   for (uint64_t serial = 1; serial <= 10; ++serial)
     reader.Add(serial, Execs("s" + std::to_string(serial), 1, 5));
-  const auto points = Of(reader.Finish(), metric::kProcessExecs);
+  const auto points = Of(reader.Finish(), MetricNamed("sandbox.process.execs"));
   ASSERT_EQ(points.size(), 3u);
   ASSERT_TRUE(IsOverflow(points[2]));
   EXPECT_EQ(points[2].attributes.size(), 1u);
@@ -220,20 +221,24 @@ TEST(Delta, HistogramsGaugesAndStartTimes) {
     for (int i = 1; i <= records; ++i)
       histogram.Record(i);
     MetricSnapshot out = {.time_unix_ns = time};
-    out.Add(metric::kDnsDuration, {.attributes = {}, .value = histogram, .start_unix_ns = 1});
-    out.Add(metric::kSandboxMemory, {.attributes = {}, .value = memory, .start_unix_ns = 1});
+    out.Add(MetricNamed("sandbox.dns.duration"),
+            {.attributes = {}, .value = histogram, .start_unix_ns = 1});
+    out.Add(MetricNamed("sandbox.memory.usage"),
+            {.attributes = {}, .value = memory, .start_unix_ns = 1});
     return out;
   };
   delta.Commit(snapshot(10, 3, 50));
   // One that failed leaves no gap: the next covers its time too.
   for (const uint64_t time : {20u, 30u}) {
     const MetricSnapshot difference = delta.Since(snapshot(time, 8, 40));
-    EXPECT_EQ(std::get<Histogram>(Of(difference, metric::kDnsDuration)[0].value).count(), 5u);
-    EXPECT_EQ(Of(difference, metric::kDnsDuration)[0].start_unix_ns, 10u);
-    EXPECT_EQ(std::get<int64_t>(Of(difference, metric::kSandboxMemory)[0].value), 40);
+    EXPECT_EQ(
+        std::get<Histogram>(Of(difference, MetricNamed("sandbox.dns.duration"))[0].value).count(),
+        5u);
+    EXPECT_EQ(Of(difference, MetricNamed("sandbox.dns.duration"))[0].start_unix_ns, 10u);
+    EXPECT_EQ(std::get<int64_t>(Of(difference, MetricNamed("sandbox.memory.usage"))[0].value), 40);
   }
   delta.Commit(snapshot(30, 8, 40));
-  EXPECT_TRUE(Of(delta.Since(snapshot(40, 8, 40)), metric::kDnsDuration).empty());
+  EXPECT_TRUE(Of(delta.Since(snapshot(40, 8, 40)), MetricNamed("sandbox.dns.duration")).empty());
 }
 
 }  // namespace

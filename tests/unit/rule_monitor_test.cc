@@ -153,7 +153,7 @@ TEST_F(RuleMonitorTest, CommitAndRetryCauseNoFailureRecord) {
   rules_.OnRules({.transactions = {Transaction(App()), retry}, .updates = {}});
   EXPECT_TRUE(records_.all().empty());
   EXPECT_EQ(rules_.summary().refused, 0u);
-  EXPECT_EQ(testing::ValuesBy(Metrics(), metric::kNftTransactions, "outcome"),
+  EXPECT_EQ(testing::ValuesBy(Metrics(), MetricNamed("sandbox.nftables.transactions"), "outcome"),
             (std::map<std::string, int64_t>{{"aborted", 1}, {"committed", 1}}));
 }
 
@@ -162,7 +162,7 @@ TEST_F(RuleMonitorTest, ElementAfterAnswerIsMeasured) {
   rules_.OnAnswer(kWeb.address, now_);
   now_ += 20 * kMillisecond;
   AddElement(kWeb.address);
-  EXPECT_EQ(Total(Metrics(), metric::kAllowDuration), 1);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.dns.allow.duration")), 1);
   ASSERT_EQ(records_.Events(), std::vector<std::string>{"egress.updated"});
   EXPECT_EQ(records_.all()[0].severity, Severity::kDebug);
   EXPECT_EQ(Get(records_.all()[0], "target.host"), "a.test");
@@ -170,16 +170,16 @@ TEST_F(RuleMonitorTest, ElementAfterAnswerIsMeasured) {
 
 TEST_F(RuleMonitorTest, ElementBeforeItsAnswerIsMeasuredOnce) {
   AddElement(kWeb.address);
-  EXPECT_EQ(Total(Metrics(), metric::kAllowDuration), 0);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.dns.allow.duration")), 0);
   rules_.OnAnswer(kWeb.address, now_ + kMillisecond);
   rules_.OnAnswer(kWeb.address, now_ + 2 * kMillisecond);
-  EXPECT_EQ(Total(Metrics(), metric::kAllowDuration), 1);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.dns.allow.duration")), 1);
 }
 
 TEST_F(RuleMonitorTest, ElementAfterADenialByNetfilterIsCounted) {
   rules_.OnDenial({.layer = DenialLayer::kNetfilter, .peer = kWeb.address, .time_ns = now_});
   AddElement(kWeb.address);
-  EXPECT_EQ(Total(Metrics(), metric::kConnectBeforeAllow), 1);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.connect.before_allow")), 1);
   EXPECT_EQ(Get(records_.all()[0], "egress.denied_before"), "true");
 }
 
@@ -187,7 +187,7 @@ TEST_F(RuleMonitorTest, ElementAfterADenialByAnotherLayerIsNotCounted) {
   rules_.OnDenial({.layer = DenialLayer::kDns, .peer = kWeb.address, .time_ns = now_});
   rules_.OnDenial({.layer = DenialLayer::kNetfilter, .peer = std::nullopt, .time_ns = now_});
   AddElement(kWeb.address);
-  EXPECT_EQ(Total(Metrics(), metric::kConnectBeforeAllow), 0);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.connect.before_allow")), 0);
 }
 
 TEST_F(RuleMonitorTest, AddedElementsAreReportedAtDebugOnly) {
@@ -195,7 +195,7 @@ TEST_F(RuleMonitorTest, AddedElementsAreReportedAtDebugOnly) {
   rules_.OnAnswer(kWeb.address, now_);
   AddElement(kWeb.address);
   EXPECT_TRUE(records_.all().empty());
-  EXPECT_EQ(Total(Metrics(), metric::kAllowDuration), 1);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.dns.allow.duration")), 1);
 }
 
 TEST_F(RuleMonitorTest, RemovedElementsCauseNoRecord) {
@@ -208,10 +208,10 @@ TEST_F(RuleMonitorTest, ElementThatExpiresUnderAConnectionIsReported) {
   AddElement(kWeb.address, 1'000);
   EXPECT_EQ(rules_.NextDeadline(), now_ + kSecond);
   rules_.ExpireDue(now_ + kSecond - 1, flows_);
-  EXPECT_EQ(Total(Metrics(), metric::kExpiredInUse), 0);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.nftables.expired_in_use")), 0);
   rules_.ExpireDue(now_ + kSecond, flows_);
   rules_.ExpireDue(now_ + 2 * kSecond, flows_);
-  EXPECT_EQ(Total(Metrics(), metric::kExpiredInUse), 1);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.nftables.expired_in_use")), 1);
   ASSERT_EQ(records_.Of("egress.expired").size(), 1u);
   EXPECT_EQ(Get(records_.Of("egress.expired")[0], "peer"), "192.0.2.9");
 }
@@ -220,14 +220,14 @@ TEST_F(RuleMonitorTest, ElementThatExpiresUnusedIsNotReported) {
   Establish(kOther);
   AddElement(kWeb.address, 1'000);
   rules_.ExpireDue(now_ + kSecond, flows_);
-  EXPECT_EQ(Total(Metrics(), metric::kExpiredInUse), 0);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.nftables.expired_in_use")), 0);
 }
 
 TEST_F(RuleMonitorTest, ElementThatExpiresUnderAnOpenAttemptIsNotReported) {
   flows_.OnConnect({.cookie = 1, .peer = kWeb, .started_ns = now_});
   AddElement(kWeb.address, 1'000);
   rules_.ExpireDue(now_ + kSecond, flows_);
-  EXPECT_EQ(Total(Metrics(), metric::kExpiredInUse), 0);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.nftables.expired_in_use")), 0);
 }
 
 TEST_F(RuleMonitorTest, RemovedElementDoesNotExpire) {
@@ -235,7 +235,7 @@ TEST_F(RuleMonitorTest, RemovedElementDoesNotExpire) {
   AddElement(kWeb.address, 1'000);
   RemoveElement(kWeb.address);
   rules_.ExpireDue(now_ + kSecond, flows_);
-  EXPECT_EQ(Total(Metrics(), metric::kExpiredInUse), 0);
+  EXPECT_EQ(Total(Metrics(), MetricNamed("sandbox.nftables.expired_in_use")), 0);
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ class SandboxSessionTest : public ::testing::Test {
     return snapshot;
   }
   std::map<std::string, int64_t> Outcomes() const {
-    return testing::ValuesBy(Metrics(), metric::kConnectAttempts, "outcome");
+    return testing::ValuesBy(Metrics(), MetricNamed("sandbox.connect.attempts"), "outcome");
   }
 
   testing::ReceivedRecords records_;
@@ -136,7 +136,7 @@ TEST_F(SandboxSessionTest, PermissionErrorIsDeniedAndNotFailed) {
   EXPECT_TRUE(Of("egress.failed").empty());
   EXPECT_EQ(Of("egress.denied")[0].severity, Severity::kWarn);
   EXPECT_EQ(Get(Of("egress.denied")[0], "egress.layer"), "cgroup");
-  EXPECT_EQ(testing::ValuesBy(Metrics(), metric::kEgressDenied, "layer"),
+  EXPECT_EQ(testing::ValuesBy(Metrics(), MetricNamed("sandbox.egress.denied"), "layer"),
             (std::map<std::string, int64_t>{{"cgroup", 1}}));
   EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"denied", 1}}));
 }
@@ -146,7 +146,7 @@ TEST_F(SandboxSessionTest, DenialByNetfilterShowsInALaterAllowance) {
   RulesetTransaction transaction = {.time_ns = now_ + kMillisecond};
   transaction.timed = {{.set = "allowed", .address = kWeb.address}};
   session_.OnRules({.transactions = {transaction}, .updates = {}});
-  EXPECT_EQ(testing::Total(Metrics(), metric::kConnectBeforeAllow), 1);
+  EXPECT_EQ(testing::Total(Metrics(), MetricNamed("sandbox.connect.before_allow")), 1);
 }
 
 TEST_F(SandboxSessionTest, LateAnswerIsLateAlsoIfReadTogetherWithItsQuery) {
@@ -261,8 +261,8 @@ TEST_F(SandboxSessionTest, ExpireDueEndsLookupsFlowsAndAllowances) {
   Connect(2, kOther);
   Feed(EVENT_CONNECT_RESULT, ConnectResult{.cookie = 2});
   session_.ExpireDue(now_ + 60 * kSecond);
-  EXPECT_EQ(testing::Total(Metrics(), metric::kExpiredInUse), 1);
-  EXPECT_EQ(testing::Total(Metrics(), metric::kDnsQueries), 1);
+  EXPECT_EQ(testing::Total(Metrics(), MetricNamed("sandbox.nftables.expired_in_use")), 1);
+  EXPECT_EQ(testing::Total(Metrics(), MetricNamed("sandbox.dns.queries")), 1);
   EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"cancelled", 1}, {"established", 1}}));
 }
 

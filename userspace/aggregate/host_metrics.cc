@@ -25,9 +25,10 @@ void HostMetrics::Append(uint64_t start_unix_ns, MetricSnapshot* out) {
       available_kib = kib;
   }
   if (total_kib > 0)
-    out->Add(metric::kSystemMemory, {.attributes = {},
-                                     .value = (total_kib - available_kib) * 1024,
-                                     .start_unix_ns = start_unix_ns});
+    out->Add(MetricNamed("egress.system.memory.usage_bytes"),
+             {.attributes = {},
+              .value = (total_kib - available_kib) * 1024,
+              .start_unix_ns = start_unix_ns});
 
   // cpu user nice system idle iowait irq softirq steal …; guest time is in user already.
   std::ifstream stat(proc_ + "/stat");
@@ -46,7 +47,8 @@ void HostMetrics::Append(uint64_t start_unix_ns, MetricSnapshot* out) {
       first ? 0.0 : static_cast<double>(busy - busy_) / static_cast<double>(total - total_);
   busy_ = busy;
   total_ = total;
-  out->Add(metric::kSystemCpu, {.attributes = {}, .value = ratio, .start_unix_ns = start_unix_ns});
+  out->Add(MetricNamed("egress.system.cpu.utilization"),
+           {.attributes = {}, .value = ratio, .start_unix_ns = start_unix_ns});
 }
 
 void HostMetrics::AppendOwn(uint64_t start_unix_ns, MetricSnapshot* out) const {
@@ -55,18 +57,18 @@ void HostMetrics::AppendOwn(uint64_t start_unix_ns, MetricSnapshot* out) const {
   const auto seconds = [](const timeval& t) {
     return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
   };
-  out->Add(metric::kOwnCpu, {.attributes = {{"cpu.mode", "user"}},
-                             .value = seconds(used.ru_utime),
-                             .start_unix_ns = start_unix_ns});
-  out->Add(metric::kOwnCpu, {.attributes = {{"cpu.mode", "system"}},
-                             .value = seconds(used.ru_stime),
-                             .start_unix_ns = start_unix_ns});
+  out->Add(MetricNamed("process.cpu.time"), {.attributes = {{"cpu.mode", "user"}},
+                                             .value = seconds(used.ru_utime),
+                                             .start_unix_ns = start_unix_ns});
+  out->Add(MetricNamed("process.cpu.time"), {.attributes = {{"cpu.mode", "system"}},
+                                             .value = seconds(used.ru_stime),
+                                             .start_unix_ns = start_unix_ns});
   std::ifstream statm(proc_ + "/self/statm");
   int64_t size = 0, resident = 0;
   if (statm >> size >> resident)
-    out->Add(metric::kOwnMemory, {.attributes = {},
-                                  .value = resident * sysconf(_SC_PAGESIZE),
-                                  .start_unix_ns = start_unix_ns});
+    out->Add(MetricNamed("process.memory.usage"), {.attributes = {},
+                                                   .value = resident * sysconf(_SC_PAGESIZE),
+                                                   .start_unix_ns = start_unix_ns});
 }
 
 }  // namespace sandpiper

@@ -158,17 +158,17 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
   const PointWriter points(identity, start_unix_ns, out);
   for (int outcome = 0; outcome < kDnsOutcomeCount; ++outcome) {
     for (const Transport transport : kTransports) {
-      points.Count(metric::kDnsQueries,
+      points.Count(MetricNamed("sandbox.dns.queries"),
                    {{"outcome", Text(Name(static_cast<DnsOutcome>(outcome)))},
                     {"network.transport", Text(Name(transport))}},
                    lookups_[static_cast<size_t>(outcome)][Index(transport)]);
     }
   }
-  points.Count(metric::kDnsQueries, {{"outcome", Text(Name(DnsOutcome::kUnknown))}},
+  points.Count(MetricNamed("sandbox.dns.queries"), {{"outcome", Text(Name(DnsOutcome::kUnknown))}},
                kernel.lost(EVENT_DNS_QUERY));
-  points.Record(metric::kDnsDuration, {{"leg", "client"}}, dns_client_);
-  points.Record(metric::kDnsDuration, {{"leg", "upstream"}}, dns_upstream_);
-  points.Record(metric::kDnsQueryDuration, {}, osep_dns_);
+  points.Record(MetricNamed("sandbox.dns.duration"), {{"leg", "client"}}, dns_client_);
+  points.Record(MetricNamed("sandbox.dns.duration"), {{"leg", "upstream"}}, dns_upstream_);
+  points.Record(MetricNamed("egress.dns.query.duration"), {}, osep_dns_);
 
   for (const Transport transport : kTransports) {
     for (size_t network = 0; network < 2; ++network) {
@@ -180,22 +180,22 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
         uint64_t count = attempts_[static_cast<size_t>(outcome)][Index(transport)][network];
         if (outcome == static_cast<int>(ConnectOutcome::kUnknown))
           count += kernel.attempts_dropped[Index(transport)][network];
-        points.Count(metric::kConnectAttempts, std::move(attributes), count);
+        points.Count(MetricNamed("sandbox.connect.attempts"), std::move(attributes), count);
       }
     }
     if (transport == Transport::kTcp)
-      points.Add(metric::kConnectActive, {{"network.transport", Text(Name(transport))}},
-                 active_[Index(transport)]);
+      points.Add(MetricNamed("sandbox.connect.active"),
+                 {{"network.transport", Text(Name(transport))}}, active_[Index(transport)]);
   }
   for (size_t network = 0; network < 2; ++network)
-    points.Record(metric::kConnectDuration, {{"network.type", Text(kNetworks[network])}},
-                  connect_duration_[network]);
+    points.Record(MetricNamed("sandbox.connect.duration"),
+                  {{"network.type", Text(kNetworks[network])}}, connect_duration_[network]);
   for (const auto& [key, count] : denied_)
-    points.Count(metric::kEgressDenied,
+    points.Count(MetricNamed("sandbox.egress.denied"),
                  {{"layer", Text(Name(key.first))}, {"network.transport", Text(Name(key.second))}},
                  count);
   for (const Transport transport : kTransports) {
-    points.Count(metric::kEgressDenied,
+    points.Count(MetricNamed("sandbox.egress.denied"),
                  {{"layer", Text(Name(DenialLayer::kNetfilter))},
                   {"network.transport", Text(Name(transport))}},
                  kernel.denied[Index(transport)]);
@@ -203,57 +203,64 @@ void SandboxMetrics::Append(const KernelCounts& kernel, const DeliveryCounts& de
   uint64_t updates = 0;
   for (const auto& [key, count] : transactions_) {
     const auto& [operation, committed] = key;
-    points.Count(metric::kNftTransactions,
+    points.Count(MetricNamed("sandbox.nftables.transactions"),
                  {{"operation", Text(Name(operation))},
                   {"outcome", Text(committed ? "committed" : "aborted")}},
                  count);
     if (committed && operation != NftOperation::kOther)
       updates += count;
   }
-  points.Count(metric::kNftUpdates, {}, updates);
-  points.Record(metric::kAllowDuration, {}, allow_duration_);
-  points.Count(metric::kConnectBeforeAllow, {}, connects_before_allow_);
-  points.Count(metric::kExpiredInUse, {}, expired_in_use_);
+  points.Count(MetricNamed("egress.nftables.updates.count"), {}, updates);
+  points.Record(MetricNamed("sandbox.dns.allow.duration"), {}, allow_duration_);
+  points.Count(MetricNamed("sandbox.connect.before_allow"), {}, connects_before_allow_);
+  points.Count(MetricNamed("sandbox.nftables.expired_in_use"), {}, expired_in_use_);
   if (gauges.static_rules)
-    points.Add(metric::kNftRules, {}, static_cast<int64_t>(*gauges.static_rules));
-  points.Count(metric::kPolicyDenied, {},
+    points.Add(MetricNamed("egress.nftables.rules.count"), {},
+               static_cast<int64_t>(*gauges.static_rules));
+  points.Count(MetricNamed("egress.policy.denied_total"), {},
                lookups_[static_cast<size_t>(DnsOutcome::kDenied)][0] +
                    lookups_[static_cast<size_t>(DnsOutcome::kDenied)][1]);
   const std::vector<Attribute> estimated = {{"estimated", "true"}};
-  points.Add(metric::kDestinations,
+  points.Add(MetricNamed("sandbox.egress.destinations"),
              gauges.destinations_estimated ? estimated : std::vector<Attribute>(),
              static_cast<int64_t>(gauges.destinations));
   if (gauges.resources) {
-    points.Add(metric::kSandboxCpu, {{"cpu.mode", "user"}}, gauges.resources->user_seconds);
-    points.Add(metric::kSandboxCpu, {{"cpu.mode", "system"}}, gauges.resources->system_seconds);
-    points.Add(metric::kSandboxMemory, {}, static_cast<int64_t>(gauges.resources->memory_bytes));
-    points.Add(metric::kProcessCount, {}, static_cast<int64_t>(gauges.resources->processes));
+    points.Add(MetricNamed("sandbox.cpu.time"), {{"cpu.mode", "user"}},
+               gauges.resources->user_seconds);
+    points.Add(MetricNamed("sandbox.cpu.time"), {{"cpu.mode", "system"}},
+               gauges.resources->system_seconds);
+    points.Add(MetricNamed("sandbox.memory.usage"), {},
+               static_cast<int64_t>(gauges.resources->memory_bytes));
+    points.Add(MetricNamed("sandbox.process.count"), {},
+               static_cast<int64_t>(gauges.resources->processes));
   }
-  points.Add(metric::kNetworkIo, {{"direction", "sent"}}, static_cast<int64_t>(kernel.sent));
-  points.Add(metric::kNetworkIo, {{"direction", "received"}},
+  points.Add(MetricNamed("sandbox.network.io"), {{"direction", "sent"}},
+             static_cast<int64_t>(kernel.sent));
+  points.Add(MetricNamed("sandbox.network.io"), {{"direction", "received"}},
              static_cast<int64_t>(kernel.received));
 
-  points.Count(metric::kProcessExecs, {}, kernel.produced[EVENT_EXEC]);
+  points.Count(MetricNamed("sandbox.process.execs"), {}, kernel.produced[EVENT_EXEC]);
   constexpr const char* kExitNames[] = {"success", "failure", "signal", "oom"};
   for (size_t outcome = 0; outcome < kernel.exits.size(); ++outcome)
-    points.Count(metric::kProcessExits, {{"outcome", Text(kExitNames[outcome])}},
+    points.Count(MetricNamed("sandbox.process.exits"), {{"outcome", Text(kExitNames[outcome])}},
                  kernel.exits[outcome]);
-  points.Record(metric::kProcessDuration, {}, process_duration_);
+  points.Record(MetricNamed("sandbox.process.duration"), {}, process_duration_);
 
   for (uint16_t kind = 1; kind < EVENT_KIND_COUNT; ++kind) {
-    points.Count(metric::kEventsProduced, {{"kind", Text(KindName(kind))}}, kernel.produced[kind]);
-    points.Count(metric::kEventsDelivered, {{"kind", Text(KindName(kind))}},
+    points.Count(MetricNamed("sandpiper.events.produced"), {{"kind", Text(KindName(kind))}},
+                 kernel.produced[kind]);
+    points.Count(MetricNamed("sandpiper.events.delivered"), {{"kind", Text(KindName(kind))}},
                  delivery.delivered[kind]);
-    points.Count(metric::kEventsDropped,
+    points.Count(MetricNamed("sandpiper.events.dropped"),
                  {{"kind", Text(KindName(kind))}, {"stage", "probe"}, {"reason", "ring_full"}},
                  kernel.dropped[kind]);
-    points.Count(metric::kEventsDropped,
+    points.Count(MetricNamed("sandpiper.events.dropped"),
                  {{"kind", Text(KindName(kind))}, {"stage", "probe"}, {"reason", "rate_limited"}},
                  kernel.limited[kind]);
   }
   for (const auto& [key, count] : delivery.lost) {
     const auto& [stage, reason, kind] = key;
-    points.Count(metric::kEventsDropped,
+    points.Count(MetricNamed("sandpiper.events.dropped"),
                  {{"kind", Text(KindName(kind))}, {"stage", stage}, {"reason", reason}}, count);
   }
 }

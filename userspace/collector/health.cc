@@ -15,7 +15,7 @@ void AppendSandboxes(const std::map<uint64_t, std::unique_ptr<SandboxSession>>& 
     ++by_runtime[sandbox->sandbox().runtime];
   for (const auto& [runtime, count] : by_runtime)
     out->Add(
-        metric::kSandboxCount,
+        MetricNamed("sandbox.count"),
         {.attributes = {{"runtime", runtime}}, .value = count, .start_unix_ns = start_unix_ns});
 }
 
@@ -23,7 +23,7 @@ void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::
                   uint64_t start_unix_ns, MetricSnapshot* out) {
   for (const ProbeState& probe : states) {
     const bool is_blind = std::find(blind.begin(), blind.end(), probe.probe) != blind.end();
-    out->Add(metric::kProbeState,
+    out->Add(MetricNamed("sandpiper.probe.state"),
              {.attributes = {{"probe", probe.probe},
                              {"mechanism", probe.mechanism.empty() ? "none" : probe.mechanism},
                              {"state", std::string(Name(GetOperatingState(probe, is_blind)))}},
@@ -48,10 +48,10 @@ void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_uni
       out->Add(row, {.attributes = attributes, .value = value, .start_unix_ns = start_unix_ns});
     };
     if (runs.count > 0) {
-      add(metric::kProbeRunTime, static_cast<double>(runs.time_ns) / 1e9);
-      add(metric::kProbeRunCount, static_cast<int64_t>(runs.count));
+      add(MetricNamed("sandpiper.probe.run_time"), static_cast<double>(runs.time_ns) / 1e9);
+      add(MetricNamed("sandpiper.probe.run_count"), static_cast<int64_t>(runs.count));
     }
-    add(metric::kProbeMissed, static_cast<int64_t>(runs.missed));
+    add(MetricNamed("sandpiper.probe.missed"), static_cast<int64_t>(runs.missed));
   }
 }
 
@@ -59,12 +59,13 @@ void AppendTables(const std::vector<TableUse>& tables, uint64_t start_unix_ns,
                   MetricSnapshot* out) {
   for (const TableUse& table : tables) {
     const std::vector<Attribute> attributes = {{"table", std::string(table.table)}};
-    out->Add(metric::kTableEntries, {.attributes = attributes,
-                                     .value = static_cast<int64_t>(table.entries),
-                                     .start_unix_ns = start_unix_ns});
-    out->Add(metric::kTableCapacity, {.attributes = attributes,
-                                      .value = static_cast<int64_t>(table.capacity),
-                                      .start_unix_ns = start_unix_ns});
+    out->Add(MetricNamed("sandpiper.table.entries"), {.attributes = attributes,
+                                                      .value = static_cast<int64_t>(table.entries),
+                                                      .start_unix_ns = start_unix_ns});
+    out->Add(MetricNamed("sandpiper.table.capacity"),
+             {.attributes = attributes,
+              .value = static_cast<int64_t>(table.capacity),
+              .start_unix_ns = start_unix_ns});
   }
 }
 
@@ -92,18 +93,19 @@ void AppendExporter(const MetricRow& row, const std::string& type, const ExportC
 
 void AppendLogExporter(const std::string& type, const LogExporter& exporter, uint64_t start_unix_ns,
                        MetricSnapshot* out) {
-  AppendExporter(metric::kLogsExported, type, exporter.counts(), start_unix_ns, out);
+  AppendExporter(MetricNamed("otel.sdk.exporter.log.exported"), type, exporter.counts(),
+                 start_unix_ns, out);
   const auto stored = exporter.stored();
   if (!stored)
     return;
   const uint64_t now = ReadClock(CLOCK_REALTIME);
   const uint64_t age =
       stored->oldest_unix_ns > 0 && now > stored->oldest_unix_ns ? now - stored->oldest_unix_ns : 0;
-  out->Add(metric::kSpoolBytes, {.attributes = {},
-                                 .value = static_cast<int64_t>(stored->bytes),
-                                 .start_unix_ns = start_unix_ns});
+  out->Add(MetricNamed("sandpiper.spool.bytes"), {.attributes = {},
+                                                  .value = static_cast<int64_t>(stored->bytes),
+                                                  .start_unix_ns = start_unix_ns});
   out->Add(
-      metric::kSpoolOldestAge,
+      MetricNamed("sandpiper.spool.oldest_age"),
       {.attributes = {}, .value = static_cast<double>(age) / 1e9, .start_unix_ns = start_unix_ns});
 }
 

@@ -33,7 +33,7 @@ void AppendProbes(const std::vector<ProbeState>& states, const std::vector<std::
 void AppendPrograms(const std::vector<ProgramRuns>& programs, uint64_t start_unix_ns,
                     MetricSnapshot* out);
 void AppendTables(const std::vector<TableUse>& tables, uint64_t start_unix_ns, MetricSnapshot* out);
-// `row`: metric::kLogsExported or kPointsExported. `type`: the value of otel.component.type.
+// `row` is a metric otel.sdk.exporter.*.exported. `type` is the value of otel.component.type.
 void AppendExporter(const MetricRow& row, const std::string& type, const ExportCounts& counts,
                     uint64_t start_unix_ns, MetricSnapshot* out);
 // The counts of the exporter, and the size and age of its spool.

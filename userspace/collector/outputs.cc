@@ -118,8 +118,9 @@ MetricSnapshot Outputs::Read(uint64_t now_ns, Reader* reader) {
   if (log_exporter_)
     AppendLogExporter(type(*config_.otel.logs.otlp, "log"), *log_exporter_, start, &own);
   if (metric_exporter_)
-    AppendExporter(metric::kPointsExported, type(*config_.otel.metrics.otlp, "metric"),
-                   metric_exporter_->counts(), start, &own);
+    AppendExporter(MetricNamed("otel.sdk.exporter.metric_data_point.exported"),
+                   type(*config_.otel.metrics.otlp, "metric"), metric_exporter_->counts(), start,
+                   &own);
   reader->reader.AddHost(std::move(own));
   return reader->reader.Finish();
 }

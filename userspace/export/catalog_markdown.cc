@@ -14,13 +14,16 @@ std::string CatalogMarkdown() {
   std::string out =
       "| scope | name, in Prometheus | kind, unit | of a sandbox | attributes | meaning |\n"
       "|---|---|---|---|---|---|\n";
-  for (const MetricRow* row : MetricCatalog()) {
+  for (const MetricRow& row : kMetrics) {
     std::string attributes;
-    for (const char* key : row->attributes)
+    for (const char* key : row.attributes) {
+      if (!key)
+        break;
       absl::StrAppend(&attributes, attributes.empty() ? "" : ", ", "`", key, "`");
-    absl::StrAppend(&out, "| `", row->scope, "` | `", row->name, "`<br>`", PrometheusName(*row),
-                    "` | ", Name(row->kind), *row->unit ? ", " : "", row->unit, " | ",
-                    row->of_sandbox ? "yes" : "", " | ", attributes, " | ", row->meaning, " |\n");
+    }
+    absl::StrAppend(&out, "| `", row.scope, "` | `", row.name, "`<br>`", PrometheusName(row),
+                    "` | ", Name(row.kind), *row.unit ? ", " : "", row.unit, " | ",
+                    row.subject == MetricSubject::kSandbox ? "yes" : "", " | ", attributes, " | ", row.meaning, " |\n");
   }
   return out;
 }
