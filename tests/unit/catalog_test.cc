@@ -26,8 +26,8 @@ TEST(Catalog, DocumentIsUpToDate) {
   std::ifstream file("docs/metrics.md");
   const std::string document{std::istreambuf_iterator<char>(file), {}};
   ASSERT_FALSE(document.empty());
-  EXPECT_EQ(document, WithCatalog(document))
-      << "run: bazel run //userspace/export:write_catalog -- \"$PWD/docs/metrics.md\"";
+  EXPECT_EQ(document, WithMetricTable(document))
+      << "run: bazel run //userspace/export:write_catalog -- \"$PWD/docs\"";
 }
 
 // As prometheus/otlptranslator makes them of the same names, kinds and units.

@@ -41,8 +41,8 @@ inline void SetValue(const std::vector<Rule>& rules, OtlpValue* out) {
   }
 }
 
-template <typename Message>
-void SetAttributes(const std::vector<Attribute>& attributes, Message* out) {
+template <typename List, typename Message>
+void SetAttributes(const List& attributes, Message* out) {
   for (const Attribute& attribute : attributes) {
     auto* pair = out->add_attributes();
     pair->set_key(std::string(attribute.key.view()));

@@ -123,7 +123,7 @@ TEST(EncodeLogs, AsTheGeneratedClassesForAnyRecord) {
                         .body = text(),
                         .dropped_attributes = static_cast<uint32_t>(number(2) * number(1000))};
       for (size_t i = number(8); i > 0; --i)
-        made.attributes.push_back({SharedText(text()), value()});
+        made.attributes.emplace_back(Attribute(SharedText(text()), value()));
       record = Share(std::move(made));
     }
     const std::vector<Attribute> resource = {{"service.name", text()}, {"n", integer()}};

@@ -13,7 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 LogRecord Record(const std::string& event, const std::string& sandbox,
-                 std::vector<Attribute> more = {}, uint64_t time = 100) {
+                 std::vector<RecordAttribute> more = {}, uint64_t time = 100) {
   LogRecord out = {.time_unix_ns = time,
                    .event = event,
                    .body = sandbox,

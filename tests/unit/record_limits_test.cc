@@ -103,7 +103,7 @@ TEST(RecordLimits, AttributesBeyondTheLimitAreCounted) {
 TEST(RecordLimits, TheLargestMakesRoom) {
   const auto limits = RecordLimits::Make({.bytes_max = 1000});
   LogRecord record = Exec({std::string(600, 'a'), std::string(600, 'b')});
-  record.attributes.push_back({"small", "kept"});
+  record.attributes.emplace_back(Attribute("small", "kept"));
   limits->Apply(&record);
   EXPECT_EQ(record.dropped_attributes, 1u);
   ASSERT_EQ(record.attributes.size(), 2u);

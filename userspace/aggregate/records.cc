@@ -25,35 +25,30 @@ int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
 constexpr size_t kAttributes = 16;
 constexpr size_t kBodyBytes = 63;
 
-template <typename Value>
-void Add(LogRecord* record, SharedText key, Value&& value) {
-  record->attributes.emplace_back(std::move(key), std::forward<Value>(value));
-}
-
 void AddEncryptedDns(std::string_view host, const Address& address, uint16_t port,
                      Transport transport, LogRecord* record) {
   if (const char* const kind = EncryptedDns(host, address, port, transport))
-    Add(record, "dns.encrypted", SharedText::FromLiteral(kind));
+    record->Add("dns.encrypted", SharedText::FromLiteral(kind));
 }
 
 void AddPeer(LogRecord* record, const Flow& flow) {
   if (!flow.name.empty())
-    Add(record, "target.host", flow.name);
+    record->Add("target.host", flow.name);
   else
-    Add(record, "peer", flow.peer.address.ToString());
-  Add(record, "network.peer.port", int64_t{flow.peer.port});
-  Add(record, "network.transport", SharedText::FromLiteral(Name(flow.transport)));
-  Add(record, "network.type", SharedText::FromLiteral(NetworkType(flow.peer.address)));
+    record->Add("peer", flow.peer.address.ToString());
+  record->Add("network.peer.port", int64_t{flow.peer.port});
+  record->Add("network.transport", SharedText::FromLiteral(Name(flow.transport)));
+  record->Add("network.type", SharedText::FromLiteral(NetworkType(flow.peer.address)));
   AddEncryptedDns(flow.name, flow.peer.address, flow.peer.port, flow.transport, record);
 }
 
 void AddDestination(const DestinationKey& key, LogRecord* record) {
   if (!key.host.empty())
-    Add(record, "target.host", key.host);
+    record->Add("target.host", key.host);
   else
-    Add(record, "peer", key.address.ToString());
-  Add(record, "network.peer.port", int64_t{key.port});
-  Add(record, "network.transport", SharedText::FromLiteral(Name(key.transport)));
+    record->Add("peer", key.address.ToString());
+  record->Add("network.peer.port", int64_t{key.port});
+  record->Add("network.transport", SharedText::FromLiteral(Name(key.transport)));
   AddEncryptedDns(key.host, key.address, key.port, key.transport, record);
 }
 
@@ -98,20 +93,26 @@ std::string RecordMaker::Clean(std::string_view raw) {
   return escaped;
 }
 
-void RecordMaker::AddText(LogRecord* record, SharedText key, const SharedText& raw) {
+void RecordMaker::AddText(LogRecord* record, AttributeKey<AttributeType::kText> key,
+                          const SharedText& raw) {
   if (!raw.empty())
-    Add(record, std::move(key), raw.is_plain() ? raw : SharedText(Clean(raw.view())));
+    record->Add(key, raw.is_plain() ? raw : SharedText(Clean(raw.view())));
 }
 
-Origin RecordMaker::AddOrigin(std::vector<Attribute> attributes) {
+RecordMaker::RecordMaker(std::vector<Attribute> identity) : identity_(std::move(identity)) {
+  for (const Attribute& attribute : identity_)
+    common_.emplace_back(attribute);
+}
+
+Origin RecordMaker::AddOrigin(std::vector<RecordAttribute> attributes) {
   origins_.push_back(std::move(attributes));
   return kByProcess + static_cast<Origin>(origins_.size());
 }
 
 void RecordMaker::AddOrigin(LogRecord* record, Origin origin) const {
   if (origin == kByNamespace || origin == kByProcess)
-    Add(record, "sandbox.attribution",
-        origin == kByNamespace ? SharedText("namespace") : SharedText("process"));
+    record->Add("sandbox.attribution",
+                origin == kByNamespace ? SharedText("namespace") : SharedText("process"));
   else if (origin > kByProcess && origin - kByProcess <= origins_.size())
     record->attributes.insert(record->attributes.end(), origins_[origin - kByProcess - 1].begin(),
                               origins_[origin - kByProcess - 1].end());
@@ -121,26 +122,26 @@ void RecordMaker::AddOrigin(LogRecord* record, Origin origin) const {
 void RecordMaker::AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm,
                              const Process* process) {
   if (key.pid != 0)
-    Add(record, "process.pid", int64_t{key.pid});
+    record->Add("process.pid", int64_t{key.pid});
   if (process && process->parent.pid != 0)
-    Add(record, "process.parent_pid", int64_t{process->parent.pid});
+    record->Add("process.parent_pid", int64_t{process->parent.pid});
   if (process)
     AddText(record, "process.executable.path", process->path);
   AddText(record, "process.executable.name",
           process && !process->path.empty() ? BaseName(process->path) : SharedText(comm));
 }
 
-LogRecord RecordMaker::Begin(SharedText event, Severity severity, std::string body,
-                             uint64_t time_ns, int64_t unix_offset) {
+LogRecord RecordMaker::Begin(EventName event, Severity severity, std::string body, uint64_t time_ns,
+                             int64_t unix_offset) {
   LogRecord record = {.time_unix_ns = time_ns + static_cast<uint64_t>(unix_offset),
                       .observed_unix_ns = BootNow() + static_cast<uint64_t>(unix_offset),
                       .severity = severity,
-                      .event = std::move(event),
+                      .event = event.text(),
                       .body = std::move(body),
                       .attributes = {}};
-  record.attributes.reserve(kAttributes + identity_.size());
-  Add(&record, "opensandbox.event", record.event);
-  record.attributes.insert(record.attributes.end(), identity_.begin(), identity_.end());
+  record.attributes.reserve(kAttributes + common_.size());
+  record.Add("opensandbox.event", record.event);
+  record.attributes.insert(record.attributes.end(), common_.begin(), common_.end());
   return record;
 }
 
@@ -156,25 +157,25 @@ LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* pr
   LogRecord record =
       Begin("egress.outbound", Severity::kInfo, std::move(body), lookup.asked_ns, unix_offset);
   if (readable) {
-    Add(&record, "target.host", lookup.name);
-    Add(&record, "dns.question.type", std::move(type));
+    record.Add("target.host", lookup.name);
+    record.Add("dns.question.type", std::move(type));
   } else {
-    Add(&record, "peer", lookup.server.address.ToString());
-    Add(&record, "network.peer.port", int64_t{lookup.server.port});
+    record.Add("peer", lookup.server.address.ToString());
+    record.Add("network.peer.port", int64_t{lookup.server.port});
   }
   std::vector<std::string> addresses;
   for (const DnsAddress& answer : lookup.addresses)
     addresses.push_back(answer.address.ToString());
   if (!addresses.empty())
-    Add(&record, "target.ips", std::move(addresses));
-  Add(&record, "egress.outcome", SharedText::FromLiteral(Name(lookup.outcome)));
+    record.Add("target.ips", std::move(addresses));
+  record.Add("egress.outcome", SharedText::FromLiteral(Name(lookup.outcome)));
   if (const char* error = ErrorText(lookup.outcome))
-    Add(&record, "error", SharedText::FromLiteral(error));
+    record.Add("error", SharedText::FromLiteral(error));
   if (lookup.rcode)
-    Add(&record, "dns.response_code", DnsRcodeName(*lookup.rcode));
-  Add(&record, "dns.duration_ms", Milliseconds(lookup.ended_ns - lookup.asked_ns));
-  Add(&record, "network.transport", SharedText::FromLiteral(Name(lookup.transport)));
-  Add(&record, "network.type", SharedText::FromLiteral(NetworkType(lookup.server.address)));
+    record.Add("dns.response_code", DnsRcodeName(*lookup.rcode));
+  record.Add("dns.duration_ms", Milliseconds(lookup.ended_ns - lookup.asked_ns));
+  record.Add("network.transport", SharedText::FromLiteral(Name(lookup.transport)));
+  record.Add("network.type", SharedText::FromLiteral(NetworkType(lookup.server.address)));
   AddProcess(&record, lookup.process, "", process);
   AddOrigin(&record, lookup.origin);
   return record;
@@ -198,9 +199,9 @@ LogRecord RecordMaker::Failed(const Flow& flow, const Process* process, int64_t 
   LogRecord record =
       Begin("egress.failed", Severity::kInfo, std::move(body), flow.started_ns, unix_offset);
   AddPeer(&record, flow);
-  Add(&record, "error.type", SharedText::FromLiteral(type));
+  record.Add("error.type", SharedText::FromLiteral(type));
   if (const char* const error = flow.error != 0 ? strerrordesc_np(flow.error) : nullptr)
-    Add(&record, "error", SharedText::FromLiteral(error));
+    record.Add("error", SharedText::FromLiteral(error));
   AddProcess(&record, flow.process, flow.comm, process);
   AddOrigin(&record, flow.origin);
   return record;
@@ -211,17 +212,17 @@ LogRecord RecordMaker::Denied(const Denial& denial, const Process* process, int6
                            absl::StrCat("egress denied ", denial.destination.ToString()),
                            denial.time_ns, unix_offset);
   if (!denial.destination.host.empty())
-    Add(&record, "target.host", denial.destination.host);
+    record.Add("target.host", denial.destination.host);
   if (denial.peer)
-    Add(&record, "peer", denial.peer->ToString());
-  Add(&record, "network.peer.port", int64_t{denial.destination.port});
-  Add(&record, "network.transport", SharedText::FromLiteral(Name(denial.destination.transport)));
+    record.Add("peer", denial.peer->ToString());
+  record.Add("network.peer.port", int64_t{denial.destination.port});
+  record.Add("network.transport", SharedText::FromLiteral(Name(denial.destination.transport)));
   if (denial.peer)
-    Add(&record, "network.type", SharedText::FromLiteral(NetworkType(*denial.peer)));
+    record.Add("network.type", SharedText::FromLiteral(NetworkType(*denial.peer)));
   if (denial.question_type)
-    Add(&record, "dns.question.type", DnsTypeName(*denial.question_type));
-  Add(&record, "egress.layer", SharedText::FromLiteral(Name(denial.layer)));
-  Add(&record, "count", int64_t{1});
+    record.Add("dns.question.type", DnsTypeName(*denial.question_type));
+  record.Add("egress.layer", SharedText::FromLiteral(Name(denial.layer)));
+  record.Add("count", int64_t{1});
   AddProcess(&record, denial.process, denial.comm, process);
   AddOrigin(&record, denial.origin);
   return record;
@@ -237,9 +238,9 @@ LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_n
   if (entry.destination)
     AddDestination(*entry.destination, &record);
   else
-    Add(&record, "network.transport", SharedText::FromLiteral(Name(entry.transport)));
-  Add(&record, "egress.layer", SharedText::FromLiteral(Name(entry.layer)));
-  Add(&record, "count", Int(entry.count));
+    record.Add("network.transport", SharedText::FromLiteral(Name(entry.transport)));
+  record.Add("egress.layer", SharedText::FromLiteral(Name(entry.layer)));
+  record.Add("count", Int(entry.count));
   return record;
 }
 
@@ -251,14 +252,14 @@ LogRecord RecordMaker::Destination(const Ledger::WindowEntry& entry, uint64_t ti
   if (entry.key)
     AddDestination(*entry.key, &record);
   const DestinationStats& window = entry.stats;
-  Add(&record, "egress.attempts", Int(window.attempts));
-  Add(&record, "egress.established", Int(window.established));
-  Add(&record, "egress.denied", Int(window.denied));
-  Add(&record, "egress.failed", Int(window.failed));
-  Add(&record, "network.io.sent", Int(window.sent));
-  Add(&record, "network.io.received", Int(window.received));
+  record.Add("egress.attempts", Int(window.attempts));
+  record.Add("egress.established", Int(window.established));
+  record.Add("egress.denied", Int(window.denied));
+  record.Add("egress.failed", Int(window.failed));
+  record.Add("network.io.sent", Int(window.sent));
+  record.Add("network.io.received", Int(window.received));
   if (entry.key)
-    Add(&record, "egress.first_contact", entry.first_contact);
+    record.Add("egress.first_contact", entry.first_contact);
   return record;
 }
 
@@ -273,15 +274,15 @@ LogRecord RecordMaker::Exec(const Process& process, const std::vector<SharedText
   std::vector<std::string> args;
   for (const std::string& arg : process.args)
     args.push_back(Clean(arg));
-  Add(&record, "process.command_args", std::move(args));
+  record.Add("process.command_args", std::move(args));
   if (process.args_truncated)
-    Add(&record, "process.args_truncated", true);
+    record.Add("process.args_truncated", true);
   AddText(&record, "process.working_directory", process.working_directory);
   std::vector<std::string> escaped;
   for (const SharedText& path : ancestors)
     escaped.push_back(Escape(path.view()));
   if (!escaped.empty())
-    Add(&record, "process.ancestors", std::move(escaped));
+    record.Add("process.ancestors", std::move(escaped));
   AddText(&record, "process.interpreted_script", process.script);
   return record;
 }
@@ -296,11 +297,13 @@ LogRecord RecordMaker::Exit(const Process& process, int64_t unix_offset) {
       process.exited_ns, unix_offset);
   AddProcess(&record, process.key, process.comm, &process);
   AddOrigin(&record, process.origin);
-  Add(&record, signaled ? SharedText("process.exit.signal") : SharedText("process.exit.code"),
-      int64_t{code});
+  if (signaled)
+    record.Add("process.exit.signal", int64_t{code});
+  else
+    record.Add("process.exit.code", int64_t{code});
   if (process.oom_killed)
-    Add(&record, "process.exit.oom", true);
-  Add(&record, "process.duration_ms", Milliseconds(process.duration_ns()));
+    record.Add("process.exit.oom", true);
+  record.Add("process.duration_ms", Milliseconds(process.duration_ns()));
   return record;
 }
 
@@ -311,26 +314,26 @@ LogRecord RecordMaker::Started(uint64_t time_ns, int64_t unix_offset) {
 LogRecord RecordMaker::Stopped(const SandboxTotals& totals, uint64_t time_ns, int64_t unix_offset) {
   LogRecord record =
       Begin("sandbox.stopped", Severity::kInfo, "sandbox stopped", time_ns, unix_offset);
-  Add(&record, "sandbox.dns.lookups", Int(totals.lookups));
-  Add(&record, "sandbox.connect.attempts", Int(totals.attempts));
-  Add(&record, "sandbox.process.execs", Int(totals.execs));
-  Add(&record, "sandbox.process.exits", Int(totals.exits));
-  Add(&record, "sandbox.egress.destinations", Int(totals.destinations));
+  record.Add("sandbox.dns.lookups", Int(totals.lookups));
+  record.Add("sandbox.connect.attempts", Int(totals.attempts));
+  record.Add("sandbox.process.execs", Int(totals.execs));
+  record.Add("sandbox.process.exits", Int(totals.exits));
+  record.Add("sandbox.egress.destinations", Int(totals.destinations));
   if (totals.destinations_estimated)
-    Add(&record, "sandbox.egress.destinations.estimated", true);
-  Add(&record, "sandbox.egress.denied", Int(totals.denied));
-  Add(&record, "sandbox.dns.answers_ignored", Int(totals.ignored_answers));
-  Add(&record, "sandbox.dns.messages_malformed", Int(totals.malformed_messages));
-  Add(&record, "sandpiper.escaped_texts", Int(totals.escaped_texts));
-  Add(&record, "sandpiper.produced", Int(totals.produced));
-  Add(&record, "sandpiper.delivered", Int(totals.delivered));
+    record.Add("sandbox.egress.destinations.estimated", true);
+  record.Add("sandbox.egress.denied", Int(totals.denied));
+  record.Add("sandbox.dns.answers_ignored", Int(totals.ignored_answers));
+  record.Add("sandbox.dns.messages_malformed", Int(totals.malformed_messages));
+  record.Add("sandpiper.escaped_texts", Int(totals.escaped_texts));
+  record.Add("sandpiper.produced", Int(totals.produced));
+  record.Add("sandpiper.delivered", Int(totals.delivered));
   uint64_t dropped = 0;
   for (const auto& [kind, count] : totals.dropped) {
     if (kind != kNoMemory)  // nothing was produced either
       dropped += count;
-    Add(&record, SharedText(absl::StrCat("sandpiper.dropped.", kind)), Int(count));
+    record.attributes.emplace_back(AttributeFamily("sandpiper.dropped.*"), kind, Int(count));
   }
-  Add(&record, "sandpiper.dropped", Int(dropped));
+  record.Add("sandpiper.dropped", Int(dropped));
   return record;
 }
 
@@ -342,8 +345,8 @@ LogRecord RecordMaker::Loss(const std::vector<std::pair<std::string, uint64_t>>&
   LogRecord record = Begin("sandpiper.loss", Severity::kWarn,
                            absl::StrCat(sum, " events were not delivered"), time_ns, unix_offset);
   for (const auto& [what, count] : dropped)
-    Add(&record, SharedText(absl::StrCat("sandpiper.dropped.", what)), Int(count));
-  Add(&record, "sandpiper.dropped", Int(sum));
+    record.attributes.emplace_back(AttributeFamily("sandpiper.dropped.*"), what, Int(count));
+  record.Add("sandpiper.dropped", Int(sum));
   return record;
 }
 

@@ -44,13 +44,15 @@ struct AllowedElement {
 // Of what is of no part by its cgroup: the same in each sandbox.
 inline constexpr Origin kByNamespace = 1, kByProcess = 2;
 
+struct RulesKeys;
+
 class RecordMaker {
  public:
   // `identity`: sandbox_id and the configured extra attributes; they stand on every record.
-  explicit RecordMaker(std::vector<Attribute> identity) : identity_(std::move(identity)) {}
+  explicit RecordMaker(std::vector<Attribute> identity);
 
   // Another part of the sandbox; `attributes`, as container.id, stand on every record of it.
-  Origin AddOrigin(std::vector<Attribute> attributes);
+  Origin AddOrigin(std::vector<RecordAttribute> attributes);
   const std::vector<Attribute>& identity() const { return identity_; }
 
   // The pointers to processes may be null: a program that was never seen to start.
@@ -92,13 +94,13 @@ class RecordMaker {
   uint64_t escaped_texts() const { return escaped_texts_; }
 
  private:
-  LogRecord Begin(SharedText event, Severity severity, std::string body, uint64_t time_ns,
+  LogRecord Begin(EventName event, Severity severity, std::string body, uint64_t time_ns,
                   int64_t unix_offset);
 
   std::string Clean(std::string_view raw);
-  void AddText(LogRecord* record, SharedText key, const SharedText& raw);
+  void AddText(LogRecord* record, AttributeKey<AttributeType::kText> key, const SharedText& raw);
   // `beyond`: rules that are left out of `rules`.
-  void AddRules(LogRecord* record, const std::string& key, const std::vector<Rule>& rules,
+  void AddRules(LogRecord* record, const RulesKeys& keys, const std::vector<Rule>& rules,
                 uint64_t beyond);
   void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role,
                 const Process* process);
@@ -107,7 +109,9 @@ class RecordMaker {
                   const Process* process);
 
   std::vector<Attribute> identity_;
-  std::vector<std::vector<Attribute>> origins_;  // after those that are the same in each sandbox
+  std::vector<RecordAttribute> common_;  // identity_, as attributes of records
+  std::vector<std::vector<RecordAttribute>>
+      origins_;  // after those that are the same in each sandbox
   uint64_t escaped_texts_ = 0;
 };
 

@@ -11,7 +11,19 @@
 #include "userspace/aggregate/records.h"
 
 namespace sandpiper {
+
+// The attributes of a list of rules: the list, or its length and digest if it is too long.
+struct RulesKeys {
+  AttributeKey<AttributeType::kRuleList> list;
+  AttributeKey<AttributeType::kInteger> count;
+  AttributeKey<AttributeType::kText> sha256;
+};
+
 namespace {
+
+constexpr RulesKeys kRules = {"rules", "rules.count", "rules.sha256"};
+constexpr RulesKeys kRemovedRules = {"rules.removed", "rules.removed.count",
+                                     "rules.removed.sha256"};
 
 // Past it a rule set is told as a digest: backends cut or refuse attributes that are longer.
 constexpr size_t kRulesBytesMax = 16 * 1024;
@@ -40,34 +52,33 @@ std::string Digest(const std::vector<Rule>& rules) {
 
 }  // namespace
 
-void RecordMaker::AddRules(LogRecord* record, const std::string& key,
-                           const std::vector<Rule>& rules, uint64_t beyond) {
+void RecordMaker::AddRules(LogRecord* record, const RulesKeys& keys, const std::vector<Rule>& rules,
+                           uint64_t beyond) {
   std::vector<Rule> clean;
   for (const Rule& rule : rules)
     clean.push_back({rule.action, Clean(rule.target)});
   if (Bytes(clean) <= kRulesBytesMax && beyond == 0) {
-    record->attributes.emplace_back(SharedText(key), std::move(clean));
+    record->Add(keys.list, std::move(clean));
     return;
   }
-  record->attributes.emplace_back(SharedText(key + ".sha256"), Digest(clean));
-  record->attributes.emplace_back(SharedText(key + ".count"),
-                                  static_cast<int64_t>(clean.size() + beyond));
+  record->Add(keys.sha256, Digest(clean));
+  record->Add(keys.count, static_cast<int64_t>(clean.size() + beyond));
 }
 
 void RecordMaker::AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role,
                            const Process* process) {
   AddProcess(record, actor.process, actor.comm, process);
   if (role == ActorRole::kApp || role == ActorRole::kSidecar)
-    record->attributes.emplace_back(
-        "sandbox.role", role == ActorRole::kApp ? SharedText("app") : SharedText("sidecar"));
+    record->Add("sandbox.role",
+                role == ActorRole::kApp ? SharedText("app") : SharedText("sidecar"));
   else if (role == ActorRole::kHost)
-    record->attributes.emplace_back("actor", "host");
+    record->Add("actor", "host");
 }
 
 LogRecord RecordMaker::RulesUpdated(const RulesetUpdate& update, ActorRole role,
                                     const Process* process, int64_t unix_offset) {
-  const SharedText event =
-      update.is_first ? SharedText("egress.loaded") : SharedText("egress.updated");
+  const EventName event =
+      update.is_first ? EventName("egress.loaded") : EventName("egress.updated");
   const bool known = update.rules.ok();
   // The application has no business with the rules that it is under.
   const Severity severity = !known || role == ActorRole::kApp ? Severity::kWarn : Severity::kInfo;
@@ -79,22 +90,20 @@ LogRecord RecordMaker::RulesUpdated(const RulesetUpdate& update, ActorRole role,
                     update.change.added.size(), " added, ", update.change.removed.size(),
                     " removed");
   LogRecord record = Begin(event, severity, std::move(body), update.time_ns, unix_offset);
-  record.attributes.emplace_back("rules.source", "nftables");
+  record.Add("rules.source", "nftables");
   if (known) {
-    record.attributes.emplace_back(
-        "egress.default", update.rules->default_deny ? SharedText("deny") : SharedText("allow"));
-    AddRules(&record, "rules", update.change.added, update.rules->rules_omitted);
+    record.Add("egress.default",
+               update.rules->default_deny ? SharedText("deny") : SharedText("allow"));
+    AddRules(&record, kRules, update.change.added, update.rules->rules_omitted);
     if (!update.change.removed.empty())
-      AddRules(&record, "rules.removed", update.change.removed, 0);
-    record.attributes.emplace_back("nftables.generation", int64_t{update.rules->generation});
+      AddRules(&record, kRemovedRules, update.change.removed, 0);
+    record.Add("nftables.generation", int64_t{update.rules->generation});
   } else {
-    record.attributes.emplace_back("error",
-                                   absl::StrCat("the rules in force are unknown: ",
-                                                std::string(update.rules.status().message())));
+    record.Add("error", absl::StrCat("the rules in force are unknown: ",
+                                     std::string(update.rules.status().message())));
   }
   if (update.transactions > 1)
-    record.attributes.emplace_back("nftables.transactions",
-                                   static_cast<int64_t>(update.transactions));
+    record.Add("nftables.transactions", static_cast<int64_t>(update.transactions));
   if (update.actor)
     AddActor(&record, *update.actor, role, process);
   return record;
@@ -108,13 +117,13 @@ LogRecord RecordMaker::PolicyLoaded(const OpenSandboxPolicy& policy, const Proce
                                                 policy.source, ": ", policy.rules->rules.size())
                                  : std::string("egress rules of the sidecar unknown"),
                            process.exec_ns, unix_offset);
-  record.attributes.emplace_back("rules.source", policy.source);
+  record.Add("rules.source", policy.source);
   if (known) {
-    record.attributes.emplace_back(
-        "egress.default", policy.rules->default_deny ? SharedText("deny") : SharedText("allow"));
-    AddRules(&record, "rules", policy.rules->rules, 0);
+    record.Add("egress.default",
+               policy.rules->default_deny ? SharedText("deny") : SharedText("allow"));
+    AddRules(&record, kRules, policy.rules->rules, 0);
   } else {
-    record.attributes.emplace_back("error", std::string(policy.rules.status().message()));
+    record.Add("error", std::string(policy.rules.status().message()));
   }
   AddProcess(&record, process.key, process.comm, &process);
   return record;
@@ -126,9 +135,8 @@ LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements,
   LogRecord record = Begin("egress.updated", Severity::kDebug,
                            absl::StrCat("egress elements added: ", elements.size()),
                            transaction.time_ns, unix_offset);
-  record.attributes.emplace_back("rules.source", "nftables");
-  record.attributes.emplace_back("nftables.operation",
-                                 SharedText::FromLiteral(Name(transaction.operation)));
+  record.Add("rules.source", "nftables");
+  record.Add("nftables.operation", SharedText::FromLiteral(Name(transaction.operation)));
   std::vector<Rule> rules;
   std::vector<SharedText> hosts;
   std::optional<uint64_t> longest_ns;
@@ -142,12 +150,12 @@ LogRecord RecordMaker::Allowed(const std::vector<AllowedElement>& elements,
     denied_before |= e.allowance.after_denial;
   }
   if (longest_ns)
-    record.attributes.emplace_back("dns.allow_ms", static_cast<double>(*longest_ns) / 1e6);
+    record.Add("dns.allow_ms", static_cast<double>(*longest_ns) / 1e6);
   if (denied_before)
-    record.attributes.emplace_back("egress.denied_before", true);
-  AddRules(&record, "rules", rules, 0);
+    record.Add("egress.denied_before", true);
+  AddRules(&record, kRules, rules, 0);
   if (hosts.size() == 1)
-    record.attributes.emplace_back("target.host", hosts[0]);
+    record.Add("target.host", hosts[0]);
   if (transaction.actor)
     AddActor(&record, *transaction.actor, role, process);
   return record;
@@ -159,8 +167,8 @@ LogRecord RecordMaker::ExpiredInUse(const Address& address, const SharedText& ho
                            absl::StrCat("egress element expired in use: ", address.ToString()),
                            time_ns, unix_offset);
   if (!host.empty())
-    record.attributes.emplace_back("target.host", host);
-  record.attributes.emplace_back("peer", address.ToString());
+    record.Add("target.host", host);
+  record.Add("peer", address.ToString());
   return record;
 }
 
@@ -170,7 +178,7 @@ LogRecord RecordMaker::RulesRefused(const RulesetTransaction& refused, ActorRole
   LogRecord record =
       Begin("egress.update_failed", Severity::kWarn,
             absl::StrCat("egress rules not updated: ", error), refused.time_ns, unix_offset);
-  record.attributes.emplace_back("error", error);
+  record.Add("error", error);
   if (refused.actor)
     AddActor(&record, *refused.actor, role, process);
   return record;

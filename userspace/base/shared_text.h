@@ -50,6 +50,10 @@ class SharedText {
   static SharedText FromLiteral(const char* literal) {
     return SharedText(literal, strlen(literal));
   }
+  // The same, of a known size.
+  static SharedText FromLiteral(std::string_view literal) {
+    return SharedText(literal.data(), literal.size());
+  }
 
   SharedText(const SharedText& other)
       : ref_count_(other.ref_count_),

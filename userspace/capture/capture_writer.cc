@@ -83,13 +83,13 @@ void CaptureWriter::WriteSandbox(const SandboxIdentity& sandbox, uint64_t starte
 }
 
 void CaptureWriter::WriteMember(uint64_t member, uint64_t sandbox, uint64_t from_ns,
-                                const std::vector<Attribute>& attributes) {
+                                const std::vector<RecordAttribute>& attributes) {
   v1::CaptureEntry entry;
   v1::CapturedMember* const out = entry.mutable_member();
   out->set_member(member);
   out->set_sandbox(sandbox);
   out->set_from_ns(from_ns);
-  for (const Attribute& attribute : attributes)
+  for (const RecordAttribute& attribute : attributes)
     (*out->mutable_attributes())[std::string(attribute.key.view())] =
         std::string(std::get<SharedText>(attribute.value).view());
   Write(entry);

@@ -47,7 +47,7 @@ class CaptureWriter {
   void WriteSandbox(const SandboxIdentity& sandbox, uint64_t started_ns);
   // From `from_ns` on, the member belongs to the sandbox with this serial.
   void WriteMember(uint64_t member, uint64_t sandbox, uint64_t from_ns,
-                   const std::vector<Attribute>& attributes);
+                   const std::vector<RecordAttribute>& attributes);
   // A record as the ring buffer has it.
   void WriteRecord(std::span<const std::byte> record);
   // Counters of a flow, each time that they are read from the BPF maps. The last entry counts.

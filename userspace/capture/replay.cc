@@ -152,9 +152,9 @@ class CapturePlayer {
   static Origin OriginOf(const v1::CapturedMember& member, AttributionBasis basis, Player* player) {
     const auto [found, is_new] = player->origins.try_emplace(member.member());
     if (is_new) {
-      std::vector<Attribute> attributes;
+      std::vector<RecordAttribute> attributes;
       for (const auto& [key, value] : member.attributes())
-        attributes.push_back({SharedText(key), value});
+        attributes.emplace_back(Attribute(SharedText(key), value));
       found->second = player->session->AddMember(std::move(attributes));
     }
     return found->second[static_cast<size_t>(basis)];

@@ -9,13 +9,13 @@
 
 namespace sandpiper {
 
-std::vector<Attribute> AttributesOf(const Decision& decision) {
+std::vector<RecordAttribute> AttributesOf(const Decision& decision) {
   const std::optional<Container>& container = decision.container;
   const CgroupPath& path = decision.path;
-  std::vector<Attribute> out;
-  const auto add = [&](SharedText key, const std::string& value) {
+  std::vector<RecordAttribute> out;
+  const auto add = [&](AttributeKey<AttributeType::kText> key, const std::string& value) {
     if (!value.empty())
-      out.push_back({std::move(key), CleanId(value)});
+      out.emplace_back(key, CleanId(value));
   };
   add("sandbox.role", Name(decision.selected->role));
   add("container.id", path.container_id);
@@ -24,7 +24,10 @@ std::vector<Attribute> AttributesOf(const Decision& decision) {
     return out;
   }
   const bool in_pod = !container->pod.uid.empty() || !container->pod.name.empty();
-  add(in_pod ? SharedText("k8s.container.name") : SharedText("container.name"), container->name);
+  if (in_pod)
+    add("k8s.container.name", container->name);
+  else
+    add("container.name", container->name);
   add("container.image.name", container->image);
   add("k8s.pod.name", container->pod.name);
   add("k8s.namespace.name", container->pod.name_space);

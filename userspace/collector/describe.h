@@ -19,7 +19,7 @@ namespace sandpiper {
 
 // The attributes of all records of a selected member (OpenTelemetry semantic conventions for
 // containers and k8s). Unknown ones are left out.
-std::vector<Attribute> AttributesOf(const Decision& decision);
+std::vector<RecordAttribute> AttributesOf(const Decision& decision);
 // The name of the container runtime, "systemd" for a unit, or "cgroup" for any other cgroup.
 std::string RuntimeOf(const Decision& decision);
 

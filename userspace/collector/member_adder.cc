@@ -19,7 +19,7 @@ namespace sandpiper {
 absl::Status MemberAdder::AddCgroup(uint64_t serial, SandboxSession* sandbox,
                                     const std::string& path, Role role) {
   ASSIGN_OR_RETURN(const uint64_t id, cgroups_.id_of(path));
-  std::vector<Attribute> attributes;
+  std::vector<RecordAttribute> attributes;
   if (role != Role::kNone)
     attributes.push_back({"sandbox.role", std::string(Name(role))});
   Member member;

@@ -35,7 +35,7 @@ FlowTable::UdpCounts SandboxDirectory::ReadUdp(const Flow& flow) const {
 }
 
 std::array<Origin, 3> SandboxDirectory::AddMember(uint64_t member,
-                                                  std::vector<Attribute> attributes,
+                                                  std::vector<RecordAttribute> attributes,
                                                   SandboxSession* session) {
   if (capture_)
     capture_->WriteMember(member, session->sandbox().serial, BootNow(), attributes);

@@ -49,7 +49,7 @@ class SandboxDirectory {
   // Returns a number that no sandbox had or will have.
   uint64_t NextSerial() { return next_serial_++; }
   // Adds a member to the session. `attributes` are added to all records of the member.
-  std::array<Origin, 3> AddMember(uint64_t member, std::vector<Attribute> attributes,
+  std::array<Origin, 3> AddMember(uint64_t member, std::vector<RecordAttribute> attributes,
                                   SandboxSession* session);
 
   // Call after anything that may have changed when the session is due.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of docs/metrics.md.
+// The tables of docs/metrics.md and docs/events.md, made of the catalogues.
 #ifndef SANDPIPER_USERSPACE_EXPORT_CATALOG_MARKDOWN_H_
 #define SANDPIPER_USERSPACE_EXPORT_CATALOG_MARKDOWN_H_
 
@@ -7,9 +7,13 @@
 
 namespace sandpiper {
 
-// `document` with the table between its two marks replaced: one row a metric of the catalog, with
-// the name that it has in Prometheus. Empty if it lacks the marks.
-std::string WithCatalog(const std::string& document);
+// `document` with a new table of all metrics between its marks "<!-- catalog: begin -->" and
+// "<!-- catalog: end -->". Empty if it lacks the marks.
+std::string WithMetricTable(const std::string& document);
+
+// The same for docs/events.md: a table of all events between the marks "events", and one of all
+// attributes between the marks "attributes".
+std::string WithEventTables(const std::string& document);
 
 }  // namespace sandpiper
 

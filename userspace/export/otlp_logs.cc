@@ -93,7 +93,8 @@ void Write(ProtoWriter* out, const std::vector<Rule>& rules) {
   });
 }
 
-void WriteAttributes(ProtoWriter* out, int field, const std::vector<Attribute>& attributes) {
+template <typename List>
+void WriteAttributes(ProtoWriter* out, int field, const List& attributes) {
   for (const Attribute& attribute : Backwards(attributes)) {
     const auto* const text = std::get_if<SharedText>(&attribute.value);
     if (text && !attribute.key.empty() &&

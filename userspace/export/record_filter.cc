@@ -9,9 +9,9 @@ namespace sandpiper {
 namespace {
 
 template <typename T>
-const T* Find(const LogRecord& record, const char* key) {
-  for (const Attribute& attribute : record.attributes) {
-    if (attribute.key == key)
+const T* Find(const LogRecord& record, AttributeKey<TypeOf<T>()> key) {
+  for (const RecordAttribute& attribute : record.attributes) {
+    if (attribute.key == key.text())
       return std::get_if<T>(&attribute.value);
   }
   return nullptr;
@@ -25,8 +25,8 @@ bool AnyMatches(const std::vector<std::string>& patterns, std::string_view view,
 }
 
 bool HostMatches(const std::vector<std::string>& patterns, const LogRecord& record) {
-  for (const char* key : {"target.host", "peer"}) {
-    const auto* const text = Find<SharedText>(record, key);
+  for (const auto* const text :
+       {Find<SharedText>(record, "target.host"), Find<SharedText>(record, "peer")}) {
     if (text && AnyMatches(patterns, text->view(), FNM_CASEFOLD))
       return true;
   }

@@ -9,7 +9,7 @@
 namespace sandpiper {
 namespace {
 
-// Of what an attribute costs beside its text.
+// Bytes that an attribute or an item takes besides its text, about.
 constexpr size_t kElementBytes = 8;
 
 size_t Bytes(const Attribute& attribute) {
@@ -27,7 +27,8 @@ size_t Bytes(const Attribute& attribute) {
   return bytes;
 }
 
-// At the end of a character: all but its first byte begin with the bits 10.
+// The first `characters` characters of UTF-8. All bytes of a character but its first one begin with
+// the bits 10.
 std::string_view Cut(std::string_view text, size_t characters) {
   if (text.size() <= characters)
     return text;
@@ -58,42 +59,57 @@ absl::StatusOr<RecordLimits> RecordLimits::Make(const Options& options) {
   return RecordLimits(options, std::move(arguments), std::move(hosts));
 }
 
-void RecordLimits::RedactHost(SharedText* host, LogRecord* record) const {
-  const std::string named(host->view());
-  std::string shown = named;
-  if (!hosts_.Apply(&shown))
-    return;
-  record->body = absl::StrReplaceAll(record->body, {{named, shown}});
-  *host = shown;
+const Redaction* RecordLimits::PatternsFor(Sensitivity sensitivity) const {
+  switch (sensitivity) {
+    case Sensitivity::kNone:
+      return nullptr;
+    case Sensitivity::kHost:
+      return hosts_.empty() ? nullptr : &hosts_;
+    case Sensitivity::kArguments:
+      return arguments_.empty() ? nullptr : &arguments_;
+  }
+  return nullptr;
 }
 
-void RecordLimits::LimitList(Attribute* attribute) const {
-  if (auto* const list = std::get_if<std::vector<std::string>>(&attribute->value)) {
-    if (attribute->key == "process.command_args")
-      arguments_.Apply(list);
-    for (std::string& text : *list)
-      text.resize(Cut(std::string_view(text), options_.characters_max).size());
+void RecordLimits::Mask(RecordAttribute* attribute, std::string* body) const {
+  const Redaction* const patterns = PatternsFor(attribute->sensitivity);
+  if (!patterns)
+    return;
+  if (auto* const text = std::get_if<SharedText>(&attribute->value)) {
+    const std::string clear(text->view());
+    std::string masked = clear;
+    if (!patterns->Apply(&masked))
+      return;
+    *body = absl::StrReplaceAll(*body, {{clear, masked}});
+    *text = masked;
+  } else if (auto* const list = std::get_if<std::vector<std::string>>(&attribute->value)) {
+    patterns->Apply(list);
   } else if (auto* const rules = std::get_if<std::vector<Rule>>(&attribute->value)) {
     for (Rule& rule : *rules)
-      hosts_.Apply(&rule.target);
+      patterns->Apply(&rule.target);
+  }
+}
+
+void RecordLimits::CutTexts(RecordAttribute* attribute) const {
+  if (auto* const text = std::get_if<SharedText>(&attribute->value)) {
+    if (text->size() > options_.characters_max)
+      *text = SharedText(Cut(text->view(), options_.characters_max));
+  } else if (auto* const list = std::get_if<std::vector<std::string>>(&attribute->value)) {
+    for (std::string& item : *list)
+      item.resize(Cut(std::string_view(item), options_.characters_max).size());
   }
 }
 
 void RecordLimits::Apply(LogRecord* record) const {
-  std::vector<Attribute>& attributes = record->attributes;
+  std::vector<RecordAttribute>& attributes = record->attributes;
   size_t bytes = 0;
-  for (Attribute& attribute : attributes) {
-    if (auto* const text = std::get_if<SharedText>(&attribute.value)) {
-      if (!hosts_.empty() && attribute.key == "target.host")
-        RedactHost(text, record);
-      if (text->size() > options_.characters_max)
-        *text = SharedText(Cut(text->view(), options_.characters_max));
-    } else {
-      LimitList(&attribute);
-    }
+  for (RecordAttribute& attribute : attributes) {
+    if (attribute.sensitivity != Sensitivity::kNone)
+      Mask(&attribute, &record->body);
+    CutTexts(&attribute);
     bytes += Bytes(attribute);
   }
-  const auto drop = [&](std::vector<Attribute>::iterator attribute) {
+  const auto drop = [&](std::vector<RecordAttribute>::iterator attribute) {
     bytes -= Bytes(*attribute);
     attributes.erase(attribute);
     ++record->dropped_attributes;

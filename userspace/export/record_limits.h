@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a log record may hold when it leaves: nothing that is to be hidden, and no more than
-// backends take.
+// The last step of a record before it leaves sandpiper: masks sensitive text, and keeps the record
+// within the size that backends accept.
 #ifndef SANDPIPER_USERSPACE_EXPORT_RECORD_LIMITS_H_
 #define SANDPIPER_USERSPACE_EXPORT_RECORD_LIMITS_H_
 
@@ -15,37 +15,42 @@
 
 namespace sandpiper {
 
-// Passwords and tokens in options, assignments, headers and URLs.
+// Regular expressions for passwords and tokens in options, assignments, headers and URLs.
 std::vector<std::string> DefaultArgumentPatterns();
 
+// Each output thread may use one RecordLimits at the same time as others: Apply() changes only the
+// record.
 class RecordLimits {
  public:
   struct Options {
-    std::vector<std::string> argument_patterns =
-        DefaultArgumentPatterns();           // for process.command_args
-    std::vector<std::string> host_patterns;  // for target.host and the targets of rules; and
-                                             // arguments, which may name hosts too
+    // Masked in attributes whose sensitivity is kArguments.
+    std::vector<std::string> argument_patterns = DefaultArgumentPatterns();
+    // Masked in those with kHost, and in those with kArguments: arguments may name hosts too.
+    std::vector<std::string> host_patterns;
     // OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT and _VALUE_LENGTH_LIMIT (OpenTelemetry specification,
     // common/README.md "Attribute Limits").
     size_t attributes_max = 128;
     size_t characters_max = std::numeric_limits<size_t>::max();  // of each text
-    // Loki takes 64 KB of structured metadata with an entry, in JSON.
+    // Loki accepts 64 KB of structured metadata for an entry, in JSON.
     size_t bytes_max = 48 << 10;
   };
 
-  // InvalidArgument names the pattern that is none.
+  // InvalidArgument: one of the patterns is not a regular expression; the message names it.
   static absl::StatusOr<RecordLimits> Make(const Options& options);
 
-  // Hides first; then cuts texts, and drops attributes beyond the limits, the largest first where
-  // there are too many bytes.
+  // Masks first. Then cuts long texts and drops attributes over the limits: the last ones if there
+  // are too many, the largest ones if there are too many bytes.
   void Apply(LogRecord* record) const;
 
  private:
   RecordLimits(const Options& options, Redaction arguments, Redaction hosts)
       : options_(options), arguments_(std::move(arguments)), hosts_(std::move(hosts)) {}
-  void RedactHost(SharedText* host, LogRecord* record) const;
-  // Of a value that is a list; any other stays.
-  void LimitList(Attribute* attribute) const;
+  // Null: no pattern masks such attributes.
+  const Redaction* PatternsFor(Sensitivity sensitivity) const;
+  // Masks the value by the attribute's sensitivity. A masked text is masked in `body` too.
+  void Mask(RecordAttribute* attribute, std::string* body) const;
+  // Cuts the texts of the value to characters_max. Rules are not cut.
+  void CutTexts(RecordAttribute* attribute) const;
 
   Options options_;
   Redaction arguments_, hosts_;

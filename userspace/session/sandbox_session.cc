@@ -49,7 +49,7 @@ DenialSink SandboxSession::ReportDenials() {
   };
 }
 
-std::array<Origin, 3> SandboxSession::AddMember(std::vector<Attribute> attributes) {
+std::array<Origin, 3> SandboxSession::AddMember(std::vector<RecordAttribute> attributes) {
   const Origin by_cgroup = context_.emitter.records().AddOrigin(std::move(attributes));
   return {by_cgroup, kByNamespace, kByProcess};
 }

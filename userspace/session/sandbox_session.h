@@ -62,7 +62,7 @@ class SandboxSession {
 
   // Adds a cgroup or device with the attributes of its records. Returns the origin that its events
   // carry, one for each AttributionBasis.
-  std::array<Origin, 3> AddMember(std::vector<Attribute> attributes);
+  std::array<Origin, 3> AddMember(std::vector<RecordAttribute> attributes);
 
   void OnEvent(const Event& event);
   // A process that was running before the session started. It causes no record.
