@@ -11,7 +11,7 @@
 namespace sandpiper {
 namespace {
 
-constexpr std::chrono::seconds kAnswerWithin{10};
+constexpr std::chrono::seconds kAnswerTimeout{10};
 
 std::unique_ptr<v1::Collector::Stub> Connect(const std::string& path) {
   grpc::ChannelArguments arguments;
@@ -24,21 +24,22 @@ std::unique_ptr<v1::Collector::Stub> Connect(const std::string& path) {
 
 ApiClient::ApiClient(std::string path) : path_(std::move(path)), stub_(Connect(path_)) {}
 
-absl::Status ApiClient::Explain(const std::string& what) const {
+absl::Status ApiClient::NotAnswering(const std::string& what) const {
   return absl::UnavailableError(
       absl::StrCat("no collector answers at ", path_, " (", what,
-                   "): is sandpiper run running, and are you root? --socket names another one"));
+                   "). Check that `sandpiper run` is running and that you are root. "
+                   "--socket selects another socket"));
 }
 
 absl::StatusOr<v1::ListSandboxesResponse> ApiClient::ListSandboxes(uint32_t destinations) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kAnswerWithin);
+  context.set_deadline(std::chrono::system_clock::now() + kAnswerTimeout);
   v1::ListSandboxesRequest request;
   request.set_destinations(destinations);
   v1::ListSandboxesResponse response;
   const grpc::Status status = stub_->ListSandboxes(&context, request, &response);
   if (!status.ok())
-    return Explain(status.error_message());
+    return NotAnswering(status.error_message());
   return response;
 }
 
@@ -58,7 +59,7 @@ absl::Status ApiClient::Observe(const v1::ObserveRequest& request,
     return absl::OkStatus();
   if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED)
     return absl::ResourceExhaustedError(status.error_message());
-  return Explain(status.error_message());
+  return NotAnswering(status.error_message());
 }
 
 }  // namespace sandpiper

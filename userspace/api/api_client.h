@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks a running collector on its unix socket. Errors: Unavailable, with what to do, where nobody
-// answers.
+// The client of a running collector's API on its unix socket. All functions return Unavailable if
+// no collector answers; the message says what to do.
 #ifndef SANDPIPER_USERSPACE_API_API_CLIENT_H_
 #define SANDPIPER_USERSPACE_API_API_CLIENT_H_
 
@@ -16,17 +16,17 @@ namespace sandpiper {
 
 class ApiClient {
  public:
-  // Connects when something is asked.
+  // Connects at the first request.
   explicit ApiClient(std::string path);
 
   absl::StatusOr<v1::ListSandboxesResponse> ListSandboxes(uint32_t destinations = 0);
 
-  // Until the collector has no more to tell, or `take` returns false, which is fine.
+  // Passes records to `take` until the collector has no more, or `take` returns false; both are OK.
   absl::Status Observe(const v1::ObserveRequest& request,
                        const std::function<bool(const v1::ObserveResponse&)>& take);
 
  private:
-  absl::Status Explain(const std::string& what) const;
+  absl::Status NotAnswering(const std::string& error) const;
 
   std::string path_;
   std::unique_ptr<v1::Collector::Stub> stub_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers questions about the running collector on a unix socket. Clients are served by threads of
-// gRPC; what they ask of the pipeline is made by the event loop, when it gets to it: a client that
-// hangs holds up nobody.
+// The local API of the running collector (proto/sandpiper.proto) on a unix socket. Threads of gRPC
+// serve the clients. Answers about the pipeline are made by the event loop in Answer(). A client
+// that does not read delays neither the event loop nor other clients.
 #ifndef SANDPIPER_USERSPACE_API_API_SERVER_H_
 #define SANDPIPER_USERSPACE_API_API_SERVER_H_
 
@@ -11,36 +11,34 @@
 
 #include "absl/status/statusor.h"
 #include "sandpiper.pb.h"
+#include "userspace/api/api_listener.h"
 #include "userspace/export/recent_records.h"
 
 namespace sandpiper {
 
 class ApiServer {
  public:
-  // Makes the socket, readable and writable for its user only, and its folder. Who connects must be
-  // root or that user (SO_PEERCRED in unix(7)), whatever the file's mode is by then. AlreadyExists
-  // where somebody answers there already. `records` outlives the server.
+  // Creates the socket, see ApiListener for access and errors. `records` outlives the server.
   static absl::StatusOr<std::unique_ptr<ApiServer>> Start(const std::string& path,
                                                           RecentRecords* records);
   ~ApiServer();
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
-  // Readable when somebody waits for an answer.
+  // Readable while a client waits for Answer().
   int event_fd() const;
-  // Answers all who wait, in the calling thread. `destinations`: of each sandbox, as somebody asked
-  // for.
+  // Answers all waiting clients in the calling thread. `destinations`: the number of destinations
+  // for each sandbox, the largest that a client asked for.
   using List = std::function<v1::ListSandboxesResponse(size_t destinations)>;
   void Answer(const List& list);
 
  private:
   class Service;
-  class Listener;
 
   ApiServer();
 
   std::unique_ptr<Service> service_;
-  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<ApiListener> listener_;
 };
 
 }  // namespace sandpiper
