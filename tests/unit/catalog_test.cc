@@ -13,7 +13,7 @@
 namespace sandpiper {
 namespace {
 
-TEST(Catalog, NamesAreUniqueAndDescribed) {
+TEST(MetricCatalog, RowsAreUniqueAndDescribed) {
   std::map<std::string, int> names, prometheus_names;
   for (const MetricRow& row : kMetrics) {
     EXPECT_EQ(names[row.name]++, 0) << row.name;
@@ -22,7 +22,7 @@ TEST(Catalog, NamesAreUniqueAndDescribed) {
   }
 }
 
-TEST(Catalog, DocumentIsUpToDate) {
+TEST(MetricCatalog, DocumentIsUpToDate) {
   std::ifstream file("docs/metrics.md");
   const std::string document{std::istreambuf_iterator<char>(file), {}};
   ASSERT_FALSE(document.empty());
@@ -31,7 +31,7 @@ TEST(Catalog, DocumentIsUpToDate) {
 }
 
 // As prometheus/otlptranslator makes them of the same names, kinds and units.
-TEST(Prometheus, Names) {
+TEST(Prometheus, NamesEqualThoseOfItsTranslator) {
   EXPECT_EQ(PrometheusName(MetricNamed("egress.dns.query.duration")),
             "egress_dns_query_duration_seconds");
   EXPECT_EQ(PrometheusName(MetricNamed("egress.policy.denied_total")),
@@ -50,7 +50,7 @@ TEST(Prometheus, Names) {
   EXPECT_EQ(PrometheusLabel("0day"), "key_0day");
 }
 
-TEST(Prometheus, TextOfAllKinds) {
+TEST(Prometheus, AllKindsOfPoints) {
   Histogram histogram(HistogramKind::kExplicit, DurationBounds());
   histogram.Record(0.3);
   histogram.Record(100);

@@ -13,7 +13,7 @@ Denial To(uint8_t last, DenialLayer layer = DenialLayer::kNetfilter) {
       1);
 }
 
-TEST(Denials, FirstAtOnceTheOthersAtTheWindowsEnd) {
+TEST(Denials, ReturnsFirstAtOnceAndOthersAtWindowEnd) {
   Denials denials(10);
   EXPECT_TRUE(denials.Add(To(1), 1));
   EXPECT_FALSE(denials.Add(To(1), 1));
@@ -28,7 +28,7 @@ TEST(Denials, FirstAtOnceTheOthersAtTheWindowsEnd) {
   EXPECT_TRUE(denials.Add(To(1), 1)) << "a new window";
 }
 
-TEST(Denials, BeyondTheCapacityTheSumStaysExact) {
+TEST(Denials, SumIsExactOverCapacity) {
   Denials denials(2);
   uint64_t told = 0;
   for (int i = 0; i < 100; ++i)

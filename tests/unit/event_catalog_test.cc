@@ -151,7 +151,7 @@ std::vector<LogRecord> AllRecords() {
       maker.PolicyLoaded(bad_policy, process, 0),
       maker.Allowed({allowed}, transaction, ActorRole::kSidecar, &process, 0),
       maker.ExpiredInUse(resolver, "a.test", 1, 0),
-      maker.RulesRefused(transaction, ActorRole::kHost, &process, 0),
+      maker.UpdateFailed(transaction, ActorRole::kHost, &process, 0),
       maker.Started(1, 0),
       maker.Stopped({.destinations_estimated = true, .dropped = dropped}, 1, 0),
       maker.Loss(dropped, 1, 0),

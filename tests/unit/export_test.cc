@@ -23,7 +23,7 @@ LogRecord Sample() {
                          {"egress.first_contact", true}}};
 }
 
-TEST(Ndjson, OneObjectALine) {
+TEST(Ndjson, RecordIsOneObjectOnOneLine) {
   const std::string line = ToJson(Sample());
   EXPECT_EQ(line.find('\n'), std::string::npos);
   rapidjson::Document json;
@@ -37,7 +37,7 @@ TEST(Ndjson, OneObjectALine) {
   EXPECT_TRUE(json["egress.first_contact"].GetBool());
 }
 
-TEST(Otlp, MetricsOfEveryKind) {
+TEST(Otlp, AllKindsOfMetrics) {
   Histogram histogram(HistogramKind::kExplicit, DurationBounds());
   for (const double seconds : {0.001, 0.005, 0.3, 100.0})
     histogram.Record(seconds);
@@ -80,7 +80,7 @@ TEST(Otlp, MetricsOfEveryKind) {
   EXPECT_EQ(point.bucket_counts(point.bucket_counts_size() - 1), 1u);
 }
 
-TEST(Otlp, AStaleSeriesAndAnEarlierPoint) {
+TEST(Otlp, StalePointHasNoValueAndKeepsItsTime) {
   MetricSnapshot snapshot = {.time_unix_ns = 2000, .families = {}};
   snapshot.Add(
       MetricNamed("sandbox.dns.queries"),
@@ -101,7 +101,7 @@ TEST(Otlp, AStaleSeriesAndAnEarlierPoint) {
             opentelemetry::proto::metrics::v1::NumberDataPoint::VALUE_NOT_SET);
 }
 
-TEST(Otlp, ExponentialHistogram) {
+TEST(Otlp, ExponentialHistogramBuckets) {
   Histogram histogram(HistogramKind::kExponential, {});
   for (const double seconds : {0.0, 1.0, 1.5, 2.0, 4.0})
     histogram.Record(seconds);

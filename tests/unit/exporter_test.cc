@@ -26,7 +26,7 @@ ExportCounts SendLogs(Endpoint* endpoint, const std::vector<std::string>& bodies
   return exporter.counts();
 }
 
-TEST(Exporter, OneBadRecordCostsOneRecord) {
+TEST(Exporter, InvalidRecordIsIsolated) {
   for (const int bad : {0, 1, 255, 256, 511}) {
     Endpoint endpoint;
     std::multiset<std::string> taken;
@@ -45,7 +45,7 @@ TEST(Exporter, OneBadRecordCostsOneRecord) {
   }
 }
 
-TEST(Exporter, ABatchThatIsAllBadIsNotAskedForWithoutEnd) {
+TEST(Exporter, DivisionOfInvalidBatchIsLimited) {
   Endpoint endpoint;
   endpoint.answer = [](const std::string&) { return Answer(SendResult::kSplit); };
   const ExportCounts counts = SendLogs(&endpoint, Numbers(512));
@@ -54,14 +54,14 @@ TEST(Exporter, ABatchThatIsAllBadIsNotAskedForWithoutEnd) {
   EXPECT_LT(endpoint.asked.size(), 70u);
 }
 
-TEST(Exporter, WhatIsRefusedForGoodIsAskedOnce) {
+TEST(Exporter, RejectedRequestIsNotRetried) {
   Endpoint endpoint;
   endpoint.answer = [](const std::string&) { return Answer(SendResult::kRefused); };
   EXPECT_EQ(SendLogs(&endpoint, Numbers(100)).dropped_refused, 100u);
   EXPECT_EQ(endpoint.asked.size(), 1u);
 }
 
-TEST(Exporter, WhatIsSentAgainHasTheSameBytes) {
+TEST(Exporter, RetrySendsSameBytes) {
   Endpoint endpoint;
   endpoint.answer = [&](const std::string&) {
     return Answer(endpoint.asked.size() < 5 ? SendResult::kRetry : SendResult::kSent);
@@ -71,7 +71,7 @@ TEST(Exporter, WhatIsSentAgainHasTheSameBytes) {
   EXPECT_EQ(std::set<std::string>(endpoint.asked.begin(), endpoint.asked.end()).size(), 1u);
 }
 
-TEST(Exporter, LargeBatchesAreDividedBeforeTheyAreSent) {
+TEST(Exporter, LargeBatchIsDividedBeforeSending) {
   Endpoint endpoint;
   std::vector<std::string> bodies;
   for (int i = 0; i < 100; ++i)
@@ -88,7 +88,7 @@ TEST(Exporter, LargeBatchesAreDividedBeforeTheyAreSent) {
   EXPECT_EQ(told, bodies);
 }
 
-TEST(Exporter, PartialSuccessIsCountedAndNotSentAgain) {
+TEST(Exporter, PartialSuccessIsCountedAndNotRetried) {
   Endpoint endpoint;
   endpoint.answer = [](const std::string&) {
     return SendResult{.verdict = SendResult::kSent,
@@ -123,9 +123,9 @@ int64_t ExecsIn(const std::string& request) {
 
 // While the endpoint is away, values go on; it gets the newest, or their whole difference, and
 // never the backlog.
-class AfterAnOutage : public ::testing::TestWithParam<Temporality> {};
+class AfterOutage : public ::testing::TestWithParam<Temporality> {};
 
-TEST_P(AfterAnOutage, TheNewestIsSent) {
+TEST_P(AfterOutage, NewestSnapshotIsSent) {
   Endpoint endpoint;
   int64_t sum = 0, last = 0;
   size_t taken = 0;
@@ -147,10 +147,10 @@ TEST_P(AfterAnOutage, TheNewestIsSent) {
   EXPECT_LE(taken, endpoint.asked.size() / 3);
   EXPECT_EQ(GetParam() == Temporality::kDelta ? sum : last, 2000);
 }
-INSTANTIATE_TEST_SUITE_P(Exporter, AfterAnOutage,
+INSTANTIATE_TEST_SUITE_P(Exporter, AfterOutage,
                          ::testing::Values(Temporality::kCumulative, Temporality::kDelta));
 
-TEST(Exporter, OneBadPointCostsOnePoint) {
+TEST(Exporter, InvalidPointIsIsolated) {
   Endpoint endpoint;
   std::set<std::string> taken;
   endpoint.answer = [&](const std::string& request) {

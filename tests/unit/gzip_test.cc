@@ -6,7 +6,7 @@
 namespace sandpiper {
 namespace {
 
-TEST(GzipTest, ThereAndBack) {
+TEST(Gzip, RoundTrip) {
   for (const size_t size : {0u, 1u, 65'535u, 65'536u, 65'537u, 1'000'000u}) {
     std::string text(size, '\0');
     for (size_t i = 0; i < size; ++i)
@@ -21,13 +21,13 @@ TEST(GzipTest, ThereAndBack) {
   }
 }
 
-TEST(GzipTest, ABombGoesNoFurtherThanTheBound) {
+TEST(Gzip, OutputIsLimited) {
   const std::string bomb = Gzip(std::string(64 << 20, '\0'));
   ASSERT_LT(bomb.size(), 100'000u);
   EXPECT_EQ(Gunzip(bomb, 4 << 20), std::nullopt);
 }
 
-TEST(GzipTest, WhatIsBroken) {
+TEST(Gzip, BrokenInputGivesNothing) {
   std::string zipped = Gzip("some words to squeeze");
   EXPECT_EQ(Gunzip(zipped.substr(0, zipped.size() - 1), 100), std::nullopt);
   zipped[zipped.size() / 2] ^= 0x55;

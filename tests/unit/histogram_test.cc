@@ -21,7 +21,7 @@ std::pair<double, double> Ends(const Histogram& histogram, size_t i) {
   return {std::exp2(low), std::exp2(low + step)};
 }
 
-TEST(Histogram, ABoundBelongsToTheLowerBucket) {
+TEST(Histogram, BoundBelongsToLowerBucket) {
   Histogram histogram(HistogramKind::kExplicit, DurationBounds());
   histogram.Record(0.005);
   histogram.Record(0.0051);
@@ -29,7 +29,7 @@ TEST(Histogram, ABoundBelongsToTheLowerBucket) {
   EXPECT_EQ(histogram.buckets()[1], 1u);
 }
 
-TEST(ExponentialHistogram, PowersOfTwoBelongToTheLowerBucket) {
+TEST(ExponentialHistogram, PowerOfTwoBelongsToLowerBucket) {
   for (const double value : {0.25, 1.0, 2.0, 1024.0}) {
     Histogram histogram(HistogramKind::kExponential, {});
     histogram.Record(value);
@@ -46,7 +46,7 @@ TEST(ExponentialHistogram, PowersOfTwoBelongToTheLowerBucket) {
   }
 }
 
-TEST(ExponentialHistogram, EveryValueIsInTheBucketThatHoldsIt) {
+TEST(ExponentialHistogram, EveryValueIsInItsBucket) {
   std::mt19937 random(1);
   std::lognormal_distribution<double> values(-5, 3);
   Histogram histogram(HistogramKind::kExponential, {});

@@ -29,7 +29,7 @@ std::string Read(const std::string& json) {
                              : "no text";
 }
 
-TEST(JsonWriter, TextIsReadBackAsItWas) {
+TEST(JsonWriter, TextRoundTrips) {
   std::mt19937 random(1);
   const std::string letters = std::string("\0\x01\x1a\x1f\x20\"\\\x7f/", 9) + "ae\n\t";
   for (int i = 0; i < 20'000; ++i) {
@@ -45,7 +45,7 @@ TEST(JsonWriter, TextIsReadBackAsItWas) {
   }
 }
 
-TEST(JsonWriter, Numbers) {
+TEST(JsonWriter, NumbersHaveExpectedText) {
   EXPECT_EQ(Json(std::numeric_limits<int64_t>::min()), "-9223372036854775808");
   EXPECT_EQ(Json(int64_t{0}), "0");
   EXPECT_EQ(Json(0.175247), "0.175247");
@@ -64,7 +64,7 @@ TEST(JsonWriter, Numbers) {
 }
 
 // Durations have their own way, and must look as any other number.
-TEST(JsonWriter, NumbersAreTheShortestThatCanBeReadBack) {
+TEST(JsonWriter, NumbersHaveShortestTextThatRoundTrips) {
   std::mt19937_64 random(1);
   const auto shortest = [](double number) {
     char digits[32];
@@ -89,7 +89,7 @@ TEST(JsonWriter, NumbersAreTheShortestThatCanBeReadBack) {
   }
 }
 
-TEST(JsonWriter, Bools) { EXPECT_EQ(Json(true) + Json(false), "truefalse"); }
+TEST(JsonWriter, BoolsAreTrueAndFalse) { EXPECT_EQ(Json(true) + Json(false), "truefalse"); }
 
 }  // namespace
 }  // namespace sandpiper

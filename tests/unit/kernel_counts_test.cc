@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
 
-TEST(KernelCounts, DifferencesHoldWhenACounterWraps) {
+TEST(KernelCounts, DifferenceIsRightAfterWrap) {
   KernelCounts before, now;
   before.produced[1] = kMax - 2;
   now.produced[1] = 5;  // eight more
@@ -27,7 +27,7 @@ TEST(KernelCounts, DifferencesHoldWhenACounterWraps) {
   EXPECT_EQ(news.exits[3], 1u);
 }
 
-TEST(KernelCounts, EveryCounterIsAddedUp) {
+TEST(KernelCounts, SumCoversEveryCounter) {
   KernelCounts one;
   for (size_t kind = 0; kind < KernelCounts::kKinds; ++kind)
     one.produced[kind] = one.dropped[kind] = one.limited[kind] = kind + 1;

@@ -14,7 +14,7 @@ Flow MakeFlow(uint64_t cookie, uint8_t last, const std::string& name = "") {
       .cookie = cookie, .peer = {Address::FromIpv4(octets), 443}, .name = name, .started_ns = 1};
 }
 
-TEST(Ledger, BytesCountOnceHoweverOftenTheyAreTold) {
+TEST(Ledger, RepeatedBytesAreCountedOnce) {
   Ledger ledger(10);
   Flow flow = MakeFlow(1, 1);
   ledger.OnAttempt(flow);
@@ -30,7 +30,7 @@ TEST(Ledger, BytesCountOnceHoweverOftenTheyAreTold) {
   EXPECT_EQ(total.received, 50u);
 }
 
-TEST(Ledger, WindowsAddUpToTheTotal) {
+TEST(Ledger, WindowsAddUpToTotal) {
   Ledger ledger(10);
   DestinationStats sum;
   for (uint64_t window = 0; window < 5; ++window) {
@@ -53,7 +53,7 @@ TEST(Ledger, WindowsAddUpToTheTotal) {
 }
 
 // Reports and records come in one order, whatever that of the table is.
-TEST(Ledger, WhatIsToldIsInOrder) {
+TEST(Ledger, WindowEntriesAreSorted) {
   Ledger ledger(100);
   for (uint8_t i = 0; i < 50; ++i) {
     const uint8_t last = static_cast<uint8_t>(i * 37 % 50);
@@ -82,7 +82,7 @@ TEST(Ledger, AddressesOfOneNameAreOneDestination) {
   EXPECT_EQ(ledger.distinct(), 2u);
 }
 
-TEST(Ledger, LoopbackIsKeptButNotTold) {
+TEST(Ledger, LoopbackIsKeptButNotInWindows) {
   Ledger ledger(10);
   const uint8_t octets[4] = {127, 0, 0, 1};
   ledger.OnAttempt({.cookie = 1, .peer = {Address::FromIpv4(octets), 1}});
@@ -91,7 +91,7 @@ TEST(Ledger, LoopbackIsKeptButNotTold) {
   EXPECT_TRUE(ledger.CloseWindow().empty());
 }
 
-TEST(Ledger, PastItsCapacityItSaysSo) {
+TEST(Ledger, OverflowIsCounted) {
   Ledger ledger(3);
   for (uint8_t last = 1; last <= 10; ++last)
     ledger.OnAttempt(MakeFlow(last, last));
@@ -104,7 +104,7 @@ TEST(Ledger, PastItsCapacityItSaysSo) {
   EXPECT_GE(ledger.distinct(), 8u);
 }
 
-TEST(Ledger, PastItsCapacityTheSumsStayExact) {
+TEST(Ledger, SumsAreExactOverCapacity) {
   Ledger ledger(3);
   DestinationStats sum;
   const auto close = [&] {
@@ -127,7 +127,7 @@ TEST(Ledger, PastItsCapacityTheSumsStayExact) {
   EXPECT_EQ(sum.sent, 5050u);
 }
 
-TEST(Ledger, DistinctDestinationsAreEstimatedWithinItsError) {
+TEST(Ledger, DistinctDestinationsAreEstimatedOverCapacity) {
   Ledger ledger(100);
   constexpr int kMany = 200'000;
   for (int i = 0; i < kMany; ++i)
@@ -136,7 +136,7 @@ TEST(Ledger, DistinctDestinationsAreEstimatedWithinItsError) {
   EXPECT_NEAR(static_cast<double>(ledger.distinct()), kMany, kMany * 0.065);
 }
 
-TEST(DistinctEstimate, FewWithRegistersOfTheirOwnAreCountedExactly) {
+TEST(DistinctEstimate, SmallNumbersAreExact) {
   DistinctEstimate estimate;
   for (uint64_t i = 0; i < 10; ++i) {
     estimate.Add(i << 52 | i);

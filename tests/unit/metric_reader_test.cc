@@ -34,7 +34,7 @@ bool IsOverflow(const MetricPoint& point) {
   return point.attributes[0].key == "otel.metric.overflow";
 }
 
-TEST(MetricReader, AnEndedSandboxIsToldUntilItArrivedAndThenEnds) {
+TEST(MetricReader, EndedSandboxIsRepeatedUntilExportedThenMarkedStale) {
   MetricReader reader({.start_unix_ns = kStart});
   reader.OnSandboxEnd(1, Execs("a", 7, 10), 100);
   for (const uint64_t time : {200u, 300u}) {  // nobody took the first
@@ -56,7 +56,7 @@ TEST(MetricReader, AnEndedSandboxIsToldUntilItArrivedAndThenEnds) {
   EXPECT_TRUE(reader.Finish().families.empty());
 }
 
-TEST(MetricReader, OneThatReturnsStartsANewSeriesAndIsNotEnded) {
+TEST(MetricReader, RestartedSandboxStartsNewSeriesAndIsNotStale) {
   MetricReader reader({.start_unix_ns = kStart});
   reader.OnSandboxEnd(1, Execs("a", 7, 10), 100);
   reader.Begin(200);
@@ -74,7 +74,7 @@ TEST(MetricReader, OneThatReturnsStartsANewSeriesAndIsNotEnded) {
   EXPECT_FALSE(next[0].stale);
 }
 
-TEST(MetricReader, TimeDoesNotGoBackWhenTheClockDoes) {
+TEST(MetricReader, TimeNeverDecreasesWhenClockIsSetBack) {
   MetricReader reader({.start_unix_ns = kStart});
   uint64_t last = 0;
   for (const uint64_t time : {10'000u, 500u, 600u, 20'000u}) {
@@ -87,7 +87,7 @@ TEST(MetricReader, TimeDoesNotGoBackWhenTheClockDoes) {
   EXPECT_EQ(last, 20'000u);
 }
 
-TEST(MetricReader, WithoutSandboxesTheSumsAreByWhatIsLeft) {
+TEST(MetricReader, WithoutSandboxIdPointsAreSummedByOtherAttributes) {
   MetricReader reader({.by_sandbox = false, .start_unix_ns = kStart});
   const auto queries = [](const char* id, const char* outcome, int64_t count) {
     MetricSnapshot out;
@@ -214,7 +214,7 @@ TEST(MetricReader, OverflowIsOneSeriesWithOneAttribute) {
   EXPECT_EQ(std::get<int64_t>(points[2].value), 8);
 }
 
-TEST(Delta, HistogramsGaugesAndStartTimes) {
+TEST(Delta, DifferencesOfHistogramsAndGaugesWithStartTimes) {
   DeltaState delta;
   const auto snapshot = [](uint64_t time, int records, int64_t memory) {
     Histogram histogram(HistogramKind::kExponential, {});

@@ -28,7 +28,7 @@ Read Parse(const Env& env) {
   return out;
 }
 
-TEST(OtelConfig, NothingSetSendsNothing) {
+TEST(OtelConfig, EmptyEnvironmentSendsNothing) {
   const Read r = Parse({});
   EXPECT_FALSE(r.config.logs.otlp.has_value());
   EXPECT_FALSE(r.config.metrics.otlp.has_value());
@@ -36,13 +36,13 @@ TEST(OtelConfig, NothingSetSendsNothing) {
   EXPECT_EQ(std::get<SharedText>(r.config.resource[0].value), "sandpiper");
 }
 
-TEST(OtelConfig, EmptyIsUnset) {
+TEST(OtelConfig, EmptyValueMeansUnset) {
   const Read r = Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", ""}, {"OTEL_EXPORTER_OTLP_TIMEOUT", " "}});
   EXPECT_FALSE(r.config.logs.otlp.has_value());
   EXPECT_TRUE(r.warnings.empty());
 }
 
-TEST(OtelConfig, BaseUrlGetsThePathOfTheSignal) {
+TEST(OtelConfig, BaseUrlGetsPathOfSignal) {
   for (const auto& [base, logs] : std::map<std::string, std::string>{
            {"http://c:4318", "http://c:4318/v1/logs"},
            {"http://c:4318/", "http://c:4318/v1/logs"},
@@ -51,7 +51,7 @@ TEST(OtelConfig, BaseUrlGetsThePathOfTheSignal) {
     EXPECT_EQ(Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", base}}).config.logs.otlp->target, logs);
 }
 
-TEST(OtelConfig, UrlOfOneSignalIsUsedAsItIs) {
+TEST(OtelConfig, UrlOfOneSignalIsUsedUnchanged) {
   Read r = Parse({{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://loki:3100/otlp/v1/logs"}});
   EXPECT_EQ(r.config.logs.otlp->target, "http://loki:3100/otlp/v1/logs");
   EXPECT_FALSE(r.config.metrics.otlp.has_value());
@@ -61,7 +61,7 @@ TEST(OtelConfig, UrlOfOneSignalIsUsedAsItIs) {
   EXPECT_EQ(r.warnings.size(), 1u);
 }
 
-TEST(OtelConfig, GrpcTargets) {
+TEST(OtelConfig, GrpcTargetsAndTls) {
   const auto grpc = [](const std::string& endpoint, const std::string& insecure = "") {
     return *Parse({{"OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC"},
                    {"OTEL_EXPORTER_OTLP_ENDPOINT", endpoint},
@@ -83,7 +83,7 @@ TEST(OtelConfig, GrpcTargets) {
   EXPECT_FALSE(grpc("c:4317", "TRUE").tls);
 }
 
-TEST(OtelConfig, HttpOverAUnixSocket) {
+TEST(OtelConfig, HttpOverUnixSocket) {
   const Read r = Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", "unix:///run/c.sock"},
                         {"OTEL_EXPORTER_OTLP_HEADERS", "a=1"}});
   EXPECT_EQ(r.config.logs.otlp->unix_socket, "/run/c.sock");
@@ -93,7 +93,7 @@ TEST(OtelConfig, HttpOverAUnixSocket) {
   EXPECT_TRUE(r.warnings.empty());
 }
 
-TEST(OtelConfig, LimitsOfAttributes) {
+TEST(OtelConfig, ReadsAttributeLimits) {
   const Read general =
       Parse({{"OTEL_ATTRIBUTE_COUNT_LIMIT", "7"}, {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "100"}});
   EXPECT_EQ(general.config.attribute_count_max, 7u);
@@ -104,7 +104,7 @@ TEST(OtelConfig, LimitsOfAttributes) {
   EXPECT_EQ(Parse({}).config.attribute_count_max, 128u);
 }
 
-TEST(OtelConfig, TheSignalsOwnVariablesWin) {
+TEST(OtelConfig, VariableOfSignalOverridesCommonOne) {
   const Read r = Parse({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"},
                         {"OTEL_EXPORTER_OTLP_TIMEOUT", "1000"},
                         {"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "2000"},
@@ -120,7 +120,7 @@ TEST(OtelConfig, TheSignalsOwnVariablesWin) {
   EXPECT_TRUE(r.warnings.empty());
 }
 
-TEST(OtelConfig, WhatIsNotUnderstoodIsAWarningAndTheDefault) {
+TEST(OtelConfig, InvalidValueGivesWarningAndDefault) {
   const Env cases[] = {{{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"}},
                        {{"OTEL_EXPORTER_OTLP_TIMEOUT", "soon"}},
                        {{"OTEL_EXPORTER_OTLP_TIMEOUT", "-1"}},
@@ -144,7 +144,7 @@ TEST(OtelConfig, WhatIsNotUnderstoodIsAWarningAndTheDefault) {
   EXPECT_EQ(r.warnings.size(), 2u);
 }
 
-TEST(OtelConfig, ExportersAndTheSwitch) {
+TEST(OtelConfig, SelectsExporters) {
   const Env base = {{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"}};
   Env none = base, console = base, off = base;
   none["OTEL_LOGS_EXPORTER"] = "none";
@@ -157,7 +157,7 @@ TEST(OtelConfig, ExportersAndTheSwitch) {
   EXPECT_FALSE(Parse(off).config.metrics.otlp.has_value());
 }
 
-TEST(OtelConfig, PrometheusAndConsole) {
+TEST(OtelConfig, ReadsPrometheusAndConsole) {
   Read r = Parse({{"OTEL_METRICS_EXPORTER", "prometheus,console"},
                   {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"}});
   EXPECT_FALSE(r.config.metrics.otlp.has_value());
@@ -176,7 +176,7 @@ TEST(OtelConfig, PrometheusAndConsole) {
   EXPECT_EQ(r.warnings.size(), 1u);
 }
 
-TEST(OtelConfig, TemporalityAndHistograms) {
+TEST(OtelConfig, ReadsTemporalityAndHistograms) {
   const char* temporality = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
   const char* histograms = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
   EXPECT_EQ(Parse({{temporality, "Delta"}}).config.temporality, Temporality::kDelta);
@@ -194,7 +194,7 @@ TEST(OtelConfig, TemporalityAndHistograms) {
   EXPECT_EQ(r.warnings.size(), 1u);
 }
 
-TEST(OtelConfig, ResourceAndServiceName) {
+TEST(OtelConfig, ReadsResourceAndServiceName) {
   const Read r = Parse({{"OTEL_RESOURCE_ATTRIBUTES", "service.name=from-list,team=a%2Cb"},
                         {"OTEL_SERVICE_NAME", "chosen"}});
   EXPECT_EQ(std::get<SharedText>(r.config.resource[0].value), "chosen");
@@ -202,7 +202,7 @@ TEST(OtelConfig, ResourceAndServiceName) {
   EXPECT_EQ(std::get<SharedText>(r.config.resource[1].value), "a,b");
 }
 
-TEST(Config, SandboxIdStandsOnTheResourceOfASingleSandbox) {
+TEST(Config, SingleSandboxIdIsInResource) {
   const Config config = ReadEnvironment([](const char* name) -> std::string {
     return std::string(name) == "OPENSANDBOX_EGRESS_SANDBOX_ID" ? "sb-1" : "";
   });
@@ -216,7 +216,7 @@ TEST(Config, SandboxIdStandsOnTheResourceOfASingleSandbox) {
   EXPECT_FALSE(resource["service.instance.id"].empty());
 }
 
-TEST(ExtraAttributes, FirstEqualsSplitsAndBrokenSegmentsAreSkipped) {
+TEST(ExtraAttributes, FirstEqualsSignSplitsAndInvalidSegmentsAreSkipped) {
   const std::vector<Attribute> out = ParseExtraAttributes("a=b=c, x = y ,broken,=v,k=,,z=1");
   ASSERT_EQ(out.size(), 3u);
   EXPECT_EQ(std::get<SharedText>(out[0].value), "b=c");

@@ -24,7 +24,7 @@ std::string Generated(std::span<const SharedRecord> records,
   return request.SerializeAsString();
 }
 
-TEST(EncodeLogs, WhatAReceiverReads) {
+TEST(EncodeLogs, ReceiverReadsAllFields) {
   const std::vector<SharedRecord> records = {
       Share({.time_unix_ns = 1767323045000000006,
              .observed_unix_ns = 1767323046000000000,
@@ -61,14 +61,14 @@ TEST(EncodeLogs, WhatAReceiverReads) {
             "*");
 }
 
-TEST(EncodeLogs, NothingAndLeastOfAll) {
+TEST(EncodeLogs, EmptyBatchAndEmptyRecord) {
   EXPECT_EQ(EncodeLogs({}, {}), Generated({}, {}));
   const std::vector<SharedRecord> empty = {Share({})};
   EXPECT_EQ(EncodeLogs(empty, {}), Generated(empty, {}));
 }
 
 // Lengths at which a varint grows, values of each type at their ends, lists that are empty.
-TEST(EncodeLogs, AsTheGeneratedClassesForAnyRecord) {
+TEST(EncodeLogs, EqualsGeneratedClassesForRandomRecords) {
   std::mt19937 random(20261126);
   const auto number = [&](uint64_t below) {
     return std::uniform_int_distribution<uint64_t>(0, below - 1)(random);
@@ -131,7 +131,7 @@ TEST(EncodeLogs, AsTheGeneratedClassesForAnyRecord) {
   }
 }
 
-TEST(ProtoWriter, GrowsAndKeepsWhatIsThere) {
+TEST(ProtoWriter, BufferGrowsAndKeepsContent) {
   ProtoWriter small(1), large(1 << 20);
   for (ProtoWriter* out : {&small, &large}) {
     for (int i = 0; i < 1000; ++i)

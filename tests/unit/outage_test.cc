@@ -83,7 +83,7 @@ class OutageTest : public ::testing::Test {
   std::vector<std::string> problems_, taken_;
 };
 
-TEST_F(OutageTest, WhatIsOnDiskIsSentByTheNextRunOldestFirst) {
+TEST_F(OutageTest, NextRunSendsSpoolOldestFirst) {
   endpoint_.answer = [](const std::string&) { return Answer(SendResult::kRetry); };
   for (int run = 0; run < 3; ++run) {
     auto exporter = Start();
@@ -108,7 +108,7 @@ TEST_F(OutageTest, WhatIsOnDiskIsSentByTheNextRunOldestFirst) {
   EXPECT_EQ(taken_.back(), "3009");
 }
 
-TEST_F(OutageTest, AnEndpointThatComesAndGoes) {
+TEST_F(OutageTest, RepeatedOutagesLoseNothing) {
   std::minstd_rand random(3);
   endpoint_.answer = [&](const std::string& request) {
     switch (random() % 4) {
@@ -140,7 +140,7 @@ TEST_F(OutageTest, AnEndpointThatComesAndGoes) {
 }
 
 // It answers nothing at all: the queue goes to disk meanwhile, and the end does not wait for it.
-TEST_F(OutageTest, AnEndpointThatHangs) {
+TEST_F(OutageTest, HangingEndpointLosesNothing) {
   std::mutex mutex;
   std::condition_variable ended;
   bool cancelled = false;
@@ -167,7 +167,7 @@ TEST_F(OutageTest, AnEndpointThatHangs) {
   EXPECT_EQ(Finish(exporter.get()).sent, 2000u);
 }
 
-TEST_F(OutageTest, WrittenBeforeItIsSent) {
+TEST_F(OutageTest, WriteFirstStoresBeforeSending) {
   std::unique_ptr<LogExporter> exporter;
   uint64_t asked = 0;
   endpoint_.answer = [&](const std::string&) {
@@ -186,7 +186,7 @@ TEST_F(OutageTest, WrittenBeforeItIsSent) {
 
 // What is on disk before it is sent leaves in the order in which it came: of a run that is killed,
 // nothing is missing in between.
-TEST_F(OutageTest, WrittenAndSentInOrder) {
+TEST_F(OutageTest, WriteFirstKeepsOrder) {
   endpoint_.answer = [this](const std::string& request) {
     const auto bodies = Bodies(request);
     taken_.insert(taken_.end(), bodies.begin(), bodies.end());
@@ -200,7 +200,7 @@ TEST_F(OutageTest, WrittenAndSentInOrder) {
 }
 
 // No spool can be made there: memory does what it can, says so once, and heals.
-TEST_F(OutageTest, ADiskThatDoesNotTakeIt) {
+TEST_F(OutageTest, FailingDiskKeepsRecordsInMemory) {
   std::ofstream(folder_) << "a file where the folder should be";
   std::atomic<bool> away = true;
   std::atomic<int> asked = 0;
@@ -217,7 +217,7 @@ TEST_F(OutageTest, ADiskThatDoesNotTakeIt) {
   fs::remove(folder_);
   while (exporter->stored()->bytes == 0)
     std::this_thread::sleep_for(milliseconds(1));
-  EXPECT_EQ(Told("the spool takes log records again"), 1);
+  EXPECT_EQ(Told("the spool works again"), 1);
   away = false;
   while (exporter->stored()->bytes > 0)
     std::this_thread::sleep_for(milliseconds(1));
@@ -226,7 +226,7 @@ TEST_F(OutageTest, ADiskThatDoesNotTakeIt) {
   EXPECT_GE(counts.sent, 500u);
 }
 
-TEST_F(OutageTest, WhatHasNoRoomOnDiskIsCounted) {
+TEST_F(OutageTest, RecordsWithoutRoomOnDiskAreCounted) {
   endpoint_.answer = [](const std::string&) { return Answer(SendResult::kRetry); };
   auto exporter = Start({.queue_max = 200, .batch_max = 50, .delay = milliseconds(5)}, 20'000);
   Push(exporter.get(), Numbers(5000));

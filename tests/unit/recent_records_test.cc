@@ -26,7 +26,7 @@ SharedRecord Shared(const std::string& event, const std::string& sandbox) {
   return std::make_shared<const LogRecord>(Record(event, sandbox));
 }
 
-TEST(RecordFilter, EachListIsAnAlternative) {
+TEST(RecordFilter, OnePatternOfEachListMustMatch) {
   const LogRecord lookup =
       Record("egress.outbound", "sb-1",
              {{"target.host", "Pypi.org"}, {"target.ips", std::vector<std::string>{"192.0.2.7"}}});
@@ -41,7 +41,7 @@ TEST(RecordFilter, EachListIsAnAlternative) {
   EXPECT_FALSE(RecordFilter{.hosts = {"*"}}.Matches(Record("process.exec", "sb-1")));
 }
 
-TEST(RecordFilter, DeniedAndSince) {
+TEST(RecordFilter, FiltersByDenialAndTime) {
   const RecordFilter denied = {.denied = true};
   EXPECT_TRUE(denied.Matches(Record("egress.denied", "a")));
   EXPECT_TRUE(denied.Matches(Record("egress.destination", "a", {{"egress.denied", int64_t{2}}})));
@@ -51,7 +51,7 @@ TEST(RecordFilter, DeniedAndSince) {
   EXPECT_FALSE(RecordFilter{.since_unix_ns = 101}.Matches(Record("x", "a")));
 }
 
-TEST(RecentRecords, KeepsTheNewestAndTellsTheLast) {
+TEST(RecentRecords, KeepsNewestAndReplaysLast) {
   RecentRecords records(3);
   for (const char* name : {"1", "2", "3", "4"})
     records.Push(Shared("e", name));
@@ -68,7 +68,7 @@ TEST(RecentRecords, KeepsTheNewestAndTellsTheLast) {
   EXPECT_EQ(seen(last->get()), (std::vector<std::string>{"3", "4", "5"}));
 }
 
-TEST(RecentRecords, WhoIsSlowIsToldHowManyWereMissed) {
+TEST(RecentRecords, SlowObserverGetsNumberOfMissedRecords) {
   RecentRecords records(1);
   const auto watcher = records.Watch({.events = {"e"}}, 0);
   ASSERT_TRUE(watcher.ok());
@@ -81,7 +81,7 @@ TEST(RecentRecords, WhoIsSlowIsToldHowManyWereMissed) {
   EXPECT_EQ(seen, RecentRecords::kQueueMax);
 }
 
-TEST(RecentRecords, MissedComesAfterWhatWasQueuedBeforeIt) {
+TEST(RecentRecords, MissedNumberComesAfterQueuedRecords) {
   RecentRecords records(1);
   const auto watcher = records.Watch({}, 0);
   ASSERT_TRUE(watcher.ok());
@@ -93,7 +93,7 @@ TEST(RecentRecords, MissedComesAfterWhatWasQueuedBeforeIt) {
   EXPECT_EQ((*watcher)->Wait(0ms).missed, 0u);
 }
 
-TEST(RecentRecords, WatchersAreBounded) {
+TEST(RecentRecords, NumberOfObserversIsLimited) {
   RecentRecords records(1);
   std::vector<std::unique_ptr<RecentRecords::Watcher>> watchers;
   for (size_t i = 0; i < RecentRecords::kWatchersMax; ++i)

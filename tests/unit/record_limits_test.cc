@@ -24,7 +24,7 @@ Texts Shown(const Texts& arguments, const RecordLimits::Options& options = {}) {
   return std::get<Texts>(record.attributes[1].value);
 }
 
-TEST(RecordLimits, SecretsInArgumentsAreHidden) {
+TEST(RecordLimits, SecretsInArgumentsAreMasked) {
   const std::vector<std::pair<Texts, Texts>> cases = {
       {{"mysql", "--password", "hunter2", "-h", "db"},
        {"mysql", "--password", "*****", "-h", "db"}},
@@ -51,7 +51,7 @@ TEST(RecordLimits, SecretsInArgumentsAreHidden) {
     EXPECT_EQ(Shown(arguments), shown);
 }
 
-TEST(RecordLimits, PatternsOfOnesOwn) {
+TEST(RecordLimits, CustomPatternsReplaceDefaults) {
   EXPECT_EQ(Shown({"a", "--password=x", "acme-17"}, {.argument_patterns = {"acme-[0-9]+"}}),
             (Texts{"a", "--password=x", "*****"}));
   EXPECT_EQ(Shown({"ab", "cd"}, {.argument_patterns = {"b c"}}), (Texts{"a*****", "*****d"}))
@@ -61,11 +61,11 @@ TEST(RecordLimits, PatternsOfOnesOwn) {
       << "they overlap";
   const auto bad = RecordLimits::Make({.argument_patterns = {"("}});
   EXPECT_TRUE(absl::IsInvalidArgument(bad.status()));
-  EXPECT_NE(bad.status().message().find("( is no regular expression"), std::string::npos)
+  EXPECT_NE(bad.status().message().find("invalid regular expression \"(\""), std::string::npos)
       << bad.status();
 }
 
-TEST(RecordLimits, HostsAreHiddenWhereverTheyAreTold) {
+TEST(RecordLimits, HostsAreMaskedInAllTheirAttributes) {
   const auto limits =
       RecordLimits::Make({.argument_patterns = {}, .host_patterns = {R"(([a-z]+)\.corp\.test)"}});
   ASSERT_TRUE(limits.ok());
@@ -86,12 +86,12 @@ TEST(RecordLimits, HostsAreHiddenWhereverTheyAreTold) {
   EXPECT_EQ(std::get<SharedText>(record.attributes[3].value), "/secret.corp.test");
 }
 
-TEST(RecordLimits, CharactersNotBytes) {
+TEST(RecordLimits, TextLimitCountsCharactersNotBytes) {
   EXPECT_EQ(Shown({"abc", "äöü", "äö", ""}, {.argument_patterns = {}, .characters_max = 2}),
             (Texts{"ab", "äö", "äö", ""}));
 }
 
-TEST(RecordLimits, AttributesBeyondTheLimitAreCounted) {
+TEST(RecordLimits, AttributesOverLimitAreDroppedAndCounted) {
   const auto limits = RecordLimits::Make({.attributes_max = 1});
   LogRecord record = Exec({"a"});
   limits->Apply(&record);
@@ -100,7 +100,7 @@ TEST(RecordLimits, AttributesBeyondTheLimitAreCounted) {
   EXPECT_EQ(record.dropped_attributes, 1u);
 }
 
-TEST(RecordLimits, TheLargestMakesRoom) {
+TEST(RecordLimits, LargestAttributeIsDroppedFirst) {
   const auto limits = RecordLimits::Make({.bytes_max = 1000});
   LogRecord record = Exec({std::string(600, 'a'), std::string(600, 'b')});
   record.attributes.emplace_back(Attribute("small", "kept"));

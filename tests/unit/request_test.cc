@@ -10,7 +10,7 @@
 namespace sandpiper {
 namespace {
 
-TEST(Halve, Logs) {
+TEST(Halve, DividesLogs) {
   for (const uint64_t count : {2u, 3u, 512u}) {
     OtlpLogs logs;
     for (uint64_t i = 0; i < count; ++i) {
@@ -51,7 +51,7 @@ std::vector<int64_t> Points(const std::string& bytes) {
   return out;
 }
 
-TEST(Halve, MetricsOfEveryKind) {
+TEST(Halve, DividesAllKindsOfMetrics) {
   OtlpMetrics metrics;
   auto* scope = metrics.add_resource_metrics()->add_scope_metrics();
   int64_t next = 0;
@@ -88,7 +88,7 @@ TEST(Halve, MetricsOfEveryKind) {
     EXPECT_EQ(all[i], static_cast<int64_t>(i));
 }
 
-TEST(Halve, NothingToDivide) {
+TEST(Halve, SingleItemIsNotDivided) {
   EXPECT_FALSE(Halve({"", 0}, Signal::kLogs));
   EXPECT_FALSE(Halve({"", 1}, Signal::kLogs));
   EXPECT_FALSE(Halve({"\xff\xff\xff", 5}, Signal::kLogs));

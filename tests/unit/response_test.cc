@@ -29,7 +29,7 @@ std::string StatusWithDelay(int64_t seconds, int32_t nanos) {
   return status.SerializeAsString();
 }
 
-TEST(Response, HttpStatusesThatMayBeSentAgainAreThoseFour) {
+TEST(Response, FourHttpStatusesAreRetried) {
   const std::set<long> retried = {429, 502, 503, 504};
   for (long status = 300; status < 600; ++status) {
     const SendResult result = FromHttp(status, milliseconds(3000), "");
@@ -42,7 +42,7 @@ TEST(Response, HttpStatusesThatMayBeSentAgainAreThoseFour) {
     EXPECT_EQ(FromHttp(status, std::nullopt, "").verdict, SendResult::kRefused) << status;
 }
 
-TEST(Response, HttpBodiesAreToldShortAndEscaped) {
+TEST(Response, HttpBodyIsShortenedAndEscaped) {
   rpc::Status status;
   status.set_code(3);
   status.set_message("bad\npoint");
@@ -52,7 +52,7 @@ TEST(Response, HttpBodiesAreToldShortAndEscaped) {
   EXPECT_LT(FromHttp(500, std::nullopt, std::string(1 << 20, '\x1b')).error.size(), 1000u);
 }
 
-TEST(Response, EveryGrpcCode) {
+TEST(Response, GrpcCodesHaveExpectedVerdict) {
   const std::set<int> retried = {1, 4, 10, 11, 14, 15};
   for (int code = 1; code <= 16; ++code)
     EXPECT_EQ(FromGrpc(code, "m", "").verdict == SendResult::kRetry, retried.contains(code))
@@ -61,7 +61,7 @@ TEST(Response, EveryGrpcCode) {
   EXPECT_EQ(FromGrpc(16, "m", "").verdict, SendResult::kRefused);
 }
 
-TEST(Response, AnExhaustedServerIsAskedAgainOnlyIfItSaysWhen) {
+TEST(Response, ResourceExhaustedIsRetriedOnlyWithDelay) {
   EXPECT_EQ(FromGrpc(8, "too large", "").verdict, SendResult::kSplit);
   EXPECT_EQ(FromGrpc(8, "too large", "no status").verdict, SendResult::kSplit);
   const SendResult result = FromGrpc(8, "busy", StatusWithDelay(2, 500'000'000));
@@ -70,7 +70,7 @@ TEST(Response, AnExhaustedServerIsAskedAgainOnlyIfItSaysWhen) {
   EXPECT_EQ(FromGrpc(14, "away", StatusWithDelay(-5, 0)).retry_after, milliseconds(0));
 }
 
-TEST(Response, PartialSuccessOfEitherSignal) {
+TEST(Response, PartialSuccessOfBothSignals) {
   opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceResponse response;
   response.mutable_partial_success()->set_rejected_data_points(7);
   response.mutable_partial_success()->set_error_message("too old");

@@ -45,7 +45,7 @@ class SpoolDiskTest : public ::testing::Test {
   std::string folder_, after_;
 };
 
-TEST_F(SpoolDiskTest, AnIoErrorIsAnErrorAndHeals) {
+TEST_F(SpoolDiskTest, IoErrorIsErrorUntilDiskWorks) {
   Spool spool(In(folder_));
   ASSERT_TRUE(spool.Append({"one", 1}, kNow).ok());
   SimulatedDisk::Get().fails = true;
@@ -65,7 +65,7 @@ TEST_F(SpoolDiskTest, AnIoErrorIsAnErrorAndHeals) {
   EXPECT_EQ(spool.counts().corrupt, 0u);
 }
 
-TEST_F(SpoolDiskTest, ADiskThatFailsFromTheBeginning) {
+TEST_F(SpoolDiskTest, DiskThatFailsAtOpenWorksLater) {
   SimulatedDisk::Get().fails = true;
   Spool spool(In(folder_));
   EXPECT_FALSE(spool.Open().ok());
@@ -113,7 +113,7 @@ Done Read(int fd) {
 
 // All that Append returned from is there, without a hole, half of one, or anything broken; what
 // Remove returned from is not.
-TEST_F(SpoolDiskTest, ThePowerGoesAtAnyMoment) {
+TEST_F(SpoolDiskTest, SurvivesPowerLossAtAnyMoment) {
   std::mt19937 random(1);
   int recovered = 0;
   for (int round = 0; round < 200; ++round) {

@@ -47,7 +47,7 @@ class SpoolTest : public ::testing::Test {
   uint64_t now_ = 1'000'000 * kSecond;
 };
 
-TEST_F(SpoolTest, OldestFirstAndThereAgainAfterARestart) {
+TEST_F(SpoolTest, OrderSurvivesRestart) {
   const std::string binary("\0\xff{}\n", 5);
   {
     auto spool = Open();
@@ -64,7 +64,7 @@ TEST_F(SpoolTest, OldestFirstAndThereAgainAfterARestart) {
   EXPECT_EQ(spool->oldest_unix_ns(), 0u);
 }
 
-TEST_F(SpoolTest, NobodyElseMayReadIt) {
+TEST_F(SpoolTest, FileIsReadableByOwnerOnly) {
   auto spool = Open();
   ASSERT_TRUE(spool->Append({"x", 1}, now_).ok());
   EXPECT_EQ(fs::status(folder_ + "/logs.db").permissions() &
@@ -72,7 +72,7 @@ TEST_F(SpoolTest, NobodyElseMayReadIt) {
             fs::perms::none);
 }
 
-TEST_F(SpoolTest, TheOldestMakeRoomAndAreCounted) {
+TEST_F(SpoolTest, OldestEntriesMakeRoomAndAreCounted) {
   auto spool = Open(1000);
   for (int i = 0; i < 10; ++i)
     ASSERT_TRUE(spool->Append({std::string(300, static_cast<char>('a' + i)), 5}, now_).ok());
@@ -86,7 +86,7 @@ TEST_F(SpoolTest, TheOldestMakeRoomAndAreCounted) {
   EXPECT_EQ(spool->bytes(), 0u);
 }
 
-TEST_F(SpoolTest, WhatIsTooOldIsDroppedAndCounted) {
+TEST_F(SpoolTest, OldEntriesAreDroppedAndCounted) {
   auto spool = Open();
   ASSERT_TRUE(spool->Append({"old", 3}, now_).ok());
   now_ += 3599 * kSecond;
@@ -97,7 +97,7 @@ TEST_F(SpoolTest, WhatIsTooOldIsDroppedAndCounted) {
   EXPECT_EQ(spool->counts().old, 3u);
 }
 
-TEST_F(SpoolTest, ASecondUserIsRefused) {
+TEST_F(SpoolTest, SecondProcessIsRejected) {
   auto spool = Open();
   ASSERT_TRUE(spool->Append({"x", 1}, now_).ok());
   Spool second({.path = folder_ + "/logs.db"});
@@ -123,7 +123,7 @@ class FullDisk {
   rlimit before_;
 };
 
-TEST_F(SpoolTest, AFullDiskIsAnErrorAndHeals) {
+TEST_F(SpoolTest, FullDiskIsErrorUntilItHasRoom) {
   auto spool = Open();
   ASSERT_TRUE(spool->Append({"one", 1}, now_).ok());
   ASSERT_TRUE(spool->Append({"two", 1}, now_).ok());
@@ -145,7 +145,7 @@ TEST_F(SpoolTest, AFullDiskIsAnErrorAndHeals) {
 }
 
 // Whatever byte of the file is wrong, it opens, and what it still gives is what was written.
-TEST_F(SpoolTest, ABrokenFileCostsWhatIsBroken) {
+TEST_F(SpoolTest, BrokenFileLosesOnlyBrokenEntries) {
   {
     auto spool = Open();
     for (int i = 0; i < 40; ++i)
@@ -189,7 +189,7 @@ TEST_F(SpoolTest, ABrokenFileCostsWhatIsBroken) {
 }
 
 // By another SQLite, or another program: put aside as what is broken is.
-TEST_F(SpoolTest, AFileOfAnotherFormatIsPutAside) {
+TEST_F(SpoolTest, FileOfOtherFormatIsRenamed) {
   ASSERT_TRUE(Open()->Append({"one", 1}, now_).ok());
   std::ifstream in(folder_ + "/logs.db", std::ios::binary);
   const std::string good{std::istreambuf_iterator<char>(in), {}};
@@ -213,7 +213,7 @@ TEST_F(SpoolTest, AFileOfAnotherFormatIsPutAside) {
 }
 
 // kill -9 at any moment: what Append returned from is there, as a whole, once and in order.
-TEST_F(SpoolTest, KilledAtAnyMoment) {
+TEST_F(SpoolTest, SurvivesKillAtAnyMoment) {
   std::mt19937 random(2);
   for (int round = 0; round < 30; ++round) {
     fs::remove_all(folder_);
