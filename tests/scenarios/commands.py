@@ -173,7 +173,7 @@ def stalled_observer_blocks_no_other(w: World) -> None:
     for p in stalled:
         assert b"sandbox.started" in p.stdout.readline(), p.stderr.read()
     extra = run_client(w, "observe", "--last", "1")
-    assert extra.returncode == 1 and b"16 look on already" in extra.stderr, extra
+    assert extra.returncode == 1 and b"too many observers (16)" in extra.stderr, extra
     for p in stalled:
         p.send_signal(signal.SIGSTOP)
     flood = w.start([w.triggers, "flood-exec", str(n)], cgroup=cg)
@@ -245,7 +245,7 @@ def socket_is_for_root_and_its_user(w: World) -> None:
         )
         assert (
             unprivileged.returncode == 1
-            and b"are you root?" in unprivileged.stderr
+            and b"that you are root" in unprivileged.stderr
             and unprivileged.stdout == b""
         ), unprivileged
         root = subprocess.run(ask, capture_output=True, timeout=60)

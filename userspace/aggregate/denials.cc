@@ -33,32 +33,32 @@ Denial DenialOf(const Lookup& lookup, DenialLayer layer) {
 
 bool Denials::Add(const Denial& denial, uint64_t count) {
   const std::pair<DestinationKey, DenialLayer> key = {denial.destination, denial.layer};
-  if (const auto known = untold_.find(key); known != untold_.end()) {
+  if (const auto known = counts_.find(key); known != counts_.end()) {
     known->second += count;
     return false;
   }
-  if (untold_.size() >= capacity_) {
-    beyond_[{denial.destination.transport, denial.layer}] += count;
+  if (counts_.size() >= capacity_) {
+    overflow_[{denial.destination.transport, denial.layer}] += count;
     return false;
   }
-  untold_.emplace(key, count - 1);
+  counts_.emplace(key, count - 1);
   return true;
 }
 
 std::vector<Denials::WindowEntry> Denials::CloseWindow() {
   std::vector<WindowEntry> out;
-  for (const auto& [key, count] : untold_) {
+  for (const auto& [key, count] : counts_) {
     if (count > 0)
       out.push_back({.destination = key.first,
                      .layer = key.second,
                      .transport = key.first.transport,
                      .count = count});
   }
-  for (const auto& [key, count] : beyond_)
+  for (const auto& [key, count] : overflow_)
     out.push_back(
         {.destination = std::nullopt, .layer = key.second, .transport = key.first, .count = count});
-  untold_.clear();
-  beyond_.clear();
+  counts_.clear();
+  overflow_.clear();
   return out;
 }
 

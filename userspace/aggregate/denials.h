@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a sandbox was refused, so that a flood of it becomes one record at once and one with the
-// count at the window's end.
+// Denials of one sandbox in the current window. A flood of denials of one destination becomes two
+// records: one at once, and one with the count at the end of the window.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_DENIALS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_DENIALS_H_
 
@@ -20,7 +20,7 @@ struct Denial {
   Origin origin = 0;
   DestinationKey destination;
   DenialLayer layer = DenialLayer::kNone;
-  std::optional<Address> peer;  // who was not reached; DNS: the server
+  std::optional<Address> peer;  // the address that was not reached; for DNS the server
   std::optional<uint16_t> question_type;
   ProcessKey process;
   std::string comm;
@@ -32,26 +32,27 @@ Denial DenialOf(const Lookup& lookup, DenialLayer layer);
 
 class Denials {
  public:
-  // Past `capacity` destinations in one window, the others are counted together.
+  // Over `capacity` destinations in one window, further ones are counted together.
   explicit Denials(size_t capacity) : capacity_(capacity) {}
 
-  // `count` more. True if this is the first of its destination and layer in the window: one of them
-  // is to be told now.
+  // Adds `count` denials. True if they are the first of their destination and layer in the window:
+  // the caller then emits a record of one denial now.
   bool Add(const Denial& denial, uint64_t count);
 
   struct WindowEntry {
-    std::optional<DestinationKey> destination;  // none: those beyond the capacity
+    std::optional<DestinationKey> destination;  // none: all destinations over the capacity
     DenialLayer layer;
     Transport transport;
     uint64_t count;
   };
-  // Those that were not told at once. The sum over all records is exact.
+  // Ends the window. Returns the denials that Add() did not ask to emit, so that the sum over all
+  // records is exact.
   std::vector<WindowEntry> CloseWindow();
 
  private:
   size_t capacity_;
-  std::map<std::pair<DestinationKey, DenialLayer>, uint64_t> untold_;
-  std::map<std::pair<Transport, DenialLayer>, uint64_t> beyond_;
+  std::map<std::pair<DestinationKey, DenialLayer>, uint64_t> counts_;  // not emitted yet
+  std::map<std::pair<Transport, DenialLayer>, uint64_t> overflow_;     // over the capacity
 };
 
 }  // namespace sandpiper

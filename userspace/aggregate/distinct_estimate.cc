@@ -9,8 +9,8 @@ namespace sandpiper {
 
 void DistinctEstimate::Add(uint64_t hash) {
   registers_.resize(size_t{1} << kIndexBits);
-  // The first bits choose a register, which keeps the longest run of zeros that the rest began
-  // with.
+  // The first bits of the hash select a register. It keeps the largest number of leading zeros of
+  // the remaining bits.
   const int rank = std::countl_zero(hash << kIndexBits | uint64_t{1} << (kIndexBits - 1)) + 1;
   uint8_t& slot = registers_[hash >> (64 - kIndexBits)];
   slot = std::max(slot, static_cast<uint8_t>(rank));
@@ -26,7 +26,7 @@ size_t DistinctEstimate::Count() const {
     zeros += rank == 0;
   }
   const double raw = 0.7213 / (1 + 1.079 / m) * m * m / sum;
-  // Few things leave registers empty, and counting those is more exact.
+  // A small number of items leaves registers empty; their number gives a better estimate then.
   return static_cast<size_t>(
       std::lround(raw <= 2.5 * m && zeros > 0 ? m * std::log(m / zeros) : raw));
 }

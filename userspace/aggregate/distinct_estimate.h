@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many different things there were, without keeping them: HyperLogLog (Flajolet, Fusy,
-// Gandouet, Meunier 2007) with 64-bit hashes. 4 KiB; the standard error is 1.04 / sqrt(4096) = 1.6
-// %.
+// Estimates the number of distinct items without storing them. This is HyperLogLog (Flajolet, Fusy,
+// Gandouet, Meunier 2007) with 64-bit hashes. It takes 4 KiB and has a standard error of
+// 1.04 / sqrt(4096) = 1.6 %.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_DISTINCT_ESTIMATE_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_DISTINCT_ESTIMATE_H_
 
@@ -20,7 +20,7 @@ class DistinctEstimate {
  private:
   static constexpr int kIndexBits = 12;
 
-  std::vector<uint8_t> registers_;  // none until the first Add
+  std::vector<uint8_t> registers_;  // empty until the first Add
 };
 
 }  // namespace sandpiper

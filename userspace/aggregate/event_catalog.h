@@ -44,7 +44,7 @@ inline constexpr AttributeRow kEventAttributes[] = {
     {"sandbox_id", AttributeType::kText, Sensitivity::kNone, "id of the sandbox"},
     // The part of the sandbox that caused the event.
     {"sandbox.role", AttributeType::kText, Sensitivity::kNone,
-     "`app` or `sidecar`: what the process that caused the event is to the sandbox"},
+     "`app` or `sidecar`: role of the part, or of the process that changed the rules"},
     {"sandbox.attribution", AttributeType::kText, Sensitivity::kNone,
      "how the owner was found where it was not by the cgroup: `namespace` (network namespace) or "
      "`process`"},
@@ -180,7 +180,7 @@ inline constexpr AttributeRow kEventAttributes[] = {
      "events lost on the way, by reason and kind: `sandpiper.dropped.REASON.KIND`"},
 };
 
-// What the process attributes and the attributes of a part of the sandbox say about.
+// The subject of the process attributes, and whether a record has those of a part of the sandbox.
 enum class EventSubject : uint8_t {
   kNone,     // the record has neither
   kProcess,  // both: the process that caused the event, and the part of the sandbox that it is of
@@ -287,7 +287,7 @@ inline constexpr EventRow kEvents[] = {
      .attributes = {"sandpiper.dropped", "sandpiper.dropped.*"}},
 };
 
-// The attributes that EventSubject stands for.
+// The attributes of every record, and those of each EventSubject.
 inline constexpr const char* kEveryRecordAttributes[] = {"opensandbox.event", "sandbox_id"};
 inline constexpr const char* kProcessAttributes[] = {
     "process.pid", "process.parent_pid", "process.executable.path", "process.executable.name"};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Distributions, in either of the two forms that OTLP has for them.
+// A distribution of values, in one of the two forms of OTLP.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_HISTOGRAM_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_HISTOGRAM_H_
 
@@ -12,8 +12,8 @@ namespace sandpiper {
 
 enum class HistogramKind { kExplicit, kExponential };
 
-// Bounds in seconds (OpenTelemetry semantic conventions, dns-metrics). Connects are quicker than
-// lookups on a local network.
+// Bounds in seconds (OpenTelemetry semantic conventions, dns-metrics). Those for connects begin
+// lower: on a local network connects are faster than lookups.
 std::span<const double> DurationBounds();
 std::span<const double> ConnectBounds();
 
@@ -23,21 +23,21 @@ class Histogram {
   static constexpr size_t kSizeMax = 160;
   static constexpr int kScaleMax = 20;
 
-  // `bounds` must outlive it; an exponential one finds its own.
+  // `bounds` must outlive the histogram. An exponential one ignores them and chooses its own.
   Histogram(HistogramKind kind, std::span<const double> bounds);
 
   void Record(double value);
-  // Of the same kind and bounds.
+  // `other` has the same kind and bounds.
   Histogram& operator+=(const Histogram& other);
-  // What was recorded since it was `earlier`.
+  // The values recorded since `earlier`, a copy of this histogram.
   Histogram operator-(const Histogram& earlier) const;
 
   HistogramKind kind() const { return kind_; }
   uint64_t count() const { return count_; }
   double sum() const { return sum_; }
-  // None before the first value. Explicit (OTLP HistogramDataPoint): one bucket more than bounds, a
-  // bound belonging to the lower one. Exponential (ExponentialHistogramDataPoint): bucket i holds
-  // (b^(offset+i), b^(offset+i+1)] with b = 2^(2^-scale).
+  // Empty before the first value. Explicit (OTLP HistogramDataPoint): there is one bucket more than
+  // bounds, and a bound belongs to the lower bucket. Exponential (ExponentialHistogramDataPoint):
+  // bucket i holds (b^(offset+i), b^(offset+i+1)] with b = 2^(2^-scale).
   const std::vector<uint64_t>& buckets() const { return buckets_; }
   std::span<const double> bounds() const { return bounds_; }
   int scale() const { return scale_; }
@@ -47,7 +47,8 @@ class Histogram {
  private:
   // Halves the resolution `by` times.
   void Downscale(int by);
-  // Makes room for these indices; downscales where they are too far apart, and returns by how much.
+  // Extends the buckets to these indices. Downscales if that takes more than kSizeMax buckets, and
+  // returns by how much.
   int Reach(int64_t low, int64_t high);
 
   HistogramKind kind_;

@@ -30,7 +30,8 @@ void HostMetrics::Append(uint64_t start_unix_ns, MetricSnapshot* out) {
               .value = (total_kib - available_kib) * 1024,
               .start_unix_ns = start_unix_ns});
 
-  // cpu user nice system idle iowait irq softirq steal …; guest time is in user already.
+  // The columns are: cpu user nice system idle iowait irq softirq steal … Guest time is part of
+  // user.
   std::ifstream stat(proc_ + "/stat");
   std::string label;
   std::array<uint64_t, 8> ticks{};

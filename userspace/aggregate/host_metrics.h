@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What /proc tells of the host, as OSEP-0010 asks, and of sandpiper's own process.
+// Memory and CPU of the host (OSEP-0010) and of sandpiper's own process, read from /proc.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_HOST_METRICS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_HOST_METRICS_H_
 
@@ -14,10 +14,10 @@ class HostMetrics {
  public:
   explicit HostMetrics(std::string proc = "/proc") : proc_(std::move(proc)) {}
 
-  // RAM in use (MemTotal - MemAvailable), and the busy share of all CPUs since the last call; the
-  // first call says 0.
+  // Appends the memory in use (MemTotal - MemAvailable), and the busy share of all CPUs since the
+  // last call. The first call reports a share of 0.
   void Append(uint64_t start_unix_ns, MetricSnapshot* out);
-  // process.*
+  // Appends process.*.
   void AppendOwn(uint64_t start_unix_ns, MetricSnapshot* out) const;
 
  private:

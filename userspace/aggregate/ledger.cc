@@ -64,7 +64,7 @@ Destination& Ledger::Find(const Flow& flow) {
   if (it == destinations_.end()) {
     if (destinations_.size() >= capacity_) {
       std::unique_ptr<Destination>& beyond =
-          flow.peer.address.is_loopback() ? loopback_beyond_ : beyond_;
+          flow.peer.address.is_loopback() ? loopback_overflow_ : overflow_;
       if (!beyond)
         beyond = std::make_unique<Destination>();
       return *beyond;
@@ -80,9 +80,9 @@ Destination& Ledger::Find(const Flow& flow) {
 void Ledger::OnAttempt(const Flow& flow) {
   Destination& destination = Find(flow);
   ++destination.total.attempts;
-  if (&destination == loopback_beyond_.get() || &destination == beyond_.get())
+  if (&destination == loopback_overflow_.get() || &destination == overflow_.get())
     ++overflowed_;
-  if (&destination != beyond_.get())
+  if (&destination != overflow_.get())
     return;
   if (estimate_.empty()) {
     for (const auto& [key, known] : destinations_) {
@@ -105,7 +105,7 @@ void Ledger::OnDecided(const Flow& flow) {
     ++destination->total.denied;
   } else if (flow.outcome != ConnectOutcome::kUnknown &&
              (flow.transport == Transport::kTcp || flow.outcome != ConnectOutcome::kOther)) {
-    ++destination->total.failed;  // a datagram that nobody answered is no failure
+    ++destination->total.failed;  // an unanswered datagram is no failure
   }
 }
 
@@ -122,7 +122,7 @@ void Ledger::Count(const Flow& flow, Bytes* counted) {
 
 void Ledger::OnBytes(const Flow& flow) { Count(flow, &counted_[{flow.cookie, flow.peer}]); }
 
-// Most flows end before they were ever asked for their bytes.
+// Most flows end before OnBytes() is called for them.
 void Ledger::OnEnded(const Flow& flow) {
   const auto known = counted_.find({flow.cookie, flow.peer});
   Bytes none, *const counted = known == counted_.end() ? &none : &known->second;
@@ -162,16 +162,16 @@ std::vector<Ledger::WindowEntry> Ledger::CloseWindow() {
     const DestinationStats news = destination->total.Since(destination->reported);
     if (destination->loopback || news.empty())
       return;
-    out.push_back({.key = key, .stats = news, .first_contact = key && !destination->told});
+    out.push_back({.key = key, .stats = news, .first_contact = key && !destination->is_reported});
     destination->reported = destination->total;
-    destination->told = true;
+    destination->is_reported = true;
   };
   for (auto& [key, destination] : destinations_)
     close(key, &destination);
   std::sort(out.begin(), out.end(),
             [](const WindowEntry& a, const WindowEntry& b) { return a.key < b.key; });
-  if (beyond_)
-    close(std::nullopt, beyond_.get());
+  if (overflow_)
+    close(std::nullopt, overflow_.get());
   return out;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where one sandbox went: attempts, outcomes and bytes for each destination, over its life and over
-// the current window.
+// The destinations of one sandbox, with attempts, outcomes and bytes of each: over the sandbox's
+// life and over the current window. Used by the event loop's thread only.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_LEDGER_H_
 
@@ -27,14 +27,14 @@
 
 namespace sandpiper {
 
-// The same hash for both.
+// For hashing: SharedText and std::string_view of the same text get the same hash.
 inline absl::string_view Viewed(std::string_view text) { return {text.data(), text.size()}; }
 
-// `Text`: SharedText where it is kept, std::string_view to look one up.
+// `Text` is SharedText in a stored key, and std::string_view in a key for a lookup.
 template <typename Text>
 struct BasicDestinationKey {
-  Text host;        // empty where no lookup explains the address
-  Address address;  // all zero where there is a host: its addresses are one destination
+  Text host;        // empty if no lookup explains the address
+  Address address;  // all zero if there is a host: all its addresses are one destination
   uint16_t port = 0;
   Transport transport = Transport::kTcp;
 
@@ -74,7 +74,7 @@ struct BasicQuestion {
 using Question = BasicQuestion<SharedText>;
 using QuestionView = BasicQuestion<std::string_view>;
 
-// Lives no longer than the flow.
+// Must not outlive the flow.
 DestinationView ViewOf(const Flow& flow);
 DestinationKey KeyOf(const Flow& flow);
 
@@ -86,7 +86,7 @@ struct DestinationStats {
   bool empty() const { return (attempts | established | denied | failed | sent | received) == 0; }
 };
 
-// In order, and at most Ledger::kAddressesMax.
+// Sorted; at most Ledger::kAddressesMax.
 using Addresses = absl::InlinedVector<Address, 1>;
 
 struct Destination {
@@ -98,20 +98,20 @@ struct Destination {
   uint64_t first_ns = 0;
   bool loopback = false;
 
-  DestinationStats reported;  // what earlier windows have told
-  bool told = false;          // a window has told of it
+  DestinationStats reported;  // sum over all earlier windows
+  bool is_reported = false;   // an earlier window had it
 };
 
-// What became of one question over the sandbox's life.
+// Lookups of one question over the sandbox's life.
 struct QuestionStats {
   uint64_t lookups = 0;
   std::array<uint64_t, kDnsOutcomeCount> outcomes{};
   Addresses addresses;
   uint64_t latency_max_ns = 0;
-  Endpoint server;  // last asked
+  Endpoint server;  // the last one asked
 };
 
-// What is in one of its tables, in the order of the keys.
+// The entries of one of the ledger's tables, sorted by key.
 template <typename Table>
 std::vector<const typename Table::value_type*> InOrder(const Table& table) {
   std::vector<const typename Table::value_type*> out;
@@ -124,7 +124,7 @@ std::vector<const typename Table::value_type*> InOrder(const Table& table) {
 }
 
 class Ledger {
-  // Keys are found by their views.
+  // Tables are searched by views of keys, so that a lookup copies no text.
   template <typename View>
   struct Hash {
     using is_transparent = void;
@@ -143,33 +143,32 @@ class Ledger {
   using Questions =
       absl::node_hash_map<Question, QuestionStats, Hash<QuestionView>, Equal<QuestionView>>;
 
-  // Past `capacity` destinations, or questions, new ones are not kept apart; overflowed() then says
-  // how many attempts and lookups that concerns, and how many destinations there are is an
-  // estimate.
+  // Over `capacity` destinations or questions, new ones share one entry. overflowed() is the number
+  // of attempts and lookups in it, and distinct() becomes an estimate.
   explicit Ledger(size_t capacity) : capacity_(capacity) {}
 
   void OnAttempt(const Flow& flow);
   void OnDecided(const Flow& flow);
-  // Bytes beyond those of earlier calls for the same flow.
+  // `flow` holds all bytes so far; only those since the last call are added.
   void OnBytes(const Flow& flow);
   void OnLookup(const Lookup& lookup);
-  // No more of this flow will come.
+  // The last call for this flow.
   void OnEnded(const Flow& flow);
 
   const Destinations& destinations() const { return destinations_; }
   const Questions& questions() const { return questions_; }
   uint64_t overflowed() const { return overflowed_; }
-  // Without loopback.
+  // The number of distinct destinations, without loopback.
   size_t distinct() const;
   bool distinct_is_estimated() const { return !estimate_.empty(); }
 
   struct WindowEntry {
-    std::optional<DestinationKey> key;  // none: all those that are not kept apart
+    std::optional<DestinationKey> key;  // none: all destinations over the capacity
     DestinationStats stats;
     bool first_contact;
   };
-  // What happened since the last call, by destination, loopback left out. The sum over all calls is
-  // exact.
+  // Ends the window: returns the changes since the last call by destination, without loopback. The
+  // sum over all calls is exact.
   std::vector<WindowEntry> CloseWindow();
 
  private:
@@ -178,17 +177,17 @@ class Ledger {
   };
 
   Destination& Find(const Flow& flow);
-  // What is beyond `counted`, which then says so.
+  // Adds the bytes of `flow` that are not in `counted` yet, and updates `counted`.
   void Count(const Flow& flow, Bytes* counted);
 
   size_t capacity_;
   uint64_t overflowed_ = 0;
   Destinations destinations_;
-  std::unique_ptr<Destination> beyond_, loopback_beyond_;  // null: none
-  DistinctEstimate estimate_;  // of all, from the moment that one is not kept
+  std::unique_ptr<Destination> overflow_, loopback_overflow_;  // null: nothing over the capacity
+  DistinctEstimate
+      estimate_;  // of all destinations; filled once the first one is over the capacity
   Questions questions_;
-  std::map<std::pair<uint64_t, Endpoint>, Bytes>
-      counted_;  // bytes of living flows that are in already
+  std::map<std::pair<uint64_t, Endpoint>, Bytes> counted_;  // bytes of open flows, added so far
 };
 
 }  // namespace sandpiper

@@ -99,7 +99,7 @@ void MetricReader::OnSandboxEnd(uint64_t sandbox, MetricSnapshot last, uint64_t 
       point.time_unix_ns = last_unix_ns_;
       if (Admit(*family.row, sandbox, SeriesKey(point.attributes)))
         return false;
-      // A gauge says what is; of what was, nothing is left.
+      // The value of a gauge ends with the sandbox.
       if (family.row->kind == MetricKind::kCounter || family.row->kind == MetricKind::kHistogram)
         AddTo(&SumOf(*family.row, point.attributes).ended, point);
       return true;
@@ -136,8 +136,8 @@ void MetricReader::AppendEnded(MetricSnapshot* out) {
       ended.first_sent = sequence_;
     AddAll(ended.last, out);
   }
-  // A name that is in use again, or was, goes on with a new start time: the end of the last one is
-  // its end.
+  // Several sandboxes may have had the same attributes. Their series continues with a new start
+  // time, so that it ends only with the last of them.
   for (auto ended = ended_.rbegin(); ended != ended_.rend(); ++ended) {
     const bool stale = IsStale(*ended);
     if (stale && ended->stale_sent == 0)
@@ -175,8 +175,8 @@ MetricSnapshot MetricReader::Finish() {
   AppendSums();
   MetricSnapshot out = {
       .time_unix_ns = next_.time_unix_ns, .sequence = next_.sequence, .families = {}};
-  // First: receivers want the points of one series in the order of their time, and the name may be
-  // in use again.
+  // Ended sandboxes come first: a new sandbox may have the same attributes, and receivers want the
+  // points of a series in the order of time.
   AppendEnded(&out);
   AddAll(std::exchange(next_, {}), &out);
   return out;

@@ -30,7 +30,7 @@ std::string SeriesKey(const std::vector<Attribute>& attributes) {
     const std::string value(text                              ? text->view()
                             : std::get<bool>(attribute.value) ? "true"
                                                               : "false");
-    // Lengths, so that no value can look like another key.
+    // Lengths make the key unambiguous: a value cannot look like the next key.
     pairs.push_back(absl::StrCat(attribute.key.size(), ":", std::string(attribute.key.view()),
                                  value.size(), ":", value));
   }

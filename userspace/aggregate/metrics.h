@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Data points on their way to exporters.
+// Metric points, as they are handed to the exporters.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_METRICS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_METRICS_H_
 
@@ -15,10 +15,10 @@
 namespace sandpiper {
 
 struct MetricPoint {
-  std::vector<Attribute> attributes;  // all of them text or bool
+  std::vector<Attribute> attributes;  // values are text or bool
   std::variant<int64_t, double, Histogram> value;
   uint64_t start_unix_ns = 0;
-  uint64_t time_unix_ns = 0;  // 0: that of the snapshot
+  uint64_t time_unix_ns = 0;  // 0: the snapshot's time
   bool stale = false;  // the series has ended: no value (OTLP DataPointFlags NO_RECORDED_VALUE)
 };
 
@@ -29,14 +29,14 @@ struct MetricFamily {
 
 struct MetricSnapshot {
   uint64_t time_unix_ns = 0;
-  uint64_t sequence = 0;  // of the reader that made it; a later one has a larger number
-  std::vector<MetricFamily> families;  // none is empty, no row comes twice
+  uint64_t sequence = 0;               // increases with each snapshot of one reader
+  std::vector<MetricFamily> families;  // one for each row; none is empty
 
   void Add(const MetricRow& row, MetricPoint point);
   size_t points() const;
 };
 
-// The same for the same attributes, whatever their order.
+// Identifies a series. Equal for the same attributes in any order.
 std::string SeriesKey(const std::vector<Attribute>& attributes);
 
 }  // namespace sandpiper

@@ -21,7 +21,8 @@ double Milliseconds(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
 
 int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
 
-// Room for what nearly each record holds beside what it is of: it does not grow.
+// Room for the attributes of nearly every record besides the identity, so that the vector does not
+// grow. The same for the body.
 constexpr size_t kAttributes = 16;
 constexpr size_t kBodyBytes = 63;
 
@@ -52,7 +53,7 @@ void AddDestination(const DestinationKey& key, LogRecord* record) {
   AddEncryptedDns(key.host, key.address, key.port, key.transport, record);
 }
 
-// With room for the name of a destination.
+// A body that begins with `what` and has room for the name of a destination.
 std::string BeginBody(std::string_view what) {
   std::string out;
   out.reserve(kBodyBytes);
@@ -118,7 +119,7 @@ void RecordMaker::AddOrigin(LogRecord* record, Origin origin) const {
                               origins_[origin - kByProcess - 1].end());
 }
 
-// What is known of the process behind an event: identity from the kernel, names from its exec.
+// Adds the process that caused an event. Its ids come from the event, and its path from its exec.
 void RecordMaker::AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm,
                              const Process* process) {
   if (key.pid != 0)
@@ -329,7 +330,7 @@ LogRecord RecordMaker::Stopped(const SandboxTotals& totals, uint64_t time_ns, in
   record.Add("sandpiper.delivered", Int(totals.delivered));
   uint64_t dropped = 0;
   for (const auto& [kind, count] : totals.dropped) {
-    if (kind != kNoMemory)  // nothing was produced either
+    if (kind != kNoMemory)  // such events are not part of `produced`
       dropped += count;
     record.attributes.emplace_back(AttributeFamily("sandpiper.dropped.*"), kind, Int(count));
   }

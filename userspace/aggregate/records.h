@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Facts -> log records, one function an event. Text that a sandbox chose is escaped here and
-// nowhere later.
+// Makes the log records of one sandbox. All text that the sandbox chose is escaped here: every text
+// in a record is valid UTF-8 on one line.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_RECORDS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_RECORDS_H_
 
@@ -21,7 +21,7 @@
 
 namespace sandpiper {
 
-// Among what was dropped: a socket or a flow that the kernel had no memory to remember.
+// A reason and kind of loss: the kernel had no memory to store a socket or a flow.
 inline constexpr char kNoMemory[] = "no_memory.socket";
 
 struct SandboxTotals {
@@ -29,40 +29,43 @@ struct SandboxTotals {
   bool destinations_estimated = false;
   uint64_t ignored_answers = 0, malformed_messages = 0, escaped_texts = 0;
   uint64_t produced = 0, delivered = 0;                   // events of all kinds
-  std::vector<std::pair<std::string, uint64_t>> dropped;  // by reason and kind, as "ring_full.exec"
+  std::vector<std::pair<std::string, uint64_t>> dropped;  // by reason and kind: "ring_full.exec"
 };
 
-// What the process that changed the rules is to the sandbox.
+// The relation of the process that changed the rules to the sandbox.
 enum class ActorRole { kUnknown, kApp, kSidecar, kHost };
 
 struct AllowedElement {
   const TimedElement* element;
   Allowance allowance;
-  SharedText host;  // under which the sandbox knows the address; empty if none
+  SharedText host;  // the name by which the sandbox knows the address; empty if there is none
 };
 
-// Of what is of no part by its cgroup: the same in each sandbox.
+// Origins of events with an owner that was not found by the cgroup. They are the same in each
+// sandbox; AddOrigin() returns the others.
 inline constexpr Origin kByNamespace = 1, kByProcess = 2;
 
 struct RulesKeys;
 
 class RecordMaker {
  public:
-  // `identity`: sandbox_id and the configured extra attributes; they stand on every record.
+  // `identity`: sandbox_id and the attributes that the user configured. Every record has them.
   explicit RecordMaker(std::vector<Attribute> identity);
 
-  // Another part of the sandbox; `attributes`, as container.id, stand on every record of it.
+  // Adds a part of the sandbox, such as a container. Every record with the returned origin has
+  // `attributes`.
   Origin AddOrigin(std::vector<RecordAttribute> attributes);
   const std::vector<Attribute>& identity() const { return identity_; }
 
-  // The pointers to processes may be null: a program that was never seen to start.
+  // `process` may be null everywhere: sandpiper did not see the program start. `unix_offset` is the
+  // difference between Unix time and CLOCK_BOOTTIME, in nanoseconds.
   LogRecord Lookup(const sandpiper::Lookup& lookup, const Process* process, int64_t unix_offset);
-  // An attempt to an address that no lookup explains.
+  // A connection attempt to an address that no lookup explains.
   LogRecord Outbound(const Flow& flow, const Process* process, int64_t unix_offset);
   LogRecord Failed(const Flow& flow, const Process* process, int64_t unix_offset);
-  // The first of its kind in a window.
+  // The first denial of a destination and layer in a window.
   LogRecord Denied(const Denial& denial, const Process* process, int64_t unix_offset);
-  // The others.
+  // All further ones of the window.
   LogRecord Denied(const Denials::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset);
   LogRecord Destination(const Ledger::WindowEntry& entry, uint64_t time_ns, int64_t unix_offset);
   LogRecord Exec(const Process& process, const std::vector<SharedText>& ancestors,
@@ -71,26 +74,26 @@ class RecordMaker {
   // egress.loaded, egress.updated.
   LogRecord RulesUpdated(const RulesetUpdate& update, ActorRole role, const Process* process,
                          int64_t unix_offset);
-  // egress.loaded of a sidecar, from what it was started with.
+  // egress.loaded: the policy that a sidecar was started with.
   LogRecord PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process,
                          int64_t unix_offset);
-  // egress.updated, at debug: elements with a timeout.
+  // egress.updated at level debug: added elements with a timeout.
   LogRecord Allowed(const std::vector<AllowedElement>& elements,
                     const RulesetTransaction& transaction, ActorRole role, const Process* process,
                     int64_t unix_offset);
-  // egress.expired, at debug.
+  // egress.expired at level debug.
   LogRecord ExpiredInUse(const Address& address, const SharedText& host, uint64_t time_ns,
                          int64_t unix_offset);
   // egress.update_failed.
-  LogRecord RulesRefused(const RulesetTransaction& refused, ActorRole role, const Process* process,
+  LogRecord UpdateFailed(const RulesetTransaction& failed, ActorRole role, const Process* process,
                          int64_t unix_offset);
   LogRecord Started(uint64_t time_ns, int64_t unix_offset);
   LogRecord Stopped(const SandboxTotals& totals, uint64_t time_ns, int64_t unix_offset);
-  // `dropped`: reason and kind, as "ring_full.exec".
+  // `dropped`: by reason and kind, as in SandboxTotals.
   LogRecord Loss(const std::vector<std::pair<std::string, uint64_t>>& dropped, uint64_t time_ns,
                  int64_t unix_offset);
 
-  // Texts that had to be escaped so far.
+  // The number of texts that had to be escaped so far.
   uint64_t escaped_texts() const { return escaped_texts_; }
 
  private:
@@ -99,9 +102,9 @@ class RecordMaker {
 
   std::string Clean(std::string_view raw);
   void AddText(LogRecord* record, AttributeKey<AttributeType::kText> key, const SharedText& raw);
-  // `beyond`: rules that are left out of `rules`.
+  // `omitted`: the number of further rules that are not in `rules`.
   void AddRules(LogRecord* record, const RulesKeys& keys, const std::vector<Rule>& rules,
-                uint64_t beyond);
+                uint64_t omitted);
   void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role,
                 const Process* process);
   void AddOrigin(LogRecord* record, Origin origin) const;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records about nftables rules; see RecordMaker.
+// The functions of RecordMaker for records about nftables rules.
 #include <openssl/evp.h>
 
 #include <algorithm>
@@ -25,7 +25,7 @@ constexpr RulesKeys kRules = {"rules", "rules.count", "rules.sha256"};
 constexpr RulesKeys kRemovedRules = {"rules.removed", "rules.removed.count",
                                      "rules.removed.sha256"};
 
-// Past it a rule set is told as a digest: backends cut or refuse attributes that are longer.
+// A longer rule set is reported as a digest: backends cut or reject longer attributes.
 constexpr size_t kRulesBytesMax = 16 * 1024;
 
 size_t Bytes(const std::vector<Rule>& rules) {
@@ -35,7 +35,7 @@ size_t Bytes(const std::vector<Rule>& rules) {
   return bytes;
 }
 
-// Of "ACTION TARGET\n" for each rule in its order, so that sha256sum(1) can check it.
+// SHA-256 of the lines "ACTION TARGET\n" of all rules in their order, as sha256sum(1) prints it.
 std::string Digest(const std::vector<Rule>& rules) {
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
                                                                         EVP_MD_CTX_free);
@@ -53,16 +53,16 @@ std::string Digest(const std::vector<Rule>& rules) {
 }  // namespace
 
 void RecordMaker::AddRules(LogRecord* record, const RulesKeys& keys, const std::vector<Rule>& rules,
-                           uint64_t beyond) {
+                           uint64_t omitted) {
   std::vector<Rule> clean;
   for (const Rule& rule : rules)
     clean.push_back({rule.action, Clean(rule.target)});
-  if (Bytes(clean) <= kRulesBytesMax && beyond == 0) {
+  if (Bytes(clean) <= kRulesBytesMax && omitted == 0) {
     record->Add(keys.list, std::move(clean));
     return;
   }
   record->Add(keys.sha256, Digest(clean));
-  record->Add(keys.count, static_cast<int64_t>(clean.size() + beyond));
+  record->Add(keys.count, static_cast<int64_t>(clean.size() + omitted));
 }
 
 void RecordMaker::AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role,
@@ -80,7 +80,7 @@ LogRecord RecordMaker::RulesUpdated(const RulesetUpdate& update, ActorRole role,
   const EventName event =
       update.is_first ? EventName("egress.loaded") : EventName("egress.updated");
   const bool known = update.rules.ok();
-  // The application has no business with the rules that it is under.
+  // The application must not change its own rules.
   const Severity severity = !known || role == ActorRole::kApp ? Severity::kWarn : Severity::kInfo;
   std::string body = update.is_first ? "egress rules loaded" : "egress rules updated";
   if (!known)
@@ -172,15 +172,15 @@ LogRecord RecordMaker::ExpiredInUse(const Address& address, const SharedText& ho
   return record;
 }
 
-LogRecord RecordMaker::RulesRefused(const RulesetTransaction& refused, ActorRole role,
+LogRecord RecordMaker::UpdateFailed(const RulesetTransaction& failed, ActorRole role,
                                     const Process* process, int64_t unix_offset) {
-  const std::string error = refused.error != 0 ? strerrorname_np(refused.error) : "aborted";
+  const std::string error = failed.error != 0 ? strerrorname_np(failed.error) : "aborted";
   LogRecord record =
       Begin("egress.update_failed", Severity::kWarn,
-            absl::StrCat("egress rules not updated: ", error), refused.time_ns, unix_offset);
+            absl::StrCat("egress rules not updated: ", error), failed.time_ns, unix_offset);
   record.Add("error", error);
-  if (refused.actor)
-    AddActor(&record, *refused.actor, role, process);
+  if (failed.actor)
+    AddActor(&record, *failed.actor, role, process);
   return record;
 }
 

@@ -21,7 +21,7 @@ double Seconds(uint64_t from_ns, uint64_t to_ns) {
   return static_cast<double>(to_ns - std::min(from_ns, to_ns)) / 1e9;
 }
 
-// Points of one sandbox: identity first, then what tells them apart.
+// Appends points of one sandbox. Their attributes are the sandbox's identity and those given.
 class PointWriter {
  public:
   PointWriter(const std::vector<Attribute>& identity, uint64_t start_unix_ns, MetricSnapshot* out)
@@ -34,7 +34,7 @@ class PointWriter {
         row,
         {.attributes = std::move(attributes), .value = std::move(value), .start_unix_ns = start_});
   }
-  // A counter that never counted has no series yet.
+  // A counter that is still 0 has no series yet.
   void Count(const MetricRow& row, std::vector<Attribute> attributes, uint64_t value) const {
     if (value > 0)
       Add(row, std::move(attributes), static_cast<int64_t>(value));
@@ -55,7 +55,7 @@ class PointWriter {
 
 namespace {
 
-// Calls `with` for each counter of one and the other's.
+// Calls `with` for each counter of `one` with the same counter of `other`.
 template <typename With>
 void Combine(KernelCounts* one, const KernelCounts& other, With with) {
   for (size_t kind = 0; kind < KernelCounts::kKinds; ++kind) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is counted for one sandbox, and how it becomes data points.
+// The counters of one sandbox, and their conversion into metric points.
 #ifndef SANDPIPER_USERSPACE_AGGREGATE_SANDBOX_METRICS_H_
 #define SANDPIPER_USERSPACE_AGGREGATE_SANDBOX_METRICS_H_
 
@@ -22,39 +22,39 @@
 
 namespace sandpiper {
 
-// Counters of the kernel side for one sandbox, by kind of event where it says so. Exact under any
-// load.
+// The BPF programs' counters of one sandbox. They are exact under any load. Arrays of kKinds are
+// indexed by the kind of event.
 struct KernelCounts {
   static constexpr size_t kKinds = 16;
-  // dropped: no room in the ring. limited: more than its share of it.
+  // `dropped`: the ring buffer was full. `limited`: over the sandbox's share of the ring buffer.
   std::array<uint64_t, kKinds> produced{}, dropped{}, limited{};
   using ByTransportAndNetwork =
       std::array<std::array<uint64_t, 2>, 2>;  // [transport][0: IPv4, 1: IPv6]
   ByTransportAndNetwork attempts{}, attempts_dropped{};
   uint64_t sent = 0, received = 0;
   uint64_t storage_failed = 0;
-  std::array<uint64_t, 2> denied{};  // by netfilter, [transport]
+  std::array<uint64_t, 2> denied{};  // denials by netfilter, [transport]
   std::array<uint64_t, 4> exits{};   // success, failure, signal, oom
 
   uint64_t lost(size_t kind) const { return dropped[kind] + limited[kind]; }
   KernelCounts& operator+=(const KernelCounts& other);
-  // What was added since `before`.
+  // The increase since `before`.
   KernelCounts operator-(const KernelCounts& before) const;
 };
 
-// Events that user space took out of the ring for the sandbox. produced = delivered + dropped in
-// the kernel + lost here + still in the ring.
+// Events that user space read from the ring buffers for the sandbox. produced = delivered + dropped
+// or limited in the kernel + lost here + still in a ring buffer.
 struct DeliveryCounts {
   std::array<uint64_t, KernelCounts::kKinds> delivered{};
-  // {stage, reason, kind} of those that were read and could not be used.
+  // Events that were read but could not be used, by {stage, reason, kind}.
   std::map<std::tuple<std::string, std::string, uint16_t>, uint64_t> lost;
 };
 
-// What else is known of a sandbox at the moment its metrics are taken.
+// Values of a sandbox that are read when its metrics are collected.
 struct SandboxGauges {
   size_t destinations = 0;
   bool destinations_estimated = false;
-  std::optional<uint64_t> static_rules;  // in force now, if that is known
+  std::optional<uint64_t> static_rules;  // rules in force now; none if they are unknown
   std::optional<ResourceUse> resources;  // none for a device
 };
 
@@ -67,20 +67,20 @@ class SandboxMetrics {
   void OnEnded(const Flow& flow);
   void OnExit(const Process& process);
   void OnTransaction(const RulesetTransaction& transaction);
-  // An address got through so long after an answer named it.
+  // Policy allowed an address `after_ns` after a DNS answer named it.
   void OnAllowed(uint64_t after_ns);
   void OnConnectBeforeAllow() { ++connects_before_allow_; }
   void OnExpiredInUse() { ++expired_in_use_; }
-  // By another layer than netfilter, whose denials the kernel side counts.
+  // A denial by another layer than netfilter. The BPF programs count netfilter's.
   void OnDenied(DenialLayer layer, Transport transport);
 
-  // Appends all points of the sandbox. Cumulative since `start_unix_ns`.
+  // Appends all points of the sandbox, cumulative since `start_unix_ns`.
   void Append(const KernelCounts& kernel, const DeliveryCounts& delivery,
               const SandboxGauges& gauges, const std::vector<Attribute>& identity,
               uint64_t start_unix_ns, MetricSnapshot* out) const;
 
   uint64_t lookups() const;
-  uint64_t denied() const;  // without netfilter's
+  uint64_t denied() const;  // without denials by netfilter
 
  private:
   template <typename T>

@@ -9,14 +9,14 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// As the OpenTelemetry Collector does: 5 s, growing by half, at most 30 s, each time somewhere
-// between half of it and one and a half.
+// Backoff as in the OpenTelemetry Collector: 5 s at first, then half as much more each time, up to
+// 30 s. A random factor between 0.5 and 1.5 applies to each.
 constexpr milliseconds kBackoffFirst{5'000}, kBackoffMax{30'000};
-// Servers take 4 MiB by default (gRPC), and more over HTTP.
+// Bytes. Servers accept 4 MiB over gRPC by default, and more over HTTP.
 constexpr size_t kRequestMax = 3'500'000;
-// How often a request that is not taken as a whole is divided, to find what is wrong with it.
+// How often a rejected request is divided to isolate its invalid part.
 constexpr int kDividesMax = 32;
-// No endpoint keeps us waiting longer.
+// The limit for the waiting time that an endpoint asks for.
 constexpr milliseconds kRetryAfterMax{3'600'000};
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sending of requests to one endpoint: what is divided, what is given up, and how long to wait
-// before the next try.
+// Sends requests to one endpoint. It divides requests that are too large or partly invalid, gives
+// up those that the endpoint rejects, and says how long to wait before the next attempt.
 #ifndef SANDPIPER_USERSPACE_EXPORT_DELIVERY_H_
 #define SANDPIPER_USERSPACE_EXPORT_DELIVERY_H_
 
@@ -18,30 +18,30 @@
 
 namespace sandpiper {
 
-// What became of requests.
+// The result of Delivery::Send.
 struct Delivered {
   struct Wait {
     std::chrono::milliseconds time{0};
-    bool asked = false;  // by the endpoint, and not our own patience
+    bool asked = false;  // the endpoint asked for this time; else it is our own backoff
   };
-  uint64_t requests = 0;  // that are done with, one way or the other
-  uint64_t sent = 0, rejected = 0,
-           refused = 0;      // items: taken, left out of a partial success, not taken for good
-  std::optional<Wait> wait;  // before the first of those that are left is sent again
-  std::string error;         // the last one, for people
+  uint64_t requests = 0;  // finished, with success or without
+  // Items: accepted; left out of a partial success; in requests that must not be sent again.
+  uint64_t sent = 0, rejected = 0, refused = 0;
+  std::optional<Wait> wait;  // time until the first remaining request is sent again
+  std::string error;         // the last error, for people
 };
 
-// Used by one thread, but for Cancel.
+// Used by one thread, except Cancel.
 class Delivery {
  public:
   Delivery(std::unique_ptr<OtlpTransport> transport, Signal signal);
 
-  // Sends them in order, until none is left or the endpoint wants to be asked again. Takes those
-  // that are done with out of `requests`.
+  // Sends the requests in order, until none is left or one has to be sent again later. Removes the
+  // finished ones from `requests`.
   Delivered Send(std::deque<Request>* requests);
 
-  // From any thread: ends what is being sent, as a failure that may be tried again, and everything
-  // that is sent later.
+  // May be called by any thread. The current attempt and all later ones fail as if they could be
+  // repeated.
   void Cancel();
 
  private:
@@ -51,7 +51,7 @@ class Delivery {
   std::unique_ptr<OtlpTransport> transport_;
   Signal signal_;
   std::chrono::milliseconds backoff_;
-  int divides_;  // left, before the next request
+  int divides_;  // divisions that are left for the requests of this Send
   std::minstd_rand random_{std::random_device{}()};
   std::atomic<bool> cancelled_ = false;
 };

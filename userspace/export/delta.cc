@@ -12,13 +12,13 @@ bool IsCumulative(const MetricRow& row) {
   return row.kind == MetricKind::kCounter || row.kind == MetricKind::kHistogram;
 }
 
-bool IsNothing(int64_t value) { return value == 0; }
-bool IsNothing(double value) { return value == 0; }
-bool IsNothing(const Histogram& value) { return value.count() == 0; }
+bool IsZero(int64_t value) { return value == 0; }
+bool IsZero(double value) { return value == 0; }
+bool IsZero(const Histogram& value) { return value.count() == 0; }
 
 }  // namespace
 
-// A sandbox that is back has the same attributes, and another start.
+// Includes the start: a restarted sandbox may have the same attributes.
 std::string DeltaState::Key(const MetricPoint& point) {
   return absl::StrCat(point.start_unix_ns, "/", SeriesKey(point.attributes));
 }
@@ -48,7 +48,7 @@ MetricSnapshot DeltaState::Since(const MetricSnapshot& now) const {
             },
             delta.value);
       }
-      if (!std::visit([](const auto& value) { return IsNothing(value); }, delta.value))
+      if (!std::visit([](const auto& value) { return IsZero(value); }, delta.value))
         out.Add(*family.row, std::move(delta));
     }
   }

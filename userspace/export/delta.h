@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cumulative values -> what was added since the last export that arrived (OpenTelemetry
+// Converts cumulative values into the increase since the last finished export (OpenTelemetry
 // specification, metrics/data-model.md, Temporality).
 #ifndef SANDPIPER_USERSPACE_EXPORT_DELTA_H_
 #define SANDPIPER_USERSPACE_EXPORT_DELTA_H_
@@ -14,10 +14,10 @@ namespace sandpiper {
 
 class DeltaState {
  public:
-  // Counters and histograms as differences, those without one left out; the rest as it is. Stale
-  // markers say nothing here and are left out.
+  // Counters and histograms become differences to the last committed snapshot; zero differences are
+  // left out. Other points stay as they are. Stale markers mean nothing here and are left out.
   MetricSnapshot Since(const MetricSnapshot& now) const;
-  // That one arrived, or never will: the next difference is to it.
+  // The snapshot was sent or dropped. The next difference is to it.
   void Commit(const MetricSnapshot& now);
 
  private:

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// What became of what was handed to an exporter.
+// Counters of an exporter.
 #ifndef SANDPIPER_USERSPACE_EXPORT_EXPORT_COUNTS_H_
 #define SANDPIPER_USERSPACE_EXPORT_EXPORT_COUNTS_H_
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "userspace/export/delivery.h"
 
 namespace sandpiper {
 
-// Log records, or data points.
+// Counts log records or data points.
 struct ExportCounts {
   uint64_t sent = 0;
   uint64_t dropped_queue_full = 0;
-  uint64_t dropped_refused = 0;        // the endpoint said no for good
-  uint64_t dropped_rejected = 0;       // a partial success
-  uint64_t dropped_at_exit = 0;        // not sent when the time to flush was over
-  uint64_t dropped_spool_full = 0;     // on disk, and had to make room
+  uint64_t dropped_refused = 0;        // the endpoint rejected the request
+  uint64_t dropped_rejected = 0;       // the endpoint rejected a part of the request
+  uint64_t dropped_at_exit = 0;        // not sent within the time for the flush
+  uint64_t dropped_spool_full = 0;     // removed from disk to make room
   uint64_t dropped_spool_old = 0;      // on disk for too long
-  uint64_t dropped_spool_corrupt = 0;  // on disk, and could not be read again
+  uint64_t dropped_spool_corrupt = 0;  // unreadable on disk; counts requests
   std::string last_error;
 
   uint64_t dropped() const {
@@ -35,10 +34,6 @@ struct ExportCounts {
       last_error = delivered.error;
   }
 };
-
-// Gets a line for people when an endpoint or a disk begins to fail, and when it works again. Called
-// by threads of exporters.
-using TellProblem = std::function<void(const std::string&)>;
 
 }  // namespace sandpiper
 

@@ -18,13 +18,14 @@
 namespace sandpiper {
 namespace {
 
-// How often certificate files are looked at again.
+// Interval in which certificate files are checked for changes.
 constexpr unsigned kCertificateSeconds = 10;
-// A name is looked up again at most so often, when its address does not answer.
+// Minimum time between two lookups of the endpoint's name; it is looked up if its address does not
+// answer.
 constexpr int kNameMilliseconds = 10'000;
-// What gRPC itself reads of an answer. Past it, it says what a server says of a request that is too
-// large, which would be sent again in two: of an answer that is only longer than we want, we should
-// know that the request was taken.
+// The response size at which gRPC itself reports an error. That error looks like the one of a
+// server for a request that is too large, which we would divide and send again. This is larger than
+// kResponseMax, so that we can see that such a request was accepted.
 constexpr int kReadMax = 64 << 20;
 
 const char* Method(Signal signal) {
@@ -61,7 +62,7 @@ std::string Text(const grpc::ByteBuffer& buffer) {
   return out;
 }
 
-// Servers compress as we do. gRPC would inflate an answer without a bound.
+// Servers compress if we do. gRPC's own decompression has no size limit, so it is off.
 SendResult ReadAnswer(const std::string& answer) {
   if (!IsGzip(answer))
     return answer.size() > kResponseMax ? UnreadResponse("longer than 4 MiB")
@@ -70,12 +71,12 @@ SendResult ReadAnswer(const std::string& answer) {
   return inflated ? ReadResponse(*inflated) : UnreadResponse("broken, or longer than 4 MiB");
 }
 
-// Bytes in, bytes out: a request is serialized once, however often it is sent.
+// Uses gRPC's generic stub: requests are already serialized.
 class GrpcTransport : public OtlpTransport {
  public:
   GrpcTransport(const OtlpEndpoint& endpoint, Signal signal)
       : endpoint_(endpoint), method_(Method(signal)) {
-    // What fails is told by who called; GRPC_VERBOSITY asks for the library's own words.
+    // The caller reports errors. gRPC's own log messages are shown only if GRPC_VERBOSITY is set.
     if (!getenv("GRPC_VERBOSITY"))
       gpr_set_log_function([](gpr_log_func_args*) {});
     grpc::ChannelArguments arguments;
@@ -139,7 +140,7 @@ class GrpcTransport : public OtlpTransport {
   std::unique_ptr<grpc::GenericStub> stub_;
   grpc::CompletionQueue queue_;
   std::mutex mutex_;
-  grpc::ClientContext* current_ = nullptr;  // of the call that is under way
+  grpc::ClientContext* current_ = nullptr;  // of the running call
   bool cancelled_ = false;
 };
 

@@ -8,7 +8,7 @@
 namespace sandpiper {
 namespace {
 
-// The largest window, and 16: a gzip header instead of zlib's.
+// windowBits of zlib: 15 is the largest window, and 16 more selects gzip's header.
 constexpr int kGzipWindow = 15 + 16;
 constexpr size_t kPiece = 64 << 10;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// gzip (RFC 1952), through zlib.
+// Compression with gzip (RFC 1952), by zlib.
 #ifndef SANDPIPER_USERSPACE_EXPORT_GZIP_H_
 #define SANDPIPER_USERSPACE_EXPORT_GZIP_H_
 
@@ -9,13 +9,13 @@
 
 namespace sandpiper {
 
-// The same bytes for the same input. Empty if zlib has no memory.
+// The same input gives the same bytes. Empty if zlib is out of memory.
 std::string Gzip(const std::string& in);
 
-// It begins as gzip does, and as no protobuf message can.
+// True if the text begins like gzip. No protobuf message begins like that.
 bool IsGzip(const std::string& in);
 
-// Nothing if it is broken, or would be longer than `max` bytes.
+// Nothing if the input is broken, or the output would be longer than `max` bytes.
 std::optional<std::string> Gunzip(const std::string& in, size_t max);
 
 }  // namespace sandpiper

@@ -14,11 +14,11 @@
 namespace sandpiper {
 namespace {
 
-// Connections are made anew so often, certificates read again, and names looked up again.
+// Maximum age of a connection, of the certificates in memory, and of an address of a name.
 constexpr long kConnectionSeconds = 300, kCertificateSeconds = 10, kNameSeconds = 10;
 
-// A short count makes curl fail the transfer. What comes is never inflated: we do not say that we
-// could.
+// Collects the response body. Returning 0 makes curl fail the transfer. The body is never
+// compressed: we send no Accept-Encoding.
 size_t Collect(char* data, size_t one, size_t size, void* out) {
   auto* body = static_cast<std::string*>(out);
   if (body->size() + size > kResponseMax)
@@ -27,7 +27,7 @@ size_t Collect(char* data, size_t one, size_t size, void* out) {
   return one * size;
 }
 
-// curl asks about once a second, and more often while data comes.
+// Nonzero ends the transfer. curl calls it once a second, and more often while data arrives.
 int Progress(void* cancelled, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   return *static_cast<std::atomic<bool>*>(cancelled);
 }
@@ -40,7 +40,8 @@ class HttpTransport : public OtlpTransport {
         curl_(lib.easy_init(), lib.easy_cleanup),
         headers_(nullptr, lib.slist_free_all) {
     curl_slist* headers = lib.slist_append(nullptr, "Content-Type: application/x-protobuf");
-    headers = lib.slist_append(headers, "Expect:");  // no waiting for a 100 that few servers send
+    headers = lib.slist_append(headers,
+                               "Expect:");  // do not wait for "100 Continue": few servers send it
     if (gzip_)
       headers = lib.slist_append(headers, "Content-Encoding: gzip");
     for (const auto& [key, value] : endpoint.headers)
@@ -77,7 +78,7 @@ class HttpTransport : public OtlpTransport {
       return {.verdict = SendResult::kRetry,
               .rejected = 0,
               .retry_after = std::nullopt,
-              .error = "no memory to compress"};
+              .error = "out of memory for compression"};
     std::string answer;
     CURL* curl = curl_.get();
     lib_.easy_setopt(curl, CURLOPT_POSTFIELDS, body.data());
@@ -87,7 +88,7 @@ class HttpTransport : public OtlpTransport {
     long status = 0;
     lib_.easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     const bool success = status >= 200 && status < 300;
-    // Whatever it had to say beyond: it took the request, or not.
+    // A response over the limit still has a status: the request was accepted or not.
     if (code == CURLE_WRITE_ERROR && success)
       return UnreadResponse("longer than 4 MiB");
     if (code != CURLE_OK && code != CURLE_WRITE_ERROR)

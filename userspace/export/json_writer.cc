@@ -56,8 +56,8 @@ void JsonWriter::Value(double number) {
     Put("null");
     return;
   }
-  // Durations: of decimals with at most fifteen digits no two are the same number, so that the one
-  // with six places is the shortest.
+  // The fast path for durations. Two different decimals of at most 15 digits are different doubles,
+  // so a decimal with six places that equals the number is its shortest text.
   constexpr double kPlaces = 1e6;
   const double scaled = number * kPlaces;
   if (scaled >= 0 && scaled < 1e15 && !std::signbit(number)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts of a JSON text (RFC 8259), appended to what is there: for lines that are written for each
-// record. Order and commas are the caller's.
+// Writes JSON text (RFC 8259) into a buffer. It is made for the hot path, one line for each record.
+// The caller writes brackets and commas and is responsible for their order.
 #ifndef SANDPIPER_USERSPACE_EXPORT_JSON_WRITER_H_
 #define SANDPIPER_USERSPACE_EXPORT_JSON_WRITER_H_
 
@@ -15,15 +15,15 @@ namespace sandpiper {
 
 class JsonWriter {
  public:
-  // `bytes`: what there is room for before it has to grow.
+  // `bytes`: the initial size of the buffer.
   explicit JsonWriter(size_t bytes)
       : capacity_(bytes), buffer_(std::make_unique_for_overwrite<char[]>(bytes)) {}
 
-  // As it stands.
+  // Appends JSON text unchanged.
   void Put(char c) { *Grow(1) = c; }
   void Put(std::string_view json) { memcpy(Grow(json.size()), json.data(), json.size()); }
 
-  // With its quotes. `text` is valid UTF-8, which JSON holds as it is.
+  // Appends a string in quotes. `text` is valid UTF-8.
   void Value(std::string_view text);
   void Value(const std::string& text) { Value(std::string_view(text)); }
   void Value(const SharedText& text) {
@@ -32,7 +32,7 @@ class JsonWriter {
     else
       Value(text.view());
   }
-  // The key of a member that is not the first.
+  // Appends the key of a member with a comma before it: it is not the first one.
   void NextKey(const SharedText& key) {
     if (key.is_plain()) {
       PutQuoted(key.view(), ",\"", "\":");
@@ -42,10 +42,10 @@ class JsonWriter {
     Value(key.view());
     Put(':');
   }
-  void Value(const char* text) = delete;  // it would be a bool
+  void Value(const char* text) = delete;  // it would be converted to bool
   void Value(int64_t number);
-  // As short as it can be read back, and never without a fraction or an exponent; null for what is
-  // no number.
+  // Appends the shortest text that reads back as the same number. It always has a fraction or an
+  // exponent. Infinity and NaN become null.
   void Value(double number);
   void Value(bool value) { Put(value ? std::string_view("true") : std::string_view("false")); }
 
@@ -61,7 +61,7 @@ class JsonWriter {
     memcpy(to + kBefore - 1, text.data(), text.size());
     memcpy(to + kBefore - 1 + text.size(), after, kAfter - 1);
   }
-  // Where the next `bytes` go.
+  // Room for `bytes` more bytes.
   char* Grow(size_t bytes) {
     if (size_ + bytes > capacity_)
       Reallocate(size_ + bytes);
@@ -70,7 +70,7 @@ class JsonWriter {
   }
   void Reallocate(size_t least);
   void PutEscaped(char c);
-  // With one to six places.
+  // Appends a decimal with one to six places.
   void PutDecimal(int64_t millionths);
 
   size_t capacity_;

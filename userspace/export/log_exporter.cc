@@ -12,21 +12,21 @@
 namespace sandpiper {
 namespace {
 
-// The least that a queue waits for an endpoint before it goes to disk.
+// The minimum time that queued records wait for the endpoint before they go to disk.
 constexpr std::chrono::milliseconds kPatience{100};
 
 }  // namespace
 
 LogExporter::LogExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource,
-                         const Options& options, std::unique_ptr<Spool> spool, TellProblem tell)
+                         const Options& options, std::unique_ptr<Spool> spool, WarningSink warn)
     : resource_(std::move(resource)),
       options_(options),
       delivery_(std::move(transport), Signal::kLogs),
-      tell_(tell),
+      warn_(warn),
       spool_(std::move(spool)),
-      outage_("log records", std::move(tell)) {
+      outage_("log records", std::move(warn)) {
   if (spool_)
-    NoteSpool();
+    UpdateStored();
   sender_ = std::thread([this] { Send(); });
   if (spool_)
     storer_ = std::thread([this] { Store(); });
@@ -62,7 +62,7 @@ void LogExporter::Push(SharedRecord record) {
   }
 }
 
-std::vector<SharedRecord> LogExporter::TakeBatch() {
+std::vector<SharedRecord> LogExporter::PopBatch() {
   const auto end =
       queue_.begin() + static_cast<ptrdiff_t>(std::min(queue_.size(), options_.batch_max));
   std::vector<SharedRecord> batch(std::make_move_iterator(queue_.begin()),
@@ -71,7 +71,7 @@ std::vector<SharedRecord> LogExporter::TakeBatch() {
   return batch;
 }
 
-void LogExporter::NoteSpool() {
+void LogExporter::UpdateStored() {
   stored_ = {.bytes = spool_->bytes(), .oldest_unix_ns = spool_->oldest_unix_ns()};
   counts_.dropped_spool_full = spool_->counts().full;
   counts_.dropped_spool_old = spool_->counts().old;
@@ -83,20 +83,20 @@ bool LogExporter::StoreRequest(const Request& request, Lock* lock) {
   std::unique_lock spool_lock(spool_mutex_);
   const absl::Status status = spool_->Append(request, ReadClock(CLOCK_REALTIME));
   lock->lock();
-  NoteSpool();
-  wake_.notify_all();  // the thread that sends may have found nothing, while this was on its way to
-                       // disk
+  UpdateStored();
+  // The sending thread may have found the queue empty while this batch was being written.
+  wake_.notify_all();
   if (!status.ok() && !spool_fails_)
-    tell_(absl::StrCat(std::string(status.message()), "; log records are kept in memory"));
+    warn_(absl::StrCat(std::string(status.message()), "; log records are kept in memory"));
   else if (status.ok() && spool_fails_)
-    tell_("the spool takes log records again");
+    warn_("the spool works again");
   spool_fails_ = !status.ok();
   return status.ok();
 }
 
 bool LogExporter::StoreBatch(Lock* lock) {
   idle_.wait(*lock, [&] { return !storing_; });
-  std::vector<SharedRecord> batch = TakeBatch();
+  std::vector<SharedRecord> batch = PopBatch();
   if (batch.empty())
     return true;
   storing_ = true;
@@ -119,7 +119,7 @@ std::optional<Spool::Entry> LogExporter::Oldest(Lock* lock) {
   std::unique_lock spool_lock(spool_mutex_);
   std::optional<Spool::Entry> entry = spool_->Front(ReadClock(CLOCK_REALTIME));
   lock->lock();
-  NoteSpool();
+  UpdateStored();
   return entry;
 }
 
@@ -128,7 +128,7 @@ void LogExporter::Remove(int64_t id, Lock* lock) {
   std::unique_lock spool_lock(spool_mutex_);
   spool_->Remove(id);
   lock->lock();
-  NoteSpool();
+  UpdateStored();
 }
 
 bool LogExporter::WaitForWork(Lock* lock) {
@@ -145,8 +145,8 @@ bool LogExporter::StoreRequests(std::deque<Request>* requests, Lock* lock) {
   return requests->empty();
 }
 
-std::deque<Request> LogExporter::TakeRequest(Lock* lock) {
-  const std::vector<SharedRecord> batch = TakeBatch();
+std::deque<Request> LogExporter::PopRequest(Lock* lock) {
+  const std::vector<SharedRecord> batch = PopBatch();
   if (batch.empty())
     return {};
   in_hand_ += batch.size();
@@ -161,26 +161,27 @@ void LogExporter::Deliver(Lock* lock) {
   if (options_.write_first && spool_ && stored_.bytes == 0)
     StoreBatch(lock);
   std::optional<Spool::Entry> entry = stored_.bytes > 0 ? Oldest(lock) : std::nullopt;
-  std::deque<Request> requests = entry ? std::deque<Request>{entry->request} : TakeRequest(lock);
+  std::deque<Request> requests = entry ? std::deque<Request>{entry->request} : PopRequest(lock);
   bool whole = true, stored = entry.has_value();
   while (!requests.empty()) {
     saved_ = stored;
     lock->unlock();
     const Delivered delivered = delivery_.Send(&requests);
     lock->lock();
-    // First off the disk, then counted: who is killed in between has not said that it arrived, and
-    // the next run sends it again.
+    // Removed from disk first, then counted as sent. If the process is killed before the removal,
+    // the next run sends the entry again, and no record was counted twice. If it is killed between
+    // the two, the records were sent but never counted.
     if (entry && requests.empty())
       Remove(entry->id, lock);
     counts_.Add(delivered);
-    outage_.Note(delivered,
-                 spool_ ? "they are kept on disk" : "they are kept in memory, while there is room");
+    outage_.Update(delivered, spool_ ? "they are kept on disk"
+                                     : "they are kept in memory, while there is room");
     store_.notify_all();
     if (!delivered.wait)
       break;
     flush_failed_ |= flushing_;
     whole = whole && delivered.requests == 0 && requests.size() == 1;
-    // What is left of a request that was divided takes its place on disk.
+    // The rest of a divided request replaces the whole one on disk.
     stored = entry && whole;
     if (spool_ && !stored && StoreRequests(&requests, lock)) {
       stored = true;
@@ -192,12 +193,12 @@ void LogExporter::Deliver(Lock* lock) {
     if (!stopping_)
       WaitBeforeRetry(*delivered.wait, &wake_, lock, stopping_, flushing_);
     if (stored)
-      return;  // the next turn begins with the oldest on disk
+      return;  // the next call begins with the oldest entry on disk
     if (stopping_)
       break;
   }
-  // The whole of an entry is on disk still; that a part of it arrived, its records tell by being
-  // the same.
+  // An entry is still on disk as a whole, so nothing of it is lost. Parts that were sent already
+  // are sent again by the next run; backends recognise them as equal records.
   for (const Request& request : requests)
     counts_.dropped_at_exit += entry ? 0 : request.items;
 }
@@ -219,11 +220,10 @@ void LogExporter::Store() {
   while (!stopping_) {
     store_.wait(lock, [&] { return stopping_ || (busy_ && !queue_.empty()); });
     const auto many = [&] {
-      return outage_.lasts() ? flushing_ || queue_.size() >= options_.batch_max
-                             : queue_.size() >= options_.queue_max / 2;
+      return outage_.is_active() ? flushing_ || queue_.size() >= options_.batch_max
+                                 : queue_.size() >= options_.queue_max / 2;
     };
-    // A moment of patience: an endpoint that works takes it within that, and the disk has no part
-    // in it.
+    // A working endpoint accepts the records within this time, and nothing is written to disk.
     store_.wait_for(lock, std::max(options_.delay, kPatience),
                     [&] { return stopping_ || !busy_ || (!spool_fails_ && many()); });
     if (!stopping_ && busy_)

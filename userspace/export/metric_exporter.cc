@@ -9,11 +9,11 @@ namespace sandpiper {
 
 MetricExporter::MetricExporter(std::unique_ptr<OtlpTransport> transport,
                                std::vector<Attribute> resource, Temporality temporality,
-                               TellProblem tell)
+                               WarningSink warn)
     : resource_(std::move(resource)),
       temporality_(temporality),
       delivery_(std::move(transport), Signal::kMetrics),
-      outage_("metrics", std::move(tell)),
+      outage_("metrics", std::move(warn)),
       thread_([this] { Run(); }) {}
 
 MetricExporter::~MetricExporter() { Stop(); }
@@ -35,31 +35,31 @@ void MetricExporter::Push(MetricSnapshot snapshot) {
   wake_.notify_all();
 }
 
-std::deque<Request> MetricExporter::Take() {
+std::deque<Request> MetricExporter::EncodeNewest() {
   taken_ = *std::move(newest_);
   newest_.reset();
-  const MetricSnapshot& told = temporality_ == Temporality::kDelta ? delta_.Since(taken_) : taken_;
-  if (told.points() == 0)
+  const MetricSnapshot& sent = temporality_ == Temporality::kDelta ? delta_.Since(taken_) : taken_;
+  if (sent.points() == 0)
     return {};
   return {
-      {.bytes = ToOtlp(told, resource_, temporality_).SerializeAsString(), .items = told.points()}};
+      {.bytes = ToOtlp(sent, resource_, temporality_).SerializeAsString(), .items = sent.points()}};
 }
 
 void MetricExporter::Deliver(Lock* lock) {
-  std::deque<Request> requests = Take();
-  bool in_part = false;  // some of it was taken: the rest of it must follow
+  std::deque<Request> requests = EncodeNewest();
+  bool in_part = false;  // a part of the snapshot was sent: the rest has to follow
   while (!requests.empty() && !stopping_) {
     lock->unlock();
     const Delivered delivered = delivery_.Send(&requests);
     lock->lock();
     counts_.Add(delivered);
     in_part |= delivered.requests > 0;
-    outage_.Note(delivered, "the newest values are sent when it is back");
+    outage_.Update(delivered, "the newest values are sent when the endpoint answers");
     if (!delivered.wait)
       break;
     WaitBeforeRetry(*delivered.wait, &wake_, lock, stopping_, flushing_);
     if (!in_part && newest_)
-      requests = Take();
+      requests = EncodeNewest();
   }
   for (const Request& request : requests)
     counts_.dropped_at_exit += request.items;

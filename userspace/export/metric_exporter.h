@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sends metrics from a thread of its own. After an outage the endpoint gets the newest values, and
-// not the backlog.
+// Sends metrics to an OTLP endpoint from its own thread. Only the newest snapshot waits: after an
+// outage the endpoint gets the newest values, without a backlog.
 #ifndef SANDPIPER_USERSPACE_EXPORT_METRIC_EXPORTER_H_
 #define SANDPIPER_USERSPACE_EXPORT_METRIC_EXPORTER_H_
 
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "userspace/aggregate/metrics.h"
+#include "userspace/base/diagnostics.h"
 #include "userspace/export/delta.h"
 #include "userspace/export/export_counts.h"
 #include "userspace/export/otel_config.h"
@@ -25,38 +26,39 @@ namespace sandpiper {
 class MetricExporter {
  public:
   MetricExporter(std::unique_ptr<OtlpTransport> transport, std::vector<Attribute> resource,
-                 Temporality temporality, TellProblem tell);
-  // Stops without waiting for what is left; see BeginFlush.
+                 Temporality temporality, WarningSink warn);
+  // Stops at once. A snapshot that is not sent is lost; see BeginFlush.
   ~MetricExporter();
   MetricExporter(const MetricExporter&) = delete;
   MetricExporter& operator=(const MetricExporter&) = delete;
 
-  // Never blocks. Takes the place of a snapshot that waits.
+  // Never blocks. Replaces a snapshot that still waits.
   void Push(MetricSnapshot snapshot);
-  // Tries more often. Returns at once.
+  // Shortens the time between attempts. Returns at once.
   void BeginFlush();
-  // Waits until `deadline`; what is left then is counted as dropped. Nothing is sent afterwards.
+  // Waits until everything is sent, but not after `deadline`. Counts the rest as dropped. Nothing
+  // is sent afterwards.
   void FinishFlush(std::chrono::steady_clock::time_point deadline);
 
   ExportCounts counts() const;
-  // The sequence of the last snapshot that arrived or never will.
+  // The sequence number of the last snapshot that was sent or dropped.
   uint64_t done() const;
 
  private:
   using Lock = std::unique_lock<std::mutex>;
 
   void Run();
-  // Requests of the newest snapshot.
-  std::deque<Request> Take();
+  // Requests with the newest snapshot.
+  std::deque<Request> EncodeNewest();
   void Deliver(Lock* lock);
   void Stop();
 
   const std::vector<Attribute> resource_;
   const Temporality temporality_;
   Delivery delivery_;
-  // Of the thread.
+  // Used by the thread only.
   DeltaState delta_;
-  MetricSnapshot taken_;  // of which the requests are made
+  MetricSnapshot taken_;  // the snapshot in the current requests
 
   mutable std::mutex mutex_;
   std::condition_variable wake_, idle_;
@@ -65,7 +67,7 @@ class MetricExporter {
   ExportCounts counts_;
   uint64_t done_ = 0;
   Outage outage_;
-  std::thread thread_;  // last: it uses all the others
+  std::thread thread_;  // declared last: it uses all other members
 };
 
 }  // namespace sandpiper

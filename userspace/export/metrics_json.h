@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metrics for people and scripts: one JSON object a line and metric.
+// Metrics as text: one line with one JSON object for each metric.
 #ifndef SANDPIPER_USERSPACE_EXPORT_METRICS_JSON_H_
 #define SANDPIPER_USERSPACE_EXPORT_METRICS_JSON_H_
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One JSON object a line: ts, level, msg, then the attributes under their own keys.
+// Log records as JSON, one object for each line: ts, level, msg, then the attributes.
+// docs/events.schema.json is its schema.
 #ifndef SANDPIPER_USERSPACE_EXPORT_NDJSON_H_
 #define SANDPIPER_USERSPACE_EXPORT_NDJSON_H_
 
@@ -10,14 +11,14 @@
 
 namespace sandpiper {
 
-// What most records take.
+// Enough bytes for most records.
 inline constexpr size_t kLineBytes = 1024;
 
-// Both without the newline.
+// Both write no newline.
 void AppendJson(const LogRecord& record, JsonWriter* json);
 std::string ToJson(const LogRecord& record);
 
-// Severity as `level` and, in upper case, severity_text show it: "info", "warn", "error".
+// "debug", "info", "warn", "error": the value of `level`.
 const char* LevelName(Severity severity);
 
 }  // namespace sandpiper

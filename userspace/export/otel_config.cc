@@ -15,7 +15,7 @@
 namespace sandpiper {
 namespace {
 
-// Percent-decoding of W3C Baggage values; nothing for a broken escape.
+// Percent-decoding of W3C Baggage values. Nothing if an escape is invalid.
 std::optional<std::string> PercentDecode(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -41,7 +41,7 @@ class Reader {
     return std::string(absl::StripAsciiWhitespace(get_env_(name.c_str())));
   }
 
-  // OTEL_EXPORTER_OTLP_<SIGNAL>_<WHAT>, else OTEL_EXPORTER_OTLP_<WHAT>; *name says which it was.
+  // OTEL_EXPORTER_OTLP_<SIGNAL>_<WHAT>, else OTEL_EXPORTER_OTLP_<WHAT>. Sets *name to the one used.
   std::string GetOtlp(const char* signal, const char* what, std::string* name) const {
     *name = absl::StrCat("OTEL_EXPORTER_OTLP_", signal, "_", what);
     std::string value = Get(*name);
@@ -63,9 +63,9 @@ class Reader {
     int64_t number = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
     if (error != std::errc() || end != value.data() + value.size() || number < 0)
-      Warn(name, value, "not a whole number of at least 0, the default is used");
+      Warn(name, value, "not a whole number of at least 0; the default is used");
     else if (std::is_same_v<T, uint16_t> && number > 65'535)
-      Warn(name, value, "no port, the default is used");
+      Warn(name, value, "not a port number; the default is used");
     else
       *out = T(number);
   }
@@ -75,7 +75,8 @@ class Reader {
   std::vector<std::string>* warnings_;
 };
 
-// "k=v,k=v", percent-encoded. Any error discards the whole variable (resource/sdk.md).
+// Parses "k=v,k=v" with percent-encoded values. An error discards the whole variable
+// (resource/sdk.md).
 std::vector<std::pair<std::string, std::string>> ReadPairs(const Reader& env,
                                                            const std::string& name,
                                                            const std::string& value) {
@@ -89,7 +90,7 @@ std::vector<std::pair<std::string, std::string>> ReadPairs(const Reader& env,
     if (key.empty() || !text) {
       env.Warn(name, value,
                absl::StrCat("not a list of key=value at \"", Escape(std::string(segment)),
-                            "\", it is ignored"));
+                            "\"; the variable is ignored"));
       return {};
     }
     out.emplace_back(key, *text);
@@ -112,15 +113,17 @@ std::optional<std::string> HttpTarget(const Reader& env, const std::string& name
                                       const std::string& value, const char* path, bool per_signal) {
   const Url url = SplitUrl(value);
   if ((url.scheme != "http" && url.scheme != "https") || url.rest.empty()) {
-    env.Warn(name, value, "not an http://, https:// or unix:// URL, nothing is sent");
+    env.Warn(name, value, "not an http://, https:// or unix:// URL; nothing is sent");
     return std::nullopt;
   }
   if (per_signal) {
     if (url.rest.find('/') != std::string::npos)
       return value;
-    env.Warn(name, value,
-             absl::StrCat("the URL of one signal is used as it is, so this posts to /; /", path,
-                          " may be meant"));
+    env.Warn(
+        name, value,
+        absl::StrCat("no path is appended to the URL of a single signal, so records are posted "
+                     "to /; did you mean /",
+                     path, "?"));
     return value + "/";
   }
   return absl::StrCat(value, absl::EndsWith(value, "/") ? "" : "/", path);
@@ -130,11 +133,11 @@ void GrpcTarget(const Reader& env, const char* signal, const std::string& name,
                 const std::string& value, OtlpEndpoint* endpoint) {
   const Url url = SplitUrl(value);
   if (url.scheme != "http" && url.scheme != "https") {
-    // A target in gRPC's own words: dns:///…, unix:///…, host:port.
+    // A target in gRPC's syntax: dns:///…, unix:///…, host:port.
     std::string insecure_name;
     endpoint->target = value;
     const std::string insecure = env.GetOtlp(signal, "INSECURE", &insecure_name);
-    // Nobody listens in on a unix socket; TLS on one is for who asks for it.
+    // A unix socket cannot be intercepted on the network, so TLS is off there by default.
     const bool by_default =
         absl::StartsWith(value, "unix:") || absl::StartsWith(value, "unix-abstract:");
     endpoint->tls = insecure.empty() ? !by_default : !absl::EqualsIgnoreCase(insecure, "true");
@@ -145,11 +148,11 @@ void GrpcTarget(const Reader& env, const char* signal, const std::string& name,
   const size_t bracket = endpoint->target.rfind(']');
   if (endpoint->target.find(':', bracket == std::string::npos ? 0 : bracket) == std::string::npos) {
     endpoint->target += ":4317";
-    env.Warn(name, value, "no port, 4317 is used");
+    env.Warn(name, value, "no port; 4317 is used");
   }
 }
 
-// How to speak to it, wherever it is.
+// Reads all settings of an endpoint except its address.
 OtlpEndpoint ReadTransport(const Reader& env, const char* signal, OtlpEndpoint endpoint) {
   std::string name;
   const std::string headers = env.GetOtlp(signal, "HEADERS", &name);
@@ -161,12 +164,12 @@ OtlpEndpoint ReadTransport(const Reader& env, const char* signal, OtlpEndpoint e
   const std::string compression = env.GetOtlp(signal, "COMPRESSION", &name);
   endpoint.gzip = absl::EqualsIgnoreCase(compression, "gzip");
   if (!endpoint.gzip && !compression.empty() && !absl::EqualsIgnoreCase(compression, "none"))
-    env.Warn(name, compression, "neither gzip nor none, batches are sent without compression");
+    env.Warn(name, compression, "neither gzip nor none; requests are not compressed");
   endpoint.client_certificate_file = env.GetOtlp(signal, "CLIENT_CERTIFICATE", &name);
   endpoint.client_key_file = env.GetOtlp(signal, "CLIENT_KEY", &name);
   if (endpoint.client_certificate_file.empty() != endpoint.client_key_file.empty()) {
     env.Warn(name, endpoint.client_key_file,
-             "a client's certificate and its key go together, neither is used");
+             "a client certificate needs both its file and its key; neither is used");
     endpoint.client_certificate_file.clear();
     endpoint.client_key_file.clear();
   }
@@ -180,7 +183,7 @@ std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, 
   if (absl::EqualsIgnoreCase(protocol, "grpc"))
     endpoint.protocol = OtlpProtocol::kGrpc;
   else if (!protocol.empty() && !absl::EqualsIgnoreCase(protocol, "http/protobuf"))
-    env.Warn(name, protocol, "neither grpc nor http/protobuf, http/protobuf is used");
+    env.Warn(name, protocol, "neither grpc nor http/protobuf; http/protobuf is used");
 
   const std::string value = env.GetOtlp(signal, "ENDPOINT", &name);
   if (value.empty())
@@ -202,7 +205,7 @@ std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, 
   return ReadTransport(env, signal, std::move(endpoint));
 }
 
-// Where a scraper finds /metrics. The library binds to addresses only.
+// The address to serve /metrics at. The library takes addresses, not names.
 std::string ReadPrometheus(const Reader& env) {
   std::string host = env.Get("OTEL_EXPORTER_PROMETHEUS_HOST");
   if (host.empty() || host == "localhost")
@@ -229,7 +232,7 @@ SignalConfig ReadSignal(const Reader& env, const char* signal, const char* path)
     } else if (choice == "prometheus" && metrics) {
       config.prometheus = ReadPrometheus(env);
     } else if (choice != "none") {
-      env.Warn(name, value, absl::StrCat(choice, " is no exporter of this signal, otlp is used"));
+      env.Warn(name, value, absl::StrCat("unknown exporter ", Escape(choice), "; otlp is used"));
       otlp = true;
     }
   }
@@ -241,25 +244,24 @@ SignalConfig ReadSignal(const Reader& env, const char* signal, const char* path)
 void ReadAggregation(const Reader& env, OtelConfig* config) {
   const std::string temporality_name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
   const std::string temporality = env.Get(temporality_name);
-  // All our counters would be synchronous instruments, so that LowMemory is Delta.
+  // "LowMemory" means delta for synchronous instruments, and all our counters count as such.
   if (absl::EqualsIgnoreCase(temporality, "delta") ||
       absl::EqualsIgnoreCase(temporality, "lowmemory"))
     config->temporality = Temporality::kDelta;
   else if (!temporality.empty() && !absl::EqualsIgnoreCase(temporality, "cumulative"))
     env.Warn(temporality_name, temporality,
-             "neither cumulative nor delta nor lowmemory, cumulative is used");
+             "not cumulative, delta or lowmemory; cumulative is used");
   const std::string histogram_name = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
   const std::string histogram = env.Get(histogram_name);
   if (absl::EqualsIgnoreCase(histogram, "base2_exponential_bucket_histogram")) {
     if (config->metrics.prometheus)
       env.Warn(histogram_name, histogram,
-               "the text format of Prometheus has no such buckets, explicit ones are used");
+               "not supported by the text format of Prometheus; explicit buckets are used");
     else
       config->histograms = HistogramKind::kExponential;
   } else if (!histogram.empty() &&
              !absl::EqualsIgnoreCase(histogram, "explicit_bucket_histogram")) {
-    env.Warn(histogram_name, histogram,
-             "neither of the two histograms, explicit_bucket_histogram is used");
+    env.Warn(histogram_name, histogram, "unknown histogram; explicit_bucket_histogram is used");
   }
 }
 

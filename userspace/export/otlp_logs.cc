@@ -15,7 +15,7 @@ using common::KeyValue;
 
 constexpr char kScopeName[] = "sandpiper";
 
-// The level in capitals, as the OpenTelemetry SDKs write it.
+// The level in capitals, as in OpenTelemetry's SDKs.
 std::string_view SeverityText(Severity severity) {
   switch (severity) {
     case Severity::kDebug:
@@ -30,11 +30,11 @@ std::string_view SeverityText(Severity severity) {
   return "";
 }
 
-// What a record takes, about; a batch of longer ones has the buffer grow.
+// Bytes of a typical record. The buffer grows for batches of longer ones.
 constexpr size_t kRecordBytes = 768;
 
-// What std::views::reverse is, which clang 14 does not understand in libstdc++ 12; it builds the
-// fuzz targets.
+// Replaces std::views::reverse: clang 14, which builds the fuzz targets, cannot compile the one of
+// libstdc++ 12.
 template <typename List>
 class Backwards {
  public:
@@ -67,7 +67,7 @@ void Write(ProtoWriter* out, const std::vector<std::string>& list) {
   });
 }
 
-// `key` may be empty, and is left out then, as proto3 has it.
+// An empty `key` is left out, as in proto3.
 template <typename WriteValue>
 void WritePair(ProtoWriter* out, int field, std::string_view key, const WriteValue& write_value) {
   out->Message(field, [&] {
@@ -77,7 +77,7 @@ void WritePair(ProtoWriter* out, int field, std::string_view key, const WriteVal
   });
 }
 
-// Each one a map, as attributes of logs may nest (OTLP common.proto, AnyValue).
+// Each rule becomes a map: attributes of logs may be nested (OTLP common.proto, AnyValue).
 void Write(ProtoWriter* out, const std::vector<Rule>& rules) {
   out->Message(AnyValue::kArrayValueFieldNumber, [&] {
     for (const Rule& rule : Backwards(rules)) {

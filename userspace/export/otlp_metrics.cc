@@ -11,7 +11,7 @@ namespace {
 
 namespace otlp = opentelemetry::proto;
 
-// Attributes of metrics are text or bool (MetricPoint).
+// The values are text or bool, as in MetricPoint.
 template <typename Message>
 void AddAttributes(const std::vector<Attribute>& attributes, Message* out) {
   for (const Attribute& attribute : attributes) {
@@ -24,7 +24,7 @@ void AddAttributes(const std::vector<Attribute>& attributes, Message* out) {
   }
 }
 
-// What all kinds of points have. False: there is no value to add.
+// Fills the fields that all kinds of points have. False if the point has no value.
 template <typename Point>
 bool BeginPoint(const MetricPoint& point, uint64_t time, Point* out) {
   AddAttributes(point.attributes, out);
@@ -76,8 +76,7 @@ void SetPoints(const MetricFamily& family, uint64_t time, Data* data) {
     SetPoint(point, time, data->add_data_points());
 }
 
-// Up-down counters stay cumulative: their preference is that of neither of the two
-// (metrics/sdk_exporters/otlp.md).
+// Up-down counters are cumulative with either preference (metrics/sdk_exporters/otlp.md).
 void SetMetric(const MetricFamily& family, uint64_t time, Temporality wanted,
                otlp::metrics::v1::Metric* out) {
   constexpr auto kCumulative = otlp::metrics::v1::AGGREGATION_TEMPORALITY_CUMULATIVE;

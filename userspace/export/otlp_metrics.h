@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metric snapshots -> OTLP requests
+// Converts metric snapshots into OTLP requests
 // (opentelemetry/proto/collector/metrics/v1/metrics_service.proto).
 #ifndef SANDPIPER_USERSPACE_EXPORT_OTLP_METRICS_H_
 #define SANDPIPER_USERSPACE_EXPORT_OTLP_METRICS_H_
@@ -14,7 +14,7 @@ namespace sandpiper {
 
 using OtlpMetrics = opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 
-// `temporality`: of the counters and histograms in the snapshot.
+// `temporality` is that of the counters and histograms in the snapshot.
 OtlpMetrics ToOtlp(const MetricSnapshot& snapshot, const std::vector<Attribute>& resource,
                    Temporality temporality);
 

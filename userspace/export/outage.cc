@@ -6,21 +6,21 @@
 namespace sandpiper {
 namespace {
 
-// Between tries while the program waits to end.
+// Time between attempts while the process is about to end.
 constexpr std::chrono::milliseconds kFlushPause{200};
 
 }  // namespace
 
-void Outage::Note(const Delivered& delivered, const std::string& meanwhile) {
+void Outage::Update(const Delivered& delivered, const std::string& meanwhile) {
   const auto now = std::chrono::steady_clock::now();
-  if (delivered.wait && !lasts_) {
-    lasts_ = true;
+  if (delivered.wait && !is_active_) {
+    is_active_ = true;
     since_ = now;
-    tell_(absl::StrCat(what_, " cannot be sent: ", delivered.error, "; ", meanwhile));
-  } else if (delivered.requests > 0 && lasts_) {
-    lasts_ = false;
+    warn_(absl::StrCat(what_, " cannot be sent: ", delivered.error, "; ", meanwhile));
+  } else if (delivered.requests > 0 && is_active_) {
+    is_active_ = false;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - since_).count();
-    tell_(absl::StrCat(what_, " are sent again, after ", seconds, " s"));
+    warn_(absl::StrCat(what_, " are sent again, after ", seconds, " s"));
   }
 }
 

@@ -16,8 +16,8 @@
 namespace sandpiper {
 namespace {
 
-// As long as a scraper waits by default (scrape_timeout).
-constexpr std::chrono::seconds kAnswerWithin{10};
+// Prometheus's default scrape_timeout.
+constexpr std::chrono::seconds kAnswerTimeout{10};
 
 std::vector<prometheus::ClientMetric::Label> Labels(const std::vector<Attribute>& attributes) {
   std::vector<prometheus::ClientMetric::Label> out;
@@ -69,14 +69,14 @@ prometheus::MetricType TypeOf(MetricKind kind) {
   }
 }
 
-class Scraped : public prometheus::Collectable {
+class Scrapes : public prometheus::Collectable {
  public:
-  explicit Scraped(std::vector<Attribute> resource) : resource_(std::move(resource)) {}
+  explicit Scrapes(std::vector<Attribute> resource) : resource_(std::move(resource)) {}
 
-  // In a thread of the server's. A scrape that the loop is too busy for has nothing, rather than
-  // something old.
+  // Called by a thread of the HTTP server. The event loop makes the snapshot. If it is too busy,
+  // the scrape gets no metrics: old values would be wrong.
   std::vector<prometheus::MetricFamily> Collect() const override {
-    const auto snapshot = requests.Call(kAnswerWithin);
+    const auto snapshot = requests.Call(kAnswerTimeout);
     return snapshot ? ToPrometheus(*snapshot, resource_) : std::vector<prometheus::MetricFamily>();
   }
 
@@ -122,8 +122,8 @@ std::vector<prometheus::MetricFamily> ToPrometheus(const MetricSnapshot& snapsho
 }
 
 struct PrometheusExporter::Impl {
-  std::shared_ptr<Scraped> scraped;
-  std::unique_ptr<prometheus::Exposer> exposer;  // last: its threads use the other
+  std::shared_ptr<Scrapes> scraped;
+  std::unique_ptr<prometheus::Exposer> exposer;  // declared last: its threads use the other member
 };
 
 PrometheusExporter::PrometheusExporter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -133,7 +133,7 @@ PrometheusExporter::~PrometheusExporter() { impl_->scraped->requests.Close(); }
 absl::StatusOr<std::unique_ptr<PrometheusExporter>> PrometheusExporter::Start(
     const std::string& address, const std::vector<Attribute>& resource) {
   auto impl = std::make_unique<Impl>();
-  impl->scraped = std::make_shared<Scraped>(resource);
+  impl->scraped = std::make_shared<Scrapes>(resource);
   try {
     impl->exposer = std::make_unique<prometheus::Exposer>(address);
   } catch (const std::exception& error) {

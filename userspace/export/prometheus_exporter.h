@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves /metrics in the text format of Prometheus.
+// Serves /metrics over HTTP in the text format of Prometheus.
 #ifndef SANDPIPER_USERSPACE_EXPORT_PROMETHEUS_EXPORTER_H_
 #define SANDPIPER_USERSPACE_EXPORT_PROMETHEUS_EXPORTER_H_
 
@@ -15,23 +15,23 @@
 
 namespace sandpiper {
 
-// `resource` becomes target_info. Stale points are left out; of two points of one series the later
-// one stays.
+// `resource` becomes target_info. Stale points are left out. If a series has two points, the later
+// one is kept.
 std::vector<prometheus::MetricFamily> ToPrometheus(const MetricSnapshot& snapshot,
                                                    const std::vector<Attribute>& resource);
 
 class PrometheusExporter {
  public:
-  // Listens at `address`, as "127.0.0.1:9464". Unavailable where that cannot be.
+  // Listens at `address`, such as "127.0.0.1:9464". Unavailable if that is impossible.
   static absl::StatusOr<std::unique_ptr<PrometheusExporter>> Start(
       const std::string& address, const std::vector<Attribute>& resource);
   ~PrometheusExporter();
   PrometheusExporter(const PrometheusExporter&) = delete;
   PrometheusExporter& operator=(const PrometheusExporter&) = delete;
 
-  // Readable when a scraper waits.
+  // Readable while a scrape waits for Answer().
   int event_fd() const;
-  // Answers all who wait, in the calling thread.
+  // Answers all waiting scrapes in the calling thread.
   void Answer(const std::function<MetricSnapshot()>& collect);
 
  private:

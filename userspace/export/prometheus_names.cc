@@ -14,13 +14,13 @@ namespace {
 
 bool IsWord(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); }
 
-// The UCUM units that the catalog uses.
+// The word for a UCUM unit of the catalogue.
 std::string UnitWord(std::string_view unit) {
   if (unit == "s")
     return "seconds";
   if (unit == "By")
     return "bytes";
-  return "";  // also for {annotations}
+  return "";  // {annotations} have no word
 }
 
 }  // namespace

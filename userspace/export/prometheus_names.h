@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names that Prometheus gives to OTLP metrics by itself, so that both ways in end in the same
-// series: its default translation strategy, UnderscoreEscapingWithSuffixes
+// Names of metrics in Prometheus. They equal the names that Prometheus gives to the same metrics
+// when it receives them over OTLP: its default translation strategy, UnderscoreEscapingWithSuffixes
 // (prometheus/otlptranslator, metric_namer.go and label_namer.go).
 #ifndef SANDPIPER_USERSPACE_EXPORT_PROMETHEUS_NAMES_H_
 #define SANDPIPER_USERSPACE_EXPORT_PROMETHEUS_NAMES_H_
@@ -11,8 +11,8 @@
 
 namespace sandpiper {
 
-// "egress.dns.query.duration", s -> "egress_dns_query_duration_seconds". Histograms without
-// _bucket, _sum, _count.
+// For example "egress_dns_query_duration_seconds" for egress.dns.query.duration in s. Histograms
+// have no suffix _bucket, _sum or _count.
 std::string PrometheusName(const MetricRow& row);
 std::string PrometheusLabel(const std::string& key);
 

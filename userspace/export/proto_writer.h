@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fields of protobuf messages, written from the last to the first: the length of what was written
-// is known when it is due, before the content, so that nothing is measured first or moved
-// afterwards. https://protobuf.dev/programming-guides/encoding/
+// Writes the fields of protobuf messages backwards, from the last to the first. The encoding puts
+// the length of a message before its content. When writing backwards the length is known by then,
+// so that nothing has to be measured first or moved afterwards.
+// https://protobuf.dev/programming-guides/encoding/
 #ifndef SANDPIPER_USERSPACE_EXPORT_PROTO_WRITER_H_
 #define SANDPIPER_USERSPACE_EXPORT_PROTO_WRITER_H_
 
@@ -16,7 +17,7 @@ namespace sandpiper {
 
 class ProtoWriter {
  public:
-  // `bytes`: what there is room for before it has to grow.
+  // `bytes`: the initial size of the buffer.
   explicit ProtoWriter(size_t bytes)
       : capacity_(bytes), buffer_(std::make_unique_for_overwrite<char[]>(bytes)) {}
 
@@ -33,9 +34,9 @@ class ProtoWriter {
     memcpy(Grow(value.size()), value.data(), value.size());
     PutHead(field, value.size());
   }
-  // A message of a text and of a message that holds nothing but another one, where each of the
-  // lengths takes one byte; else false. For pairs of key and value: four times Bytes and Message,
-  // in one step.
+  // Writes a pair of a key and a text value in one step: a message with the text field `key`, and
+  // with a message that only has the text field `text`. False, without writing, if one of the
+  // lengths takes more than one byte.
   bool ShortPair(int field, int key_field, std::string_view key, int value_field, int text_field,
                  std::string_view text) {
     constexpr size_t kHead = 2;
@@ -69,7 +70,7 @@ class ProtoWriter {
  private:
   enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2 };
 
-  // Where the next `bytes`, which stand before all others, go.
+  // Room for `bytes` bytes in front of all others.
   char* Grow(size_t bytes) {
     if (size_ + bytes > capacity_)
       Reallocate(size_ + bytes);
@@ -85,10 +86,10 @@ class ProtoWriter {
     capacity_ = capacity;
   }
 
-  // What stands before `length` bytes.
+  // The tag and the length in front of a field of `length` bytes.
   void PutHead(int field, size_t length) {
     const uint32_t tag = Tag(field, kLengthDelimited);
-    // Nearly all: a byte each.
+    // Mostly both take one byte.
     if ((tag | length) < 0x80) {
       char* const to = Grow(2);
       to[0] = static_cast<char>(tag);
@@ -121,7 +122,7 @@ class ProtoWriter {
 
   size_t capacity_;
   size_t size_ = 0;
-  std::unique_ptr<char[]> buffer_;  // filled from its end
+  std::unique_ptr<char[]> buffer_;  // used from its end
 };
 
 }  // namespace sandpiper

@@ -32,7 +32,7 @@ absl::StatusOr<std::unique_ptr<RecentRecords::Watcher>> RecentRecords::Watch(Rec
   const std::lock_guard lock(mutex_);
   if (watchers_.size() >= kWatchersMax)
     return absl::ResourceExhaustedError(
-        absl::StrCat(kWatchersMax, " look on already; end one of them"));
+        absl::StrCat("too many observers (", kWatchersMax, "); stop one of them"));
   for (auto it = records_.rbegin(); it != records_.rend() && watcher->queue_.size() < last; ++it) {
     if (watcher->filter_.Matches(**it))
       watcher->queue_.push_front(*it);
@@ -49,7 +49,7 @@ RecentRecords::Watcher::~Watcher() {
 RecentRecords::Next RecentRecords::Watcher::Wait(std::chrono::milliseconds limit) {
   std::unique_lock lock(records_->mutex_);
   wake_.wait_for(lock, limit, [&] { return !queue_.empty() || missed_ > 0; });
-  // What was missed came after all that is in the queue.
+  // Missed records are newer than all records in the queue.
   if (queue_.empty())
     return {.record = nullptr, .missed = std::exchange(missed_, 0)};
   SharedRecord next = std::move(queue_.front());

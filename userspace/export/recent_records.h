@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The records of a while, and each new one, for those who look on. Whoever is slow misses some, is
-// told how many, and holds up nobody.
+// Keeps the newest records for observers, and passes each new record to them. A slow observer
+// misses records and gets their number; it never delays the collector or other observers.
+// Thread-safe.
 #ifndef SANDPIPER_USERSPACE_EXPORT_RECENT_RECORDS_H_
 #define SANDPIPER_USERSPACE_EXPORT_RECENT_RECORDS_H_
 
@@ -22,27 +23,27 @@ namespace sandpiper {
 
 class RecentRecords {
  public:
-  // `keep`: records, the newest.
+  // `keep`: the number of records to keep.
   explicit RecentRecords(size_t keep) : keep_(keep) {}
   RecentRecords(const RecentRecords&) = delete;
   RecentRecords& operator=(const RecentRecords&) = delete;
 
-  // Never waits for those who look on.
+  // Never waits for observers.
   void Push(SharedRecord record);
 
   struct Next {
-    SharedRecord record;  // null: none came in time
-    uint64_t missed = 0;  // for want of room, instead of it
+    SharedRecord record;  // null: none within the time limit, or `missed` is set
+    uint64_t missed = 0;  // records that were dropped because the queue was full
   };
 
-  // One who looks on; it must not outlive the records.
+  // One observer. It must not outlive the RecentRecords.
   class Watcher {
    public:
     ~Watcher();
     Watcher(const Watcher&) = delete;
     Watcher& operator=(const Watcher&) = delete;
 
-    // Waits for at most `limit`.
+    // Waits for the next record, at most for `limit`.
     Next Wait(std::chrono::milliseconds limit);
 
    private:
@@ -59,8 +60,8 @@ class RecentRecords {
 
   static constexpr size_t kWatchersMax = 16, kQueueMax = 4'096;
 
-  // Sees first those of the records that are there, at most the last `last` of them, then all that
-  // come. ResourceExhausted where kWatchersMax look on already.
+  // Adds an observer of the records that match `filter`. It gets the newest `last` of those kept,
+  // and then all new ones. ResourceExhausted if there are kWatchersMax observers already.
   absl::StatusOr<std::unique_ptr<Watcher>> Watch(RecordFilter filter, size_t last);
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which records somebody wants to see.
+// Selects log records, for `sandpiper observe`.
 #ifndef SANDPIPER_USERSPACE_EXPORT_RECORD_FILTER_H_
 #define SANDPIPER_USERSPACE_EXPORT_RECORD_FILTER_H_
 
@@ -11,13 +11,13 @@
 
 namespace sandpiper {
 
-// Of each list that is not empty, one must match. Patterns are those of glob(7), without regard to
-// case for hosts; "/" and "." are ordinary.
+// A record matches if each list that is not empty has a matching pattern. Patterns are those of
+// glob(7), where "/" and "." are ordinary characters. Hosts ignore case.
 struct RecordFilter {
   std::vector<std::string> sandboxes;  // patterns for sandbox_id
   std::vector<std::string> events;     // patterns for opensandbox.event
   std::vector<std::string> hosts;      // patterns for target.host, peer, or one of target.ips
-  bool denied = false;  // only what was refused: egress.denied, and destinations with refusals
+  bool denied = false;                 // only egress.denied, and egress.destination with denials
   uint64_t since_unix_ns = 0;
 
   bool Matches(const LogRecord& record) const;

@@ -16,8 +16,8 @@ absl::StatusOr<Redaction> Redaction::Make(const std::vector<std::string>& patter
   for (const std::string& pattern : patterns) {
     auto compiled = std::make_shared<const RE2>(pattern, RE2::Quiet);
     if (!compiled->ok())
-      return absl::InvalidArgumentError(
-          absl::StrCat(Escape(pattern), " is no regular expression: ", compiled->error()));
+      return absl::InvalidArgumentError(absl::StrCat("invalid regular expression \"",
+                                                     Escape(pattern), "\": ", compiled->error()));
     out.patterns_.push_back(std::move(compiled));
     any->Add(pattern, nullptr);
   }
@@ -31,7 +31,7 @@ std::vector<int> Redaction::Matching(const std::string& text) const {
   RE2::Set::ErrorInfo error = {.kind = RE2::Set::kNotCompiled};
   if (any_ && (any_->Match(text, &found, &error) || error.kind == RE2::Set::kNoError))
     return found;
-  // Where the set takes more memory than RE2 lets it have, each is tried.
+  // If the set needs more memory than RE2 allows, try all patterns.
   found.resize(patterns_.size());
   std::iota(found.begin(), found.end(), 0);
   return found;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is hidden of texts before they leave.
+// Masks parts of texts before they leave sandpiper.
 #ifndef SANDPIPER_USERSPACE_EXPORT_REDACTION_H_
 #define SANDPIPER_USERSPACE_EXPORT_REDACTION_H_
 
@@ -15,34 +15,34 @@
 
 namespace sandpiper {
 
-// Stands for what is hidden, as Tetragon's redactionFilters have it.
+// Replaces masked text; the same as in Tetragon's redactionFilters.
 inline constexpr char kHidden[] = "*****";
 
-// Regular expressions (RE2). What their groups match is hidden; the whole match of one without
-// groups.
+// A set of regular expressions (RE2). The text that their groups match is masked. An expression
+// without groups masks its whole match.
 class Redaction {
  public:
-  // InvalidArgument names the pattern that is none.
+  // InvalidArgument: a pattern is not a regular expression; the message names it.
   static absl::StatusOr<Redaction> Make(const std::vector<std::string>& patterns);
 
   bool empty() const { return patterns_.empty(); }
-  // True if something was hidden.
+  // True if something was masked.
   bool Apply(std::string* text) const;
-  // As if blanks stood between them: a pattern may span several, as an option and its value.
+  // Matches the texts joined by blanks, so that a pattern may span an option and its value.
   bool Apply(std::vector<std::string>* texts) const;
 
  private:
   struct Span {
     size_t begin, end;
   };
-  // Those that match the text, by their place in patterns_.
+  // Indices in patterns_ of the patterns that match the text.
   std::vector<int> Matching(const std::string& text) const;
-  // In order, without overlaps.
+  // The parts of the text to mask, sorted and without overlaps.
   std::vector<Span> Find(const std::string& text) const;
 
   std::vector<std::shared_ptr<const RE2>> patterns_;
-  // All of them, by their place in patterns_: one pass says which match at all, and most texts hold
-  // nothing to hide.
+  // All patterns in one automaton with the indices of patterns_. One pass finds those that match.
+  // Most texts have nothing to mask, so this pass is all they cost.
   std::shared_ptr<const RE2::Set> any_;
 };
 

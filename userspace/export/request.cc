@@ -12,7 +12,7 @@ namespace {
 using OtlpLogs = opentelemetry::proto::collector::logs::v1::ExportLogsServiceRequest;
 using OtlpMetrics = opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 
-// Which items stay, as they are met one after the other.
+// The items to keep: of all items in order, skip `skip`, keep the next `keep`, drop the rest.
 struct Range {
   uint64_t skip, keep;
 };
@@ -27,9 +27,9 @@ void Cut(List* list, Range* range) {
   list->DeleteSubrange(0, static_cast<int>(before));
 }
 
-template <typename List, typename Gone>
-void DropIf(List* list, const Gone& gone) {
-  list->erase(std::remove_if(list->begin(), list->end(), gone), list->end());
+template <typename List, typename IsDropped>
+void DropIf(List* list, const IsDropped& is_dropped) {
+  list->erase(std::remove_if(list->begin(), list->end(), is_dropped), list->end());
 }
 
 void Keep(OtlpLogs* logs, Range range) {
@@ -39,7 +39,7 @@ void Keep(OtlpLogs* logs, Range range) {
   }
 }
 
-// A metric without points is an error to some servers.
+// False if no point is left: some servers reject a metric without points.
 bool CutPoints(opentelemetry::proto::metrics::v1::Metric* metric, Range* range) {
   const auto cut = [range](auto* data) {
     Cut(data->mutable_data_points(), range);

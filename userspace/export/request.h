@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is sent to an OTLP endpoint in one piece: serialized once, sent again with the same bytes,
-// and kept on disk as it is.
+// A serialized request to an OTLP endpoint. Repeated attempts send the same bytes, and the spool
+// stores the same bytes.
 #ifndef SANDPIPER_USERSPACE_EXPORT_REQUEST_H_
 #define SANDPIPER_USERSPACE_EXPORT_REQUEST_H_
 
@@ -18,8 +18,8 @@ struct Request {
   uint64_t items = 0;  // log records, or data points
 };
 
-// Two of about the same number of items, in order. Nothing for one item, or for bytes that are no
-// request.
+// Divides a request into two with about the same number of items, in order. Nothing if it has only
+// one item or cannot be parsed.
 std::optional<std::pair<Request, Request>> Halve(const Request& request, Signal signal);
 
 }  // namespace sandpiper

@@ -11,7 +11,7 @@
 namespace sandpiper {
 namespace {
 
-// grpc::StatusCode, by the numbers of the protocol.
+// The numbers of grpc::StatusCode in the protocol.
 enum GrpcCode {
   kCancelled = 1,
   kInvalidArgument = 3,
@@ -46,12 +46,12 @@ SendResult UnreadResponse(const char* why) {
   return {.verdict = SendResult::kSent,
           .rejected = 0,
           .retry_after = std::nullopt,
-          .error = absl::StrCat("the answer is ", why)};
+          .error = absl::StrCat("the response is ", why)};
 }
 
 SendResult ReadResponse(const std::string& response) {
-  // The responses of all signals are alike on the wire: rejected = 1, error_message = 2 in
-  // partial_success = 1.
+  // The responses of all signals have the same encoding: fields rejected = 1 and error_message = 2
+  // in partial_success = 1.
   opentelemetry::proto::collector::logs::v1::ExportLogsServiceResponse parsed;
   if (!parsed.ParseFromString(response))
     return {};
@@ -105,7 +105,7 @@ SendResult FromGrpc(int code, const std::string& message, const std::string& det
       result.verdict = SendResult::kRetry;
       break;
     case kResourceExhausted:
-      // Only a server that says when can be asked again; else the request was too large for it.
+      // Without a time for the next attempt, the request was too large for the server.
       result.verdict = result.retry_after ? SendResult::kRetry : SendResult::kSplit;
       break;
     case kInvalidArgument:

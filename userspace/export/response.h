@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What OTLP endpoints answer, and what is to be done about it (opentelemetry-proto
-// docs/specification.md).
+// Interprets the responses of OTLP endpoints (opentelemetry-proto docs/specification.md).
 #ifndef SANDPIPER_USERSPACE_EXPORT_RESPONSE_H_
 #define SANDPIPER_USERSPACE_EXPORT_RESPONSE_H_
 
@@ -12,18 +11,18 @@
 
 namespace sandpiper {
 
-// OTLP 1.11 asks for a bound on responses and recommends this one, in bytes.
+// The size limit for responses in bytes that OTLP 1.11 recommends.
 inline constexpr size_t kResponseMax = 4 << 20;
 
-// Of a success whose response is not read, and why.
+// The result of a success with an unreadable response; `why` says why it is unreadable.
 SendResult UnreadResponse(const char* why);
 
-// Of a success: what a partial one left out. An answer that is no response means nothing, as Loki's
-// 204 has none.
+// The result of a success, which may be partial. A body that cannot be parsed is a full success:
+// Loki answers with 204 and no body.
 SendResult ReadResponse(const std::string& response);
 
-// `retry_after`: as its header says, whether in seconds or as a date. `body`: a google.rpc.Status,
-// or text for people.
+// `retry_after`: from the header, which has seconds or a date. `body`: a google.rpc.Status, or text
+// for people.
 SendResult FromHttp(long status, std::optional<std::chrono::milliseconds> retry_after,
                     const std::string& body);
 

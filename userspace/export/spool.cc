@@ -24,7 +24,7 @@ int64_t Checksum(const std::string& bytes) {
       crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())));
 }
 
-// Steps once, and makes the statement ready for the next time.
+// Runs a prepared statement once. The destructor resets it for the next use.
 class Execution {
  public:
   explicit Execution(sqlite3_stmt* statement) : statement_(statement) {}
@@ -58,14 +58,14 @@ class Execution {
 absl::Status Spool::Error(const char* what) const {
   const int code = database_ ? sqlite3_errcode(database_) & 0xff : SQLITE_NOMEM;
   const std::string message = absl::StrCat("the spool ", options_.path, ": ", what, ": ",
-                                           database_ ? sqlite3_errmsg(database_) : "no memory");
+                                           database_ ? sqlite3_errmsg(database_) : "out of memory");
   switch (code) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-    case SQLITE_ERROR:  // what we ask is right: the file is of another format, or has other tables
+    case SQLITE_ERROR:  // our statements are valid: the file has another format or other tables
       return absl::DataLossError(message);
     case SQLITE_READONLY:
-      // Where the disk lets us write, it is the file that asks for a newer SQLite.
+      // If the file is writable, its format needs a newer SQLite.
       return sqlite3_extended_errcode(database_) == SQLITE_READONLY &&
                      access(options_.path.c_str(), W_OK) == 0
                  ? absl::DataLossError(message)
@@ -92,12 +92,12 @@ absl::Status Spool::Prepare(const char* sql, Statement* out) {
 }
 
 absl::Status Spool::Load() {
-  const mode_t before = umask(0077);  // what is in there is nobody else's business
+  const mode_t before = umask(0077);  // records are private
   const int opened = sqlite3_open_v2(options_.path.c_str(), &database_,
                                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   umask(before);
   if (opened != SQLITE_OK)
-    return Error("opening it");
+    return Error("cannot open");
   RETURN_IF_ERROR(Run("PRAGMA locking_mode=EXCLUSIVE"));
   RETURN_IF_ERROR(Run("PRAGMA auto_vacuum=FULL"));
   RETURN_IF_ERROR(Run("PRAGMA journal_mode=WAL"));
@@ -115,7 +115,7 @@ absl::Status Spool::Load() {
   bytes_ = read ? static_cast<uint64_t>(sqlite3_column_int64(sums.statement, 0)) : 0;
   done_ = 0;
   sqlite3_finalize(sums.statement);
-  return read ? absl::OkStatus() : Error("reading it");
+  return read ? absl::OkStatus() : Error("cannot read");
 }
 
 absl::Status Spool::PutAside() {
@@ -194,7 +194,7 @@ absl::Status Spool::Insert(const Request& request, uint64_t now_unix_ns) {
       .Bind(static_cast<int64_t>(request.items))
       .Bind(static_cast<int64_t>(request.bytes.size()));
   if (insert.Bind(Checksum(request.bytes)).Bind(request.bytes).Step() != SQLITE_DONE)
-    return Error("writing");
+    return Error("cannot write");
   bytes_ += request.bytes.size();
   return absl::OkStatus();
 }
@@ -229,7 +229,7 @@ std::optional<Spool::Entry> Spool::Front(uint64_t now_unix_ns) {
   while (bytes_ > 0) {
     const auto head = Oldest();
     if (!head) {
-      // There should be more, and nothing more can be had from this file.
+      // bytes_ says that there are more entries, so the file cannot be read any more.
       [[maybe_unused]] const absl::Status status = PutAside();
       return std::nullopt;
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that could not be sent, on disk, oldest first: they outlive the endpoint's absence, and
-// the process. SQLite in WAL mode: an entry is there as a whole or not at all, after kill -9 and
-// after a loss of power. Used by one thread.
+// Stores requests that could not be sent on disk, so that they survive an outage of the endpoint
+// and the end of the process. The first request in is the first out. It is an SQLite database in
+// WAL mode: after kill -9 or a loss of power an entry is there completely or not at all. Used by
+// one thread at a time.
 #ifndef SANDPIPER_USERSPACE_EXPORT_SPOOL_H_
 #define SANDPIPER_USERSPACE_EXPORT_SPOOL_H_
 
@@ -18,17 +19,17 @@ struct sqlite3_stmt;
 
 namespace sandpiper {
 
-// Of items, as log records, but for `corrupt`, which cannot know.
+// Lost items (log records), except `corrupt`: the items of an unreadable entry are not known.
 struct SpoolCounts {
-  uint64_t full = 0, old = 0;  // dropped: no room, kept too long
+  uint64_t full = 0, old = 0;  // dropped: over bytes_max, over age_max
   uint64_t corrupt = 0;        // entries that could not be read
 };
 
 class Spool {
  public:
   struct Options {
-    std::string path;                   // of the file; its folder is made
-    uint64_t bytes_max = 256ull << 20;  // of requests; the file is a little larger
+    std::string path;                   // the file; its folder is created
+    uint64_t bytes_max = 256ull << 20;  // sum of the requests; the file is a little larger
     std::chrono::milliseconds age_max{std::chrono::hours(24)};
   };
   struct Entry {
@@ -36,27 +37,28 @@ class Spool {
     Request request;
   };
 
-  // Touches nothing yet.
+  // Does not touch the disk yet.
   explicit Spool(const Options& options) : options_(options) {}
   ~Spool();
   Spool(const Spool&) = delete;
   Spool& operator=(const Spool&) = delete;
 
-  // What is no database, or a broken one, is put aside as PATH.broken and counted as one corrupt
-  // entry. Another process that uses it: Unavailable. After an error Append tries again.
+  // Opens or creates the file. A file that is not a valid database is renamed to PATH.broken and
+  // counted as one corrupt entry. Unavailable: another process uses the file. After an error,
+  // Append tries to open it again.
   absl::Status Open();
 
-  // What it returned from survives a loss of power. Drops the oldest where there is no room. An
-  // error, as of a disk that is full: it is not in there.
+  // Drops the oldest entries if there is no room. Once it returns OK, the request survives a loss
+  // of power. After an error, such as a full disk, the request is not stored.
   absl::Status Append(const Request& request, uint64_t now_unix_ns);
-  // The oldest one; those that are too old or broken are dropped first.
+  // The oldest entry. Drops entries that are too old or broken before it.
   std::optional<Entry> Front(uint64_t now_unix_ns);
-  // That one, which was in front, and whatever was before it. A disk that cannot forget it now does
-  // so later; a process that begins before that finds it again.
+  // Removes the entry that Front() returned, and all older ones. If the disk fails, the next
+  // removal deletes it from the file. A process that starts before that finds it again.
   void Remove(int64_t id);
 
   uint64_t bytes() const { return bytes_; }
-  // When the oldest was written, Unix time in nanoseconds; 0 if there is none.
+  // The time when the oldest entry was written, Unix time in nanoseconds; 0 if there is none.
   uint64_t oldest_unix_ns() const;
   const SpoolCounts& counts() const { return counts_; }
 
@@ -69,7 +71,7 @@ class Spool {
   absl::Status Run(const char* sql);
   absl::Status Prepare(const char* sql, Statement* out);
   absl::Status Error(const char* what) const;
-  // The oldest, without its bytes.
+  // An entry without its bytes.
   struct Head {
     int64_t id = 0;
     uint64_t time_unix_ns = 0, items = 0, size = 0;
@@ -78,7 +80,7 @@ class Spool {
   std::optional<Entry> Read(const Head& head) const;
   void Drop(const Head& head);
   void MakeRoom(uint64_t size);
-  // Begins anew; the file that is of no use any more stays beside it.
+  // Renames the unusable file and begins with a new one.
   absl::Status PutAside();
   void Close();
 
@@ -86,7 +88,7 @@ class Spool {
   sqlite3* database_ = nullptr;
   Statement insert_, oldest_, read_, remove_;
   uint64_t bytes_ = 0;
-  int64_t done_ = 0;  // up to here they are removed, whatever is still in the file
+  int64_t done_ = 0;  // entries up to this id are removed, even if the file still has them
   SpoolCounts counts_;
 };
 

@@ -36,7 +36,7 @@ void RuleMonitor::OnTransaction(const RulesetTransaction& transaction) {
     return;
   ++summary_.refused;
   context_->emitter.Emit([&](RecordMaker& records, int64_t unix_offset) {
-    return records.RulesRefused(transaction, RoleOf(transaction.actor),
+    return records.UpdateFailed(transaction, RoleOf(transaction.actor),
                                 ProcessOf(transaction.actor), unix_offset);
   });
 }
