@@ -6,16 +6,15 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "userspace/aggregate/denials.h"
 #include "userspace/aggregate/ledger.h"
 #include "userspace/aggregate/log_record.h"
+#include "userspace/aggregate/record_builder.h"
 #include "userspace/correlate/allowances.h"
 #include "userspace/correlate/dns_lookups.h"
 #include "userspace/correlate/flow_table.h"
-#include "userspace/correlate/process_table.h"
 #include "userspace/correlate/ruleset_history.h"
 #include "userspace/ruleset/opensandbox_policy.h"
 
@@ -41,21 +40,11 @@ struct AllowedElement {
   SharedText host;  // the name by which the sandbox knows the address; empty if there is none
 };
 
-// Origins of events with an owner that was not found by the cgroup. They are the same in each
-// sandbox; AddOrigin() returns the others.
-inline constexpr Origin kByNamespace = 1, kByProcess = 2;
-
 struct RulesKeys;
 
-class RecordMaker {
+class RecordMaker : public RecordBuilder {
  public:
-  // `identity`: sandbox_id and the attributes that the user configured. Every record has them.
-  explicit RecordMaker(std::vector<Attribute> identity);
-
-  // Adds a part of the sandbox, such as a container. Every record with the returned origin has
-  // `attributes`.
-  Origin AddOrigin(std::vector<RecordAttribute> attributes);
-  const std::vector<Attribute>& identity() const { return identity_; }
+  using RecordBuilder::RecordBuilder;
 
   // `process` may be null everywhere: sandpiper did not see the program start. `unix_offset` is the
   // difference between Unix time and CLOCK_BOOTTIME, in nanoseconds.
@@ -93,29 +82,12 @@ class RecordMaker {
   LogRecord Loss(const std::vector<std::pair<std::string, uint64_t>>& dropped, uint64_t time_ns,
                  int64_t unix_offset);
 
-  // The number of texts that had to be escaped so far.
-  uint64_t escaped_texts() const { return escaped_texts_; }
-
  private:
-  LogRecord Begin(EventName event, Severity severity, std::string body, uint64_t time_ns,
-                  int64_t unix_offset);
-
-  std::string Clean(std::string_view raw);
-  void AddText(LogRecord* record, AttributeKey<AttributeType::kText> key, const SharedText& raw);
   // `omitted`: the number of further rules that are not in `rules`.
   void AddRules(LogRecord* record, const RulesKeys& keys, const std::vector<Rule>& rules,
                 uint64_t omitted);
   void AddActor(LogRecord* record, const RulesetActor& actor, ActorRole role,
                 const Process* process);
-  void AddOrigin(LogRecord* record, Origin origin) const;
-  void AddProcess(LogRecord* record, const ProcessKey& key, const std::string& comm,
-                  const Process* process);
-
-  std::vector<Attribute> identity_;
-  std::vector<RecordAttribute> common_;  // identity_, as attributes of records
-  std::vector<std::vector<RecordAttribute>>
-      origins_;  // after those that are the same in each sandbox
-  uint64_t escaped_texts_ = 0;
 };
 
 }  // namespace sandpiper

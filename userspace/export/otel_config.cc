@@ -2,101 +2,17 @@
 #include "userspace/export/otel_config.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "userspace/base/text.h"
+#include "userspace/export/environment_reader.h"
 
 namespace sandpiper {
 namespace {
-
-// Percent-decoding of W3C Baggage values. Nothing if an escape is invalid.
-std::optional<std::string> PercentDecode(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out.push_back(text[i]);
-      continue;
-    }
-    if (i + 2 >= text.size() || !absl::ascii_isxdigit(static_cast<unsigned char>(text[i + 1])) ||
-        !absl::ascii_isxdigit(static_cast<unsigned char>(text[i + 2])))
-      return std::nullopt;
-    out.append(absl::HexStringToBytes(absl::string_view(text.data() + i + 1, 2)));
-    i += 2;
-  }
-  return out;
-}
-
-class Reader {
- public:
-  Reader(const GetEnv& get_env, std::vector<std::string>* warnings)
-      : get_env_(get_env), warnings_(warnings) {}
-
-  std::string Get(const std::string& name) const {
-    return std::string(absl::StripAsciiWhitespace(get_env_(name.c_str())));
-  }
-
-  // OTEL_EXPORTER_OTLP_<SIGNAL>_<WHAT>, else OTEL_EXPORTER_OTLP_<WHAT>. Sets *name to the one used.
-  std::string GetOtlp(const char* signal, const char* what, std::string* name) const {
-    *name = absl::StrCat("OTEL_EXPORTER_OTLP_", signal, "_", what);
-    std::string value = Get(*name);
-    if (value.empty()) {
-      *name = absl::StrCat("OTEL_EXPORTER_OTLP_", what);
-      value = Get(*name);
-    }
-    return value;
-  }
-
-  void Warn(const std::string& name, const std::string& value, const std::string& why) const {
-    warnings_->push_back(absl::StrCat(name, "=", Escape(value), ": ", why));
-  }
-
-  template <typename T>
-  void Number(const std::string& name, const std::string& value, T* out) const {
-    if (value.empty())
-      return;
-    int64_t number = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error != std::errc() || end != value.data() + value.size() || number < 0)
-      Warn(name, value, "not a whole number of at least 0; the default is used");
-    else if (std::is_same_v<T, uint16_t> && number > 65'535)
-      Warn(name, value, "not a port number; the default is used");
-    else
-      *out = T(number);
-  }
-
- private:
-  const GetEnv& get_env_;
-  std::vector<std::string>* warnings_;
-};
-
-// Parses "k=v,k=v" with percent-encoded values. An error discards the whole variable
-// (resource/sdk.md).
-std::vector<std::pair<std::string, std::string>> ReadPairs(const Reader& env,
-                                                           const std::string& name,
-                                                           const std::string& value) {
-  std::vector<std::pair<std::string, std::string>> out;
-  for (const absl::string_view segment : absl::StrSplit(value, ',', absl::SkipWhitespace())) {
-    const std::vector<std::string> halves = absl::StrSplit(segment, absl::MaxSplits('=', 1));
-    const std::string key(absl::StripAsciiWhitespace(halves[0]));
-    const auto text = halves.size() == 2
-                          ? PercentDecode(std::string(absl::StripAsciiWhitespace(halves[1])))
-                          : std::nullopt;
-    if (key.empty() || !text) {
-      env.Warn(name, value,
-               absl::StrCat("not a list of key=value at \"", Escape(std::string(segment)),
-                            "\"; the variable is ignored"));
-      return {};
-    }
-    out.emplace_back(key, *text);
-  }
-  return out;
-}
 
 struct Url {
   std::string scheme, rest;  // "http", "host:4318/path"
@@ -109,7 +25,7 @@ Url SplitUrl(const std::string& text) {
   return {absl::AsciiStrToLower(text.substr(0, end)), text.substr(end + 3)};
 }
 
-std::optional<std::string> HttpTarget(const Reader& env, const std::string& name,
+std::optional<std::string> HttpTarget(const EnvironmentReader& env, const std::string& name,
                                       const std::string& value, const char* path, bool per_signal) {
   const Url url = SplitUrl(value);
   if ((url.scheme != "http" && url.scheme != "https") || url.rest.empty()) {
@@ -129,7 +45,7 @@ std::optional<std::string> HttpTarget(const Reader& env, const std::string& name
   return absl::StrCat(value, absl::EndsWith(value, "/") ? "" : "/", path);
 }
 
-void GrpcTarget(const Reader& env, const char* signal, const std::string& name,
+void GrpcTarget(const EnvironmentReader& env, const char* signal, const std::string& name,
                 const std::string& value, OtlpEndpoint* endpoint) {
   const Url url = SplitUrl(value);
   if (url.scheme != "http" && url.scheme != "https") {
@@ -153,10 +69,11 @@ void GrpcTarget(const Reader& env, const char* signal, const std::string& name,
 }
 
 // Reads all settings of an endpoint except its address.
-OtlpEndpoint ReadTransport(const Reader& env, const char* signal, OtlpEndpoint endpoint) {
+OtlpEndpoint ReadTransport(const EnvironmentReader& env, const char* signal,
+                           OtlpEndpoint endpoint) {
   std::string name;
   const std::string headers = env.GetOtlp(signal, "HEADERS", &name);
-  for (auto& [key, text] : ReadPairs(env, name, headers))
+  for (auto& [key, text] : env.Pairs(name, headers))
     endpoint.headers.emplace_back(absl::AsciiStrToLower(key), std::move(text));
   const std::string timeout = env.GetOtlp(signal, "TIMEOUT", &name);
   env.Number(name, timeout, &endpoint.timeout);
@@ -176,7 +93,8 @@ OtlpEndpoint ReadTransport(const Reader& env, const char* signal, OtlpEndpoint e
   return endpoint;
 }
 
-std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, const char* path) {
+std::optional<OtlpEndpoint> ReadEndpoint(const EnvironmentReader& env, const char* signal,
+                                         const char* path) {
   OtlpEndpoint endpoint;
   std::string name;
   const std::string protocol = env.GetOtlp(signal, "PROTOCOL", &name);
@@ -206,7 +124,7 @@ std::optional<OtlpEndpoint> ReadEndpoint(const Reader& env, const char* signal, 
 }
 
 // The address to serve /metrics at. The library takes addresses, not names.
-std::string ReadPrometheus(const Reader& env) {
+std::string ReadPrometheus(const EnvironmentReader& env) {
   std::string host = env.Get("OTEL_EXPORTER_PROMETHEUS_HOST");
   if (host.empty() || host == "localhost")
     host = "127.0.0.1";
@@ -217,7 +135,7 @@ std::string ReadPrometheus(const Reader& env) {
   return absl::StrCat(host, ":", port);
 }
 
-SignalConfig ReadSignal(const Reader& env, const char* signal, const char* path) {
+SignalConfig ReadSignal(const EnvironmentReader& env, const char* signal, const char* path) {
   SignalConfig config;
   const bool metrics = std::string_view(signal) == "METRICS";
   const std::string name = absl::StrCat("OTEL_", signal, "_EXPORTER");
@@ -241,7 +159,7 @@ SignalConfig ReadSignal(const Reader& env, const char* signal, const char* path)
   return config;
 }
 
-void ReadAggregation(const Reader& env, OtelConfig* config) {
+void ReadAggregation(const EnvironmentReader& env, OtelConfig* config) {
   const std::string temporality_name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
   const std::string temporality = env.Get(temporality_name);
   // "LowMemory" means delta for synchronous instruments, and all our counters count as such.
@@ -268,7 +186,7 @@ void ReadAggregation(const Reader& env, OtelConfig* config) {
 }  // namespace
 
 OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warnings) {
-  const Reader env(get_env, warnings);
+  const EnvironmentReader env(get_env, warnings);
   OtelConfig config;
   const std::string disabled = env.Get("OTEL_SDK_DISABLED");
   if (!disabled.empty() && !absl::EqualsIgnoreCase(disabled, "true") &&
@@ -281,7 +199,7 @@ OtelConfig ReadOtelConfig(const GetEnv& get_env, std::vector<std::string>* warni
   ReadAggregation(env, &config);
   std::string service = "sandpiper";
   for (auto& [key, value] :
-       ReadPairs(env, "OTEL_RESOURCE_ATTRIBUTES", env.Get("OTEL_RESOURCE_ATTRIBUTES"))) {
+       env.Pairs("OTEL_RESOURCE_ATTRIBUTES", env.Get("OTEL_RESOURCE_ATTRIBUTES"))) {
     if (key == "service.name")
       service = value;
     else
