@@ -255,10 +255,10 @@ def note_flow(
 
 
 def note_denial(
-    where: str, port: int, transport: str, layer: str = "netfilter", count: int = 1
+    target: str, port: int, transport: str, layer: str = "netfilter", count: int = 1
 ) -> None:
-    """Notes a denial that the caller expects. `where` is the name, or else the address."""
-    note("denials", where=where, port=port, transport=transport, layer=layer, count=count)
+    """Notes a denial that the caller expects. `target` is the name, or else the address."""
+    note("denials", target=target, port=port, transport=transport, layer=layer, count=count)
 
 
 def correct_last_flow(**fields: Any) -> None:

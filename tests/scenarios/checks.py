@@ -247,7 +247,7 @@ def check_denials(r: Result, truth: dict[str, Any]) -> None:
         ] += e["count"]
     want = Counter()
     for x in truth.get("denials", []):
-        want[(x["where"], x["port"], x["transport"], x["layer"])] += x["count"]
+        want[(x["target"], x["port"], x["transport"], x["layer"])] += x["count"]
     check_same("egress.denied", list(reported.items()), list(want.items()))
     by_layer = Counter()
     for (_, _, transport, layer), n in want.items():

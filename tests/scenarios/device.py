@@ -92,7 +92,7 @@ def compare(events: list[Event], sandbox: str, truth: dict[str, Any]) -> None:
     )
     want = {}
     for x in truth["denials"]:
-        key = (x["where"], x["port"], x["transport"])
+        key = (x["target"], x["port"], x["transport"])
         want[key] = want.get(key, 0) + x["count"]
     got = {}
     for e in records.get("egress.denied", []):
@@ -247,9 +247,9 @@ def behind_a_tap(w: World) -> None:
             flow(1, "udp", "refused", 1),
         ],
         "denials": [
-            {"where": "one.test", "port": 80, "transport": "tcp", "count": 1},
-            {"where": "one.test", "port": 82, "transport": "tcp", "count": 1},
-            {"where": "one.test", "port": 9001, "transport": "udp", "count": 2},
+            {"target": "one.test", "port": 80, "transport": "tcp", "count": 1},
+            {"target": "one.test", "port": 82, "transport": "tcp", "count": 1},
+            {"target": "one.test", "port": 9001, "transport": "udp", "count": 2},
         ],
     }
     compare(events, "fc-1", truth)
