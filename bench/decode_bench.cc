@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// User side, by the record: decoding, parsing, and joining query and answer to a lookup.
+// Measures user space for each record: decoding, parsing, joining query and answer to a lookup.
 #include <benchmark/benchmark.h>
 
 #include <cstring>
@@ -43,7 +43,7 @@ void ParseAnswerOfTwo(benchmark::State& state) {
 }
 BENCHMARK(ParseAnswerOfTwo);
 
-// The floor of the one above: a copy of the same bytes.
+// The minimum for the benchmark above: a copy of the same bytes.
 void CopyAnswerOfTwo(benchmark::State& state) {
   const std::string wire =
       testing::Answer(1, "www.example.test", {testing::ARecord(1), testing::ARecord(2)});

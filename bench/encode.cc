@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// encode [ROUNDS]: a batch of log records to an OTLP request, ROUNDS times over: by EncodeLogs, by
-// the classes that protoc generates on an arena, and, as the floor, a copy of the finished bytes.
-// Prints one JSON object: CPU nanoseconds a record. Each is a function of its own, for callgrind to
-// count.
+// encode [ROUNDS]: encodes a batch of log records as an OTLP request, ROUNDS times. It measures
+// EncodeLogs, the classes that protoc generates on an arena, and a copy of the finished bytes as
+// the minimum. Prints one JSON object with CPU nanoseconds a record. Each encoder is a function of
+// its own, so that callgrind can count it.
 #include <google/protobuf/arena.h>
 #include <time.h>
 
@@ -16,7 +16,7 @@
 
 namespace sandpiper {
 
-constexpr size_t kBatch = 512;  // as the exporter's default
+constexpr size_t kBatch = 512;  // the default of the exporter
 
 std::vector<Attribute> resource;
 std::vector<SharedRecord> records;
@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "encode: the two do not write the same\n");
     return 1;
   }
-  // In turns, so that what else the machine does falls on all of them.
+  // The encoders take turns, so that other load of the machine affects all of them.
   double ours = 0, generated = 0, copy = 0;
   constexpr int kTurns = 5;
   for (int turn = 0; turn < kTurns; ++turn) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What aggregation costs: time, and memory as malloc counts it.
+// Measures aggregation: time, and memory as malloc counts it.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
@@ -23,7 +23,7 @@ Flow FlowTo(uint64_t i) {
   return {.cookie = i, .peer = {Address::FromIpv4(octets), 443}, .started_ns = 1};
 }
 
-// An attempt to a destination that is new.
+// Adds an attempt to a new destination.
 void LedgerNewDestination(benchmark::State& state) {
   const auto count = static_cast<uint64_t>(state.range(0));
   for (auto _ : state) {
@@ -37,7 +37,7 @@ void LedgerNewDestination(benchmark::State& state) {
 }
 BENCHMARK(LedgerNewDestination)->Arg(1'000)->Arg(10'000)->Arg(1'000'000);
 
-// One past the bound: summed up, and estimated.
+// Adds a destination over the limit, which is summed up and estimated.
 void LedgerBeyond(benchmark::State& state) {
   Ledger ledger(1'000);
   uint64_t i = 0;
@@ -57,7 +57,7 @@ void HistogramRecord(benchmark::State& state) {
 }
 BENCHMARK(HistogramRecord)->Arg(0)->Arg(1)->ArgName("exponential");
 
-// All series of as many sandboxes that did a bit of everything, collected once.
+// Collects all series of this many sandboxes, each with every kind of event.
 void CollectMetrics(benchmark::State& state) {
   const auto count = static_cast<uint64_t>(state.range(0));
   std::vector<std::unique_ptr<SandboxSession>> sandboxes;

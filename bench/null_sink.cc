@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// null_sink: takes OTLP over gRPC and HTTP/1.1, says that all is well, and looks at nothing.
-// Listens on ports of 127.0.0.1 that are free, prints "GRPC_PORT HTTP_PORT", and ends when its
-// stdin does, with how many bytes of bodies came.
+// null_sink: accepts OTLP over gRPC and HTTP/1.1 without reading the bodies. It listens on free
+// ports of 127.0.0.1 and prints "GRPC_PORT HTTP_PORT". At the end of its stdin it prints the bytes
+// of all bodies and ends.
 #include <arpa/inet.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
@@ -46,7 +46,7 @@ class Discard : public grpc::CallbackGenericService {
   }
 };
 
-// One connection: requests with a Content-Length, one after the other.
+// Serves one connection: requests with a Content-Length, one after another.
 void ServeHttp(int fd) {
   static constexpr char kAnswer[] =
       "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records as a busy sandbox makes them, for what is measured of their encoding and sending: in ten,
-// six lookups, two execs, an exit and a connection to an address that no lookup explains.
+// Sample records of a busy sandbox, for the benchmarks of encoding and sending. Of ten records, six
+// are lookups, two execs, one is an exit and one a connection to an address without a lookup.
 #ifndef SANDPIPER_BENCH_SAMPLE_RECORDS_H_
 #define SANDPIPER_BENCH_SAMPLE_RECORDS_H_
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// send grpc|http TARGET gzip|none RECORDS: sends so many log records with sandpiper's exporter, as
-// fast as they are taken. Prints one JSON object: what it took of CPU time, all threads together,
-// and of the clock.
+// send grpc|http TARGET gzip|none RECORDS: sends this many log records with sandpiper's exporter,
+// as fast as the target accepts them. Prints one JSON object with the CPU time of all threads and
+// the elapsed time.
 #include <sys/resource.h>
 
 #include <chrono>

@@ -154,7 +154,7 @@ def fifty_thousand_programs_in_fifty_sandboxes(w: World) -> None:
 @scenario()
 def stopped_reader_for_ten_seconds(w: World) -> None:
     cg, port, n = w.new_cgroup("still"), free_port(), scale(w, 50000)
-    # A flow whose close event was lost ends in the second window after it.
+    # A flow without its lost close event ends in the second window after it.
     c = Collector(
         w, [cg], options=[*small_rings(w), "--dns-port", "9", "--window-s", "1"], env=serving(port)
     )

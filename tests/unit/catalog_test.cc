@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The catalog of metrics, what it is called elsewhere, and its document.
+// Tests the catalogue of metrics, its names in Prometheus, and its page.
 #include <gtest/gtest.h>
 
 #include <fstream>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What leaves: NDJSON lines and OTLP requests.
+// Tests the output: NDJSON lines and OTLP requests.
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An endpoint that a test plays: what it was asked, and what it answers.
+// An endpoint for tests: it keeps the requests, and gives the answers that a test sets.
 #ifndef SANDPIPER_TESTS_UNIT_FAKE_ENDPOINT_H_
 #define SANDPIPER_TESTS_UNIT_FAKE_ENDPOINT_H_
 

@@ -95,7 +95,7 @@ class FakeKernelTables : public KernelTables {
     return known == owners.end() ? 0 : known->second.member;
   }
 
-  // What a test sets or checks.
+  // Tests set and check these.
   size_t capacity = 1'000;
   absl::Status watch_error;
   absl::Status device_error;

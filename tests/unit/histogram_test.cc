@@ -34,7 +34,7 @@ TEST(ExponentialHistogram, PowerOfTwoBelongsToLowerBucket) {
     Histogram histogram(HistogramKind::kExponential, {});
     histogram.Record(value);
     EXPECT_NEAR(Ends(histogram, 0).second, value, value * 1e-6);
-    histogram.Record(1e-9);  // so far away that the scale is below 3
+    histogram.Record(1e-9);  // so small that the scale is below 3
     histogram.Record(1e9);
     EXPECT_LE(histogram.scale(), 2);
     for (size_t i = 0; i < histogram.buckets().size(); ++i) {
@@ -70,8 +70,8 @@ TEST(ExponentialHistogram, EveryValueIsInItsBucket) {
 
 class BothKinds : public ::testing::TestWithParam<HistogramKind> {};
 
-// What was recorded in two parts and put together is what was recorded as one; and the parts can be
-// had back.
+// The sum of two histograms equals the histogram of all values, and subtracting one part gives the
+// other.
 TEST_P(BothKinds, SumsAndDifferences) {
   std::mt19937 random(2);
   for (int round = 0; round < 200; ++round) {

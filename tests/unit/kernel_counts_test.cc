@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is made of the kernel side's counters.
+// Tests the sums and differences of the counters of BPF programs.
 #include <gtest/gtest.h>
 
 #include <limits>

@@ -52,7 +52,7 @@ TEST(Ledger, WindowsAddUpToTotal) {
   EXPECT_TRUE(ledger.CloseWindow().empty());
 }
 
-// Reports and records come in one order, whatever that of the table is.
+// Reports and records have one order, independent of that of the table.
 TEST(Ledger, WindowEntriesAreSorted) {
   Ledger ledger(100);
   for (uint8_t i = 0; i < 50; ++i) {
@@ -98,7 +98,7 @@ TEST(Ledger, OverflowIsCounted) {
   EXPECT_EQ(ledger.destinations().size(), 3u);
   EXPECT_EQ(ledger.overflowed(), 7u);
   EXPECT_TRUE(ledger.distinct_is_estimated());
-  // Hashes are salted anew in each run. Two of ten in one register of 4096 are one run in a
+  // Each run has another salt of hashes. Two of ten in one register of 4096 are one run in a
   // hundred, three such pairs one in millions.
   EXPECT_LE(ledger.distinct(), 10u);
   EXPECT_GE(ledger.distinct(), 8u);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an exporter sees, over any interleaving of events, exports, births and deaths.
+// Tests the view of an exporter, over any order of events, exports, and starts and ends of
+// sandboxes.
 #include "userspace/aggregate/metric_reader.h"
 
 #include <gtest/gtest.h>
@@ -37,7 +38,7 @@ bool IsOverflow(const MetricPoint& point) {
 TEST(MetricReader, EndedSandboxIsRepeatedUntilExportedThenMarkedStale) {
   MetricReader reader({.start_unix_ns = kStart});
   reader.OnSandboxEnd(1, Execs("a", 7, 10), 100);
-  for (const uint64_t time : {200u, 300u}) {  // nobody took the first
+  for (const uint64_t time : {200u, 300u}) {  // the first was not read
     reader.Begin(time);
     const auto points = Of(reader.Finish(), MetricNamed("sandbox.process.execs"));
     ASSERT_EQ(points.size(), 1u);
@@ -62,7 +63,8 @@ TEST(MetricReader, RestartedSandboxStartsNewSeriesAndIsNotStale) {
   reader.Begin(200);
   reader.Add(2, Execs("a", 1, 150));
   const auto points = Of(reader.Finish(), MetricNamed("sandbox.process.execs"));
-  ASSERT_EQ(points.size(), 2u);  // the old one's last value first, since its time is earlier
+  ASSERT_EQ(points.size(),
+            2u);  // the last value of the old series comes first: its time is earlier
   EXPECT_EQ(points[0].start_unix_ns, 10u);
   EXPECT_EQ(points[0].time_unix_ns, 100u);
   EXPECT_EQ(points[1].start_unix_ns, 150u);
@@ -111,9 +113,9 @@ TEST(MetricReader, WithoutSandboxIdPointsAreSummedByOtherAttributes) {
   EXPECT_EQ(told, (std::map<std::string, int64_t>{{"ok", 101}, {"denied", 2}}));
 }
 
-// Sandboxes come, count, go and come back under their names; exports happen, arrive or fail, in any
-// order. No series ever goes down, no name is told twice at one time, and whatever the limit, all
-// that was counted is told once: cumulative and as deltas.
+// Sandboxes start, count, end and start again under their names, and exports succeed or fail, in
+// any order. No series ever decreases, and no name appears twice at one time. With any limit, each
+// count is exported once: cumulative and as deltas.
 class AnyInterleaving : public ::testing::TestWithParam<size_t> {};
 
 TEST_P(AnyInterleaving, SumsAreExact) {
@@ -228,7 +230,7 @@ TEST(Delta, DifferencesOfHistogramsAndGaugesWithStartTimes) {
     return out;
   };
   delta.Commit(snapshot(10, 3, 50));
-  // One that failed leaves no gap: the next covers its time too.
+  // A failed export leaves no gap: the next one covers its time too.
   for (const uint64_t time : {20u, 30u}) {
     const MetricSnapshot difference = delta.Since(snapshot(time, 8, 40));
     EXPECT_EQ(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What EncodeLogs writes is, byte for byte, what the generated classes serialize.
+// EncodeLogs writes the same bytes as the generated classes.
 #include "userspace/export/otlp_logs.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An endpoint that is away, and a disk for what waits: nothing is lost, and nothing is told twice.
+// Tests the exporter with an endpoint that does not answer and a spool on disk: no record is lost,
+// and each problem is reported once.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -44,14 +45,14 @@ class OutageTest : public ::testing::Test {
                                            problems_.push_back(problem);
                                          });
   }
-  // How many of the problems told hold this.
+  // The number of reported problems that contain this text.
   ptrdiff_t Told(const std::string& part) {
     const std::lock_guard lock(problems_mutex_);
     return std::count_if(problems_.begin(), problems_.end(), [&](const auto& problem) {
       return problem.find(part) != std::string::npos;
     });
   }
-  // Waits for room, as the capture does not: what is tested is not the queue.
+  // Waits for room in the queue, which these tests do not test.
   void Push(LogExporter* exporter, const std::vector<std::string>& bodies) {
     for (const std::string& body : bodies) {
       for (uint64_t full = exporter->counts().dropped_queue_full;;
@@ -68,7 +69,7 @@ class OutageTest : public ::testing::Test {
     exporter->FinishFlush(std::chrono::steady_clock::now() + kLong);
     return exporter->counts();
   }
-  // From now on the endpoint takes everything, and this is what it took.
+  // From now on the endpoint accepts all requests. Returns them.
   void Recover() {
     endpoint_.answer = [this](const std::string& request) {
       const auto bodies = Bodies(request);
@@ -103,7 +104,7 @@ TEST_F(OutageTest, NextRunSendsSpoolOldestFirst) {
   std::sort(sorted.begin(), sorted.end(),
             [](const auto& a, const auto& b) { return std::stoi(a) < std::stoi(b); });
   EXPECT_EQ(sorted, Numbers(3010));
-  // In order but for the request that was under way while others went to disk.
+  // In order, except for the request that was being sent while others went to disk.
   EXPECT_LT(std::stoi(taken_[0]), 200);
   EXPECT_EQ(taken_.back(), "3009");
 }
@@ -114,7 +115,7 @@ TEST_F(OutageTest, RepeatedOutagesLoseNothing) {
     switch (random() % 4) {
       case 0:
         return Answer(SendResult::kRetry);
-      case 1:  // too large for it: what it is divided into meets the same
+      case 1:  // too large for the endpoint; so are its parts
         if (Bodies(request).size() > 20)
           return Answer(SendResult::kSplit);
         break;
@@ -139,7 +140,7 @@ TEST_F(OutageTest, RepeatedOutagesLoseNothing) {
   EXPECT_EQ(taken_, Numbers(5000));
 }
 
-// It answers nothing at all: the queue goes to disk meanwhile, and the end does not wait for it.
+// The endpoint hangs: the queue goes to disk meanwhile, and the shutdown does not wait for it.
 TEST_F(OutageTest, HangingEndpointLosesNothing) {
   std::mutex mutex;
   std::condition_variable ended;
@@ -184,8 +185,7 @@ TEST_F(OutageTest, WriteFirstStoresBeforeSending) {
   EXPECT_EQ(exporter->stored()->bytes, 0u);
 }
 
-// What is on disk before it is sent leaves in the order in which it came: of a run that is killed,
-// nothing is missing in between.
+// Records that are on disk before they are sent leave in their order: a killed run leaves no gap.
 TEST_F(OutageTest, WriteFirstKeepsOrder) {
   endpoint_.answer = [this](const std::string& request) {
     const auto bodies = Bodies(request);
@@ -199,7 +199,7 @@ TEST_F(OutageTest, WriteFirstKeepsOrder) {
   EXPECT_EQ(taken_, Numbers(10'000));
 }
 
-// No spool can be made there: memory does what it can, says so once, and heals.
+// The spool cannot be created: records stay in memory, this is reported once, and sending goes on.
 TEST_F(OutageTest, FailingDiskKeepsRecordsInMemory) {
   std::ofstream(folder_) << "a file where the folder should be";
   std::atomic<bool> away = true;

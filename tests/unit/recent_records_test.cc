@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who looks on sees what he asked for, in order, and holds up nobody.
+// Tests that an observer gets the records that it asked for, in order, and blocks no other.
 #include "userspace/export/recent_records.h"
 
 #include <gtest/gtest.h>
@@ -74,7 +74,7 @@ TEST(RecentRecords, SlowObserverGetsNumberOfMissedRecords) {
   ASSERT_TRUE(watcher.ok());
   for (size_t i = 0; i < RecentRecords::kQueueMax + 7; ++i)
     records.Push(Shared("e", "x"));
-  records.Push(Shared("other", "x"));  // which nobody misses
+  records.Push(Shared("other", "x"));  // no observer wants it
   size_t seen = 0;
   while (const auto record = (*watcher)->Wait(0ms).record)
     ++seen;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What may not leave does not, and what is too much is cut and counted.
+// Tests that records are redacted, and that oversized records are cut and counted.
 #include "userspace/export/record_limits.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every answer of an OTLP endpoint, and what is to be done about it.
+// Tests the reaction to each answer of an OTLP endpoint.
 #include "userspace/export/response.h"
 
 #include <gtest/gtest.h>

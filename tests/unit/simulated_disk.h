@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A disk that fails, or loses what was not yet synced when the power goes. SQLite's calls come
-// here: the definitions below stand before the C library's for the shared libraries of this test.
+// A disk that fails, or that loses unsynced data when its power fails. The definitions below
+// replace those of the C library, so that they also get the calls of the shared library of SQLite.
 #ifndef SANDPIPER_TESTS_UNIT_SIMULATED_DISK_H_
 #define SANDPIPER_TESTS_UNIT_SIMULATED_DISK_H_
 
@@ -24,9 +24,9 @@ class SimulatedDisk {
  public:
   // Whether the next call is an I/O error.
   bool fails = false;
-  // Calls that change a file or sync it until the power goes; negative: it stays.
+  // The number of writes and syncs until the power fails; negative: never.
   int power = -1;
-  // Where the files are put as the disk holds them then; the process ends.
+  // The folder for the files as the disk has them at a power failure. The process ends then.
   std::string afterwards;
   uint32_t seed = 0;
 
@@ -63,7 +63,7 @@ class SimulatedDisk {
   }
 
  private:
-  static constexpr size_t kSector = 512;  // what a disk writes as a whole
+  static constexpr size_t kSector = 512;  // the unit that a disk writes completely or not at all
   struct Change {
     size_t offset = 0;
     std::string bytes;
@@ -89,7 +89,7 @@ class SimulatedDisk {
   void Tick() {
     if (power < 0 || --power > 0)
       return;
-    // Of what was not synced, any sector may have got there and any other not.
+    // Each unsynced sector may or may not have reached the disk.
     std::mt19937 random(seed);
     for (auto& [name, file] : files_) {
       for (const Change& change : file.waiting) {
@@ -114,8 +114,8 @@ class SimulatedDisk {
 
 }  // namespace sandpiper
 
-// Under names of their own for the compiler, which has others of these; to be included by one
-// source.
+// Functions with other names for the compiler, because it has declarations of the real ones.
+// Include this file in one source only.
 ssize_t SimulatedWrite(int fd, const void* data, size_t size, off_t offset) __asm__("pwrite64");
 ssize_t SimulatedRead(int fd, void* data, size_t size, off_t offset) __asm__("pread64");
 int SimulatedTruncate(int fd, off_t size) __asm__("ftruncate64");

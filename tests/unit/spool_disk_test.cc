@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests on a disk that fails, or whose power goes.
+// Tests the spool on a disk that fails or loses its power.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -76,7 +76,7 @@ TEST_F(SpoolDiskTest, DiskThatFailsAtOpenWorksLater) {
   EXPECT_EQ(spool.Front(kNow)->request.bytes, "two");
 }
 
-// What the spool had done when the power went; each told as it returns.
+// The operations of the spool that had returned when the power failed.
 struct Done {
   int appended = 0, removed = 0;
 };
@@ -98,7 +98,8 @@ Done Read(int fd) {
   while (spool.Append({Entry(appended), 1}, kNow).ok()) {
     ++appended;
     tell('a');
-    // Two there, one gone, so that it grows and is cleared too; now and then all goes.
+    // Two requests are added for each that is removed, and sometimes all are removed. So the file
+    // grows, and is cleared too.
     while (removed < appended / 2 || (appended % 20 == 0 && removed < appended)) {
       const auto entry = spool.Front(kNow);
       if (!entry)
@@ -111,8 +112,8 @@ Done Read(int fd) {
   _exit(4);
 }
 
-// All that Append returned from is there, without a hole, half of one, or anything broken; what
-// Remove returned from is not.
+// Each request of a finished Append is there, whole and without a gap. Each request of a finished
+// Remove is not.
 TEST_F(SpoolDiskTest, SurvivesPowerLossAtAnyMoment) {
   std::mt19937 random(1);
   int recovered = 0;
@@ -149,7 +150,7 @@ TEST_F(SpoolDiskTest, SurvivesPowerLossAtAnyMoment) {
     const int last = first + static_cast<int>(there.size());
     for (int i = first; i < last; ++i)
       ASSERT_EQ(there[static_cast<size_t>(i - first)], Entry(i)) << round;
-    // One more of each may have been done than was told.
+    // One more of each may have finished than was reported.
     ASSERT_TRUE(last == done.appended || last == done.appended + 1) << round;
     ASSERT_TRUE(first == done.removed || first == done.removed + 1) << round;
     recovered += static_cast<int>(there.size());

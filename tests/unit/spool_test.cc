@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests on disk, whatever becomes of the disk.
+// Tests the spool with full, broken and replaced files.
 #include "userspace/export/spool.h"
 
 #include <gtest/gtest.h>
@@ -33,7 +33,7 @@ class SpoolTest : public ::testing::Test {
     EXPECT_TRUE(status.ok()) << status;
     return spool;
   }
-  // All that is in there, oldest first, taken out.
+  // Removes and returns all requests, the oldest first.
   std::vector<std::string> Drain(Spool* spool) {
     std::vector<std::string> out;
     while (const auto entry = spool->Front(now_)) {
@@ -81,7 +81,8 @@ TEST_F(SpoolTest, OldestEntriesMakeRoomAndAreCounted) {
   const auto left = Drain(spool.get());
   ASSERT_EQ(left.size(), 3u);
   EXPECT_EQ(left[0][0], 'h');
-  ASSERT_TRUE(spool->Append({std::string(2000, 'x'), 4}, now_).ok());  // larger than all of it
+  ASSERT_TRUE(
+      spool->Append({std::string(2000, 'x'), 4}, now_).ok());  // larger than the whole spool
   EXPECT_EQ(spool->counts().full, 39u);
   EXPECT_EQ(spool->bytes(), 0u);
 }
@@ -108,7 +109,7 @@ TEST_F(SpoolTest, SecondProcessIsRejected) {
   EXPECT_TRUE(second.Append({"y", 1}, now_).ok()) << "it is free now";
 }
 
-// Files may not grow: as on a disk that is full, whoever it is full of.
+// Files may not grow, as on a full disk.
 class FullDisk {
  public:
   FullDisk() {
@@ -134,7 +135,7 @@ TEST_F(SpoolTest, FullDiskIsErrorUntilItHasRoom) {
     const auto first = spool->Front(now_);
     ASSERT_TRUE(first);
     EXPECT_EQ(first->request.bytes, "one");
-    spool->Remove(first->id);  // the disk cannot forget it, but it is not given twice
+    spool->Remove(first->id);  // it stays on the full disk, but is not returned again
     EXPECT_EQ(spool->Front(now_)->request.bytes, "two");
     EXPECT_EQ(spool->bytes(), 3u);
   }
@@ -144,7 +145,7 @@ TEST_F(SpoolTest, FullDiskIsErrorUntilItHasRoom) {
   EXPECT_EQ(Open()->bytes(), 0u);
 }
 
-// Whatever byte of the file is wrong, it opens, and what it still gives is what was written.
+// With any byte of the file changed, it opens, and the requests that it returns are right.
 TEST_F(SpoolTest, BrokenFileLosesOnlyBrokenEntries) {
   {
     auto spool = Open();
@@ -180,15 +181,14 @@ TEST_F(SpoolTest, BrokenFileLosesOnlyBrokenEntries) {
     }
     EXPECT_LE(given, 40u);
     lost += given < 40;
-    // A page that holds nothing yet may be what is broken: then the first that goes there finds
-    // out.
+    // The change may be in an unused page. The first request that is written there finds it.
     for (int tries = 0; tries < 2 && !spool->Append({"goes on", 1}, now_).ok(); ++tries)
       EXPECT_FALSE(spool->Front(now_).has_value());
   }
   EXPECT_GT(lost, 0u);
 }
 
-// By another SQLite, or another program: put aside as what is broken is.
+// A file of another SQLite or another program is moved away as a broken one is.
 TEST_F(SpoolTest, FileOfOtherFormatIsRenamed) {
   ASSERT_TRUE(Open()->Append({"one", 1}, now_).ok());
   std::ifstream in(folder_ + "/logs.db", std::ios::binary);
@@ -212,7 +212,7 @@ TEST_F(SpoolTest, FileOfOtherFormatIsRenamed) {
   }
 }
 
-// kill -9 at any moment: what Append returned from is there, as a whole, once and in order.
+// After kill -9 at any moment, each request of a finished Append is there: whole, once, in order.
 TEST_F(SpoolTest, SurvivesKillAtAnyMoment) {
   std::mt19937 random(2);
   for (int round = 0; round < 30; ++round) {
