@@ -5,7 +5,7 @@
 set -euo pipefail
 bad=$(git log --no-merges --format='%h %s' "$1"..HEAD |
   awk '{ subject = substr($0, index($0, " ") + 1) }
-       length(subject) > 72 || subject !~ /^[a-z0-9_.\/, -]+: [a-z]/')
+       length(subject) > 72 || subject !~ /^[A-Za-z0-9_.\/, -]+: [a-z]/')
 [ -z "$bad" ] || {
   printf 'not "area: imperative summary" in 72 columns:\n%s\n' "$bad"
   exit 1
