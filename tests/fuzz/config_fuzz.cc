@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       sandpiper::ReadConfigText("file", std::string(sandpiper::testing::Text(data, size)), &config);
   sandpiper::testing::Require(status.ok() || absl::IsInvalidArgument(status),
                               "each error is InvalidArgument");
-  sandpiper::testing::Require(status.ok() || status.message().find("file:") == 0,
-                              "each error names the file");
+  sandpiper::testing::Require(
+      status.ok() || status.message().find(" in file:") != std::string_view::npos,
+      "each error names the file and the line");
   return 0;
 }
