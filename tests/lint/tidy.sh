@@ -12,5 +12,5 @@ fi
 [ ${#files[@]} -gt 0 ] || exit 0
 # spdlog's macros are those of base/BUILD.bazel.
 printf '%s\0' "${files[@]}" | xargs -0 -P "$(nproc)" -I {} clang-tidy --quiet {} -- \
-  -std=c++20 -I. -Ibazel-bin -DNDEBUG -D_GNU_SOURCE \
+  -std=c++20 -I. -Ibazel-bin -Ibazel-bin/proto -DNDEBUG -D_GNU_SOURCE \
   -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL -DSPDLOG_SHARED_LIB

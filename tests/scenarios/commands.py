@@ -254,7 +254,7 @@ def socket_is_for_root_and_its_user(w: World) -> None:
         subprocess.run(["rm", "-rf", program])
     c.stop()
     stopped = run_client(w, "observe", "--last", "1")
-    assert stopped.returncode == 1 and b"is sandpiper run running" in stopped.stderr, stopped
+    assert stopped.returncode == 1 and b"`sandpiper run` is running" in stopped.stderr, stopped
 
 
 @scenario()
