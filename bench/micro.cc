@@ -69,7 +69,7 @@ void CollectMetrics(benchmark::State& state) {
         .serial = i, .id = "sandbox-" + std::to_string(i), .runtime = "containerd"};
     sandboxes.push_back(std::make_unique<SandboxSession>(
         identity, SessionOptions{}, [](const Flow&) { return FlowTable::UdpCounts{}; },
-        [](LogRecord) {}, 0));
+        [](const LogRecord&) {}, 0));
     sandboxes.back()->OnCounters(counts);
     for (uint64_t c = 0; c < 3; ++c) {
       const Flow flow = FlowTo(c);

@@ -41,7 +41,7 @@ using Json = rapidjson::Value;
 
 // A string "hex:…" represents bytes that JSON cannot hold.
 std::string Bytes(const Json& value) {
-  const std::string text(value.GetString(), value.GetStringLength());
+  std::string text(value.GetString(), value.GetStringLength());
   if (text.rfind("hex:", 0) != 0)
     return text;
   std::string out;

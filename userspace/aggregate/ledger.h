@@ -43,6 +43,8 @@ struct BasicDestinationKey {
   std::string ToString() const;
   void AppendTo(std::string* out) const;
 
+  // Implicit, as the conversion of a string to a view is.
+  // NOLINTNEXTLINE(google-explicit-constructor)
   operator BasicDestinationKey<std::string_view>() const
       requires(!std::is_same_v<Text, std::string_view>) {
     return {host, address, port, transport};
@@ -62,6 +64,7 @@ struct BasicQuestion {
 
   auto operator<=>(const BasicQuestion&) const = default;
 
+  // NOLINTNEXTLINE(google-explicit-constructor): as above
   operator BasicQuestion<std::string_view>() const
       requires(!std::is_same_v<Text, std::string_view>) {
     return {name, type};

@@ -130,7 +130,7 @@ void Attribution::OnCandidate(const Candidate& candidate, uint64_t now_ns) {
       resolver_.OnContainer(*bundle, now_ns, &decisions);
   }
   resolver_.OnCandidate(candidate, now_ns, &decisions);
-  Apply(std::move(decisions));
+  Apply(decisions);
 }
 
 void Attribution::OnCgroupCreated(const Event& event) {
@@ -150,7 +150,7 @@ void Attribution::OnCgroupCreated(const Event& event) {
 void Attribution::OnContainer(const Container& container, uint64_t now_ns) {
   std::vector<Decision> decisions;
   resolver_.OnContainer(container, now_ns, &decisions);
-  Apply(std::move(decisions));
+  Apply(decisions);
 }
 
 bool Attribution::HoldBack(const Event& event) {
@@ -188,7 +188,7 @@ void Attribution::Reject(const Candidate& candidate) {
   rejected_[candidate.member] = BootNow();
 }
 
-void Attribution::Apply(std::vector<Decision> decisions) {
+void Attribution::Apply(const std::vector<Decision>& decisions) {
   for (const Decision& decision : decisions) {
     const uint64_t member = decision.candidate.member;
     if (decision.selected) {
@@ -209,7 +209,7 @@ void Attribution::Poll(uint64_t now_ns) {
     OnContainer(container, now_ns);
   std::vector<Decision> decisions;
   resolver_.ExpireDue(now_ns, &decisions);
-  Apply(std::move(decisions));
+  Apply(decisions);
   for (const std::string& problem : runtimes_.DrainProblems())
     warn_(Escape(problem));
   if (resolver_.contradictions() > 0 && contradictions_ == 0)
@@ -233,7 +233,7 @@ void Attribution::CheckForDroppedCgroups() {
 void Attribution::Drain() {
   std::vector<Decision> decisions;
   resolver_.ExpireDue(std::numeric_limits<uint64_t>::max(), &decisions);
-  Apply(std::move(decisions));
+  Apply(decisions);
 }
 
 void Attribution::WaitUntilDecided(std::chrono::milliseconds limit) {

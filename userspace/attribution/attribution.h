@@ -83,7 +83,7 @@ class Attribution {
   // programs watch the cgroup already.
   uint64_t WatchExisting(const std::string& path, uint64_t cgroup_id);
   void OnCandidate(const Candidate& candidate, uint64_t now_ns);
-  void Apply(std::vector<Decision> decisions);
+  void Apply(const std::vector<Decision>& decisions);
   void Reject(const Candidate& candidate);
   PendingEvents TakePending(uint64_t member);
   void CheckForDroppedCgroups();

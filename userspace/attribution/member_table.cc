@@ -67,7 +67,7 @@ std::vector<pid_t> MemberTable::ProcessesOf(uint64_t sandbox) const {
 
 absl::Status MemberTable::Put(uint64_t serial, Member member) {
   // The BPF programs add the members that they find themselves.
-  if (const absl::Status added = tables_->AddMember(serial);
+  if (absl::Status added = tables_->AddMember(serial);
       !added.ok() && !absl::IsAlreadyExists(added))
     return added;
   Member& kept = members_[serial];

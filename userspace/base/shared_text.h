@@ -68,6 +68,8 @@ class SharedText {
         begin_(std::exchange(other.begin_, "")),
         size_(std::exchange(other.size_, 0)),
         plain_(other.plain_) {}
+  // Copy and swap.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param)
   SharedText& operator=(SharedText other) noexcept {
     std::swap(ref_count_, other.ref_count_);
     std::swap(begin_, other.begin_);
