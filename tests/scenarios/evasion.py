@@ -293,7 +293,7 @@ def disguised_lookups(w: World) -> None:
 
 @scenario()
 def raw_and_packet_sockets(w: World) -> None:
-    """A documented limit (docs/events.md): there is no record, but bytes that pass the sandbox's IP
+    """A documented limit (docs/limits.md): there is no record, but bytes that pass the sandbox's IP
     stack are counted."""
     before = (
         w.exec([PYTHON, "-c", "pass"]).metric("sandbox.network.io", "direction").get(("sent",), 0)

@@ -445,7 +445,7 @@ def rules_change_continuously(w: World) -> None:
         "sandbox_nftables_transactions_total", "operation", "outcome", sandbox_id="rule-storm"
     )
     # The first transaction created the table. With netlink alone it may precede the subscription in
-    # that namespace, and its content is not known then (docs/events.md).
+    # that namespace, and its content is not known then (docs/limits.md).
     unknown = by.pop(("other", "committed"), 0)
     assert unknown <= 1 and by.pop(("static", "committed")) + unknown in (
         done["static"],
