@@ -613,20 +613,20 @@ def two_runtimes_claim_one_container(w: World) -> None:
 @scenario("userspace")
 def invalid_configuration_is_one_error(w: World) -> None:
     for text, parts in (
-        ("no_such_key: 1\n", (":1:", "no_such_key", "sandboxes")),
+        ("no_such_key: 1\n", ("bad.yaml:1", "no_such_key", "sandboxes")),
         (
             "window_s: 5\nsandboxes:\n  - label: a\n    colour: red\n",
-            (":4:", "sandboxes", "colour", "annotation"),
+            ("bad.yaml:4", "sandboxes", "colour", "annotation"),
         ),
-        ("sandboxes:\n  - cgroup: '(('\n", (":2:", "cgroup", "RE2")),
-        ("sandboxes:\n  - role: app\n", (":2:", "label")),
-        ("sandboxes:\n  - label: a\n    unit: b\n", (":3:", "exactly one of")),
-        ("window_s: many\n", (":1:", "window_s", "whole number")),
-        ("window_s: 0\n", (":1:", "window_s", "between 1 and")),
-        ("ring_bytes: 5000\n", (":1:", "ring_bytes", "power of two")),
-        ("runtimes:\n  - api: rkt\n    socket: /x\n", (":2:", "api", "cri")),
-        ("a: [1\n", (":2:",)),
-        ("- 1\n", (":1:", "keys to values")),
+        ("sandboxes:\n  - cgroup: '(('\n", ("bad.yaml:2", "cgroup", "invalid regular expression")),
+        ("sandboxes:\n  - role: app\n", ("bad.yaml:2", "label")),
+        ("sandboxes:\n  - label: a\n    unit: b\n", ("bad.yaml:3", "exactly one of")),
+        ("window_s: many\n", ("bad.yaml:1", "window_s", "whole number")),
+        ("window_s: 0\n", ("bad.yaml:1", "window_s", "between 1 and")),
+        ("ring_bytes: 5000\n", ("bad.yaml:1", "ring_bytes", "power of two")),
+        ("runtimes:\n  - api: rkt\n    socket: /x\n", ("bad.yaml:2", "api", "cri")),
+        ("a: [1\n", ("bad.yaml:2",)),
+        ("- 1\n", ("bad.yaml:1", "keys to values")),
     ):
         path = os.path.join(w.dir, "bad.yaml")
         with open(path, "w") as f:
