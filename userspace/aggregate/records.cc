@@ -63,7 +63,12 @@ std::string Body(std::string_view what, const DestinationView& target) {
 }
 
 const char* ErrorText(DnsOutcome outcome) {
-  switch (outcome) {
+  switch (outcome) {  // no default: the compiler reports an outcome without a case
+    case DnsOutcome::kOk:
+    case DnsOutcome::kNxDomain:
+    case DnsOutcome::kDenied:
+    case DnsOutcome::kUnknown:
+      return nullptr;
     case DnsOutcome::kTimeout:
       return "timeout";
     case DnsOutcome::kMalformed:
@@ -74,9 +79,8 @@ const char* ErrorText(DnsOutcome outcome) {
       return "refused";
     case DnsOutcome::kOther:
       return "server error";
-    default:
-      return nullptr;
   }
+  return nullptr;
 }
 
 }  // namespace

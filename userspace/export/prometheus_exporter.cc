@@ -59,14 +59,16 @@ prometheus::ClientMetric ToMetric(const MetricRow& row, const MetricPoint& point
 }
 
 prometheus::MetricType TypeOf(MetricKind kind) {
-  switch (kind) {
+  switch (kind) {  // no default: the compiler reports a kind without a case
     case MetricKind::kCounter:
       return prometheus::MetricType::Counter;
+    case MetricKind::kUpDownCounter:
+    case MetricKind::kGauge:
+      return prometheus::MetricType::Gauge;
     case MetricKind::kHistogram:
       return prometheus::MetricType::Histogram;
-    default:
-      return prometheus::MetricType::Gauge;
   }
+  return prometheus::MetricType::Untyped;
 }
 
 class Scrapes : public prometheus::Collectable {
