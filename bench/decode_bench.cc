@@ -27,7 +27,7 @@ void DecodeConnect(benchmark::State& state) {
   connect_event event = {};
   event.header.kind = EVENT_CONNECT;
   const auto record = Forge(event, "");
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     Event event;
     benchmark::DoNotOptimize(Decode(record, &event));
     benchmark::DoNotOptimize(event);
@@ -38,7 +38,7 @@ BENCHMARK(DecodeConnect);
 void ParseAnswerOfTwo(benchmark::State& state) {
   const std::string wire =
       testing::Answer(1, "www.example.test", {testing::ARecord(1), testing::ARecord(2)});
-  for (auto _ : state)
+  for ([[maybe_unused]] auto _ : state)
     benchmark::DoNotOptimize(ParseDns(wire, DnsCapture::kComplete));
 }
 BENCHMARK(ParseAnswerOfTwo);
@@ -47,7 +47,7 @@ BENCHMARK(ParseAnswerOfTwo);
 void CopyAnswerOfTwo(benchmark::State& state) {
   const std::string wire =
       testing::Answer(1, "www.example.test", {testing::ARecord(1), testing::ARecord(2)});
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     std::string copy = wire;
     benchmark::DoNotOptimize(copy.data());
   }
@@ -59,7 +59,7 @@ void JoinQueryAndAnswer(benchmark::State& state) {
   const std::string query = testing::Query(1, "www.example.test"),
                     answer = testing::Answer(1, "www.example.test", {testing::ARecord(1)});
   uint64_t now = 1;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     lookups.OnPayload(
         {.cookie = 1, .is_query = true, .process = {1, 1}, .thread = 1, .data = query}, now++);
     const DnsChanges changes =

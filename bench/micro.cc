@@ -26,7 +26,7 @@ Flow FlowTo(uint64_t i) {
 // Adds an attempt to a new destination.
 void LedgerNewDestination(benchmark::State& state) {
   const auto count = static_cast<uint64_t>(state.range(0));
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     const double before = HeapBytes();
     Ledger ledger(count);
     for (uint64_t i = 0; i < count; ++i)
@@ -41,7 +41,7 @@ BENCHMARK(LedgerNewDestination)->Arg(1'000)->Arg(10'000)->Arg(1'000'000);
 void LedgerBeyond(benchmark::State& state) {
   Ledger ledger(1'000);
   uint64_t i = 0;
-  for (auto _ : state)
+  for ([[maybe_unused]] auto _ : state)
     ledger.OnAttempt(FlowTo(++i));
 }
 BENCHMARK(LedgerBeyond);
@@ -50,7 +50,7 @@ void HistogramRecord(benchmark::State& state) {
   Histogram histogram(state.range(0) ? HistogramKind::kExponential : HistogramKind::kExplicit,
                       DurationBounds());
   double value = 0.0001;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     histogram.Record(value);
     value = value < 10 ? value * 1.01 : 0.0001;
   }
@@ -85,7 +85,7 @@ void CollectMetrics(benchmark::State& state) {
   MetricReader reader({});
   size_t points = 0, all = 0;
   uint64_t now = kSecond;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     reader.Begin(now += kSecond);
     all = 0;
     for (uint64_t i = 0; i < count; ++i) {

@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -49,7 +50,7 @@ class AttributeKey {
   Sensitivity sensitivity() const { return sensitivity_; }
 
  private:
-  static void NotInTheCatalogueOrOfAnotherType() {}
+  [[noreturn]] static void NotInTheCatalogueOrOfAnotherType() { std::abort(); }
 
   static constexpr const AttributeRow& Check(const AttributeRow* row) {
     if (!row || row->type != kType || IsFamily(row->name))
@@ -76,7 +77,7 @@ class AttributeFamily {
   std::string_view prefix() const { return prefix_; }  // with the dot
 
  private:
-  static void NotAFamilyOfTheCatalogue() {}
+  [[noreturn]] static void NotAFamilyOfTheCatalogue() { std::abort(); }
 
   std::string_view prefix_;
 };
@@ -97,7 +98,7 @@ class EventName {
   SharedText text() const { return SharedText::FromLiteral(name_); }
 
  private:
-  static void NotInTheCatalogue() {}
+  [[noreturn]] static void NotInTheCatalogue() { std::abort(); }
 
   std::string_view name_;
 };
