@@ -3,21 +3,22 @@
 # presubmit.sh [BASE]: the quick checks of a change, in under five minutes on a tree that is built.
 # CONTRIBUTING.md asks for it before each pull request, and .ci/run calls it first.
 # BASE is the commit that the change starts from: the merge base with origin/main by default, or
-# the parent commit where both are the same. clang-tidy reads the files that changed since then;
-# with --all as BASE it reads every file (an hour). All other checks read the whole tree.
+# the parent commit where both are the same. clang-tidy reads the files that changed since then, 40
+# at most; with --all as BASE it reads every file (an hour). All other checks read the whole tree.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 cache=${SANDPIPER_CACHE:-/var/cache/sandpiper}
 base=${1:-}
 failed=()
 
-# NAME COMMAND…: runs one check, and prints its output only where it fails.
+# NAME COMMAND…: runs one check. Prints its notes, and all of its output only where it fails.
 check() {
   local name=$1 log started=$SECONDS
   shift
   log=$(mktemp)
   if "$@" > "$log" 2>&1; then
     printf 'ok    %s (%d s)\n' "$name" $((SECONDS - started))
+    sed -n 's/^note: /      /p' "$log"
   else
     printf 'FAIL  %s (%d s)\n' "$name" $((SECONDS - started))
     sed 's/^/      /' "$log" | tail -60
