@@ -86,6 +86,34 @@ TEST(NftSet, BuildsIntervalsFromTheirEnds) {
   EXPECT_EQ(CountStatic(set), 3u);
 }
 
+TEST(NftSet, IntervalEndsWhereTheNextOneBegins) {
+  // As nft writes adjacent intervals of an anonymous map: only the last one has an end.
+  const NftSet set = {.name = "__map0",
+                      .anonymous = true,
+                      .interval = true,
+                      .key_bytes = 4,
+                      .elements = {{.key = Bytes({0, 0, 0, 0}), .interval_end = true},
+                                   {.key = Bytes({10, 96, 0, 0})},
+                                   {.key = Bytes({10, 96, 1, 0})},
+                                   {.key = Bytes({10, 96, 2, 0})},
+                                   {.key = Bytes({10, 96, 3, 0}), .interval_end = true},
+                                   {.key = Bytes({192, 0, 2, 0})}}};
+  EXPECT_EQ(Texts(set, {kAddress}),
+            (std::vector<std::string>{"10.96.0.0/24", "10.96.1.0/24", "10.96.2.0/24",
+                                      "192.0.2.0-255.255.255.255"}));
+}
+
+TEST(NftSet, IntervalEndsAtAnElementWithATimeout) {
+  const NftSet set = {.name = "s",
+                      .interval = true,
+                      .timed = true,
+                      .key_bytes = 2,
+                      .elements = {{.key = Bytes({0, 80})},
+                                   {.key = Bytes({0, 90}), .timed = true},
+                                   {.key = Bytes({0, 100}), .interval_end = true}}};
+  EXPECT_EQ(Texts(set, {kPort}), (std::vector<std::string>{"80-89"}));
+}
+
 TEST(NftSet, LeavesOutElementsWithATimeout) {
   const NftSet set = {
       .name = "s",

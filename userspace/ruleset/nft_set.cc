@@ -45,9 +45,11 @@ std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSu
       continue;
     std::string high = element.key_end.empty() ? element.key : element.key_end;
     if (set.interval && element.key_end.empty() && subjects.size() == 1) {
-      const auto end = std::find_if(sorted.begin() + static_cast<ptrdiff_t>(i) + 1, sorted.end(),
-                                    [](const NftElement* e) { return e->interval_end; });
-      high = end == sorted.end() ? std::string(element.key.size(), '\xff') : Before((*end)->key);
+      // The kernel looks for the greatest key that is not above the value. So an interval ends at
+      // the next key, also if that begins an interval: nft omits the end of an interval in an
+      // anonymous set if the next one begins there.
+      const bool is_last = i + 1 == sorted.size();
+      high = is_last ? std::string(element.key.size(), '\xff') : Before(sorted[i + 1]->key);
     }
     std::vector<std::string> parts = FormatKey(subjects, element.key, high);
     std::string text = absl::StrJoin(parts, " . ");
