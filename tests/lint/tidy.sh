@@ -11,7 +11,7 @@ else
   mapfile -t files < <(git diff --numstat --no-renames --diff-filter=d "$1" -- '*.cc' |
     sort -k1,1nr -k3 | cut -f3)
   if [ ${#files[@]} -gt 40 ]; then
-    printf 'note: clang-tidy reads 40 of %d changed files; presubmit.sh --all reads all\n' ${#files[@]}
+    printf 'note: reads 40 of %d changed files; presubmit.sh --all reads all\n' ${#files[@]}
     files=("${files[@]:0:40}")
   fi
 fi
