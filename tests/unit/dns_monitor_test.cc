@@ -55,6 +55,9 @@ TEST_F(DnsMonitorTest, AnsweredLookupIsEmittedCountedAndLearned) {
   Answer("a.test");
   ASSERT_EQ(records_.Events(), std::vector<std::string>{"egress.outbound"});
   EXPECT_EQ(Get(records_.all()[0], "target.host"), "a.test");
+  EXPECT_EQ(Get(records_.all()[0], "server.address"), "192.0.2.53");
+  EXPECT_EQ(Get(records_.all()[0], "server.port"), "53");
+  EXPECT_EQ(Get(records_.all()[0], "dns.queries"), "1");
   EXPECT_EQ(Outcomes(), (std::map<std::string, int64_t>{{"ok", 1}}));
   EXPECT_EQ(ledger_.questions().size(), 1u);
   EXPECT_EQ(context_.names.Find(kWeb.address, now_).view(), "a.test");

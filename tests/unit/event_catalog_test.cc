@@ -65,6 +65,7 @@ std::vector<LogRecord> AllRecords() {
                                        {"k8s.pod.uid", "c"},
                                        {"k8s.namespace.name", "c"}});
   const Address resolver = Address::FromIpv4({1, 1, 1, 1});
+  const Address other = Address::FromIpv4({1, 0, 0, 1});
   const Process process = {.origin = part,
                            .key = {.pid = 2, .start_ns = 1},
                            .parent = {.pid = 1, .start_ns = 1},
@@ -138,7 +139,11 @@ std::vector<LogRecord> AllRecords() {
                                         .count = 2},
                    1, 0),
       maker.Destination({.key = destination, .stats = {}, .first_contact = true}, 1, 0),
-      maker.Destination({.key = KeyOf(named), .stats = {}, .first_contact = false}, 1, 0),
+      maker.Destination({.key = KeyOf(named),
+                         .stats = {},
+                         .first_contact = false,
+                         .addresses = {resolver, other}},
+                        1, 0),
       maker.Destination({.key = std::nullopt, .stats = {}, .first_contact = false}, 1, 0),
       maker.Exec(process, {"/bin/init"}, 0),
       maker.Exit(process, 0),

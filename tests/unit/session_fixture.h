@@ -27,7 +27,8 @@ inline const Endpoint kWeb = At({192, 0, 2, 9}, 443);
 inline const Endpoint kOther = At({198, 51, 100, 1}, 443);
 inline const Endpoint kLoopback = At({127, 0, 0, 1}, 80);
 
-// The value of an attribute as text. Empty if the record does not have it.
+// The value of an attribute as text, and of a list as texts with spaces between them. Empty if the
+// record does not have it.
 inline std::string Get(const LogRecord& record, const std::string& key) {
   for (const Attribute& attribute : record.attributes) {
     if (attribute.key != key)
@@ -36,6 +37,12 @@ inline std::string Get(const LogRecord& record, const std::string& key) {
       return std::string(text->view());
     if (const auto* number = std::get_if<int64_t>(&attribute.value))
       return std::to_string(*number);
+    if (const auto* texts = std::get_if<std::vector<std::string>>(&attribute.value)) {
+      std::string joined;
+      for (const std::string& one : *texts)
+        joined += (joined.empty() ? "" : " ") + one;
+      return joined;
+    }
     if (const auto* flag = std::get_if<bool>(&attribute.value))
       return *flag ? "true" : "false";
   }

@@ -101,6 +101,39 @@ TEST_F(WindowReporterTest, DestinationHasFirstContactOnlyInItsFirstWindow) {
   EXPECT_EQ(Get(destinations[1], "egress.attempts"), "1");
 }
 
+TEST_F(WindowReporterTest, NamedDestinationHasItsAddressesOfTheWindow) {
+  Flow flow = FlowTo(kWeb);
+  flow.name = "cdn.test";
+  window_.ledger().OnAttempt(flow);
+  flow.peer.address = kOther.address;
+  window_.ledger().OnAttempt(flow);
+  Close();
+  window_.ledger().OnAttempt(flow);
+  Close();
+  const auto destinations = records_.Of("egress.destination");
+  ASSERT_EQ(destinations.size(), 2u);
+  EXPECT_EQ(Get(destinations[0], "target.host"), "cdn.test");
+  EXPECT_EQ(Get(destinations[0], "network.peer.address"), "198.51.100.1");
+  EXPECT_EQ(Get(destinations[0], "network.peer.addresses"), "192.0.2.9 198.51.100.1");
+  EXPECT_EQ(Get(destinations[1], "network.peer.address"), "198.51.100.1");
+  EXPECT_EQ(Get(destinations[1], "network.peer.addresses"), "");
+}
+
+TEST_F(WindowReporterTest, BothRecordsOfADenialHaveTheAddressOfANamedDestination) {
+  Flow flow = FlowTo(kWeb);
+  flow.name = "denied.test";
+  flow.denied_by = DenialLayer::kNetfilter;
+  window_.OnDenial(DenialOf(flow, now_), 1);
+  window_.OnDenial(DenialOf(flow, now_), 1);
+  Close();
+  const auto denied = records_.Of("egress.denied");
+  ASSERT_EQ(denied.size(), 2u);
+  for (const LogRecord& record : denied) {
+    EXPECT_EQ(Get(record, "target.host"), "denied.test");
+    EXPECT_EQ(Get(record, "network.peer.address"), "192.0.2.9");
+  }
+}
+
 TEST_F(WindowReporterTest, IdleDestinationsAndLoopbackCauseNoRecord) {
   window_.ledger().OnAttempt(FlowTo(kWeb));
   window_.ledger().OnAttempt(FlowTo(kLoopback));

@@ -8,6 +8,7 @@ Denial DenialOf(const Flow& flow, uint64_t time_ns) {
           .destination = KeyOf(flow),
           .layer = flow.denied_by,
           .peer = flow.peer.address,
+          .server = std::nullopt,
           .question_type = std::nullopt,
           .process = flow.process,
           .comm = flow.comm,
@@ -24,7 +25,8 @@ Denial DenialOf(const Lookup& lookup, DenialLayer layer) {
   return {.origin = lookup.origin,
           .destination = std::move(key),
           .layer = layer,
-          .peer = lookup.server.address,
+          .peer = layer == DenialLayer::kDns ? std::nullopt : std::optional(lookup.server.address),
+          .server = lookup.server,
           .question_type = lookup.name.empty() ? std::nullopt : std::optional(lookup.type),
           .process = lookup.process,
           .comm = "",
@@ -34,29 +36,35 @@ Denial DenialOf(const Lookup& lookup, DenialLayer layer) {
 bool Denials::Add(const Denial& denial, uint64_t count) {
   const std::pair<DestinationKey, DenialLayer> key = {denial.destination, denial.layer};
   if (const auto known = counts_.find(key); known != counts_.end()) {
-    known->second += count;
+    known->second = {known->second.count + count, denial.peer, denial.server};
     return false;
   }
   if (counts_.size() >= capacity_) {
     overflow_[{denial.destination.transport, denial.layer}] += count;
     return false;
   }
-  counts_.emplace(key, count - 1);
+  counts_.emplace(key, Entry{count - 1, denial.peer, denial.server});
   return true;
 }
 
 std::vector<Denials::WindowEntry> Denials::CloseWindow() {
   std::vector<WindowEntry> out;
-  for (const auto& [key, count] : counts_) {
-    if (count > 0)
+  for (const auto& [key, entry] : counts_) {
+    if (entry.count > 0)
       out.push_back({.destination = key.first,
                      .layer = key.second,
                      .transport = key.first.transport,
-                     .count = count});
+                     .count = entry.count,
+                     .peer = entry.peer,
+                     .server = entry.server});
   }
   for (const auto& [key, count] : overflow_)
-    out.push_back(
-        {.destination = std::nullopt, .layer = key.second, .transport = key.first, .count = count});
+    out.push_back({.destination = std::nullopt,
+                   .layer = key.second,
+                   .transport = key.first,
+                   .count = count,
+                   .peer = std::nullopt,
+                   .server = std::nullopt});
   counts_.clear();
   overflow_.clear();
   return out;

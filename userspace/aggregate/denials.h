@@ -20,7 +20,9 @@ struct Denial {
   Origin origin = 0;
   DestinationKey destination;
   DenialLayer layer = DenialLayer::kNone;
-  std::optional<Address> peer;  // the address that was not reached; for DNS the server
+  // The address that was not reached. A DNS server that denies was reached: there is none then.
+  std::optional<Address> peer;
+  std::optional<Endpoint> server;  // of a denied lookup
   std::optional<uint16_t> question_type;
   ProcessKey process;
   std::string comm;
@@ -44,15 +46,23 @@ class Denials {
     DenialLayer layer;
     Transport transport;
     uint64_t count;
+    std::optional<Address> peer;     // of the last denial
+    std::optional<Endpoint> server;  // of the last denial
   };
   // Ends the window. Returns the denials that Add() did not ask to emit, so that the sum over all
   // records is exact.
   std::vector<WindowEntry> CloseWindow();
 
  private:
+  struct Entry {
+    uint64_t count = 0;  // not emitted yet
+    std::optional<Address> peer;
+    std::optional<Endpoint> server;
+  };
+
   size_t capacity_;
-  std::map<std::pair<DestinationKey, DenialLayer>, uint64_t> counts_;  // not emitted yet
-  std::map<std::pair<Transport, DenialLayer>, uint64_t> overflow_;     // over the capacity
+  std::map<std::pair<DestinationKey, DenialLayer>, Entry> counts_;
+  std::map<std::pair<Transport, DenialLayer>, uint64_t> overflow_;  // over the capacity
 };
 
 }  // namespace sandpiper

@@ -89,7 +89,12 @@ inline constexpr AttributeRow kEventAttributes[] = {
      "host name: the question of a lookup, or the name by which the sandbox knows the destination"},
     {"target.ips", AttributeType::kTextList, Sensitivity::kNone,
      "addresses in the answer of a lookup"},
-    {"peer", AttributeType::kText, Sensitivity::kNone, "address of the destination"},
+    {"peer", AttributeType::kText, Sensitivity::kNone,
+     "address of the destination, where the record has no name for it"},
+    {"network.peer.address", AttributeType::kText, Sensitivity::kNone,
+     "address of the destination; the last one where there were several in the window"},
+    {"network.peer.addresses", AttributeType::kTextList, Sensitivity::kNone,
+     "addresses of the destination in the window, where there were several; at most 32"},
     {"network.peer.port", AttributeType::kInteger, Sensitivity::kNone, "port of the destination"},
     {"network.transport", AttributeType::kText, Sensitivity::kNone, "`tcp` or `udp`"},
     {"network.type", AttributeType::kText, Sensitivity::kNone, "`ipv4` or `ipv6`"},
@@ -103,6 +108,11 @@ inline constexpr AttributeRow kEventAttributes[] = {
     // Lookups.
     {"dns.question.type", AttributeType::kText, Sensitivity::kNone,
      "type of the question: `A`, `AAAA` and so on"},
+    {"server.address", AttributeType::kText, Sensitivity::kNone,
+     "address of the DNS server that was asked, or of the last one"},
+    {"server.port", AttributeType::kInteger, Sensitivity::kNone, "port of that server"},
+    {"dns.queries", AttributeType::kInteger, Sensitivity::kNone,
+     "packets with the question that the program sent"},
     {"dns.response_code", AttributeType::kText, Sensitivity::kNone,
      "response code of the answer: `NOERROR`, `NXDOMAIN` and so on"},
     {"dns.duration_ms", AttributeType::kReal, Sensitivity::kNone,
@@ -192,7 +202,7 @@ struct EventRow {
   std::array<Severity, 3> levels;  // the first is the usual one; unused ones are 0
   EventSubject subject;
   const char* one_record_for;
-  std::array<const char*, 18> attributes;  // besides those of its subject; unused ones are null
+  std::array<const char*, 28> attributes;  // besides those of its subject; unused ones are null
 };
 
 inline constexpr EventRow kEvents[] = {
@@ -201,21 +211,23 @@ inline constexpr EventRow kEvents[] = {
      .subject = EventSubject::kProcess,
      .one_record_for = "a DNS lookup that ended, unless policy denied it; and a connection "
                        "attempt to an address that no lookup of this sandbox explains",
-     .attributes = {"target.host", "dns.question.type", "target.ips", "egress.outcome", "error",
-                    "dns.response_code", "dns.duration_ms", "peer", "network.peer.port",
+     .attributes = {"target.host", "dns.question.type", "target.ips", "server.address",
+                    "server.port", "dns.queries", "egress.outcome", "error", "dns.response_code",
+                    "dns.duration_ms", "peer", "network.peer.address", "network.peer.port",
                     "network.transport", "network.type", "dns.encrypted"}},
     {.name = "egress.failed",
      .levels = {Severity::kInfo},
      .subject = EventSubject::kProcess,
      .one_record_for = "a connection attempt that failed, or a connection that the peer reset",
-     .attributes = {"target.host", "peer", "network.peer.port", "network.transport", "network.type",
-                    "dns.encrypted", "error.type", "error"}},
+     .attributes = {"target.host", "peer", "network.peer.address", "network.peer.port",
+                    "network.transport", "network.type", "dns.encrypted", "error.type", "error"}},
     {.name = "egress.denied",
      .levels = {Severity::kWarn},
      .subject = EventSubject::kProcess,
      .one_record_for = "the first denial of a destination and layer in a window, at once; and "
                        "one for all further denials of them, at the end of the window",
-     .attributes = {"target.host", "peer", "network.peer.port", "network.transport", "network.type",
+     .attributes = {"target.host", "peer", "network.peer.address", "network.peer.port",
+                    "network.transport", "network.type", "server.address", "server.port",
                     "dns.encrypted", "dns.question.type", "egress.layer", "count"}},
     {.name = "egress.loaded",
      .levels = {Severity::kInfo, Severity::kWarn},
@@ -249,10 +261,10 @@ inline constexpr EventRow kEvents[] = {
      .subject = EventSubject::kNone,
      .one_record_for = "a destination and window; and one for all destinations over the limit "
                        "(`--destinations-max`), without their address",
-     .attributes = {"target.host", "peer", "network.peer.port", "network.transport",
-                    "dns.encrypted", "egress.attempts", "egress.established", "egress.denied",
-                    "egress.failed", "network.io.sent", "network.io.received",
-                    "egress.first_contact"}},
+     .attributes = {"target.host", "peer", "network.peer.address", "network.peer.addresses",
+                    "network.peer.port", "network.transport", "dns.encrypted", "egress.attempts",
+                    "egress.established", "egress.denied", "egress.failed", "network.io.sent",
+                    "network.io.received", "egress.first_contact"}},
     {.name = "process.exec",
      .levels = {Severity::kInfo},
      .subject = EventSubject::kProcess,

@@ -74,6 +74,8 @@ Destination& Ledger::Find(const Flow& flow) {
     it->second.loopback = flow.peer.address.is_loopback();
   }
   Insert(flow.peer.address, &it->second.addresses);
+  Insert(flow.peer.address, &it->second.window_addresses);
+  it->second.last_address = flow.peer.address;
   return it->second;
 }
 
@@ -162,7 +164,12 @@ std::vector<Ledger::WindowEntry> Ledger::CloseWindow() {
     const DestinationStats news = destination->total.Since(destination->reported);
     if (destination->loopback || news.empty())
       return;
-    out.push_back({.key = key, .stats = news, .first_contact = key && !destination->is_reported});
+    out.push_back({.key = key,
+                   .stats = news,
+                   .first_contact = key && !destination->is_reported,
+                   .last_address = destination->last_address,
+                   .addresses = destination->window_addresses});
+    destination->window_addresses.clear();
     destination->reported = destination->total;
     destination->is_reported = true;
   };

@@ -11,7 +11,7 @@ namespace {
 
 // Room for the attributes of nearly every record besides the identity, so that the vector does not
 // grow.
-constexpr size_t kAttributes = 16;
+constexpr size_t kAttributes = 20;
 
 SharedText BaseName(const SharedText& path) { return path.Tail(path.view().rfind('/') + 1); }
 
@@ -60,6 +60,19 @@ void RecordBuilder::AddProcess(LogRecord* record, const ProcessKey& key, const s
     AddText(record, "process.executable.path", process->path);
   AddText(record, "process.executable.name",
           process && !process->path.empty() ? BaseName(process->path) : SharedText(comm));
+}
+
+std::string RecordBuilder::BeginBody(std::string_view what) {
+  constexpr size_t kBytes = 63;  // nearly every body fits, and does not grow
+  std::string out;
+  out.reserve(kBytes);
+  out += what;
+  return out;
+}
+
+void RecordBuilder::AddServer(const Endpoint& server, LogRecord* record) {
+  record->Add("server.address", server.address.ToString());
+  record->Add("server.port", int64_t{server.port});
 }
 
 LogRecord RecordBuilder::Begin(EventName event, Severity severity, std::string body,

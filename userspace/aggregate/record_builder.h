@@ -31,6 +31,12 @@ class RecordBuilder {
   // The number of texts that had to be escaped so far.
   uint64_t escaped_texts() const { return escaped_texts_; }
 
+  static double Milliseconds(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
+  // A body that begins with `what` and has room for the name of a destination.
+  static std::string BeginBody(std::string_view what);
+  // Adds the DNS server of a lookup.
+  static void AddServer(const Endpoint& server, LogRecord* record);
+
  protected:
   // A record with the attributes of every record.
   LogRecord Begin(EventName event, Severity severity, std::string body, uint64_t time_ns,

@@ -14,12 +14,7 @@
 namespace sandpiper {
 namespace {
 
-double Milliseconds(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
-
 int64_t Int(uint64_t n) { return static_cast<int64_t>(n); }
-
-// Room for the body of nearly every record, so that it does not grow.
-constexpr size_t kBodyBytes = 63;
 
 void AddEncryptedDns(std::string_view host, const Address& address, uint16_t port,
                      Transport transport, LogRecord* record) {
@@ -32,6 +27,7 @@ void AddPeer(LogRecord* record, const Flow& flow) {
     record->Add("target.host", flow.name);
   else
     record->Add("peer", flow.peer.address.ToString());
+  record->Add("network.peer.address", flow.peer.address.ToString());
   record->Add("network.peer.port", int64_t{flow.peer.port});
   record->Add("network.transport", SharedText::FromLiteral(Name(flow.transport)));
   record->Add("network.type", SharedText::FromLiteral(NetworkType(flow.peer.address)));
@@ -48,78 +44,20 @@ void AddDestination(const DestinationKey& key, LogRecord* record) {
   AddEncryptedDns(key.host, key.address, key.port, key.transport, record);
 }
 
-// A body that begins with `what` and has room for the name of a destination.
-std::string BeginBody(std::string_view what) {
-  std::string out;
-  out.reserve(kBodyBytes);
-  out += what;
+std::vector<std::string> Texts(const Addresses& addresses) {
+  std::vector<std::string> out;
+  for (const Address& address : addresses)
+    out.push_back(address.ToString());
   return out;
 }
 
 std::string Body(std::string_view what, const DestinationView& target) {
-  std::string out = BeginBody(what);
+  std::string out = RecordBuilder::BeginBody(what);
   target.AppendTo(&out);
   return out;
 }
 
-const char* ErrorText(DnsOutcome outcome) {
-  switch (outcome) {  // no default: the compiler reports an outcome without a case
-    case DnsOutcome::kOk:
-    case DnsOutcome::kNxDomain:
-    case DnsOutcome::kDenied:
-    case DnsOutcome::kUnknown:
-      return nullptr;
-    case DnsOutcome::kTimeout:
-      return "timeout";
-    case DnsOutcome::kMalformed:
-      return "malformed message";
-    case DnsOutcome::kServFail:
-      return "server failure";
-    case DnsOutcome::kRefused:
-      return "refused";
-    case DnsOutcome::kOther:
-      return "server error";
-  }
-  return nullptr;
-}
-
 }  // namespace
-
-LogRecord RecordMaker::Lookup(const sandpiper::Lookup& lookup, const Process* process,
-                              int64_t unix_offset) {
-  SharedText type = DnsTypeName(lookup.type);
-  const bool readable = !lookup.name.empty();
-  std::string body = BeginBody("egress outbound ");
-  if (readable)
-    body.append(lookup.name).append(" ").append(type);
-  else
-    absl::StrAppend(&body, "malformed query to ", lookup.server.ToString());
-  LogRecord record =
-      Begin("egress.outbound", Severity::kInfo, std::move(body), lookup.asked_ns, unix_offset);
-  if (readable) {
-    record.Add("target.host", lookup.name);
-    record.Add("dns.question.type", std::move(type));
-  } else {
-    record.Add("peer", lookup.server.address.ToString());
-    record.Add("network.peer.port", int64_t{lookup.server.port});
-  }
-  std::vector<std::string> addresses;
-  for (const DnsAddress& answer : lookup.addresses)
-    addresses.push_back(answer.address.ToString());
-  if (!addresses.empty())
-    record.Add("target.ips", std::move(addresses));
-  record.Add("egress.outcome", SharedText::FromLiteral(Name(lookup.outcome)));
-  if (const char* error = ErrorText(lookup.outcome))
-    record.Add("error", SharedText::FromLiteral(error));
-  if (lookup.rcode)
-    record.Add("dns.response_code", DnsRcodeName(*lookup.rcode));
-  record.Add("dns.duration_ms", Milliseconds(lookup.ended_ns - lookup.asked_ns));
-  record.Add("network.transport", SharedText::FromLiteral(Name(lookup.transport)));
-  record.Add("network.type", SharedText::FromLiteral(NetworkType(lookup.server.address)));
-  AddProcess(&record, lookup.process, "", process);
-  AddOrigin(&record, lookup.origin);
-  return record;
-}
 
 LogRecord RecordMaker::Outbound(const Flow& flow, const Process* process, int64_t unix_offset) {
   LogRecord record = Begin("egress.outbound", Severity::kInfo,
@@ -153,12 +91,18 @@ LogRecord RecordMaker::Denied(const Denial& denial, const Process* process, int6
                            denial.time_ns, unix_offset);
   if (!denial.destination.host.empty())
     record.Add("target.host", denial.destination.host);
-  if (denial.peer)
+  if (denial.peer) {
     record.Add("peer", denial.peer->ToString());
+    record.Add("network.peer.address", denial.peer->ToString());
+  }
   record.Add("network.peer.port", int64_t{denial.destination.port});
   record.Add("network.transport", SharedText::FromLiteral(Name(denial.destination.transport)));
-  if (denial.peer)
-    record.Add("network.type", SharedText::FromLiteral(NetworkType(*denial.peer)));
+  if (denial.peer || denial.server) {
+    const Address& address = denial.peer ? *denial.peer : denial.server->address;
+    record.Add("network.type", SharedText::FromLiteral(NetworkType(address)));
+  }
+  if (denial.server)
+    AddServer(*denial.server, &record);
   if (denial.question_type)
     record.Add("dns.question.type", DnsTypeName(*denial.question_type));
   record.Add("egress.layer", SharedText::FromLiteral(Name(denial.layer)));
@@ -179,6 +123,10 @@ LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_n
     AddDestination(*entry.destination, &record);
   else
     record.Add("network.transport", SharedText::FromLiteral(Name(entry.transport)));
+  if (entry.peer)
+    record.Add("network.peer.address", entry.peer->ToString());
+  if (entry.server)
+    AddServer(*entry.server, &record);
   record.Add("egress.layer", SharedText::FromLiteral(Name(entry.layer)));
   record.Add("count", Int(entry.count));
   return record;
@@ -191,6 +139,10 @@ LogRecord RecordMaker::Destination(const Ledger::WindowEntry& entry, uint64_t ti
                            absl::StrCat("egress destination ", where), time_ns, unix_offset);
   if (entry.key)
     AddDestination(*entry.key, &record);
+  if (entry.key)
+    record.Add("network.peer.address", entry.last_address.ToString());
+  if (entry.addresses.size() > 1)
+    record.Add("network.peer.addresses", Texts(entry.addresses));
   const DestinationStats& window = entry.stats;
   record.Add("egress.attempts", Int(window.attempts));
   record.Add("egress.established", Int(window.established));

@@ -26,14 +26,20 @@ bool AnyMatches(const std::vector<std::string>& patterns, std::string_view view,
 
 bool HostMatches(const std::vector<std::string>& patterns, const LogRecord& record) {
   for (const auto* const text :
-       {Find<SharedText>(record, "target.host"), Find<SharedText>(record, "peer")}) {
+       {Find<SharedText>(record, "target.host"), Find<SharedText>(record, "peer"),
+        Find<SharedText>(record, "network.peer.address")}) {
     if (text && AnyMatches(patterns, text->view(), FNM_CASEFOLD))
       return true;
   }
-  const auto* const addresses = Find<std::vector<std::string>>(record, "target.ips");
-  return addresses && std::any_of(addresses->begin(), addresses->end(), [&](const std::string& a) {
-           return AnyMatches(patterns, a, FNM_CASEFOLD);
-         });
+  for (const auto* const addresses :
+       {Find<std::vector<std::string>>(record, "target.ips"),
+        Find<std::vector<std::string>>(record, "network.peer.addresses")}) {
+    if (addresses && std::any_of(addresses->begin(), addresses->end(), [&](const std::string& a) {
+          return AnyMatches(patterns, a, FNM_CASEFOLD);
+        }))
+      return true;
+  }
+  return false;
 }
 
 bool IsDenied(const LogRecord& record) {
