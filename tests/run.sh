@@ -183,7 +183,8 @@ case $tier in
     ;;
 esac
 [ "$tier" != fuzz ] || exec tests/fuzz/run.sh 60 ${pattern:+"$pattern"}
-if ! bazel build --noshow_progress //userspace:all //tests/triggers //tests/e2e:all; then
+if ! bazel build --noshow_progress //userspace:all //userspace/command:write_reference \
+  //tests/triggers //tests/e2e:all; then
   echo "0 passed, 1 failed, 0 skipped"
   exit 1
 fi

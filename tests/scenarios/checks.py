@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,6 +80,12 @@ def catalog() -> dict[str, set[str]]:
                     {"sandbox_id"} if cells[4] == "yes" else set()
                 )
     return out
+
+
+def extra_keys(env: Mapping[str, str]) -> list[str]:
+    """The keys that the operator adds to all points by the environment."""
+    pairs = env.get("OPENSANDBOX_EGRESS_METRICS_EXTRA_ATTRS", "").split(",")
+    return [pair.partition("=")[0] for pair in pairs if pair]
 
 
 def check_catalog(metrics: dict[str, Any], extra: Sequence[str] = ()) -> None:

@@ -143,10 +143,13 @@ def commands_of_all_pages_run(w: World) -> None:
 @scenario()
 def links_and_files_of_pages_exist(w: World) -> None:
     def anchors(path: str) -> set[str]:
-        return {
+        with open(path) as file:
+            text = file.read()
+        headings = {
             re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-")
-            for h in re.findall(r"^#+ (.*)$", open(path).read(), re.M)
+            for h in re.findall(r"^#+ (.*)$", text, re.M)
         }
+        return headings | set(re.findall(r'<a id="([^"]+)">', text))
 
     for page in [REPO + "/README.md", *glob.glob(REPO + "/docs/*.md")]:
         for target in re.findall(r"\]\(([^)\s]+)\)", open(page).read()):

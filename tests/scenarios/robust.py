@@ -52,14 +52,14 @@ def invalid_flag_is_one_error(w: World) -> None:
     check_error(w, ["exec", "--dns-timeout-ms", "-3", "--", "true"], 125, "--dns-timeout-ms")
     check_error(w, ["exec", "--dns-port", "99999", "--", "true"], 125, "--dns-port")
     check_error(
-        w, ["exec", "--avoid", "connect", "--", "true"], 125, "connect is not PROBE:MECHANISM"
+        w, ["exec", "--avoid", "connect", "--", "true"], 125, '"connect" is not PROBE:MECHANISM'
     )
     check_error(
         w,
         ["exec", "--avoid", "connect:magic", "--", "true"],
         125,
         "connect:magic",
-        "no such mechanism",
+        "is not a mechanism of a probe",
         "egress.denied:tp_btf",
     )
     check_error(w, ["exec", "--log-level", "loud", "--", "true"], 125, "loud")

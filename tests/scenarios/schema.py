@@ -30,7 +30,7 @@ actor.tcp("10.77.0.4", 81)
 actor.tcp("10.77.0.4", 1)
 actor.run(["nft", "add", "element", "inet", "fence", "allowed", "{ 10.77.0.4 timeout 1h }"])
 actor.run(["nft", "add", "rule", "inet", "fence", "out", "tcp", "dport", "82", "drop"])
-actor.run(["nft", "add", "rule", "inet", "fence", "out", "jump", "missing"])
+actor.run(["nft", "create", "table", "inet", "fence"])
 """
 EXPECTED = {
     "egress.denied",

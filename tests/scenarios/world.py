@@ -275,7 +275,7 @@ class World:
             result = Result(argv, done, files)
             output.add(result.events, result.metrics)
         checks.check_event_counts(result)
-        checks.check_catalog(result.metrics)
+        checks.check_catalog(result.metrics, checks.extra_keys(env))
         return result
 
     def slow_guest_env(self) -> dict[str, str]:
