@@ -19,10 +19,16 @@ note_socket(struct bpf_sock_addr *ctx, struct sandbox_ref *ref, const struct end
 {
 	struct watch *watch = get_watch();
 	struct socket_state *state;
+	__u64 cookie;
 
 	if (!ctx->sk)
 		return NULL;
-	state = GET_SOCKET_STATE(ctx->sk, bpf_get_socket_cookie(ctx));
+	/*
+	 * The helper assigns the cookie, which programs on tracepoints only read. The first packet
+	 * may be dropped before any other program assigns it.
+	 */
+	cookie = bpf_get_socket_cookie(ctx);
+	state = GET_SOCKET_STATE(ctx->sk, cookie);
 	/*
 	 * The socket needs storage even when states_by_cookie is used: handle_tcp_bytes iterates
 	 * over it.

@@ -6,8 +6,11 @@ from __future__ import annotations
 import datetime
 import subprocess
 
+from attribution import Collector, act
 from checks import check_everything
+from polling import wait_for
 from registry import scenario
+from scrape import Scrape, free_port, serving
 from world import World
 
 TAGS = ("peers",)
@@ -96,6 +99,21 @@ def udp_send_fails_with_eperm(w: World) -> None:
             actor.note_denial("10.77.0.4", 9001, "udp")
         """)
         )
+
+
+@scenario("linux-5.10")
+def denied_before_any_packet_left(w: World) -> None:
+    """The first datagram of a connected socket is denied. The attempt ends with its socket, and so
+    the metrics have it while the sandbox still runs."""
+    port = free_port()
+    cgroup = w.new_cgroup("denied-first")
+    with w.nft(DROP):
+        collector = Collector(w, [cgroup], env=serving(port))
+        act(w, cgroup, "for ip in ('10.77.0.4', 'fd77::4'): actor.udp(ip, 9001)")
+        outcomes = {("denied", "ipv4"): 1, ("denied", "ipv6"): 1}
+        attempts = "sandbox_connect_attempts_total"
+        wait_for(lambda: Scrape(port).by(attempts, "outcome", "network_type") == outcomes)
+        collector.stop()
 
 
 @scenario()
