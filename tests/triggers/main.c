@@ -49,11 +49,13 @@ int main(int argc, char **argv)
 		{ "connect-unreachable-uring", connect_unreachable_uring },
 		{ "exec-vfork", exec_vfork },
 		{ "exec-clone3", exec_clone3 },
+		{ "exec-into-cgroup", exec_into_cgroup },
 		{ "exec-memfd", exec_memfd },
 		{ "exec-thread", exec_thread },
 		{ "exec-double-fork", exec_double_fork },
 		{ "connect-flip", connect_flip },
 		{ "connect-ia32", connect_ia32 },
+		{ "enter", enter },
 		{ "exec-flip", exec_flip },
 		{ "show", show },
 		{ "hide", hide },
@@ -62,6 +64,7 @@ int main(int argc, char **argv)
 		{ "flood-dns", flood_dns },
 		{ "flood-exec", flood_exec },
 		{ "flood-fork", flood_fork },
+		{ "storm", storm },
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "exit"))

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -57,6 +58,29 @@ int exec_clone3(char **args)
 	pid_t pid = syscall(SYS_clone3, &clone, sizeof(clone));
 
 	(void)args;
+	if (pid == 0) {
+		execv(self(), argv);
+		_exit(99);
+	}
+	waitpid(pid, &status, 0);
+	print_exec(argv[0], pid, status);
+	return 0;
+}
+
+/* CGROUP: clone3 starts the child in this cgroup. */
+int exec_into_cgroup(char **args)
+{
+	struct clone_args clone = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD };
+	char *argv[] = { "into-cgroup", "exit", "8", NULL };
+	int folder = open(args[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC), status;
+	pid_t pid;
+
+	if (folder < 0)
+		die(args[0]);
+	clone.cgroup = folder;
+	pid = syscall(SYS_clone3, &clone, sizeof(clone));
+	if (pid < 0)
+		die("clone3");
 	if (pid == 0) {
 		execv(self(), argv);
 		_exit(99);
@@ -144,6 +168,27 @@ int exec_double_fork(char **args)
 		die("read");
 	print_exec(argv[0], pid, 7 << 8);
 	return 0;
+}
+
+/*
+ * CGROUP NAMESPACE PROGRAM ARGUMENT…: joins the cgroup, then the network namespace, and executes
+ * the program. No other program runs in the cgroup or, outside of the cgroup, in the namespace.
+ */
+int enter(char **args)
+{
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", args[0]);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		die(path);
+	fd = open(args[1], O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWNET))
+		die(args[1]);
+	execv(args[2], args + 2);
+	die(args[2]);
+	return 1;
 }
 
 /* COUNT: runs COUNT programs one after the other. Prints how many exited with 0. */

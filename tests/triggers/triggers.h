@@ -16,11 +16,13 @@ int connect_uring(char **args);
 int connect_unreachable_uring(char **args);
 int exec_vfork(char **args);
 int exec_clone3(char **args);
+int exec_into_cgroup(char **args);
 int exec_memfd(char **args);
 int exec_thread(char **args);
 int exec_double_fork(char **args);
 int connect_flip(char **args);
 int connect_ia32(char **args);
+int enter(char **args);
 int exec_flip(char **args);
 int show(char **args);
 int hide(char **args);
@@ -29,6 +31,7 @@ int flood_connect(char **args);
 int flood_dns(char **args);
 int flood_exec(char **args);
 int flood_fork(char **args);
+int storm(char **args);
 
 struct sockaddr_in ipv4(const char *address, int port);
 /* Writes a query of type A for "NAME.test" to `out`. Returns its length. */
