@@ -71,6 +71,7 @@ run_unit() {
   grep -q '^//tests/unit:' "$log" || fail "unit: no test ran"
   rm -f "$log"
   python_tests tests/scenarios/peer_checks_test.py
+  python_tests tests/scenarios/mixes/mixes_test.py
   run_logql
 }
 
