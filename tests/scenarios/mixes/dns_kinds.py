@@ -129,7 +129,7 @@ def dns_second_server(a: Action) -> None:
     expect(outcome, "ok")
 
 
-@kind()
+@kind(prompt=True)
 def dns_truncated(a: Action) -> None:
     """The answer over UDP has the TC bit: the same lookup continues over TCP."""
     ask(a, "tc")

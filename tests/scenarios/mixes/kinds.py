@@ -118,6 +118,7 @@ class Kind:
     weight: int  # how often it is drawn, compared with other kinds
     is_slow: bool  # takes seconds; each actor has one slow action at most
     changes_rules: bool  # needs a network namespace of its sandbox's own
+    is_prompt: bool  # its steps follow each other within half a second: not for slow guests
     off: str  # why it is not drawn now; empty: it is
 
 
@@ -125,12 +126,12 @@ KINDS: dict[str, Kind] = {}
 
 
 def kind(
-    weight: int = 2, slow: bool = False, rules: bool = False, off: str = ""
+    weight: int = 2, slow: bool = False, rules: bool = False, prompt: bool = False, off: str = ""
 ) -> Callable[[Callable[[Action], None]], Callable[[Action], None]]:
     """Registers a function as a kind of action of its name."""
 
     def register(act: Callable[[Action], None]) -> Callable[[Action], None]:
-        KINDS[act.__name__] = Kind(act.__name__, act, weight, slow, rules, off)
+        KINDS[act.__name__] = Kind(act.__name__, act, weight, slow, rules, prompt, off)
         return act
 
     return register

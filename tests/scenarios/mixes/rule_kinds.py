@@ -15,6 +15,7 @@ import dnswire as d
 
 from mixes.kinds import Action, kind
 
+TCP_SYNCNT = 7
 CHAIN = "table inet %s { chain out { type filter hook output priority 0; policy accept; %s }; }"
 SINK = 9001
 
@@ -145,10 +146,12 @@ def deny_tcp_reject(a: Action) -> None:
 
 @kind(rules=True, slow=True)
 def deny_then_allow(a: Action) -> None:
-    """The rule goes before the second SYN: the attempt is denied once, and established."""
+    """The rule is removed before the last SYN: the attempt is denied once, and established."""
     ip = a.ip()
     add_rules(a, (ip, "drop"))
     s = socket.socket(actor.family(ip))
+    # The last SYN follows the removal of the rule, on a slow machine too.
+    s.setsockopt(socket.IPPROTO_TCP, TCP_SYNCNT, 5)
     s.setblocking(False)
     assert s.connect_ex((ip, 8080)) == errno.EINPROGRESS
     time.sleep(0.1)
