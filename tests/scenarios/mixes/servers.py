@@ -49,28 +49,28 @@ def cname_answer(q: bytes, name: str, qtype: int) -> bytes:
     return d.answer(q, chain + records(name, qtype, last))
 
 
-class Questions:
-    """How often each question was asked."""
+class Retries:
+    """Recognises the second query of a client. The next one is a first query again, since later
+    mixes ask the same names."""
 
     def __init__(self) -> None:
-        self._lock, self._counts = threading.Lock(), {}
+        self._lock, self._seen = threading.Lock(), set()
 
-    def add(self, question: tuple[str, int]) -> int:
+    def is_second(self, question: tuple[str, int, Any]) -> bool:
         with self._lock:
-            self._counts[question] = self._counts.get(question, 0) + 1
-            return self._counts[question]
+            self._seen ^= {question}
+            return question not in self._seen
 
 
-QUESTIONS = Questions()
+RETRIES = Retries()
 
 
-def respond(q: bytes, is_tcp: bool, is_second: bool) -> list[bytes | float]:
+def respond(q: bytes, peer: Any, is_tcp: bool, is_second: bool) -> list[bytes | float]:
     """The messages to send back, in order. A number among them is a pause in seconds."""
     name, end = d.read_name(q, 12)
     qtype = struct.unpack("!H", q[end : end + 2])[0]
     behaviour = name.lower().split(".")[0]
     good = d.answer(q, records(name, qtype))
-    times_asked = QUESTIONS.add((name, qtype)) if behaviour == "second-try" else 0
     rcodes = {"nx": 3, "servfail": 2, "refused": 5, "notimp": 4}
     if behaviour in rcodes:
         return [d.answer(q, rcode=rcodes[behaviour])]
@@ -85,7 +85,7 @@ def respond(q: bytes, is_tcp: bool, is_second: bool) -> list[bytes | float]:
     answers: dict[str, Callable[[], list[bytes | float]]] = {
         "silent": lambda: [],
         "once": lambda: [good] if is_second else [],
-        "second-try": lambda: [good] if times_asked > 1 else [],
+        "second-try": lambda: [good] if RETRIES.is_second((name, qtype, peer)) else [],
         "tc": lambda: [good] if is_tcp else [d.answer(q, flags=0x200)],
         "cname": lambda: [cname_answer(q, name, qtype)],
         "twice": lambda: [good, good],
@@ -153,7 +153,7 @@ def answer_dns(server: UdpServer, datagram: Datagram) -> None:
                 other = local.rsplit(".", 1)[0] + ".99"
                 server.send(d.answer(q, [d.record(PTR, "A", d.address(other))]), peer, other)
                 time.sleep(0.05)
-            for part in respond(q, False, is_second(local)):
+            for part in respond(q, peer, False, is_second(local)):
                 if isinstance(part, float):
                     time.sleep(part)
                 else:
@@ -170,7 +170,7 @@ def serve_dns_stream(client: socket.socket) -> None:
     while len(size := stream.read(2)) == 2:
         q = stream.read(struct.unpack("!H", size)[0])
         is_split = d.read_name(q, 12)[0].startswith("split")
-        for part in respond(q, True, False):
+        for part in respond(q, None, True, False):
             if isinstance(part, float):
                 time.sleep(part)
                 continue
