@@ -41,15 +41,6 @@ std::string_view Cut(std::string_view text, size_t characters) {
 
 }  // namespace
 
-std::vector<std::string> DefaultArgumentPatterns() {
-  return {
-      R"((?i)(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential)s?(?:[=:]\s*| +)([^\s-]\S*))",
-      R"((?i)\b(?:bearer|basic) +(\S+))",
-      R"((?i)\b(?:cookie|x-[a-z-]*(?:key|token|auth)): *(\S+))",
-      R"(://[^/\s:@]*:([^/\s@]+)@)",
-  };
-}
-
 absl::StatusOr<RecordLimits> RecordLimits::Make(const Options& options) {
   std::vector<std::string> in_arguments = options.argument_patterns;
   in_arguments.insert(in_arguments.end(), options.host_patterns.begin(),

@@ -12,11 +12,9 @@
 #include "absl/status/statusor.h"
 #include "userspace/aggregate/log_record.h"
 #include "userspace/export/redaction.h"
+#include "userspace/export/secret_patterns.h"
 
 namespace sandpiper {
-
-// Regular expressions for passwords and tokens in options, assignments, headers and URLs.
-std::vector<std::string> DefaultArgumentPatterns();
 
 // Each output thread may use one RecordLimits at the same time as others: Apply() changes only the
 // record.

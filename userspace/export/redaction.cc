@@ -4,11 +4,16 @@
 #include <algorithm>
 #include <numeric>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "userspace/base/text.h"
 
 namespace sandpiper {
+namespace {
+constexpr absl::string_view kValueGroup = "value";
+
+}  // namespace
 
 absl::StatusOr<Redaction> Redaction::Make(const std::vector<std::string>& patterns) {
   Redaction out;
@@ -18,7 +23,10 @@ absl::StatusOr<Redaction> Redaction::Make(const std::vector<std::string>& patter
     if (!compiled->ok())
       return absl::InvalidArgumentError(absl::StrCat("invalid regular expression \"",
                                                      Escape(pattern), "\": ", compiled->error()));
-    out.patterns_.push_back(std::move(compiled));
+    std::vector<bool> is_value(static_cast<size_t>(compiled->NumberOfCapturingGroups()) + 1);
+    for (const auto& [index, name] : compiled->CapturingGroupNames())
+      is_value[static_cast<size_t>(index)] = absl::StartsWith(name, kValueGroup);
+    out.patterns_.push_back({.regex = std::move(compiled), .is_value = std::move(is_value)});
     any->Add(pattern, nullptr);
   }
   if (any->Compile())
@@ -37,25 +45,43 @@ std::vector<int> Redaction::Matching(const std::string& text) const {
   return found;
 }
 
-std::vector<Redaction::Span> Redaction::Find(const std::string& text) const {
-  std::vector<Span> found;
-  for (const int index : Matching(text)) {
-    const std::shared_ptr<const RE2>& pattern = patterns_[static_cast<size_t>(index)];
-    const int groups = pattern->NumberOfCapturingGroups();
-    std::vector<re2::StringPiece> parts(static_cast<size_t>(groups) + 1);
-    for (size_t at = 0; at <= text.size();) {
-      if (!pattern->Match(text, at, text.size(), RE2::UNANCHORED, parts.data(), groups + 1))
-        break;
-      for (size_t i = groups > 0 ? 1 : 0; i < parts.size(); ++i) {
-        if (!parts[i].empty()) {
-          const auto begin = static_cast<size_t>(parts[i].data() - text.data());
-          found.push_back({begin, begin + parts[i].size()});
-        }
+void Redaction::AddSpans(const Pattern& pattern, const std::string& joined,
+                         const std::vector<size_t>& ends, std::vector<Span>* out) {
+  const int groups = pattern.regex->NumberOfCapturingGroups();
+  std::vector<re2::StringPiece> parts(static_cast<size_t>(groups) + 1);
+  for (size_t at = 0; at <= joined.size();) {
+    if (!pattern.regex->Match(joined, at, joined.size(), RE2::UNANCHORED, parts.data(), groups + 1))
+      return;
+    const auto match = static_cast<size_t>(parts[0].data() - joined.data());
+    size_t match_end = match + parts[0].size();
+    for (size_t i = groups > 0 ? 1 : 0; i < parts.size(); ++i) {
+      if (parts[i].empty())
+        continue;
+      Span span = {.begin = static_cast<size_t>(parts[i].data() - joined.data()), .end = 0};
+      span.end = span.begin + parts[i].size();
+      const auto text = std::upper_bound(ends.begin(), ends.end(), span.begin);
+      const size_t text_begin = text == ends.begin() ? 0 : *(text - 1) + 1;
+      if (pattern.is_value[i] && text != ends.end()) {
+        span.end = match <= text_begin ? *text : std::min(span.end, *text);
+        match_end = std::min(match_end, span.end);
       }
-      const auto end = static_cast<size_t>(parts[0].data() - text.data()) + parts[0].size();
-      at = std::max(end, at + 1);
+      out->push_back(span);
     }
+    at = std::max(match_end, at + 1);
   }
+}
+
+std::vector<Redaction::Span> Redaction::Find(const std::vector<std::string>& texts) const {
+  const std::string joined = absl::StrJoin(texts, " ");
+  const std::vector<int> matching = Matching(joined);
+  if (matching.empty())
+    return {};
+  std::vector<size_t> ends;
+  for (const std::string& text : texts)
+    ends.push_back((ends.empty() ? 0 : ends.back() + 1) + text.size());
+  std::vector<Span> found;
+  for (const int index : matching)
+    AddSpans(patterns_[static_cast<size_t>(index)], joined, ends, &found);
   std::sort(found.begin(), found.end(),
             [](const Span& a, const Span& b) { return a.begin < b.begin; });
   std::vector<Span> out;
@@ -78,7 +104,7 @@ bool Redaction::Apply(std::string* text) const {
 bool Redaction::Apply(std::vector<std::string>* texts) const {
   if (patterns_.empty())
     return false;
-  const std::vector<Span> spans = Find(absl::StrJoin(*texts, " "));
+  const std::vector<Span> spans = Find(*texts);
   size_t begin = 0;
   for (std::string& text : *texts) {
     const size_t end = begin + text.size();

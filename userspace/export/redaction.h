@@ -20,6 +20,10 @@ inline constexpr char kHidden[] = "*****";
 
 // A set of regular expressions (RE2). The text that their groups match is masked. An expression
 // without groups masks its whole match.
+//
+// A group whose name begins with "value" stays within one argument. It masks to the end of that
+// argument if the match begins at its start or before it: the value of an option may contain
+// blanks, and an expression alone cannot see where an argument ends.
 class Redaction {
  public:
   // InvalidArgument: a pattern is not a regular expression; the message names it.
@@ -32,15 +36,22 @@ class Redaction {
   bool Apply(std::vector<std::string>* texts) const;
 
  private:
+  struct Pattern {
+    std::shared_ptr<const RE2> regex;
+    std::vector<bool> is_value;  // for each group: its name begins with "value"
+  };
   struct Span {
     size_t begin, end;
   };
   // Indices in patterns_ of the patterns that match the text.
   std::vector<int> Matching(const std::string& text) const;
-  // The parts of the text to mask, sorted and without overlaps.
-  std::vector<Span> Find(const std::string& text) const;
+  // Adds the parts of the joined texts that the pattern masks. `ends`: where each text ends.
+  static void AddSpans(const Pattern& pattern, const std::string& joined,
+                       const std::vector<size_t>& ends, std::vector<Span>* out);
+  // The parts of the joined texts to mask, sorted and without overlaps.
+  std::vector<Span> Find(const std::vector<std::string>& texts) const;
 
-  std::vector<std::shared_ptr<const RE2>> patterns_;
+  std::vector<Pattern> patterns_;
   // All patterns in one automaton with the indices of patterns_. One pass finds those that match.
   // Most texts have nothing to mask, so this pass is all they cost.
   std::shared_ptr<const RE2::Set> any_;
