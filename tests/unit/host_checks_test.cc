@@ -55,10 +55,10 @@ TEST_F(HostChecks, CgroupsOfVersion1AreOff) {
 
 TEST_F(HostChecks, UnreachableEndpointIsOff) {
   Config config;
-  config.otel.logs.otlp = OtlpEndpoint{.target = "http://user:secret@127.0.0.1:1/v1/logs"};
+  config.otel.logs.otlp = OtlpEndpoint{.target = "http://user:se@cret@127.0.0.1:1/v1/logs"};
   const auto findings = CheckEndpoints(config);
   ASSERT_EQ(findings.size(), 1u);
-  EXPECT_EQ(findings[0].found, "http://127.0.0.1:1/v1/logs");
+  EXPECT_EQ(findings[0].found, "http://*****@127.0.0.1:1/v1/logs");
   EXPECT_EQ(findings[0].state, "off");
   EXPECT_FALSE(findings[0].reason.empty());
 }

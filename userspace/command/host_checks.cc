@@ -18,6 +18,7 @@
 #include "absl/strings/strip.h"
 #include "userspace/base/file.h"
 #include "userspace/base/lockdown.h"
+#include "userspace/export/secret_patterns.h"
 #include "userspace/export/transport.h"
 #include "userspace/runtime/runtimes.h"
 #include "userspace/sandbox/cgroup_fs.h"
@@ -62,21 +63,11 @@ Finding On(std::string subject, std::string found) {
   return {.subject = std::move(subject), .found = std::move(found), .state = "on", .reason = ""};
 }
 
-// Removes the user from a URL, because it may contain a password.
-std::string WithoutUser(const std::string& target) {
-  const size_t scheme = target.find("://");
-  const size_t at = target.find('@');
-  const size_t host = scheme == std::string::npos ? 0 : scheme + 3;
-  return at != std::string::npos && at < target.find('/', host)
-             ? target.substr(0, host) + target.substr(at + 1)
-             : target;
-}
-
 Finding CheckEndpoint(const char* subject, Signal signal, OtlpEndpoint endpoint) {
   if (endpoint.timeout.count() == 0 || endpoint.timeout > kEndpointTimeout)
     endpoint.timeout = kEndpointTimeout;
-  Finding out = On(
-      subject, endpoint.unix_socket.empty() ? WithoutUser(endpoint.target) : endpoint.unix_socket);
+  Finding out = On(subject, endpoint.unix_socket.empty() ? WithoutSecrets(endpoint.target)
+                                                         : endpoint.unix_socket);
   const auto transport = MakeTransport(endpoint, signal);
   SendResult result = {.verdict = SendResult::kRefused};
   if (transport.ok())

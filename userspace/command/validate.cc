@@ -17,6 +17,7 @@
 #include "userspace/command/errors.h"
 #include "userspace/command/text_table.h"
 #include "userspace/config/settings.h"
+#include "userspace/export/secret_patterns.h"
 #include "userspace/sandbox/cgroup_fs.h"
 
 namespace sandpiper {
@@ -43,11 +44,11 @@ std::string RuleText(const SelectionRule& rule) {
   return absl::StrCat(out, rule.role == Role::kApp ? "" : absl::StrCat(", role ", Name(rule.role)));
 }
 
-// Only the names of headers: their values may be tokens.
+// Only the names of headers, because their values may be tokens. The URL may have a password.
 std::string EndpointText(const OtlpEndpoint& endpoint) {
   std::string out =
       absl::StrCat("OTLP over ", endpoint.protocol == OtlpProtocol::kGrpc ? "gRPC to " : "HTTP to ",
-                   endpoint.target);
+                   WithoutSecrets(endpoint.target));
   if (!endpoint.unix_socket.empty())
     absl::StrAppend(&out, " at ", endpoint.unix_socket);
   if (endpoint.tls || absl::StartsWith(endpoint.target, "https://"))

@@ -61,6 +61,11 @@ void GrpcTarget(const EnvironmentReader& env, const char* signal, const std::str
   }
   endpoint->tls = url.scheme == "https";
   endpoint->target = url.rest.substr(0, url.rest.find('/'));
+  if (const size_t at = endpoint->target.rfind('@'); at != std::string::npos) {
+    // gRPC would take it for a part of the host name, and show it in errors.
+    endpoint->target.erase(0, at + 1);
+    env.Warn(name, value, "gRPC sends no user and password of a URL; use headers");
+  }
   const size_t bracket = endpoint->target.rfind(']');
   if (endpoint->target.find(':', bracket == std::string::npos ? 0 : bracket) == std::string::npos) {
     endpoint->target += ":4317";
@@ -73,8 +78,7 @@ OtlpEndpoint ReadTransport(const EnvironmentReader& env, const char* signal,
                            OtlpEndpoint endpoint) {
   std::string name;
   const std::string headers = env.GetOtlp(signal, "HEADERS", &name);
-  for (auto& [key, text] : env.Pairs(name, headers))
-    endpoint.headers.emplace_back(absl::AsciiStrToLower(key), std::move(text));
+  endpoint.headers = env.Headers(name, headers);
   const std::string timeout = env.GetOtlp(signal, "TIMEOUT", &name);
   env.Number(name, timeout, &endpoint.timeout);
   endpoint.ca_file = env.GetOtlp(signal, "CERTIFICATE", &name);
