@@ -40,10 +40,23 @@ bool IsSocketInUse(const std::string& path) {
          connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
 }
 
+// Removes the socket of a collector that has ended. Any other file stays: the path may be a
+// mistake.
+absl::Status RemoveOldSocket(const std::string& path) {
+  struct stat info = {};
+  if (lstat(path.c_str(), &info) != 0)
+    return absl::OkStatus();  // bind() reports all other problems
+  if (!S_ISSOCK(info.st_mode))
+    return absl::FailedPreconditionError(
+        absl::StrCat("the socket ", path, ": a file that is no socket has this name; it is kept"));
+  unlink(path.c_str());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<UniqueFd> Listen(const std::string& path) {
+  RETURN_IF_ERROR(RemoveOldSocket(path));
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const sockaddr_un address = AddressOf(path);
-  unlink(path.c_str());
   // The mode must be right from bind() on: a later chmod() would let others connect before it.
   const mode_t before = umask(0177);
   const bool bound =
@@ -96,7 +109,7 @@ ApiListener::ApiListener(std::string path, UniqueFd socket, grpc::Service* servi
 ApiListener::~ApiListener() {
   Signal(ending_);
   thread_.join();
-  unlink(path_.c_str());
+  RemoveOldSocket(path_).IgnoreError();
 }
 
 void ApiListener::Run() {

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/capture/capture_writer.h"
 
-#include <fcntl.h>
 #include <google/protobuf/io/zero_copy_stream_impl.h>
 #include <google/protobuf/util/delimited_message_util.h>
 
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
+#include "userspace/base/private_file.h"
 #include "userspace/base/status.h"
 #include "userspace/base/version.h"
 #include "userspace/capture/capture_format.h"
@@ -42,11 +41,9 @@ CaptureWriter::~CaptureWriter() = default;
 
 absl::StatusOr<std::unique_ptr<CaptureWriter>> CaptureWriter::Create(
     const Options& options, const std::vector<uint16_t>& dns_ports, WarningSink warn) {
-  const int fd = open(options.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0)
-    return ErrnoStatus(errno, absl::StrCat("opening the capture ", options.path));
+  ASSIGN_OR_RETURN(UniqueFd file, CreatePrivateFile(options.path, "the capture"));
   std::unique_ptr<CaptureWriter> writer(new CaptureWriter(
-      options, std::make_unique<google::protobuf::io::FileOutputStream>(fd, 1 << 18),
+      options, std::make_unique<google::protobuf::io::FileOutputStream>(file.release(), 1 << 18),
       std::move(warn)));
   v1::CaptureEntry entry;
   v1::CaptureHeader* const header = entry.mutable_header();

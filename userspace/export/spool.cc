@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "userspace/base/private_file.h"
 #include "userspace/base/status.h"
 
 namespace sandpiper {
@@ -92,7 +93,10 @@ absl::Status Spool::Prepare(const char* sql, Statement* out) {
 }
 
 absl::Status Spool::Load() {
-  const mode_t before = umask(0077);  // records are private
+  // Records are private. Closed again before SQLite opens it, because a close would end its locks.
+  ASSIGN_OR_RETURN(UniqueFd file, OpenPrivateFile(options_.path, "the spool"));
+  file.reset();
+  const mode_t before = umask(0077);  // for the files beside it
   const int opened = sqlite3_open_v2(options_.path.c_str(), &database_,
                                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   umask(before);
