@@ -489,57 +489,11 @@ def chromium() -> str:
     raise Skip("there is no Chromium; deploy/setup.sh --with-runtimes installs it")
 
 
-@scenario()
-def html_report_shows_the_actions(w: World) -> None:
-    """Opens the page in a browser and runs its script: it shows the actions of the actor. Markup in
-    a name stays text."""
-    browser = chromium()
-    page = w.dir + "/page.html"
-    rules = (
-        "add table inet t; add chain inet t out { type filter hook output priority "
-        "0; }; add rule inet t out ip daddr 10.77.0.4 tcp dport 8081 drop"
-    )
-    with w.nft(rules):
-        code = (
-            ACTIONS
-            + """
-actor.tcp("10.77.0.4", 8081)
-actor.run(["sh", "-c", "exit 0", "</script><img src=x onerror=document.title=1>"])
-actor.print_truth()
-"""
-        )
-        argv = [
-            "/usr/bin/python3",
-            "-c",
-            "import sys; sys.path.insert(0, %r); import actor\n%s"
-            % (os.path.dirname(os.path.abspath(__file__)), code),
-        ]
-        done = subprocess.run(
-            w.in_sandbox_net(
-                [
-                    w.sandpiper,
-                    "exec",
-                    "--id",
-                    "page",
-                    "--format",
-                    "html",
-                    "-o",
-                    page,
-                    "--events",
-                    w.dir + "/page.events",
-                    "--",
-                    *argv,
-                ]
-            ),
-            capture_output=True,
-            timeout=120,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-    assert done.returncode == 0, done.stderr
-    events = parse_events(w.dir + "/page.events")
+def rendered(w: World, page: str) -> str:
+    """The body of a report's page after a browser ran its script, without the data of the page."""
     seen = subprocess.run(
         [
-            browser,
+            chromium(),
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
@@ -552,7 +506,47 @@ actor.print_truth()
         env={**os.environ, "HOME": w.dir},
     ).stdout.decode()
     assert 'data-drawn="yes"' in seen, seen[-3000:]
-    body = seen[: seen.index('<script id="report"')]
+    return seen[: seen.index('<script id="report"')]
+
+
+def page_of(w: World, code: str, form: str = "html") -> tuple[str, list[Event], Any]:
+    """Runs the actor's code under exec; returns the path of the report, the records, the truth."""
+    path, events = w.dir + "/page." + form, w.dir + "/page.events"
+    folder = os.path.dirname(os.path.abspath(__file__))
+    code = f"import sys; sys.path.insert(0, {folder!r}); import actor\n{code}\nactor.print_truth()"
+    options = ["--id", "page", "--format", form, "-o", path, "--events", events]
+    done = subprocess.run(
+        w.in_sandbox_net([w.sandpiper, "exec", *options, "--", "/usr/bin/python3", "-c", code]),
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return path, parse_events(events), done
+
+
+# Drops what goes to port 8081 of the server.
+DROP_8081 = (
+    "add table inet t; add chain inet t out { type filter hook output priority 0; }; "
+    "add rule inet t out ip daddr 10.77.0.4 tcp dport 8081 drop"
+)
+
+
+@scenario()
+def html_report_shows_the_actions(w: World) -> None:
+    """Opens the page in a browser and runs its script: it shows the actions of the actor. Markup in
+    a name stays text."""
+    chromium()
+    with w.nft(DROP_8081):
+        page, events, _ = page_of(
+            w,
+            ACTIONS
+            + """
+actor.tcp("10.77.0.4", 8081)
+actor.run(["sh", "-c", "exit 0", "</script><img src=x onerror=document.title=1>"])
+""",
+        )
+    body = rendered(w, page)
 
     def count(kind: str) -> int:
         return body.count('data-event="%s"' % kind)
@@ -573,4 +567,45 @@ actor.print_truth()
     assert body.count('data-edge="denied"') == 1 and body.count('data-edge="failed"') == 1, body
     assert "observed.test" in body and "Nothing was missed" in body
     assert "onerror" in body and "<img" not in body, "the page has markup of the sandbox"
-    assert "<title>sandpiper: page</title>" in seen
+    assert "<title>sandpiper: page</title>" in body
+
+
+@scenario()
+def html_report_counts_each_attempt_by_its_outcome(w: World) -> None:
+    """One dot for each attempt, and one edge for each outcome of a destination. The counts are
+    those of the actions, and of the JSON report of the same actions."""
+    chromium()
+    actions = """
+for i in range(7): actor.tcp("10.77.0.4", 8080)
+for i in range(3): actor.tcp("10.77.0.4", 1)
+for i in range(2): actor.tcp("10.77.0.4", 8081)
+_, ips = actor.lookup("reached.test", "A")
+for i in range(4): actor.tcp(ips[0], name="reached.test")
+actor.lookup("only.test", "A")
+actor.tcp("127.0.0.1", 1)
+"""
+    counts = {"established": 11, "failed": 4, "denied": 2, "no outcome": 0}  # loopback: one failed
+    with w.nft(DROP_8081):
+        page, _, _ = page_of(w, actions)
+        json_path, _, _ = page_of(w, actions, "json")
+    body = rendered(w, page)
+    report = json.loads(open(json_path).read())
+    by_outcome: dict[str, int] = {}
+    for destination in report["destinations"]:
+        for outcome, n in destination["outcomes"].items():
+            kind = outcome if outcome in counts else "failed"
+            by_outcome[kind] = by_outcome.get(kind, 0) + n
+    assert by_outcome == {k: n for k, n in counts.items() if n > 0}, report["destinations"]
+    for kind, n in counts.items():
+        assert body.count(f'data-attempt="{kind}"') == n, (kind, n)
+        assert f'data-count="{kind}" data-n="{n}"' in body, (kind, n)
+    assert sum(counts.values()) == report["totals"]["attempts"], report["totals"]
+    edges = re.findall(r'data-edge="([^"]*)" data-n="(\d+)"><title>([^<]*)</title>', body)
+    drawn = {(title.split(" → ")[1].split(":")[0], kind): int(n) for kind, n, title in edges}
+    assert drawn == {
+        ("10.77.0.4", "established"): 7,
+        ("10.77.0.4", "failed"): 3,
+        ("10.77.0.4", "denied"): 2,
+        ("reached.test", "established"): 4,
+        ("only.test", "looked up only"): 1,
+    }, drawn

@@ -80,6 +80,8 @@ Destination& Ledger::Find(const Flow& flow) {
 }
 
 void Ledger::OnAttempt(const Flow& flow) {
+  if (observer_)
+    observer_->OnAttempt(flow);
   Destination& destination = Find(flow);
   ++destination.total.attempts;
   if (&destination == loopback_overflow_.get() || &destination == overflow_.get())
@@ -96,6 +98,8 @@ void Ledger::OnAttempt(const Flow& flow) {
 }
 
 void Ledger::OnDecided(const Flow& flow) {
+  if (observer_)
+    observer_->OnDecided(flow);
   Destination* const destination = &Find(flow);
   ++destination->outcomes[static_cast<size_t>(flow.outcome)];
   if (flow.outcome == ConnectOutcome::kEstablished) {

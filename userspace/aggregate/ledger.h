@@ -128,6 +128,14 @@ std::vector<const typename Table::value_type*> InOrder(const Table& table) {
   return out;
 }
 
+// Gets each attempt and each outcome that a ledger counts, in the order in which they are counted.
+class AttemptObserver {
+ public:
+  virtual ~AttemptObserver() = default;
+  virtual void OnAttempt(const Flow& flow) = 0;
+  virtual void OnDecided(const Flow& flow) = 0;
+};
+
 class Ledger {
   // Tables are searched by views of keys, so that a lookup copies no text.
   template <typename View>
@@ -151,6 +159,9 @@ class Ledger {
   // Over `capacity` destinations or questions, new ones share one entry. overflowed() is the number
   // of attempts and lookups in it, and distinct() becomes an estimate.
   explicit Ledger(size_t capacity) : capacity_(capacity) {}
+
+  // `observer` outlives the ledger.
+  void Observe(AttemptObserver* observer) { observer_ = observer; }
 
   void OnAttempt(const Flow& flow);
   void OnDecided(const Flow& flow);
@@ -188,6 +199,7 @@ class Ledger {
   void Count(const Flow& flow, Bytes* counted);
 
   size_t capacity_;
+  AttemptObserver* observer_ = nullptr;  // null: none
   uint64_t overflowed_ = 0;
   Destinations destinations_;
   std::unique_ptr<Destination> overflow_, loopback_overflow_;  // null: nothing over the capacity

@@ -89,6 +89,8 @@ absl::Status Outputs::Reload(const Config& config) {
 }
 
 void Outputs::OnRecord(LogRecord record) {
+  if (unmasked_watcher_)
+    unmasked_watcher_(record);
   limits_.Apply(&record);
   const auto shared = std::make_shared<const LogRecord>(std::move(record));
   if (ndjson_) {

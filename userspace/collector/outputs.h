@@ -46,6 +46,10 @@ class Outputs {
   void OnRecord(LogRecord record);
   // `watcher` gets each record as it leaves: masked and truncated.
   void SetWatcher(std::function<void(const LogRecord&)> watcher) { watcher_ = std::move(watcher); }
+  // `watcher` gets each record with its secrets, and in full length.
+  void SetUnmaskedWatcher(std::function<void(const LogRecord&)> watcher) {
+    unmasked_watcher_ = std::move(watcher);
+  }
   // The last metrics of a sandbox, and the Unix time when it ended.
   void OnSandboxEnd(uint64_t sandbox, const MetricSnapshot& last, uint64_t time_unix_ns);
   // Sends metrics to the exporters that want them at an interval.
@@ -90,7 +94,7 @@ class Outputs {
   JsonWriter line_{kLineBytes};
   Collect collect_;
   RecentRecords recent_;
-  std::function<void(const LogRecord&)> watcher_;
+  std::function<void(const LogRecord&)> watcher_, unmasked_watcher_;
   // Null if the configuration does not ask for them.
   std::unique_ptr<LogExporter> log_exporter_;
   std::unique_ptr<MetricExporter> metric_exporter_;

@@ -49,6 +49,8 @@ void AddExec(CLI::App* app, CommandLine* out) {
       ->type_name("ID");
   AddChoice(exec, "--format", kReportFormats, &options->format,
             "format of the report; html is one page for a browser [default: table]");
+  exec->add_flag("--show-secrets", options->show_secrets,
+                 "the report masks no passwords and tokens; records are masked all the same");
   exec->add_option("-o,--report", options->report_file,
                    "write the report to this file [default: stdout]")
       ->type_name("FILE");

@@ -25,9 +25,10 @@ enum class ReportFormat { kTable, kJson, kHtml };
 struct ExecOptions {
   std::string id;  // empty: the name of the command
   ReportFormat format = ReportFormat::kTable;
-  std::string report_file;   // empty: stdout
-  std::string events_file;   // for all records, one JSON object a line; empty: none
-  std::string metrics_file;  // for the final metrics as JSON; empty: none
+  bool show_secrets = false;  // the report masks nothing
+  std::string report_file;    // empty: stdout
+  std::string events_file;    // for all records, one JSON object a line; empty: none
+  std::string metrics_file;   // for the final metrics as JSON; empty: none
   // Interval of progress lines on stderr; 0: none. Without a value it is ten seconds on a terminal,
   // and 0 elsewhere.
   std::optional<std::chrono::seconds> progress;

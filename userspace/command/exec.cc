@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // sandpiper exec: runs a command as a sandbox and reports what it did.
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -8,9 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 
 #include "userspace/base/clock.h"
@@ -20,86 +17,24 @@
 #include "userspace/collector/collector.h"
 #include "userspace/command/commands.h"
 #include "userspace/command/errors.h"
+#include "userspace/command/held_child.h"
+#include "userspace/command/output_file.h"
 #include "userspace/command/report.h"
 #include "userspace/command/signals.h"
 #include "userspace/export/metrics_json.h"
 #include "userspace/export/ndjson.h"
 #include "userspace/sandbox/cgroup_fs.h"
+#include "userspace/session/attempt_log.h"
 
 namespace sandpiper {
 namespace {
-
-// A child process that waits for Start before it executes the command. In the meantime it is moved
-// to its cgroup and watched, so that no event of the command is lost.
-class HeldChild {
- public:
-  // Forks at once. Call this before the process starts threads.
-  static absl::StatusOr<HeldChild> Fork(const std::vector<std::string>& command) {
-    int start[2];
-    int error_pipe[2];
-    if (pipe2(start, O_CLOEXEC) || pipe2(error_pipe, O_CLOEXEC))
-      return ErrnoStatus(errno, "pipe2");
-    HeldChild child;
-    child.start_ = UniqueFd(start[1]);
-    child.error_ = UniqueFd(error_pipe[0]);
-    const UniqueFd wait_fd(start[0]);
-    const UniqueFd error_fd(error_pipe[1]);
-    std::vector<char*> argv;
-    for (const std::string& arg : command)
-      argv.push_back(const_cast<char*>(arg.c_str()));
-    argv.push_back(nullptr);
-    child.pid_ = fork();
-    if (child.pid_ < 0)
-      return ErrnoStatus(errno, "fork");
-    if (child.pid_ > 0)
-      return child;
-    // Only the parent has the other end now, so that its exit is an end of file here.
-    child.start_.reset();
-    char byte;
-    if (read(wait_fd.get(), &byte, 1) != 1)
-      _exit(kExitExecFailure);  // the parent failed
-    execvp(argv[0], argv.data());
-    const int error = errno;
-    [[maybe_unused]] const ssize_t written = write(error_fd.get(), &error, sizeof(error));
-    _exit(error == ENOENT ? 127 : 126);
-  }
-
-  void Start() {
-    [[maybe_unused]] const ssize_t written = write(start_.get(), "s", 1);
-    start_.reset();
-  }
-  // Waits until the command is executed. Returns 0, or the errno of the failure.
-  int WaitForExec() const {
-    int error = 0;
-    return read(error_.get(), &error, sizeof(error)) == sizeof(error) ? error : 0;
-  }
-  pid_t pid() const { return pid_; }
-
- private:
-  pid_t pid_ = -1;
-  UniqueFd start_;
-  UniqueFd error_;
-};
 
 // Connections close with the last process of the sandbox. One that is still open after this time is
 // kept open by its peer, and is reported as open.
 constexpr std::chrono::milliseconds kConnectionsClose{300};
 
-constexpr size_t kRecordsOnPage = 20'000;  // more records make a browser slow
-
-// Writes to a file, or to stdout if `file` is empty.
-bool WriteOutput(const std::string& file, const std::string& text) {
-  if (file.empty()) {
-    fputs(text.c_str(), stdout);
-    return fflush(stdout) == 0;
-  }
-  std::ofstream out(file, std::ios::binary);
-  out << text;
-  out.close();
-  if (!out)
-    fprintf(stderr, "sandpiper: cannot write %s\n", file.c_str());
-  return static_cast<bool>(out);
-}
+constexpr size_t kRecordsOnPage = 20'000;   // more records make a browser slow
+constexpr size_t kAttemptsOnPage = 20'000;  // and so do more dots
 
 // Prints the counts of the sandbox on stderr at an interval, so that a long run is not silent.
 class Progress {
@@ -168,15 +103,14 @@ void WaitForEnd(Collector* collector, OwnedCgroup* cgroup, pid_t child, int sign
   }
 }
 
-std::string MakeReport(ReportFormat format, const ReportInput& input,
-                       const std::vector<std::string>& records) {
+std::string MakeReport(ReportFormat format, const ReportInput& input, const PageLog& log) {
   switch (format) {
     case ReportFormat::kTable:
       return TableReport(input);
     case ReportFormat::kJson:
       return JsonReport(input);
     case ReportFormat::kHtml:
-      return HtmlReport(input, records);
+      return HtmlReport(input, log);
   }
   return "";
 }
@@ -202,25 +136,34 @@ int RunExec(Config config, const ExecOptions& options) {
     return Fail(child.status(), kExitExecFailure);
   const UniqueFd signal_fd = TakeSignals({SIGTERM, SIGINT});
 
-  std::unique_ptr<FILE, int (*)(FILE*)> events(nullptr, fclose);
-  if (!options.events_file.empty()) {
-    events.reset(fopen(options.events_file.c_str(), "we"));
-    if (!events)
-      return Fail(ErrnoStatus(errno, absl::StrCat("opening ", options.events_file)),
-                  kExitExecFailure);
+  const auto redaction = ReportRedaction::Make(config, options.show_secrets);
+  if (!redaction.ok())
+    return Fail(redaction.status(), kExitExecFailure);
+  // All files are opened before the command runs, because its report would be lost otherwise.
+  auto report = OutputFile::Open(options.report_file, "the report");
+  auto events = OutputFile::Open(options.events_file, "the file of records");
+  auto metrics = OutputFile::Open(options.metrics_file, "the file of metrics");
+  for (const auto* const file : {&report, &events, &metrics}) {
+    if (!file->ok())
+      return Fail(file->status(), kExitExecFailure);
   }
-  auto collector = Collector::Start(config, events.get());
+  auto collector =
+      Collector::Start(config, options.events_file.empty() ? nullptr : events->stream());
   if (!collector.ok())
     return Fail(collector.status(), kExitExecFailure);
-  std::vector<std::string> records;  // for the page
-  uint64_t omitted = 0;
-  if (options.format == ReportFormat::kHtml) {
-    (*collector)->outputs().SetWatcher([&](const LogRecord& record) {
-      if (records.size() < kRecordsOnPage)
-        records.push_back(ToJson(record));
+  const bool is_page = options.format == ReportFormat::kHtml;
+  PageLog log;
+  if (is_page) {
+    const auto add = [&log](const LogRecord& record) {
+      if (log.records.size() < kRecordsOnPage)
+        log.records.push_back(ToJson(record));
       else
-        ++omitted;
-    });
+        ++log.omitted_records;
+    };
+    if (options.show_secrets)
+      (*collector)->outputs().SetUnmaskedWatcher(add);
+    else
+      (*collector)->outputs().SetWatcher(add);
   }
   auto cgroup = OwnedCgroup::Create(absl::StrCat(*mount, "/sandpiper-exec-", getpid()));
   if (!cgroup.ok())
@@ -228,12 +171,17 @@ int RunExec(Config config, const ExecOptions& options) {
   const Sandbox sandbox = {.id = options.id, .cgroup = cgroup->path(), .sidecars = {}};
   absl::Status status = (*collector)->Watch({sandbox}, {}, SandboxScope::kOwnNamespace, nullptr);
   status.Update(status.ok() ? cgroup->AddProcess(child->pid()) : absl::OkStatus());
-  // The capabilities are needed to kill processes that the command leaves behind, to remove the
-  // cgroup, and to write the report to the user's file.
+  // The capabilities are needed to kill processes that the command leaves behind, and to remove the
+  // cgroup.
   status.Update(status.ok() ? (*collector)->Confine({CAP_KILL, CAP_DAC_OVERRIDE})
                             : absl::OkStatus());
   if (!status.ok())
     return Fail(status, kExitExecFailure);
+
+  SandboxSession& session = *(*collector)->pipeline().sandboxes().begin()->second;
+  AttemptLog attempts(&session.processes(), kAttemptsOnPage);
+  if (is_page)
+    session.ObserveAttempts(&attempts);
 
   child->Start();
   const int exec_error = child->WaitForExec();
@@ -250,20 +198,23 @@ int RunExec(Config config, const ExecOptions& options) {
   }
 
   Pipeline& pipeline = (*collector)->pipeline();
-  const ReportInput input = {.sandbox = *pipeline.sandboxes().begin()->second,
+  log.attempts = attempts.All();
+  log.omitted_attempts = attempts.omitted();
+  const ReportInput input = {.sandbox = session,
                              .probes = pipeline.ProbeStates(),
+                             .redaction = *redaction,
                              .command = options.command,
                              .wait_status = wait_status,
                              .ended_ns = ended_ns,
                              .unattributed = pipeline.unattributed(),
                              .programs = pipeline.ReadProgramRuns()};
-  WriteOutput(options.report_file, MakeReport(options.format, input, records));
-  if (omitted > 0)
+  report->Write(MakeReport(options.format, input, log));
+  if (log.omitted_records > 0)
     fprintf(stderr,
             "sandpiper: report truncated, %llu records omitted; --events FILE has all records\n",
-            static_cast<unsigned long long>(omitted));
+            static_cast<unsigned long long>(log.omitted_records));
   if (!options.metrics_file.empty())
-    WriteOutput(options.metrics_file, ToJson((*collector)->outputs().Metrics(ended_ns)));
+    metrics->Write(ToJson((*collector)->outputs().Metrics(ended_ns)));
   for (const std::string& problem : (*collector)->outputs().Problems())
     fprintf(stderr, "sandpiper: %s\n", problem.c_str());
   FlushDiagnostics();

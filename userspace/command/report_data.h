@@ -37,6 +37,9 @@ NamedCounts Named(const std::array<uint64_t, N>& counts) {
   return out;
 }
 
+// The data of the page as JSON: what its script shows, and no more.
+std::string PageData(const ReportInput& input, const PageLog& log);
+
 // "exit 0", "signal 9".
 std::string StatusText(uint32_t wait_status);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "userspace/command/report.h"
+#include "userspace/command/report_data.h"
 
 namespace sandpiper {
 namespace {
@@ -17,12 +17,12 @@ std::string InScript(const std::string& json) {
 
 }  // namespace
 
-std::string HtmlReport(const ReportInput& input, const std::vector<std::string>& records) {
+std::string HtmlReport(const ReportInput& input, const PageLog& log) {
   std::string list = "[";
-  for (const std::string& record : records)
+  for (const std::string& record : log.records)
     absl::StrAppend(&list, list.size() > 1 ? ",\n" : "", record);
   return absl::StrReplaceAll(
-      kPage, {{"@REPORT@", InScript(JsonReport(input))}, {"@RECORDS@", InScript(list + "]")}});
+      kPage, {{"@REPORT@", InScript(PageData(input, log))}, {"@RECORDS@", InScript(list + "]")}});
 }
 
 }  // namespace sandpiper

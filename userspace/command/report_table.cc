@@ -47,7 +47,7 @@ std::string Section(const char* title, const TextTable& table) {
              : absl::StrCat("\n", title, "\n  ", absl::StrJoin(table.Lines(), "\n  "), "\n");
 }
 
-std::string Destinations(const Ledger& ledger, bool loopback) {
+std::string Destinations(const Ledger& ledger, bool loopback, const ReportRedaction& redaction) {
   TextTable table(
       {"DESTINATION", "ADDRESS", "PORT", "ATTEMPTS", "OUTCOME", "SENT", "RECEIVED", "LATENCY"});
   for (const auto* entry : InOrder(ledger.destinations())) {
@@ -56,7 +56,7 @@ std::string Destinations(const Ledger& ledger, bool loopback) {
       continue;
     const std::string latency =
         d.total.established > 0 ? DurationText(d.latency_sum_ns / d.total.established) : "-";
-    table.Add({std::string(key.host.empty() ? "(no name)" : key.host), List(d.addresses),
+    table.Add({key.host.empty() ? "(no name)" : redaction.Host(key.host), List(d.addresses),
                absl::StrCat(key.port, "/", Name(key.transport)), absl::StrCat(d.total.attempts),
                Outcomes(Named<ConnectOutcome>(d.outcomes), d.total.attempts),
                BytesText(d.total.sent), BytesText(d.total.received), latency});
@@ -64,12 +64,12 @@ std::string Destinations(const Ledger& ledger, bool loopback) {
   return Section(loopback ? "Within the host (loopback)" : "Destinations", table);
 }
 
-std::string Lookups(const Ledger& ledger) {
+std::string Lookups(const Ledger& ledger, const ReportRedaction& redaction) {
   TextTable table({"LOOKUP", "TYPE", "COUNT", "OUTCOME", "ANSWER", "SERVER", "SLOWEST"});
   for (const auto* entry : InOrder(ledger.questions())) {
     const auto& [question, stats] = *entry;
     const bool readable = !question.name.empty();
-    table.Add({std::string(readable ? question.name : "(malformed)"),
+    table.Add({readable ? redaction.Host(question.name) : "(malformed)",
                readable ? std::string(DnsTypeName(question.type).view()) : "-",
                absl::StrCat(stats.lookups),
                Outcomes(Named<DnsOutcome>(stats.outcomes), stats.lookups), List(stats.addresses),
@@ -78,15 +78,12 @@ std::string Lookups(const Ledger& ledger) {
   return Section("Lookups", table);
 }
 
-std::string CommandLine(const Process& process) {
-  std::vector<std::string> args;
-  for (const std::string& arg : process.args)
-    args.push_back(Escape(arg));
-  std::string line = absl::StrJoin(args, " ");
+std::string CommandLine(const Process& process, const ReportRedaction& redaction) {
+  const std::string line = absl::StrJoin(redaction.Arguments(process.args), " ");
   return line.empty() ? Escape(process.comm) : Fit(line, kArgsShown);
 }
 
-std::string Processes(const ProcessTable& processes) {
+std::string Processes(const ProcessTable& processes, const ReportRedaction& redaction) {
   const std::vector<const Process*> all = processes.All();
   std::multimap<ProcessKey, const Process*> children;
   std::set<ProcessKey> known;
@@ -106,8 +103,8 @@ std::string Processes(const ProcessTable& processes) {
                       : "left the sandbox's cgroup, or its exit event is missing";
       absl::StrAppendFormat(
           &out, "  %s%d %s  (%s)%s\n", std::string(static_cast<size_t>(depth) * 2, ' '), p.key.pid,
-          CommandLine(p), end,
-          p.script.empty() ? "" : absl::StrCat("  script ", Escape(p.script.view())));
+          CommandLine(p, redaction), end,
+          p.script.empty() ? "" : absl::StrCat("  script ", redaction.Path(p.script.view())));
       write(p.key, depth + 1);
     }
   };
@@ -139,14 +136,14 @@ std::string Rules(const RulesSummary& rules) {
 std::string TableReport(const ReportInput& input) {
   const SandboxSession& sandbox = input.sandbox;
   const SandboxTotals totals = sandbox.Totals();
-  std::vector<std::string> command;
-  for (const std::string& arg : input.command)
-    command.push_back(Escape(arg));
-  std::string out = absl::StrCat("\nsandpiper: ", absl::StrJoin(command, " "), ": ",
-                                 StatusText(static_cast<uint32_t>(input.wait_status)), " after ",
-                                 DurationText(input.ended_ns - sandbox.started_ns()), "\n");
-  absl::StrAppend(&out, Destinations(sandbox.ledger(), false), Lookups(sandbox.ledger()),
-                  Destinations(sandbox.ledger(), true), Processes(sandbox.processes()));
+  const ReportRedaction& redaction = input.redaction;
+  std::string out =
+      absl::StrCat("\nsandpiper: ", absl::StrJoin(redaction.Arguments(input.command), " "), ": ",
+                   StatusText(static_cast<uint32_t>(input.wait_status)), " after ",
+                   DurationText(input.ended_ns - sandbox.started_ns()), "\n");
+  absl::StrAppend(
+      &out, Destinations(sandbox.ledger(), false, redaction), Lookups(sandbox.ledger(), redaction),
+      Destinations(sandbox.ledger(), true, redaction), Processes(sandbox.processes(), redaction));
   absl::StrAppend(&out, "\nTotals: ", totals.destinations, " destinations, ", totals.attempts,
                   " connection attempts, ", totals.lookups, " lookups, ", totals.denied,
                   " denied, ", totals.execs, " programs started; ",

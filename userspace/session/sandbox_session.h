@@ -83,6 +83,9 @@ class SandboxSession {
   // Transactions and rule sets of the network namespace of the sandbox.
   void OnRules(const RulesetOutcome& outcome) { rules_.OnRules(outcome); }
 
+  // `observer` gets every attempt from now on, and outlives the session.
+  void ObserveAttempts(AttemptObserver* observer) { window_.ledger().Observe(observer); }
+
   void set_log_level(Severity level) { context_.emitter.set_log_level(level); }
   // Ends the lookups, flows and allowances that timed out.
   void ExpireDue(uint64_t now_ns);
