@@ -65,8 +65,10 @@ def note_lookup(
     outcome: str,
     ips: Sequence[str] = (),
     transport: str = "udp",
+    server: str = "",
 ) -> None:
-    """Notes a lookup. A type given as a number has the name of RFC 3597, as TYPE65280."""
+    """Notes a lookup. A type given as a number has the name of RFC 3597, as TYPE65280. `server` is
+    the one that was asked last."""
     note(
         "lookups",
         name=name.lower().rstrip(".") or ".",
@@ -74,6 +76,7 @@ def note_lookup(
         outcome=outcome,
         ips=sorted(ips),
         transport=transport,
+        server=server,
     )
 
 
@@ -143,7 +146,7 @@ def lookup(
     if sock is None:
         s.close()
     if record:
-        note_lookup(name, qtype, outcome, ips)
+        note_lookup(name, qtype, outcome, ips, server=server)
     return outcome, list(ips)
 
 
@@ -210,7 +213,7 @@ def lookup_tcp(
         got_id, _, rcode, _, _, ips = d.parse(m)
         name, qtype = expected.pop(got_id)
         outcome = d.RCODES.get(rcode, "other")
-        note_lookup(name, qtype, outcome, ips, transport="tcp")
+        note_lookup(name, qtype, outcome, ips, transport="tcp", server=server)
     s.close()
     if record_flow:
         note_flow(server, 53, "tcp", "established", len(wire), received, dns=True)

@@ -8,13 +8,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void print_lookups(const char *const *names, int count)
+static void print_lookups(const char *const *names, int count, const char *server)
 {
 	printf("{\"truth\": {\"lookups\": [");
 	for (int i = 0; i < count; i++)
 		printf("%s{\"name\": \"%s.test\", \"type\": \"A\", \"outcome\": \"ok\", \"ips\": "
-		       "[\"10.77.0.4\"], \"transport\": \"udp\"}",
-		       i ? ", " : "", names[i]);
+		       "[\"10.77.0.4\"], \"transport\": \"udp\", \"server\": \"%s\"}",
+		       i ? ", " : "", names[i], server);
 	printf("], \"flows\": [], \"execs\": [], \"ignored_answers\": 0, \"malformed\": 0}}\n");
 }
 
@@ -46,7 +46,7 @@ int dns_sendmmsg(char **args)
 	if (sendmmsg(fd, messages, 4, 0) != 4)
 		die("sendmmsg");
 	expect_answers(fd, 4);
-	print_lookups(names, 4);
+	print_lookups(names, 4, args[0]);
 	return 0;
 }
 
@@ -66,7 +66,7 @@ int dns_uring(char **args)
 	    uring_sendmsg(connected, query, dns_query(query, 2, names[1]), NULL) < 0)
 		die("connect");
 	expect_answers(connected, 1);
-	print_lookups(names, 2);
+	print_lookups(names, 2, args[0]);
 	return 0;
 }
 

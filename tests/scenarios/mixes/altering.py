@@ -5,10 +5,12 @@ the comparison reports it."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from mixes.comparing import METRIC_LABELS, OTHER_EVENTS, Event, Recorded, compare, is_dns
+from mixes.expected import Expected
 from mixes.running import Outcome
 
 # The attributes that a comparison must hold to the truth, by event.
@@ -19,13 +21,17 @@ ATTRIBUTES = {
         "egress.outcome",
         "target.ips",
         "network.transport",
+        "network.peer.address",
         "network.peer.port",
-        "peer",
+        "server.address",
+        "server.port",
         "process.pid",
     ),
-    "egress.failed": ("network.peer.port", "error.type"),
+    "egress.failed": ("network.peer.address", "network.peer.port", "error.type"),
     "egress.denied": ("network.peer.port", "network.transport", "egress.layer", "count"),
     "egress.destination": (
+        "network.peer.address",
+        "network.peer.addresses",
         "network.peer.port",
         "network.transport",
         "egress.attempts",
@@ -49,17 +55,19 @@ ATTRIBUTES = {
         "sandpiper.dropped",
     ),
 }
+# More than any pid, so that the sum is no other process's.
+OTHER_PID = 1 << 23
 REPEATED = ("egress.outbound", "egress.denied", "process.exec", "process.exit", "egress.failed")
 
 
-def is_compared(e: Event, key: str) -> bool:
-    """Whether the truth has this attribute: a lookup's own port is that of its server, and the
-    comparison has no pid of processes that their parent did not note."""
-    if key == "network.peer.port" and "dns.question.type" in e:
+def is_compared(e: Event, key: str, pids: set[int]) -> bool:
+    """Whether the truth has this attribute. `pids` are those that the actors noted, which do not
+    know the pids of some grandchildren."""
+    if key not in e or e[key] in ([], None) or is_dns_bytes(e):
         return False
-    if is_dns_bytes(e):
-        return False
-    return key in e and e[key] not in ([], None)
+    if key == "network.peer.port":
+        return "dns.question.type" not in e
+    return key != "process.pid" or e[key] in pids
 
 
 def is_dns_bytes(e: Event) -> bool:
@@ -71,16 +79,25 @@ def other_value(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return value + 1
+        return value + OTHER_PID
     if isinstance(value, list):
-        return value[1:]
+        return [other_value(value[0]), *value[1:]]
+    if isinstance(value, dict):
+        return {key: other_value(x) for key, x in value.items()}
     return value + "x"
 
 
-def altered_attributes(events: list[Event]) -> Iterator[tuple[str, list[Event]]]:
+def noted_pids(outcome: Outcome) -> set[int]:
+    expected = [Expected(truth) for truth in outcome.truth.values()]
+    return {pid for x in expected for pid, _ in x.ends if pid}
+
+
+def altered_attributes(events: list[Event], pids: set[int]) -> Iterator[tuple[str, list[Event]]]:
     for kind, keys in ATTRIBUTES.items():
         for key in keys:
-            found = [i for i, e in enumerate(events) if named(e, kind) and is_compared(e, key)]
+            found = [
+                i for i, e in enumerate(events) if named(e, kind) and is_compared(e, key, pids)
+            ]
             assert found, f"no record {kind} has {key}"
             altered = copy.deepcopy(events)
             e = altered[found[len(found) // 2]]
@@ -131,11 +148,9 @@ def named(e: Event, kind: str) -> bool:
 
 def alterations(outcome: Outcome) -> Iterator[tuple[str, Recorded]]:
     recorded = outcome.recorded
-    changes: list[Callable[[list[Event]], Iterator[tuple[str, list[Event]]]]]
-    changes = [altered_attributes, altered_lists]
-    for change in changes:
-        for what, events in change(recorded.events):
-            yield what, Recorded(events, recorded.metrics)
+    attributes = altered_attributes(recorded.events, noted_pids(outcome))
+    for what, events in itertools.chain(attributes, altered_lists(recorded.events)):
+        yield what, Recorded(events, recorded.metrics)
     yield from altered_metrics(recorded, next(iter(outcome.truth)))
 
 

@@ -51,13 +51,19 @@ def target_of(e: Event) -> str:
     return e.get("target.host") or e.get("network.peer.address", "")
 
 
+def server_of(e: Event) -> str | None:
+    """The server of a lookup, with its port if that is not the usual one."""
+    port = e.get("server.port")
+    return e.get("server.address") if port == 53 else f"{e.get('server.address')} port {port}"
+
+
 def is_dns(e: Event) -> bool:
     """Whether a destination has the bytes of lookups over UDP, which are no attempts."""
     return (e["network.peer.port"], e["network.transport"], e["egress.attempts"]) == (53, "udp", 0)
 
 
 def addresses_of(e: Event) -> set[str]:
-    return set(e.get("network.peer.addresses") or [e.get("network.peer.address", "")])
+    return {e.get("network.peer.address", ""), *e.get("network.peer.addresses", [])}
 
 
 METRIC_LABELS = {
@@ -121,19 +127,14 @@ def recorded_subjects(events: list[Event], expected: Expected) -> Subjects:
                 e["target.host"],
                 e["dns.question.type"],
                 e["egress.outcome"],
-                tuple(sorted(e.get("target.ips", []))),
                 e["network.transport"],
+                server_of(e),
+                tuple(sorted(e.get("target.ips", []))),
             )
             for e in lookups
         ),
         "processes of lookups": Counter(
             (e["target.host"], e["dns.question.type"], e["process.pid"]) for e in lookups
-        ),
-        "lookups at servers of other actions": Counter(
-            (e["target.host"], e.get("server.address"))
-            for e in lookups
-            if not numbers_in(e["target.host"]) <= numbers_in(e.get("server.address", ""))
-            or e.get("server.port") != 53
         ),
         "attempts without a name": Counter(
             (e.get("network.peer.address"), e["network.peer.port"], e["network.transport"])
@@ -164,7 +165,7 @@ def recorded_subjects(events: list[Event], expected: Expected) -> Subjects:
         "changes by another process": Counter(
             e["process.pid"]
             for e in changes + of("egress.update_failed")
-            if e.get("sandbox.role") != "app" or e["process.pid"] not in known_programs
+            if e.get("sandbox.role") != "app" or e["process.pid"] not in expected.pids_of_nft()
         ),
     }
 

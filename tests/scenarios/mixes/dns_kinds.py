@@ -94,13 +94,21 @@ def dns_several_addresses(a: Action) -> None:
     assert len(ips) == 5, ips
 
 
-@kind()
-def dns_named_connections(a: Action) -> None:
+def connect_by_name(a: Action, behaviour: str) -> None:
     """Connections to each address of an answer have the name of the question."""
-    behaviour = a.pick("many", "cname", "ok")
     for ip in ask(a, behaviour):
         is_blocking = a.pick(True, False)
         actor.tcp(ip, 8080, send=a.payload(), name=a.name(behaviour), blocking=is_blocking)
+
+
+@kind()
+def dns_named_connection(a: Action) -> None:
+    connect_by_name(a, a.pick("cname", "ok"))
+
+
+@kind()
+def dns_named_addresses(a: Action) -> None:
+    connect_by_name(a, "many")
 
 
 @kind()
@@ -250,5 +258,5 @@ def dns_segmented(a: Action) -> None:
     s.sendto(b"".join(queries), (a.ip4(53), 53))
     for _ in names:
         _, _, rcode, name, _, ips = d.parse(s.recv(4096))
-        actor.note_lookup(name, "A", d.RCODES.get(rcode, "other"), ips)
+        actor.note_lookup(name, "A", d.RCODES.get(rcode, "other"), ips, server=a.ip4(53))
     s.close()

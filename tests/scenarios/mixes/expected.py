@@ -54,14 +54,10 @@ class Expected:
 
     def lookups(self) -> Subjects:
         lookups = [x for x in self.facts["lookups"] if x["outcome"] != "denied"]
+        keys = ("name", "type", "outcome", "transport", "server")
         return {
-            "lookups": Counter(
-                (x["name"], x["type"], x["outcome"], tuple(x["ips"]), x["transport"])
-                for x in lookups
-            ),
+            "lookups": Counter((*(x[k] for k in keys), tuple(x["ips"])) for x in lookups),
             "processes of lookups": Counter((x["name"], x["type"], x["acted_by"]) for x in lookups),
-            # Each action has servers of its own.
-            "lookups at servers of other actions": Counter(),
         }
 
     def flows(self) -> Subjects:
@@ -101,6 +97,10 @@ class Expected:
     @staticmethod
     def failure(f: Facts) -> str:
         return "reset" if f["reset"] else ERROR_TYPE.get(f["outcome"], f["outcome"])
+
+    def pids_of_nft(self) -> set[int | None]:
+        """The processes that executed nft at some time."""
+        return {pid for argv, pid in self.programs if argv[0] == "nft"}
 
     def processes(self) -> Subjects:
         return {

@@ -100,9 +100,13 @@ class Action:
         assert done.code == 0, (arguments, done)
         for line in done.output.decode().splitlines():
             if line.startswith('{"truth"'):
-                for what, facts in json.loads(line)["truth"].items():
-                    for fact in facts if isinstance(facts, list) else ():
-                        actor.note(what, **{"acted_by": done.pid, **fact})
+                self.adopt(json.loads(line)["truth"], done.pid)
+
+    def adopt(self, truth: dict[str, Any], pid: int) -> None:
+        """Takes over the notes of another process."""
+        for what, facts in truth.items():
+            for fact in facts if isinstance(facts, list) else ():
+                actor.note(what, **{"acted_by": pid, **fact})
 
     def forked(self, status: int, pid: int) -> None:
         """Notes the end of a child that executed no program. `status` is that of waitpid."""

@@ -204,7 +204,7 @@ def deny_lookup(a: Action) -> None:
             s.sendto(d.query(name, "A", a.number + 1), (server, 53))
             raise AssertionError("the query was not denied")
         except PermissionError:
-            actor.note_lookup(name, "A", "denied")
+            actor.note_lookup(name, "A", "denied", server=server)
             actor.note_denial(name, 53, "udp")
 
 

@@ -173,7 +173,7 @@ def udp_connected_and_asking(a: Action) -> None:
         s.sendto(d.query(name, "A", a.number + 1), (server, 53))
         s.send(b"first")
         received = len(s.recv(65535))
-    actor.note_lookup(name, "A", "timeout")
+    actor.note_lookup(name, "A", "timeout", server=server)
     note_answered(a.ip4(1), 5, received)
 
 
