@@ -4,11 +4,13 @@ choices, which depend on nothing but the seed and the action's number."""
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import importlib
 import json
 import os
 import random
+import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -113,6 +115,13 @@ class Action:
         code = os.waitstatus_to_exitcode(status)
         end = {"signal": -code} if code < 0 else {"code": code}
         actor.note("forks", pid=pid, **end)
+
+
+def disconnect(s: socket.socket) -> None:
+    """connect() to AF_UNSPEC, which Python does not have."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.connect(s.fileno(), bytes(16), 16):
+        raise OSError(ctypes.get_errno(), "connect to AF_UNSPEC")
 
 
 @dataclasses.dataclass(frozen=True)

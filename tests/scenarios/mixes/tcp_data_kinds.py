@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -12,7 +11,7 @@ import tempfile
 
 import actor
 
-from mixes.kinds import Action, kind
+from mixes.kinds import Action, disconnect, kind
 from mixes.tcp_kinds import (
     CLOSED,
     CLOSES_FIRST,
@@ -100,14 +99,12 @@ def tcp_connect_again(a: Action) -> None:
 @kind()
 def tcp_unspecified_family(a: Action) -> None:
     """connect() to AF_UNSPEC ends the connection, and the socket connects again."""
-    libc = ctypes.CDLL(None, use_errno=True)
     s, data = socket.socket(), a.payload(900)
     for host in (1, 2):
         s.connect((a.ip4(host), ECHO))
         exchange(s, data)
         note_established(a.ip4(host), ECHO, len(data))
-        if libc.connect(s.fileno(), bytes(16), 16):
-            raise OSError(ctypes.get_errno(), "connect to AF_UNSPEC")
+        disconnect(s)
     s.close()
 
 

@@ -52,6 +52,19 @@ def tcp_poll(a: Action) -> None:
 
 
 @kind()
+def tcp_select(a: Action) -> None:
+    ip, port = a.ip(), a.pick(ECHO, CLOSED)
+    s = socket.socket(actor.family(ip))
+    s.setblocking(False)
+    code = s.connect_ex((ip, port))
+    if code == errno.EINPROGRESS:
+        select.select([], [s], [])
+        code = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    s.close()
+    actor.note_flow(ip, port, "tcp", actor.OUTCOMES.get(code, "other") if code else "established")
+
+
+@kind()
 def tcp_epoll(a: Action) -> None:
     """Several connections at once, on one epoll."""
     poll, open_sockets = select.epoll(), {}

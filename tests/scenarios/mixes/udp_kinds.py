@@ -9,7 +9,7 @@ import actor
 import dnswire as d
 
 from mixes.dns_kinds import UDP_SEGMENT
-from mixes.kinds import Action, kind
+from mixes.kinds import Action, disconnect, kind
 
 ECHO, SINK, CLOSED = 9000, 9001, 1
 MIXED_PEERS = "a connected socket that also sends to another address is recorded with one peer"
@@ -100,6 +100,17 @@ def udp_connect_twice(a: Action) -> None:
             data = a.payload(500)
             s.send(data)
             note_answered(a.ip4(host), len(data), len(s.recv(65535)))
+
+
+@kind()
+def udp_unspecified_family(a: Action) -> None:
+    """The socket is connected, disconnected, and then sends to another peer."""
+    with datagram_socket(a.ip4()) as s:
+        s.connect((a.ip4(1), ECHO))
+        sent = s.send(a.payload(300))
+        note_answered(a.ip4(1), sent, len(s.recv(65535)))
+        disconnect(s)
+        send(a.ip4(2), a.payload(300), connected=False, sock=s)
 
 
 @kind()
