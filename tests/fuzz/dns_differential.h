@@ -11,7 +11,7 @@ namespace sandpiper::testing {
 enum class Agreement { kBothRead, kNeitherReads, kOnlyLdnsReads, kOnlyWeRead };
 
 // Returns a description of the difference. Empty if both agree, or if they may differ: ParseDns
-// rejects messages that RFC 9267 warns of, and it reads no sections after the answers.
+// rejects messages that RFC 9267 warns of, and errors after the answers do not matter to it.
 std::string CompareWithLdns(std::string_view wire, Agreement* agreement);
 
 }  // namespace sandpiper::testing

@@ -262,7 +262,8 @@ FieldCase DnsCase(const char* name, const DnsCaseOptions& options) {
   e.tcp_ack = 600;
   return Case(name, Forge(e, "data, then unused bytes"), [options](const Body& body) {
     const auto& [origin, cookie, is_query, transport, process, thread, server, redirected, denied,
-                 local_server, is_cut, tcp_seq, tcp_ack, data] = std::get<DnsPayload>(body);
+                 local_server, is_cut, payload_bytes, tcp_seq, tcp_ack, data] =
+        std::get<DnsPayload>(body);
     EXPECT_EQ(origin, 0u);
     EXPECT_EQ(cookie, 77u);
     EXPECT_EQ(is_query, options.kind == EVENT_DNS_QUERY);
@@ -274,6 +275,7 @@ FieldCase DnsCase(const char* name, const DnsCaseOptions& options) {
     EXPECT_EQ(denied, (options.flags & DNS_DENIED) != 0);
     EXPECT_EQ(local_server, (options.flags & DNS_LOCAL) != 0);
     EXPECT_EQ(is_cut, options.is_cut);
+    EXPECT_EQ(payload_bytes, options.payload_bytes);
     EXPECT_EQ(tcp_seq, 500u);
     EXPECT_EQ(tcp_ack, 600u);
     EXPECT_EQ(data, "data");

@@ -15,7 +15,14 @@ namespace {
 
 using testing::Answer;
 using testing::ARecord;
+using testing::Header;
 using testing::Query;
+using testing::Question;
+using testing::Record;
+using testing::U16;
+using testing::WireName;
+
+using namespace std::string_literals;
 
 constexpr uint64_t kStart = 1000 * kSecond;
 
@@ -104,10 +111,12 @@ class DnsLookupsTest : public ::testing::Test {
   std::span<const Lookup> done() const { return changes_.finished; }
 
   Endpoint server_ = Server(1);
+  static constexpr size_t kExchangesMax = 400;
   static constexpr size_t kStreamsMax = 3;
   static constexpr size_t kNegativeCacheMax = 4;
   DnsLookups lookups_{{.timeout_ns = 5 * kSecond,
                        .outstanding_max = 100,
+                       .exchanges_max = kExchangesMax,
                        .streams_max = kStreamsMax,
                        .negative_cache_max = kNegativeCacheMax}};
   DnsChanges changes_;
@@ -236,7 +245,9 @@ TEST_F(DnsLookupsTest, UpstreamQueryOfTheProxyBelongsToTheRedirectedLookup) {
   EXPECT_TRUE(changes_.learned.empty());
   Receive(1, Answer(7, "a.test", {ARecord(1)}), 10);
   ASSERT_EQ(done().size(), 1u);
-  EXPECT_EQ(done()[0].upstream_ns, 7 * kMillisecond);
+  ASSERT_TRUE(done()[0].upstream.has_value());
+  EXPECT_EQ(done()[0].upstream->duration_ns, 7 * kMillisecond);
+  EXPECT_EQ(done()[0].upstream->rcode, kDnsNoError);
   EXPECT_TRUE(done()[0].redirected);
 }
 
@@ -306,7 +317,7 @@ TEST_F(DnsLookupsTest, OldestLookupIsEvictedOverTheLimit) {
   EXPECT_EQ(done().size(), 50u);
   EXPECT_EQ(lookups_.evicted(), 50u);
   EXPECT_EQ(done()[0].name, "n0.test");
-  EXPECT_EQ(done()[0].outcome, DnsOutcome::kOther);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kUnknown);
 }
 
 // The time to find a question grows with the number of questions with its id on its socket.
@@ -316,7 +327,7 @@ TEST_F(DnsLookupsTest, OldestQuestionOfAnIdIsEvictedOverTheLimit) {
   EXPECT_EQ(lookups_.evicted(), 6u);
   ASSERT_EQ(done().size(), 6u);
   EXPECT_EQ(done()[5].name, "n5.test");
-  EXPECT_EQ(done()[5].outcome, DnsOutcome::kOther);
+  EXPECT_EQ(done()[5].outcome, DnsOutcome::kUnknown);
   Receive(1, Answer(7, "n5.test", {ARecord(9)}), 1);
   EXPECT_EQ(lookups_.ignored_answers(), 1u);
   Receive(1, Answer(7, "n6.test", {ARecord(9)}), 1);
@@ -389,6 +400,306 @@ TEST_F(DnsLookupsTest, NegativeCacheIsClearedAtItsLimit) {
 TEST_F(DnsLookupsTest, NegativeAnswerOfALocalServerIsNotCached) {
   EXPECT_EQ(LocalNxdomain("evil.test", 0), DnsOutcome::kDenied);
   EXPECT_EQ(LocalNxdomain("evil.test", 10), DnsOutcome::kDenied);
+}
+
+// A server that never answers must not keep a lookup open for ever.
+TEST_F(DnsLookupsTest, LookupEndsAfterSixTimeoutsAlsoIfItsProgramAsksOn) {
+  uint64_t now_ms = 0;
+  for (unsigned id = 0; done().empty(); ++id, now_ms += 100) {
+    ASSERT_LE(now_ms, 40'000u);
+    Expire(now_ms);
+    Send(id + 1, Query(id % 65'536, "a.test"), now_ms);
+  }
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kTimeout);
+  EXPECT_EQ(done()[0].ended_ns - done()[0].asked_ns, 6 * 5500 * kMillisecond);
+  EXPECT_EQ(done()[0].queries, 330);
+}
+
+TEST_F(DnsLookupsTest, LookupKeepsItsLatestExchanges) {
+  for (unsigned i = 0; i < 1000; ++i)
+    Send(i, Query(i, "a.test"), 0);
+  EXPECT_EQ(lookups_.exchange_count(), OpenLookups::kExchangesPerLookupMax);
+  Receive(0, Answer(0, "a.test", {ARecord(9)}), 1);
+  EXPECT_EQ(lookups_.ignored_answers(), 1u);
+  Receive(999, Answer(999, "a.test", {ARecord(9)}), 1);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].queries, 1000);
+  EXPECT_EQ(lookups_.exchange_count(), 0u);
+}
+
+TEST_F(DnsLookupsTest, ExchangesOfAllLookupsAreLimited) {
+  for (unsigned name = 0; name < 50; ++name) {
+    for (unsigned i = 0; i < 60; ++i)
+      Send(name * 100 + i, Query(i, "n" + std::to_string(name) + ".test"), 0, name + 1);
+  }
+  EXPECT_EQ(lookups_.exchange_count(), kExchangesMax);
+  Receive(4959, Answer(59, "n49.test", {ARecord(9)}), 1);
+  ASSERT_FALSE(done().empty());
+  EXPECT_EQ(done().back().name, "n49.test");
+  EXPECT_EQ(done().back().outcome, DnsOutcome::kOk);
+  Shutdown();
+  EXPECT_EQ(lookups_.exchange_count(), 0u);
+}
+
+TEST_F(DnsLookupsTest, ManyLookupsOfOneQuestionAreFoundById) {
+  for (unsigned i = 0; i < 90; ++i)
+    Send(i, Query(i, "a.test"), 0, /*thread=*/0);
+  Send(1000, Query(5, "a.test"), 1, /*thread=*/0);
+  EXPECT_TRUE(done().empty());
+  Shutdown();
+  ASSERT_EQ(done().size(), 90u);
+  int retried = 0;
+  for (const Lookup& lookup : done())
+    retried += lookup.queries == 2;
+  EXPECT_EQ(retried, 1);
+}
+
+TEST_F(DnsLookupsTest, OnlyAddressesOfTheAnswerAreLearned) {
+  Send(1, Query(7, "a.test"), 0);
+  Receive(1,
+          Answer(7, "a.test", {Record(WireName("other.test"), 1, "\xc0\x00\x02\x07"s), ARecord(9)}),
+          1);
+  ASSERT_EQ(changes_.learned.size(), 1u);
+  EXPECT_EQ(changes_.learned[0].address.ToString(), "192.0.2.9");
+  EXPECT_EQ(changes_.learned[0].server, Server(1));
+  EXPECT_EQ(done()[0].addresses.size(), 2u);
+}
+
+TEST_F(DnsLookupsTest, OtherOpcodesAreRequestsAndNoLookups) {
+  unsigned id = 0;
+  for (const unsigned opcode : {1u, 2u, 4u, 5u, 15u}) {
+    changes_ = {};
+    ++id;
+    Send(1, Header(id, opcode << 11, 1, 0) + Question("zone.test", 6), 0);
+    Receive(1, Header(id, 0x8000 | opcode << 11, 1, 0) + Question("zone.test", 6), 1);
+    ASSERT_EQ(done().size(), 1u) << opcode;
+    EXPECT_EQ(done()[0].purpose, DnsPurpose::kRequest);
+    EXPECT_EQ(done()[0].opcode, opcode);
+    EXPECT_EQ(done()[0].name, "zone.test");
+    EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
+  }
+  EXPECT_EQ(lookups_.malformed_messages(), 0u);
+}
+
+TEST_F(DnsLookupsTest, RequestAndLookupOfOneNameAreSeparate) {
+  Send(1, Header(7, 5 << 11, 1, 0) + Question("a.test", 1), 0);
+  Send(1, Query(7, "a.test"), 0);
+  Receive(1, Answer(7, "a.test", {ARecord(9)}), 1);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].purpose, DnsPurpose::kLookup);
+}
+
+TEST_F(DnsLookupsTest, QueryWithoutQuestionIsARequest) {
+  const std::string opt = std::string(1, '\0') + U16(41) + U16(1232) + testing::U32(0) + U16(0);
+  const auto with_edns = [&](std::string header) {
+    header[11] = 1;
+    return header + opt;
+  };
+  Send(1, with_edns(Header(7, 0x0100, 0, 0)), 0);
+  Receive(1, with_edns(Header(7, 0x8100, 0, 0)), 2);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].purpose, DnsPurpose::kRequest);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
+  // Without a cookie it asks nothing.
+  Send(1, Header(8, 0x0100, 0, 0), 0);
+  ASSERT_EQ(done().size(), 2u);
+  EXPECT_EQ(done()[1].outcome, DnsOutcome::kMalformed);
+}
+
+TEST_F(DnsLookupsTest, QueryWithTwoQuestionsIsALookupOfTheFirst) {
+  Send(1, Header(7, 0x0100, 2, 0) + Question("first.test", 1) + Question("second.test", 1), 0);
+  Receive(1, Header(7, 0x8181, 0, 0), 3);  // FORMERR without a question
+  Shutdown(5);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].name, "first.test");
+  EXPECT_EQ(done()[0].question_count, 2);
+  EXPECT_EQ(done()[0].rcode, kDnsFormErr);
+}
+
+TEST_F(DnsLookupsTest, MalformedQueryKeepsItsName) {
+  Send(1, Header(7, 0x0100, 2, 0) + Question("tunnel.test", 1) + "\xff", 0);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].name, "tunnel.test");
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kMalformed);
+}
+
+TEST_F(DnsLookupsTest, AnswerWithoutQuestionAndErrorIsIgnored) {
+  Send(1, Query(7, "a.test"), 0);
+  Receive(1, Header(7, 0x8180, 0, 0), 1);
+  EXPECT_EQ(lookups_.ignored_answers(), 1u);
+  // Of two questions with one id, it is not known which one the server could not read.
+  Send(1, Query(7, "b.test"), 2);
+  Receive(1, Header(7, 0x8181, 0, 0), 3);
+  EXPECT_EQ(lookups_.ignored_answers(), 2u);
+}
+
+TEST_F(DnsLookupsTest, OtherClassIsAnotherQuestionAndTeachesNothing) {
+  std::string chaos = Query(7, "a.test");
+  chaos.back() = 3;
+  Send(1, chaos, 0);
+  Send(1, Query(7, "a.test"), 0);
+  std::string answer = Answer(7, "a.test", {ARecord(9)});
+  answer[12 + 8 + 3] = 3;
+  Receive(1, answer, 1);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].dns_class, 3);
+  EXPECT_TRUE(changes_.learned.empty());
+}
+
+TEST_F(DnsLookupsTest, BytesBehindMessagesAreCounted) {
+  Send(1, Query(7, "a.test") + std::string(300, 'x'), 0);
+  Send(1, Query(7, "a.test") + std::string(200, 'y'), 1);
+  Receive(1, Answer(7, "a.test", {ARecord(9)}) + "tail", 2);
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].trailing_bytes, 504u);
+  EXPECT_EQ(done()[0].queries, 2);
+}
+
+TEST_F(DnsLookupsTest, BytesBehindACutMessageAreCounted) {
+  const std::string query = Query(7, "a.test");
+  Keep(lookups_.OnPayload({.cookie = 1,
+                           .is_query = true,
+                           .process = {10, 1},
+                           .server = server_,
+                           .is_cut = true,
+                           .payload_bytes = static_cast<uint32_t>(query.size()) + 60'000,
+                           .data = query + std::string(4000, 'x')},
+                          kStart));
+  Shutdown();
+  EXPECT_EQ(done()[0].trailing_bytes, 60'000u);
+}
+
+class ForwardedLookupTest : public DnsLookupsTest {
+ protected:
+  void Ask() { Send(1, Query(7, "a.test"), 0, 1, /*redirected=*/true); }
+  void Forward(uint8_t server, unsigned id) {
+    server_ = Server(server);
+    Send(2, Query(id, "a.test"), 1, 50, false, /*pid=*/20);
+  }
+  void AnswerUpstream(uint8_t server, unsigned id, unsigned rcode) {
+    server_ = Server(server);
+    Receive(2, Answer(id, "a.test", {}, rcode), 2);
+  }
+  const Lookup& AnswerClient(unsigned rcode) {
+    server_ = Server(1);
+    Receive(1, Answer(7, "a.test", {}, rcode), 3, /*local=*/true);
+    Expire(60'000);
+    EXPECT_EQ(done().size(), 1u);
+    return done()[0];
+  }
+};
+
+TEST_F(ForwardedLookupTest, FailedLookupHasTheRcodeOfItsUpstream) {
+  Ask();
+  Forward(8, 90);
+  AnswerUpstream(8, 90, kDnsServFail);
+  const Lookup& lookup = AnswerClient(kDnsServFail);
+  EXPECT_TRUE(lookup.local_server);
+  ASSERT_TRUE(lookup.upstream.has_value());
+  EXPECT_EQ(lookup.upstream->rcode, kDnsServFail);
+  EXPECT_EQ(lookup.upstream->server, Server(8));
+}
+
+TEST_F(ForwardedLookupTest, SilentUpstreamHasNoRcode) {
+  Ask();
+  Forward(8, 90);
+  const Lookup& lookup = AnswerClient(kDnsServFail);
+  ASSERT_TRUE(lookup.upstream.has_value());
+  EXPECT_FALSE(lookup.upstream->rcode.has_value());
+}
+
+TEST_F(ForwardedLookupTest, LastUpstreamServerCounts) {
+  Ask();
+  Forward(8, 90);
+  AnswerUpstream(8, 90, kDnsRefused);
+  Forward(9, 91);
+  const Lookup& lookup = AnswerClient(kDnsServFail);
+  EXPECT_EQ(lookup.upstream->server, Server(9));
+  EXPECT_FALSE(lookup.upstream->rcode.has_value());
+}
+
+TEST_F(ForwardedLookupTest, LookupThatNobodyForwardedHasNoUpstream) {
+  Ask();
+  const Lookup& lookup = AnswerClient(kDnsServFail);
+  EXPECT_TRUE(lookup.local_server);
+  EXPECT_FALSE(lookup.upstream.has_value());
+}
+
+class MulticastDnsTest : public DnsLookupsTest {
+ protected:
+  static Endpoint Group() { return {Address::FromIpv4({224, 0, 0, 251}), 5353}; }
+  static Endpoint Responder() { return {Address::FromIpv4({192, 0, 2, 77}), 5353}; }
+  void SendToGroup(const std::string& wire) {
+    server_ = Group();
+    Send(1, wire, 0);
+  }
+  void ReceiveFromResponder(const std::string& wire, uint64_t cookie = 1) {
+    server_ = Responder();
+    Receive(cookie, wire, 1);
+  }
+  static std::string AddressOf(const std::string& host) {
+    std::string record = Record(WireName(host), 1, "\xc0\x00\x02\x09"s);
+    record[WireName(host).size() + 2] = static_cast<char>(0x80);  // cache-flush
+    return record;
+  }
+};
+
+TEST_F(MulticastDnsTest, AnswerOfAnotherHostBelongsToTheQuestion) {
+  SendToGroup(Header(0, 0, 1, 0) + Question("printer.local", 1));
+  ReceiveFromResponder(Header(0, 0x8400, 0, 1) + AddressOf("printer.local"));
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
+  EXPECT_EQ(done()[0].server, Group());
+  ASSERT_EQ(changes_.learned.size(), 1u);
+  EXPECT_EQ(changes_.learned[0].name, "printer.local");
+  EXPECT_EQ(changes_.learned[0].server, Responder());
+}
+
+TEST_F(MulticastDnsTest, LegacyAnswerWithIdAndQuestionBelongsToTheQuestion) {
+  SendToGroup(Header(0x77aa, 0, 1, 0) + Question("printer.local", 1));
+  ReceiveFromResponder(Header(0x77aa, 0x8400, 1, 1) + Question("printer.local", 1) +
+                       AddressOf("printer.local"));
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
+}
+
+TEST_F(MulticastDnsTest, EachQuestionOfAMessageIsALookup) {
+  SendToGroup(Header(0, 0, 2, 0) + Question("a.local", 1) + Question("b.local", 28));
+  ReceiveFromResponder(Header(0, 0x8400, 0, 1) + AddressOf("a.local"));
+  Shutdown();
+  ASSERT_EQ(done().size(), 2u);
+  EXPECT_EQ(done()[0].outcome, DnsOutcome::kOk);
+  EXPECT_EQ(done()[1].name, "b.local");
+  EXPECT_EQ(done()[1].outcome, DnsOutcome::kTimeout);
+}
+
+TEST_F(MulticastDnsTest, OtherTrafficOfTheGroupIsNeitherAnswerNorMalformed) {
+  SendToGroup(Header(0, 0, 1, 0) + Question("a.local", 1));
+  ReceiveFromResponder(Header(0, 0x8400, 0, 1) + AddressOf("other.local"));
+  ReceiveFromResponder(Header(0, 0, 1, 0) + Question("b.local", 1));
+  ReceiveFromResponder(Header(0, 0x8400, 0, 1) + AddressOf("a.local"), /*cookie=*/2);
+  EXPECT_TRUE(done().empty());
+  EXPECT_TRUE(changes_.learned.empty());
+  EXPECT_EQ(lookups_.ignored_answers(), 3u);
+  EXPECT_EQ(lookups_.malformed_messages(), 0u);
+}
+
+TEST_F(MulticastDnsTest, OwnResponseIsAnAnnouncement) {
+  SendToGroup(Header(0, 0x8400, 0, 1) + AddressOf("mine.local"));
+  ASSERT_EQ(done().size(), 1u);
+  EXPECT_EQ(done()[0].purpose, DnsPurpose::kAnnouncement);
+  EXPECT_EQ(done()[0].name, "mine.local");
+  EXPECT_EQ(done()[0].addresses.size(), 1u);
+  EXPECT_TRUE(changes_.learned.empty());
+}
+
+TEST_F(MulticastDnsTest, OtherHostsAnswerNoQuestionToOneServer) {
+  server_ = {Server(1).address, 5353};
+  Send(1, Query(7, "a.test"), 0);
+  ReceiveFromResponder(Answer(7, "a.test", {ARecord(9)}));
+  EXPECT_TRUE(done().empty());
+  EXPECT_EQ(lookups_.ignored_answers(), 1u);
 }
 
 }  // namespace

@@ -87,6 +87,17 @@ std::vector<LogRecord> AllRecords() {
                    .outcome = DnsOutcome::kServFail,
                    .rcode = 2,
                    .addresses = {{.address = resolver, .ttl_seconds = 1}}};
+  Lookup strange = lookup;
+  strange.dns_class = 3;
+  strange.question_count = 2;
+  strange.trailing_bytes = 7;
+  strange.hints = {resolver};
+  strange.upstream = {.server = {resolver, 53}, .rcode = 2, .duration_ns = 1};
+  Lookup update = lookup;
+  update.purpose = DnsPurpose::kRequest;
+  update.opcode = kDnsOpcodeUpdate;
+  Lookup announcement = lookup;
+  announcement.purpose = DnsPurpose::kAnnouncement;
   Lookup malformed = lookup;
   malformed.name = {};
   Flow flow = {.origin = kByProcess,
@@ -121,6 +132,9 @@ std::vector<LogRecord> AllRecords() {
   const std::vector<std::pair<std::string, uint64_t>> dropped = {{"ring_full.exec", 3}};
   return {
       maker.Lookup(lookup, &process, 0),
+      maker.Lookup(strange, &process, 0),
+      maker.Lookup(update, &process, 0),
+      maker.Lookup(announcement, &process, 0),
       maker.Lookup(malformed, nullptr, 0),
       maker.Outbound(flow, &process, 0),
       maker.Outbound(named, &process, 0),

@@ -102,10 +102,11 @@ void SandboxMetrics::OnLookup(const Lookup& lookup) {
     return;
   const double client = Seconds(lookup.asked_ns, lookup.ended_ns);
   Record(&dns_client_, DurationBounds(), client);
-  if (lookup.upstream_ns)
-    Record(&dns_upstream_, DurationBounds(), Seconds(0, *lookup.upstream_ns));
-  Record(&osep_dns_, DurationBounds(),
-         lookup.upstream_ns ? Seconds(0, *lookup.upstream_ns) : client);
+  const std::optional<uint64_t> upstream_ns =
+      lookup.upstream ? lookup.upstream->duration_ns : std::nullopt;
+  if (upstream_ns)
+    Record(&dns_upstream_, DurationBounds(), Seconds(0, *upstream_ns));
+  Record(&osep_dns_, DurationBounds(), upstream_ns ? Seconds(0, *upstream_ns) : client);
 }
 
 void SandboxMetrics::OnDecided(const Flow& flow) {

@@ -10,7 +10,7 @@ const char* Name(DnsOutcome outcome) {
   return kNames[static_cast<int>(outcome)];
 }
 
-DnsOutcome OutcomeOfRcode(uint8_t rcode) {
+DnsOutcome OutcomeOfRcode(uint16_t rcode) {
   switch (rcode) {
     case kDnsNoError:
       return DnsOutcome::kOk;

@@ -151,6 +151,7 @@ absl::Status DecodeDns(Bytes record, bool is_query, Body* body) {
       .denied = (e.header.flags & DNS_DENIED) != 0,
       .local_server = (e.header.flags & DNS_LOCAL) != 0,
       .is_cut = transport == Transport::kUdp && e.payload_bytes > e.data_bytes,
+      .payload_bytes = e.payload_bytes,
       .tcp_seq = e.tcp_seq,
       .tcp_ack = e.tcp_ack,
       .data = std::string(r.tail.substr(0, e.data_bytes)),

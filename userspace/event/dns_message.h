@@ -4,20 +4,47 @@
 #ifndef SANDPIPER_USERSPACE_EVENT_DNS_MESSAGE_H_
 #define SANDPIPER_USERSPACE_EVENT_DNS_MESSAGE_H_
 
+#include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "userspace/base/address.h"
 #include "userspace/base/shared_text.h"
+#include "userspace/event/dns_names.h"
 
 namespace sandpiper {
 
+// All names have the form of DnsQuestion::name.
+struct DnsQuestion {
+  // Lower case, without a trailing dot; the root is ".". RFC 1035 5.1 escapes (\DDD, \.) replace
+  // bytes that are not printable ASCII, dots within a label, and backslashes. So the text is ASCII
+  // and reversible.
+  SharedText name;
+  uint16_t type = 0;
+  uint16_t dns_class = kDnsClassIn;
+};
+
+// An A or AAAA record.
 struct DnsAddress {
-  SharedText owner;  // name of the resource record, in the form of DnsMessage::name
+  SharedText owner;  // name of the resource record
   Address address;
+  uint32_t ttl_seconds = 0;
+  uint16_t type = kDnsTypeA;
+};
+
+struct DnsAlias {
+  SharedText owner;
+  SharedText target;
+};
+
+// A record that names the host of a service: SRV, MX, SVCB or HTTPS.
+struct DnsService {
+  SharedText owner;
+  uint16_t type = 0;
+  SharedText target;           // "." in SVCB and HTTPS: the owner itself
+  std::vector<Address> hints;  // ipv4hint and ipv6hint of SVCB and HTTPS (RFC 9460 7.3)
   uint32_t ttl_seconds = 0;
 };
 
@@ -25,18 +52,26 @@ struct DnsMessage {
   uint16_t id = 0;
   bool is_response = false;
   bool truncated = false;  // the TC bit
-  uint8_t rcode = 0;       // 4 bits; no outcome needs the EDNS extension (RFC 6891 6.1.3)
+  uint8_t opcode = kDnsOpcodeQuery;
+  uint16_t rcode = 0;           // with the upper bits of EDNS, if that record was captured
+  bool has_edns = false;        // an OPT record
+  uint16_t question_count = 0;  // as in the header; a query has exactly one (RFC 9619)
 
-  // The name of the question. A query has exactly one (RFC 9619). Lower case, without a trailing
-  // dot; the root is ".". RFC 1035 5.1 escapes (\DDD, \.) replace bytes that are not printable
-  // ASCII, dots within a label, and backslashes. So the text is ASCII and reversible.
-  SharedText name;
-  uint16_t type = 0;
+  // The first question; only mDNS keeps all of them. Empty without a question. For UPDATE it is the
+  // zone.
+  std::vector<DnsQuestion> questions;
 
-  // A and AAAA records of the answer section, in order.
+  // Records of class IN, in order. `addresses` also has those that an UPDATE adds.
   std::vector<DnsAddress> addresses;
-  // CNAME targets of the answer section, in order.
-  std::vector<SharedText> aliases;
+  std::vector<DnsAlias> aliases;
+  std::vector<DnsService> services;
+  std::vector<DnsAddress> additional;  // A and AAAA records of the additional section
+  // mDNS only: owner and type of every record in the answer section.
+  std::vector<DnsQuestion> answered;
+
+  // Bytes of the message up to the last field that could be read.
+  size_t bytes = 0;
+  bool is_complete = false;  // `bytes` is the whole message
 };
 
 enum class DnsCapture {
@@ -44,21 +79,23 @@ enum class DnsCapture {
   kCut,  // the message is longer than the captured bytes
 };
 
+enum class DnsProtocol {
+  kUnicast,
+  kMulticast,  // mDNS (RFC 6762): the top bit of a class is a flag, and
+               // questions are optional
+};
+
+// The first question of a query, as far as it can be read; its name is empty if it cannot. For
+// messages that ParseDns rejects.
+DnsQuestion FirstQuestion(std::string_view wire);
+
 // Errors name the fault and its byte. InvalidArgument: a compression pointer that does not point
-// backwards, a label over 63 or a name over 255 bytes, other than one question, or a record with a
-// wrong length. OutOfRange: the bytes end within a field. In the answer records of a cut message,
-// or of one with the TC bit, that is no error: the complete records are returned.
-absl::StatusOr<DnsMessage> ParseDns(std::string_view wire, DnsCapture capture);
-
-// "A", "AAAA", …; "TYPE65280" for types that have no name here (RFC 3597 5).
-SharedText DnsTypeName(uint16_t type);
-// "NOERROR", "NXDOMAIN", …; "RCODE11" for codes that have no name here.
-SharedText DnsRcodeName(uint8_t rcode);
-
-inline constexpr uint8_t kDnsNoError = 0;
-inline constexpr uint8_t kDnsServFail = 2;
-inline constexpr uint8_t kDnsNxDomain = 3;
-inline constexpr uint8_t kDnsRefused = 5;
+// backwards, a label over 63 or a name over 255 bytes, or a record with a wrong length. OutOfRange:
+// the bytes end within a field. In the answer records of a cut message, or of one with the TC bit,
+// that is no error: the complete records are returned. Resolvers do not read what follows the
+// answers, so an error there only ends the reading.
+absl::StatusOr<DnsMessage> ParseDns(std::string_view wire, DnsCapture capture,
+                                    DnsProtocol protocol = DnsProtocol::kUnicast);
 
 }  // namespace sandpiper
 

@@ -115,10 +115,11 @@ struct DnsPayload {
   ProcessKey process;
   uint32_t thread = 0;
   Endpoint server;
-  bool redirected = false;    // by NAT, to another destination than the program asked for
-  bool denied = false;        // netfilter dropped it
-  bool local_server = false;  // the server is part of the sandbox
-  bool is_cut = false;        // UDP only: `data` is the beginning of a longer datagram
+  bool redirected = false;     // by NAT, to another destination than the program asked for
+  bool denied = false;         // netfilter dropped it
+  bool local_server = false;   // the server is part of the sandbox
+  bool is_cut = false;         // UDP only: `data` is the beginning of a longer datagram
+  uint32_t payload_bytes = 0;  // of the datagram or segment
   uint32_t tcp_seq = 0;
   uint32_t tcp_ack = 0;
   std::string data;

@@ -39,8 +39,8 @@ bool DnsMonitor::MayCarryDns(const Flow& flow) const {
 }
 
 void DnsMonitor::Apply(const DnsChanges& changes, uint64_t time_ns) {
-  for (const Address& address : changes.forwarded)
-    rules_->OnAnswer(address, time_ns);
+  for (const Learned& forwarded : changes.forwarded)
+    rules_->OnAnswer(forwarded.address, time_ns);
   for (const Learned& learned : changes.learned) {
     rules_->OnAnswer(learned.address, time_ns);
     context_->names.Learn(learned.address, learned.name, learned.ttl_seconds, time_ns);
@@ -50,8 +50,10 @@ void DnsMonitor::Apply(const DnsChanges& changes, uint64_t time_ns) {
 }
 
 void DnsMonitor::OnLookupFinished(const Lookup& lookup) {
-  context_->metrics.OnLookup(lookup);
-  ledger_->OnLookup(lookup);
+  if (lookup.purpose == DnsPurpose::kLookup) {
+    context_->metrics.OnLookup(lookup);
+    ledger_->OnLookup(lookup);
+  }
   if (lookup.denied_sends > 0)
     on_denial_(DenialOf(lookup, DenialLayer::kNetfilter), lookup.denied_sends);
   if (lookup.outcome != DnsOutcome::kDenied) {
