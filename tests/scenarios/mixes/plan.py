@@ -13,6 +13,7 @@ from mixes.kinds import Kind, load
 SANDBOXES_MAX = 8
 PROCESSES_MAX = 2  # of a sandbox; each one acts on its own
 ACTIONS_MAX = 36  # of a mix
+LONG_WINDOW_S = 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,7 @@ class PlannedSandbox:
 class Mix:
     seed: str
     sandboxes: tuple[PlannedSandbox, ...]
+    window_s: int  # of the collector: actions are within one window, or spread over several
 
     def actions(self) -> list[PlannedAction]:
         return [a for s in self.sandboxes for process in s.processes for a in process]
@@ -44,10 +46,10 @@ class Mix:
             chosen = [tuple(a for a in p if a.number in numbers) for p in s.processes]
             if processes := tuple(p for p in chosen if p):
                 sandboxes.append(dataclasses.replace(s, processes=processes))
-        return Mix(self.seed, tuple(sandboxes))
+        return dataclasses.replace(self, sandboxes=tuple(sandboxes))
 
     def __str__(self) -> str:
-        lines = []
+        lines = [f"window of {self.window_s} s"]
         for s in self.sandboxes:
             network = "network of its own" if s.has_own_network else "shared network"
             lines.append(f"sandbox {s.name}, {network}")
@@ -78,12 +80,12 @@ class _Builder:
         # Only the first process changes rules: nft(8) repeats a batch that met another one.
         self.processes[sandbox][0 if kind.changes_rules else process].append(action)
 
-    def mix(self) -> Mix:
+    def mix(self, window_s: int) -> Mix:
         sandboxes = [
             PlannedSandbox(f"box{i}", own, tuple(tuple(p) for p in self.processes[i] if p))
             for i, own in enumerate(self.own_network)
         ]
-        return Mix(self.seed, tuple(s for s in sandboxes if s.processes))
+        return Mix(self.seed, tuple(s for s in sandboxes if s.processes), window_s)
 
 
 def draw(seed: int) -> Mix:
@@ -109,7 +111,7 @@ def draw(seed: int) -> Mix:
         if kind.is_slow:
             is_slow_taken.add(place)
         builder.add(sandbox, process, kind)
-    return builder.mix()
+    return builder.mix(window_s=rng.choice((1, LONG_WINDOW_S)))
 
 
 def each_kind_once() -> Mix:
@@ -117,4 +119,4 @@ def each_kind_once() -> Mix:
     builder = _Builder("each", [True] * SANDBOXES_MAX)
     for i, kind in enumerate(sorted(drawn_kinds(), key=lambda k: (not k.is_slow, k.name))):
         builder.add(i % SANDBOXES_MAX, i // SANDBOXES_MAX % PROCESSES_MAX, kind)
-    return builder.mix()
+    return builder.mix(LONG_WINDOW_S)

@@ -22,7 +22,7 @@ from mixes.comparing import Recorded, differences, recorded_metrics
 from mixes.expected import Expected, SandboxTruth
 from mixes.kinds import KINDS
 from mixes.network import Namespace, Network, environment
-from mixes.plan import Mix, PlannedAction, PlannedSandbox
+from mixes.plan import LONG_WINDOW_S, Mix, PlannedAction, PlannedSandbox
 
 if TYPE_CHECKING:
     from world import World
@@ -163,7 +163,8 @@ def run(w: World, network: Network, mix: Mix, label: str) -> Outcome:
     for path in cgroups.values():
         os.makedirs(path)
     factor = 10 if w.slow else 1
-    options = ["--socket", "", "--spool", "", "--canary-interval-ms", "0", "--window-s", "3600"]
+    options = ["--socket", "", "--spool", "", "--canary-interval-ms", "0"]
+    options += ["--window-s", str(LONG_WINDOW_S if w.slow else mix.window_s)]
     options += ["--dns-timeout-ms", str(DNS_TIMEOUT_MS * (3 if w.slow else 1))]
     port = own_port()
     try:
