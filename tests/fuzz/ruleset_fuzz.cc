@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads netlink messages of nf_tables: dumps of chains, sets, rules and elements, and notifications
-// of changes. The kernel writes these messages, so their structure is valid (on invalid structure
-// libnftnl ends the process). But a sandbox chooses the values in them. So the input changes values
-// only: its first byte selects one of the real messages in ruleset_base, and each further three
-// bytes are the position and the new value of one byte of an attribute.
+// Reads netlink messages of nf_tables: dumps of tables, chains, sets, rules and elements, and
+// notifications of changes. The kernel writes these messages, so their structure is valid (on
+// invalid structure libnftnl ends the process). But a sandbox chooses the values in them. So the
+// input changes values only: its first byte selects one of the real messages in ruleset_base, and
+// each further three bytes are the position and the new value of one byte of an attribute.
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -85,6 +85,8 @@ std::vector<Base> ReadBases() {
 
 absl::Status Add(sandpiper::NftDump* dump, const nlmsghdr* message) {
   switch (NFNL_MSG_TYPE(message->nlmsg_type)) {
+    case NFT_MSG_NEWTABLE:
+      return dump->AddTable(message);
     case NFT_MSG_NEWCHAIN:
       return dump->AddChain(message);
     case NFT_MSG_NEWSET:
@@ -112,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         static_cast<char>(data[at + 2]);
   std::vector<sandpiper::NftTransaction> transactions;
   sandpiper::NftNotifications().Read({bytes, base.bytes}, &transactions);
-  sandpiper::NftDump dump;
+  sandpiper::NftDump dump([](uint32_t index) { return std::string(index == 1 ? "lo" : ""); });
   int left = static_cast<int>(base.bytes);
   for (auto* message = reinterpret_cast<const nlmsghdr*>(bytes); mnl_nlmsg_ok(message, left);
        message = mnl_nlmsg_next(message, &left))

@@ -64,7 +64,7 @@ def loaded_at_the_start(w: World) -> None:
         ("deny", "tcp dport { 25, 587 }"),
         ("allow", 'oifname "lo"'),
         ("allow", "meta mark 0x00000001"),
-        ("allow", "udp dport >= 1000 udp dport <= 2000"),
+        ("allow", "udp dport 1000-2000"),
     ], rules_of(loaded)
     assert not r.records("egress.updated") and not r.records("egress.update_failed")
     assert r.metric("egress.nftables.rules.count") == {(): 8}, r.metrics

@@ -4,11 +4,15 @@
 #include <libnftnl/chain.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
+#include <libnftnl/table.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
 #include <algorithm>
+#include <memory>
 #include <string_view>
+#include <tuple>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -17,10 +21,32 @@
 namespace sandpiper {
 namespace {
 
-// The kernel follows no more jumps (NFT_JUMP_STACK_SIZE).
-constexpr int kJumpsMax = 16;
-
 std::string Text(const char* text) { return text ? text : ""; }
+
+// NFT_TABLE_F_OWNER and NFT_TABLE_F_PERSIST; the headers of the build may lack the second one.
+constexpr uint32_t kTableOwner = 2;
+constexpr uint32_t kTablePersist = 4;
+// NF_NETDEV_EGRESS
+constexpr uint32_t kNetdevEgress = 1;
+
+const char* FamilyName(uint32_t family) {
+  switch (family) {
+    case NFPROTO_INET:
+      return "inet";
+    case NFPROTO_IPV4:
+      return "ip";
+    case NFPROTO_IPV6:
+      return "ip6";
+    case NFPROTO_ARP:
+      return "arp";
+    case NFPROTO_BRIDGE:
+      return "bridge";
+    case NFPROTO_NETDEV:
+      return "netdev";
+    default:
+      return "unknown";
+  }
+}
 
 const char* HookName(uint32_t hook) {
   switch (hook) {
@@ -38,35 +64,70 @@ const char* HookName(uint32_t hook) {
 // Whether packets that leave the namespace pass this hook. Packets of its processes pass output and
 // postrouting; packets of a virtual machine in it pass prerouting and forward.
 bool IsOutbound(uint32_t family, uint32_t hook) {
+  if (family == NFPROTO_NETDEV)
+    return hook == kNetdevEgress;
   return (family == NFPROTO_INET || family == NFPROTO_IPV4 || family == NFPROTO_IPV6) &&
          hook != NF_INET_LOCAL_IN && hook <= NF_INET_POST_ROUTING;
 }
 
+// The order in which packets of processes pass the hooks, and then those of virtual machines.
+uint32_t OrderOf(uint32_t family, uint32_t hook) {
+  if (family == NFPROTO_NETDEV)
+    return NF_INET_NUMHOOKS + 1;
+  return hook == NF_INET_LOCAL_OUT ? 0 : hook + 1;
+}
+
+// The devices of a chain of the family netdev, as nft prints them.
+std::string DevicesOf(const nftnl_chain* chain) {
+  std::vector<std::string> names;
+  const auto* list = static_cast<const char* const*>(nftnl_chain_get(chain, NFTNL_CHAIN_DEVICES));
+  for (; list && *list; ++list)
+    names.push_back(absl::StrCat("\"", *list, "\""));
+  // A kernel that knows the list sends a single device as both.
+  if (names.empty() && nftnl_chain_is_set(chain, NFTNL_CHAIN_DEV))
+    names.push_back(absl::StrCat("\"", Text(nftnl_chain_get_str(chain, NFTNL_CHAIN_DEV)), "\""));
+  return names.size() == 1 ? names[0] : absl::StrCat("{ ", absl::StrJoin(names, ", "), " }");
+}
+
 }  // namespace
 
-void NftDump::RuleDeleter::operator()(nftnl_rule* rule) const { nftnl_rule_free(rule); }
+absl::Status NftDump::AddTable(const nlmsghdr* message) {
+  const std::unique_ptr<nftnl_table, decltype(&nftnl_table_free)> parsed(nftnl_table_alloc(),
+                                                                         nftnl_table_free);
+  if (nftnl_table_nlmsg_parse(message, parsed.get()) < 0)
+    return absl::DataLossError("cannot parse a table");
+  table_flags_[{nftnl_table_get_u32(parsed.get(), NFTNL_TABLE_FAMILY),
+                Text(nftnl_table_get_str(parsed.get(), NFTNL_TABLE_NAME))}] =
+      nftnl_table_get_u32(parsed.get(), NFTNL_TABLE_FLAGS);
+  return absl::OkStatus();
+}
+
+bool NftDump::IsDormant(const NftChainKey& chain) const {
+  const auto table = table_flags_.find({std::get<0>(chain), std::get<1>(chain)});
+  return table != table_flags_.end() && (table->second & NFT_TABLE_F_DORMANT) != 0;
+}
 
 absl::Status NftDump::AddChain(const nlmsghdr* message) {
   const std::unique_ptr<nftnl_chain, decltype(&nftnl_chain_free)> parsed(nftnl_chain_alloc(),
                                                                          nftnl_chain_free);
   if (nftnl_chain_nlmsg_parse(message, parsed.get()) < 0)
     return absl::DataLossError("cannot parse a chain");
-  const ChainKey key = {nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_FAMILY),
-                        Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_TABLE)),
-                        Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_NAME))};
-  Chain& chain = chains_[key];
-  chain.name = std::get<2>(key);
+  const NftChainKey key = {nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_FAMILY),
+                           Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_TABLE)),
+                           Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_NAME))};
+  NftChain& chain = chains_[key];
   chain.base = nftnl_chain_is_set(parsed.get(), NFTNL_CHAIN_HOOKNUM);
   chain.hook = nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_HOOKNUM);
   chain.priority = nftnl_chain_get_s32(parsed.get(), NFTNL_CHAIN_PRIO);
   chain.filter = Text(nftnl_chain_get_str(parsed.get(), NFTNL_CHAIN_TYPE)) == "filter";
   chain.drops = nftnl_chain_is_set(parsed.get(), NFTNL_CHAIN_POLICY) &&
                 nftnl_chain_get_u32(parsed.get(), NFTNL_CHAIN_POLICY) == NF_DROP;
+  chain.devices = DevicesOf(parsed.get());
   return absl::OkStatus();
 }
 
 absl::Status NftDump::AddRule(const nlmsghdr* message) {
-  std::unique_ptr<nftnl_rule, RuleDeleter> rule(nftnl_rule_alloc());
+  std::unique_ptr<nftnl_rule, NftRuleDeleter> rule(nftnl_rule_alloc());
   if (nftnl_rule_nlmsg_parse(message, rule.get()) < 0)
     return absl::DataLossError("cannot parse a rule");
   const auto chain = chains_.find({nftnl_rule_get_u32(rule.get(), NFTNL_RULE_FAMILY),
@@ -89,6 +150,7 @@ absl::Status NftDump::AddSet(const nlmsghdr* message) {
                 .interval = (flags & NFT_SET_INTERVAL) != 0,
                 .timed = (flags & (NFT_SET_TIMEOUT | NFT_SET_EVAL)) != 0,
                 .key_bytes = nftnl_set_get_u32(parsed.get(), NFTNL_SET_KEY_LEN),
+                .object_type = nftnl_set_get_u32(parsed.get(), NFTNL_SET_OBJ_TYPE),
                 .elements = {}};
   sets_[{nftnl_set_get_u32(parsed.get(), NFTNL_SET_FAMILY),
          Text(nftnl_set_get_str(parsed.get(), NFTNL_SET_TABLE)), set.name}] = std::move(set);
@@ -112,13 +174,17 @@ absl::Status NftDump::AddElements(const nlmsghdr* message) {
           nftnl_set_elem_is_set(e, attribute) ? nftnl_set_elem_get(e, attribute, &length) : nullptr;
       return data ? std::string(static_cast<const char*>(data), length) : "";
     };
-    NftElement element = {
-        .key = bytes(NFTNL_SET_ELEM_KEY), .key_end = bytes(NFTNL_SET_ELEM_KEY_END), .chain = ""};
+    NftElement element = {.key = bytes(NFTNL_SET_ELEM_KEY),
+                          .key_end = bytes(NFTNL_SET_ELEM_KEY_END),
+                          .chain = "",
+                          .data = bytes(NFTNL_SET_ELEM_DATA),
+                          .object = ""};
     const uint32_t flags = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_FLAGS)
                                ? nftnl_set_elem_get_u32(e, NFTNL_SET_ELEM_FLAGS)
                                : 0;
-    if (flags & NFT_SET_ELEM_CATCHALL)
-      return 0;
+    element.catch_all = (flags & NFT_SET_ELEM_CATCHALL) != 0;
+    if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_OBJREF))
+      element.object = Text(nftnl_set_elem_get_str(e, NFTNL_SET_ELEM_OBJREF));
     element.interval_end = (flags & NFT_SET_ELEM_INTERVAL_END) != 0;
     element.timed = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION) ||
                     nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_TIMEOUT);
@@ -148,144 +214,41 @@ absl::Status NftDump::CheckElements() const {
   return absl::OkStatus();
 }
 
-// Follows the chains as a packet does, and collects the conditions on the way.
-class NftDump::Flattener {
- public:
-  Flattener(const NftDump& dump, Ruleset* out) : dump_(dump), out_(out) {}
-
-  void Walk(const ChainKey& key, const std::string& hook) {
-    if (!hook.empty())
-      conditions_.push_back({hook, ""});
-    Follow(key, 0);
-    conditions_.clear();
+std::vector<TableFlags> NftDump::FlaggedTables() const {
+  std::vector<TableFlags> out;
+  for (const auto& [key, flags] : table_flags_) {
+    if (flags & (NFT_TABLE_F_DORMANT | kTableOwner | kTablePersist))
+      out.push_back({.table = absl::StrCat(FamilyName(key.first), " ", key.second),
+                     .dormant = (flags & NFT_TABLE_F_DORMANT) != 0,
+                     .owned = (flags & kTableOwner) != 0,
+                     .persists = (flags & kTablePersist) != 0});
   }
-
- private:
-  struct Condition {
-    std::string text;
-    std::string destination;  // the value alone, if the condition is on the destination address
-  };
-
-  void Follow(const ChainKey& key, int depth) {
-    const auto chain = dump_.chains_.find(key);
-    if (chain == dump_.chains_.end() || depth > kJumpsMax) {
-      Emit("other", absl::StrCat("goes to ", std::get<2>(key)));
-      return;
-    }
-    for (const auto& rule : chain->second.rules) {
-      // The kernel rejects loops of jumps, but not trees, which can be exponential. This bounds the
-      // work as well as the result.
-      if (++walked_ > kRulesMax * 2) {
-        ++out_->rules_omitted;
-        continue;
-      }
-      const NftRule decoded =
-          DecodeRule(rule.get(), std::get<0>(key), std::get<1>(key), dump_.sets_);
-      AddConditions(decoded, key, 0, depth);
-    }
-  }
-
-  // Adds the conditions from `index` on, one rule for each value of a set, and then the verdict.
-  void AddConditions(const NftRule& rule, const ChainKey& key, size_t index, int depth) {
-    if (out_->rules.size() >= kRulesMax) {
-      ++out_->rules_omitted;
-      return;
-    }
-    if (index == rule.conditions.size()) {
-      Conclude(rule, rule.verdict, rule.chain, key, depth);
-      return;
-    }
-    const NftCondition& condition = rule.conditions[index];
-    if (condition.implied) {
-      AddConditions(rule, key, index + 1, depth);
-      return;
-    }
-    if (static_cast<int>(index) == rule.verdict_map && !condition.values.empty() &&
-        condition.values[0].element->has_verdict) {
-      const std::string subject = condition.subject.substr(0, condition.subject.rfind(" vmap"));
-      for (const NftSetValue& value : condition.values) {
-        conditions_.push_back(
-            {absl::StrCat(subject, " ", value.text), condition.destination ? value.text : ""});
-        Conclude(rule, ToVerdict(value.element->verdict), value.element->chain, key, depth);
-        conditions_.pop_back();
-      }
-      return;
-    }
-    if (condition.expands) {
-      for (const NftSetValue& value : condition.values) {
-        conditions_.push_back({absl::StrCat(condition.subject, " ", value.text), value.text});
-        AddConditions(rule, key, index + 1, depth);
-        conditions_.pop_back();
-      }
-      return;
-    }
-    const bool plain = condition.destination && !condition.value.starts_with("@") &&
-                       !condition.value.starts_with("{");
-    conditions_.push_back({condition.Text(), plain ? condition.value : ""});
-    AddConditions(rule, key, index + 1, depth);
-    conditions_.pop_back();
-  }
-
-  void Conclude(const NftRule& rule, NftVerdict verdict, const std::string& chain,
-                const ChainKey& key, int depth) {
-    const std::string statement = absl::StrJoin(rule.statements, " ");
-    switch (verdict) {
-      case NftVerdict::kAccept:
-        return Emit("allow", statement);
-      case NftVerdict::kDeny:
-        return Emit("deny", statement);
-      case NftVerdict::kJump:
-      case NftVerdict::kGoto:
-        return Follow({std::get<0>(key), std::get<1>(key), chain}, depth + 1);
-      case NftVerdict::kReturn:
-        return Emit("other", absl::StrCat(statement, statement.empty() ? "" : " ", "return"));
-      case NftVerdict::kNone:
-        // A rule that only counts packets decides nothing.
-        if (!statement.empty())
-          Emit("other", statement);
-        return;
-    }
-  }
-
-  void Emit(const char* action, const std::string& statement) {
-    // The destination comes first, if there is exactly one.
-    const Condition* destination = nullptr;
-    const auto destinations =
-        std::count_if(conditions_.begin(), conditions_.end(),
-                      [](const Condition& a) { return !a.destination.empty(); });
-    std::vector<std::string> parts;
-    for (const Condition& condition : conditions_) {
-      if (destinations == 1 && !condition.destination.empty())
-        destination = &condition;
-      else
-        parts.push_back(condition.text);
-    }
-    if (destination)
-      parts.insert(parts.begin(), destination->destination);
-    if (!statement.empty())
-      parts.push_back(statement);
-    out_->rules.push_back({action, parts.empty() ? "any" : absl::StrJoin(parts, " ")});
-  }
-
-  const NftDump& dump_;
-  Ruleset* out_;
-  std::vector<Condition> conditions_;
-  size_t walked_ = 0;
-};
+  std::sort(out.begin(), out.end());
+  return out;
+}
 
 Ruleset NftDump::Flatten(uint32_t generation) const {
-  Ruleset out = {.generation = generation, .rules = {}};
-  std::vector<std::tuple<uint32_t, int32_t, ChainKey>> bases;
+  Ruleset out = {.generation = generation, .rules = {}, .tables = FlaggedTables(), .xtables = {}};
+  std::vector<std::tuple<uint32_t, int32_t, NftChainKey>> bases;
   for (const auto& [key, chain] : chains_) {
     out.static_count += chain.rules.size();
-    if (chain.base && IsOutbound(std::get<0>(key), chain.hook))
-      bases.emplace_back(chain.hook == NF_INET_LOCAL_OUT ? 0 : chain.hook + 1, chain.priority, key);
+    if (!chain.base || !IsOutbound(std::get<0>(key), chain.hook))
+      continue;
+    out.present = true;
+    if (!IsDormant(key))
+      bases.emplace_back(OrderOf(std::get<0>(key), chain.hook), chain.priority, key);
   }
   std::sort(bases.begin(), bases.end());
-  Flattener flattener(*this, &out);
+  NftFlattener flattener(chains_, sets_, interfaces_, &out);
   for (const auto& [order, priority, key] : bases) {
-    const Chain& chain = chains_.at(key);
-    out.present = true;
+    const NftChain& chain = chains_.at(key);
+    if (std::get<0>(key) == NFPROTO_NETDEV) {
+      const std::string hook = absl::StrCat("egress device ", chain.devices);
+      flattener.Walk(key, hook);
+      if (chain.drops)
+        out.rules.push_back({"deny", hook});
+      continue;
+    }
     out.default_deny |= chain.hook == NF_INET_LOCAL_OUT && chain.filter && chain.drops;
     flattener.Walk(key, HookName(chain.hook));
   }

@@ -7,36 +7,36 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "userspace/ruleset/nft_flattener.h"
 #include "userspace/ruleset/nft_set.h"
 #include "userspace/ruleset/ruleset.h"
 
-struct nftnl_rule;
 struct nlmsghdr;
 
 namespace sandpiper {
 
 class NftDump {
  public:
-  // The most rules that Flatten lists; it only counts the others. The kernel has no limit.
-  static constexpr size_t kRulesMax = 100'000;
-
-  NftDump() = default;
+  // `interfaces` finds the names of interfaces in the namespace of the rules.
+  explicit NftDump(NftInterfaces interfaces) : interfaces_(std::move(interfaces)) {}
   NftDump(const NftDump&) = delete;
   NftDump& operator=(const NftDump&) = delete;
 
-  // Each adds one message of a dump. Chains come before their rules, and sets before their
-  // elements. DataLoss if the message cannot be parsed.
+  // Each adds one message of a dump. Tables come before their chains, chains before their rules,
+  // and sets before their elements. DataLoss if the message cannot be parsed.
+  absl::Status AddTable(const nlmsghdr* message);
   absl::Status AddChain(const nlmsghdr* message);
   absl::Status AddRule(const nlmsghdr* message);
   absl::Status AddSet(const nlmsghdr* message);
   absl::Status AddElements(const nlmsghdr* message);
 
+  // The tables with flags, sorted.
+  std::vector<TableFlags> FlaggedTables() const;
   const NftSets& sets() const { return sets_; }
 
   // Aborted if an element came twice. When a hash set grows during a dump, the kernel repeats some
@@ -44,26 +44,18 @@ class NftDump {
   // message and skips as many elements as it has sent).
   absl::Status CheckElements() const;
 
-  // The rules in the order in which the kernel evaluates them, with jumps followed.
+  // The rules in force, in the order in which the kernel evaluates them, with jumps followed.
   Ruleset Flatten(uint32_t generation) const;
 
  private:
-  struct RuleDeleter {
-    void operator()(nftnl_rule* rule) const;
-  };
-  struct Chain {
-    std::string name;
-    bool base = false;    // attached to a hook
-    bool filter = false;  // of type filter
-    bool drops = false;   // its policy is drop
-    uint32_t hook = 0;
-    int32_t priority = 0;
-    std::vector<std::unique_ptr<nftnl_rule, RuleDeleter>> rules;
-  };
-  using ChainKey = std::tuple<uint32_t, std::string, std::string>;  // family, table, name
-  class Flattener;
+  using TableKey = std::pair<uint32_t, std::string>;  // family, name
 
-  std::map<ChainKey, Chain> chains_;
+  // The kernel detaches the chains of a dormant table from their hooks.
+  bool IsDormant(const NftChainKey& chain) const;
+
+  NftInterfaces interfaces_;
+  std::map<TableKey, uint32_t> table_flags_;  // NFT_TABLE_F_*
+  NftChains chains_;
   NftSets sets_;
 };
 

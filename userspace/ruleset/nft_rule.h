@@ -16,34 +16,53 @@ namespace sandpiper {
 
 enum class NftVerdict { kNone, kAccept, kDeny, kJump, kGoto, kReturn };
 
-struct NftCondition {
-  // As "ip daddr"; includes the operator unless it is equality.
+// A condition or a statement of a rule.
+struct NftTerm {
+  enum class Kind {
+    kCondition,  // on the packet
+    kLimit,      // a statement that lets the rule go on only for some packets, as a limit
+    kStatement,  // acts on the packet, or writes something down
+  };
+
+  Kind kind = Kind::kCondition;
+  // As "ip daddr"; includes the operator unless it is equality. The whole text of a statement.
   std::string subject;
   // The compared value, the name of a set as "@allow", or the list of an anonymous set.
-  std::string value;
-  // The destination address, compared for equality or membership.
+  std::string value = {};
+  // `value` is a destination address, a prefix or a range of them.
   bool destination = false;
-  // The condition can be listed value by value: `values` are the permanent elements of its set.
-  bool expands = false;
-  std::vector<NftSetValue> values;
   // A later condition includes it, as "tcp dport" includes the protocol.
   bool implied = false;
+
+  // Of a condition on a set: the permanent elements of it, and the names of the parts of its key.
+  // The destination address is the part with the index `destination_part`, -1 if it is none.
+  std::vector<NftSetValue> values = {};
+  std::vector<std::string> parts = {};
+  int destination_part = -1;
+  // The condition can be listed value by value.
+  bool expands = false;
 
   std::string Text() const { return value.empty() ? subject : subject + " " + value; }
 };
 
 struct NftRule {
-  std::vector<NftCondition> conditions;
-  // Statements besides the verdict. Counters are left out because they change with each packet.
-  std::vector<std::string> statements;
+  // In their order. Counters are left out because they change with each packet.
+  std::vector<NftTerm> terms;
   NftVerdict verdict = NftVerdict::kNone;
   std::string chain;     // of a jump or goto
   int verdict_map = -1;  // index of the condition with verdicts as values
 };
 
-// `family` is that of the table (NFPROTO_*). The result refers to `sets`, which must outlive it.
-NftRule DecodeRule(nftnl_rule* rule, uint32_t family, const std::string& table,
-                   const NftSets& sets);
+// The table of a rule, and the objects that the rule refers to.
+struct NftTableContext {
+  uint32_t family;  // NFPROTO_*
+  const std::string& table;
+  const NftSets& sets;
+  const NftInterfaces& interfaces;
+};
+
+// The result refers to the sets of `context`, which must outlive it.
+NftRule DecodeRule(nftnl_rule* rule, const NftTableContext& context);
 
 // Converts a verdict number of the kernel (linux/netfilter.h, NFT_JUMP and so on).
 NftVerdict ToVerdict(uint32_t verdict);

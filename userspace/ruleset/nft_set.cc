@@ -13,7 +13,7 @@ namespace {
 std::vector<std::string> FormatKey(const std::vector<NftSubject>& subjects, std::string_view low,
                                    std::string_view high) {
   if (subjects.size() == 1)
-    return {FormatNftRange(subjects[0], low, high)};
+    return {FormatNftElement(subjects[0], low, high)};
   std::vector<std::string> out;
   size_t at = 0;
   for (const NftSubject& subject : subjects) {
@@ -21,7 +21,7 @@ std::vector<std::string> FormatKey(const std::vector<NftSubject>& subjects, std:
       break;
     const std::string_view from = low.substr(at, subject.bytes);
     const std::string_view to = high.substr(std::min(at, high.size()), subject.bytes);
-    out.push_back(FormatNftRange(subject, from, to.empty() ? from : to));
+    out.push_back(FormatNftElement(subject, from, to.empty() ? from : to));
     at += size_t{subject.bytes + 3} / 4 * 4;
   }
   return out;
@@ -31,8 +31,13 @@ std::vector<std::string> FormatKey(const std::vector<NftSubject>& subjects, std:
 
 std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSubject>& subjects) {
   std::vector<const NftElement*> sorted;
-  for (const NftElement& element : set.elements)
-    sorted.push_back(&element);
+  const NftElement* catch_all = nullptr;
+  for (const NftElement& element : set.elements) {
+    if (element.catch_all)
+      catch_all = &element;
+    else
+      sorted.push_back(&element);
+  }
   // An end sorts before a beginning with the same value: the intervals are adjacent.
   std::stable_sort(sorted.begin(), sorted.end(), [](const NftElement* a, const NftElement* b) {
     return std::pair(std::string_view(a->key), !a->interval_end) <
@@ -55,6 +60,8 @@ std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSu
     std::string text = absl::StrJoin(parts, " . ");
     out.push_back({.text = std::move(text), .parts = std::move(parts), .element = &element});
   }
+  if (catch_all && !catch_all->timed)
+    out.push_back({.text = "*", .parts = {"*"}, .element = catch_all});
   return out;
 }
 

@@ -17,10 +17,13 @@ struct NftElement {
   std::string key;
   std::string key_end;        // last value of a range of concatenated values; else empty
   bool interval_end = false;  // the first value after an interval; no element of its own
+  bool catch_all = false;     // matches all values that no other element has
   bool timed = false;
   bool has_verdict = false;
   uint32_t verdict = 0;
   std::string chain;
+  std::string data;    // of a map with values
+  std::string object;  // the name of an object, of a map with objects
 };
 
 struct NftSet {
@@ -29,6 +32,7 @@ struct NftSet {
   bool interval = false;
   bool timed = false;  // its elements may have a timeout
   uint32_t key_bytes = 0;
+  uint32_t object_type = 0;  // NFT_OBJECT_*, of a map with objects
   std::vector<NftElement> elements;
 };
 
@@ -37,13 +41,13 @@ using NftSets = std::map<std::tuple<uint32_t, std::string, std::string>, NftSet>
 
 // One permanent value or range of a set as text, with the element that begins it.
 struct NftSetValue {
-  std::string text;
+  std::string text;                // "*" for the element that matches all other values
   std::vector<std::string> parts;  // the parts of a concatenation; else only the text
   const NftElement* element;
 };
 
-// The permanent values, sorted. `subjects` are the parts of the key: more than one for a
-// concatenation.
+// The permanent values, sorted; the one for all other values is the last. `subjects` are the parts
+// of the key: more than one for a concatenation.
 std::vector<NftSetValue> StaticValues(const NftSet& set, const std::vector<NftSubject>& subjects);
 
 // The number of permanent elements. An interval counts as one.

@@ -6,10 +6,13 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "userspace/base/status.h"
 #include "userspace/ruleset/nft_dump.h"
@@ -97,6 +100,15 @@ absl::Status NftSocket::Dump(uint16_t type, const std::string& table, const std:
   return context.status;
 }
 
+// Any socket answers this ioctl for its own network namespace.
+std::string NftSocket::InterfaceName(uint32_t index) const {
+  ifreq request = {};
+  request.ifr_ifindex = static_cast<int>(index);
+  if (ioctl(mnl_socket_get_fd(query_.get()), SIOCGIFNAME, &request))
+    return "";
+  return {request.ifr_name, strnlen(request.ifr_name, sizeof(request.ifr_name))};
+}
+
 absl::StatusOr<uint32_t> NftSocket::ReadGeneration() {
   uint32_t generation = 0;
   RETURN_IF_ERROR(Dump(NFT_MSG_GETGEN, "", "", AF_UNSPEC, [&](const nlmsghdr* message) {
@@ -110,9 +122,12 @@ absl::StatusOr<Ruleset> NftSocket::Read() {
   absl::Status status = absl::OkStatus();
   for (int i = 0; i < kReadTries; ++i) {
     ASSIGN_OR_RETURN(const uint32_t before, ReadGeneration());
-    NftDump dump;
-    status = Dump(NFT_MSG_GETCHAIN, "", "", AF_UNSPEC,
-                  [&](const nlmsghdr* m) { return dump.AddChain(m); });
+    NftDump dump([this](uint32_t index) { return InterfaceName(index); });
+    status = Dump(NFT_MSG_GETTABLE, "", "", AF_UNSPEC,
+                  [&](const nlmsghdr* m) { return dump.AddTable(m); });
+    if (status.ok())
+      status = Dump(NFT_MSG_GETCHAIN, "", "", AF_UNSPEC,
+                    [&](const nlmsghdr* m) { return dump.AddChain(m); });
     if (status.ok())
       status = Dump(NFT_MSG_GETSET, "", "", AF_UNSPEC,
                     [&](const nlmsghdr* m) { return dump.AddSet(m); });
@@ -136,6 +151,13 @@ absl::StatusOr<Ruleset> NftSocket::Read() {
     usleep(kReadPauseUs << i);
   }
   return status.ok() ? absl::AbortedError("the rules kept changing while they were read") : status;
+}
+
+absl::StatusOr<std::vector<TableFlags>> NftSocket::ReadTableFlags() {
+  NftDump dump({});
+  RETURN_IF_ERROR(Dump(NFT_MSG_GETTABLE, "", "", AF_UNSPEC,
+                       [&](const nlmsghdr* m) { return dump.AddTable(m); }));
+  return dump.FlaggedTables();
 }
 
 absl::Status NftSocket::DrainTransactions(std::vector<NftTransaction>* out) {

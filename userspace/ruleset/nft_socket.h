@@ -28,6 +28,9 @@ class NftSocket {
   // cannot be parsed. Blocks for up to five seconds.
   absl::StatusOr<Ruleset> Read();
 
+  // The tables of Ruleset::tables alone, as they are now.
+  absl::StatusOr<std::vector<TableFlags>> ReadTableFlags();
+
   // Appends the transactions of all notifications that have arrived, without waiting. DataLoss if
   // the kernel lost some: the rules have to be read again.
   absl::Status DrainTransactions(std::vector<NftTransaction>* out);
@@ -43,6 +46,8 @@ class NftSocket {
   NftSocket(Socket query, Socket monitor)
       : query_(std::move(query)), monitor_(std::move(monitor)) {}
 
+  // Empty if there is no interface with this index.
+  std::string InterfaceName(uint32_t index) const;
   absl::StatusOr<uint32_t> ReadGeneration();
   template <typename Handle>
   absl::Status Dump(uint16_t type, const std::string& table, const std::string& set,

@@ -3,6 +3,9 @@
 
 #include <map>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
 namespace sandpiper {
 namespace {
 
@@ -26,7 +29,20 @@ std::vector<Rule> Without(const std::vector<Rule>& all, const std::vector<Rule>&
 RulesetChange Compare(const Ruleset& before, const Ruleset& after) {
   return {.added = Without(after.rules, before.rules),
           .removed = Without(before.rules, after.rules),
-          .default_changed = before.default_deny != after.default_deny};
+          .default_changed = before.default_deny != after.default_deny,
+          .tables_changed = before.tables != after.tables,
+          .xtables_changed = before.xtables != after.xtables};
+}
+
+std::string ToString(const TableFlags& flags) {
+  std::vector<const char*> names;
+  if (flags.dormant)
+    names.push_back("dormant");
+  if (flags.owned)
+    names.push_back("owner");
+  if (flags.persists)
+    names.push_back("persist");
+  return absl::StrCat(flags.table, " ", absl::StrJoin(names, ","));
 }
 
 }  // namespace sandpiper
