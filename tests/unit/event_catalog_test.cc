@@ -113,6 +113,8 @@ std::vector<LogRecord> AllRecords() {
   const RulesetActor actor = {.process = process.key, .comm = "nft"};
   Ruleset rules;
   rules.rules = {{"allow", "any"}};
+  rules.tables = {{.table = "inet fence", .dormant = true}};
+  rules.xtables = {{.name = "ip filter", .rules = 1}};
   RulesetUpdate loaded = {.is_first = true, .rules = rules, .transactions = 2, .actor = actor};
   loaded.change.added = rules.rules;
   loaded.change.removed = rules.rules;
@@ -164,7 +166,7 @@ std::vector<LogRecord> AllRecords() {
       maker.Exit(killed, 0),
       maker.RulesUpdated(loaded, ActorRole::kApp, &process, 0),
       maker.RulesUpdated(updated, ActorRole::kHost, &process, 0),
-      maker.RulesUpdated(many, ActorRole::kHost, &process, 0),
+      maker.RulesUpdated(many, ActorRole::kSandbox, &process, 0),
       maker.RulesUpdated(unknown, ActorRole::kHost, nullptr, 0),
       maker.PolicyLoaded(policy, process, 0),
       maker.PolicyLoaded(bad_policy, process, 0),

@@ -106,6 +106,28 @@ TEST_F(RuleMonitorTest, ChangeFromOutsideTheSandboxIsByTheHost) {
   EXPECT_EQ(Get(records_.all()[0], "sandbox.role"), "");
 }
 
+TEST_F(RuleMonitorTest, ChangeByAnotherSandboxNamesItAndWarns) {
+  RulesetActor actor = App();
+  actor.sandbox = kSandbox + 1;
+  actor.sandbox_id = "sb-8";
+  Update(actor);
+  EXPECT_EQ(Get(records_.all()[0], "actor"), "sandbox");
+  EXPECT_EQ(Get(records_.all()[0], "actor.sandbox_id"), "sb-8");
+  EXPECT_EQ(Get(records_.all()[0], "sandbox.role"), "");
+  EXPECT_EQ(records_.all()[0].severity, Severity::kWarn);
+  EXPECT_EQ(rules_.summary().changes_by_app, 0u);
+}
+
+TEST_F(RuleMonitorTest, RulesOfIptablesLegacyAreReportedAsUnreadable) {
+  Ruleset rules;
+  rules.xtables = {{.name = "ip filter", .rules = 2}};
+  rules_.OnRules(
+      {.transactions = {}, .updates = {{.time_ns = now_, .is_first = true, .rules = rules}}});
+  EXPECT_EQ(Get(records_.all()[0], "rules.unreadable"), "xtables");
+  EXPECT_EQ(rules_.summary().state, RulesSummary::State::kKnown);
+  EXPECT_TRUE(rules_.summary().has_xtables);
+}
+
 TEST_F(RuleMonitorTest, ChangeThatOnlyNetlinkReportedHasNoRole) {
   RulesetActor actor = App();
   actor.seen_by_bpf = false;

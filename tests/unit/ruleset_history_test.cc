@@ -48,6 +48,15 @@ class RulesetHistoryTest : public ::testing::Test {
                                            .rules = std::move(rules)},
                         .complete_ns = kStart + at_ms * kMillisecond});
   }
+  void ReadTables(uint32_t generation, std::vector<TableFlags> tables, uint64_t at_ms) {
+    history_.OnNetlink({.netns = 1,
+                        .transactions = {},
+                        .reading = Ruleset{.generation = generation,
+                                           .present = true,
+                                           .rules = {},
+                                           .tables = std::move(tables)},
+                        .complete_ns = kStart + at_ms * kMillisecond});
+  }
   void Poll(uint64_t at_ms) { Keep(history_.Poll(kStart + at_ms * kMillisecond)); }
   void Keep(RulesetOutcome out) {
     std::move(out.transactions.begin(), out.transactions.end(),
@@ -174,6 +183,49 @@ TEST_F(RulesetHistoryTest, UnchangedRulesAreNoUpdate) {
   Poll(1000);
   EXPECT_EQ(out_.updates.size(), 1u);
   EXPECT_EQ(Count(true), 1u);
+}
+
+TEST_F(RulesetHistoryTest, DormantTableIsAnUpdateWithItsActor) {
+  Read(1, {kOne}, 0);
+  Bpf(NftChange::Result::kCommitted, 50, 9);
+  Netlink(2, 50, 10);
+  ReadTables(2, {{.table = "inet t", .dormant = true}}, 11);
+  Poll(1000);
+  ASSERT_EQ(out_.updates.size(), 2u);
+  EXPECT_EQ(out_.updates[1].change.removed, std::vector<Rule>{kOne});
+  ASSERT_TRUE(out_.updates[1].actor);
+  EXPECT_EQ(out_.updates[1].actor->sandbox, kSandbox);
+}
+
+TEST_F(RulesetHistoryTest, TableThatLeavesWithItsOwnerHasThatActor) {
+  Read(1, {kOne}, 0);
+  Bpf(NftChange::Result::kCommitted, 50, 9);
+  Netlink(2, 50, 10);
+  ReadTables(2, {{.table = "inet t", .owned = true}}, 11);
+  Poll(1000);
+  // The kernel counts no commit for it.
+  ReadTables(2, {}, 5000);
+  Poll(6000);
+  ASSERT_EQ(out_.updates.size(), 3u);
+  EXPECT_EQ(out_.updates[2].transactions, 0u);
+  ASSERT_TRUE(out_.updates[2].actor);
+  EXPECT_EQ(out_.updates[2].actor->process.pid, 50u);
+  EXPECT_EQ(Count(true), 1u);
+}
+
+TEST_F(RulesetHistoryTest, RulesOfIptablesLegacyAloneAreAnUpdate) {
+  Ruleset rules;
+  history_.OnNetlink({.netns = 1, .transactions = {}, .reading = rules, .complete_ns = kStart});
+  Poll(1);
+  EXPECT_TRUE(out_.updates.empty());
+  rules.xtables = {{.name = "ip filter", .rules = 1}};
+  history_.OnNetlink({.netns = 1, .transactions = {}, .reading = rules, .complete_ns = kStart});
+  Poll(2);
+  ASSERT_EQ(out_.updates.size(), 1u);
+  rules.xtables.clear();
+  history_.OnNetlink({.netns = 1, .transactions = {}, .reading = rules, .complete_ns = kStart});
+  Poll(3);
+  EXPECT_EQ(out_.updates.size(), 2u) << "they were removed";
 }
 
 TEST_F(RulesetHistoryTest, RejectedBatchIsOneTransactionWithItsFirstError) {

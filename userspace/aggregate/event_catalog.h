@@ -59,7 +59,10 @@ inline constexpr AttributeRow kEventAttributes[] = {
     {"k8s.namespace.name", AttributeType::kText, Sensitivity::kNone,
      "Kubernetes namespace of the pod"},
     {"actor", AttributeType::kText, Sensitivity::kNone,
-     "`host`: the process that changed the rules is outside of the sandbox"},
+     "the process that changed the rules is outside of the sandbox. `sandbox`: in another one, "
+     "which uses the same network namespace. `host`: in none"},
+    {"actor.sandbox_id", AttributeType::kText, Sensitivity::kNone,
+     "the other sandbox, where `actor` is `sandbox`"},
     // Processes.
     {"process.pid", AttributeType::kInteger, Sensitivity::kNone,
      "process id in the initial PID namespace"},
@@ -173,6 +176,10 @@ inline constexpr AttributeRow kEventAttributes[] = {
      "SHA-256 of the lines `ACTION TARGET` of the removed rules, where they are over 16 KiB"},
     {"rules.source", AttributeType::kText, Sensitivity::kNone,
      "where the rules were read: `nftables`, or `environment` or `file` of an egress sidecar"},
+    {"rules.table_flags", AttributeType::kTextList, Sensitivity::kNone,
+     "tables with flags, as `inet fence dormant`, after the change"},
+    {"rules.unreadable", AttributeType::kText, Sensitivity::kNone,
+     "`xtables`: rules of iptables-legacy are in force too, and are not in the list"},
     {"nftables.generation", AttributeType::kInteger, Sensitivity::kNone,
      "generation of the rule set"},
     {"nftables.operation", AttributeType::kText, Sensitivity::kNone,
@@ -274,7 +281,8 @@ inline constexpr EventRow kEvents[] = {
                        "policy that an egress sidecar was started with",
      .attributes = {"rules.source", "egress.default", "rules", "rules.count", "rules.sha256",
                     "rules.removed", "rules.removed.count", "rules.removed.sha256",
-                    "nftables.generation", "nftables.transactions", "error"}},
+                    "rules.table_flags", "rules.unreadable", "nftables.generation",
+                    "nftables.transactions", "error"}},
     {.name = "egress.updated",
      .levels = {Severity::kInfo, Severity::kWarn, Severity::kDebug},
      .subject = EventSubject::kActor,
@@ -282,8 +290,9 @@ inline constexpr EventRow kEvents[] = {
                        "elements with a timeout that were added",
      .attributes = {"rules.source", "egress.default", "rules", "rules.count", "rules.sha256",
                     "rules.removed", "rules.removed.count", "rules.removed.sha256",
-                    "nftables.generation", "nftables.transactions", "nftables.operation",
-                    "target.host", "dns.allow_ms", "egress.denied_before", "error"}},
+                    "rules.table_flags", "rules.unreadable", "nftables.generation",
+                    "nftables.transactions", "nftables.operation", "target.host", "dns.allow_ms",
+                    "egress.denied_before", "error"}},
     {.name = "egress.update_failed",
      .levels = {Severity::kWarn},
      .subject = EventSubject::kActor,
@@ -345,7 +354,7 @@ inline constexpr const char* kPartAttributes[] = {
     "sandbox.role",   "sandbox.attribution",  "container.id",
     "container.name", "container.image.name", "k8s.container.name",
     "k8s.pod.name",   "k8s.pod.uid",          "k8s.namespace.name"};
-inline constexpr const char* kActorAttributes[] = {"sandbox.role", "actor"};
+inline constexpr const char* kActorAttributes[] = {"sandbox.role", "actor", "actor.sandbox_id"};
 
 // Null if the catalogue has no such attribute.
 constexpr const AttributeRow* FindAttribute(std::string_view name) {

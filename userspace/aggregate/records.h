@@ -32,7 +32,8 @@ struct SandboxTotals {
 };
 
 // The relation of the process that changed the rules to the sandbox.
-enum class ActorRole { kUnknown, kApp, kSidecar, kHost };
+// kSandbox: it is a process of another sandbox, which shares the network namespace.
+enum class ActorRole { kUnknown, kApp, kSidecar, kHost, kSandbox };
 
 struct AllowedElement {
   const TimedElement* element;

@@ -73,6 +73,10 @@ void RecordMaker::AddActor(LogRecord* record, const RulesetActor& actor, ActorRo
                 role == ActorRole::kApp ? SharedText("app") : SharedText("sidecar"));
   else if (role == ActorRole::kHost)
     record->Add("actor", "host");
+  if (role == ActorRole::kSandbox) {
+    record->Add("actor", "sandbox");
+    record->Add("actor.sandbox_id", Clean(actor.sandbox_id));
+  }
 }
 
 LogRecord RecordMaker::RulesUpdated(const RulesetUpdate& update, ActorRole role,
@@ -80,8 +84,9 @@ LogRecord RecordMaker::RulesUpdated(const RulesetUpdate& update, ActorRole role,
   const EventName event =
       update.is_first ? EventName("egress.loaded") : EventName("egress.updated");
   const bool known = update.rules.ok();
-  // The application must not change its own rules.
-  const Severity severity = !known || role == ActorRole::kApp ? Severity::kWarn : Severity::kInfo;
+  // Neither the application nor another sandbox may change the rules of this one.
+  const bool is_tampering = role == ActorRole::kApp || role == ActorRole::kSandbox;
+  const Severity severity = !known || is_tampering ? Severity::kWarn : Severity::kInfo;
   std::string body = update.is_first ? "egress rules loaded" : "egress rules updated";
   if (!known)
     body = "egress rules unknown";
@@ -89,9 +94,18 @@ LogRecord RecordMaker::RulesUpdated(const RulesetUpdate& update, ActorRole role,
     absl::StrAppend(&body, ": generation ", update.rules->generation, ", ",
                     update.change.added.size(), " added, ", update.change.removed.size(),
                     " removed");
+  if (known && !update.rules->xtables.empty())
+    absl::StrAppend(&body, ", rules of iptables-legacy not read");
   LogRecord record = Begin(event, severity, std::move(body), update.time_ns, unix_offset);
   record.Add("rules.source", "nftables");
   if (known) {
+    std::vector<std::string> flags;
+    for (const TableFlags& table : update.rules->tables)
+      flags.push_back(Clean(ToString(table)));
+    if (!flags.empty())
+      record.Add("rules.table_flags", std::move(flags));
+    if (!update.rules->xtables.empty())
+      record.Add("rules.unreadable", "xtables");
     record.Add("egress.default",
                update.rules->default_deny ? SharedText("deny") : SharedText("allow"));
     AddRules(&record, kRules, update.change.added, update.rules->rules_omitted);

@@ -205,6 +205,8 @@ void Pipeline::Deliver(Event event) {
     const Member* const actor = members_.Find(change->actor_member);
     change->actor = actor ? actor->sandbox : 0;
     change->sidecar = actor && actor->role == Role::kSidecar;
+    if (const SandboxSession* const other = sandboxes_.Find(change->actor))
+      change->actor_id = other->sandbox().id;
   }
   sandbox->OnEvent(event);
   sandboxes_.Reschedule(*sandbox);

@@ -184,6 +184,8 @@ void WriteRules(Json* json, const RulesSummary& rules) {
       json->Field("default", std::string(rules.default_deny ? "deny" : "allow"));
       json->Field("count", rules.rules);
       json->Field("generation", uint64_t{rules.generation});
+      if (rules.has_xtables)
+        json->Field("unreadable", std::string("xtables"));
     }
     json->Field("changes", rules.changes);
     json->Field("changes_by_application", rules.changes_by_app);

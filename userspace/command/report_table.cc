@@ -122,6 +122,8 @@ std::string Rules(const RulesSummary& rules) {
   else
     absl::StrAppend(&out, rules.state == RulesSummary::State::kNone ? "no nftables rules for egress"
                                                                     : "could not be read");
+  if (rules.has_xtables)
+    absl::StrAppend(&out, "; rules of iptables-legacy are in force too, and cannot be read");
   if (rules.changes > 0)
     absl::StrAppend(&out, "; changed ", Times(rules.changes));
   if (rules.changes_by_app > 0)

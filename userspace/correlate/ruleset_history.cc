@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <set>
 
 #include "userspace/base/clock.h"
 
@@ -32,6 +33,7 @@ RulesetActor RulesetHistory::ActorOf(const BpfCommit& commit) {
           .comm = commit.change.comm,
           .seen_by_bpf = true,
           .sandbox = commit.change.actor,
+          .sandbox_id = commit.change.actor_id,
           .sidecar = commit.change.sidecar};
 }
 
@@ -186,6 +188,27 @@ void RulesetHistory::AddUnreportedCommits(const Reading& reading, RulesetUpdate*
   }
 }
 
+void RulesetHistory::FindOwner(const Ruleset& rules, RulesetUpdate* update) {
+  std::set<std::string> owned;
+  for (const TableFlags& table : rules.tables) {
+    if (table.owned)
+      owned.insert(table.table);
+  }
+  if (update->actor) {
+    for (const std::string& table : owned)
+      table_owners_.try_emplace(table, *update->actor);
+  }
+  for (auto it = table_owners_.begin(); it != table_owners_.end();) {
+    if (owned.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    if (!update->actor)
+      update->actor = it->second;
+    it = table_owners_.erase(it);
+  }
+}
+
 bool RulesetHistory::JoinReading(uint64_t now_ns, Wait wait, RulesetOutcome* out) {
   if (readings_.empty())
     return false;
@@ -208,7 +231,8 @@ bool RulesetHistory::JoinReading(uint64_t now_ns, Wait wait, RulesetOutcome* out
     AddUnreportedCommits(reading, &update, out);
     last_generation_ = std::max(last_generation_, rules->generation);
     update.change = Compare(last_reported_.value_or(Ruleset{}), *rules);
-    is_news = update.is_first ? rules->present : !update.change.empty();
+    is_news = update.is_first ? rules->present || !rules->xtables.empty() : !update.change.empty();
+    FindOwner(*rules, &update);
     current_ = *rules;
     if (is_news)
       last_reported_ = *rules;

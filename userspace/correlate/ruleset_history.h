@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,6 +25,7 @@ struct RulesetActor {
   std::string comm;
   bool seen_by_bpf = false;  // if so, `sandbox` and `sidecar` are known
   uint64_t sandbox = 0;      // serial of the sandbox of the process, 0 if it is in none
+  std::string sandbox_id = {};
   bool sidecar = false;
 };
 
@@ -120,6 +122,9 @@ class RulesetHistory {
   void MarkRetries(const RulesetTransaction& commit);
   // Joins the oldest reading. False if there is none, or if commits before it are still missing.
   bool JoinReading(uint64_t now_ns, Wait wait, RulesetOutcome* out);
+  // The process that owned a table of which the kernel removed or changed the flags without a
+  // commit: it does so when the owner's socket is closed.
+  void FindOwner(const Ruleset& rules, RulesetUpdate* update);
   // Adds the commits before `reading` that netlink did not report.
   void AddUnreportedCommits(const Reading& reading, RulesetUpdate* update, RulesetOutcome* out);
   void EndRejections(uint64_t now_ns, Wait wait, RulesetOutcome* out);
@@ -130,8 +135,9 @@ class RulesetHistory {
   std::deque<Reading> readings_;
   std::optional<Ruleset> current_;
   std::optional<Ruleset> last_reported_;
-  bool is_failure_reported_ = false;  // that the rules cannot be read
-  uint32_t last_generation_;          // 0: not known yet
+  std::map<std::string, RulesetActor> table_owners_;  // by TableFlags::table
+  bool is_failure_reported_ = false;                  // that the rules cannot be read
+  uint32_t last_generation_;                          // 0: not known yet
   // Since the last update.
   uint64_t transactions_since_update_ = 0;
   std::optional<RulesetActor> last_actor_;

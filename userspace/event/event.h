@@ -145,6 +145,7 @@ struct NftChange {
   // Set later by the pipeline.
   uint64_t actor = 0;    // serial of the sandbox of `actor_member`
   bool sidecar = false;  // `actor_member` is a sidecar
+  std::string actor_id;  // name of that sandbox
 };
 
 // The kernel module nf_tables was loaded.

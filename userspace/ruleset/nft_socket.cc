@@ -6,6 +6,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -58,6 +59,8 @@ absl::StatusOr<NftSocket> NftSocket::Open() {
 }
 
 int NftSocket::monitor_fd() const { return mnl_socket_get_fd(monitor_.get()); }
+
+UniqueFd NftSocket::OpenNamespace() const { return UniqueFd(ioctl(monitor_fd(), SIOCGSKNS)); }
 
 template <typename Handle>
 absl::Status NftSocket::Dump(uint16_t type, const std::string& table, const std::string& set,

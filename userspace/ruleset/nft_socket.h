@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "userspace/base/fd.h"
 #include "userspace/ruleset/nft_notifications.h"
 #include "userspace/ruleset/ruleset.h"
 
@@ -36,6 +37,8 @@ class NftSocket {
   absl::Status DrainTransactions(std::vector<NftTransaction>* out);
 
   int monitor_fd() const;
+  // The network namespace of the sockets. Not ok on an error.
+  UniqueFd OpenNamespace() const;
 
  private:
   struct SocketCloser {

@@ -41,9 +41,10 @@ class RulesetReader {
   RulesetReader(const RulesetReader&) = delete;
   RulesetReader& operator=(const RulesetReader&) = delete;
 
-  // Call once nf_tables is loaded. No namespace is opened before, because that would load it.
+  // Call once nf_tables is loaded. No netlink socket is opened before, because that would load it.
   void Start();
   // Reads the rules at once and after each change, until Forget. This keeps the namespace alive.
+  // Rules of iptables-legacy are looked for before Start, too.
   void Watch(uint32_t netns, UniqueFd fd);
   void Forget(uint32_t netns);
 
@@ -56,16 +57,25 @@ class RulesetReader {
 
  private:
   struct Namespace {
-    NftSocket socket;
+    UniqueFd fd;  // of the namespace, as long as there is no socket that keeps it
+    std::optional<NftSocket> socket;
+    bool is_open_tried = false;
     bool dirty = true;
     int failures = 0;
     uint64_t next_read_ns = 0;
+    // Changes without a notification are looked for at this time.
+    uint64_t next_check_ns = 0;
+    std::vector<TableFlags> tables;  // as last read
+    std::vector<XtablesTable> xtables;
   };
 
   void Run();
   // False at the end.
   bool ApplyRequests();
-  void Open(uint32_t netns, const UniqueFd& fd);
+  void Open(uint32_t netns, Namespace* space);
+  // Looks for changes that the kernel does not notify: of iptables-legacy, and of tables that are
+  // removed with the socket of their owner.
+  void Check(uint32_t netns, Namespace* space);
   void DrainNotifications(uint32_t netns, Namespace* space);
   void ReadIfDue(uint32_t netns, Namespace* space);
   void Publish(RulesetNews news);
@@ -84,6 +94,7 @@ class RulesetReader {
   uint64_t sync_done_ = 0;
 
   // Used by the thread only.
+  uint64_t sync_seen_ = 0;
   std::map<uint32_t, Namespace> spaces_;
   std::thread thread_;
 };

@@ -52,6 +52,7 @@ void RuleMonitor::OnUpdate(const RulesetUpdate& update) {
   summary_.default_deny = update.rules->default_deny;
   summary_.rules = update.rules->rules.size() + update.rules->rules_omitted;
   summary_.generation = update.rules->generation;
+  summary_.has_xtables = !update.rules->xtables.empty();
   summary_.changes += !update.is_first;
   summary_.changes_by_app += role == ActorRole::kApp;
 }
@@ -106,7 +107,7 @@ ActorRole RuleMonitor::RoleOf(const std::optional<RulesetActor>& actor) const {
   if (!actor || !actor->seen_by_bpf)
     return ActorRole::kUnknown;
   if (actor->sandbox != sandbox_)
-    return ActorRole::kHost;
+    return actor->sandbox == 0 ? ActorRole::kHost : ActorRole::kSandbox;
   return actor->sidecar ? ActorRole::kSidecar : ActorRole::kApp;
 }
 

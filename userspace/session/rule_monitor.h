@@ -27,6 +27,8 @@ struct RulesSummary {
   bool default_deny = false;
   uint64_t rules = 0;
   uint32_t generation = 0;
+  // Rules of iptables-legacy are in force too. They are not read.
+  bool has_xtables = false;
 
   uint64_t changes = 0;         // rule sets after the first one
   uint64_t changes_by_app = 0;  // rule sets that the application made, including the first one
