@@ -97,7 +97,8 @@ void RecordLimits::Apply(LogRecord* record) const {
   for (RecordAttribute& attribute : attributes) {
     if (attribute.sensitivity != Sensitivity::kNone)
       Mask(&attribute, &record->body);
-    CutTexts(&attribute);
+    if (has_text_limit_)
+      CutTexts(&attribute);
     bytes += Bytes(attribute);
   }
   const auto drop = [&](std::vector<RecordAttribute>::iterator attribute) {

@@ -42,15 +42,19 @@ class RecordLimits {
 
  private:
   RecordLimits(const Options& options, Redaction arguments, Redaction hosts)
-      : options_(options), arguments_(std::move(arguments)), hosts_(std::move(hosts)) {}
+      : options_(options),
+        has_text_limit_(options.characters_max != std::numeric_limits<size_t>::max()),
+        arguments_(std::move(arguments)),
+        hosts_(std::move(hosts)) {}
   // Null: no pattern masks such attributes.
   const Redaction* PatternsFor(Sensitivity sensitivity) const;
   // Masks the value by the attribute's sensitivity. A masked text is masked in `body` too.
   void Mask(RecordAttribute* attribute, std::string* body) const;
-  // Cuts the texts of the value to characters_max. Rules are not cut.
+  // Cuts the texts of the value to characters_max. Leaves rules whole.
   void CutTexts(RecordAttribute* attribute) const;
 
   Options options_;
+  bool has_text_limit_;  // without one, the texts of a record need no look
   Redaction arguments_, hosts_;
 };
 
