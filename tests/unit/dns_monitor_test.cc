@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "tests/unit/dns_wire.h"
 #include "tests/unit/session_fixture.h"
 
@@ -159,6 +161,99 @@ TEST_F(DnsMonitorTest, TcpSocketHasCarriedDnsUntilItCloses) {
   EXPECT_TRUE(dns_.HasCarriedDns(50));
   dns_.OnClose(50);
   EXPECT_FALSE(dns_.HasCarriedDns(50));
+}
+
+class NameSourceTest : public DnsMonitorTest {
+ protected:
+  // The source of the name that an answer of `server` gives.
+  NameSource SourceFrom(const Endpoint& server, bool is_local) {
+    DnsPayload query = QueryOf("a.test"), answer = AnswerOf("a.test");
+    query.server = answer.server = server;
+    answer.process = query.process;
+    answer.local_server = is_local;
+    monitor_.OnPayload(query, now_ += kMillisecond);
+    monitor_.OnPayload(answer, now_ += kMillisecond);
+    return context_.names.FindWithSource(kWeb.address, now_).source;
+  }
+
+  DnsMonitor monitor_{{.timeout_ns = 5 * kSecond,
+                       .ports = {53},
+                       .is_given_server = [](const Address& server, const ProcessKey&,
+                                             uint64_t) { return server == kDnsServer.address; }},
+                      &context_,
+                      &rules_,
+                      &ledger_,
+                      [](const Denial&, uint64_t) {}};
+};
+
+TEST_F(NameSourceTest, GivenServerIsTrustedWhereverItRuns) {
+  EXPECT_EQ(SourceFrom(kDnsServer, /*is_local=*/false), NameSource::kDns);
+  EXPECT_EQ(SourceFrom(kDnsServer, /*is_local=*/true), NameSource::kDns);
+}
+
+TEST_F(NameSourceTest, OtherServerIsUntrusted) {
+  EXPECT_EQ(SourceFrom(testing::At({198, 51, 100, 1}, 53), false), NameSource::kUntrusted);
+}
+
+TEST_F(NameSourceTest, ServerWithinTheSandboxGivesItsOwnWord) {
+  EXPECT_EQ(SourceFrom(testing::At({127, 0, 0, 1}, 53), true), NameSource::kSandbox);
+}
+
+TEST_F(NameSourceTest, ServerWithinTheSandboxThatForwardsHasTheSourceOfItsUpstream) {
+  const Endpoint local = testing::At({127, 0, 0, 1}, 53);
+  DnsPayload query = QueryOf("a.test"), forwarded = QueryOf("a.test", 9);
+  query.server = local;
+  forwarded.cookie = 60;
+  forwarded.process = {.pid = 8, .start_ns = 8};
+  DnsPayload upstream = AnswerOf("a.test", 9), answer = AnswerOf("a.test");
+  upstream.cookie = 60;
+  upstream.process = forwarded.process;
+  answer.server = local;
+  answer.process = query.process;
+  answer.local_server = true;
+  for (const DnsPayload& payload : {query, forwarded, upstream, answer})
+    monitor_.OnPayload(payload, now_ += kMillisecond);
+  EXPECT_EQ(context_.names.Find(kWeb.address, now_).view(), "a.test");
+  EXPECT_EQ(context_.names.FindWithSource(kWeb.address, now_).source, NameSource::kDns);
+}
+
+TEST_F(DnsMonitorTest, RequestsAreRecordedButAreNoLookups) {
+  DnsPayload update = QueryOf("a.test");
+  update.data[2] = 5 << 3;
+  Feed(update);
+  dns_.Shutdown(now_);
+  ASSERT_EQ(records_.all().size(), 1u);
+  EXPECT_EQ(Get(records_.all()[0], "dns.opcode"), "UPDATE");
+  EXPECT_EQ(Get(records_.all()[0], "dns.question.type"), "");
+  EXPECT_EQ(Outcomes()["timeout"], 0);
+  EXPECT_TRUE(ledger_.questions().empty());
+}
+
+TEST_F(DnsMonitorTest, FailureOfAForwardedLookupNamesTheFailingLeg) {
+  const auto error_of = [&](unsigned id, bool is_forwarded,
+                            std::optional<unsigned> upstream_rcode) {
+    DnsPayload query = QueryOf("a.test", id), forwarded = QueryOf("a.test", 100 + id);
+    query.redirected = true;
+    forwarded.cookie = 60;
+    forwarded.process = {.pid = 8, .start_ns = 8};
+    DnsPayload upstream = AnswerOf("a.test", 100 + id, upstream_rcode.value_or(0));
+    upstream.cookie = 60;
+    DnsPayload answer = AnswerOf("a.test", id, 2);
+    answer.local_server = true;
+    Feed(query);
+    if (is_forwarded)
+      Feed(forwarded);
+    if (upstream_rcode)
+      Feed(upstream);
+    Feed(answer);
+    dns_.Shutdown(now_);
+    return Get(records_.all().back(), "error");
+  };
+  EXPECT_EQ(error_of(1, false, std::nullopt), "no upstream");
+  EXPECT_EQ(error_of(2, true, std::nullopt), "upstream timeout");
+  EXPECT_EQ(error_of(3, true, 2), "upstream server failure");
+  EXPECT_EQ(error_of(4, true, 5), "upstream refused");
+  EXPECT_EQ(error_of(5, true, 0), "server failure");
 }
 
 }  // namespace

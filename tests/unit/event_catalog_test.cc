@@ -143,6 +143,7 @@ std::vector<LogRecord> AllRecords() {
       maker.Failed(flow, &process, 0),
       maker.Failed(named, &process, 0),
       maker.Denied(DenialOf(flow, 1), &process, 0),
+      maker.Denied(DenialOf(named, 1), &process, 0),
       maker.Denied(DenialOf(lookup, DenialLayer::kDns), &process, 0),
       maker.Denied(Denials::WindowEntry{.destination = destination,
                                         .layer = DenialLayer::kDns,

@@ -66,6 +66,27 @@ TEST_F(FlowMonitorTest, AttemptToALookedUpAddressHasNoRecordOfItsOwn) {
   EXPECT_EQ(ledger_.destinations().begin()->first.host.view(), "a.test");
 }
 
+TEST_F(FlowMonitorTest, NameFromAServerOfTheSandboxesChoiceIsMarked) {
+  context_.names.Learn(kWeb.address, "a.test", 60, now_, NameSource::kUntrusted);
+  Connect(1, kWeb);
+  Fail(1, ECONNREFUSED);
+  ASSERT_EQ(records_.Events(), std::vector<std::string>{"egress.failed"});
+  EXPECT_EQ(Get(records_.all()[0], "target.host"), "a.test");
+  EXPECT_EQ(Get(records_.all()[0], "target.host.source"), "dns_untrusted");
+  EXPECT_EQ(Get(records_.all()[0], "network.peer.address"), "192.0.2.9");
+  EXPECT_EQ(ledger_.destinations().begin()->first.host.view(), "a.test");
+}
+
+TEST_F(FlowMonitorTest, NameFromAServerWithinTheSandboxNamesNoDestination) {
+  context_.names.Learn(kWeb.address, "pypi.org", 60, now_, NameSource::kSandbox);
+  Connect(1, kWeb);
+  ASSERT_EQ(records_.Events(), std::vector<std::string>{"egress.outbound"});
+  EXPECT_EQ(Get(records_.all()[0], "peer"), "192.0.2.9");
+  EXPECT_EQ(Get(records_.all()[0], "target.host.source"), "dns_untrusted");
+  EXPECT_TRUE(ledger_.destinations().begin()->first.host.empty());
+  EXPECT_EQ(ledger_.destinations().begin()->first.address, kWeb.address);
+}
+
 TEST_F(FlowMonitorTest, LoopbackIsCountedWithoutNameAndRecord) {
   context_.names.Learn(kLoopback.address, "a.test", 60, now_);
   Connect(1, kLoopback);

@@ -31,6 +31,18 @@ TEST(NameCache, LatestNameReplacesEarlierOne) {
   EXPECT_EQ(names.Find(Ip(1), 2), "second.test");
 }
 
+TEST(NameCache, NameFromAWorseSourceReplacesOnlyAnExpiredOne) {
+  NameCache names(10);
+  names.Learn(Ip(1), "true.test", 1, 0, NameSource::kDns);
+  names.Learn(Ip(1), "other.test", 1, 1, NameSource::kUntrusted);
+  names.Learn(Ip(1), "forged.test", 1, 2, NameSource::kSandbox);
+  EXPECT_EQ(names.Find(Ip(1), 3), "true.test");
+  names.Learn(Ip(1), "forged.test", 1, 300 * kSecond, NameSource::kSandbox);
+  EXPECT_EQ(names.FindWithSource(Ip(1), 300 * kSecond).source, NameSource::kSandbox);
+  names.Learn(Ip(1), "true.test", 1, 301 * kSecond, NameSource::kDns);
+  EXPECT_EQ(names.Find(Ip(1), 301 * kSecond), "true.test");
+}
+
 TEST(NameCache, OldestAddressIsRemovedOverTheLimit) {
   NameCache names(3);
   for (uint8_t i = 1; i <= 5; ++i)

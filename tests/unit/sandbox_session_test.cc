@@ -65,14 +65,16 @@ class SandboxSessionTest : public ::testing::Test {
 
   testing::ReceivedRecords records_;
   uint64_t now_ = 1000 * kSecond;
-  SandboxSession session_{{.serial = 1, .id = "sb", .runtime = "cgroup"},
-                          {.dns_timeout_ns = 5 * kSecond,
-                           .dns_ports = {53},
-                           .extra_attributes = {{"team", "red"}},
-                           .flows_max = 100},
-                          [](const Flow&) { return FlowTable::UdpCounts{}; },
-                          records_.Sink(),
-                          now_};
+  SandboxSession session_{
+      {.serial = 1, .id = "sb", .runtime = "cgroup"},
+      {.dns_timeout_ns = 5 * kSecond,
+       .dns_ports = {53},
+       .extra_attributes = {{"team", "red"}},
+       .flows_max = 100,
+       .read_resolv_conf = [](pid_t) { return ResolvConf{.text = "nameserver 192.0.2.53\n"}; }},
+      [](const Flow&) { return FlowTable::UdpCounts{}; },
+      records_.Sink(),
+      now_};
 };
 
 TEST_F(SandboxSessionTest, EveryRecordHasIdentityAndItsEvent) {

@@ -4,15 +4,17 @@
 namespace sandpiper {
 
 Denial DenialOf(const Flow& flow, uint64_t time_ns) {
-  return {.origin = flow.origin,
-          .destination = KeyOf(flow),
-          .layer = flow.denied_by,
-          .peer = flow.peer.address,
-          .server = std::nullopt,
-          .question_type = std::nullopt,
-          .process = flow.process,
-          .comm = flow.comm,
-          .time_ns = time_ns};
+  return {
+      .origin = flow.origin,
+      .destination = KeyOf(flow),
+      .layer = flow.denied_by,
+      .peer = flow.peer.address,
+      .server = std::nullopt,
+      .name_source = flow.is_destination_named() ? std::optional(flow.name_source) : std::nullopt,
+      .question_type = std::nullopt,
+      .process = flow.process,
+      .comm = flow.comm,
+      .time_ns = time_ns};
 }
 
 Denial DenialOf(const Lookup& lookup, DenialLayer layer) {
@@ -27,6 +29,7 @@ Denial DenialOf(const Lookup& lookup, DenialLayer layer) {
           .layer = layer,
           .peer = layer == DenialLayer::kDns ? std::nullopt : std::optional(lookup.server.address),
           .server = lookup.server,
+          .name_source = std::nullopt,
           .question_type = lookup.name.empty() ? std::nullopt : std::optional(lookup.type),
           .process = lookup.process,
           .comm = "",
@@ -36,14 +39,14 @@ Denial DenialOf(const Lookup& lookup, DenialLayer layer) {
 bool Denials::Add(const Denial& denial, uint64_t count) {
   const std::pair<DestinationKey, DenialLayer> key = {denial.destination, denial.layer};
   if (const auto known = counts_.find(key); known != counts_.end()) {
-    known->second = {known->second.count + count, denial.peer, denial.server};
+    known->second = {known->second.count + count, denial.peer, denial.server, denial.name_source};
     return false;
   }
   if (counts_.size() >= capacity_) {
     overflow_[{denial.destination.transport, denial.layer}] += count;
     return false;
   }
-  counts_.emplace(key, Entry{count - 1, denial.peer, denial.server});
+  counts_.emplace(key, Entry{count - 1, denial.peer, denial.server, denial.name_source});
   return true;
 }
 
@@ -56,7 +59,8 @@ std::vector<Denials::WindowEntry> Denials::CloseWindow() {
                      .transport = key.first.transport,
                      .count = entry.count,
                      .peer = entry.peer,
-                     .server = entry.server});
+                     .server = entry.server,
+                     .name_source = entry.name_source});
   }
   for (const auto& [key, count] : overflow_)
     out.push_back({.destination = std::nullopt,
@@ -64,7 +68,8 @@ std::vector<Denials::WindowEntry> Denials::CloseWindow() {
                    .transport = key.first,
                    .count = count,
                    .peer = std::nullopt,
-                   .server = std::nullopt});
+                   .server = std::nullopt,
+                   .name_source = std::nullopt});
   counts_.clear();
   overflow_.clear();
   return out;

@@ -22,7 +22,8 @@ struct Denial {
   DenialLayer layer = DenialLayer::kNone;
   // The address that was not reached. A DNS server that denies was reached: there is none then.
   std::optional<Address> peer;
-  std::optional<Endpoint> server;  // of a denied lookup
+  std::optional<Endpoint> server;         // of a denied lookup
+  std::optional<NameSource> name_source;  // of the name of a denied connection
   std::optional<uint16_t> question_type;
   ProcessKey process;
   std::string comm;
@@ -46,8 +47,9 @@ class Denials {
     DenialLayer layer;
     Transport transport;
     uint64_t count;
-    std::optional<Address> peer;     // of the last denial
-    std::optional<Endpoint> server;  // of the last denial
+    std::optional<Address> peer;            // of the last denial
+    std::optional<Endpoint> server;         // of the last denial
+    std::optional<NameSource> name_source;  // of the last denial
   };
   // Ends the window. Returns the denials that Add() did not ask to emit, so that the sum over all
   // records is exact.
@@ -58,6 +60,7 @@ class Denials {
     uint64_t count = 0;  // not emitted yet
     std::optional<Address> peer;
     std::optional<Endpoint> server;
+    std::optional<NameSource> name_source;
   };
 
   size_t capacity_;

@@ -17,8 +17,8 @@ void Insert(const Address& address, Addresses* addresses) {
 }  // namespace
 
 DestinationView ViewOf(const Flow& flow) {
-  const bool named = !flow.name.empty();
-  return {.host = flow.name,
+  const bool named = flow.is_destination_named();
+  return {.host = named ? std::string_view(flow.name) : std::string_view(),
           .address = named ? Address{} : flow.peer.address,
           .port = flow.peer.port,
           .transport = flow.transport};
@@ -26,8 +26,10 @@ DestinationView ViewOf(const Flow& flow) {
 
 DestinationKey KeyOf(const Flow& flow) {
   const DestinationView view = ViewOf(flow);
-  return {
-      .host = flow.name, .address = view.address, .port = view.port, .transport = view.transport};
+  return {.host = view.host.empty() ? SharedText() : flow.name,
+          .address = view.address,
+          .port = view.port,
+          .transport = view.transport};
 }
 
 template <typename Text>
@@ -76,6 +78,7 @@ Destination& Ledger::Find(const Flow& flow) {
   Insert(flow.peer.address, &it->second.addresses);
   Insert(flow.peer.address, &it->second.window_addresses);
   it->second.last_address = flow.peer.address;
+  it->second.name_source = flow.name_source;
   return it->second;
 }
 
@@ -172,6 +175,7 @@ std::vector<Ledger::WindowEntry> Ledger::CloseWindow() {
                    .stats = news,
                    .first_contact = key && !destination->is_reported,
                    .last_address = destination->last_address,
+                   .name_source = destination->name_source,
                    .addresses = destination->window_addresses});
     destination->window_addresses.clear();
     destination->reported = destination->total;

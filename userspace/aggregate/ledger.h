@@ -101,10 +101,11 @@ struct Destination {
   uint64_t first_ns = 0;
   bool loopback = false;
 
-  DestinationStats reported;   // sum over all earlier windows
-  bool is_reported = false;    // an earlier window had it
-  Addresses window_addresses;  // contacted in this window
-  Address last_address;        // contacted last
+  DestinationStats reported;                  // sum over all earlier windows
+  bool is_reported = false;                   // an earlier window had it
+  Addresses window_addresses;                 // contacted in this window
+  Address last_address;                       // contacted last
+  NameSource name_source = NameSource::kDns;  // of that contact
 };
 
 // Lookups of one question over the sandbox's life.
@@ -183,7 +184,8 @@ class Ledger {
     DestinationStats stats;
     bool first_contact;
     Address last_address;  // all zero without a key
-    Addresses addresses;   // contacted in the window
+    NameSource name_source = NameSource::kDns;
+    Addresses addresses;  // contacted in the window
   };
   // Ends the window: returns the changes since the last call by destination, without loopback. The
   // sum over all calls is exact.

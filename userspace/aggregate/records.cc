@@ -23,9 +23,11 @@ void AddEncryptedDns(std::string_view host, const Address& address, uint16_t por
 }
 
 void AddPeer(LogRecord* record, const Flow& flow) {
-  if (!flow.name.empty())
+  if (!flow.name.empty()) {
     record->Add("target.host", flow.name);
-  else
+    record->Add("target.host.source", SharedText::FromLiteral(Name(flow.name_source)));
+  }
+  if (!flow.is_destination_named())
     record->Add("peer", flow.peer.address.ToString());
   record->Add("network.peer.address", flow.peer.address.ToString());
   record->Add("network.peer.port", int64_t{flow.peer.port});
@@ -91,6 +93,8 @@ LogRecord RecordMaker::Denied(const Denial& denial, const Process* process, int6
                            denial.time_ns, unix_offset);
   if (!denial.destination.host.empty())
     record.Add("target.host", denial.destination.host);
+  if (denial.name_source)
+    record.Add("target.host.source", SharedText::FromLiteral(Name(*denial.name_source)));
   if (denial.peer) {
     record.Add("peer", denial.peer->ToString());
     record.Add("network.peer.address", denial.peer->ToString());
@@ -123,6 +127,8 @@ LogRecord RecordMaker::Denied(const Denials::WindowEntry& entry, uint64_t time_n
     AddDestination(*entry.destination, &record);
   else
     record.Add("network.transport", SharedText::FromLiteral(Name(entry.transport)));
+  if (entry.name_source)
+    record.Add("target.host.source", SharedText::FromLiteral(Name(*entry.name_source)));
   if (entry.peer)
     record.Add("network.peer.address", entry.peer->ToString());
   if (entry.server)
@@ -139,6 +145,8 @@ LogRecord RecordMaker::Destination(const Ledger::WindowEntry& entry, uint64_t ti
                            absl::StrCat("egress destination ", where), time_ns, unix_offset);
   if (entry.key)
     AddDestination(*entry.key, &record);
+  if (entry.key && !entry.key->host.empty())
+    record.Add("target.host.source", SharedText::FromLiteral(Name(entry.name_source)));
   if (entry.key)
     record.Add("network.peer.address", entry.last_address.ToString());
   if (entry.addresses.size() > 1)

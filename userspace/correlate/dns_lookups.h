@@ -26,6 +26,7 @@ struct Learned {
   Address address;
   uint32_t ttl_seconds = 0;
   Endpoint server;            // that answered
+  ProcessKey process;         // that asked it
   bool local_server = false;  // it is part of the sandbox
 };
 

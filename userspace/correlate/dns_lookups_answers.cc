@@ -80,6 +80,7 @@ void DnsLookups::OnUpstreamAnswer(const DnsMessage& message, Exchange* exchange,
                                        .address = named.address,
                                        .ttl_seconds = named.ttl_seconds,
                                        .server = step->payload.server,
+                                       .process = step->payload.process,
                                        .local_server = step->payload.local_server});
 }
 
@@ -109,6 +110,7 @@ void DnsLookups::OnOwnAnswer(const DnsMessage& message, Iterator open, Step* ste
                                        .address = named.address,
                                        .ttl_seconds = named.ttl_seconds,
                                        .server = payload.server,
+                                       .process = payload.process,
                                        .local_server = payload.local_server});
     lookup.addresses = message.addresses;
     lookup.hints.clear();

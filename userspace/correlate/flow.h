@@ -7,6 +7,7 @@
 #include <string>
 
 #include "userspace/correlate/denial.h"
+#include "userspace/correlate/name_cache.h"
 #include "userspace/event/event.h"
 
 namespace sandpiper {
@@ -40,6 +41,7 @@ struct Flow {
   bool is_guest = false;  // seen on a device; the host has no socket for it
   Endpoint peer;
   SharedText name;  // the name that the sandbox had looked up for this address; may be empty
+  NameSource name_source = NameSource::kDns;
   uint64_t started_ns = 0;
   uint64_t decided_ns = 0;  // time of the outcome
   ConnectOutcome outcome = ConnectOutcome::kPending;
@@ -52,6 +54,9 @@ struct Flow {
   bool reset = false;             // a RST ended it after it was established
   uint64_t sent = 0;              // payload bytes so far
   uint64_t received = 0;
+
+  // A name that only the sandbox itself gave explains no address: it could be any.
+  bool is_destination_named() const { return !name.empty() && name_source != NameSource::kSandbox; }
 };
 
 }  // namespace sandpiper

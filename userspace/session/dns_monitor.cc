@@ -9,6 +9,7 @@ namespace sandpiper {
 DnsMonitor::DnsMonitor(Options options, SessionContext* context, RuleMonitor* rules, Ledger* ledger,
                        DenialSink on_denial)
     : ports_(std::move(options.ports)),
+      is_given_server_(std::move(options.is_given_server)),
       context_(context),
       rules_(rules),
       ledger_(ledger),
@@ -39,14 +40,27 @@ bool DnsMonitor::MayCarryDns(const Flow& flow) const {
 }
 
 void DnsMonitor::Apply(const DnsChanges& changes, uint64_t time_ns) {
+  // The answer that a server within the sandbox forwards has the better source.
   for (const Learned& forwarded : changes.forwarded)
-    rules_->OnAnswer(forwarded.address, time_ns);
-  for (const Learned& learned : changes.learned) {
-    rules_->OnAnswer(learned.address, time_ns);
-    context_->names.Learn(learned.address, learned.name, learned.ttl_seconds, time_ns);
-  }
+    Learn(forwarded, time_ns);
+  for (const Learned& learned : changes.learned)
+    Learn(learned, time_ns);
   for (const Lookup& lookup : changes.finished)
     OnLookupFinished(lookup);
+}
+
+void DnsMonitor::Learn(const Learned& learned, uint64_t time_ns) {
+  rules_->OnAnswer(learned.address, time_ns);
+  context_->names.Learn(learned.address, learned.name, learned.ttl_seconds, time_ns,
+                        SourceOf(learned, time_ns));
+}
+
+NameSource DnsMonitor::SourceOf(const Learned& learned, uint64_t time_ns) const {
+  // Behind a device there are no processes, and their configuration cannot be read.
+  const bool is_known = is_given_server_ && learned.process.pid != 0;
+  if (!is_known || is_given_server_(learned.server.address, learned.process, time_ns))
+    return NameSource::kDns;
+  return learned.local_server ? NameSource::kSandbox : NameSource::kUntrusted;
 }
 
 void DnsMonitor::OnLookupFinished(const Lookup& lookup) {

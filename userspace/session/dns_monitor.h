@@ -3,6 +3,7 @@
 #define SANDPIPER_USERSPACE_SESSION_DNS_MONITOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -18,9 +19,12 @@ namespace sandpiper {
 // Fills the name cache of the context.
 class DnsMonitor {
  public:
+  // True if the sandbox was given this DNS server, as its process sees it.
+  using GivenServer = std::function<bool(const Address&, const ProcessKey&, uint64_t time_ns)>;
   struct Options {
     uint64_t timeout_ns = 0;
-    std::vector<uint16_t> ports;  // that DNS servers listen on
+    std::vector<uint16_t> ports;       // that DNS servers listen on
+    GivenServer is_given_server = {};  // none: it is not known, and all count as given
   };
 
   // `rules`, `ledger` and `context` outlive this object. `on_denial`: gets the queries that a DNS
@@ -45,9 +49,12 @@ class DnsMonitor {
 
  private:
   void Apply(const DnsChanges& changes, uint64_t time_ns);
+  void Learn(const Learned& learned, uint64_t time_ns);
+  NameSource SourceOf(const Learned& learned, uint64_t time_ns) const;
   void OnLookupFinished(const Lookup& lookup);
 
   const std::vector<uint16_t> ports_;
+  const GivenServer is_given_server_;
   SessionContext* const context_;
   RuleMonitor* const rules_;
   Ledger* const ledger_;

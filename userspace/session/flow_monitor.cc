@@ -16,16 +16,18 @@ FlowMonitor::FlowMonitor(size_t flows_max, FlowTable::UdpReader read_udp, Sessio
 
 void FlowMonitor::OnConnect(const Connect& connect, uint64_t time_ns) {
   const bool is_local = connect.peer.address.is_loopback();
-  const Flow flow = {
-      .origin = connect.origin,
-      .cookie = connect.cookie,
-      .transport = connect.transport,
-      .process = connect.process,
-      .comm = connect.comm,
-      .is_guest = connect.is_guest,
-      .peer = connect.peer,
-      .name = is_local ? SharedText() : context_->names.Find(connect.peer.address, time_ns),
-      .started_ns = time_ns};
+  const KnownName known =
+      is_local ? KnownName() : context_->names.FindWithSource(connect.peer.address, time_ns);
+  const Flow flow = {.origin = connect.origin,
+                     .cookie = connect.cookie,
+                     .transport = connect.transport,
+                     .process = connect.process,
+                     .comm = connect.comm,
+                     .is_guest = connect.is_guest,
+                     .peer = connect.peer,
+                     .name = known.name,
+                     .name_source = known.source,
+                     .started_ns = time_ns};
   const std::optional<FlowChanges> changes = table_.OnConnect(flow);
   if (changes)
     Apply(*changes);
@@ -51,13 +53,15 @@ void FlowMonitor::OnDenied(const Denied& denied, uint64_t time_ns) {
     return;
   }
   // The connection is older than the session, or there was no room for it in the table.
+  const KnownName known = context_->names.FindWithSource(denied.peer.address, time_ns);
   const Flow unfollowed = {.origin = denied.origin,
                            .cookie = denied.cookie,
                            .transport = denied.transport,
                            .process = denied.process,
                            .comm = denied.comm,
                            .peer = denied.peer,
-                           .name = context_->names.Find(denied.peer.address, time_ns),
+                           .name = known.name,
+                           .name_source = known.source,
                            .denied_by = DenialLayer::kNetfilter};
   on_denial_(DenialOf(unfollowed, time_ns), 1);
 }
@@ -119,7 +123,7 @@ void FlowMonitor::OnFlowEnded(const Flow& flow) {
 }
 
 void FlowMonitor::EmitOutbound(const Flow& flow) {
-  if (!flow.name.empty() || flow.peer.address.is_loopback())
+  if (flow.is_destination_named() || flow.peer.address.is_loopback())
     return;
   context_->emitter.EmitInfo([&](RecordMaker& records, int64_t unix_offset) {
     return records.Outbound(flow, context_->processes.Find(flow.process), unix_offset);

@@ -31,15 +31,27 @@ SandboxSession::SandboxSession(SandboxIdentity sandbox, const SessionOptions& op
                .processes = ProcessTable(options.exited_max),
                .names = NameCache(options.names_max)},
       start_unix_ns_(started_ns + static_cast<uint64_t>(context_.emitter.unix_offset())),
+      resolvers_(start_unix_ns_, options.read_resolv_conf),
       window_(options.destinations_max, &context_),
       rules_(sandbox_.serial, options.names_max, &context_),
-      dns_({.timeout_ns = options.dns_timeout_ns, .ports = options.dns_ports}, &context_, &rules_,
-           &window_.ledger(), ReportDenials()),
+      dns_({.timeout_ns = options.dns_timeout_ns,
+            .ports = options.dns_ports,
+            .is_given_server = options.recorded_unix_offset ? nullptr : IsGivenServer()},
+           &context_, &rules_, &window_.ledger(), ReportDenials()),
       flows_(options.flows_max, std::move(read_udp), &context_, &dns_, &window_.ledger(),
              ReportDenials()) {
   context_.emitter.Emit([&](RecordMaker& records, int64_t unix_offset) {
     return records.Started(started_ns_, unix_offset);
   });
+}
+
+DnsMonitor::GivenServer SandboxSession::IsGivenServer() {
+  return [this](const Address& server, const ProcessKey& key, uint64_t time_ns) {
+    const Process* const process = context_.processes.Find(key);
+    const uint32_t parent = process ? process->parent.pid : 0;
+    return resolvers_.Contains(server, static_cast<pid_t>(key.pid), static_cast<pid_t>(parent),
+                               time_ns);
+  };
 }
 
 DenialSink SandboxSession::ReportDenials() {

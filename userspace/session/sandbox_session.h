@@ -18,6 +18,7 @@
 #include "userspace/correlate/process_table.h"
 #include "userspace/correlate/ruleset_history.h"
 #include "userspace/event/event.h"
+#include "userspace/sandbox/given_resolvers.h"
 #include "userspace/sandbox/sandbox_identity.h"
 #include "userspace/session/dns_monitor.h"
 #include "userspace/session/event_accounting.h"
@@ -40,6 +41,7 @@ struct SessionOptions {
   size_t names_max = 16'384;
   size_t exited_max = 8'192;
   HistogramKind histograms = HistogramKind::kExplicit;
+  GivenResolvers::Reader read_resolv_conf = ReadResolvConf;
   // Set for the events of a capture, which may come from another host: the offset from their clock
   // to Unix time. The session then reads nothing from this host.
   std::optional<int64_t> recorded_unix_offset;
@@ -131,6 +133,7 @@ class SandboxSession {
   void On(const CgroupCreated&, uint64_t) {}
   void On(const CgroupRemoved&, uint64_t) {}
 
+  DnsMonitor::GivenServer IsGivenServer();
   // A sink that gives each denial to the rule monitor and to the window reporter.
   DenialSink ReportDenials();
 
@@ -138,6 +141,7 @@ class SandboxSession {
   const uint64_t started_ns_;
   SessionContext context_;
   const uint64_t start_unix_ns_;  // of every metric; a step of the wall clock does not change it
+  GivenResolvers resolvers_;
   EventAccounting events_;
   WindowReporter window_;
   RuleMonitor rules_;
