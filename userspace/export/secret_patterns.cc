@@ -55,6 +55,8 @@ constexpr const char* kNamedSecrets[] = {
     R"re((?i)[?&#](?:[\w.-]*(?:sig|signature|token|secret|passw(?:or)?d|passphrase|credential)re"
     R"re(|jwt|assertion)|key|code|pass|pwd|auth|awsaccesskeyid|(?:access|api|auth|client)re"
     R"re(|private|secret|subscription)[-_]?key)=([^&\s"'#\\]+))re",
+    // A proxy without a scheme.
+    R"re(START(?:--[a-z0-9-]*proxy[= ]|-x ?)["']?[^\s:@/"']*:([^\s@/"']+)@)re",
     R"re(hooks\.slack\.com/(?:services|triggers|workflows)/([A-Za-z0-9_/-]{10,}))re",
     // Passwords in SQL and in ~/.netrc and ~/.npmrc.
     R"re((?i)\b(?:password|identified by) +["']([^"']+))re",
@@ -68,6 +70,9 @@ constexpr const char* kNamedSecrets[] = {
     R"re((?: +\S+)*? +-p *["']?(?P<value>[^\s"'-][^\s"']*))re",
     R"re(\b(?:redis-cli(?: +\S+)*? +-a|(?:un)?zip(?: +\S+)*? +-P|ldap[a-z]+)re"
     R"re((?: +\S+)*? +-w) +["']?(?P<value>[^\s"']+))re",
+    R"re(\bcurl(?: +\S+)*? +(?:-b ?|--cookie[= ])["']?(?P<value>[^\s"'=]+=[^"']*))re",
+    R"re(\b(?:https?|xhs?)(?: +\S+)*? +-a ?["']?[^\s:"']*:(?P<value>[^\s"']+))re",
+    R"re((?i)\bconfig(?:ure)? +set +\S*NAME +["']?(?P<value>[^\s"']+))re",
     // A private key in PEM; the end may be missing, because long arguments are truncated.
     R"re(-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----(.*?)(?:-----END|$))re",
 };
