@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The egress sidecar of OpenSandbox: its rules, its names, and the addresses that it allows."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
+import subprocess
+import time
 
+from attribution import Collector
 from checks import check_complete, check_denials, check_everything, check_lookups
 from nft import rules_of, transactions
 from redirect import with_sidecar
 from registry import scenario
-from world import World
+from world import Event, World
 
 TAGS = ("peers",)
 
@@ -59,52 +64,146 @@ def opensandbox_sidecar(w: World) -> None:
     assert loaded[-1]["egress.default"] == "deny"
 
 
+POLICY = {
+    "defaultAction": "deny",
+    "egress": [
+        {"action": "allow", "target": "*.example.test"},
+        {"action": "deny", "target": "192.0.2.0/24"},
+    ],
+}
+POLICY_RULES = [(rule["action"], rule["target"]) for rule in POLICY["egress"]]
+RULES = {"OPENSANDBOX_EGRESS_RULES": json.dumps(POLICY), "OPENSANDBOX_EGRESS_TOKEN": "topsecret"}
+
+
+def egress_root(w: World, program: str = "/opt/opensandbox-egress/egress") -> str:
+    """A root directory with a program that has the path of the sidecar's program."""
+    root = os.path.join(w.dir, "sidecar-root-%d" % time.monotonic_ns())
+    os.makedirs(root + os.path.dirname(program))
+    shutil.copy("/bin/busybox", root + program)
+    return root
+
+
+def start_egress(
+    w: World,
+    cgroup: str,
+    environment: dict[str, str],
+    root: str | None = None,
+    program: str = "/opt/opensandbox-egress/egress",
+) -> subprocess.Popen[bytes]:
+    """Starts a program as the sidecar's: `cat`, which runs until its input is closed."""
+    root = root or egress_root(w, program)
+
+    def enter() -> None:
+        with open(os.path.join(cgroup, "cgroup.procs"), "w") as f:
+            f.write(str(os.getpid()))
+        os.chroot(root)
+        os.chdir("/")
+
+    process = subprocess.Popen(
+        ["cat"],
+        executable=program,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=enter,
+    )
+    w.children.append(process)
+    return process
+
+
+def end_egress(w: World, process: subprocess.Popen[bytes]) -> None:
+    process.communicate(timeout=60)
+    w.children.remove(process)
+
+
+def pod(w: World) -> tuple[str, str, list[str]]:
+    """The cgroups of an application and its sidecar, and the arguments that name them."""
+    app, side = w.new_cgroup("pod-app"), w.new_cgroup("pod-side")
+    return app, side, [app + "=pod", side + "=pod:sidecar"]
+
+
+def loaded_of(events: list[Event]) -> list[tuple[str, str, str]]:
+    return [
+        (e["rules.source"], e.get("egress.default", ""), e["level"])
+        for e in events
+        if e["opensandbox.event"] == "egress.loaded"
+    ]
+
+
 @scenario()
 def rules_outside_the_kernel(w: World) -> None:
     """In mode `dns` the sidecar keeps its rules out of the kernel. They are in its environment or
-    file."""
-    policy = {
-        "defaultAction": "deny",
-        "egress": [
-            {"action": "allow", "target": "*.example.test"},
-            {"action": "deny", "target": "192.0.2.0/24"},
-        ],
-    }
-    root = os.path.join(w.dir, "sidecar-root")
-    os.makedirs(root + "/opt/opensandbox-egress")
-    shutil.copy("/bin/busybox", root + "/opt/opensandbox-egress/egress")
+    file, or they are its default. Its parser accepts more than its documents say."""
+    lenient = (
+        '{"defaultAction":" Deny ","egress":[{"action":"ALLOW","target":" Example.com "}, '
+        '{"action":"","target":"x.test"}]}'
+    )
+    app, side, cgroups = pod(w)
+    root = egress_root(w)
     with open(root + "/policy.json", "w") as f:
         json.dump({"egress": [{"action": "allow", "target": "from-a-file.test"}]}, f)
-    r = w.actor(
-        """
-        import subprocess
-        for more in ({}, {"OPENSANDBOX_EGRESS_POLICY_FILE": "/policy.json"},
-            {"OPENSANDBOX_EGRESS_RULES": "oops"}):
-            import os
-            subprocess.run(["sleep", "0.5"], executable="/opt/opensandbox-egress/egress",
-                env={**os.environ, **more}, check=True,
-                           preexec_fn=lambda: (os.chroot(%r), os.chdir("/")))
-    """
-        % root,
-        env={
-            "OPENSANDBOX_EGRESS_RULES": json.dumps(policy),
-            "OPENSANDBOX_EGRESS_TOKEN": "topsecret",
-        },
-    )
-    check_complete(r)
-    first, second, third = r.records("egress.loaded")
-    assert (
-        first["rules.source"] == "environment"
-        and first["egress.default"] == "deny"
-        and first["rules"] == policy["egress"]
-    ), first
-    assert second["rules.source"] == "file" and rules_of(second) == [
-        ("allow", "from-a-file.test")
-    ], second
-    assert (
-        third["level"] == "warn" and "not valid JSON" in third["error"] and "rules" not in third
-    ), third
-    assert not any("topsecret" in json.dumps(e) for e in r.events)
+    c = Collector(w, cgroups)
+    changes: list[dict[str, str]] = [
+        {},
+        {"OPENSANDBOX_EGRESS_POLICY_FILE": "/policy.json"},
+        {"OPENSANDBOX_EGRESS_RULES": "oops"},
+        {"OPENSANDBOX_EGRESS_RULES": lenient},
+        {"OPENSANDBOX_EGRESS_RULES": ""},
+    ]
+    for i, change in enumerate(changes):
+        process = start_egress(w, side, {**RULES, **change}, root)
+        c.wait_for("egress.loaded", times=i + 1)
+        end_egress(w, process)
+    events = c.stop()
+    loaded = [e for e in events if e["opensandbox.event"] == "egress.loaded"]
+    assert loaded_of(events) == [
+        ("environment", "deny", "info"),
+        ("file", "deny", "info"),
+        ("environment", "", "warn"),
+        ("environment", "deny", "info"),
+        ("default", "deny", "info"),
+    ], loaded
+    assert rules_of(loaded[0]) == POLICY_RULES, loaded[0]
+    assert rules_of(loaded[1]) == [("allow", "from-a-file.test")], loaded[1]
+    assert "not valid JSON" in loaded[2]["error"] and "rules" not in loaded[2], loaded[2]
+    assert rules_of(loaded[3]) == [("allow", "Example.com"), ("deny", "x.test")], loaded[3]
+    assert rules_of(loaded[4]) == [], loaded[4]
+    assert {e["sandbox.role"] for e in loaded} == {"sidecar"}, loaded
+    assert not any("topsecret" in json.dumps(e) for e in events)
+
+
+@scenario()
+def policy_of_a_sidecar_that_runs_already(w: World) -> None:
+    """As after an upgrade of sandpiper: the sidecar started before it."""
+    app, side, cgroups = pod(w)
+    process = start_egress(w, side, RULES)
+    c = Collector(w, cgroups)
+    c.wait_for("egress.loaded")
+    end_egress(w, process)
+    events = c.stop()
+    assert loaded_of(events) == [("environment", "deny", "info")], events
+    (loaded,) = [e for e in events if e["opensandbox.event"] == "egress.loaded"]
+    assert rules_of(loaded) == POLICY_RULES and loaded["process.pid"] == process.pid, loaded
+
+
+@scenario()
+def policy_that_the_application_fakes(w: World) -> None:
+    """A program of the application with the sidecar's path and variables, before and after
+    sandpiper starts; and in a sandbox without a sidecar."""
+    app, side, cgroups = pod(w)
+    alone = w.new_cgroup("alone")
+    early = [start_egress(w, cgroup, RULES) for cgroup in (app, alone)]
+    c = Collector(w, [*cgroups, alone])
+    late = [
+        start_egress(w, cgroup, RULES, program=program)
+        for cgroup in (app, alone)
+        for program in ("/egress", "/opt/opensandbox-egress/egress")
+    ]
+    c.wait_for("process.exec", times=len(late))
+    for process in early + late:
+        end_egress(w, process)
+    c.wait_for("process.exit", times=len(early + late))
+    assert loaded_of(c.stop()) == []
 
 
 @scenario()

@@ -178,7 +178,8 @@ inline constexpr AttributeRow kEventAttributes[] = {
     {"rules.removed.sha256", AttributeType::kText, Sensitivity::kNone,
      "SHA-256 of the lines `ACTION TARGET` of the removed rules, where they are over 16 KiB"},
     {"rules.source", AttributeType::kText, Sensitivity::kNone,
-     "where the rules were read: `nftables`, or `environment` or `file` of an egress sidecar"},
+     "where the rules were read: `nftables`; or `environment` or `file` of an egress sidecar, or "
+     "its `default`"},
     {"rules.table_flags", AttributeType::kTextList, Sensitivity::kNone,
      "tables with flags, as `inet fence dormant`, after the change"},
     {"rules.unreadable", AttributeType::kText, Sensitivity::kNone,

@@ -65,7 +65,7 @@ class RecordMaker : public RecordBuilder {
   LogRecord RulesUpdated(const RulesetUpdate& update, ActorRole role, const Process* process,
                          int64_t unix_offset);
   // egress.loaded: the policy that a sidecar was started with.
-  LogRecord PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process,
+  LogRecord PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process, uint64_t time_ns,
                          int64_t unix_offset);
   // egress.updated at level debug: added elements with a timeout.
   LogRecord Allowed(const std::vector<AllowedElement>& elements,

@@ -124,13 +124,13 @@ LogRecord RecordMaker::RulesUpdated(const RulesetUpdate& update, ActorRole role,
 }
 
 LogRecord RecordMaker::PolicyLoaded(const OpenSandboxPolicy& policy, const Process& process,
-                                    int64_t unix_offset) {
+                                    uint64_t time_ns, int64_t unix_offset) {
   const bool known = policy.rules.ok();
   LogRecord record = Begin("egress.loaded", known ? Severity::kInfo : Severity::kWarn,
                            known ? absl::StrCat("egress rules loaded from the sidecar's ",
                                                 policy.source, ": ", policy.rules->rules.size())
                                  : std::string("egress rules of the sidecar unknown"),
-                           process.exec_ns, unix_offset);
+                           time_ns, unix_offset);
   record.Add("rules.source", policy.source);
   if (known) {
     record.Add("egress.default",
@@ -139,6 +139,7 @@ LogRecord RecordMaker::PolicyLoaded(const OpenSandboxPolicy& policy, const Proce
   } else {
     record.Add("error", std::string(policy.rules.status().message()));
   }
+  record.Add("sandbox.role", "sidecar");
   AddProcess(&record, process.key, process.comm, &process);
   return record;
 }

@@ -30,17 +30,23 @@ absl::Status MemberAdder::AddCgroup(uint64_t serial, SandboxSession* sandbox,
   member.path = path;
   RETURN_IF_ERROR(targets_.members->Put(serial, std::move(member)));
   RETURN_IF_ERROR(targets_.members->WatchCgroups(serial));
-  AddProcesses(sandbox, path);
+  AddProcesses(serial, sandbox);
   return absl::OkStatus();
 }
 
-void MemberAdder::AddProcesses(SandboxSession* sandbox, const std::string& path) {
-  for (const pid_t pid : ProcessesIn(path)) {
-    if (const auto process = ReadProcess(pid)) {
+void MemberAdder::AddProcesses(uint64_t serial, SandboxSession* sandbox) {
+  const Member* const member = targets_.members->Find(serial);
+  if (!member)
+    return;
+  const Origin origin = member->origins[static_cast<size_t>(AttributionBasis::kCgroup)];
+  for (const pid_t pid : ProcessesIn(member->path)) {
+    if (auto process = ReadProcess(pid)) {
+      process->origin = origin;
       sandbox->OnExisting(*process);
       targets_.namespaces->Enter(sandbox->sandbox().serial, process->netns, pid);
     }
   }
+  targets_.sandboxes->Reschedule(*sandbox);
 }
 
 absl::Status MemberAdder::AddDevice(uint64_t serial, SandboxSession* sandbox,

@@ -50,8 +50,8 @@ class MemberAdder {
   // sandbox. A failure is reported as a warning.
   Added AddAttributed(const Decision& decision);
 
-  // Adds the processes that are in the cgroup already.
-  void AddProcesses(SandboxSession* sandbox, const std::string& path);
+  // Adds the processes that are in the member's cgroup already.
+  void AddProcesses(uint64_t serial, SandboxSession* sandbox);
 
  private:
   // Gives the former sandbox the member's last counters. Returns a member that counts from now on.

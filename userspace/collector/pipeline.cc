@@ -104,7 +104,7 @@ void Pipeline::OnAttributed(const Decision& decision, PendingEvents pending) {
   if (added.path.empty())
     members_.OnRemoved(decision.candidate.member, BootNow());
   else
-    adder_.AddProcesses(added.sandbox, added.path);
+    adder_.AddProcesses(decision.candidate.member, added.sandbox);
   if (added.former != 0)
     EndIfEmpty(added.former, BootNow());
   // It has no member if the kernel's table is full.

@@ -130,6 +130,14 @@ const char* Name(Role role) {
   return "";
 }
 
+Role RoleNamed(std::string_view name) {
+  for (const Role role : {Role::kApp, Role::kSidecar, Role::kPause}) {
+    if (name == Name(role))
+      return role;
+  }
+  return Role::kNone;
+}
+
 absl::StatusOr<SelectionRule> MakeRule(SelectionRule::By by, const std::string& key) {
   SelectionRule rule;
   rule.by = by;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -23,6 +24,8 @@ namespace sandpiper {
 enum class Role { kNone, kApp, kSidecar, kPause };
 // Empty for kNone.
 const char* Name(Role role);
+// The reverse of Name; kNone for any other text.
+Role RoleNamed(std::string_view name);
 
 struct SelectionRule {
   enum class By {

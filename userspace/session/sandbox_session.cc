@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "bpf/events.h"
+#include "userspace/base/clock.h"
 #include "userspace/sandbox/proc.h"
 
 namespace sandpiper {
@@ -33,6 +34,7 @@ SandboxSession::SandboxSession(SandboxIdentity sandbox, const SessionOptions& op
       start_unix_ns_(started_ns + static_cast<uint64_t>(context_.emitter.unix_offset())),
       resolvers_(start_unix_ns_, options.read_resolv_conf),
       window_(options.destinations_max, &context_),
+      sidecar_(&context_),
       rules_(sandbox_.serial, options.names_max, &context_),
       dns_({.timeout_ns = options.dns_timeout_ns,
             .ports = options.dns_ports,
@@ -62,7 +64,13 @@ DenialSink SandboxSession::ReportDenials() {
 }
 
 std::array<Origin, 3> SandboxSession::AddMember(std::vector<RecordAttribute> attributes) {
+  Role role = Role::kNone;
+  for (const RecordAttribute& attribute : attributes) {
+    if (attribute.key == "sandbox.role")
+      role = RoleNamed(std::get<SharedText>(attribute.value).view());
+  }
   const Origin by_cgroup = context_.emitter.records().AddOrigin(std::move(attributes));
+  context_.roles.Set(by_cgroup, role);
   return {by_cgroup, kByNamespace, kByProcess};
 }
 
@@ -71,26 +79,31 @@ void SandboxSession::OnEvent(const Event& event) {
   std::visit([&](const auto& body) { On(body, event.time_ns); }, event.body);
 }
 
-void SandboxSession::OnExisting(const Exec& process) { context_.processes.AddExisting(process); }
+void SandboxSession::OnExisting(const Exec& exec) {
+  context_.processes.AddExisting(exec);
+  if (const Process* const process = context_.processes.Find(exec.process))
+    OnProgram(*process, BootNow());
+}
+
+// The sandbox does not choose its role. So a program of the application that is called as the
+// sidecar's program, or that has its variables, is not believed.
+void SandboxSession::OnProgram(const Process& process, uint64_t time_ns) {
+  if (context_.roles.IsSidecar(process.origin) && !context_.emitter.is_recorded())
+    sidecar_.OnProgram(process, time_ns);
+}
 
 void SandboxSession::On(const Exec& exec, uint64_t time_ns) {
   const Process& process = context_.processes.OnExec(exec, time_ns);
   context_.emitter.EmitInfo([&](RecordMaker& records, int64_t unix_offset) {
     return records.Exec(process, context_.processes.Ancestors(process), unix_offset);
   });
-  if (!IsOpenSandboxEgress(process.path.view()) || context_.emitter.is_recorded())
-    return;
-  const auto policy = ReadOpenSandboxPolicy(static_cast<pid_t>(process.key.pid));
-  if (!policy)
-    return;
-  context_.emitter.Emit([&](RecordMaker& records, int64_t unix_offset) {
-    return records.PolicyLoaded(*policy, process, unix_offset);
-  });
+  OnProgram(process, time_ns);
 }
 
 void SandboxSession::On(const Exit& exit, uint64_t time_ns) {
   const Process& process = context_.processes.OnExit(exit, time_ns);
   context_.metrics.OnExit(process);
+  sidecar_.OnExit(process.key);
   context_.emitter.EmitInfo([&](RecordMaker& records, int64_t unix_offset) {
     return records.Exit(process, unix_offset);
   });
@@ -107,13 +120,15 @@ void SandboxSession::OnLivingSockets(const absl::flat_hash_set<uint64_t>& living
 }
 
 void SandboxSession::ExpireDue(uint64_t now_ns) {
+  sidecar_.ExpireDue(now_ns);
   rules_.ExpireDue(now_ns, flows_.table());
   dns_.ExpireDue(now_ns);
   flows_.ExpireDue(now_ns);
 }
 
 uint64_t SandboxSession::NextDeadline() const {
-  return std::min({dns_.NextDeadline(), flows_.NextDeadline(), rules_.NextDeadline()});
+  return std::min(
+      {dns_.NextDeadline(), flows_.NextDeadline(), rules_.NextDeadline(), sidecar_.NextDeadline()});
 }
 
 void SandboxSession::CloseWindow(uint64_t now_ns) {

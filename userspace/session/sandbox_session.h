@@ -26,6 +26,7 @@
 #include "userspace/session/record_emitter.h"
 #include "userspace/session/rule_monitor.h"
 #include "userspace/session/session_context.h"
+#include "userspace/session/sidecar_monitor.h"
 #include "userspace/session/window_reporter.h"
 
 namespace sandpiper {
@@ -68,7 +69,7 @@ class SandboxSession {
 
   void OnEvent(const Event& event);
   // A process that was running before the session started. It causes no record.
-  void OnExisting(const Exec& process);
+  void OnExisting(const Exec& exec);
   // Events of the sandbox that were read and then dropped.
   void OnLost(const char* stage, const char* reason, uint16_t kind, uint64_t count = 1) {
     events_.OnLost(stage, reason, kind, count);
@@ -133,6 +134,8 @@ class SandboxSession {
   void On(const CgroupCreated&, uint64_t) {}
   void On(const CgroupRemoved&, uint64_t) {}
 
+  // A program started, or was running already.
+  void OnProgram(const Process& process, uint64_t time_ns);
   DnsMonitor::GivenServer IsGivenServer();
   // A sink that gives each denial to the rule monitor and to the window reporter.
   DenialSink ReportDenials();
@@ -144,6 +147,7 @@ class SandboxSession {
   GivenResolvers resolvers_;
   EventAccounting events_;
   WindowReporter window_;
+  SidecarMonitor sidecar_;
   RuleMonitor rules_;
   DnsMonitor dns_;
   FlowMonitor flows_;
