@@ -292,8 +292,8 @@ FieldCase NftCase(const char* name, uint32_t raw_result, NftChange::Result expec
   e.result = raw_result;
   SetComm(e.comm);
   return Case(name, Forge(e), [expected](const Body& body) {
-    const auto& [result, error, netns, process, thread, comm, actor_member, actor, sidecar] =
-        std::get<NftChange>(body);
+    const auto& [result, error, netns, process, thread, comm, actor_member, actor, sidecar,
+                 actor_id] = std::get<NftChange>(body);
     EXPECT_EQ(result, expected);
     EXPECT_EQ(error, 17);
     EXPECT_EQ(netns, 300u);
@@ -303,6 +303,7 @@ FieldCase NftCase(const char* name, uint32_t raw_result, NftChange::Result expec
     EXPECT_EQ(actor_member, 55u);
     EXPECT_EQ(actor, 0u);  // set by the pipeline
     EXPECT_FALSE(sidecar);
+    EXPECT_EQ(actor_id, "");
   });
 }
 
