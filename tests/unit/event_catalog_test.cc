@@ -9,6 +9,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "userspace/aggregate/records.h"
 #include "userspace/export/catalog_markdown.h"
@@ -208,6 +209,11 @@ TEST(EventCatalog, RowsAreUniqueAndDescribed) {
   for (const EventRow& row : kEvents) {
     EXPECT_TRUE(events.insert(row.name).second) << row.name;
     EXPECT_NE(row.one_record_for[0], '\0') << row.name;
+    std::set<std::string_view> attributes;
+    for (const char* const name : row.attributes) {
+      if (name)
+        EXPECT_TRUE(attributes.insert(name).second) << row.name << " lists twice: " << name;
+    }
   }
 }
 
