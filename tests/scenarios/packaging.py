@@ -634,7 +634,7 @@ def debian_package_installs_upgrades_purges(w: World) -> None:
             f.write("log_level: debug\n")
         run("systemctl", "reload", "sandpiper.service")
         wait_until(
-            lambda: show("ActiveState") == "active" and "log_level changed" in end_of_log(),
+            lambda: show("ActiveState") == "active" and "applied log_level" in end_of_log(),
             end_of_log,
         )
         run("dpkg", "--no-triggers", "--install", packages[1], env=environment)
