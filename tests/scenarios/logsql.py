@@ -91,9 +91,7 @@ IN_NUMBERS = {
         f'count_uniq("target.host") as {NUMBER}',
     ),
     "Sandboxes that changed their own rules": (
-        records_of(
-            "egress.updated", '"severity_text":="WARN" "sandbox.role":="app"', period="24h"
-        ),
+        records_of("egress.updated", '"severity_text":="WARN" "sandbox.role":="app"', period="24h"),
         COUNT,
     ),
     "Programs started from scratch folders": (

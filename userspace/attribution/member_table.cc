@@ -67,8 +67,7 @@ std::vector<pid_t> MemberTable::ProcessesOf(uint64_t sandbox) const {
 
 absl::Status MemberTable::Put(uint64_t serial, Member member) {
   // The BPF programs add the members that they find themselves.
-  if (absl::Status added = tables_->AddMember(serial);
-      !added.ok() && !absl::IsAlreadyExists(added))
+  if (absl::Status added = tables_->AddMember(serial); !added.ok() && !absl::IsAlreadyExists(added))
     return added;
   Member& kept = members_[serial];
   kept = std::move(member);
