@@ -506,9 +506,7 @@ def manual_and_completions_work(w: World) -> None:
     text = done.stdout.decode()
     assert done.returncode == 0 and done.stderr == b"", done.stderr
     assert (
-        "sandpiper exec" in text
-        and "--destinations-max N" in text
-        and "SANDPIPER_WINDOW_S" in text
+        "sandpiper exec" in text and "--destinations-max N" in text and "SANDPIPER_WINDOW_S" in text
     ), text[:3000]
     for form, shell in (
         ("bash", ["bash", "-n"]),
