@@ -119,7 +119,7 @@ def check_identity(r: Result) -> None:
 
 
 def check_lookups(r: Result, truth: dict[str, Any]) -> None:
-    records = [e for e in r.records("egress.outbound") if "target.host" in e]
+    records = [e for e in r.records("egress.outbound") if "dns.question.type" in e]
     check_same(
         "lookups",
         [

@@ -409,3 +409,128 @@ def dig_and_getent(w: World) -> None:
     check_identity(r)
     check_lookups(r, r.truth)
     check_processes(r, r.truth)
+
+
+@scenario("kernels")
+def other_opcodes_are_requests_and_no_lookups(w: World) -> None:
+    r = w.actor("""
+        import socket, struct, dnswire as d
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(2)
+        s.connect(("10.77.0.1", 53))
+        zone = d.name("zone.test") + struct.pack("!2H", 6, 1)
+        for opcode in (2, 4, 5):
+            s.send(struct.pack("!6H", opcode, opcode << 11, 1, 0, 0, 0) + zone)
+            s.recv(4096)
+        cookie = b"\\0" + struct.pack("!HHIH", 41, 1232, 0, 12) + struct.pack("!2H", 10, 8)
+        s.send(struct.pack("!6H", 9, 0x100, 0, 0, 0, 1) + cookie + b"abcdefgh")
+        s.recv(4096)
+    """)
+    assert r.status == 0, r.stderr
+    check_complete(r)
+    check_identity(r)
+    records = r.records("egress.outbound")
+    found = [(e["dns.opcode"], e.get("target.host"), e["egress.outcome"]) for e in records]
+    assert found == [
+        ("STATUS", "zone.test", "ok"),
+        ("NOTIFY", "zone.test", "ok"),
+        ("UPDATE", "zone.test", "ok"),
+        ("QUERY", None, "ok"),
+    ], found
+    assert not r.metric("sandbox.dns.queries", "outcome"), r.metric(
+        "sandbox.dns.queries", "outcome"
+    )
+    assert r.report["totals"]["dns_messages_malformed"] == 0, r.report["totals"]
+
+
+@scenario()
+def extended_rcodes_and_bytes_behind_messages(w: World) -> None:
+    r = w.actor("""
+        import socket, dnswire as d
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(2)
+        s.connect(("10.77.0.1", 53))
+        for ident, (name, qtype) in enumerate((("badvers.test", "A"), ("badcookie.test", "A"),
+                ("a.test", 261), ("b.test", 128))):
+            s.send(d.query(name, qtype, ident + 1) + b"x" * 100 * ident)
+            s.recv(4096)
+    """)
+    assert r.status == 0, r.stderr
+    found = [
+        (
+            e["target.host"],
+            e["dns.question.type"],
+            e["dns.response_code"],
+            e.get("dns.trailing_bytes", 0),
+            e["server.address"],
+            e["server.port"],
+            e["dns.queries"],
+        )
+        for e in r.records("egress.outbound")
+    ]
+    server = ("10.77.0.1", 53, 1)
+    assert sorted(found) == [
+        ("a.test", "RESINFO", "NOERROR", 200, *server),
+        ("b.test", "NXNAME", "NOERROR", 300, *server),
+        ("badcookie.test", "A", "BADCOOKIE", 100, *server),
+        ("badvers.test", "A", "BADVERS", 0, *server),
+    ], found
+
+
+@scenario()
+def first_of_two_questions_is_recorded(w: World) -> None:
+    r = w.actor("""
+        import socket, struct, dnswire as d
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.connect(("10.77.0.1", 53))
+        tail = struct.pack("!2H", 1, 1)
+        questions = d.name("first.silent.test") + tail + d.name("b.test") + tail
+        s.send(struct.pack("!6H", 9, 0x100, 2, 0, 0, 0) + questions)
+    """)
+    (lookup,) = r.records("egress.outbound")
+    assert lookup["target.host"] == "first.silent.test", lookup
+    assert lookup["dns.question.count"] == 2, lookup
+
+
+@scenario("kernels")
+def hints_and_additional_addresses_explain_connections(w: World) -> None:
+    r = w.actor("""
+        import socket, dnswire as d
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(2)
+        s.connect(("10.77.0.1", 53))
+        s.send(d.query("hints.test", "HTTPS", 1))
+        s.recv(4096)
+        for address in ("10.77.0.4", "fd77::4"):
+            socket.create_connection((address, 8080)).close()
+        s.send(d.query("_api._tcp.test", "SRV", 2))
+        s.recv(4096)
+        socket.create_connection(("10.77.0.4", 8080)).close()
+    """)
+    assert r.status == 0, r.stderr
+    assert [e for e in r.records("egress.outbound") if "dns.question.type" not in e] == []
+    hosts = sorted(e["target.host"] for e in r.records("egress.destination"))
+    assert hosts == ["hints.test", "node1.test"], hosts
+    (https, _srv) = r.records("egress.outbound")
+    assert https["dns.address_hints"] == ["10.77.0.4", "fd77::4"], https
+
+
+@scenario()
+def answers_that_no_resolver_accepts_explain_nothing(w: World) -> None:
+    r = w.actor("""
+        import socket, dnswire as d
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(2)
+        s.connect(("10.77.0.1", 53))
+        for ident, (name, qtype) in enumerate((("foreign.test", "A"), ("wrongtype.test", "TXT"),
+                ("mapped.test", "AAAA"))):
+            s.send(d.query(name, qtype, ident + 1))
+            s.recv(4096)
+            socket.create_connection(("10.77.0.4", 8080)).close()
+    """)
+    assert r.status == 0, r.stderr
+    direct = [e for e in r.records("egress.outbound") if "dns.question.type" not in e]
+    assert [e["peer"] for e in direct] == ["10.77.0.4"] * 3, direct
+    (destination,) = r.records("egress.destination")
+    assert "target.host" not in destination, destination
+    assert destination["network.peer.address"] == "10.77.0.4", destination

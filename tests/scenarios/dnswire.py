@@ -8,7 +8,7 @@ import ipaddress
 import struct
 from collections.abc import Sequence
 
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "MX": 15, "TXT": 16, "AAAA": 28}
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "HTTPS": 65}
 RCODES = {0: "ok", 2: "servfail", 3: "nxdomain", 5: "refused"}
 
 
@@ -61,6 +61,29 @@ def answer(q: bytes, records: Sequence[bytes] = (), rcode: int = 0, flags: int =
         + q[12 : end + 4]
         + b"".join(records)
     )
+
+
+def opcode(m: bytes) -> int:
+    return m[2] >> 3 & 15
+
+
+def question_count(m: bytes) -> int:
+    return int(struct.unpack("!H", m[4:6])[0])
+
+
+def response(q: bytes) -> bytes:
+    """Builds a response without records to a message of any opcode."""
+    return q[:2] + bytes([0x80 | (q[2] & 0x79), 0]) + b"\0" * 8
+
+
+def with_additional(message: bytes, records: Sequence[bytes]) -> bytes:
+    count = struct.unpack("!H", message[10:12])[0] + len(records)
+    return message[:10] + struct.pack("!H", count) + message[12:] + b"".join(records)
+
+
+def with_edns(message: bytes, extended_rcode: int) -> bytes:
+    opt = b"\0" + struct.pack("!HHIH", 41, 1232, extended_rcode << 24, 0)
+    return with_additional(message, [opt])
 
 
 def address(text: str) -> bytes:

@@ -61,6 +61,8 @@ def malformed(kind: str, q: bytes) -> bytes:
 
 def respond(q: bytes, tcp: bool, server_name: str) -> list[bytes | float]:
     """The messages to send back, in order. A number among them is a pause in seconds."""
+    if d.opcode(q) != 0 or not d.question_count(q):
+        return [d.response(q)]
     qname, _ = d.read_name(q, 12)
     host = qname.lower()
     label = host.split(".")[0]
@@ -75,6 +77,24 @@ def respond(q: bytes, tcp: bool, server_name: str) -> list[bytes | float]:
         return [d.answer(q, rcode={"servfail": 2, "refused": 5}[label])]
     if label == "notimp":
         return [d.answer(q, rcode=4)]
+    if label == "badvers":
+        return [d.with_edns(d.answer(q), 1)]
+    if label == "badcookie":
+        return [d.with_edns(d.answer(q, rcode=7), 1)]
+    if label == "hints" and qtype == 65:
+        hints = struct.pack("!HB", 1, 0) + struct.pack("!2H", 4, 4) + d.address(A)
+        hints += struct.pack("!2H", 6, 16) + d.address(AAAA)
+        return [d.answer(q, [d.record(PTR, "HTTPS", hints)])]
+    if qtype == 33:
+        target = d.name("node1.test")
+        srv = d.record(PTR, "SRV", struct.pack("!3H", 0, 0, 8080) + target)
+        return [d.with_additional(d.answer(q, [srv]), [d.record(target, "A", d.address(A))])]
+    if label == "foreign":
+        return [d.answer(q, [d.record(d.name("other.test"), "A", d.address(A))])]
+    if label == "wrongtype":
+        return [d.answer(q, [d.record(PTR, "A", d.address(A))])]
+    if label == "mapped":
+        return [d.answer(q, [d.record(PTR, "AAAA", d.address("::ffff:" + A))])]
     if label == "silent":
         return []
     if label == "once":  # only the second server answers
